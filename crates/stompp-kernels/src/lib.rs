@@ -1,1 +1,55 @@
-//! Under construction.
+//! How fast: CPU kernels on plain `f32` slices, contiguous and in NCHW order.
+//!
+//! The crate knows SIMD and threads. It knows nothing of tensors with gradients, of networks or of freezing schedules.
+//!
+//! # Invariants
+//!
+//! - **No allocation that depends on the whole patch matrix.** Convolutions read patches where they lie.
+//! - **The number of threads changes no bit.** Work is split by shape alone and every reduction has a fixed order.
+//!   The [SIMD level](simd) may change the last bits of a sum: levels have vectors of different width, and the portable
+//!   one does not fuse multiplication and addition.
+//! - **Shapes are the caller's duty.** A slice whose length does not fit its shape is a bug and panics, with the name
+//!   of the slice; every public function says so by pointing here. Values never panic.
+//! - **Gradients accumulate** (`+=`), outputs of forward kernels are overwritten, unless a function says otherwise.
+//!
+//! # Example
+//!
+//! ```
+//! use stompp_kernels::{ConvShape, conv2d_forward};
+//!
+//! // A 3x3 mean filter over one 4x4 image, zero padded.
+//! let shape = ConvShape {
+//!     batch: 1, in_channels: 1, in_height: 4, in_width: 4,
+//!     out_channels: 1, kernel: 3, stride: 1, padding: 1,
+//! };
+//! let mut y = vec![0.0; shape.output_len()];
+//! conv2d_forward(&shape, &[9.0; 16], &[1.0 / 9.0; 9], &mut y);
+//! assert!((y[5] - 9.0).abs() < 1e-5); // inside: nine of nine
+//! assert!((y[0] - 4.0).abs() < 1e-5); // corner: four of nine
+//! ```
+
+pub mod batch_norm;
+pub mod conv;
+pub mod elementwise;
+pub mod linear;
+pub mod loss;
+pub mod optim;
+pub mod pool;
+pub mod quantize;
+pub mod simd;
+
+mod check;
+mod panel;
+mod parallel;
+mod scratch;
+
+pub use batch_norm::{batch_norm_backward, batch_norm_forward, batch_norm_statistics};
+pub use conv::{ConvShape, conv2d_backward_input, conv2d_backward_weight, conv2d_forward};
+pub use elementwise::{ChannelShape, accumulate, add_forward, relu_backward, relu_forward};
+pub use linear::{linear_backward, linear_forward};
+pub use loss::cross_entropy;
+pub use optim::sgd_momentum_step;
+pub use pool::{
+    PoolShape, global_average_pool_backward, global_average_pool_forward, max_pool_backward, max_pool_forward,
+};
+pub use quantize::{FreezeMask, Surrogate, quantize_backward, quantize_forward};

@@ -1,0 +1,109 @@
+//! Two-dimensional convolution (cross-correlation, as everywhere in deep learning) and its two gradients.
+//!
+//! Input `(batch, in_channels, in_height, in_width)`, weight `(out_channels, in_channels, kernel, kernel)`, output
+//! `(batch, out_channels, out_height, out_width)`, zero padding, no bias.
+//!
+//! All three run on the multiplication of `panel`: images are copied once into planes that include the padding
+//! (nothing is copied where there is none), and patches are read from there through tables of offsets.
+
+mod backward_input;
+mod backward_weight;
+mod forward;
+mod gather;
+mod planes;
+
+pub use backward_input::conv2d_backward_input;
+pub use backward_weight::conv2d_backward_weight;
+pub use forward::conv2d_forward;
+
+/// The sizes of a square-kernel convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConvShape {
+    /// Images.
+    pub batch: usize,
+    /// Channels of the input.
+    pub in_channels: usize,
+    /// Rows of the input.
+    pub in_height: usize,
+    /// Columns of the input.
+    pub in_width: usize,
+    /// Channels of the output.
+    pub out_channels: usize,
+    /// Rows and columns of the kernel.
+    pub kernel: usize,
+    /// Step between neighbouring patches, in both directions.
+    pub stride: usize,
+    /// Zeros around the input, on all four sides.
+    pub padding: usize,
+}
+
+impl ConvShape {
+    /// Rows of the output: `(in_height + 2 padding - kernel) / stride + 1`.
+    ///
+    /// # Panics
+    ///
+    /// If the kernel or the stride is 0, or the kernel is larger than the padded input.
+    pub fn out_height(&self) -> usize {
+        self.out_extent(self.in_height)
+    }
+
+    /// Columns of the output; as [`ConvShape::out_height`].
+    ///
+    /// # Panics
+    ///
+    /// As [`ConvShape::out_height`].
+    pub fn out_width(&self) -> usize {
+        self.out_extent(self.in_width)
+    }
+
+    fn out_extent(&self, extent: usize) -> usize {
+        let padded = extent + 2 * self.padding;
+        assert!(
+            self.kernel >= 1 && self.stride >= 1 && self.kernel <= padded,
+            "a kernel of {} with stride {} does not fit an input of {extent} padded to {padded}",
+            self.kernel,
+            self.stride,
+        );
+        (padded - self.kernel) / self.stride + 1
+    }
+
+    /// Elements of the input.
+    pub fn input_len(&self) -> usize {
+        self.batch * self.in_channels * self.in_height * self.in_width
+    }
+
+    /// Elements of the weight.
+    pub fn weight_len(&self) -> usize {
+        self.out_channels * self.in_channels * self.kernel * self.kernel
+    }
+
+    /// Elements of the output.
+    pub fn output_len(&self) -> usize {
+        self.batch * self.out_channels * self.out_pixels()
+    }
+
+    /// Multiply-accumulates of a forward pass over the whole batch, those with padding included.
+    pub fn macs(&self) -> u64 {
+        (self.batch * self.out_pixels()) as u64 * self.weight_len() as u64
+    }
+
+    fn out_pixels(&self) -> usize {
+        self.out_height() * self.out_width()
+    }
+
+    fn in_pixels(&self) -> usize {
+        self.in_height * self.in_width
+    }
+
+    /// Entries of a patch.
+    fn patch(&self) -> usize {
+        self.in_channels * self.kernel * self.kernel
+    }
+
+    /// How the gradient of the input, seen as a convolution of the output gradient, and similar work is cut into groups
+    /// of whole images: enough pixels to pay for reading the weights, few enough to stay in the second-level cache.
+    fn images_per_group(&self, pixels: usize) -> usize {
+        const PIXELS: usize = 256;
+        PIXELS.div_ceil(pixels.max(1)).clamp(1, self.batch.max(1))
+    }
+}

@@ -1,0 +1,142 @@
+//! Work on single elements, and the `(N, C, inner)` shape that per-channel kernels share.
+
+use crate::check;
+use crate::parallel::for_each_piece;
+use crate::simd::Simd;
+
+/// A tensor seen as `(batch, channels, inner)`; `inner` is height times width.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ChannelShape {
+    /// Images.
+    pub batch: usize,
+    /// Channels.
+    pub channels: usize,
+    /// Elements of a channel of one image.
+    pub inner: usize,
+}
+
+impl ChannelShape {
+    /// Elements in all.
+    pub fn len(&self) -> usize {
+        self.batch * self.channels * self.inner
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// `y = max(u, 0)`. NaN becomes 0.
+///
+/// # Panics
+///
+/// If the lengths differ.
+pub fn relu_forward(u: &[f32], y: &mut [f32]) {
+    check::length("y", y.len(), u.len());
+    let simd = Simd::current();
+    for_each_piece(y, |start, y| {
+        let u = &u[start..][..y.len()];
+        simd.vectorize(|| {
+            y.iter_mut()
+                .zip(u)
+                .for_each(|(y, &u)| *y = if u > 0.0 { u } else { 0.0 })
+        });
+    });
+}
+
+/// `gu += gy` where `u > 0`.
+///
+/// # Panics
+///
+/// If the lengths differ.
+pub fn relu_backward(u: &[f32], gy: &[f32], gu: &mut [f32]) {
+    check::length("gy", gy.len(), u.len());
+    check::length("gu", gu.len(), u.len());
+    let simd = Simd::current();
+    for_each_piece(gu, |start, gu| {
+        let (u, gy) = (&u[start..][..gu.len()], &gy[start..][..gu.len()]);
+        simd.vectorize(|| {
+            for ((gu, &u), &gy) in gu.iter_mut().zip(u).zip(gy) {
+                *gu += if u > 0.0 { gy } else { 0.0 };
+            }
+        });
+    });
+}
+
+/// `y = a + b`.
+///
+/// # Panics
+///
+/// If the lengths differ.
+pub fn add_forward(a: &[f32], b: &[f32], y: &mut [f32]) {
+    check::length("b", b.len(), a.len());
+    check::length("y", y.len(), a.len());
+    let simd = Simd::current();
+    for_each_piece(y, |start, y| {
+        let (a, b) = (&a[start..][..y.len()], &b[start..][..y.len()]);
+        simd.vectorize(|| {
+            for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
+                *y = a + b;
+            }
+        });
+    });
+}
+
+/// `dst += src`.
+///
+/// # Panics
+///
+/// If the lengths differ.
+pub fn accumulate(dst: &mut [f32], src: &[f32]) {
+    check::length("src", src.len(), dst.len());
+    let simd = Simd::current();
+    for_each_piece(dst, |start, dst| {
+        let src = &src[start..][..dst.len()];
+        simd.vectorize(|| dst.iter_mut().zip(src).for_each(|(dst, &src)| *dst += src));
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parallel::PIECE;
+    use crate::simd::{Level, with_level};
+
+    /// Longer than one piece, with a ragged end.
+    fn values(salt: usize) -> Vec<f32> {
+        (0..PIECE + 77).map(|i| ((i * 31 + salt) % 17) as f32 - 8.0).collect()
+    }
+
+    #[test]
+    fn every_level_gives_the_formula() {
+        let (a, b) = (values(0), values(5));
+        for level in Level::ALL.into_iter().filter(|l| l.is_supported()) {
+            with_level(level, || {
+                let mut y = vec![f32::NAN; a.len()];
+                relu_forward(&a, &mut y);
+                assert!(a.iter().zip(&y).all(|(&u, &y)| y == u.max(0.0)));
+                add_forward(&a, &b, &mut y);
+                assert!((0..a.len()).all(|i| y[i] == a[i] + b[i]));
+                accumulate(&mut y, &a);
+                assert!((0..a.len()).all(|i| y[i] == 2.0 * a[i] + b[i]));
+                let mut gu = b.clone();
+                relu_backward(&a, &b, &mut gu);
+                assert!((0..a.len()).all(|i| gu[i] == if a[i] > 0.0 { 2.0 * b[i] } else { b[i] }));
+            });
+        }
+    }
+
+    #[test]
+    fn the_gradient_of_relu_at_zero_is_zero() {
+        let mut gu = [0.0; 3];
+        relu_backward(&[0.0, -0.0, f32::MIN_POSITIVE], &[1.0; 3], &mut gu);
+        assert_eq!(gu, [0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "length of `y` is 2, its shape wants 3")]
+    fn a_length_that_does_not_fit_panics() {
+        relu_forward(&[0.0; 3], &mut [0.0; 2]);
+    }
+}

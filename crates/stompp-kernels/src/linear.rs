@@ -1,0 +1,61 @@
+//! The fully connected layer: a 1x1 convolution of 1x1 images, and a bias.
+
+use crate::check;
+use crate::conv::{ConvShape, conv2d_backward_input, conv2d_backward_weight, conv2d_forward};
+
+/// `y = x w^T + b`: `x` is `(batch, inputs)`, `w` is `(outputs, inputs)`, `b` is `(outputs)`; `y`, `(batch, outputs)`, is
+/// overwritten.
+///
+/// # Panics
+///
+/// If a length does not fit.
+pub fn linear_forward(batch: usize, inputs: usize, outputs: usize, x: &[f32], w: &[f32], b: &[f32], y: &mut [f32]) {
+    check::length("b", b.len(), outputs);
+    conv2d_forward(&shape(batch, inputs, outputs), x, w, y);
+    if outputs > 0 {
+        for y in y.chunks_mut(outputs) {
+            y.iter_mut().zip(b).for_each(|(y, &b)| *y += b);
+        }
+    }
+}
+
+/// The gradients: `gx += gy w` if asked for, `gw += gy^T x`, `gb += sum of gy over the batch` (summed in `f64`).
+///
+/// # Panics
+///
+/// If a length does not fit.
+#[allow(clippy::too_many_arguments)]
+pub fn linear_backward(
+    batch: usize,
+    inputs: usize,
+    outputs: usize,
+    x: &[f32],
+    w: &[f32],
+    gy: &[f32],
+    gx: Option<&mut [f32]>,
+    gw: &mut [f32],
+    gb: &mut [f32],
+) {
+    let s = shape(batch, inputs, outputs);
+    check::length("gb", gb.len(), outputs);
+    conv2d_backward_weight(&s, x, gy, gw);
+    if let Some(gx) = gx {
+        conv2d_backward_input(&s, w, gy, gx);
+    }
+    for (o, gb) in gb.iter_mut().enumerate() {
+        *gb += gy[o..].iter().step_by(outputs).map(|&g| f64::from(g)).sum::<f64>() as f32;
+    }
+}
+
+fn shape(batch: usize, inputs: usize, outputs: usize) -> ConvShape {
+    ConvShape {
+        batch,
+        in_channels: inputs,
+        in_height: 1,
+        in_width: 1,
+        out_channels: outputs,
+        kernel: 1,
+        stride: 1,
+        padding: 0,
+    }
+}

@@ -1,0 +1,114 @@
+//! Vectors of floats of the three widths behind one trait.
+
+/// A vector type and the few operations that the kernels need.
+///
+/// # Safety
+///
+/// Every method may be called only where the machine has the instructions of the implementing level. All methods are
+/// `#[inline(always)]`, so that inside a function compiled for the level each becomes one instruction.
+pub(crate) trait Lanes {
+    /// `LANES` floats.
+    type Vector: Copy;
+    /// Floats in a vector.
+    const LANES: usize;
+
+    /// All lanes `x`.
+    unsafe fn splat(x: f32) -> Self::Vector;
+    /// Reads `LANES` floats from `p`, aligned or not.
+    unsafe fn load(p: *const f32) -> Self::Vector;
+    /// Writes `LANES` floats to `p`, aligned or not.
+    unsafe fn store(p: *mut f32, v: Self::Vector);
+    /// `a + b`.
+    unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a * b + c`, fused except in [`Portable`].
+    unsafe fn mul_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+}
+
+/// Plain Rust, 8 floats.
+pub(crate) enum Portable {}
+
+impl Lanes for Portable {
+    type Vector = [f32; 8];
+    const LANES: usize = 8;
+
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> [f32; 8] {
+        [x; 8]
+    }
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> [f32; 8] {
+        // SAFETY: the caller gives 8 readable floats.
+        unsafe { p.cast::<[f32; 8]>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn store(p: *mut f32, v: [f32; 8]) {
+        // SAFETY: the caller gives 8 writable floats.
+        unsafe { p.cast::<[f32; 8]>().write_unaligned(v) }
+    }
+    #[inline(always)]
+    unsafe fn add(a: [f32; 8], b: [f32; 8]) -> [f32; 8] {
+        std::array::from_fn(|i| a[i] + b[i])
+    }
+    #[inline(always)]
+    unsafe fn mul_add(a: [f32; 8], b: [f32; 8], c: [f32; 8]) -> [f32; 8] {
+        std::array::from_fn(|i| a[i] * b[i] + c[i])
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86::{Avx2, Avx512};
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::Lanes;
+    use std::arch::x86_64::*;
+
+    /// Implements [`Lanes`] by one intrinsic a method.
+    macro_rules! lanes {
+        ($(#[$doc:meta])* $name:ident, $vector:ty, $lanes:literal, $splat:ident, $load:ident, $store:ident, $add:ident, $fma:ident) => {
+            $(#[$doc])*
+            pub(crate) enum $name {}
+
+            // SAFETY (of every block below): the caller vouches for the instructions and for the memory, as `Lanes` says.
+            impl Lanes for $name {
+                type Vector = $vector;
+                const LANES: usize = $lanes;
+
+                #[inline(always)]
+                unsafe fn splat(x: f32) -> $vector {
+                    // SAFETY: see above.
+                    unsafe { $splat(x) }
+                }
+                #[inline(always)]
+                unsafe fn load(p: *const f32) -> $vector {
+                    // SAFETY: see above.
+                    unsafe { $load(p) }
+                }
+                #[inline(always)]
+                unsafe fn store(p: *mut f32, v: $vector) {
+                    // SAFETY: see above.
+                    unsafe { $store(p, v) }
+                }
+                #[inline(always)]
+                unsafe fn add(a: $vector, b: $vector) -> $vector {
+                    // SAFETY: see above.
+                    unsafe { $add(a, b) }
+                }
+                #[inline(always)]
+                unsafe fn mul_add(a: $vector, b: $vector, c: $vector) -> $vector {
+                    // SAFETY: see above.
+                    unsafe { $fma(a, b, c) }
+                }
+            }
+        };
+    }
+
+    lanes!(
+        /// AVX2 and FMA, 8 floats.
+        Avx2, __m256, 8, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_fmadd_ps
+    );
+    lanes!(
+        /// AVX-512, 16 floats.
+        Avx512, __m512, 16, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_add_ps, _mm512_fmadd_ps
+    );
+}

@@ -1,0 +1,248 @@
+//! Which vector instructions the kernels use: found once at run time, or forced.
+//!
+//! [`level`] is the best [`Level`] that the machine has, unless the environment variable `STOMPP_SIMD` (`portable`,
+//! `avx2` or `avx512`) names another one, or [`with_level`] is in force on the calling thread. A kernel asks once, on
+//! the thread that calls it, and its tasks on other threads follow.
+
+mod lanes;
+
+use std::cell::Cell;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::OnceLock;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use lanes::{Avx2, Avx512};
+pub(crate) use lanes::{Lanes, Portable};
+
+/// The environment variable that forces a level for the whole process. It is read once.
+pub const VARIABLE: &str = "STOMPP_SIMD";
+
+/// A set of vector instructions. Ordered: a machine that has one level has all lower ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// What the compilation target guarantees (SSE2 on x86-64). Multiplication and addition are not fused.
+    Portable,
+    /// AVX2 and FMA: 8 floats a vector.
+    Avx2,
+    /// AVX-512 F, BW, DQ and VL besides: 16 floats a vector.
+    Avx512,
+}
+
+impl Level {
+    /// All levels, lowest first.
+    pub const ALL: [Level; 3] = [Level::Portable, Level::Avx2, Level::Avx512];
+
+    /// Whether this machine has the level.
+    pub fn is_supported(self) -> bool {
+        self <= detected()
+    }
+
+    /// The name that [`VARIABLE`] takes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Portable => "portable",
+            Level::Avx2 => "avx2",
+            Level::Avx512 => "avx512",
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A level's name that is none of [`Level::ALL`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownLevel(String);
+
+impl fmt::Display for UnknownLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "unknown SIMD level `{}`: expected portable, avx2 or avx512", self.0)
+    }
+}
+
+impl std::error::Error for UnknownLevel {}
+
+impl FromStr for Level {
+    type Err = UnknownLevel;
+
+    fn from_str(s: &str) -> Result<Self, UnknownLevel> {
+        Level::ALL
+            .into_iter()
+            .find(|level| level.name() == s)
+            .ok_or_else(|| UnknownLevel(s.to_owned()))
+    }
+}
+
+thread_local! {
+    static FORCED: Cell<Option<Level>> = const { Cell::new(None) };
+}
+
+/// The level in force on this thread.
+///
+/// # Panics
+///
+/// If [`VARIABLE`] is set to something that is no level, or to a level that this machine lacks.
+pub fn level() -> Level {
+    FORCED.get().unwrap_or_else(process_level)
+}
+
+/// Runs `f` with `level` in force on this thread, for tests and measurements.
+///
+/// # Panics
+///
+/// If this machine lacks the level.
+pub fn with_level<R>(level: Level, f: impl FnOnce() -> R) -> R {
+    struct Restore(Option<Level>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            FORCED.set(self.0);
+        }
+    }
+    assert!(level.is_supported(), "this machine lacks the SIMD level {level}");
+    let _restore = Restore(FORCED.replace(Some(level)));
+    f()
+}
+
+fn process_level() -> Level {
+    static LEVEL: OnceLock<Level> = OnceLock::new();
+    *LEVEL.get_or_init(|| match std::env::var_os(VARIABLE) {
+        None => detected(),
+        Some(name) => {
+            let level: Level = name
+                .to_string_lossy()
+                .parse()
+                .unwrap_or_else(|e| panic!("{VARIABLE}: {e}"));
+            assert!(level.is_supported(), "{VARIABLE}: this machine lacks {level}");
+            level
+        }
+    })
+}
+
+fn detected() -> Level {
+    static DETECTED: OnceLock<Level> = OnceLock::new();
+    *DETECTED.get_or_init(detect)
+}
+
+#[cfg(target_arch = "x86_64")]
+fn detect() -> Level {
+    if !(is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")) {
+        Level::Portable
+    } else if is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl")
+    {
+        Level::Avx512
+    } else {
+        Level::Avx2
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn detect() -> Level {
+    Level::Portable
+}
+
+/// The level in force, as a token: having one proves that the machine has its instructions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Simd(Level);
+
+/// Work written once for vectors of any width.
+pub(crate) trait Kernel {
+    /// What the work returns.
+    type Output;
+
+    /// Does the work. Implementations are `#[inline(always)]`, so that they compile with the caller's instructions.
+    ///
+    /// # Safety
+    ///
+    /// The machine has the instructions of `L`.
+    unsafe fn run<L: Lanes>(self) -> Self::Output;
+}
+
+impl Simd {
+    /// The token of [`level`].
+    pub(crate) fn current() -> Self {
+        Simd(level())
+    }
+
+    /// The level.
+    pub(crate) fn level(self) -> Level {
+        self.0
+    }
+
+    /// Runs `kernel` with the vectors of this level.
+    #[inline]
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        #[cfg(target_arch = "x86_64")]
+        {
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2<K: Kernel>(kernel: K) -> K::Output {
+                // SAFETY: this function is only entered on machines with AVX2 and FMA.
+                unsafe { kernel.run::<Avx2>() }
+            }
+            #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
+            fn avx512<K: Kernel>(kernel: K) -> K::Output {
+                // SAFETY: this function is only entered on machines with these parts of AVX-512.
+                unsafe { kernel.run::<Avx512>() }
+            }
+            match self.0 {
+                // SAFETY: a token of this level exists only where the machine has the level (`level`, `with_level`).
+                Level::Avx512 => return unsafe { avx512(kernel) },
+                // SAFETY: as above.
+                Level::Avx2 => return unsafe { avx2(kernel) },
+                Level::Portable => {}
+            }
+        }
+        // SAFETY: `Portable` needs nothing.
+        unsafe { kernel.run::<Portable>() }
+    }
+
+    /// Compiles `f` for this level: for plain loops that the compiler vectorizes by itself. The loop must be in the
+    /// closure or in an `#[inline(always)]` function that it calls.
+    #[inline]
+    pub(crate) fn vectorize<R>(self, f: impl FnOnce() -> R) -> R {
+        struct Plain<F>(F);
+        impl<R, F: FnOnce() -> R> Kernel for Plain<F> {
+            type Output = R;
+            #[inline(always)]
+            unsafe fn run<L: Lanes>(self) -> R {
+                (self.0)()
+            }
+        }
+        self.run(Plain(f))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_round_trip() {
+        for level in Level::ALL {
+            assert_eq!(level.name().parse(), Ok(level));
+        }
+        let error = "sse9".parse::<Level>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "unknown SIMD level `sse9`: expected portable, avx2 or avx512"
+        );
+    }
+
+    #[test]
+    fn forcing_is_scoped_to_the_closure_and_the_thread() {
+        let before = level();
+        with_level(Level::Portable, || {
+            assert_eq!(level(), Level::Portable);
+            std::thread::scope(|s| s.spawn(|| assert_eq!(level(), before)).join().unwrap());
+        });
+        assert_eq!(level(), before);
+        let _ = std::panic::catch_unwind(|| with_level(Level::Portable, || panic!("on purpose")));
+        assert_eq!(level(), before);
+    }
+}

@@ -1,0 +1,182 @@
+//! Pooling, the loss and the optimizer step: small golden cases, and formulas in `f64`.
+
+mod common;
+
+use common::{assert_close, at_every_level, double, finite_differences, noise, same_bits_whatever_the_threads};
+use stompp_kernels::{
+    ChannelShape, PoolShape, cross_entropy, global_average_pool_backward, global_average_pool_forward,
+    max_pool_backward, max_pool_forward, sgd_momentum_step,
+};
+
+#[test]
+fn global_average_pool_is_the_mean_and_spreads_the_gradient() {
+    let s = ChannelShape {
+        batch: 2,
+        channels: 3,
+        inner: 10,
+    };
+    let x = noise(s.len(), 1);
+    let mut y = [f32::NAN; 6];
+    global_average_pool_forward(&s, &x, &mut y);
+    let expected: Vec<f64> = double(&x).chunks(10).map(|x| x.iter().sum::<f64>() / 10.0).collect();
+    assert_close("y", &y, &expected, 1e-7);
+    let mut gx = vec![1.0; x.len()];
+    global_average_pool_backward(&s, &[10.0, 20.0, 30.0, 40.0, 50.0, 60.0], &mut gx);
+    for (i, gx) in gx.iter().enumerate() {
+        assert_eq!(*gx, 2.0 + (i / 10) as f32);
+    }
+}
+
+/// `torch.nn.functional.max_pool2d(x, kernel, stride, padding, return_indices=True)` by its definition.
+fn naive_max_pool(s: &PoolShape, x: &[f32]) -> (Vec<f32>, Vec<u32>) {
+    let mut out = (Vec::new(), Vec::new());
+    for plane in x.chunks(s.in_height * s.in_width) {
+        for (row, column) in (0..s.out_height()).flat_map(|r| (0..s.out_width()).map(move |c| (r, c))) {
+            let (mut best, mut at) = (f32::NEG_INFINITY, 0);
+            for (dy, dx) in (0..s.kernel).flat_map(|y| (0..s.kernel).map(move |x| (y, x))) {
+                let (y, x) = (row * s.stride + dy, column * s.stride + dx);
+                if (s.padding..s.padding + s.in_height).contains(&y) && (s.padding..s.padding + s.in_width).contains(&x)
+                {
+                    let index = (y - s.padding) * s.in_width + x - s.padding;
+                    if plane[index] > best {
+                        (best, at) = (plane[index], index as u32);
+                    }
+                }
+            }
+            out.0.push(best);
+            out.1.push(at);
+        }
+    }
+    out
+}
+
+#[test]
+fn max_pool_takes_the_first_maximum_of_every_window() {
+    for (extent, window) in [
+        ((7, 5), (3, 2, 1)),
+        ((8, 8), (2, 2, 0)),
+        ((6, 9), (3, 1, 1)),
+        ((5, 5), (3, 3, 0)),
+    ] {
+        let s = PoolShape {
+            batch: 2,
+            channels: 3,
+            in_height: extent.0,
+            in_width: extent.1,
+            kernel: window.0,
+            stride: window.1,
+            padding: window.2,
+        };
+        // Few distinct values, all negative: many ties, and a padding of zeros would win.
+        let x: Vec<f32> = noise(s.input_len(), 1)
+            .iter()
+            .map(|x| (x * 3.0).round() - 4.0)
+            .collect();
+        let (mut y, mut argmax) = (vec![f32::NAN; s.output_len()], vec![u32::MAX; s.output_len()]);
+        max_pool_forward(&s, &x, &mut y, &mut argmax);
+        assert_eq!((y, argmax.clone()), naive_max_pool(&s, &x));
+
+        let gy = noise(s.output_len(), 2);
+        let mut gx = vec![0.0; x.len()];
+        max_pool_backward(&s, &gy, &argmax, &mut gx);
+        let (in_plane, out_plane) = (extent.0 * extent.1, s.out_height() * s.out_width());
+        let mut expected = vec![0.0; x.len()];
+        for (i, (&at, &g)) in argmax.iter().zip(&gy).enumerate() {
+            expected[i / out_plane * in_plane + at as usize] += f64::from(g);
+        }
+        assert_close("gx", &gx, &expected, 1e-6);
+    }
+}
+
+#[test]
+fn max_pool_lets_nan_and_negative_infinity_through() {
+    let s = PoolShape {
+        batch: 1,
+        channels: 1,
+        in_height: 2,
+        in_width: 2,
+        kernel: 2,
+        stride: 1,
+        padding: 0,
+    };
+    let (mut y, mut argmax) = ([0.0], [9]);
+    max_pool_forward(&s, &[1.0, f32::NAN, f32::INFINITY, 2.0], &mut y, &mut argmax);
+    assert!(y[0].is_nan());
+    assert_eq!(argmax, [1]);
+    max_pool_forward(&s, &[f32::NEG_INFINITY; 4], &mut y, &mut argmax);
+    assert_eq!((y, argmax), ([f32::NEG_INFINITY], [0]));
+}
+
+#[test]
+fn cross_entropy_has_its_value_and_gradient() {
+    // torch.nn.functional.cross_entropy(torch.tensor([[1., 2., 3.], [1., 2., 3.]]), torch.tensor([2, 0])), float64
+    let loss = cross_entropy(2, 3, &[1.0, 2.0, 3.0, 1.0, 2.0, 3.0], &[2, 0], None);
+    assert!((f64::from(loss) - 1.407_605_964_444_380_1).abs() < 1e-6, "{loss}");
+
+    let (batch, classes) = (5, 7);
+    let logits: Vec<f32> = noise(batch * classes, 1).iter().map(|x| 4.0 * x).collect();
+    let labels = [0, 6, 3, 3, 1];
+    let naive = |z: &[f64]| {
+        let row_loss = |(row, &label): (&[f64], &usize)| row.iter().map(|z| z.exp()).sum::<f64>().ln() - row[label];
+        z.chunks(classes).zip(&labels).map(row_loss).sum::<f64>() / batch as f64
+    };
+    let mut gradient = vec![f32::NAN; logits.len()];
+    let loss = cross_entropy(batch, classes, &logits, &labels, Some(&mut gradient));
+    assert!((f64::from(loss) - naive(&double(&logits))).abs() < 1e-6);
+    assert_close("glogits", &gradient, &finite_differences(&double(&logits), naive), 1e-7);
+}
+
+#[test]
+fn cross_entropy_of_huge_logits_is_finite_and_of_nan_is_nan() {
+    let mut gradient = [f32::NAN; 2];
+    let loss = cross_entropy(1, 2, &[1e30, -1e30], &[0], Some(&mut gradient));
+    assert_eq!((loss, gradient), (0.0, [0.0, 0.0]));
+    assert_eq!(cross_entropy(1, 2, &[1e30, -1e30], &[1], None), 2e30);
+    assert!(cross_entropy(1, 2, &[f32::NAN, 0.0], &[1], None).is_nan());
+    assert_eq!(cross_entropy(0, 2, &[], &[], Some(&mut [])), 0.0);
+}
+
+#[test]
+#[should_panic(expected = "label 2 of 2 classes")]
+fn a_label_out_of_range_panics() {
+    cross_entropy(1, 2, &[0.0, 0.0], &[2], None);
+}
+
+#[test]
+fn sgd_follows_its_formula_clamps_and_flushes() {
+    at_every_level(|level| {
+        let n = 40_000; // More than one piece.
+        let (mut w, mut v, g) = (noise(n, 1), noise(n, 2), noise(n, 3));
+        let v_expected: Vec<f64> = v
+            .iter()
+            .zip(&g)
+            .map(|(&v, &g)| 0.9 * f64::from(v) + f64::from(g))
+            .collect();
+        let w_expected: Vec<f64> = w
+            .iter()
+            .zip(&v_expected)
+            .map(|(&w, v)| (f64::from(w) - 0.1 * v).clamp(-0.75, 0.75))
+            .collect();
+        sgd_momentum_step(0.1, 0.9, &mut w, &mut v, &g, Some(0.75));
+        assert_close(&format!("v, {level}"), &v, &v_expected, 1e-6);
+        assert_close(&format!("w, {level}"), &w, &w_expected, 1e-6);
+        assert!(w.contains(&0.75) && w.contains(&-0.75));
+
+        let (mut w, mut v) = ([5.0, -5.0, 2.0], [2e-30, -1.05e-30, 1.2e-30]);
+        sgd_momentum_step(0.1, 0.9, &mut w, &mut v, &[0.0; 3], None);
+        assert_eq!((w, v), ([5.0, -5.0, 2.0], [0.9 * 2e-30, 0.0, 0.9 * 1.2e-30]));
+
+        let (mut w, mut v) = ([f32::NAN], [0.0]);
+        sgd_momentum_step(0.1, 0.9, &mut w, &mut v, &[1.0], Some(1.0));
+        assert!(w[0].is_nan());
+    });
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    same_bits_whatever_the_threads(|| {
+        let (mut w, mut v, g) = (noise(100_000, 1), noise(100_000, 2), noise(100_000, 3));
+        sgd_momentum_step(0.1, 0.9, &mut w, &mut v, &g, Some(0.75));
+        [w, v].concat()
+    });
+}
