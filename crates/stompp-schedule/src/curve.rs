@@ -1,0 +1,85 @@
+//! How the target fraction rises inside a window.
+
+use crate::name::{self, UnknownName};
+use core::f64::consts::FRAC_PI_2;
+use core::{fmt, str::FromStr};
+
+/// Target frozen fraction `p` as a function of `x`, the share of the window that has passed.
+///
+/// Every curve rises from `p(0) = 0` to `p(1) = 1` without falling in between.
+///
+/// Source: *paper* for the cubic default and for the names of the other four; the formulas of cosine and flipped
+/// quadratic are *ours*, the plain reading of those names.
+///
+/// ```
+/// use stompp_schedule::Curve;
+///
+/// assert_eq!(Curve::default().p(0.5), 0.125);
+/// assert_eq!("flipped-quadratic".parse(), Ok(Curve::FlippedQuadratic));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Curve {
+    /// `x`
+    Linear,
+    /// `x²`
+    Quadratic,
+    /// `x³`, the paper's default.
+    #[default]
+    Cubic,
+    /// `(1 - cos πx) / 2`
+    Cosine,
+    /// `1 - (1 - x)²`: fast at first, slow at the end.
+    FlippedQuadratic,
+}
+
+impl Curve {
+    /// Every curve.
+    pub const ALL: [Self; 5] = [
+        Self::Linear,
+        Self::Quadratic,
+        Self::Cubic,
+        Self::Cosine,
+        Self::FlippedQuadratic,
+    ];
+
+    /// The name that [`FromStr`] reads and [`Display`](fmt::Display) writes.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Linear => "linear",
+            Self::Quadratic => "quadratic",
+            Self::Cubic => "cubic",
+            Self::Cosine => "cosine",
+            Self::FlippedQuadratic => "flipped-quadratic",
+        }
+    }
+
+    /// The curve at `x`, which is first clamped to `[0, 1]` (NaN stays NaN). The result lies in `[0, 1]`.
+    pub fn p(self, x: f64) -> f64 {
+        let x = x.clamp(0.0, 1.0);
+        match self {
+            Self::Linear => x,
+            Self::Quadratic => x * x,
+            Self::Cubic => x * x * x,
+            Self::Cosine => {
+                // The same function; written with the half angle nothing cancels near zero.
+                let sin = libm::sin(FRAC_PI_2 * x);
+                sin * sin
+            }
+            Self::FlippedQuadratic => 1.0 - (1.0 - x) * (1.0 - x),
+        }
+    }
+}
+
+impl fmt::Display for Curve {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Curve {
+    type Err = UnknownName;
+
+    fn from_str(given: &str) -> Result<Self, UnknownName> {
+        name::find("curve", &Self::ALL, Self::name, given)
+    }
+}

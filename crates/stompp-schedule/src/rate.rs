@@ -1,0 +1,130 @@
+//! How slowly a mask follows its target.
+
+use alloc::string::String;
+use core::ops::Range;
+use core::{fmt, str::FromStr};
+
+/// Refresh rate `r`: at each step about `1/r` of a unit's entries are redrawn.
+///
+/// Either a number of steps, the same for every window (written `100`), or a fraction of the unit's window (written
+/// `0.1w`: a tenth of it), so that short and long trainings freeze alike.
+///
+/// `r` should be small against the window: the frozen fraction lags its target by about `r` steps, and with `r` near
+/// the window's length only a fifth of the entries is frozen just before the rest is committed at once.
+///
+/// Source: *paper* for a number of steps and its default of 100 (robust from 10 to 1000); the fraction is *ours*.
+///
+/// ```
+/// use stompp_schedule::RefreshRate;
+///
+/// assert_eq!(RefreshRate::default().resolve(0..2000), 100.0);
+/// assert_eq!("0.1w".parse::<RefreshRate>()?.resolve(0..2000), 200.0);
+/// assert_eq!("0.1w".parse::<RefreshRate>()?.resolve(0..5), 1.0);
+/// # Ok::<(), stompp_schedule::RateError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RefreshRate(Kind);
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    /// Finite, at least 1.
+    Steps(f64),
+    /// In `(0, 1]`.
+    OfWindow(f64),
+}
+
+impl RefreshRate {
+    /// `r` itself.
+    ///
+    /// # Errors
+    ///
+    /// If `r` is not a finite number of at least 1.
+    pub fn steps(r: f64) -> Result<Self, RateError> {
+        if r.is_finite() && r >= 1.0 {
+            Ok(Self(Kind::Steps(r)))
+        } else {
+            Err(RateError::Steps(r))
+        }
+    }
+
+    /// `r` as a fraction of the window.
+    ///
+    /// # Errors
+    ///
+    /// If `fraction` is not in `(0, 1]`.
+    pub fn of_window(fraction: f64) -> Result<Self, RateError> {
+        if fraction > 0.0 && fraction <= 1.0 {
+            Ok(Self(Kind::OfWindow(fraction)))
+        } else {
+            Err(RateError::OfWindow(fraction))
+        }
+    }
+
+    /// The `r` for a unit with this window of steps: finite, at least 1.
+    pub fn resolve(self, window: Range<u64>) -> f64 {
+        match self.0 {
+            Kind::Steps(r) => r,
+            Kind::OfWindow(fraction) => (fraction * window.end.saturating_sub(window.start) as f64).max(1.0),
+        }
+    }
+}
+
+impl Default for RefreshRate {
+    /// 100 steps, as in the paper.
+    fn default() -> Self {
+        Self(Kind::Steps(100.0))
+    }
+}
+
+impl fmt::Display for RefreshRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Kind::Steps(r) => write!(f, "{r}"),
+            Kind::OfWindow(fraction) => write!(f, "{fraction}w"),
+        }
+    }
+}
+
+impl FromStr for RefreshRate {
+    type Err = RateError;
+
+    fn from_str(given: &str) -> Result<Self, RateError> {
+        let number = |text: &str| text.parse().map_err(|_| RateError::Syntax(given.into()));
+        match given.strip_suffix('w') {
+            Some(fraction) => Self::of_window(number(fraction)?),
+            None => Self::steps(number(given)?),
+        }
+    }
+}
+
+/// Why there is no such refresh rate.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum RateError {
+    /// Not a finite number of steps of at least 1.
+    Steps(f64),
+    /// Not a fraction of the window in `(0, 1]`.
+    OfWindow(f64),
+    /// Neither a number nor a number followed by `w`.
+    Syntax(String),
+}
+
+impl fmt::Display for RateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Steps(r) => write!(f, "a refresh rate in steps must be finite and at least 1, got {r}"),
+            Self::OfWindow(fraction) => {
+                write!(
+                    f,
+                    "a refresh rate as a fraction of the window must be above 0 and at most 1, got {fraction}"
+                )
+            }
+            Self::Syntax(given) => write!(
+                f,
+                "`{given}` is no refresh rate: expected steps, as in `100`, or a fraction of the window, as in `0.1w`"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for RateError {}
