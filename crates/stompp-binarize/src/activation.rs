@@ -1,0 +1,69 @@
+//! What stands between a batch norm and the next convolution.
+
+use crate::{BinaryBackend, MaskedQuantizer, View};
+use dfdx::{shapes::Shape, tensor::Tensor};
+use stompp_nn::{Recording, ops};
+
+/// The activation function in front of a convolution.
+#[derive(Clone, Debug)]
+pub enum Activation {
+    /// The masked quantizer, which freezes (BNN).
+    Quantized(MaskedQuantizer),
+    /// `clip(u, -1, 1)`, for good: what the quantizer is while it is open.
+    Clip(MaskedQuantizer),
+    /// `max(u, 0)` (BWN, *paper's* networks with continuous activations).
+    Relu,
+}
+
+impl Activation {
+    /// The quantizer, if this activation takes part in freezing.
+    pub fn quantizer(&self) -> Option<&MaskedQuantizer> {
+        match self {
+            Self::Quantized(quantizer) => Some(quantizer),
+            Self::Clip(_) | Self::Relu => None,
+        }
+    }
+
+    /// The quantizer for changing its state, if this activation takes part in freezing.
+    pub fn quantizer_mut(&mut self) -> Option<&mut MaskedQuantizer> {
+        match self {
+            Self::Quantized(quantizer) => Some(quantizer),
+            Self::Clip(_) | Self::Relu => None,
+        }
+    }
+
+    /// Whether no gradient at all passes.
+    pub fn severs(&self) -> bool {
+        self.quantizer().is_some_and(MaskedQuantizer::severs)
+    }
+
+    /// Applies the activation as the network stands, on the tape unless [`Activation::severs`].
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn forward<S: Shape, D: BinaryBackend, T: Recording<D>>(
+        &self,
+        u: Tensor<S, f32, D, T>,
+    ) -> Result<Tensor<S, f32, D, T>, D::Err> {
+        match self {
+            Self::Quantized(quantizer) | Self::Clip(quantizer) => quantizer.forward(u),
+            Self::Relu => ops::relu(u),
+        }
+    }
+
+    /// Applies the activation off the tape.
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn evaluate<S: Shape, D: BinaryBackend>(
+        &self,
+        u: Tensor<S, f32, D>,
+        view: View,
+    ) -> Result<Tensor<S, f32, D>, D::Err> {
+        match self {
+            Self::Quantized(quantizer) => quantizer.evaluate(u, view),
+            Self::Clip(quantizer) => quantizer.forward(u),
+            Self::Relu => ops::relu(u),
+        }
+    }
+}

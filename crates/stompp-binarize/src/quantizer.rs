@@ -1,0 +1,145 @@
+//! The state of one quantized tensor: which of its entries are frozen, and what gradient frozen entries get.
+
+use crate::{BinaryBackend, Surrogate, View, quantize};
+use dfdx::{shapes::Shape, tensor::Tensor};
+use rand::Rng;
+use std::sync::Arc;
+use stompp_nn::Recording;
+use stompp_schedule::{Mask, Refreshed, RestoreError};
+
+/// Which entries of a quantized tensor are frozen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FreezeState {
+    /// None: the tensor is clipped.
+    Open,
+    /// Those whose bit is set.
+    Freezing(Arc<Mask>),
+    /// All, for good: the tensor is binary.
+    Committed,
+}
+
+impl FreezeState {
+    /// Whether no gradient at all passes a quantizer in this state.
+    pub fn severs(&self, surrogate: Surrogate) -> bool {
+        *self == Self::Committed && surrogate == Surrogate::Blocked
+    }
+}
+
+/// The masked quantizer of one tensor of `entries` entries.
+///
+/// For an activation these are the C * H * W entries of one sample; the mask is shared over the batch and kept between
+/// steps.
+#[derive(Clone, Debug)]
+pub struct MaskedQuantizer {
+    entries: usize,
+    surrogate: Surrogate,
+    state: FreezeState,
+}
+
+impl MaskedQuantizer {
+    /// An open quantizer.
+    ///
+    /// # Panics
+    /// If `entries` is 0.
+    pub fn new(entries: usize, surrogate: Surrogate) -> Self {
+        assert!(entries > 0, "a quantizer needs at least one entry");
+        Self {
+            entries,
+            surrogate,
+            state: FreezeState::Open,
+        }
+    }
+
+    /// How many entries the mask has.
+    pub fn entries(&self) -> usize {
+        self.entries
+    }
+
+    /// The gradient rule of frozen entries.
+    pub fn surrogate(&self) -> Surrogate {
+        self.surrogate
+    }
+
+    /// Which entries are frozen.
+    pub fn state(&self) -> &FreezeState {
+        &self.state
+    }
+
+    /// Share of frozen entries, in [0, 1].
+    pub fn frozen_fraction(&self) -> f64 {
+        match &self.state {
+            FreezeState::Open => 0.0,
+            FreezeState::Freezing(mask) => mask.fraction(),
+            FreezeState::Committed => 1.0,
+        }
+    }
+
+    /// Whether no gradient at all passes: committed, and frozen entries are blocked.
+    pub fn severs(&self) -> bool {
+        self.state.severs(self.surrogate)
+    }
+
+    /// Opens every entry.
+    pub fn open(&mut self) {
+        self.state = FreezeState::Open;
+    }
+
+    /// Freezes every entry.
+    pub fn commit(&mut self) {
+        self.state = FreezeState::Committed;
+    }
+
+    /// One step of soft refresh: each entry is redrawn with probability `1/r` from Bernoulli(`p`).
+    ///
+    /// An open quantizer starts from an empty mask, a committed one stays committed.
+    pub fn refresh(&mut self, p: f64, r: f64, rng: &mut impl Rng) -> Refreshed {
+        if self.state == FreezeState::Open {
+            self.state = FreezeState::Freezing(Arc::new(Mask::new(self.entries)));
+        }
+        match &mut self.state {
+            FreezeState::Freezing(mask) => Arc::make_mut(mask).refresh(p, r, rng),
+            FreezeState::Open | FreezeState::Committed => Refreshed::default(),
+        }
+    }
+
+    /// Puts a saved mask back, from the words of [`Mask::words`].
+    ///
+    /// # Errors
+    /// If the words are not a mask of [`MaskedQuantizer::entries`] entries.
+    pub fn restore(&mut self, words: Vec<u64>) -> Result<(), RestoreMaskError> {
+        self.state = FreezeState::Freezing(Arc::new(Mask::from_words(self.entries, words)?));
+        Ok(())
+    }
+
+    /// Quantizes a batch (or a weight) as the network stands; on the tape unless [`MaskedQuantizer::severs`].
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn forward<S: Shape, D: BinaryBackend, T: Recording<D>>(
+        &self,
+        u: Tensor<S, f32, D, T>,
+    ) -> Result<Tensor<S, f32, D, T>, D::Err> {
+        quantize(u, &self.state, self.surrogate, self.entries)
+    }
+
+    /// Quantizes off the tape, as the network stands or as it would be deployed.
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn evaluate<S: Shape, D: BinaryBackend>(
+        &self,
+        u: Tensor<S, f32, D>,
+        view: View,
+    ) -> Result<Tensor<S, f32, D>, D::Err> {
+        let state = match view {
+            View::AsItStands => &self.state,
+            View::Deployed => &FreezeState::Committed,
+        };
+        quantize(u, state, self.surrogate, self.entries)
+    }
+}
+
+/// A saved mask does not belong to this quantizer.
+#[derive(Debug, thiserror::Error)]
+#[error("saved mask: {0}")]
+pub struct RestoreMaskError(#[from] RestoreError);

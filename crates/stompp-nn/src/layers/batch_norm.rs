@@ -1,0 +1,182 @@
+//! Batch normalisation as a layer.
+
+use crate::{
+    Role, Visitor, Walk,
+    backend::Backend,
+    ops::{self, Running},
+    tape::Recording,
+};
+use dfdx::{
+    dtypes::Dtype,
+    nn::{
+        BuildModule, BuildOnDevice, Module, ModuleMut, ModuleVisitor, ScalarOptions, TensorCollection, TensorOptions,
+    },
+    shapes::{Const, Dim},
+    tensor::{NoneTape, PutTape, SplitTape, Storage, Tensor},
+    tensor_ops::Device,
+};
+
+/// See [`BatchNorm2d`](super::BatchNorm2d).
+pub(super) mod builder {
+    /// Batch normalisation of C channels.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct BatchNorm2d<const C: usize>;
+}
+
+/// PyTorch's default: added to the variance.
+const EPS: f32 = 1e-5;
+/// PyTorch's default: share of the newest batch in the running statistics.
+const MOMENTUM: f32 = 0.1;
+
+/// Batch normalisation over (N, H, W), per channel, as PyTorch's.
+///
+/// In training (`forward_mut`, whatever the tape) it normalises by the batch's biased variance, and the running statistics
+/// follow the batches, the variance unbiased. In evaluation (`forward`, off the tape only) it normalises by the running
+/// statistics and changes nothing.
+#[derive(Clone, Debug)]
+pub struct BatchNorm2d<C: Dim, E: Dtype, D: Storage<E>> {
+    /// Scale, shape (C,), initially 1; torchvision calls it `weight`.
+    pub scale: Tensor<(C,), E, D>,
+    /// Shift, shape (C,), initially 0; torchvision calls it `bias`.
+    pub shift: Tensor<(C,), E, D>,
+    /// Running mean, shape (C,), initially 0.
+    pub running_mean: Tensor<(C,), E, D>,
+    /// Running unbiased variance, shape (C,), initially 1.
+    pub running_var: Tensor<(C,), E, D>,
+    /// Added to the variance: 1e-5.
+    pub eps: f32,
+    /// Share of the newest batch in the running statistics: 0.1.
+    pub momentum: f32,
+}
+
+impl<C: Dim, D: Backend> BatchNorm2d<C, f32, D> {
+    /// A layer that leaves a normalised input as it is.
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn new(device: &D, channels: C) -> Result<Self, D::Err> {
+        let shape = (channels,);
+        Ok(Self {
+            scale: device.try_ones_like(&shape)?,
+            shift: device.try_zeros_like(&shape)?,
+            running_mean: device.try_zeros_like(&shape)?,
+            running_var: device.try_ones_like(&shape)?,
+            eps: EPS,
+            momentum: MOMENTUM,
+        })
+    }
+
+    /// Normalises a training batch and follows its statistics; scale and shift are on the tape `parameters`.
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn forward_with<B: Dim, H: Dim, W: Dim, T: Recording<D>>(
+        &mut self,
+        x: Tensor<(B, C, H, W), f32, D, T>,
+        parameters: T,
+    ) -> Result<Tensor<(B, C, H, W), f32, D, T>, D::Err> {
+        let scale = self.scale.clone().put_tape(parameters);
+        let running = Running {
+            mean: &mut self.running_mean,
+            variance: &mut self.running_var,
+            momentum: self.momentum,
+        };
+        ops::batch_norm(x, scale, self.shift.clone(), self.eps, running)
+    }
+}
+
+impl<B: Dim, C: Dim, H: Dim, W: Dim, D: Backend> Module<Tensor<(B, C, H, W), f32, D>> for BatchNorm2d<C, f32, D> {
+    type Output = Tensor<(B, C, H, W), f32, D>;
+    type Error = D::Err;
+
+    fn try_forward(&self, x: Tensor<(B, C, H, W), f32, D, NoneTape>) -> Result<Self::Output, D::Err> {
+        ops::batch_norm_running(
+            x,
+            &self.running_mean,
+            &self.running_var,
+            &self.scale,
+            &self.shift,
+            self.eps,
+        )
+    }
+}
+
+impl<B, C, H, W, D, T> ModuleMut<Tensor<(B, C, H, W), f32, D, T>> for BatchNorm2d<C, f32, D>
+where
+    B: Dim,
+    C: Dim,
+    H: Dim,
+    W: Dim,
+    D: Backend,
+    T: Recording<D>,
+{
+    type Output = Tensor<(B, C, H, W), f32, D, T>;
+    type Error = D::Err;
+
+    fn try_forward_mut(&mut self, x: Tensor<(B, C, H, W), f32, D, T>) -> Result<Self::Output, D::Err> {
+        let (x, tape) = x.split_tape();
+        let parameters = tape.fork();
+        self.forward_with(x.put_tape(tape), parameters)
+    }
+}
+
+impl<C: Dim, D: Storage<f32>> Walk<D> for BatchNorm2d<C, f32, D> {
+    fn walk<V: Visitor<D>>(&mut self, prefix: &str, visitor: &mut V) -> Result<(), V::Error> {
+        visitor.visit(&format!("{prefix}weight"), Role::PARAMETER, &mut self.scale)?;
+        visitor.visit(&format!("{prefix}bias"), Role::PARAMETER, &mut self.shift)?;
+        visitor.visit(
+            &format!("{prefix}running_mean"),
+            Role::Statistic,
+            &mut self.running_mean,
+        )?;
+        visitor.visit(&format!("{prefix}running_var"), Role::Statistic, &mut self.running_var)
+    }
+}
+
+impl<const C: usize, D: Device<f32>> TensorCollection<f32, D> for BatchNorm2d<Const<C>, f32, D> {
+    type To<E2: Dtype, D2: Device<E2>> = BatchNorm2d<Const<C>, E2, D2>;
+
+    fn iter_tensors<V: ModuleVisitor<Self, f32, D>>(visitor: &mut V) -> Result<Option<Self::To<V::E2, V::D2>>, V::Err> {
+        visitor.visit_fields(
+            (
+                Self::tensor("scale", |s| &s.scale, |s| &mut s.scale, TensorOptions::reset_to_ones()),
+                Self::tensor("shift", |s| &s.shift, |s| &mut s.shift, TensorOptions::reset_to_zeros()),
+                Self::tensor(
+                    "running_mean",
+                    |s| &s.running_mean,
+                    |s| &mut s.running_mean,
+                    TensorOptions::detached(|t| t.try_fill_with_zeros()),
+                ),
+                Self::tensor(
+                    "running_var",
+                    |s| &s.running_var,
+                    |s| &mut s.running_var,
+                    TensorOptions::detached(|t| t.try_fill_with_ones()),
+                ),
+                Self::scalar("eps", |s| &s.eps, |s| &mut s.eps, ScalarOptions::from_default(EPS)),
+                Self::scalar(
+                    "momentum",
+                    |s| &s.momentum,
+                    |s| &mut s.momentum,
+                    ScalarOptions::from_default(MOMENTUM),
+                ),
+            ),
+            |(scale, shift, running_mean, running_var, eps, momentum)| BatchNorm2d {
+                scale,
+                shift,
+                running_mean,
+                running_var,
+                eps,
+                momentum,
+            },
+        )
+    }
+}
+
+impl<const C: usize, D: Device<f32>> BuildOnDevice<D, f32> for builder::BatchNorm2d<C> {
+    type Built = BatchNorm2d<Const<C>, f32, D>;
+
+    fn try_build_on_device(device: &D) -> Result<Self::Built, D::Err> {
+        Self::Built::try_build(device)
+    }
+}

@@ -1,0 +1,37 @@
+//! Differentiable ops recorded on dfdx's tape.
+//!
+//! All follow one rule: **an input whose tape records gets a gradient, an input whose tape does not costs nothing in the
+//! backward pass.** The output's tape records if any input's does. Gradients of intermediate tensors are taken out of the
+//! map as soon as they are used, so backward memory shrinks as it goes.
+//!
+//! Tensors are made contiguous on entry (free when they already are). Mismatched sizes panic, as in dfdx.
+
+mod batch_norm;
+mod conv;
+mod linear;
+mod loss;
+mod pointwise;
+mod pool;
+
+pub use batch_norm::{Running, batch_norm, batch_norm_running};
+pub use conv::conv2d;
+pub use linear::linear;
+pub use loss::cross_entropy;
+pub use pointwise::{add, relu};
+pub use pool::{global_average_pool, max_pool};
+
+/// Takes a gradient out of the map, leaving a placeholder: the tensor's gradient must not be asked for again.
+macro_rules! take_gradient {
+    ($gradients:expr, $tensor:expr, $device:expr) => {{
+        let placeholder = ::dfdx::tensor::Storage::<f32>::try_alloc_len($device, 1)?;
+        ::std::mem::replace($gradients.get_or_alloc_mut($tensor)?, placeholder)
+    }};
+}
+
+/// Puts a gradient back that [`take_gradient`] took out, so that several can be written to at once.
+macro_rules! put_gradient {
+    ($gradients:expr, $tensor:expr, $gradient:expr) => {
+        *$gradients.get_or_alloc_mut($tensor)? = $gradient
+    };
+}
+pub(crate) use {put_gradient, take_gradient};

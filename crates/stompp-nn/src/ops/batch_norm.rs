@@ -1,0 +1,122 @@
+//! Batch normalisation over (N, H, W), per channel.
+
+use super::{put_gradient, take_gradient};
+use crate::{
+    backend::{Backend, BatchNormGradients},
+    tape::Recording,
+};
+use dfdx::{
+    shapes::{Dim, HasShape},
+    tensor::{PutTape, SplitTape, Tensor},
+    tensor_ops::ReshapeTo,
+};
+use stompp_kernels::ChannelShape;
+
+/// Running statistics that follow the batches in training.
+#[derive(Debug)]
+pub struct Running<'a, C: Dim, D: Backend> {
+    /// Running mean, shape (C,).
+    pub mean: &'a mut Tensor<(C,), f32, D>,
+    /// Running unbiased variance, shape (C,).
+    pub variance: &'a mut Tensor<(C,), f32, D>,
+    /// Share of the newest batch: `r = (1 - momentum) r + momentum s`.
+    pub momentum: f32,
+}
+
+/// `(x - mean) / sqrt(variance + eps) * scale + shift` with the moments of this batch; moves `running` towards them.
+///
+/// `x` is (N, C, H, W), `scale` and `shift` are (C,). The variance that normalises is the biased one. The derivative goes
+/// through the moments. The gradients of scale and shift are computed if the tape of `scale` records, the input's if its
+/// own does.
+///
+/// # Errors
+/// The device's.
+pub fn batch_norm<B, C, H, W, D, T>(
+    x: Tensor<(B, C, H, W), f32, D, T>,
+    scale: Tensor<(C,), f32, D, T>,
+    shift: Tensor<(C,), f32, D>,
+    eps: f32,
+    running: Running<'_, C, D>,
+) -> Result<Tensor<(B, C, H, W), f32, D, T>, D::Err>
+where
+    B: Dim,
+    C: Dim,
+    H: Dim,
+    W: Dim,
+    D: Backend,
+    T: Recording<D>,
+{
+    let (x, x_tape) = x.try_contiguous()?.split_tape();
+    let (scale, affine_tape) = scale.split_tape();
+    let device = x.device().clone();
+    let shape = channel_shape(&x);
+    let moments = device.batch_moments(&shape, eps, &x)?;
+    device.update_running(&shape, &moments, running.momentum, running.mean, running.variance)?;
+    let y = device.batch_norm(&shape, &moments, &x, &scale, &shift)?;
+
+    let (x_wanted, affine_wanted) = (x_tape.is_recording(), affine_tape.is_recording());
+    let mut tape = x_tape.merge(affine_tape);
+    let y_ghost = y.ghost();
+    tape.add_backward_op(move |gradients| {
+        let gy = take_gradient!(gradients, &y_ghost, &device);
+        let mut gx = if x_wanted {
+            Some(take_gradient!(gradients, &x, &device))
+        } else {
+            None
+        };
+        let mut gscale = take_gradient!(gradients, &scale, &device);
+        let mut gshift = take_gradient!(gradients, &shift, &device);
+        let wanted = BatchNormGradients {
+            input: gx.as_mut(),
+            scale: &mut gscale,
+            shift: &mut gshift,
+        };
+        device.batch_norm_backward(&shape, &moments, &x, &scale, &gy, wanted)?;
+        if let Some(gx) = gx {
+            put_gradient!(gradients, &x, gx);
+        }
+        if affine_wanted {
+            put_gradient!(gradients, &scale, gscale);
+            put_gradient!(gradients, &shift, gshift);
+        }
+        Ok(())
+    });
+    Ok(y.put_tape(tape))
+}
+
+/// Batch normalisation by running statistics, for evaluation: an affine map per channel, off the tape.
+///
+/// # Errors
+/// The device's.
+pub fn batch_norm_running<B, C, H, W, D>(
+    x: Tensor<(B, C, H, W), f32, D>,
+    mean: &Tensor<(C,), f32, D>,
+    variance: &Tensor<(C,), f32, D>,
+    scale: &Tensor<(C,), f32, D>,
+    shift: &Tensor<(C,), f32, D>,
+    eps: f32,
+) -> Result<Tensor<(B, C, H, W), f32, D>, D::Err>
+where
+    B: Dim,
+    C: Dim,
+    H: Dim,
+    W: Dim,
+    D: Backend,
+{
+    let x = x.try_contiguous()?;
+    let device = x.device().clone();
+    let moments = device.running_moments(eps, mean, variance)?;
+    device.batch_norm(&channel_shape(&x), &moments, &x, scale, shift)
+}
+
+/// (N, C, H, W) as (batch, channels, everything inside a channel).
+pub(super) fn channel_shape<B: Dim, C: Dim, H: Dim, W: Dim, D: Backend>(
+    x: &Tensor<(B, C, H, W), f32, D>,
+) -> ChannelShape {
+    let (batch, channels, height, width) = *x.shape();
+    ChannelShape {
+        batch: batch.size(),
+        channels: channels.size(),
+        inner: height.size() * width.size(),
+    }
+}

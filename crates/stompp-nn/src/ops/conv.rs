@@ -1,0 +1,77 @@
+//! Two-dimensional convolution without bias.
+
+use super::take_gradient;
+use crate::{Image, backend::Backend, tape::Recording};
+use dfdx::{
+    shapes::{Dim, HasShape},
+    tensor::{PutTape, SplitTape, Tensor},
+    tensor_ops::ReshapeTo,
+};
+use stompp_kernels::ConvShape;
+
+/// Convolves `x` (N, I, H, W) with `w` (O, I, K, K), giving (N, O, H', W') where `H' = (H + 2 padding - K) / stride + 1`.
+///
+/// Padding is with zeros. The derivatives by `x` and by `w` are computed only where that tensor's tape records.
+///
+/// # Errors
+/// The device's.
+///
+/// # Panics
+/// If the padded input is smaller than the kernel, or if `stride` is 0.
+pub fn conv2d<B, I, O, K, H, W, D, T>(
+    x: Tensor<(B, I, H, W), f32, D, T>,
+    w: Tensor<(O, I, K, K), f32, D, T>,
+    stride: usize,
+    padding: usize,
+) -> Result<Tensor<Image<B, O>, f32, D, T>, D::Err>
+where
+    B: Dim,
+    I: Dim,
+    O: Dim,
+    K: Dim,
+    H: Dim,
+    W: Dim,
+    D: Backend,
+    T: Recording<D>,
+{
+    let (x, x_tape) = x.try_contiguous()?.split_tape();
+    let (w, w_tape) = w.try_contiguous()?.split_tape();
+    let (batch, in_channels, height, width) = *x.shape();
+    let (out_channels, w_channels, kernel, _) = *w.shape();
+    assert_eq!(
+        in_channels, w_channels,
+        "the weight's input channels are not the input's"
+    );
+    let shape = ConvShape {
+        batch: batch.size(),
+        in_channels: in_channels.size(),
+        in_height: height.size(),
+        in_width: width.size(),
+        out_channels: out_channels.size(),
+        kernel: kernel.size(),
+        stride,
+        padding,
+    };
+    let device = x.device().clone();
+    let y = device.conv2d(
+        &shape,
+        &x,
+        &w,
+        (batch, out_channels, shape.out_height(), shape.out_width()),
+    )?;
+
+    let (x_wanted, w_wanted) = (x_tape.is_recording(), w_tape.is_recording());
+    let mut tape = x_tape.merge(w_tape);
+    let y_ghost = y.ghost();
+    tape.add_backward_op(move |gradients| {
+        let gy = take_gradient!(gradients, &y_ghost, &device);
+        if w_wanted {
+            device.conv2d_weight_gradient(&shape, &x, &gy, gradients.get_or_alloc_mut(&w)?)?;
+        }
+        if x_wanted {
+            device.conv2d_input_gradient(&shape, &w, &gy, gradients.get_or_alloc_mut(&x)?)?;
+        }
+        Ok(())
+    });
+    Ok(y.put_tape(tape))
+}

@@ -1,0 +1,83 @@
+//! Pooling: the ImageNet stem's maximum and the head's global average.
+
+use super::{batch_norm::channel_shape, take_gradient};
+use crate::{Image, backend::Backend, tape::Recording};
+use dfdx::{
+    shapes::{Dim, HasShape},
+    tensor::{PutTape, SplitTape, Tensor},
+    tensor_ops::ReshapeTo,
+};
+use stompp_kernels::PoolShape;
+
+/// Mean over height and width: (N, C, H, W) gives (N, C). Each input receives its output's gradient over H W.
+///
+/// # Errors
+/// The device's.
+pub fn global_average_pool<B, C, H, W, D, T>(
+    x: Tensor<(B, C, H, W), f32, D, T>,
+) -> Result<Tensor<(B, C), f32, D, T>, D::Err>
+where
+    B: Dim,
+    C: Dim,
+    H: Dim,
+    W: Dim,
+    D: Backend,
+    T: Recording<D>,
+{
+    let (x, mut tape) = x.try_contiguous()?.split_tape();
+    let device = x.device().clone();
+    let shape = channel_shape(&x);
+    let (batch, channels, ..) = *x.shape();
+    let y = device.global_average_pool(&shape, &x, (batch, channels))?;
+    let (x_ghost, y_ghost) = (x.ghost(), y.ghost());
+    tape.add_backward_op(move |gradients| {
+        let gy = take_gradient!(gradients, &y_ghost, &device);
+        device.global_average_pool_backward(&shape, &gy, gradients.get_or_alloc_mut(&x_ghost)?)
+    });
+    Ok(y.put_tape(tape))
+}
+
+/// Maximum over `kernel` x `kernel` windows: (N, C, H, W) gives (N, C, H', W') with the convolution's output size.
+///
+/// Padding counts as minus infinity. The gradient goes to the first maximum of each window in row-major order, as in
+/// PyTorch.
+///
+/// # Errors
+/// The device's.
+///
+/// # Panics
+/// If the padded input is smaller than the window, or `stride` is 0.
+pub fn max_pool<B, C, H, W, D, T>(
+    x: Tensor<(B, C, H, W), f32, D, T>,
+    kernel: usize,
+    stride: usize,
+    padding: usize,
+) -> Result<Tensor<Image<B, C>, f32, D, T>, D::Err>
+where
+    B: Dim,
+    C: Dim,
+    H: Dim,
+    W: Dim,
+    D: Backend,
+    T: Recording<D>,
+{
+    let (x, mut tape) = x.try_contiguous()?.split_tape();
+    let device = x.device().clone();
+    let (batch, channels, height, width) = *x.shape();
+    let shape = PoolShape {
+        batch: batch.size(),
+        channels: channels.size(),
+        in_height: height.size(),
+        in_width: width.size(),
+        kernel,
+        stride,
+        padding,
+    };
+    let (y, winners) = device.max_pool(&shape, &x, (batch, channels, shape.out_height(), shape.out_width()))?;
+    let (x_ghost, y_ghost) = (x.ghost(), y.ghost());
+    tape.add_backward_op(move |gradients| {
+        let gy = take_gradient!(gradients, &y_ghost, &device);
+        device.max_pool_backward(&shape, &winners, &gy, gradients.get_or_alloc_mut(&x_ghost)?)
+    });
+    Ok(y.put_tape(tape))
+}
