@@ -1,1 +1,4 @@
-//! What only the whole can show.
+//! Helpers of the tests that only the whole workspace can run.
+#![forbid(unsafe_code)]
+
+pub mod reference;

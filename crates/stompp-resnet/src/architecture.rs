@@ -78,7 +78,8 @@ pub struct BlockSpec {
 /// Everything that fixes a network's layers and sizes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Architecture {
-    model: Model,
+    stages: Vec<usize>,
+    expansion: usize,
     width: usize,
     classes: usize,
     image_size: usize,
@@ -115,6 +116,30 @@ impl Architecture {
         image_size: usize,
     ) -> Result<Self, ArchitectureError> {
         let width = width.unwrap_or_else(|| model.default_width());
+        Self::checked(model.stages(), model.expansion(), width, classes, image_size)
+    }
+
+    /// A network of your own: so many basic blocks in each stage; each stage has twice the channels of the one before and,
+    /// but for the first, half its image size.
+    ///
+    /// # Errors
+    /// As [`Architecture::new`].
+    pub fn with_stages(
+        stages: Vec<usize>,
+        width: usize,
+        classes: usize,
+        image_size: usize,
+    ) -> Result<Self, ArchitectureError> {
+        Self::checked(stages, 1, width, classes, image_size)
+    }
+
+    fn checked(
+        stages: Vec<usize>,
+        expansion: usize,
+        width: usize,
+        classes: usize,
+        image_size: usize,
+    ) -> Result<Self, ArchitectureError> {
         let within = |what, value, range: std::ops::RangeInclusive<usize>, expected| {
             if range.contains(&value) {
                 Ok(())
@@ -122,22 +147,22 @@ impl Architecture {
                 Err(ArchitectureError::Size { what, value, expected })
             }
         };
+        within("number of stages", stages.len(), 1..=6, "1 to 6")?;
+        for &blocks in &stages {
+            within("number of blocks in a stage", blocks, 1..=1000, "1 to 1000")?;
+        }
         within("width", width, 1..=4096, "1 to 4096 channels")?;
         within("number of classes", classes, 2..=100_000, "2 to 100000")?;
         within("image size", image_size, 4..=4096, "4 to 4096 pixels")?;
         let stem = if image_size <= 64 { Stem::Cifar } else { Stem::ImageNet };
         Ok(Self {
-            model,
+            stages,
+            expansion,
             width,
             classes,
             image_size,
             stem,
         })
-    }
-
-    /// Which ResNet.
-    pub fn model(&self) -> Model {
-        self.model
     }
 
     /// Channels of the first stage.
@@ -180,26 +205,32 @@ impl Architecture {
 
     /// The residual blocks, from input to output.
     pub fn blocks(&self) -> Vec<BlockSpec> {
-        let expansion = self.model.expansion();
         let (mut channels, mut size) = (self.width, self.stem_size());
         let mut blocks = Vec::new();
-        for (stage, count) in self.model.stages().into_iter().enumerate() {
+        for (stage, count) in self.stages.iter().enumerate() {
             let inner = self.width << stage;
-            for index in 0..count {
+            for index in 0..*count {
                 let name = format!("layer{}.{index}", stage + 1);
                 let stride = if stage > 0 && index == 0 { 2 } else { 1 };
-                let block = block(name, channels, inner, inner * expansion, stride, size);
+                let block = block(name, channels, inner, inner * self.expansion, stride, size);
                 size = block.convs.last().expect("a block has convolutions").out_size;
-                channels = inner * expansion;
+                channels = inner * self.expansion;
                 blocks.push(block);
             }
         }
         blocks
     }
 
+    /// Entries of one image behind the last block.
+    pub fn final_entries(&self) -> usize {
+        let halvings = self.stages.len() - 1;
+        let size = (0..halvings).fold(self.stem_size(), |size, _| size.div_ceil(2));
+        self.features() * size * size
+    }
+
     /// Channels that enter the head.
     pub fn features(&self) -> usize {
-        (self.width << (self.model.stages().len() - 1)) * self.model.expansion()
+        (self.width << (self.stages.len() - 1)) * self.expansion
     }
 }
 
@@ -264,6 +295,7 @@ mod tests {
         let blocks = architecture("resnet8", 15).blocks();
         let sizes: Vec<_> = blocks.iter().map(|b| b.convs[1].out_size).collect();
         assert_eq!(sizes, [15, 8, 4]);
+        assert_eq!(architecture("resnet8", 15).final_entries(), 64 * 4 * 4);
         assert_eq!(
             blocks[1].shortcut.as_ref().unwrap().out_size,
             8,

@@ -105,19 +105,13 @@ impl<D: BinaryBackend> ResNet<D> {
                 Block::new(device, spec, binarization.weight_surrogate, activation, &mut conv)
             })
             .collect::<Result<_, D::Err>>()?;
-        let last_size = specs.last().map_or(architecture.stem_size(), |block| {
-            block
-                .convs
-                .last()
-                .map_or(architecture.stem_size(), |conv| conv.out_size)
-        });
         let features = architecture.features();
         Ok(Self {
             stem: architecture.stem(),
             conv1,
             bn1,
             blocks,
-            final_activation: binarization.activation(features * last_size * last_size),
+            final_activation: binarization.activation(architecture.final_entries()),
             fc: Linear::new(device, features, architecture.classes(), &mut next_stream())?,
         })
     }

@@ -1,0 +1,282 @@
+//! Parity with the reference vectors: loss, logits, every gradient, three optimizer steps and evaluation, in every mode.
+//!
+//! `STOMPP_VECTORS=DIR cargo test -p stompp-tests vectors` runs another folder of such vectors.
+
+use dfdx::{
+    prelude::Backward,
+    shapes::Shape,
+    tensor::{Cpu, Gradients, Storage, Tensor, TensorFromVec},
+};
+use std::{collections::BTreeMap, convert::Infallible};
+use stompp_binarize::{Freezable, MaskedQuantizer, View};
+use stompp_nn::{Backend, Role, SwitchTape, Visitor, Walk, backend::SgdStep, ops};
+use stompp_resnet::ResNet;
+use stompp_tests::reference::{self, Reference};
+
+/// Float32 against float64, as the issue of the vectors allows.
+const TOLERANCE: f64 = 1e-4;
+
+#[test]
+fn vectors_agree_with_the_boundary() {
+    for reference in reference::read_all(&reference::folder()) {
+        check(&reference, AllOnes::Committed);
+    }
+}
+
+/// The same with complete masks that are not marked committed: everything stays on the tape and zeros are computed the long
+/// way round. Agreement of both shows that stopping at the boundary changes nothing.
+#[test]
+fn vectors_agree_without_the_boundary() {
+    for reference in reference::read_all(&reference::folder()) {
+        check(&reference, AllOnes::Partial);
+    }
+}
+
+#[test]
+fn vectors_are_all_there() {
+    let names: Vec<String> = reference::read_all(&reference::folder())
+        .into_iter()
+        .map(|r| r.name)
+        .collect();
+    assert!(!names.is_empty());
+    if std::env::var_os("STOMPP_VECTORS").is_none() {
+        assert_eq!(names.len(), 14, "{names:?}");
+    }
+}
+
+/// The comparison itself can fail: one flipped mask bit, one wrong surrogate.
+#[test]
+fn vectors_notice_a_wrong_rule() {
+    use stompp_binarize::Surrogate;
+    let find = |name: &str| {
+        reference::read_all(&reference::folder())
+            .into_iter()
+            .find(|r| r.name == name)
+            .expect("a known mode")
+    };
+    let folder = reference::folder();
+    if !folder.join("stompp_partial.npz").exists() {
+        return; // another folder of vectors, which need not have this mode
+    }
+    let mut wrong = find("stompp_partial");
+    wrong.binarization.weight_surrogate = Surrogate::Identity;
+    assert!(std::panic::catch_unwind(|| check(&wrong, AllOnes::Committed)).is_err());
+    let mut wrong = find("stompp_ste_partial");
+    wrong.binarization.activation_surrogate = Surrogate::Clipped;
+    assert!(std::panic::catch_unwind(|| check(&wrong, AllOnes::Committed)).is_err());
+}
+
+/// How a mask of all ones is given to the network.
+#[derive(Clone, Copy, PartialEq)]
+enum AllOnes {
+    Committed,
+    Partial,
+}
+
+fn check(reference: &Reference, all_ones: AllOnes) {
+    let device = Cpu::default();
+    let mut net = ResNet::new(&device, &reference.architecture(), reference.binarization, 0).expect("a network");
+    net.walk("", &mut Load { reference, loaded: 0 })
+        .expect("every parameter");
+    set_masks(&mut net, reference, all_ones);
+
+    let x: Vec<f32> = reference.array("x").iter().map(|&v| v as f32).collect();
+    let shape = reference.shape("x");
+    let images = device.tensor_from_vec(x, (shape[0], shape[1], shape[2], shape[3]));
+    let labels: Vec<usize> = reference.array("y").iter().map(|&v| v as usize).collect();
+
+    let mut velocities = Velocities::default();
+    for step in 0..3 {
+        let logits = net.forward_train(images.clone()).expect("a forward pass");
+        let logit_values = logits.as_vec();
+        let loss = ops::cross_entropy(logits, &labels).expect("a loss");
+        close(reference, "losses", &[reference.array("losses")[step]], &loss.as_vec());
+        let mut gradients = SwitchTape::unswitch(loss).expect("a recorded loss").backward();
+        if step == 0 {
+            close(reference, "logits", reference.array("logits"), &logit_values);
+            let mut compare = CompareGradients {
+                reference,
+                gradients: &mut gradients,
+                compared: 0,
+            };
+            net.walk("", &mut compare).expect("a walk");
+            assert_eq!(
+                compare.compared,
+                reference.names("grad/").count(),
+                "{}: gradients",
+                reference.name
+            );
+        }
+        net.walk(
+            "",
+            &mut Sgd {
+                gradients,
+                velocities: &mut velocities,
+            },
+        )
+        .expect("a step");
+        if step == 0 || step == 2 {
+            let prefix = format!("step{}/", step + 1);
+            let mut compare = CompareValues {
+                reference,
+                prefix: &prefix,
+                compared: 0,
+            };
+            net.walk("", &mut compare).expect("a walk");
+            assert_eq!(
+                compare.compared,
+                reference.names(&prefix).count(),
+                "{}: {prefix}",
+                reference.name
+            );
+        }
+    }
+    let evaluated = net.evaluate(images, View::AsItStands).expect("an evaluation").as_vec();
+    close(
+        reference,
+        "eval_logits_step3",
+        reference.array("eval_logits_step3"),
+        &evaluated,
+    );
+}
+
+fn close(reference: &Reference, what: &str, expected: &[f64], found: &[f32]) {
+    assert_eq!(expected.len(), found.len(), "{}: {what}", reference.name);
+    for (index, (expected, &found)) in expected.iter().zip(found).enumerate() {
+        let error = (expected - f64::from(found)).abs();
+        assert!(
+            error <= TOLERANCE,
+            "{}: {what}[{index}] is {found}, expected {expected} (off by {error:.1e})",
+            reference.name
+        );
+    }
+}
+
+fn set_masks(net: &mut ResNet<Cpu>, reference: &Reference, all_ones: AllOnes) {
+    let set = |quantizer: &mut MaskedQuantizer, name: &str| {
+        let Some(mask) = reference.get(&format!("mask/{name}")) else {
+            return 0;
+        };
+        assert_eq!(mask.len(), quantizer.entries(), "{}: mask {name}", reference.name);
+        let mut words = vec![0u64; mask.len().div_ceil(64)];
+        for (index, _) in mask.iter().enumerate().filter(|(_, bit)| **bit != 0.0) {
+            words[index / 64] |= 1 << (index % 64);
+        }
+        quantizer.restore(words).expect("a mask");
+        if mask.iter().all(|bit| *bit == 1.0) && all_ones == AllOnes::Committed {
+            quantizer.commit();
+        }
+        1
+    };
+    let mut masks = 0;
+    for unit in net.units() {
+        let (activation, weight) = reference.mask_names(unit.name);
+        masks += unit.activation.map_or(0, |quantizer| set(quantizer, &activation)) + set(unit.weight, &weight);
+    }
+    masks += net
+        .final_activation()
+        .map_or(0, |quantizer| set(quantizer, &reference.final_mask_name()));
+    assert_eq!(
+        masks,
+        reference.names("mask/").count(),
+        "{}: every mask has a place",
+        reference.name
+    );
+}
+
+struct Load<'a> {
+    reference: &'a Reference,
+    loaded: usize,
+}
+
+impl Visitor<Cpu> for Load<'_> {
+    type Error = Infallible;
+
+    fn visit<S: Shape>(&mut self, name: &str, role: Role, tensor: &mut Tensor<S, f32, Cpu>) -> Result<(), Infallible> {
+        if role != Role::Statistic {
+            let values = self
+                .reference
+                .array(&format!("param/{}", self.reference.tensor_name(name)));
+            let values: Vec<f32> = values.iter().map(|&v| v as f32).collect();
+            tensor.copy_from(&values);
+            self.loaded += 1;
+        }
+        Ok(())
+    }
+}
+
+struct CompareGradients<'a> {
+    reference: &'a Reference,
+    gradients: &'a mut Gradients<f32, Cpu>,
+    compared: usize,
+}
+
+impl Visitor<Cpu> for CompareGradients<'_> {
+    type Error = Infallible;
+
+    fn visit<S: Shape>(&mut self, name: &str, role: Role, tensor: &mut Tensor<S, f32, Cpu>) -> Result<(), Infallible> {
+        if role != Role::Statistic {
+            let name = format!("grad/{}", self.reference.tensor_name(name));
+            let found = self.gradients.get_or_alloc_mut(tensor).expect("a gradient");
+            close(self.reference, &name, self.reference.array(&name), found);
+            self.compared += 1;
+        }
+        Ok(())
+    }
+}
+
+struct CompareValues<'a> {
+    reference: &'a Reference,
+    prefix: &'a str,
+    compared: usize,
+}
+
+impl Visitor<Cpu> for CompareValues<'_> {
+    type Error = Infallible;
+
+    fn visit<S: Shape>(&mut self, name: &str, _: Role, tensor: &mut Tensor<S, f32, Cpu>) -> Result<(), Infallible> {
+        let name = format!("{}{}", self.prefix, self.reference.tensor_name(name));
+        if let Some(expected) = self.reference.get(&name) {
+            close(self.reference, &name, expected, &tensor.as_vec());
+            self.compared += 1;
+        }
+        Ok(())
+    }
+}
+
+/// Velocity of each parameter, by name.
+type Velocities = BTreeMap<String, <Cpu as Storage<f32>>::Vec>;
+
+/// The reference's optimizer: every parameter moves, committed or not; its gradient is zero then, and so is its velocity.
+struct Sgd<'a> {
+    gradients: Gradients<f32, Cpu>,
+    velocities: &'a mut Velocities,
+}
+
+impl Visitor<Cpu> for Sgd<'_> {
+    type Error = dfdx::tensor::CpuError;
+
+    fn visit<S: Shape>(&mut self, name: &str, role: Role, tensor: &mut Tensor<S, f32, Cpu>) -> Result<(), Self::Error> {
+        let Role::Parameter { bound, .. } = role else {
+            return Ok(());
+        };
+        let device = Cpu::default();
+        let gradient = self.gradients.get_or_alloc_mut(tensor)?;
+        let velocity = match self.velocities.entry(name.to_owned()) {
+            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::btree_map::Entry::Vacant(entry) => {
+                entry.insert(Storage::<f32>::try_alloc_len(&device, gradient.len())?)
+            }
+        };
+        device.sgd_step(
+            SgdStep {
+                learning_rate: 0.1,
+                momentum: 0.9,
+                bound,
+            },
+            tensor,
+            velocity,
+            gradient,
+        )
+    }
+}
