@@ -1,0 +1,113 @@
+//! Callbacks look on: progress, metrics and reports are made of what they are told.
+
+use crate::{Evaluation, RunResult, TrainError};
+use serde::Serialize;
+
+/// What is known when training begins.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RunStart {
+    /// Images in the training set.
+    pub train_images: usize,
+    /// Images in the test set.
+    pub test_images: usize,
+    /// Images a step.
+    pub batch_size: usize,
+    /// Optimizer steps of one epoch.
+    pub steps_per_epoch: u64,
+    /// Optimizer steps of the training.
+    pub steps: u64,
+    /// Units of the network.
+    pub units: usize,
+}
+
+/// What one optimizer step did.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct StepReport {
+    /// Optimizer steps done, this one included.
+    pub step: u64,
+    /// The batch's mean loss before the step.
+    pub loss: f32,
+    /// How many of the batch's images the network, as it stood, classified right.
+    pub correct: usize,
+    /// Units that were committed during the step.
+    pub committed_units: usize,
+}
+
+/// Where the time of an epoch's steps went, in seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct TimeSplit {
+    /// Waiting for batches.
+    pub data: f64,
+    /// Forward pass and loss.
+    pub forward: f64,
+    /// Backward pass.
+    pub backward: f64,
+    /// Optimizer and masks.
+    pub update: f64,
+}
+
+impl TimeSplit {
+    /// All of it.
+    pub fn total(&self) -> f64 {
+        self.data + self.forward + self.backward + self.update
+    }
+}
+
+/// What one epoch, or the part of one at the end of the training, did.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct EpochReport {
+    /// Optimizer steps done.
+    pub step: u64,
+    /// The same in epochs.
+    pub epoch: f64,
+    /// Mean training loss.
+    pub train_loss: f64,
+    /// Top-1 accuracy on the training batches while learning, in percent.
+    pub train_top1: f64,
+    /// Training images per second, evaluations not counted.
+    pub images_per_s: f64,
+    /// Units committed during the last step.
+    pub committed_units: usize,
+    /// Units of the network.
+    pub units: usize,
+    /// Mean over the units of the share of frozen weight entries, in [0, 1].
+    pub frozen_fraction: f64,
+    /// Where the time went.
+    pub seconds: TimeSplit,
+}
+
+/// Looks on while a network trains, and changes nothing.
+///
+/// # Errors
+/// Whatever a callback returns ends the run: a record that cannot be written must not be missed silently.
+pub trait Callback {
+    /// Before the first step.
+    fn on_start(&mut self, start: &RunStart) -> Result<(), TrainError> {
+        let _ = start;
+        Ok(())
+    }
+
+    /// After every optimizer step.
+    fn on_step(&mut self, step: &StepReport) -> Result<(), TrainError> {
+        let _ = step;
+        Ok(())
+    }
+
+    /// After every epoch, and at the end of the training if that is inside one.
+    fn on_epoch(&mut self, epoch: &EpochReport) -> Result<(), TrainError> {
+        let _ = epoch;
+        Ok(())
+    }
+
+    /// After every evaluation.
+    fn on_evaluation(&mut self, evaluation: &Evaluation) -> Result<(), TrainError> {
+        let _ = evaluation;
+        Ok(())
+    }
+
+    /// Once, when everything is done and before the result is kept.
+    fn on_end(&mut self, result: &RunResult) -> Result<(), TrainError> {
+        let _ = result;
+        Ok(())
+    }
+}

@@ -1,0 +1,204 @@
+//! What a run is made of: [`RunConfig`], read from TOML, checked before anything starts.
+//!
+//! **A configuration says everything that decides a run's result**, and nothing else: threads, folders to write and what is
+//! printed are not in it. Every field has a default, unknown fields are refused by name.
+
+mod check;
+mod error;
+mod names;
+mod text;
+mod time;
+
+pub use check::Timeline;
+pub use error::ConfigError;
+pub use names::{ContinuousActivation, Dataset, Method, Setting, StraightThrough};
+pub use time::{Time, TimeError};
+
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use stompp_resnet::Model;
+use stompp_schedule::{Curve, Order, RefreshRate};
+
+/// Everything that decides a run's result.
+///
+/// ```
+/// use stompp_train::config::{Method, RunConfig};
+///
+/// let config = RunConfig::from_toml("[method]\nname = \"stompp-ste\"\n")?;
+/// assert_eq!(config.method.name, Method::StomppSte);
+/// assert_eq!(config.training.batch_size, 256); // the rest has its default
+/// assert_eq!(RunConfig::from_toml(&config.to_toml())?, config);
+/// # Ok::<(), stompp_train::config::ConfigError>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunConfig {
+    /// Seed of every random draw: initial weights, data order, augmentation, masks.
+    pub seed: u64,
+    /// The images.
+    pub data: DataConfig,
+    /// The network.
+    pub network: NetworkConfig,
+    /// How it becomes binary.
+    pub method: MethodConfig,
+    /// The optimizer and how long it runs.
+    pub training: TrainingConfig,
+}
+
+/// The images of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataConfig {
+    /// The data set.
+    pub dataset: Dataset,
+    /// The folder, `.tar.gz` or `.zip` with the data set's binary files. A synthetic set needs none.
+    pub path: Option<PathBuf>,
+    /// Train on this many images, chosen balanced over the classes, the same for every seed. All if absent.
+    pub train_limit: Option<usize>,
+    /// Test on this many images, likewise. All if absent.
+    pub test_limit: Option<usize>,
+    /// Side of the images; below 32 they are averaged down.
+    pub image_size: usize,
+    /// Random crop (zero padding of an eighth of the side) and horizontal flip while training.
+    pub augment: bool,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            dataset: Dataset::Synthetic10,
+            path: None,
+            train_limit: None,
+            test_limit: None,
+            image_size: 32,
+            augment: true,
+        }
+    }
+}
+
+/// The network of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NetworkConfig {
+    /// Which ResNet.
+    #[serde(with = "text")]
+    pub model: Model,
+    /// Channels of the first stage. The model's usual width if absent.
+    pub width: Option<usize>,
+    /// Whether activations are binary, too.
+    pub setting: Setting,
+    /// The activation function of setting `bwn`; `bnn` has its quantizer.
+    pub activation: ContinuousActivation,
+}
+
+impl Default for NetworkConfig {
+    fn default() -> Self {
+        Self {
+            model: Model::Cifar { blocks: 3 },
+            width: None,
+            setting: Setting::Bnn,
+            activation: ContinuousActivation::Relu,
+        }
+    }
+}
+
+/// How a run makes its network binary.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MethodConfig {
+    /// The method.
+    pub name: Method,
+    /// Which unit freezes when (`stompp`, `stompp-ste`).
+    #[serde(with = "text")]
+    pub order: Order,
+    /// How a unit's frozen fraction rises in its window (`stompp`, `stompp-ste`).
+    #[serde(with = "text")]
+    pub curve: Curve,
+    /// How slowly masks follow that fraction (`stompp`, `stompp-ste`).
+    #[serde(with = "text")]
+    pub refresh: RefreshRate,
+    /// Time before the first window, with nothing frozen (`stompp`, `stompp-ste`).
+    pub warm_up: Time,
+    /// Time after the last window, with everything committed (`stompp`, `stompp-ste`).
+    pub tail: Time,
+    /// Gradient of frozen activation entries (`ste`, `stompp-ste`; `stompp` blocks it).
+    pub activation_surrogate: StraightThrough,
+    /// Gradient of frozen weight entries (`ste`, `stompp-ste`; `stompp` blocks it).
+    pub weight_surrogate: StraightThrough,
+}
+
+impl Default for MethodConfig {
+    fn default() -> Self {
+        Self {
+            name: Method::Stompp,
+            order: Order::default(),
+            curve: Curve::default(),
+            refresh: RefreshRate::default(),
+            warm_up: Time::Steps(0),
+            tail: Time::Share(5.0),
+            activation_surrogate: StraightThrough::Clipped,
+            weight_surrogate: StraightThrough::Identity,
+        }
+    }
+}
+
+/// The optimizer of a run: SGD with momentum at a constant learning rate, without weight decay (*paper*).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainingConfig {
+    /// Length of the training, in epochs or steps.
+    pub duration: Time,
+    /// Images a step. An epoch has as many full batches as there are; what remains of its images is left out.
+    pub batch_size: usize,
+    /// Learning rate.
+    pub learning_rate: f64,
+    /// Momentum, in [0, 1).
+    pub momentum: f64,
+    /// Time between evaluations; there is always one at the end.
+    pub evaluate_every: Time,
+}
+
+impl Default for TrainingConfig {
+    fn default() -> Self {
+        Self {
+            duration: Time::Epochs(20.0),
+            batch_size: 256,
+            learning_rate: 0.1,
+            momentum: 0.9,
+            evaluate_every: Time::Epochs(1.0),
+        }
+    }
+}
+
+impl RunConfig {
+    /// Reads a configuration; fields that are absent have their defaults.
+    ///
+    /// # Errors
+    /// If the text is not TOML, has an unknown field, or a value that its field does not take.
+    pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(ConfigError::Toml)
+    }
+
+    /// Reads a configuration from a file.
+    ///
+    /// # Errors
+    /// If the file cannot be read, and as [`RunConfig::from_toml`]; both name the file.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        toml::from_str(&text).map_err(|source| ConfigError::File {
+            path: path.to_owned(),
+            source,
+        })
+    }
+
+    /// The configuration as TOML that [`RunConfig::from_toml`] reads back to an equal one.
+    ///
+    /// # Panics
+    /// If a path is not UTF-8: TOML has no other text.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("every field has a TOML form")
+    }
+}

@@ -1,0 +1,274 @@
+//! From what was written to what is run: network, plan and lengths, or the field that forbids them.
+
+use super::{ConfigError, ContinuousActivation, Method, RunConfig, Setting, StraightThrough, Time};
+use stompp_binarize::Surrogate;
+use stompp_resnet::{ActivationRule, Architecture, Binarization};
+use stompp_schedule::{Plan, PlanSpec};
+
+/// A run's length in optimizer steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeline {
+    /// Steps of one epoch: full batches only.
+    pub steps_per_epoch: u64,
+    /// Steps of the whole training; at least 1.
+    pub steps: u64,
+    /// Steps between evaluations; at least 1.
+    pub evaluate_every: u64,
+}
+
+/// More steps than any training has; keeps arithmetic on steps far from overflow.
+const MOST_STEPS: u64 = 1 << 40;
+
+impl RunConfig {
+    /// Refuses values that no data set could make right.
+    ///
+    /// # Errors
+    /// Names the first field that is at fault.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let (data, training) = (&self.data, &self.training);
+        if data.dataset.is_synthetic() && data.path.is_some() {
+            let problem = format!("data set {} is generated and reads no files", data.dataset);
+            return Err(field("data.path", problem));
+        }
+        for (name, number) in [
+            ("data.train_limit", data.train_limit),
+            ("data.test_limit", data.test_limit),
+            ("training.batch_size", Some(training.batch_size)),
+        ] {
+            if number == Some(0) {
+                return Err(field(name, "0: expected at least 1".to_owned()));
+            }
+        }
+        let rate = training.learning_rate;
+        if !(rate.is_finite() && rate > 0.0) {
+            return Err(field(
+                "training.learning_rate",
+                format!("{rate}: expected a finite number above 0"),
+            ));
+        }
+        let momentum = training.momentum;
+        if !(0.0..1.0).contains(&momentum) {
+            return Err(field(
+                "training.momentum",
+                format!("{momentum}: expected 0 or more, less than 1"),
+            ));
+        }
+        if let Time::Share(_) = training.duration {
+            let problem = format!(
+                "{}: expected epochs, as in `20ep`, or steps, as in `4000ba`",
+                training.duration
+            );
+            return Err(field("training.duration", problem));
+        }
+        self.architecture().map(drop)
+    }
+
+    /// The network's layers and sizes.
+    ///
+    /// # Errors
+    /// If a size cannot be meant.
+    pub fn architecture(&self) -> Result<Architecture, ConfigError> {
+        let (network, data) = (&self.network, &self.data);
+        Ok(Architecture::new(
+            network.model,
+            network.width,
+            data.dataset.classes(),
+            data.image_size,
+        )?)
+    }
+
+    /// What of the network freezes, and the gradient of what is frozen.
+    pub fn binarization(&self) -> Binarization {
+        let surrogate = |straight_through| match (self.method.name, straight_through) {
+            (Method::Float | Method::Stompp, _) => Surrogate::Blocked,
+            (Method::Ste | Method::StomppSte, StraightThrough::Identity) => Surrogate::Identity,
+            (Method::Ste | Method::StomppSte, StraightThrough::Clipped) => Surrogate::Clipped,
+        };
+        Binarization {
+            activations: match (self.network.setting, self.network.activation) {
+                (Setting::Bnn, _) => ActivationRule::Quantized,
+                (Setting::Bwn, ContinuousActivation::Relu) => ActivationRule::Relu,
+                (Setting::Bwn, ContinuousActivation::Clip) => ActivationRule::Clip,
+            },
+            activation_surrogate: surrogate(self.method.activation_surrogate),
+            weight_surrogate: surrogate(self.method.weight_surrogate),
+        }
+    }
+
+    /// The run's length with `train_images` images to train on.
+    ///
+    /// # Errors
+    /// If not even one batch can be filled, or the length is no steps, or absurdly many.
+    pub fn timeline(&self, train_images: usize) -> Result<Timeline, ConfigError> {
+        let training = &self.training;
+        let steps_per_epoch = (train_images / training.batch_size) as u64;
+        if steps_per_epoch == 0 {
+            let problem = format!(
+                "{}: expected at most the number of training images, {train_images}",
+                training.batch_size
+            );
+            return Err(field("training.batch_size", problem));
+        }
+        let steps = training.duration.steps(steps_per_epoch, 0);
+        if !(1..=MOST_STEPS).contains(&steps) {
+            let problem = format!("{} is {steps} steps: expected 1 to {MOST_STEPS}", training.duration);
+            return Err(field("training.duration", problem));
+        }
+        let evaluate_every = training.evaluate_every.steps(steps_per_epoch, steps);
+        if evaluate_every == 0 {
+            let problem = format!("{} is less than one step", training.evaluate_every);
+            return Err(field("training.evaluate_every", problem));
+        }
+        Ok(Timeline {
+            steps_per_epoch,
+            steps,
+            evaluate_every,
+        })
+    }
+
+    /// The freezing plan for `units` units; `None` if the method has none.
+    ///
+    /// # Errors
+    /// If the training is too short to give every unit a window.
+    pub fn plan(&self, timeline: &Timeline, units: usize) -> Result<Option<Plan>, ConfigError> {
+        let method = &self.method;
+        if !method.name.freezes() {
+            return Ok(None);
+        }
+        let steps = |time: Time| time.steps(timeline.steps_per_epoch, timeline.steps);
+        let spec = PlanSpec {
+            warm_up: steps(method.warm_up),
+            tail: steps(method.tail),
+            curve: method.curve,
+            order: method.order,
+            ..PlanSpec::new(units, timeline.steps)
+        };
+        Plan::new(spec)
+            .map(Some)
+            .map_err(|error| field("training.duration", error.to_string()))
+    }
+}
+
+fn field(field: &'static str, problem: String) -> ConfigError {
+    ConfigError::Field { field, problem }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Dataset;
+    use std::path::PathBuf;
+
+    fn refused(change: impl FnOnce(&mut RunConfig)) -> String {
+        let mut config = RunConfig::default();
+        change(&mut config);
+        config.check().expect_err("this must be refused").to_string()
+    }
+
+    #[test]
+    fn the_default_can_be_run() {
+        RunConfig::default().check().unwrap();
+    }
+
+    #[test]
+    fn fields_at_fault_are_named() {
+        let cases = [
+            (refused(|c| c.training.batch_size = 0), "training.batch_size: 0"),
+            (refused(|c| c.data.train_limit = Some(0)), "data.train_limit: 0"),
+            (refused(|c| c.data.test_limit = Some(0)), "data.test_limit: 0"),
+            (refused(|c| c.training.learning_rate = 0.0), "training.learning_rate: 0"),
+            (
+                refused(|c| c.training.learning_rate = f64::NAN),
+                "training.learning_rate: NaN",
+            ),
+            (refused(|c| c.training.momentum = 1.0), "training.momentum: 1"),
+            (
+                refused(|c| c.training.duration = Time::Share(5.0)),
+                "training.duration: 5%",
+            ),
+            (
+                refused(|c| c.data.path = Some(PathBuf::from("x"))),
+                "data.path: data set synthetic10",
+            ),
+            (refused(|c| c.network.width = Some(0)), "width is 0"),
+            (refused(|c| c.data.image_size = 1), "image size is 1"),
+        ];
+        for (message, expected) in cases {
+            assert!(
+                message.starts_with(expected),
+                "{message:?} should start with {expected:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_epoch_is_full_batches_only() {
+        let mut config = RunConfig::default();
+        config.training.batch_size = 16;
+        config.training.duration = Time::Epochs(3.0);
+        let timeline = config.timeline(1003).unwrap();
+        assert_eq!(
+            timeline,
+            Timeline {
+                steps_per_epoch: 62,
+                steps: 186,
+                evaluate_every: 62
+            }
+        );
+        let error = config.timeline(15).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "training.batch_size: 16: expected at most the number of training images, 15"
+        );
+        for duration in [Time::Steps(0), Time::Epochs(1e300)] {
+            config.training.duration = duration;
+            assert!(
+                config
+                    .timeline(1003)
+                    .unwrap_err()
+                    .to_string()
+                    .starts_with("training.duration: ")
+            );
+        }
+        config.training.duration = Time::Steps(10);
+        config.training.evaluate_every = Time::Share(1.0);
+        assert!(
+            config
+                .timeline(1003)
+                .unwrap_err()
+                .to_string()
+                .starts_with("training.evaluate_every: 1%")
+        );
+    }
+
+    #[test]
+    fn only_freezing_methods_have_a_plan() {
+        let mut config = RunConfig::default();
+        config.training.duration = Time::Steps(100);
+        let timeline = config.timeline(1000).unwrap();
+        let plan = config.plan(&timeline, 18).unwrap().expect("stompp has a plan");
+        assert_eq!((plan.spec().tail, plan.window(17).end), (5, 95));
+        assert!(
+            config
+                .plan(&timeline, 96)
+                .unwrap_err()
+                .to_string()
+                .starts_with("training.duration: ")
+        );
+        config.method.name = Method::Ste;
+        assert_eq!(config.plan(&timeline, 96).unwrap(), None);
+    }
+
+    #[test]
+    fn surrogates_belong_to_the_methods_that_pass_gradient() {
+        let mut config = RunConfig::default();
+        assert_eq!(config.binarization(), Binarization::BNN);
+        config.method.name = Method::StomppSte;
+        assert_eq!(config.binarization().activation_surrogate, Surrogate::Clipped);
+        assert_eq!(config.binarization().weight_surrogate, Surrogate::Identity);
+        config.network.setting = Setting::Bwn;
+        assert_eq!(config.binarization().activations, ActivationRule::Relu);
+        config.data.dataset = Dataset::Cifar100;
+        assert_eq!(config.architecture().unwrap().classes(), 100);
+    }
+}

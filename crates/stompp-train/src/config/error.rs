@@ -1,0 +1,40 @@
+//! What can be wrong with a configuration.
+
+use std::{io, path::PathBuf};
+use stompp_resnet::ArchitectureError;
+
+/// A configuration that cannot be run; every variant names the field or the file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A configuration file could not be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Not TOML, an unknown field, or a value that its field does not take.
+    #[error("{0}")]
+    Toml(toml::de::Error),
+    /// The same, in a file.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        source: toml::de::Error,
+    },
+    /// There is no such network.
+    #[error(transparent)]
+    Architecture(#[from] ArchitectureError),
+    /// A value outside what can be run.
+    #[error("{field}: {problem}")]
+    Field {
+        /// The field, with its section.
+        field: &'static str,
+        /// The value and what was expected.
+        problem: String,
+    },
+}

@@ -1,0 +1,153 @@
+//! The choices of a configuration, each with the name that it is written by.
+
+use stompp_schedule::UnknownName;
+
+/// An enum whose variants have names: `FromStr` reads, `Display` writes and serde uses them, so that each stands once.
+macro_rules! named {
+    ($(#[$meta:meta])* $kind:literal $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$doc])* $variant,)+ }
+
+        impl $name {
+            /// Every choice.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The name in configurations and results.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.name())
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = UnknownName;
+
+            fn from_str(given: &str) -> Result<Self, UnknownName> {
+                Self::ALL.iter().copied().find(|choice| choice.name() == given).ok_or_else(|| UnknownName {
+                    kind: $kind,
+                    given: given.to_owned(),
+                    known: Self::ALL.iter().map(|choice| choice.name()).collect(),
+                })
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                super::text::serialize(self, serializer)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                super::text::deserialize(deserializer)
+            }
+        }
+    };
+}
+
+named! {
+    /// Which images.
+    "data set" Dataset {
+        /// 10 classes, generated in code (`stompp-data`): needs no files.
+        Synthetic10 = "synthetic10",
+        /// 100 classes, generated in code: needs no files.
+        Synthetic100 = "synthetic100",
+        /// CIFAR-10, binary version.
+        Cifar10 = "cifar10",
+        /// CIFAR-100 with its fine labels, binary version.
+        Cifar100 = "cifar100",
+    }
+}
+
+named! {
+    /// What of the network becomes binary (*paper*).
+    "setting" Setting {
+        /// Weights and activations.
+        Bnn = "bnn",
+        /// Weights only.
+        Bwn = "bwn",
+    }
+}
+
+named! {
+    /// The activation function of a network whose activations stay continuous.
+    "activation" ContinuousActivation {
+        /// `max(u, 0)`.
+        Relu = "relu",
+        /// `clip(u, -1, 1)`.
+        Clip = "clip",
+    }
+}
+
+named! {
+    /// How a network becomes binary.
+    "method" Method {
+        /// Not at all: nothing freezes, weights and activations are clipped. An upper bound.
+        Float = "float",
+        /// Everything binary from the first step, with straight-through gradients: the baseline.
+        Ste = "ste",
+        /// Layerwise progressive freezing; no gradient through frozen entries.
+        Stompp = "stompp",
+        /// Layerwise progressive freezing with straight-through gradients through frozen entries.
+        StomppSte = "stompp-ste",
+    }
+}
+
+named! {
+    /// The straight-through gradient of `sign`.
+    "surrogate" StraightThrough {
+        /// 1 everywhere (what the *paper's* summaries say).
+        Identity = "identity",
+        /// 1 where `|u| <= 1`, else 0.
+        Clipped = "clipped",
+    }
+}
+
+impl Dataset {
+    /// Whether the images are generated instead of read.
+    pub fn is_synthetic(self) -> bool {
+        matches!(self, Self::Synthetic10 | Self::Synthetic100)
+    }
+
+    /// Number of classes.
+    pub fn classes(self) -> usize {
+        match self {
+            Self::Synthetic10 | Self::Cifar10 => 10,
+            Self::Synthetic100 | Self::Cifar100 => 100,
+        }
+    }
+}
+
+impl Method {
+    /// Whether the method freezes by a plan.
+    pub fn freezes(self) -> bool {
+        matches!(self, Self::Stompp | Self::StomppSte)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_reads_back() {
+        assert!(Dataset::ALL.iter().all(|&choice| choice.name().parse() == Ok(choice)));
+        assert!(Method::ALL.iter().all(|&choice| choice.name().parse() == Ok(choice)));
+    }
+
+    #[test]
+    fn other_names_are_refused_with_the_known_ones() {
+        let error = "sgd".parse::<Method>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "unknown method `sgd`, expected one of: float, ste, stompp, stompp-ste"
+        );
+        assert!("STE".parse::<Method>().is_err(), "names are exact");
+    }
+}

@@ -1,0 +1,54 @@
+//! Why a run could not start or go on.
+
+use crate::config::ConfigError;
+use std::{io, path::PathBuf};
+use stompp_data::DataError;
+
+/// Why a run could not start or go on; every variant names what is at fault.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// The configuration cannot be run.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The images cannot be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The output directory has a run in it already; nothing was touched.
+    #[error("{} already holds a run (it has {file}): choose another directory or remove this one", path.display())]
+    RunExists {
+        /// The directory.
+        path: PathBuf,
+        /// The file that was found there.
+        file: &'static str,
+    },
+    /// A file or folder could not be read, made or written.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried: "read", "create", "write".
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A file of a run directory is not what it should be.
+    #[error("{}: {problem}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The loss is no number any more; the run directory has no result.
+    #[error("the loss became {loss} at step {step}: training has diverged (a lower learning rate may help)")]
+    NonFinite {
+        /// The optimizer step, from 0, whose loss it was.
+        step: u64,
+        /// The loss.
+        loss: f32,
+    },
+    /// The device failed.
+    #[error("device: {0}")]
+    Device(String),
+}

@@ -1,0 +1,96 @@
+//! Files of a run directory: their names, and how they are written whole or not at all.
+
+use crate::TrainError;
+use serde::{Serialize, de::DeserializeOwned};
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::Path,
+};
+
+/// The resolved configuration.
+pub(crate) const CONFIG: &str = "config.toml";
+/// Code, machine and derived values.
+pub(crate) const RUN: &str = "run.json";
+/// The network's summary.
+pub(crate) const SUMMARY: &str = "summary.txt";
+/// What happened, line by line.
+pub(crate) const METRICS: &str = "metrics.jsonl";
+/// The trained network.
+pub(crate) const NETWORK: &str = "network.safetensors";
+/// The result; its presence means that the run is finished.
+pub(crate) const RESULT: &str = "result.json";
+
+/// Every file of a run directory.
+pub(crate) const ALL: [&str; 6] = [CONFIG, RUN, SUMMARY, METRICS, NETWORK, RESULT];
+
+/// Writes a file whole or not at all: beside its target, synced, renamed, folder synced. Replaces nothing.
+///
+/// # Errors
+/// [`TrainError::Io`], also if the file exists.
+pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
+    let folder = path.parent().expect("files of a run lie in its directory");
+    let write = || -> io::Result<()> {
+        let mut temporary = temporary_file().tempfile_in(folder)?;
+        temporary.write_all(bytes)?;
+        temporary.as_file().sync_all()?;
+        temporary.persist_noclobber(path)?;
+        sync_folder(folder)
+    };
+    write().map_err(|source| io_error("write", path, source))
+}
+
+/// Writes `value` as JSON, as [`write_new`].
+///
+/// # Errors
+/// As [`write_new`].
+pub(crate) fn write_new_json(path: &Path, value: &impl Serialize) -> Result<(), TrainError> {
+    let mut text = serde_json::to_string_pretty(value).expect("records have a JSON form");
+    text.push('\n');
+    write_new(path, text.as_bytes())
+}
+
+/// Reads a file.
+///
+/// # Errors
+/// [`TrainError::Io`].
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, TrainError> {
+    fs::read(path).map_err(|source| io_error("read", path, source))
+}
+
+/// Reads a JSON file.
+///
+/// # Errors
+/// [`TrainError::Io`], or [`TrainError::Damaged`] if it is not what [`write_new_json`] wrote.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, TrainError> {
+    serde_json::from_slice(&read(path)?).map_err(|error| TrainError::Damaged {
+        path: path.to_owned(),
+        problem: error.to_string(),
+    })
+}
+
+pub(crate) fn io_error(action: &'static str, path: &Path, source: io::Error) -> TrainError {
+    TrainError::Io {
+        action,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// A temporary file with the permissions of an ordinary one, less the umask, instead of a private one's.
+fn temporary_file() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".stompp-");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder
+}
+
+/// Makes a rename in `folder` last through a power failure.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        File::open(folder)?.sync_all()
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,70 @@
+//! What a run found: [`RunResult`], kept as `result.json`.
+
+use crate::{TrainError, files};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// What one evaluation on the test images found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Optimizer steps done.
+    pub step: u64,
+    /// The same in epochs.
+    pub epoch: f64,
+    /// Mean training loss since the previous evaluation.
+    pub train_loss: f64,
+    /// Mean test loss of the deploy network.
+    pub test_loss: f64,
+    /// Top-1 accuracy of the deploy network (every mask all ones), in percent.
+    pub top1: f64,
+    /// Top-1 accuracy of the network as it stands, in percent.
+    pub top1_as_it_stands: f64,
+    /// Committed units.
+    pub committed_units: usize,
+    /// Share of the units that are committed, in [0, 1].
+    pub committed_fraction: f64,
+    /// Mean over the units of the share of frozen weight entries, in [0, 1].
+    pub frozen_fraction: f64,
+}
+
+/// What a finished run found. For method `float` the deploy network is the network as it stands: nothing is binary.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunResult {
+    /// Final top-1 accuracy of the deploy network on the test images, in percent.
+    pub top1: f64,
+    /// Final top-1 accuracy of the network as it stands, in percent.
+    pub top1_as_it_stands: f64,
+    /// Final mean test loss of the deploy network.
+    pub test_loss: f64,
+    /// Optimizer steps.
+    pub steps: u64,
+    /// Optimizer steps of one epoch.
+    pub steps_per_epoch: u64,
+    /// Images in the training set.
+    pub train_images: usize,
+    /// Images in the test set.
+    pub test_images: usize,
+    /// Units of the network.
+    pub units: usize,
+    /// Wall time of the training, evaluations included, loading the data not.
+    pub seconds: f64,
+    /// Training images per second of training, evaluations not counted.
+    pub images_per_s: f64,
+    /// Every evaluation, the last one at the end of the training.
+    pub evaluations: Vec<Evaluation>,
+}
+
+impl RunResult {
+    /// Reads the result of the finished run in the directory `run`.
+    ///
+    /// # Errors
+    /// If there is none, because the run has not finished, or it cannot be read.
+    pub fn load(run: &Path) -> Result<Self, TrainError> {
+        files::read_json(&run.join(files::RESULT))
+    }
+
+    /// Whether the directory `run` holds a finished run.
+    pub fn exists(run: &Path) -> bool {
+        run.join(files::RESULT).is_file()
+    }
+}
