@@ -1,1 +1,59 @@
-//! Under construction.
+//! Images in: labelled images from files or out of a seed, augmented, shuffled and handed over in batches.
+//!
+//! The crate **is useful alone**: it knows files, image formats and random streams, and nothing of tensors, networks or
+//! training. A [`Batch`] is plain vectors, so any library of tensors can take it.
+//!
+//! The way of an image:
+//!
+//! 1. [`cifar::read`] reads CIFAR-10 or CIFAR-100 in the official binary layout, from a folder, a `.tar.gz` or a `.zip`,
+//!    **and checks every record**; or [`synthetic::Synthetic`] makes a set in the same layout, with nothing to download.
+//! 2. Both give an [`ImageSet`]: bytes in memory. [`ImageSet::subset`] and [`ImageSet::shrink_to`] make it smaller by
+//!    rule; [`ImageSet::channel_statistics`] measures it.
+//! 3. [`ImageExamples`] is the set seen through [`Normalization`] and, for training, [`Augmentation`]. Other sources of
+//!    images implement [`Examples`].
+//! 4. [`Loader`] prepares batches on other threads; [`Batches`] hands them over in order.
+//!
+//! **Order and augmentation are pure functions of (seed, epoch, record).** So the sequence of batches is the same to the
+//! bit whatever the number of threads, and training resumes in the middle of an epoch with nothing saved but the
+//! [`Position`].
+//!
+//! **Bad data never panics**: every fault is a [`DataError`] that names the file and the record.
+//!
+//! ```no_run
+//! use stompp_data::cifar::{self, Layout};
+//! use stompp_data::{Augmentation, ImageExamples, Loader, Normalization, Position};
+//! use std::sync::Arc;
+//!
+//! let seed = 0;
+//! let sets = cifar::read("cifar-10-binary.tar.gz", Layout::Cifar10)?;
+//! let normalization = Normalization::new(sets.train.channel_statistics())?;
+//! let examples = ImageExamples::augmented(Arc::new(sets.train), normalization, Augmentation { padding: 4 }, seed);
+//! let loader = Loader { batch_size: 256, workers: 1 };
+//! let steps = 3 * loader.batches_per_epoch(50_000);
+//! for batch in loader.train(Arc::new(examples), seed, Position::default())?.take(steps) {
+//!     let batch = batch?;
+//!     println!("{:?}: images of shape {:?}", batch.position, batch.shape);
+//! }
+//! # Ok::<(), stompp_data::DataError>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod augment;
+pub mod cifar;
+mod error;
+mod examples;
+mod image_set;
+mod loader;
+mod order;
+mod shrink;
+mod statistics;
+mod subset;
+pub mod synthetic;
+
+pub use augment::{Augmentation, Placement};
+pub use error::{DataError, DataFile};
+pub use examples::{Examples, ImageExamples};
+pub use image_set::{CHANNELS, ImageSet};
+pub use loader::{Batch, Batches, Loader, Position};
+pub use order::epoch_order;
+pub use statistics::{ChannelStatistics, Normalization};

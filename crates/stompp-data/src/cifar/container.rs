@@ -1,0 +1,222 @@
+//! What holds the files: a folder, a `.tar.gz`, a `.zip`, or memory. Each offers every file it has to one [`Collector`].
+
+use super::record_file::{MAX_BYTES, Records, read_records};
+use super::{Layout, SIDE, Split, Splits};
+use crate::error::DataFile;
+use crate::{DataError, ImageSet};
+use flate2::read::GzDecoder;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+/// Reads the layout from whatever `path` is.
+pub(super) fn read_path(path: &Path, layout: Layout) -> Result<Splits, DataError> {
+    let metadata = std::fs::metadata(path).map_err(read_error(DataFile::on_disk(path)))?;
+    let name = path.to_string_lossy().to_lowercase();
+    if metadata.is_dir() {
+        read_folder(path, layout)
+    } else if name.ends_with(".tar.gz") {
+        read_tar_gz(path, layout)
+    } else if name.ends_with(".zip") {
+        read_zip(path, layout)
+    } else {
+        Err(DataError::UnknownContainer {
+            path: path.to_owned(),
+            layout: layout.name(),
+        })
+    }
+}
+
+/// Reads files that are in memory, each a name and its bytes; `name` stands for the container in messages.
+pub(crate) fn read_memory<'a>(
+    name: &str,
+    layout: Layout,
+    files: impl IntoIterator<Item = (&'a str, Vec<u8>)>,
+) -> Result<Splits, DataError> {
+    let mut collector = Collector::new(name, layout);
+    for (file, bytes) in files {
+        collector.offer(file, DataFile::inside(name, file), || {
+            Ok((bytes.len() as u64, &bytes[..]))
+        })?;
+    }
+    collector.finish(name)
+}
+
+fn read_folder(path: &Path, layout: Layout) -> Result<Splits, DataError> {
+    let official = path.join(layout.folder());
+    let folder = if official.is_dir() { official } else { path.to_owned() };
+    let mut collector = Collector::new(&folder, layout);
+    let here = || DataFile::on_disk(&folder);
+    for entry in std::fs::read_dir(&folder).map_err(read_error(here()))? {
+        let path = entry.map_err(read_error(here()))?.path();
+        let file = DataFile::on_disk(&path);
+        collector.offer(&base_name(&path), file.clone(), || {
+            let input = File::open(&path).map_err(read_error(file.clone()))?;
+            let bytes = input.metadata().map_err(read_error(file))?.len();
+            Ok((bytes, BufReader::new(input)))
+        })?;
+    }
+    collector.finish(layout.name())
+}
+
+fn read_tar_gz(path: &Path, layout: Layout) -> Result<Splits, DataError> {
+    let archive = || DataFile::on_disk(path);
+    let compressed = BufReader::new(File::open(path).map_err(read_error(archive()))?);
+    // One byte more than allowed, so that reaching the limit tells an archive that is too large from one that ends there.
+    let mut expanded = GzDecoder::new(compressed).take(MAX_BYTES + 1);
+    let collected = collect_tar(&mut expanded, path, layout);
+    let too_large = |expanded: &io::Take<_>| match expanded.limit() {
+        0 => Err(DataError::TooLarge {
+            file: archive(),
+            bytes: MAX_BYTES + 1,
+            limit: MAX_BYTES,
+        }),
+        _ => Ok(()),
+    };
+    too_large(&expanded)?;
+    let collector = collected?;
+    // What follows the last member is of no interest, except that the sum at the end must be right.
+    io::copy(&mut expanded, &mut io::sink()).map_err(read_error(archive()))?;
+    too_large(&expanded)?;
+    collector.finish(layout.name())
+}
+
+fn collect_tar(tar: impl Read, path: &Path, layout: Layout) -> Result<Collector, DataError> {
+    let archive = || DataFile::on_disk(path);
+    let mut collector = Collector::new(path, layout);
+    let mut tar = tar::Archive::new(tar);
+    for entry in tar.entries().map_err(read_error(archive()))? {
+        let entry = entry.map_err(read_error(archive()))?;
+        let name = base_name(&entry.path().map_err(read_error(archive()))?);
+        if entry.header().entry_type().is_file() {
+            collector.offer(&name, DataFile::inside(path, &name), || Ok((entry.size(), entry)))?;
+        }
+    }
+    Ok(collector)
+}
+
+fn read_zip(path: &Path, layout: Layout) -> Result<Splits, DataError> {
+    let archive = || DataFile::on_disk(path);
+    let zip_error = |file: DataFile| {
+        move |error| DataError::Read {
+            file,
+            source: io::Error::from(error),
+        }
+    };
+    let file = File::open(path).map_err(read_error(archive()))?;
+    let mut zip = zip::ZipArchive::new(BufReader::new(file)).map_err(zip_error(archive()))?;
+    if zip.has_duplicate_names() {
+        return Err(DataError::DuplicateFile {
+            container: path.to_owned(),
+            file: "one path".to_owned(),
+        });
+    }
+    let mut collector = Collector::new(path, layout);
+    for index in 0..zip.len() {
+        let entry = zip.by_index(index).map_err(zip_error(archive()))?;
+        let name = base_name(Path::new(entry.name().map_err(zip_error(archive()))?.as_ref()));
+        if entry.is_file() {
+            collector.offer(&name, DataFile::inside(path, &name), || Ok((entry.size(), entry)))?;
+        }
+    }
+    collector.finish(layout.name())
+}
+
+/// Takes the files of a layout out of all that a container has, in whatever order they come.
+struct Collector {
+    container: PathBuf,
+    layout: Layout,
+    files: Vec<(String, Records)>,
+    /// The `.bin` files seen, to say what is there when a file is missing.
+    seen: Vec<String>,
+}
+
+impl Collector {
+    fn new(container: impl Into<PathBuf>, layout: Layout) -> Self {
+        Self {
+            container: container.into(),
+            layout,
+            files: Vec::new(),
+            seen: Vec::new(),
+        }
+    }
+
+    /// Reads a file if the layout has one of this name; `open` gives its declared size and its bytes.
+    fn offer<R: Read>(
+        &mut self,
+        name: &str,
+        file: DataFile,
+        open: impl FnOnce() -> Result<(u64, R), DataError>,
+    ) -> Result<(), DataError> {
+        const SEEN_AT_MOST: usize = 8;
+        if name.ends_with(".bin") && self.seen.len() < SEEN_AT_MOST {
+            self.seen.push(name.to_owned());
+        }
+        if ![Split::Train, Split::Test]
+            .iter()
+            .any(|&split| self.layout.files(split).contains(&name))
+        {
+            return Ok(());
+        }
+        if self.files.iter().any(|(known, _)| known == name) {
+            return Err(DataError::DuplicateFile {
+                container: self.container.clone(),
+                file: name.to_owned(),
+            });
+        }
+        let (bytes, input) = open()?;
+        self.files
+            .push((name.to_owned(), read_records(&file, self.layout, bytes, input)?));
+        Ok(())
+    }
+
+    /// The sets of a data set called `name`, if every file has come.
+    fn finish(mut self, name: &str) -> Result<Splits, DataError> {
+        Ok(Splits {
+            train: self.take(name, Split::Train)?,
+            test: self.take(name, Split::Test)?,
+        })
+    }
+
+    /// The files of one split, one after the other.
+    fn take(&mut self, name: &str, split: Split) -> Result<ImageSet, DataError> {
+        let mut all = Records::default();
+        for &file in self.layout.files(split) {
+            let Some(position) = self.files.iter().position(|(known, _)| known == file) else {
+                return Err(self.missing(file));
+            };
+            let records = self.files.swap_remove(position).1;
+            if all.labels.is_empty() {
+                all = records;
+            } else {
+                all.pixels.extend_from_slice(&records.pixels);
+                all.labels.extend_from_slice(&records.labels);
+            }
+        }
+        let name = format!("{name} {split}");
+        ImageSet::new(name, (SIDE, SIDE), self.layout.classes(), all.pixels, all.labels)
+    }
+
+    fn missing(&mut self, file: &'static str) -> DataError {
+        self.seen.sort();
+        let found = if self.seen.is_empty() {
+            "none".to_owned()
+        } else {
+            self.seen.join(", ")
+        };
+        DataError::MissingFile {
+            container: self.container.clone(),
+            file,
+            layout: self.layout.name(),
+            found,
+        }
+    }
+}
+
+fn base_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn read_error(file: DataFile) -> impl FnOnce(io::Error) -> DataError {
+    move |source| DataError::Read { file, source }
+}

@@ -1,0 +1,80 @@
+//! What a loader loads: [`Examples`], and the two ways to make them of an image set, for training and for evaluation.
+
+use crate::augment::{Augmentation, Placement};
+use crate::{CHANNELS, DataError, ImageSet, Normalization};
+use std::sync::Arc;
+
+/// A set of labelled images, each ready for a network on demand. **What an example is depends on (epoch, index)
+/// alone**, so examples can be prepared by any thread, in any order, again and again.
+pub trait Examples: Send + Sync {
+    /// Number of examples of an epoch.
+    fn len(&self) -> usize;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Shape of each image: channels, height, width.
+    fn shape(&self) -> [usize; 3];
+
+    /// Writes image `index` of `epoch` to `image`, which has the length that [`shape`](Self::shape) tells, and returns
+    /// its label. Every element of `image` is written.
+    ///
+    /// # Errors
+    /// A [`DataError`] if the image cannot be had, for example from a damaged file.
+    fn prepare(&self, epoch: u64, index: usize, image: &mut [f32]) -> Result<usize, DataError>;
+}
+
+/// Examples of an [`ImageSet`]: normalized, and for training also augmented.
+#[derive(Clone, Debug)]
+pub struct ImageExamples {
+    images: Arc<ImageSet>,
+    normalization: Normalization,
+    augmentation: Option<(Augmentation, u64)>,
+}
+
+impl ImageExamples {
+    /// The images as they are, normalized; for evaluation. The epoch makes no difference.
+    pub fn plain(images: Arc<ImageSet>, normalization: Normalization) -> Self {
+        Self {
+            images,
+            normalization,
+            augmentation: None,
+        }
+    }
+
+    /// The images augmented, each anew in each epoch, and normalized; for training. `seed` chooses the augmentations.
+    pub fn augmented(
+        images: Arc<ImageSet>,
+        normalization: Normalization,
+        augmentation: Augmentation,
+        seed: u64,
+    ) -> Self {
+        Self {
+            images,
+            normalization,
+            augmentation: Some((augmentation, seed)),
+        }
+    }
+}
+
+impl Examples for ImageExamples {
+    fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    fn shape(&self) -> [usize; 3] {
+        [CHANNELS, self.images.height(), self.images.width()]
+    }
+
+    fn prepare(&self, epoch: u64, index: usize, image: &mut [f32]) -> Result<usize, DataError> {
+        let placement = match self.augmentation {
+            None => Placement::IDENTITY,
+            Some((augmentation, seed)) => augmentation.placement(seed, epoch, index),
+        };
+        let size = (self.images.height(), self.images.width());
+        placement.apply(self.images.image(index), size, &self.normalization, image);
+        Ok(self.images.label(index))
+    }
+}

@@ -1,0 +1,66 @@
+//! Which records each batch has: a pure function of its position.
+
+use crate::order::epoch_order;
+use std::ops::Range;
+
+/// Where a batch stands in training.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// Epoch, from 0.
+    pub epoch: u64,
+    /// Batch within the epoch, from 0.
+    pub batch: usize,
+}
+
+/// The sequence of batches to prepare.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan {
+    pub(super) records: usize,
+    pub(super) batch_size: usize,
+    pub(super) pass: Pass,
+}
+
+/// How the records are gone through.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Pass {
+    /// Epoch after epoch without end, each in its own order, whole batches only.
+    Training { seed: u64 },
+    /// Once, in order, the last batch as large as it is.
+    Evaluation,
+}
+
+impl Plan {
+    fn batches_per_epoch(&self) -> usize {
+        match self.pass {
+            Pass::Training { .. } => self.records / self.batch_size,
+            Pass::Evaluation => self.records.div_ceil(self.batch_size),
+        }
+    }
+
+    /// The order of an epoch.
+    pub(super) fn order(&self, epoch: u64) -> Vec<usize> {
+        match self.pass {
+            Pass::Training { seed } => epoch_order(self.records, seed, epoch),
+            Pass::Evaluation => (0..self.records).collect(),
+        }
+    }
+
+    /// The part of the epoch's order that batch number `batch` has.
+    pub(super) fn range(&self, batch: usize) -> Range<usize> {
+        let start = batch * self.batch_size;
+        start..(start + self.batch_size).min(self.records)
+    }
+
+    /// The position `by` batches after `position`, or `None` beyond the end.
+    pub(super) fn advance(&self, position: Position, by: usize) -> Option<Position> {
+        let per_epoch = self.batches_per_epoch();
+        let batch = position.batch + by;
+        match self.pass {
+            Pass::Evaluation => (batch < per_epoch).then_some(Position { batch, ..position }),
+            Pass::Training { .. } => Some(Position {
+                epoch: position.epoch + (batch / per_epoch) as u64,
+                batch: batch % per_epoch,
+            }),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! One thread that prepares its share of the batches. **It ends when it is done or nobody listens; it never hangs.**
+
+use super::{Batch, Plan, Position};
+use crate::{DataError, Examples};
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::{Builder, JoinHandle};
+
+/// Batches that wait in the channel of a worker.
+const AHEAD: usize = 2;
+
+/// The consumer's end of a worker.
+#[derive(Debug)]
+pub(super) struct Worker {
+    /// `None` once the worker is to stop.
+    batches: Option<Receiver<Result<Batch, DataError>>>,
+    /// `None` once it has stopped.
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Worker {
+    /// Starts a worker on the batch at `first` and every `stride`-th one after it.
+    pub(super) fn spawn<E: Examples + 'static>(
+        examples: Arc<E>,
+        plan: Plan,
+        first: Option<Position>,
+        stride: usize,
+    ) -> Result<Self, DataError> {
+        let (sender, receiver) = sync_channel(AHEAD);
+        let work = move || {
+            let mut next = first;
+            let mut order = first.map(|position| (position.epoch, plan.order(position.epoch)));
+            while let Some(position) = next {
+                let order = match &mut order {
+                    Some((epoch, order)) if *epoch == position.epoch => order,
+                    outdated => &mut outdated.insert((position.epoch, plan.order(position.epoch))).1,
+                };
+                let batch = prepare(&*examples, position, order[plan.range(position.batch)].to_vec());
+                let failed = batch.is_err();
+                if sender.send(batch).is_err() || failed {
+                    break;
+                }
+                next = plan.advance(position, stride);
+            }
+        };
+        let thread = Builder::new().name("stompp-data".to_owned()).spawn(work);
+        Ok(Self {
+            batches: Some(receiver),
+            thread: Some(thread.map_err(|source| DataError::Spawn { source })?),
+        })
+    }
+
+    /// Waits for the next batch. `None` when there are no more; a panic of the worker is an error here.
+    pub(super) fn receive(&mut self) -> Option<Result<Batch, DataError>> {
+        if let Some(Ok(batch)) = self.batches.as_ref().map(Receiver::recv) {
+            return Some(batch);
+        }
+        let panic = self.stop().err()?;
+        let message = panic.downcast_ref::<&str>().map(|message| (*message).to_owned());
+        let message = message.or_else(|| panic.downcast_ref::<String>().cloned());
+        Some(Err(DataError::WorkerPanicked {
+            message: message.unwrap_or_else(|| "no message".to_owned()),
+        }))
+    }
+
+    /// Tells the worker to stop and waits until it has; an error is the panic that ended it.
+    fn stop(&mut self) -> Result<(), Box<dyn Any + Send>> {
+        // Without a receiver the worker's next send fails, also one that it is waiting in.
+        self.batches = None;
+        self.thread.take().map_or(Ok(()), JoinHandle::join)
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // A panic that nobody has asked for: the batch that it prevented was not wanted any more.
+        let _ = self.stop();
+    }
+}
+
+fn prepare(examples: &impl Examples, position: Position, indices: Vec<usize>) -> Result<Batch, DataError> {
+    let [channels, height, width] = examples.shape();
+    let image_len = channels * height * width;
+    let mut images = vec![0.0; indices.len() * image_len];
+    let labels = indices
+        .iter()
+        .zip(images.chunks_exact_mut(image_len))
+        .map(|(&index, image)| examples.prepare(position.epoch, index, image))
+        .collect::<Result<_, _>>()?;
+    Ok(Batch {
+        position,
+        shape: [indices.len(), channels, height, width],
+        images,
+        labels,
+        indices,
+    })
+}

@@ -1,0 +1,147 @@
+//! A CIFAR-shaped set made of nothing but a seed, so that nothing has to be downloaded. *Ours.*
+//!
+//! Each image shows one of ten shapes, filled with one of ten textures, before clutter. Its label is the shape (10
+//! classes) or shape and texture (100 classes). Everything else is nuisance, drawn anew for each image: position, turn,
+//! size, proportions, colours, phase and period of the texture, the background and its gradient, the light, the clutter
+//! and the noise.
+//!
+//! **An image is a pure function of (seed, split, index)**, to the bit on every platform: the generator uses no
+//! arithmetic but what IEEE 754 rounds exactly. Labels go round: image `i` is of class `i` modulo the number of classes.
+//!
+//! The images are generated as record files in the layout of CIFAR, and read by the reader of CIFAR.
+
+mod render;
+mod scene;
+mod shape;
+mod texture;
+
+use crate::cifar::{self, Layout, SIDE, Split, Splits};
+use crate::{CHANNELS, DataError};
+use shape::Shape;
+use std::path::Path;
+use stompp_rng::{Purpose, stream};
+use texture::Texture;
+
+/// Which of the two synthetic sets: what its classes mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// 10 classes: the shape; the texture is a nuisance. In the layout of CIFAR-10.
+    Shapes,
+    /// 100 classes: 10 x shape + texture. In the layout of CIFAR-100; the coarse label is the shape.
+    TexturedShapes,
+}
+
+impl Kind {
+    /// `synthetic10` or `synthetic100`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Shapes => "synthetic10",
+            Self::TexturedShapes => "synthetic100",
+        }
+    }
+
+    /// The layout that the set is written in and read by.
+    pub fn layout(self) -> Layout {
+        match self {
+            Self::Shapes => Layout::Cifar10,
+            Self::TexturedShapes => Layout::Cifar100Fine,
+        }
+    }
+}
+
+/// A synthetic set, generated on demand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Synthetic {
+    /// What the classes mean.
+    pub kind: Kind,
+    /// Another seed gives another set of the same kind.
+    pub seed: u64,
+    /// Number of training images.
+    pub train: usize,
+    /// Number of test images.
+    pub test: usize,
+}
+
+impl Synthetic {
+    /// The set, in memory.
+    ///
+    /// # Errors
+    /// [`DataError::Synthetic`] if there are fewer images in a split than the layout has files for it.
+    pub fn generate(&self) -> Result<Splits, DataError> {
+        self.check()?;
+        let files = self
+            .files()
+            .map(|(name, indices, split)| (name, self.file(split, indices)));
+        cifar::read_memory(self.kind.name(), self.kind.layout(), files)
+    }
+
+    /// Writes the set into `folder`, which must exist, as files that [`cifar::read`] reads: the same images as from
+    /// [`generate`](Self::generate). Each file appears whole or not at all.
+    ///
+    /// # Errors
+    /// As [`generate`](Self::generate), and [`DataError::Write`] if a file cannot be written.
+    pub fn write_to(&self, folder: impl AsRef<Path>) -> Result<(), DataError> {
+        self.check()?;
+        for (name, indices, split) in self.files() {
+            cifar::write_file(folder.as_ref(), name, &self.file(split, indices))?;
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), DataError> {
+        for (split, images) in [(Split::Train, self.train), (Split::Test, self.test)] {
+            let files = self.kind.layout().files(split).len();
+            if images < files {
+                let problem = format!("{images} {split} images cannot fill {files} files");
+                return Err(DataError::Synthetic { problem });
+            }
+        }
+        Ok(())
+    }
+
+    /// Name, record indices and split of every file.
+    fn files(&self) -> impl Iterator<Item = (&'static str, std::ops::Range<usize>, Split)> {
+        [(Split::Train, self.train), (Split::Test, self.test)]
+            .into_iter()
+            .flat_map(|(split, images)| {
+                let names = self.kind.layout().files(split);
+                let start = move |file: usize| images * file / names.len();
+                names
+                    .iter()
+                    .enumerate()
+                    .map(move |(file, &name)| (name, start(file)..start(file + 1), split))
+            })
+    }
+
+    fn file(&self, split: Split, indices: std::ops::Range<usize>) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(indices.len() * self.kind.layout().record_bytes());
+        for index in indices {
+            self.write_record(split, index, &mut bytes);
+        }
+        bytes
+    }
+
+    /// Appends the record `index` of `split`: a pure function of both and of the seed.
+    fn write_record(&self, split: Split, index: usize, bytes: &mut Vec<u8>) {
+        let split_number = match split {
+            Split::Train => 0,
+            Split::Test => 1,
+        };
+        let mut rng = stream(self.seed, Purpose::SYNTHETIC, split_number, index as u64);
+        let label = index % self.kind.layout().classes();
+        let (shape, texture) = match self.kind {
+            Kind::Shapes => {
+                bytes.push(label as u8);
+                (label, rand::RngExt::random_range(&mut rng, 0..10))
+            }
+            Kind::TexturedShapes => {
+                bytes.extend([(label / 10) as u8, label as u8]);
+                (label / 10, label % 10)
+            }
+        };
+        let scene = scene::Scene::draw(Shape::ALL[shape], Texture::ALL[texture], &mut rng);
+        let start = bytes.len();
+        bytes.resize(start + CHANNELS * SIDE * SIDE, 0);
+        render::render(&scene, &mut rng, &mut bytes[start..]);
+    }
+}
