@@ -2,6 +2,7 @@
 //!
 //! `STOMPP_VECTORS=DIR cargo test -p stompp-tests vectors` runs another folder of such vectors.
 
+use approx::abs_diff_eq;
 use dfdx::{
     prelude::Backward,
     shapes::Shape,
@@ -142,12 +143,13 @@ fn check(reference: &Reference, all_ones: AllOnes) {
 
 fn close(reference: &Reference, what: &str, expected: &[f64], found: &[f32]) {
     assert_eq!(expected.len(), found.len(), "{}: {what}", reference.name);
-    for (index, (expected, &found)) in expected.iter().zip(found).enumerate() {
-        let error = (expected - f64::from(found)).abs();
+    for (index, (&expected, &found)) in expected.iter().zip(found).enumerate() {
+        let found = f64::from(found);
         assert!(
-            error <= TOLERANCE,
-            "{}: {what}[{index}] is {found}, expected {expected} (off by {error:.1e})",
-            reference.name
+            abs_diff_eq!(found, expected, epsilon = TOLERANCE),
+            "{}: {what}[{index}] is {found}, expected {expected} (off by {:.1e})",
+            reference.name,
+            (found - expected).abs()
         );
     }
 }

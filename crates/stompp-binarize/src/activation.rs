@@ -2,7 +2,7 @@
 
 use crate::{BinaryBackend, MaskedQuantizer, View};
 use dfdx::{shapes::Shape, tensor::Tensor};
-use stompp_nn::{Recording, ops};
+use stompp_nn::{OpResult, Recording, ops};
 
 /// The activation function in front of a convolution.
 #[derive(Clone, Debug)]
@@ -41,10 +41,7 @@ impl Activation {
     ///
     /// # Errors
     /// The device's.
-    pub fn forward<S: Shape, D: BinaryBackend, T: Recording<D>>(
-        &self,
-        u: Tensor<S, f32, D, T>,
-    ) -> Result<Tensor<S, f32, D, T>, D::Err> {
+    pub fn forward<S: Shape, D: BinaryBackend, T: Recording<D>>(&self, u: Tensor<S, f32, D, T>) -> OpResult<S, D, T> {
         match self {
             Self::Quantized(quantizer) | Self::Clip(quantizer) => quantizer.forward(u),
             Self::Relu => ops::relu(u),
@@ -55,11 +52,7 @@ impl Activation {
     ///
     /// # Errors
     /// The device's.
-    pub fn evaluate<S: Shape, D: BinaryBackend>(
-        &self,
-        u: Tensor<S, f32, D>,
-        view: View,
-    ) -> Result<Tensor<S, f32, D>, D::Err> {
+    pub fn evaluate<S: Shape, D: BinaryBackend>(&self, u: Tensor<S, f32, D>, view: View) -> OpResult<S, D> {
         match self {
             Self::Quantized(quantizer) => quantizer.evaluate(u, view),
             Self::Clip(quantizer) => quantizer.forward(u),

@@ -5,7 +5,7 @@ use dfdx::{
     shapes::{Dim, HasShape, Shape},
     tensor::{PutTape, Tensor},
 };
-use stompp_nn::{Conv2d, Image, Recording, Role, Visitor, Walk, ops};
+use stompp_nn::{Conv2d, Image, OpResult, Recording, Role, Visitor, Walk, ops};
 
 /// A convolution with a latent weight and the quantizer that freezes it: (N, I, H, W) to (N, O, H', W').
 ///
@@ -35,7 +35,7 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O
         &self,
         x: Tensor<(B, I, H, W), f32, D, T>,
         parameters: T,
-    ) -> Result<Tensor<Image<B, O>, f32, D, T>, D::Err> {
+    ) -> OpResult<Image<B, O>, D, T> {
         let weight = self
             .quantizer
             .forward(self.latent.weight.clone().put_tape(parameters))?;
@@ -50,7 +50,7 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O
         &self,
         x: Tensor<(B, I, H, W), f32, D>,
         view: View,
-    ) -> Result<Tensor<Image<B, O>, f32, D>, D::Err> {
+    ) -> OpResult<Image<B, O>, D> {
         let weight = self.quantizer.evaluate(self.latent.weight.clone(), view)?;
         ops::conv2d(x, weight, self.latent.stride.size(), self.latent.padding.size())
     }

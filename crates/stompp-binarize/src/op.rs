@@ -6,7 +6,7 @@ use dfdx::{
     tensor::{PutTape, SplitTape, Storage, Tensor},
     tensor_ops::ReshapeTo,
 };
-use stompp_nn::Recording;
+use stompp_nn::{OpResult, Recording};
 
 /// `M * sign(u) + (1 - M) * clip(u, -1, 1)`, elementwise, any shape (paper).
 ///
@@ -25,7 +25,7 @@ pub fn quantize<S, D, T>(
     state: &FreezeState,
     surrogate: Surrogate,
     period: usize,
-) -> Result<Tensor<S, f32, D, T>, D::Err>
+) -> OpResult<S, D, T>
 where
     S: Shape,
     D: BinaryBackend,

@@ -4,7 +4,7 @@ use crate::{BinaryBackend, Surrogate, View, quantize};
 use dfdx::{shapes::Shape, tensor::Tensor};
 use rand::Rng;
 use std::sync::Arc;
-use stompp_nn::Recording;
+use stompp_nn::{OpResult, Recording};
 use stompp_schedule::{Mask, Refreshed, RestoreError};
 
 /// Which entries of a quantized tensor are frozen.
@@ -115,10 +115,7 @@ impl MaskedQuantizer {
     ///
     /// # Errors
     /// The device's.
-    pub fn forward<S: Shape, D: BinaryBackend, T: Recording<D>>(
-        &self,
-        u: Tensor<S, f32, D, T>,
-    ) -> Result<Tensor<S, f32, D, T>, D::Err> {
+    pub fn forward<S: Shape, D: BinaryBackend, T: Recording<D>>(&self, u: Tensor<S, f32, D, T>) -> OpResult<S, D, T> {
         quantize(u, &self.state, self.surrogate, self.entries)
     }
 
@@ -126,11 +123,7 @@ impl MaskedQuantizer {
     ///
     /// # Errors
     /// The device's.
-    pub fn evaluate<S: Shape, D: BinaryBackend>(
-        &self,
-        u: Tensor<S, f32, D>,
-        view: View,
-    ) -> Result<Tensor<S, f32, D>, D::Err> {
+    pub fn evaluate<S: Shape, D: BinaryBackend>(&self, u: Tensor<S, f32, D>, view: View) -> OpResult<S, D> {
         let state = match view {
             View::AsItStands => &self.state,
             View::Deployed => &FreezeState::Committed,

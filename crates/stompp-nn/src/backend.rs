@@ -161,6 +161,7 @@ pub trait Backend: Device<f32> {
     /// What [`Backend::max_pool`] remembers for its backward pass: the winning input of every output.
     type Winners: 'static;
 
+    #[allow(clippy::type_complexity)] // a name for this one pair would hide more than it explains
     /// Maximum over windows; padding counts as minus infinity, the first maximum wins.
     fn max_pool<X: Shape, Y: Shape>(
         &self,

@@ -43,5 +43,9 @@ pub use layers::{BatchNorm2d, Conv2d, GlobalAveragePool, Linear, MaxPool2d, buil
 pub use tape::{Recording, SwitchTape};
 pub use walk::{Role, Visitor, Walk};
 
+/// What an op returns: a tensor on the tape `T`, or the device's error.
+pub type OpResult<S, D, T = dfdx::tensor::NoneTape> =
+    Result<dfdx::tensor::Tensor<S, f32, D, T>, <D as dfdx::tensor::HasErr>::Err>;
+
 /// Shape of an image batch whose height and width are known at run time: (N, C, H, W).
 pub type Image<B, C> = (B, C, usize, usize);

@@ -9,7 +9,7 @@ use dfdx::{
     tensor::{NoneTape, PutTape, Tensor},
 };
 use stompp_binarize::{Activation, BinaryBackend, Freezable, MaskedQuantizer, Surrogate, UnitMut, View};
-use stompp_nn::{BatchNorm2d, Conv2d, Linear, Recording, SwitchTape, Visitor, Walk, ops};
+use stompp_nn::{BatchNorm2d, Conv2d, Linear, OpResult, Recording, SwitchTape, Visitor, Walk, ops};
 use stompp_rng::{Purpose, stream};
 
 /// What stands in front of each binary convolution.
@@ -155,7 +155,7 @@ impl<D: BinaryBackend> ResNet<D> {
     ///
     /// # Panics
     /// If the images are not of the architecture's size.
-    pub fn evaluate(&self, images: Batch<D, NoneTape>, view: View) -> Result<Tensor<(usize, usize), f32, D>, D::Err> {
+    pub fn evaluate(&self, images: Batch<D, NoneTape>, view: View) -> OpResult<(usize, usize), D> {
         let mut x = self.stem_pool(self.bn1.try_forward(self.conv1.try_forward(images)?)?)?;
         for block in &self.blocks {
             x = block.evaluate(x, view)?;

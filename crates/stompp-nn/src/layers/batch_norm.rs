@@ -1,7 +1,7 @@
 //! Batch normalisation as a layer.
 
 use crate::{
-    Role, Visitor, Walk,
+    OpResult, Role, Visitor, Walk,
     backend::Backend,
     ops::{self, Running},
     tape::Recording,
@@ -74,7 +74,7 @@ impl<C: Dim, D: Backend> BatchNorm2d<C, f32, D> {
         &mut self,
         x: Tensor<(B, C, H, W), f32, D, T>,
         parameters: T,
-    ) -> Result<Tensor<(B, C, H, W), f32, D, T>, D::Err> {
+    ) -> OpResult<(B, C, H, W), D, T> {
         let scale = self.scale.clone().put_tape(parameters);
         let running = Running {
             mean: &mut self.running_mean,

@@ -1,6 +1,6 @@
 //! Convolution as a layer.
 
-use crate::{Image, Role, Visitor, Walk, backend::Backend, init::kaiming_normal, ops, tape::Recording};
+use crate::{Image, OpResult, Role, Visitor, Walk, backend::Backend, init::kaiming_normal, ops, tape::Recording};
 use dfdx::{
     dtypes::Dtype,
     nn::{BuildModule, BuildOnDevice, Module, ModuleVisitor, NonMutableModule, TensorCollection, TensorOptions},
@@ -79,7 +79,7 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: Backend> Conv2d<I, O, K, S, P, f
         &self,
         x: Tensor<(B, I, H, W), f32, D, T>,
         parameters: T,
-    ) -> Result<Tensor<Image<B, O>, f32, D, T>, D::Err> {
+    ) -> OpResult<Image<B, O>, D, T> {
         let weight = self.weight.clone().put_tape(parameters);
         ops::conv2d(x, weight, self.stride.size(), self.padding.size())
     }

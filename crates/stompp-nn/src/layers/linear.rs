@@ -1,6 +1,6 @@
 //! The fully connected layer.
 
-use crate::{Role, Visitor, Walk, backend::Backend, init::uniform_fan_in, ops, tape::Recording};
+use crate::{OpResult, Role, Visitor, Walk, backend::Backend, init::uniform_fan_in, ops, tape::Recording};
 use dfdx::{
     dtypes::Dtype,
     nn::{BuildModule, BuildOnDevice, Module, ModuleVisitor, NonMutableModule, TensorCollection, TensorOptions},
@@ -48,7 +48,7 @@ impl<I: Dim, O: Dim, D: Backend> Linear<I, O, f32, D> {
         &self,
         x: Tensor<(B, I), f32, D, T>,
         parameters: T,
-    ) -> Result<Tensor<(B, O), f32, D, T>, D::Err> {
+    ) -> OpResult<(B, O), D, T> {
         ops::linear(x, self.weight.clone().put_tape(parameters), self.bias.clone())
     }
 }

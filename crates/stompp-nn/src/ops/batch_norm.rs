@@ -2,6 +2,7 @@
 
 use super::{put_gradient, take_gradient};
 use crate::{
+    OpResult,
     backend::{Backend, BatchNormGradients},
     tape::Recording,
 };
@@ -37,7 +38,7 @@ pub fn batch_norm<B, C, H, W, D, T>(
     shift: Tensor<(C,), f32, D>,
     eps: f32,
     running: Running<'_, C, D>,
-) -> Result<Tensor<(B, C, H, W), f32, D, T>, D::Err>
+) -> OpResult<(B, C, H, W), D, T>
 where
     B: Dim,
     C: Dim,
@@ -95,7 +96,7 @@ pub fn batch_norm_running<B, C, H, W, D>(
     scale: &Tensor<(C,), f32, D>,
     shift: &Tensor<(C,), f32, D>,
     eps: f32,
-) -> Result<Tensor<(B, C, H, W), f32, D>, D::Err>
+) -> OpResult<(B, C, H, W), D>
 where
     B: Dim,
     C: Dim,

@@ -1,7 +1,7 @@
 //! Two-dimensional convolution without bias.
 
 use super::take_gradient;
-use crate::{Image, backend::Backend, tape::Recording};
+use crate::{Image, OpResult, backend::Backend, tape::Recording};
 use dfdx::{
     shapes::{Dim, HasShape},
     tensor::{PutTape, SplitTape, Tensor},
@@ -23,7 +23,7 @@ pub fn conv2d<B, I, O, K, H, W, D, T>(
     w: Tensor<(O, I, K, K), f32, D, T>,
     stride: usize,
     padding: usize,
-) -> Result<Tensor<Image<B, O>, f32, D, T>, D::Err>
+) -> OpResult<Image<B, O>, D, T>
 where
     B: Dim,
     I: Dim,

@@ -2,6 +2,7 @@
 
 use super::{put_gradient, take_gradient};
 use crate::{
+    OpResult,
     backend::{Backend, LinearGradients},
     tape::Recording,
 };
@@ -24,7 +25,7 @@ pub fn linear<B, I, O, D, T>(
     x: Tensor<(B, I), f32, D, T>,
     w: Tensor<(O, I), f32, D, T>,
     b: Tensor<(O,), f32, D>,
-) -> Result<Tensor<(B, O), f32, D, T>, D::Err>
+) -> OpResult<(B, O), D, T>
 where
     B: Dim,
     I: Dim,

@@ -1,7 +1,7 @@
 //! The training loss.
 
 use super::take_gradient;
-use crate::{backend::Backend, tape::Recording};
+use crate::{OpResult, backend::Backend, tape::Recording};
 use dfdx::{
     shapes::Dim,
     tensor::{PutTape, SplitTape, Tensor},
@@ -17,10 +17,7 @@ use dfdx::{
 ///
 /// # Panics
 /// If there are not N labels, or one is not below the number of classes.
-pub fn cross_entropy<B, C, D, T>(
-    logits: Tensor<(B, C), f32, D, T>,
-    labels: &[usize],
-) -> Result<Tensor<(), f32, D, T>, D::Err>
+pub fn cross_entropy<B, C, D, T>(logits: Tensor<(B, C), f32, D, T>, labels: &[usize]) -> OpResult<(), D, T>
 where
     B: Dim,
     C: Dim,

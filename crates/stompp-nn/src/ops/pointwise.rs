@@ -1,7 +1,7 @@
 //! Ops that treat every entry alike.
 
 use super::take_gradient;
-use crate::{backend::Backend, tape::Recording};
+use crate::{OpResult, backend::Backend, tape::Recording};
 use dfdx::{
     shapes::{HasShape, Shape},
     tensor::{PutTape, SplitTape, Tensor},
@@ -12,7 +12,7 @@ use dfdx::{
 ///
 /// # Errors
 /// The device's.
-pub fn relu<S, D, T>(x: Tensor<S, f32, D, T>) -> Result<Tensor<S, f32, D, T>, D::Err>
+pub fn relu<S, D, T>(x: Tensor<S, f32, D, T>) -> OpResult<S, D, T>
 where
     S: Shape,
     D: Backend,
@@ -36,7 +36,7 @@ where
 ///
 /// # Panics
 /// If the shapes differ.
-pub fn add<S, D, T>(a: Tensor<S, f32, D, T>, b: Tensor<S, f32, D, T>) -> Result<Tensor<S, f32, D, T>, D::Err>
+pub fn add<S, D, T>(a: Tensor<S, f32, D, T>, b: Tensor<S, f32, D, T>) -> OpResult<S, D, T>
 where
     S: Shape,
     D: Backend,

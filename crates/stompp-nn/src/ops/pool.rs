@@ -1,7 +1,7 @@
 //! Pooling: the ImageNet stem's maximum and the head's global average.
 
 use super::{batch_norm::channel_shape, take_gradient};
-use crate::{Image, backend::Backend, tape::Recording};
+use crate::{Image, OpResult, backend::Backend, tape::Recording};
 use dfdx::{
     shapes::{Dim, HasShape},
     tensor::{PutTape, SplitTape, Tensor},
@@ -13,9 +13,7 @@ use stompp_kernels::PoolShape;
 ///
 /// # Errors
 /// The device's.
-pub fn global_average_pool<B, C, H, W, D, T>(
-    x: Tensor<(B, C, H, W), f32, D, T>,
-) -> Result<Tensor<(B, C), f32, D, T>, D::Err>
+pub fn global_average_pool<B, C, H, W, D, T>(x: Tensor<(B, C, H, W), f32, D, T>) -> OpResult<(B, C), D, T>
 where
     B: Dim,
     C: Dim,
@@ -52,7 +50,7 @@ pub fn max_pool<B, C, H, W, D, T>(
     kernel: usize,
     stride: usize,
     padding: usize,
-) -> Result<Tensor<Image<B, C>, f32, D, T>, D::Err>
+) -> OpResult<Image<B, C>, D, T>
 where
     B: Dim,
     C: Dim,

@@ -1,0 +1,126 @@
+//! The masked quantizer as an op: forward values, the three gradient rules and the severed tape.
+
+use dfdx::prelude::*;
+use stompp_binarize::{FreezeState, MaskedQuantizer, Surrogate, View, quantize};
+use stompp_nn::{Recording, SwitchTape};
+
+const U: [f32; 6] = [-2.0, -1.0, -0.25, 0.0, 0.5, 3.0];
+
+fn u() -> Tensor<(usize,), f32, Cpu> {
+    Cpu::default().tensor_from_vec(U.to_vec(), (U.len(),))
+}
+
+/// Entries 1, 3 and 5 frozen.
+fn half_frozen(surrogate: Surrogate) -> MaskedQuantizer {
+    let mut quantizer = MaskedQuantizer::new(U.len(), surrogate);
+    quantizer.restore(vec![0b10_1010]).unwrap();
+    quantizer
+}
+
+fn gradient(quantizer: &MaskedQuantizer) -> Vec<f32> {
+    let u = u();
+    let y = quantizer.forward(u.clone().put_tape(SwitchTape::on())).unwrap();
+    match SwitchTape::unswitch(y.sum::<Rank0, _>()) {
+        Some(loss) => loss.backward().get(&u).as_vec(),
+        None => vec![0.0; U.len()],
+    }
+}
+
+#[test]
+fn frozen_entries_are_signs_and_open_ones_clipped() {
+    let mut quantizer = MaskedQuantizer::new(U.len(), Surrogate::Blocked);
+    let values = |q: &MaskedQuantizer| q.forward(u()).unwrap().as_vec();
+    assert_eq!(values(&quantizer), [-1.0, -1.0, -0.25, 0.0, 0.5, 1.0]);
+    assert_eq!(
+        values(&half_frozen(Surrogate::Blocked)),
+        [-1.0, -1.0, -0.25, 1.0, 0.5, 1.0]
+    );
+    quantizer.commit();
+    assert_eq!(values(&quantizer), [-1.0, -1.0, -1.0, 1.0, 1.0, 1.0]);
+}
+
+#[test]
+fn gradients_follow_the_surrogate() {
+    let open = [0.0, 1.0, 1.0, 1.0, 1.0, 0.0];
+    assert_eq!(
+        gradient(&MaskedQuantizer::new(U.len(), Surrogate::Blocked)),
+        open,
+        "|u| = 1 is inside"
+    );
+    assert_eq!(
+        gradient(&half_frozen(Surrogate::Blocked)),
+        [0.0, 0.0, 1.0, 0.0, 1.0, 0.0]
+    );
+    assert_eq!(
+        gradient(&half_frozen(Surrogate::Identity)),
+        [0.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+    );
+    assert_eq!(
+        gradient(&half_frozen(Surrogate::Clipped)),
+        [0.0, 1.0, 1.0, 1.0, 1.0, 0.0]
+    );
+    let committed = |surrogate| {
+        let mut quantizer = MaskedQuantizer::new(U.len(), surrogate);
+        quantizer.commit();
+        gradient(&quantizer)
+    };
+    assert_eq!(committed(Surrogate::Blocked), [0.0; 6]);
+    assert_eq!(committed(Surrogate::Identity), [1.0; 6]);
+    assert_eq!(committed(Surrogate::Clipped), open);
+}
+
+#[test]
+fn only_a_committed_blocked_quantizer_leaves_the_tape() {
+    let records = |state: &FreezeState, surrogate| {
+        let y = quantize(u().put_tape(SwitchTape::on()), state, surrogate, U.len()).unwrap();
+        y.split_tape().1.is_recording()
+    };
+    assert!(!records(&FreezeState::Committed, Surrogate::Blocked));
+    assert!(records(&FreezeState::Committed, Surrogate::Identity));
+    assert!(records(&FreezeState::Committed, Surrogate::Clipped));
+    assert!(records(&FreezeState::Open, Surrogate::Blocked));
+    assert!(records(half_frozen(Surrogate::Blocked).state(), Surrogate::Blocked));
+}
+
+#[test]
+fn a_mask_repeats_over_the_batch() {
+    let mut quantizer = MaskedQuantizer::new(3, Surrogate::Blocked);
+    quantizer.restore(vec![0b010]).unwrap();
+    let batch: Tensor<Rank2<2, 3>, f32, _> = Cpu::default().tensor([[0.5, 0.5, 0.5], [-0.5, -0.5, -0.5]]);
+    assert_eq!(
+        quantizer.forward(batch).unwrap().array(),
+        [[0.5, 1.0, 0.5], [-0.5, -1.0, -0.5]]
+    );
+}
+
+#[test]
+fn evaluation_sees_the_deployed_network_and_changes_nothing() {
+    let quantizer = half_frozen(Surrogate::Blocked);
+    let before = quantizer.state().clone();
+    assert_eq!(
+        quantizer.evaluate(u(), View::Deployed).unwrap().as_vec(),
+        [-1.0, -1.0, -1.0, 1.0, 1.0, 1.0]
+    );
+    assert_eq!(
+        quantizer.evaluate(u(), View::AsItStands).unwrap().as_vec(),
+        [-1.0, -1.0, -0.25, 1.0, 0.5, 1.0]
+    );
+    assert_eq!(*quantizer.state(), before);
+}
+
+#[test]
+fn a_mask_of_another_size_is_refused() {
+    let mut quantizer = MaskedQuantizer::new(70, Surrogate::Blocked);
+    assert!(quantizer.restore(vec![0]).is_err(), "too few words");
+    assert!(
+        quantizer.restore(vec![0, 1 << 6]).is_err(),
+        "a bit beyond the last entry"
+    );
+    assert!(quantizer.restore(vec![0, 1 << 5]).is_ok());
+}
+
+#[test]
+#[should_panic(expected = "does not cover")]
+fn a_tensor_of_another_size_is_refused() {
+    let _ = MaskedQuantizer::new(4, Surrogate::Blocked).forward(u());
+}
