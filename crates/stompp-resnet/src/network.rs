@@ -6,7 +6,7 @@ use crate::{
 };
 use dfdx::{
     nn::Module,
-    tensor::{NoneTape, PutTape, Tensor},
+    tensor::{NoneTape, PutTape},
 };
 use stompp_binarize::{Activation, BinaryBackend, Freezable, MaskedQuantizer, Surrogate, UnitMut, View};
 use stompp_nn::{BatchNorm2d, Conv2d, Linear, OpResult, Recording, SwitchTape, Visitor, Walk, ops};
@@ -126,10 +126,7 @@ impl<D: BinaryBackend> ResNet<D> {
     ///
     /// # Panics
     /// If the images are not of the architecture's size.
-    pub fn forward_train(
-        &mut self,
-        images: Batch<D, NoneTape>,
-    ) -> Result<Tensor<(usize, usize), f32, D, SwitchTape<D>>, D::Err> {
+    pub fn forward_train(&mut self, images: Batch<D, NoneTape>) -> OpResult<(usize, usize), D, SwitchTape<D>> {
         let mut arrives = !self.final_activation.severs();
         let mut arrives_at: Vec<bool> = Vec::with_capacity(self.blocks.len());
         for block in self.blocks.iter().rev() {

@@ -1,0 +1,122 @@
+//! Stopping at the boundary changes no bit: the same steps with the backward pass running all the way.
+
+use dfdx::{
+    prelude::Backward,
+    shapes::Shape,
+    tensor::{Cpu, CpuError, Gradients, SampleTensor, Tensor},
+};
+use std::convert::Infallible;
+use stompp_binarize::{Freezable, FreezeState, Freezer};
+use stompp_nn::{Backend, Role, SwitchTape, Visitor, Walk, backend::SgdStep, ops};
+use stompp_resnet::{Architecture, Binarization, ResNet};
+use stompp_schedule::{Order, Plan, PlanSpec, RefreshRate};
+
+const STEPS: u64 = 50;
+
+/// Gives committed activations complete masks instead, which sever nothing: their zeros are computed and passed on.
+fn keep_everything_on_the_tape(net: &mut ResNet<Cpu>) {
+    let mut activations: Vec<_> = net.units().into_iter().filter_map(|unit| unit.activation).collect();
+    for activation in &mut activations {
+        if *activation.state() == FreezeState::Committed {
+            let (full, rest) = (activation.entries() / 64, activation.entries() % 64);
+            let mut words = vec![u64::MAX; full];
+            words.extend((rest > 0).then(|| (1 << rest) - 1));
+            activation.restore(words).expect("a complete mask");
+        }
+    }
+}
+
+/// Plain gradient descent, which needs no state.
+struct Descend(Gradients<f32, Cpu>);
+
+impl Visitor<Cpu> for Descend {
+    type Error = CpuError;
+
+    fn visit<S: Shape>(&mut self, _: &str, role: Role, tensor: &mut Tensor<S, f32, Cpu>) -> Result<(), CpuError> {
+        let Role::Parameter { learning: true, bound } = role else {
+            return Ok(());
+        };
+        let gradient = self.0.get_or_alloc_mut(tensor)?;
+        let mut velocity = gradient.clone();
+        velocity.fill(0.0);
+        Cpu::default().sgd_step(
+            SgdStep {
+                learning_rate: 0.1,
+                momentum: 0.0,
+                bound,
+            },
+            tensor,
+            &mut velocity,
+            gradient,
+        )
+    }
+}
+
+#[derive(Default)]
+struct Bits(Vec<u32>);
+
+impl Visitor<Cpu> for Bits {
+    type Error = Infallible;
+
+    fn visit<S: Shape>(&mut self, _: &str, _: Role, tensor: &mut Tensor<S, f32, Cpu>) -> Result<(), Infallible> {
+        self.0.extend(tensor.as_vec().iter().map(|value| value.to_bits()));
+        Ok(())
+    }
+}
+
+/// The bits of every tensor after each step.
+fn train(order: Order, binarization: Binarization, whole_tape: bool) -> Vec<Vec<u32>> {
+    let device = Cpu::seed_from_u64(0);
+    let architecture = Architecture::with_stages(vec![1, 1], 4, 10, 8).expect("a network");
+    let mut net = ResNet::new(&device, &architecture, binarization, 0).expect("a network");
+    let spec = PlanSpec {
+        order,
+        warm_up: 2,
+        tail: 8,
+        ..PlanSpec::new(4, STEPS)
+    };
+    let freezer = Freezer::new(
+        Plan::new(spec).expect("a plan"),
+        RefreshRate::steps(2.0).expect("a rate"),
+        0,
+    );
+    (0..STEPS)
+        .map(|step| {
+            freezer.apply(step, &mut net);
+            if whole_tape {
+                keep_everything_on_the_tape(&mut net);
+            }
+            let images = device.sample_normal_like(&(4, 3, 8, 8));
+            let logits = net.forward_train(images).expect("a forward pass");
+            let loss = ops::cross_entropy(logits, &[0, 1, 2, 3]).expect("a loss");
+            let gradients = SwitchTape::unswitch(loss).expect("a recorded loss").backward();
+            net.walk("", &mut Descend(gradients)).expect("a step");
+            let mut bits = Bits::default();
+            net.walk("", &mut bits).expect("a walk");
+            bits.0
+        })
+        .collect()
+}
+
+#[test]
+fn the_boundary_changes_no_bit() {
+    for order in Order::ALL {
+        let (short, long) = (
+            train(order, Binarization::BNN, false),
+            train(order, Binarization::BNN, true),
+        );
+        for (step, (short, long)) in short.iter().zip(&long).enumerate() {
+            assert!(short == long, "{order}: parameters differ after step {step}");
+        }
+        assert_ne!(short[0], short[STEPS as usize - 1], "something was learned");
+    }
+}
+
+/// The comparison can fail: another order freezes other entries.
+#[test]
+fn another_plan_changes_bits() {
+    let forward = train(Order::Forward, Binarization::BNN, false);
+    let reverse = train(Order::Reverse, Binarization::BNN, false);
+    assert_eq!(forward[2], reverse[2], "nothing has frozen yet");
+    assert_ne!(forward[STEPS as usize - 1], reverse[STEPS as usize - 1]);
+}
