@@ -1,8 +1,11 @@
 //! Why a run could not start or go on.
 
-use crate::config::ConfigError;
+use crate::config::{ConfigError, Dataset};
 use std::{io, path::PathBuf};
 use stompp_data::DataError;
+
+/// Where the binary versions of CIFAR-10 and CIFAR-100 are.
+const SOURCE: &str = "https://www.cs.toronto.edu/~kriz/cifar.html";
 
 /// Why a run could not start or go on; every variant names what is at fault.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +17,15 @@ pub enum TrainError {
     /// The images cannot be read.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// A data set that is read needs a path.
+    #[error(
+        "data.path: where is {dataset}? Expected the folder, .tar.gz or .zip of its binary version ({SOURCE}); \
+         synthetic10 and synthetic100 need none"
+    )]
+    NoData {
+        /// The data set.
+        dataset: Dataset,
+    },
     /// The output directory has a run in it already; nothing was touched.
     #[error("{} already holds a run (it has {file}): choose another directory or remove this one", path.display())]
     RunExists {
@@ -40,15 +52,21 @@ pub enum TrainError {
         /// What is wrong.
         problem: String,
     },
-    /// The loss is no number any more; the run directory has no result.
-    #[error("the loss became {loss} at step {step}: training has diverged (a lower learning rate may help)")]
+    /// A loss is no finite number any more; the run directory has no result.
+    #[error("the {which} loss became {loss} at step {step}: training has diverged (a lower learning rate may help)")]
     NonFinite {
-        /// The optimizer step, from 0, whose loss it was.
+        /// Which loss: "training" or "test".
+        which: &'static str,
+        /// Optimizer steps done before.
         step: u64,
         /// The loss.
-        loss: f32,
+        loss: f64,
     },
     /// The device failed.
     #[error("device: {0}")]
     Device(String),
+}
+
+pub(crate) fn device_error(error: impl std::fmt::Display) -> TrainError {
+    TrainError::Device(error.to_string())
 }

@@ -1,13 +1,42 @@
-//! The training loop.
+//! The training loop: data, network, freezing, optimizer, evaluation, and a directory that says how a result came about.
+//!
+//! [`train`] runs a [`RunConfig`] from beginning to end. [`SavedRun`] looks at what a run left.
+//!
+//! Invariants:
+//! - **A result is a pure function of its configuration, its data and the code**: the number of threads and who looks on
+//!   change no bit of it. All randomness comes from streams of the seed.
+//! - **A [`Callback`] looks on; only the optimizer and the freezing change a network.** Evaluation changes nothing.
+//! - **Reported accuracy is the deploy network's**, every mask all ones; the accuracy of the network as it stands is
+//!   reported beside it.
+//! - **A file of a run directory is whole or absent**, and no run is written over another.
+//! - **This crate knows nothing of command lines, nor of the paper's tables.**
 #![forbid(unsafe_code)]
 
 pub mod callback;
 pub mod config;
 mod error;
+mod evaluate;
 mod files;
+mod freezing;
+mod images;
+mod machine;
+mod metrics;
+mod network_file;
+mod optimizer;
 mod result;
+mod run;
+mod run_dir;
+mod saved;
+mod step;
+mod tally;
 
 pub use callback::Callback;
 pub use config::RunConfig;
 pub use error::TrainError;
+pub use evaluate::Score;
+pub use machine::{Code, Machine};
+pub use optimizer::Sgd;
 pub use result::{Evaluation, RunResult};
+pub use run::train;
+pub use run_dir::RunRecord;
+pub use saved::SavedRun;

@@ -40,10 +40,10 @@ impl RunConfig {
             }
         }
         let rate = training.learning_rate;
-        if !(rate.is_finite() && rate > 0.0) {
+        if !((rate as f32).is_finite() && rate as f32 > 0.0) {
             return Err(field(
                 "training.learning_rate",
-                format!("{rate}: expected a finite number above 0"),
+                format!("{rate}: expected a number above 0 that a 32-bit float holds"),
             ));
         }
         let momentum = training.momentum;
@@ -177,6 +177,10 @@ mod tests {
             (refused(|c| c.data.train_limit = Some(0)), "data.train_limit: 0"),
             (refused(|c| c.data.test_limit = Some(0)), "data.test_limit: 0"),
             (refused(|c| c.training.learning_rate = 0.0), "training.learning_rate: 0"),
+            (
+                refused(|c| c.training.learning_rate = 1e300),
+                "training.learning_rate: 1000",
+            ),
             (
                 refused(|c| c.training.learning_rate = f64::NAN),
                 "training.learning_rate: NaN",

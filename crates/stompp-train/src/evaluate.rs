@@ -1,0 +1,79 @@
+//! Accuracy and loss of a network on a set of images.
+
+use crate::{TrainError, error::device_error, images::evaluation_batches};
+use serde::Serialize;
+use std::sync::Arc;
+use stompp_binarize::{BinaryBackend, View};
+use stompp_data::{ImageSet, Normalization};
+use stompp_nn::ops;
+use stompp_resnet::ResNet;
+
+/// How well a network does on a set of images.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Score {
+    /// Top-1 accuracy in percent.
+    pub top1: f64,
+    /// Mean cross-entropy.
+    pub loss: f64,
+    /// Number of images.
+    pub images: usize,
+}
+
+/// Scores `network` on all of `images`. Changes nothing.
+///
+/// # Errors
+/// The device's, as [`TrainError::Device`], and the data's.
+pub(crate) fn evaluate<D: BinaryBackend>(
+    device: &D,
+    network: &ResNet<D>,
+    images: &Arc<ImageSet>,
+    normalization: &Normalization,
+    view: View,
+) -> Result<Score, TrainError> {
+    let (mut right, mut loss) = (0, 0.0);
+    for batch in evaluation_batches(images, normalization)? {
+        let batch = batch?;
+        let [n, channels, height, width] = batch.shape;
+        let pixels = device
+            .try_tensor_from_vec(batch.images, (n, channels, height, width))
+            .map_err(device_error)?;
+        let logits = network.evaluate(pixels, view).map_err(device_error)?;
+        right += correct(&logits.as_vec(), &batch.labels);
+        let mean = ops::cross_entropy(logits, &batch.labels).map_err(device_error)?;
+        loss += f64::from(mean.as_vec()[0]) * n as f64;
+    }
+    Ok(Score {
+        top1: 100.0 * right as f64 / images.len() as f64,
+        loss: loss / images.len() as f64,
+        images: images.len(),
+    })
+}
+
+/// How many rows of `logits`, one a label, have their largest entry at the label; the first of equals counts.
+pub(crate) fn correct(logits: &[f32], labels: &[usize]) -> usize {
+    let classes = logits.len() / labels.len();
+    let is_right = |(row, &label): (&[f32], &usize)| {
+        let best = row
+            .iter()
+            .enumerate()
+            .fold(0, |best, (class, z)| if *z > row[best] { class } else { best });
+        best == label
+    };
+    logits
+        .chunks_exact(classes)
+        .zip(labels)
+        .filter(|&pair| is_right(pair))
+        .count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_of_equal_logits_is_the_answer() {
+        let logits = [0.0, 2.0, 2.0, /**/ -1.0, -3.0, -0.5, /**/ 0.0, 0.0, 0.0];
+        assert_eq!(correct(&logits, &[1, 2, 0]), 3);
+        assert_eq!(correct(&logits, &[2, 2, 1]), 1);
+    }
+}

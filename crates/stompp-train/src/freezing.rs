@@ -1,0 +1,83 @@
+//! The methods: what each does to the network's freeze states before a step.
+
+use crate::config::{Method, RunConfig};
+use stompp_binarize::{Freezable, FreezeState, Freezer, MaskedQuantizer, View};
+use stompp_schedule::Plan;
+
+/// How much of a network is frozen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Frozen {
+    /// Committed units.
+    pub(crate) committed_units: usize,
+    /// Units of the network.
+    pub(crate) units: usize,
+    /// Mean over the units of the share of frozen weight entries, in [0, 1].
+    pub(crate) frozen_fraction: f64,
+    /// Whether every unit and what follows the last one is committed.
+    pub(crate) everything: bool,
+}
+
+impl Frozen {
+    /// How much of `network` is frozen now.
+    pub(crate) fn of(network: &mut impl Freezable) -> Self {
+        let committed = |quantizer: &MaskedQuantizer| *quantizer.state() == FreezeState::Committed;
+        let last = network.final_activation().is_none_or(|quantizer| committed(quantizer));
+        let units = network.units();
+        let committed_units = units.iter().filter(|unit| committed(unit.weight)).count();
+        Self {
+            committed_units,
+            units: units.len(),
+            frozen_fraction: units.iter().map(|unit| unit.weight.frozen_fraction()).sum::<f64>() / units.len() as f64,
+            everything: last && committed_units == units.len(),
+        }
+    }
+
+    /// Share of the units that are committed, in [0, 1].
+    pub(crate) fn committed_fraction(&self) -> f64 {
+        self.committed_units as f64 / self.units as f64
+    }
+}
+
+/// What freezes when: a pure function of the step, so there is nothing in it to save.
+#[derive(Clone, Debug)]
+pub(crate) enum Freezing {
+    /// Nothing, ever (`float`).
+    Never,
+    /// Everything, from the first step (`ste`).
+    AtOnce,
+    /// Unit after unit (`stompp`, `stompp-ste`).
+    Progressive(Freezer),
+}
+
+impl Freezing {
+    /// The freezing of the configured method, along `plan` where it has one.
+    pub(crate) fn new(config: &RunConfig, plan: Option<Plan>) -> Self {
+        match (plan, config.method.name) {
+            (Some(plan), _) => Self::Progressive(Freezer::new(plan, config.method.refresh, config.seed)),
+            (None, Method::Float) => Self::Never,
+            (None, Method::Ste | Method::Stompp | Method::StomppSte) => Self::AtOnce,
+        }
+    }
+
+    /// Brings `network` into the state that is in force during optimizer step `step`. Call it once before each step, in
+    /// order, and once with the number of steps when training is over.
+    pub(crate) fn apply(&self, step: u64, network: &mut impl Freezable) {
+        match self {
+            Self::Never => {}
+            Self::AtOnce => network.commit_all(),
+            Self::Progressive(freezer) => {
+                freezer.apply(step, network);
+            }
+        }
+    }
+}
+
+impl Method {
+    /// The view of the network that would be deployed: every mask all ones; for `float` the network as it stands.
+    pub fn deployed(self) -> View {
+        match self {
+            Self::Float => View::AsItStands,
+            Self::Ste | Self::Stompp | Self::StomppSte => View::Deployed,
+        }
+    }
+}

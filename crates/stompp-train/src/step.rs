@@ -1,0 +1,100 @@
+//! One optimizer step.
+
+use crate::{
+    TrainError, callback::TimeSplit, error::device_error, evaluate::correct, freezing::Freezing, optimizer::Sgd,
+};
+use dfdx::tensor_ops::Backward;
+use std::time::Instant;
+use stompp_binarize::BinaryBackend;
+use stompp_data::Batch;
+use stompp_nn::{SwitchTape, ops};
+use stompp_resnet::ResNet;
+
+/// A network, and what changes it.
+#[derive(Debug)]
+pub(crate) struct Learner<D: BinaryBackend> {
+    pub(crate) device: D,
+    pub(crate) network: ResNet<D>,
+    pub(crate) optimizer: Sgd<D>,
+    pub(crate) freezing: Freezing,
+}
+
+/// What one step saw.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outcome {
+    /// Mean loss of the batch, before the step.
+    pub(crate) loss: f32,
+    /// Images of the batch that were classified right.
+    pub(crate) correct: usize,
+    /// Where the time went; waiting for data is not in it.
+    pub(crate) seconds: TimeSplit,
+}
+
+impl<D: BinaryBackend> Learner<D> {
+    /// Optimizer step `step`: freeze, forward, backward, update.
+    ///
+    /// # Errors
+    /// [`TrainError::NonFinite`] if the loss is no number; parameters are then as before the step.
+    pub(crate) fn step(&mut self, step: u64, batch: Batch) -> Result<Outcome, TrainError> {
+        let mut seconds = TimeSplit::default();
+        let mut clock = Clock::start();
+        self.freezing.apply(step, &mut self.network);
+        seconds.update += clock.lap();
+
+        let [n, channels, height, width] = batch.shape;
+        let images = self
+            .device
+            .try_tensor_from_vec(batch.images, (n, channels, height, width))
+            .map_err(device_error)?;
+        let logits = self.network.forward_train(images).map_err(device_error)?;
+        let correct = correct(&logits.as_vec(), &batch.labels);
+        let loss = ops::cross_entropy(logits, &batch.labels).map_err(device_error)?;
+        let value = loss.as_vec()[0];
+        seconds.forward += clock.lap();
+        if !value.is_finite() {
+            return Err(TrainError::NonFinite {
+                which: "training",
+                step,
+                loss: f64::from(value),
+            });
+        }
+
+        let recorded = SwitchTape::unswitch(loss).expect("the head always records");
+        let mut gradients = recorded.try_backward().map_err(device_error)?;
+        seconds.backward += clock.lap();
+
+        self.optimizer
+            .step(&self.device, &mut self.network, &mut gradients)
+            .map_err(device_error)?;
+        seconds.update += clock.lap();
+        Ok(Outcome {
+            loss: value,
+            correct,
+            seconds,
+        })
+    }
+
+    /// Brings the network into its state after the last of `steps` steps.
+    pub(crate) fn finish(&mut self, steps: u64) {
+        self.freezing.apply(steps, &mut self.network);
+    }
+}
+
+/// Measures lap by lap.
+#[derive(Debug)]
+pub(crate) struct Clock(Instant);
+
+impl Clock {
+    /// Begins the first lap.
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Seconds since the last lap.
+    pub(crate) fn lap(&mut self) -> f64 {
+        let now = Instant::now();
+        let lap = now.duration_since(self.0).as_secs_f64();
+        self.0 = now;
+        lap
+    }
+}

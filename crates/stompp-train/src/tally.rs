@@ -1,0 +1,61 @@
+//! Sums over steps, and the report made of them.
+
+use crate::{
+    callback::{EpochReport, TimeSplit},
+    freezing::Frozen,
+    step::Outcome,
+};
+
+/// What some steps did, summed up.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally {
+    steps: u64,
+    images: usize,
+    correct: usize,
+    loss: f64,
+    seconds: TimeSplit,
+}
+
+impl Tally {
+    /// Adds a step on a batch of `images` images.
+    pub(crate) fn add(&mut self, outcome: &Outcome, images: usize) {
+        self.steps += 1;
+        self.images += images;
+        self.correct += outcome.correct;
+        self.loss += f64::from(outcome.loss);
+        self.seconds.data += outcome.seconds.data;
+        self.seconds.forward += outcome.seconds.forward;
+        self.seconds.backward += outcome.seconds.backward;
+        self.seconds.update += outcome.seconds.update;
+    }
+
+    /// Mean loss; 0 of no steps.
+    pub(crate) fn mean_loss(&self) -> f64 {
+        self.loss / self.steps.max(1) as f64
+    }
+
+    /// Images per second of stepping; 0 if that took no time.
+    pub(crate) fn images_per_s(&self) -> f64 {
+        let seconds = self.seconds.total();
+        if seconds > 0.0 {
+            self.images as f64 / seconds
+        } else {
+            0.0
+        }
+    }
+
+    /// The report of an epoch that ends after `step` steps, with so much frozen.
+    pub(crate) fn report(&self, step: u64, epoch: f64, frozen: Frozen) -> EpochReport {
+        EpochReport {
+            step,
+            epoch,
+            train_loss: self.mean_loss(),
+            train_top1: 100.0 * self.correct as f64 / self.images.max(1) as f64,
+            images_per_s: self.images_per_s(),
+            committed_units: frozen.committed_units,
+            units: frozen.units,
+            frozen_fraction: frozen.frozen_fraction,
+            seconds: self.seconds,
+        }
+    }
+}
