@@ -4,7 +4,7 @@ use crate::{Evaluation, RunResult, TrainError};
 use serde::Serialize;
 
 /// What is known when training begins.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct RunStart {
     /// Images in the training set.
     pub train_images: usize,

@@ -12,12 +12,12 @@ mod time;
 pub use check::Timeline;
 pub use error::ConfigError;
 pub use names::{ContinuousActivation, Dataset, Method, Setting, StraightThrough};
+pub use stompp_resnet::Model;
+pub use stompp_schedule::{Curve, Order, RefreshRate};
 pub use time::{Time, TimeError};
 
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-use stompp_resnet::Model;
-use stompp_schedule::{Curve, Order, RefreshRate};
 
 /// Everything that decides a run's result.
 ///

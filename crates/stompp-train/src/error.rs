@@ -1,11 +1,8 @@
 //! Why a run could not start or go on.
 
-use crate::config::{ConfigError, Dataset};
+use crate::config::ConfigError;
 use std::{io, path::PathBuf};
 use stompp_data::DataError;
-
-/// Where the binary versions of CIFAR-10 and CIFAR-100 are.
-const SOURCE: &str = "https://www.cs.toronto.edu/~kriz/cifar.html";
 
 /// Why a run could not start or go on; every variant names what is at fault.
 #[derive(Debug, thiserror::Error)]
@@ -17,14 +14,11 @@ pub enum TrainError {
     /// The images cannot be read.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// A data set that is read needs a path.
-    #[error(
-        "data.path: where is {dataset}? Expected the folder, .tar.gz or .zip of its binary version ({SOURCE}); \
-         synthetic10 and synthetic100 need none"
-    )]
-    NoData {
-        /// The data set.
-        dataset: Dataset,
+    /// Files would be written over.
+    #[error("{} already exists: choose another folder or remove it", path.display())]
+    FileExists {
+        /// The file that is there.
+        path: PathBuf,
     },
     /// The output directory has a run in it already; nothing was touched.
     #[error("{} already holds a run (it has {file}): choose another directory or remove this one", path.display())]

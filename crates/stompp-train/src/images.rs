@@ -3,11 +3,12 @@
 use crate::{
     TrainError,
     config::{DataConfig, Dataset, RunConfig},
+    files,
 };
-use std::{path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc};
 use stompp_data::{
     Augmentation, Batches, ImageExamples, ImageSet, Loader, Normalization, Position,
-    cifar::{self, Layout, Splits},
+    cifar::{self, Layout, Split},
     synthetic::{Kind, Synthetic},
 };
 
@@ -35,10 +36,10 @@ impl Images {
     /// Loads (or generates) the images, limits and shrinks them.
     pub(crate) fn load(config: &DataConfig) -> Result<Self, TrainError> {
         let splits = match config.dataset {
-            Dataset::Synthetic10 => generate(Kind::Shapes, config)?,
-            Dataset::Synthetic100 => generate(Kind::TexturedShapes, config)?,
-            Dataset::Cifar10 => read(Layout::Cifar10, config)?,
-            Dataset::Cifar100 => read(Layout::Cifar100Fine, config)?,
+            Dataset::Synthetic10 => synthetic(Kind::Shapes, config).generate()?,
+            Dataset::Synthetic100 => synthetic(Kind::TexturedShapes, config).generate()?,
+            Dataset::Cifar10 => cifar::read(config.files()?, Layout::Cifar10)?,
+            Dataset::Cifar100 => cifar::read(config.files()?, Layout::Cifar100Fine)?,
         };
         let prepare = |set: ImageSet, limit: Option<usize>| -> Result<Arc<ImageSet>, TrainError> {
             let set = match limit {
@@ -89,19 +90,34 @@ pub(crate) fn evaluation_batches(set: &Arc<ImageSet>, normalization: &Normalizat
     Ok(loader.evaluate(Arc::new(examples))?)
 }
 
-fn generate(kind: Kind, config: &DataConfig) -> Result<Splits, TrainError> {
-    let synthetic = Synthetic {
+/// Writes the synthetic set that a run with `config` would generate into `folder` (made if missing), full size, in
+/// CIFAR's binary layout: `dataset = "cifar10"` (or `"cifar100"`) then reads it back.
+///
+/// # Errors
+/// If the configured data set is not synthetic or has an impossible size, a file of the set exists already, or a file or the
+/// folder cannot be written.
+pub fn write_synthetic(config: &DataConfig, folder: &Path) -> Result<(), TrainError> {
+    config.check()?;
+    let kind = match config.dataset {
+        Dataset::Synthetic10 => Kind::Shapes,
+        Dataset::Synthetic100 => Kind::TexturedShapes,
+        Dataset::Cifar10 | Dataset::Cifar100 => return Err(config.not_synthetic().into()),
+    };
+    fs::create_dir_all(folder).map_err(|source| files::io_error("create", folder, source))?;
+    let names = [Split::Train, Split::Test]
+        .into_iter()
+        .flat_map(|split| kind.layout().files(split));
+    if let Some(path) = names.map(|name| folder.join(name)).find(|path| path.exists()) {
+        return Err(TrainError::FileExists { path });
+    }
+    Ok(synthetic(kind, config).write_to(folder)?)
+}
+
+fn synthetic(kind: Kind, config: &DataConfig) -> Synthetic {
+    Synthetic {
         kind,
         seed: DATA_SEED,
         train: config.train_limit.unwrap_or(SYNTHETIC_TRAIN),
         test: config.test_limit.unwrap_or(SYNTHETIC_TEST),
-    };
-    Ok(synthetic.generate()?)
-}
-
-fn read(layout: Layout, config: &DataConfig) -> Result<Splits, TrainError> {
-    let path: &Path = config.path.as_deref().ok_or(TrainError::NoData {
-        dataset: config.dataset,
-    })?;
-    Ok(cifar::read(path, layout)?)
+    }
 }

@@ -34,6 +34,7 @@ pub use callback::Callback;
 pub use config::RunConfig;
 pub use error::TrainError;
 pub use evaluate::Score;
+pub use images::write_synthetic;
 pub use machine::{Code, Machine};
 pub use optimizer::Sgd;
 pub use result::{Evaluation, RunResult};

@@ -59,6 +59,10 @@ impl<D: BinaryBackend> Run<D> {
     fn new(device: D, mut config: RunConfig, images: Images) -> Result<Self, TrainError> {
         let architecture = config.architecture()?;
         config.network.width = Some(architecture.width());
+        if let Some(path) = &mut config.data.path {
+            // So that the written configuration means the same files wherever it is fed back in.
+            *path = std::path::absolute(&*path).unwrap_or_else(|_| path.clone());
+        }
         let timeline = config.timeline(images.train.len())?;
         let binarization = config.binarization();
         let mut network = ResNet::new(&device, &architecture, binarization, config.seed).map_err(device_error)?;
@@ -83,7 +87,7 @@ impl<D: BinaryBackend> Run<D> {
             normalization: Normalization::new(statistics)?,
             timeline,
             record,
-            summary: Summary::new(&architecture, binarization.activations),
+            summary: config.summary()?,
             learner: Learner {
                 device,
                 network,

@@ -1,8 +1,9 @@
 //! From what was written to what is run: network, plan and lengths, or the field that forbids them.
 
-use super::{ConfigError, ContinuousActivation, Method, RunConfig, Setting, StraightThrough, Time};
+use super::{ConfigError, ContinuousActivation, DataConfig, Method, RunConfig, Setting, StraightThrough, Time};
+use std::path::Path;
 use stompp_binarize::Surrogate;
-use stompp_resnet::{ActivationRule, Architecture, Binarization};
+use stompp_resnet::{ActivationRule, Architecture, Binarization, Summary};
 use stompp_schedule::{Plan, PlanSpec};
 
 /// A run's length in optimizer steps.
@@ -19,26 +20,31 @@ pub struct Timeline {
 /// More steps than any training has; keeps arithmetic on steps far from overflow.
 const MOST_STEPS: u64 = 1 << 40;
 
+/// More images than any split of a data set has here; keeps what is generated within memory.
+const MOST_IMAGES: usize = 100_000;
+
+/// Where the binary versions of CIFAR-10 and CIFAR-100 are.
+const CIFAR_SOURCE: &str = "https://www.cs.toronto.edu/~kriz/cifar.html";
+
 impl RunConfig {
     /// Refuses values that no data set could make right.
     ///
     /// # Errors
     /// Names the first field that is at fault.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let (data, training) = (&self.data, &self.training);
-        if data.dataset.is_synthetic() && data.path.is_some() {
-            let problem = format!("data set {} is generated and reads no files", data.dataset);
-            return Err(field("data.path", problem));
+        self.data.check()?;
+        if self.seed > i64::MAX as u64 {
+            return Err(field(
+                "seed",
+                format!(
+                    "{}: expected at most {}, the largest integer of TOML",
+                    self.seed,
+                    i64::MAX
+                ),
+            ));
         }
-        for (name, number) in [
-            ("data.train_limit", data.train_limit),
-            ("data.test_limit", data.test_limit),
-            ("training.batch_size", Some(training.batch_size)),
-        ] {
-            if number == Some(0) {
-                return Err(field(name, "0: expected at least 1".to_owned()));
-            }
-        }
+        let training = &self.training;
+        at_least_1("training.batch_size", Some(training.batch_size))?;
         let rate = training.learning_rate;
         if !((rate as f32).is_finite() && rate as f32 > 0.0) {
             return Err(field(
@@ -75,6 +81,14 @@ impl RunConfig {
             data.dataset.classes(),
             data.image_size,
         )?)
+    }
+
+    /// What the network costs once it is committed, layer by layer.
+    ///
+    /// # Errors
+    /// As [`RunConfig::architecture`].
+    pub fn summary(&self) -> Result<Summary, ConfigError> {
+        Ok(Summary::new(&self.architecture()?, self.binarization().activations))
     }
 
     /// What of the network freezes, and the gradient of what is frozen.
@@ -149,6 +163,71 @@ impl RunConfig {
     }
 }
 
+impl DataConfig {
+    /// Refuses values that no data set could make right.
+    ///
+    /// # Errors
+    /// Names the first field that is at fault.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        for (name, limit) in [
+            ("data.train_limit", self.train_limit),
+            ("data.test_limit", self.test_limit),
+        ] {
+            at_least_1(name, limit)?;
+            if let Some(limit) = limit.filter(|limit| *limit > MOST_IMAGES) {
+                return Err(field(name, format!("{limit}: expected at most {MOST_IMAGES}")));
+            }
+        }
+        match &self.path {
+            Some(_) if self.dataset.is_synthetic() => {
+                let problem = format!("data set {} is generated and reads no files", self.dataset);
+                Err(field("data.path", problem))
+            }
+            Some(path) if path.to_str().is_none() => {
+                let problem = format!("{}: expected a path in UTF-8, so that TOML can hold it", path.display());
+                Err(field("data.path", problem))
+            }
+            None if !self.dataset.is_synthetic() => Err(self.no_files()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Where the data set's files are.
+    ///
+    /// # Errors
+    /// If no path is given.
+    pub fn files(&self) -> Result<&Path, ConfigError> {
+        self.path.as_deref().ok_or_else(|| self.no_files())
+    }
+
+    fn no_files(&self) -> ConfigError {
+        let problem = format!(
+            "data set {} needs the folder, .tar.gz or .zip of its binary version, from {CIFAR_SOURCE} \
+             (synthetic10 and synthetic100 need no files)",
+            self.dataset
+        );
+        field("data.path", problem)
+    }
+
+    /// What is wrong with a data set that was to be generated and cannot be.
+    pub(crate) fn not_synthetic(&self) -> ConfigError {
+        field(
+            "data.dataset",
+            format!(
+                "{} cannot be generated: expected synthetic10 or synthetic100",
+                self.dataset
+            ),
+        )
+    }
+}
+
+fn at_least_1(name: &'static str, number: Option<usize>) -> Result<(), ConfigError> {
+    match number {
+        Some(0) => Err(field(name, "0: expected at least 1".to_owned())),
+        _ => Ok(()),
+    }
+}
+
 fn field(field: &'static str, problem: String) -> ConfigError {
     ConfigError::Field { field, problem }
 }
@@ -194,6 +273,15 @@ mod tests {
                 refused(|c| c.data.path = Some(PathBuf::from("x"))),
                 "data.path: data set synthetic10",
             ),
+            (
+                refused(|c| c.data.train_limit = Some(usize::MAX)),
+                "data.train_limit: 1844",
+            ),
+            (
+                refused(|c| c.data.dataset = Dataset::Cifar100),
+                "data.path: data set cifar100 needs",
+            ),
+            (refused(|c| c.seed = u64::MAX), "seed: 1844"),
             (refused(|c| c.network.width = Some(0)), "width is 0"),
             (refused(|c| c.data.image_size = 1), "image size is 1"),
         ];

@@ -1,0 +1,62 @@
+//! `stompp`: train binary networks by layerwise progressive freezing, and look at what came of it.
+//!
+//! Invariants:
+//! - **Each configuration option is defined once**, in `options`; the same names in TOML do the same.
+//! - **What a command found goes to standard output; progress and errors go to standard error.** The exit code is 0 for
+//!   success, 2 for what was asked wrongly, 1 for what failed.
+//! - **This crate knows nothing of the paper's tables.**
+#![forbid(unsafe_code)]
+
+mod data;
+mod eval;
+mod options;
+mod progress;
+mod score;
+mod summary;
+mod threads;
+mod train;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+use stompp_train::TrainError;
+
+/// Train deep binary neural networks by layerwise progressive freezing (StoMPP).
+#[derive(Parser)]
+#[command(name = "stompp", version, propagate_version = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  stompp train --out runs/first                      # a ResNet-20 on generated images, nothing to download
+  stompp eval runs/first                             # its accuracy again, from the saved network
+  stompp summary --model resnet50 --image-size 224   # what a network costs, layer by layer
+
+`stompp help train` explains every option.";
+
+#[derive(Subcommand)]
+enum Command {
+    Train(train::Train),
+    Eval(eval::Eval),
+    Summary(summary::ShowSummary),
+    Data(data::Data),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Train(train) => train.run(),
+        Command::Eval(eval) => eval.run(),
+        Command::Summary(summary) => summary.run(),
+        Command::Data(data) => data.run(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            let asked_wrongly = matches!(error.downcast_ref(), Some(TrainError::Config(_)));
+            ExitCode::from(if asked_wrongly { 2 } else { 1 })
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! The table of options.
+
+use super::Kind::{self, Boolean, Integer, Name, Number, Text, Time};
+use stompp_train::config::{ContinuousActivation, Curve, Dataset, Method, Order, Setting, StraightThrough};
+
+/// One option.
+pub(super) struct Opt {
+    /// Name on the command line, without dashes.
+    pub(super) flag: &'static str,
+    /// Field of the configuration, with its section.
+    pub(super) field: &'static str,
+    /// How the value is written.
+    pub(super) kind: Kind,
+    /// What stands for the value in help.
+    pub(super) value: &'static str,
+    /// What the option does.
+    pub(super) help: &'static str,
+}
+
+const fn opt(flag: &'static str, field: &'static str, kind: Kind, value: &'static str, help: &'static str) -> Opt {
+    Opt {
+        flag,
+        field,
+        kind,
+        value,
+        help,
+    }
+}
+
+fn names<T: Copy>(all: &[T], name: fn(T) -> &'static str) -> Vec<&'static str> {
+    all.iter().copied().map(name).collect()
+}
+
+/// Every option, by the heading that it stands under in help.
+pub(super) const OPTIONS: &[(&str, &[Opt])] = &[
+    (
+        "Data",
+        &[
+            opt(
+                "dataset",
+                "data.dataset",
+                Name(|| names(Dataset::ALL, Dataset::name)),
+                "NAME",
+                "Images to train and test on; synthetic ones are generated and need no files",
+            ),
+            opt(
+                "data",
+                "data.path",
+                Text,
+                "PATH",
+                "Folder, .tar.gz or .zip with the binary version of CIFAR-10 or CIFAR-100",
+            ),
+            opt(
+                "train-limit",
+                "data.train_limit",
+                Integer,
+                "N",
+                "Train on N images only, balanced over the classes, the same for every seed",
+            ),
+            opt(
+                "test-limit",
+                "data.test_limit",
+                Integer,
+                "N",
+                "Test on N images only, likewise",
+            ),
+            opt(
+                "image-size",
+                "data.image_size",
+                Integer,
+                "PIXELS",
+                "Side of the images; 32x32 are averaged down to it",
+            ),
+            opt(
+                "augment",
+                "data.augment",
+                Boolean,
+                "BOOL",
+                "Random crop and horizontal flip while training",
+            ),
+        ],
+    ),
+    (
+        "Network",
+        &[
+            opt(
+                "model",
+                "network.model",
+                Text,
+                "NAME",
+                "resnet18, resnet34, resnet50, or resnetN with N = 6n+2 (8, 14, 20, 26, 32, ...)",
+            ),
+            opt(
+                "width",
+                "network.width",
+                Integer,
+                "CHANNELS",
+                "Channels of the first stage [default: 64; 16 for the resnetN with N = 6n+2]",
+            ),
+            opt(
+                "setting",
+                "network.setting",
+                Name(|| names(Setting::ALL, Setting::name)),
+                "NAME",
+                "What becomes binary: weights and activations (bnn) or weights only (bwn)",
+            ),
+            opt(
+                "activation",
+                "network.activation",
+                Name(|| names(ContinuousActivation::ALL, ContinuousActivation::name)),
+                "NAME",
+                "Activation function of setting bwn",
+            ),
+        ],
+    ),
+    (
+        "Method",
+        &[
+            opt(
+                "method",
+                "method.name",
+                Name(|| names(Method::ALL, Method::name)),
+                "NAME",
+                "How the network becomes binary: not at all (float), from the first step with straight-through gradients (ste), \
+             unit after unit without (stompp) or with them (stompp-ste)",
+            ),
+            opt(
+                "order",
+                "method.order",
+                Name(|| names(&Order::ALL, Order::name)),
+                "NAME",
+                "Which unit freezes when: from input to output, all at once, from output to input",
+            ),
+            opt(
+                "curve",
+                "method.curve",
+                Name(|| names(&Curve::ALL, Curve::name)),
+                "NAME",
+                "How the frozen fraction of a unit rises in its window",
+            ),
+            opt(
+                "refresh",
+                "method.refresh",
+                Text,
+                "RATE",
+                "Steps in which a mask is redrawn once on average: 100, or 0.1w for a tenth of the unit's window",
+            ),
+            opt(
+                "warm-up",
+                "method.warm_up",
+                Time,
+                "TIME",
+                "Time before the first window, with nothing frozen",
+            ),
+            opt(
+                "tail",
+                "method.tail",
+                Time,
+                "TIME",
+                "Time after the last window, with everything committed",
+            ),
+            opt(
+                "activation-surrogate",
+                "method.activation_surrogate",
+                Name(|| names(StraightThrough::ALL, StraightThrough::name)),
+                "NAME",
+                "Straight-through gradient of binary activations (ste, stompp-ste)",
+            ),
+            opt(
+                "weight-surrogate",
+                "method.weight_surrogate",
+                Name(|| names(StraightThrough::ALL, StraightThrough::name)),
+                "NAME",
+                "Straight-through gradient of binary weights (ste, stompp-ste)",
+            ),
+        ],
+    ),
+    (
+        "Training",
+        &[
+            opt(
+                "steps",
+                "training.duration",
+                Time,
+                "TIME",
+                "Length: 20ep (epochs), 4000ba (batches) or just 4000 (batches)",
+            ),
+            opt("batch-size", "training.batch_size", Integer, "N", "Images a step"),
+            opt(
+                "learning-rate",
+                "training.learning_rate",
+                Number,
+                "RATE",
+                "Learning rate, constant",
+            ),
+            opt("momentum", "training.momentum", Number, "M", "Momentum"),
+            opt(
+                "evaluate-every",
+                "training.evaluate_every",
+                Time,
+                "TIME",
+                "Time between evaluations; there is always one at the end",
+            ),
+            opt(
+                "seed",
+                "seed",
+                Integer,
+                "N",
+                "Seed of initial weights, data order, augmentation and masks",
+            ),
+        ],
+    ),
+];

@@ -1,0 +1,128 @@
+//! Progress: a live bar on a terminal, plain lines elsewhere.
+
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::time::{Duration, Instant};
+use stompp_train::{
+    Callback, Evaluation, RunResult, TrainError,
+    callback::{EpochReport, RunStart, StepReport},
+};
+
+/// How much the last batch counts in the loss and accuracy that the bar shows.
+const SMOOTHING: f64 = 0.02;
+
+/// Writes progress to standard error.
+pub(crate) struct Progress {
+    /// Hidden where standard error is no terminal.
+    bar: ProgressBar,
+    start: RunStart,
+    begun: Instant,
+    /// Of recent batches; `None` before the first.
+    recent: Option<Recent>,
+}
+
+struct Recent {
+    loss: f64,
+    top1: f64,
+}
+
+impl Progress {
+    pub(crate) fn new() -> Self {
+        Self {
+            bar: ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()),
+            start: RunStart::default(),
+            begun: Instant::now(),
+            recent: None,
+        }
+    }
+
+    /// Writes a line that stays.
+    fn line(&self, text: &str) {
+        if self.bar.is_hidden() {
+            eprintln!("{text}");
+        } else {
+            self.bar.println(text);
+        }
+    }
+
+    /// Time until the end, if the rest takes as long a step as the training has so far.
+    fn left(&self, done: u64) -> Duration {
+        let a_step = self.begun.elapsed().as_secs_f64() / done.max(1) as f64;
+        Duration::from_secs_f64(a_step * self.start.steps.saturating_sub(done) as f64)
+    }
+}
+
+impl Callback for Progress {
+    fn on_start(&mut self, start: &RunStart) -> Result<(), TrainError> {
+        self.start = start.clone();
+        self.begun = Instant::now();
+        self.bar.set_length(start.steps);
+        let template = "{bar:24} {pos}/{len} {per_sec}  {msg}  ETA {eta}";
+        self.bar
+            .set_style(ProgressStyle::with_template(template).expect("the template is sound"));
+        self.line(&format!(
+            "{} training and {} test images; {} steps of {} images, {} an epoch; {} units",
+            start.train_images, start.test_images, start.steps, start.batch_size, start.steps_per_epoch, start.units
+        ));
+        Ok(())
+    }
+
+    fn on_step(&mut self, step: &StepReport) -> Result<(), TrainError> {
+        let (loss, top1) = (
+            f64::from(step.loss),
+            100.0 * step.correct as f64 / self.start.batch_size as f64,
+        );
+        let recent = self.recent.get_or_insert(Recent { loss, top1 });
+        recent.loss += SMOOTHING * (loss - recent.loss);
+        recent.top1 += SMOOTHING * (top1 - recent.top1);
+        if !self.bar.is_hidden() {
+            let images_per_s = (step.step * self.start.batch_size as u64) as f64 / self.begun.elapsed().as_secs_f64();
+            self.bar.set_message(format!(
+                "loss {:.3}  top-1 {:.1} %  {images_per_s:.0} images/s  committed {}/{}",
+                recent.loss, recent.top1, step.committed_units, self.start.units
+            ));
+            self.bar.set_position(step.step);
+        }
+        Ok(())
+    }
+
+    fn on_epoch(&mut self, epoch: &EpochReport) -> Result<(), TrainError> {
+        let seconds = &epoch.seconds;
+        let percent = |part: f64| 100.0 * part / seconds.total();
+        self.line(&format!(
+            "epoch {:.4}  step {}/{}  loss {:.4}  train {:.2} %  {:.0} images/s  committed {}/{}  frozen {:.1} %  \
+             (data {:.0} %, forward {:.0} %, backward {:.0} %, update {:.0} %)  ETA {}",
+            epoch.epoch,
+            epoch.step,
+            self.start.steps,
+            epoch.train_loss,
+            epoch.train_top1,
+            epoch.images_per_s,
+            epoch.committed_units,
+            epoch.units,
+            100.0 * epoch.frozen_fraction,
+            percent(seconds.data),
+            percent(seconds.forward),
+            percent(seconds.backward),
+            percent(seconds.update),
+            HumanDuration(self.left(epoch.step)),
+        ));
+        Ok(())
+    }
+
+    fn on_evaluation(&mut self, evaluation: &Evaluation) -> Result<(), TrainError> {
+        self.line(&format!(
+            "  test after step {}: top-1 {:.2} % deployed, {:.2} % as it stands",
+            evaluation.step, evaluation.top1, evaluation.top1_as_it_stands
+        ));
+        Ok(())
+    }
+
+    fn on_end(&mut self, result: &RunResult) -> Result<(), TrainError> {
+        self.bar.finish_and_clear();
+        self.line(&format!(
+            "{} steps in {:.1} s, {:.0} images/s",
+            result.steps, result.seconds, result.images_per_s
+        ));
+        Ok(())
+    }
+}
