@@ -42,6 +42,7 @@ mod check;
 mod panel;
 mod parallel;
 mod scratch;
+mod transpose;
 
 pub use batch_norm::{batch_norm_backward, batch_norm_forward, batch_norm_statistics};
 pub use conv::{ConvShape, conv2d_backward_input, conv2d_backward_weight, conv2d_forward};

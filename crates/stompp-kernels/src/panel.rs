@@ -1,10 +1,10 @@
-//! The one multiplication behind convolutions and linear layers, and the change of layout around it.
+//! The one multiplication behind convolutions and linear layers.
 //!
 //! A *panel* holds, for each of `n` steps, one vector of `width` neighbouring channels: `panel[step][lane]`. The
 //! multiplication
 //!
 //! ```text
-//! out[row][lane] (+)= sum over step of x[rows[row] + steps[step]] * panel[step][lane]
+//! out[row.out][lane] (+)= sum over step of x[row.x + steps[step]] * panel[step][lane]
 //! ```
 //!
 //! broadcasts single floats of `x` from wherever two offset tables say. So patches of an image are read in place and
@@ -21,12 +21,18 @@
 use crate::simd::{Kernel, Lanes, Level, Simd};
 
 /// Steps whose panel stays in the first-level cache: 16 KiB with 16 channels a panel.
-const BLOCK: usize = 256;
+pub(crate) const BLOCK: usize = 256;
 
-/// Offsets into a slice.
-pub(crate) type Offsets = Vec<u32>;
+/// A row of a [`Product`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row {
+    /// Where it starts in `x`.
+    pub(crate) x: u32,
+    /// Which row of `out` it is.
+    pub(crate) out: u32,
+}
 
-/// An offset as the tables hold it.
+/// An offset or a row number as the tables hold it.
 ///
 /// # Panics
 ///
@@ -46,16 +52,16 @@ pub(crate) fn width(simd: Simd, channels: usize) -> usize {
     }
 }
 
-/// `out[row][lane] (+)= sum over step of x[rows[row] + steps[step]] * panel[step][lane]`; see the module.
+/// `out[row.out][lane] (+)= sum over step of x[row.x + steps[step]] * panel[step][lane]`; see the module.
 pub(crate) struct Product<'a> {
     /// Lanes of `panel` and `out`, as [`width`] gives it.
     pub(crate) width: usize,
     pub(crate) x: &'a [f32],
-    pub(crate) rows: &'a [u32],
+    pub(crate) rows: &'a [Row],
     pub(crate) steps: &'a [u32],
     /// At least `steps.len() * width` floats.
     pub(crate) panel: &'a [f32],
-    /// At least `rows.len() * width` floats.
+    /// `width` floats for every row number.
     pub(crate) out: &'a mut [f32],
     /// Whether `out` is added to or overwritten.
     pub(crate) add: bool,
@@ -68,15 +74,18 @@ impl Product<'_> {
     ///
     /// If a slice is too short for the offsets or for its shape.
     pub(crate) fn compute(self, simd: Simd) {
-        let Some(last) = self.rows.iter().max() else { return };
-        let Some(reach) = self.steps.iter().max() else {
-            if !self.add {
-                self.out[..self.rows.len() * self.width].fill(0.0);
-            }
+        let (Some(last), Some(reach)) = (self.rows.iter().map(|row| row.x).max(), self.steps.iter().max()) else {
+            assert!(self.add || self.rows.is_empty(), "a sum over nothing that overwrites");
             return;
         };
-        assert!(*last as usize + (*reach as usize) < self.x.len());
-        assert!(self.panel.len() >= self.steps.len() * self.width && self.out.len() >= self.rows.len() * self.width);
+        let out_rows = self
+            .rows
+            .iter()
+            .map(|row| row.out)
+            .max()
+            .map_or(0, |last| last as usize + 1);
+        assert!(last as usize + (*reach as usize) < self.x.len());
+        assert!(self.panel.len() >= self.steps.len() * self.width && self.out.len() >= out_rows * self.width);
         simd.run(self);
     }
 }
@@ -108,17 +117,17 @@ impl Product<'_> {
     unsafe fn tiles<L: Lanes, const MR: usize, const NV: usize>(self) {
         debug_assert_eq!(self.width, NV * L::LANES);
         let mut add = self.add;
+        let out = self.out.as_mut_ptr();
         for (steps, panel) in self.steps.chunks(BLOCK).zip(self.panel.chunks(BLOCK * self.width)) {
-            for (rows, out) in self.rows.chunks(MR).zip(self.out.chunks_mut(MR * self.width)) {
-                let offset: [usize; MR] = std::array::from_fn(|j| rows[j.min(rows.len() - 1)] as usize);
+            for rows in self.rows.chunks(MR) {
+                let offset: [usize; MR] = std::array::from_fn(|j| rows[j.min(rows.len() - 1)].x as usize);
                 // SAFETY: `compute` has checked that every sum of a row's and a step's offset lies in `x`, that the
                 // panel has `width` floats a step, and `out` as many a row.
                 unsafe {
                     let sums = tile::<L, MR, NV>(self.x, &offset, steps, panel);
-                    let out = out.as_mut_ptr();
-                    for (j, sums) in sums.iter().enumerate().take(rows.len()) {
+                    for (row, sums) in rows.iter().zip(&sums) {
                         for (v, &sum) in sums.iter().enumerate() {
-                            let p = out.add(j * self.width + v * L::LANES);
+                            let p = out.add(row.out as usize * self.width + v * L::LANES);
                             L::store(p, if add { L::add(L::load(p), sum) } else { sum });
                         }
                     }
@@ -162,34 +171,6 @@ unsafe fn tile<L: Lanes, const MR: usize, const NV: usize>(
     }
 }
 
-/// Fills `panel[step][lane] = src[lane * lane_stride + step]` for `lanes` lanes and zeros above them.
-pub(crate) fn pack(src: &[f32], lane_stride: usize, lanes: usize, width: usize, panel: &mut [f32]) {
-    for (block, panel) in panel.chunks_mut(16 * width).enumerate() {
-        let start = 16 * block;
-        if lanes < width {
-            panel.fill(0.0);
-        }
-        for lane in 0..lanes {
-            let src = &src[lane * lane_stride + start..][..panel.len() / width];
-            for (out, &x) in panel[lane..].iter_mut().step_by(width).zip(src) {
-                *out = x;
-            }
-        }
-    }
-}
-
-/// Hands `f` every `(lane, step, panel[step][lane])` of the first `lanes` lanes, in an order kind to caches.
-#[inline(always)]
-pub(crate) fn unpack(panel: &[f32], width: usize, lanes: usize, mut f: impl FnMut(usize, usize, f32)) {
-    for (block, panel) in panel.chunks(16 * width).enumerate() {
-        for lane in 0..lanes {
-            for (i, &x) in panel[lane..].iter().step_by(width).enumerate() {
-                f(lane, 16 * block + i, x);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,34 +189,42 @@ mod tests {
                     let simd = Simd::current();
                     let width = width(simd, channels);
                     let x = noise(4096);
-                    let row_offsets: Offsets = (0..rows).map(|r| offset(r * 97 % 1000)).collect();
-                    let step_offsets: Offsets = (0..steps).map(|i| offset(i * 31 % 2000)).collect();
-                    let panel = noise(steps * width);
+                    // Row numbers run backwards, every other one.
+                    let table: Vec<Row> = (0..rows)
+                        .map(|r| Row {
+                            x: offset(r * 97 % 1000),
+                            out: offset(2 * (rows - 1 - r)),
+                        })
+                        .collect();
+                    let steps: Vec<u32> = (0..steps).map(|i| offset(i * 31 % 2000)).collect();
+                    let panel = noise(steps.len() * width);
                     for add in [false, true] {
-                        let mut out = vec![0.25; rows * width];
-                        let (rows, steps) = (&row_offsets[..], &step_offsets[..]);
+                        let mut out = vec![0.25; 2 * rows * width];
                         Product {
                             width,
                             x: &x,
-                            rows,
-                            steps,
+                            rows: &table,
+                            steps: &steps,
                             panel: &panel,
                             out: &mut out,
                             add,
                         }
                         .compute(simd);
                         for (i, &out) in out.iter().enumerate() {
-                            let (row, lane) = (i / width, i % width);
-                            let sum: f64 = (0..step_offsets.len())
-                                .map(|s| {
-                                    let x = x[row * 97 % 1000 + s * 31 % 2000];
-                                    f64::from(x) * f64::from(panel[s * width + lane])
-                                })
-                                .sum();
-                            let expected = sum + if add { 0.25 } else { 0.0 };
+                            let (number, lane) = (i / width, i % width);
+                            let expected = match table.iter().find(|row| row.out as usize == number) {
+                                None => 0.25,
+                                Some(row) => {
+                                    let term = |(s, &step): (usize, &u32)| {
+                                        f64::from(x[(row.x + step) as usize]) * f64::from(panel[s * width + lane])
+                                    };
+                                    let sum: f64 = steps.iter().enumerate().map(term).sum();
+                                    sum + if add { 0.25 } else { 0.0 }
+                                }
+                            };
                             assert!(
                                 (f64::from(out) - expected).abs() < 1e-4,
-                                "{level} {rows:?}: {out} {expected}"
+                                "{level} {i}: {out} {expected}"
                             );
                         }
                     }
@@ -245,17 +234,20 @@ mod tests {
     }
 
     #[test]
-    fn unpack_inverts_pack_and_padding_is_zero() {
-        let (lanes, width, steps) = (5, 8, 37);
-        let src = noise(lanes * 40);
-        let mut panel = vec![f32::NAN; steps * width];
-        pack(&src, 40, lanes, width, &mut panel);
-        assert!(panel.chunks(width).all(|row| row[lanes..].iter().all(|&x| x == 0.0)));
-        let mut seen = 0;
-        unpack(&panel, width, lanes, |lane, step, x| {
-            assert_eq!(x, src[lane * 40 + step]);
-            seen += 1;
-        });
-        assert_eq!(seen, lanes * steps);
+    #[should_panic]
+    fn an_offset_outside_panics() {
+        let rows = [Row { x: 3, out: 0 }];
+        let width = width(Simd::current(), 8);
+        let (panel, mut out) = (vec![0.0; width], vec![0.0; width]);
+        Product {
+            width,
+            x: &[0.0; 5],
+            rows: &rows,
+            steps: &[2],
+            panel: &panel,
+            out: &mut out,
+            add: false,
+        }
+        .compute(Simd::current());
     }
 }

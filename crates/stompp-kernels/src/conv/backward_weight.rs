@@ -4,17 +4,18 @@ use rayon::prelude::*;
 
 use super::ConvShape;
 use super::planes::Layout;
-use crate::check;
-use crate::panel::{self, Offsets, Product};
+use crate::panel::{Product, Row, offset};
+use crate::parallel::for_each_piece;
 use crate::scratch::Scratch;
 use crate::simd::Simd;
+use crate::transpose::Transpose;
+use crate::{check, panel};
 
 /// `gw +=` for every entry of every kernel, the sum over all patches of patch entry times output gradient.
 ///
 /// `x` is `(N, C, H, W)`, `gy` is `(N, O, H', W')`, `gw` is `(O, C, K, K)`.
 ///
-/// The batch is cut into at most eight parts and the input channels into ranges, by shape alone; parts are summed in
-/// order.
+/// The batch is cut into parts by shape alone, and parts are summed in order.
 ///
 /// # Panics
 ///
@@ -28,114 +29,109 @@ pub fn conv2d_backward_weight(s: &ConvShape, x: &[f32], gy: &[f32], gw: &mut [f3
     }
     let simd = Simd::current();
     let width = panel::width(simd, s.out_channels);
-    let panels = s.out_channels.div_ceil(width);
-    let split = Split::new(s);
-    let area = s.kernel * s.kernel;
-
-    // Sums as (channel range, part, panel, patch entry, lane).
-    let task_len = panels * split.channels * area * width;
-    let mut sums = Scratch::zeros(split.ranges * split.parts * task_len);
-    let (x_part, gy_part) = (
-        split.images * s.in_channels * s.in_pixels(),
-        split.images * s.out_channels * s.out_pixels(),
-    );
-    sums.par_chunks_mut(task_len).enumerate().for_each(|(task, sums)| {
-        let (range, part) = (task / split.parts, task % split.parts);
-        let channels = range * split.channels..((range + 1) * split.channels).min(s.in_channels);
-        let x = &x[part * x_part..((part + 1) * x_part).min(x.len())];
-        let gy = &gy[part * gy_part..((part + 1) * gy_part).min(gy.len())];
-        part_sums(s, simd, width, channels, x, gy, sums);
-    });
-
-    // Each kernel is `in_channels * area` long; its entries of one range are contiguous.
-    let patch = s.patch();
-    gw.par_chunks_mut(width * patch).enumerate().for_each(|(panel, gw)| {
-        let lanes = gw.len() / patch;
-        for range in 0..split.ranges {
-            let first = range * split.channels * area;
-            let entries = (split.channels * area).min(patch - first);
-            for part in 0..split.parts {
-                let sums = &sums[(range * split.parts + part) * task_len + panel * split.channels * area * width..];
-                panel::unpack(&sums[..entries * width], width, lanes, |lane, entry, sum| {
-                    gw[lane * patch + first + entry] += sum;
-                });
-            }
-        }
-    });
-}
-
-/// How the work is cut: `parts` of the batch, `images` each, times `ranges` of the input channels, `channels` each.
-struct Split {
-    parts: usize,
-    images: usize,
-    ranges: usize,
-    channels: usize,
-}
-
-impl Split {
-    fn new(s: &ConvShape) -> Self {
-        /// Floats of partial sums that are worth having: they are written, read and added once.
-        const SUMS: usize = 1 << 20;
-        const TASKS: usize = 16;
-        let parts = (SUMS / s.weight_len()).clamp(1, 8).min(s.batch);
-        let images = s.batch.div_ceil(parts);
-        let parts = s.batch.div_ceil(images);
-        let channels = s.in_channels.div_ceil(TASKS.div_ceil(parts));
-        Self {
-            parts,
-            images,
-            ranges: s.in_channels.div_ceil(channels),
-            channels,
-        }
+    let images = images_per_part(s, s.out_channels.div_ceil(width));
+    let part = |x, gy, gw: &mut [f32], add| part_sums(s, simd, width, images, (x, gy), gw, add);
+    let (x_part, gy_part) = (images * s.input().len(), images * s.output().len());
+    if images >= s.batch {
+        return part(x, gy, gw, true);
     }
+    let mut sums = Scratch::new(s.batch.div_ceil(images) * gw.len());
+    let parts = sums
+        .par_chunks_mut(gw.len())
+        .zip(x.par_chunks(x_part))
+        .zip(gy.par_chunks(gy_part));
+    parts.for_each(|((sums, x), gy)| part(x, gy, sums, false));
+    let weights = gw.len();
+    for_each_piece(gw, |start, gw| {
+        for sums in sums.chunks(weights) {
+            let sums = &sums[start..][..gw.len()];
+            simd.vectorize(|| gw.iter_mut().zip(sums).for_each(|(gw, &sum)| *gw += sum));
+        }
+    });
 }
 
-/// Adds the sums of one part of the batch and one range of channels: `(panel, patch entry, lane)`.
+/// Images in a part of the batch: what stays in the second-level cache, fewer if that leaves threads without work, more
+/// if sums of that many parts would cost more than they save.
+fn images_per_part(s: &ConvShape, panels: usize) -> usize {
+    /// Floats of a part's input.
+    const PART: usize = 1 << 17;
+    /// Floats of all sums.
+    const SUMS: usize = 1 << 20;
+    /// Pixels of a part.
+    const PIXELS: usize = 512;
+    const TASKS: usize = 8;
+    let for_threads = TASKS.div_ceil(panels).min(s.batch * s.output().plane / PIXELS);
+    let parts = (s.input_len() / PART).max(for_threads).min(SUMS / s.weight_len());
+    s.batch.div_ceil(parts.max(1))
+}
+
+/// Writes or adds the sums of one part of the batch, of at most `images` images.
 fn part_sums(
     s: &ConvShape,
     simd: Simd,
     width: usize,
-    channels: std::ops::Range<usize>,
-    x: &[f32],
-    gy: &[f32],
-    sums: &mut [f32],
+    images: usize,
+    (x, gy): (&[f32], &[f32]),
+    gw: &mut [f32],
+    add: bool,
 ) {
-    let (area, pixels) = (s.kernel * s.kernel, s.out_pixels());
+    let (x_images, gy_images) = (s.input(), s.output());
+    let (patch, pixels) = (s.patch(), gy_images.plane);
     let layout = Layout::new(
-        channels.clone(),
+        0..s.in_channels,
         s.in_channels,
         (s.in_height, s.in_width),
         s.padding,
         (s.padding, s.padding),
     );
-    let entries: Offsets = (0..channels.len() * area)
-        .map(|i| layout.entry(i / area, i % area / s.kernel, i % s.kernel))
+    let entries = s.taps(s.in_channels).map(|(c, ky, kx)| layout.entry(c, ky, kx));
+    let rows: Vec<Row> = entries
+        .enumerate()
+        .map(|(out, x)| Row { x, out: offset(out) })
         .collect();
-    let images = s.images_per_group(pixels);
-    let positions = layout.grid(images, (s.out_height(), s.out_width()), s.stride);
-    let (x_image, gy_image) = (s.in_channels * s.in_pixels(), s.out_channels * pixels);
-    let sums_len = sums.len() / s.out_channels.div_ceil(width);
-
-    for (x, gy) in x.chunks(images * x_image).zip(gy.chunks(images * gy_image)) {
-        let planes = layout.stage(x, x_image);
-        let steps = x.len() / x_image * pixels;
-        let mut panel = Scratch::new(steps * width);
-        for (number, sums) in sums.chunks_mut(sums_len).enumerate() {
-            let lanes = width.min(s.out_channels - number * width);
-            for (gy, panel) in gy.chunks(gy_image).zip(panel.chunks_mut(pixels * width)) {
-                panel::pack(&gy[number * width * pixels..], pixels, lanes, width, panel);
-            }
-            let (x, steps) = (&planes[..], &positions[..steps]);
-            Product {
-                width,
-                x,
-                rows: &entries,
-                steps,
-                panel: &panel,
-                out: sums,
-                add: true,
+    let images = images.min(x.len() / x_images.len());
+    let steps: Vec<u32> = layout.grid(images, (s.out_height(), s.out_width()), s.stride).collect();
+    let planes = layout.stage(x);
+    gw.par_chunks_mut(width * patch).enumerate().for_each(|(number, gw)| {
+        let lanes = gw.len() / patch;
+        let mut panel = Scratch::new(steps.len() * width);
+        if lanes < width {
+            panel.fill(0.0);
+        }
+        for (gy, dst) in gy.chunks(gy_images.len()).zip(panel.chunks_mut(pixels * width)) {
+            let src = &gy[number * width * pixels..];
+            Transpose {
+                rows: lanes,
+                columns: pixels,
+                src,
+                src_stride: pixels,
+                dst,
+                dst_stride: width,
+                add: false,
             }
             .compute(simd);
         }
-    }
+        let mut sums = Scratch::new(patch * width);
+        let out = &mut sums;
+        Product {
+            width,
+            x: &planes,
+            rows: &rows,
+            steps: &steps,
+            panel: &panel,
+            out,
+            add: false,
+        }
+        .compute(simd);
+        Transpose {
+            rows: patch,
+            columns: lanes,
+            src: &sums,
+            src_stride: width,
+            dst: gw,
+            dst_stride: patch,
+            add,
+        }
+        .compute(simd);
+    });
 }

@@ -3,10 +3,12 @@
 use rayon::prelude::*;
 
 use super::ConvShape;
-use super::gather::{Images, Phase, Positions, gather};
-use super::planes::Layout;
+use super::gather::{Gather, Phase};
+use super::planes::{Blocks, Layout, Planes};
+use crate::panel::{Row, offset};
 use crate::scratch::Scratch;
 use crate::simd::Simd;
+use crate::transpose::Transpose;
 use crate::{check, panel};
 
 /// `y = x * w`: every output is the product of a patch of `x` with a kernel of `w`.
@@ -23,59 +25,78 @@ pub fn conv2d_forward(s: &ConvShape, x: &[f32], w: &[f32], y: &mut [f32]) {
     if y.is_empty() {
         return;
     }
-    if s.in_channels == 0 {
+    if w.is_empty() {
         y.fill(0.0);
         return;
     }
     let simd = Simd::current();
     let width = panel::width(simd, s.out_channels);
-    let patch = s.patch();
+    let (rows, columns) = (s.out_height(), s.out_width());
+    let images_per_group = s.images_per_group(rows * columns);
+    let gather = |steps: Vec<u32>, rows: &mut dyn Iterator<Item = u32>| Gather {
+        simd,
+        width,
+        phases: vec![Phase {
+            rows: rows.enumerate().map(|(out, x)| Row { x, out: offset(out) }).collect(),
+            steps,
+            weights: pack(s, simd, width, w),
+        }],
+        x: s.input(),
+        y: s.output(),
+        images_per_group,
+        add: false,
+    };
+    if s.is_pointwise() {
+        let blocks = Blocks {
+            images: s.input(),
+            in_width: s.in_width,
+            rows,
+            columns,
+            stride: s.stride,
+        };
+        gather(
+            (0..s.in_channels).map(|c| blocks.entry(c)).collect(),
+            &mut blocks.grid(images_per_group),
+        )
+        .run(|x| Planes::Staged(blocks.stage(x)), x, y);
+    } else {
+        let layout = Layout::new(
+            0..s.in_channels,
+            s.in_channels,
+            (s.in_height, s.in_width),
+            s.padding,
+            (s.padding, s.padding),
+        );
+        let steps = s
+            .taps(s.in_channels)
+            .map(|(c, ky, kx)| layout.entry(c, ky, kx))
+            .collect();
+        gather(steps, &mut layout.grid(images_per_group, (rows, columns), s.stride)).run(|x| layout.stage(x), x, y);
+    }
+}
 
+/// Panels of output channels, patch entries in their order.
+fn pack(s: &ConvShape, simd: Simd, width: usize, w: &[f32]) -> Scratch {
+    let patch = s.patch();
     let mut weights = Scratch::new(s.out_channels.div_ceil(width) * patch * width);
     weights
         .par_chunks_mut(patch * width)
         .zip(w.par_chunks(patch * width))
         .for_each(|(panel, w)| {
-            panel::pack(w, patch, w.len() / patch, width, panel);
+            let lanes = w.len() / patch;
+            if lanes < width {
+                panel.fill(0.0);
+            }
+            Transpose {
+                rows: lanes,
+                columns: patch,
+                src: w,
+                src_stride: patch,
+                dst: panel,
+                dst_stride: width,
+                add: false,
+            }
+            .compute(simd);
         });
-
-    let layout = Layout::new(
-        0..s.in_channels,
-        s.in_channels,
-        (s.in_height, s.in_width),
-        s.padding,
-        (s.padding, s.padding),
-    );
-    let steps = (0..patch)
-        .map(|i| layout.entry(i / (s.kernel * s.kernel), i / s.kernel % s.kernel, i % s.kernel))
-        .collect();
-    let (rows, columns) = (s.out_height(), s.out_width());
-    let images_per_group = s.images_per_group(rows * columns);
-    let phase = Phase {
-        rows: layout.grid(images_per_group, (rows, columns), s.stride),
-        steps,
-        weights,
-        positions: Positions {
-            first: 0,
-            rows: 1,
-            columns: rows * columns,
-            row_step: 0,
-            column_step: 1,
-        },
-    };
-    let x = (
-        x,
-        Images {
-            channels: s.in_channels,
-            plane: s.in_pixels(),
-        },
-    );
-    let y = (
-        y,
-        Images {
-            channels: s.out_channels,
-            plane: rows * columns,
-        },
-    );
-    gather(simd, width, &layout, &[phase], x, y, images_per_group, false);
+    weights
 }

@@ -1,133 +1,140 @@
 //! What the forward pass and the gradient of the input share: every output position gathers its taps from the planes.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
-use super::planes::Layout;
-use crate::panel::{self, Offsets, Product};
+use super::Images;
+use super::planes::Planes;
+use crate::panel::{BLOCK, Product, Row};
 use crate::scratch::Scratch;
 use crate::simd::Simd;
+use crate::transpose::Transpose;
 
 /// Output positions that read the same taps.
 pub(super) struct Phase {
-    /// Where each position of an image group starts in the planes.
-    pub(super) rows: Offsets,
+    /// Where each position of an image group starts in the planes, and its number among the group's pixels; image by
+    /// image.
+    pub(super) rows: Vec<Row>,
     /// Where each tap lies from there.
-    pub(super) steps: Offsets,
+    pub(super) steps: Vec<u32>,
     /// One panel of weights per panel of output channels, `steps.len()` long each.
     pub(super) weights: Scratch,
-    /// The positions within an output plane.
-    pub(super) positions: Positions,
 }
 
-/// A regular grid within an output plane: `rows x columns` positions from `first` on.
-#[derive(Clone, Copy)]
-pub(super) struct Positions {
-    pub(super) first: usize,
-    pub(super) rows: usize,
-    pub(super) columns: usize,
-    pub(super) row_step: usize,
-    pub(super) column_step: usize,
+/// A convolution as phases over all images, `images_per_group` at a time.
+pub(super) struct Gather {
+    pub(super) simd: Simd,
+    /// Output channels in a panel.
+    pub(super) width: usize,
+    /// Disjoint; positions in no phase get zeros.
+    pub(super) phases: Vec<Phase>,
+    pub(super) x: Images,
+    pub(super) y: Images,
+    pub(super) images_per_group: usize,
+    /// Whether `y` is added to or overwritten.
+    pub(super) add: bool,
 }
 
-/// A tensor seen image by image.
-#[derive(Clone, Copy)]
-pub(super) struct Images {
-    pub(super) channels: usize,
-    /// Elements of a plane.
-    pub(super) plane: usize,
-}
+/// The part of `y` that one task computes: for each image of a group, some panels of channels.
+type Parts<'a> = Vec<&'a mut [f32]>;
 
-impl Images {
-    fn len(self) -> usize {
-        self.channels * self.plane
-    }
-}
+impl Gather {
+    /// Computes `y` from `x`, whose image groups `stage` lays out as the phases expect.
+    ///
+    /// A task is one image group and a range of panels: enough tasks for any sensible number of threads. Each output is
+    /// computed by one task in one order, so the split does not show in the result.
+    pub(super) fn run(&self, stage: impl Fn(&[f32]) -> Planes<'_> + Sync, x: &[f32], y: &mut [f32]) {
+        const TASKS: usize = 16;
+        let groups = y.len().div_ceil(self.images_per_group * self.y.len());
+        let panels = self.y.channels.div_ceil(self.width);
+        let panels_per_task = panels.div_ceil(TASKS.div_ceil(groups));
 
-/// Computes all phases for all images, `images_per_group` at a time; `add` says whether `y` is added to or overwritten.
-///
-/// A task is one image group and a range of panels, enough tasks for any sensible number of threads. Each output is
-/// computed by one task in one order, so the split does not show in the result.
-#[allow(clippy::too_many_arguments)]
-pub(super) fn gather(
-    simd: Simd,
-    width: usize,
-    layout: &Layout,
-    phases: &[Phase],
-    (x, x_images): (&[f32], Images),
-    (y, y_images): (&mut [f32], Images),
-    images_per_group: usize,
-    add: bool,
-) {
-    const TASKS: usize = 16;
-    let panel_len = width * y_images.plane;
-    let panels = y_images.channels.div_ceil(width);
-    let groups = y.len().div_ceil(images_per_group * y_images.len());
-    let panels_per_task = panels.div_ceil(TASKS.div_ceil(groups));
-
-    let mut tasks: Vec<Vec<Vec<&mut [f32]>>> = Vec::new();
-    for group in y.chunks_mut(images_per_group * y_images.len()) {
-        let mut of_group: Vec<Vec<&mut [f32]>> = (0..panels.div_ceil(panels_per_task)).map(|_| Vec::new()).collect();
-        for image in group.chunks_mut(y_images.len()) {
-            for (task, part) in of_group.iter_mut().zip(image.chunks_mut(panels_per_task * panel_len)) {
-                task.push(part);
+        let tasks = y.chunks_mut(self.images_per_group * self.y.len()).map(|group| {
+            let mut of_group: Vec<Parts> = (0..panels.div_ceil(panels_per_task)).map(|_| Vec::new()).collect();
+            for image in group.chunks_mut(self.y.len()) {
+                let parts = image.chunks_mut(panels_per_task * self.width * self.y.plane);
+                of_group.iter_mut().zip(parts).for_each(|(task, part)| task.push(part));
             }
-        }
-        tasks.push(of_group);
-    }
-    tasks
-        .into_par_iter()
-        .zip(x.par_chunks(images_per_group * x_images.len()))
-        .for_each(|(of_group, x)| {
-            of_group.into_par_iter().enumerate().for_each(|(task, mut parts)| {
-                let planes = layout.stage(x, x_images.len());
-                for phase in phases {
-                    let per_image = phase.positions.rows * phase.positions.columns;
-                    let rows = parts.len() * per_image;
-                    let mut sums = Scratch::new(rows * width);
-                    let weight_len = phase.steps.len() * width;
-                    for panel in 0..panels_per_task.min(panels - task * panels_per_task) {
-                        let weights = &phase.weights[(task * panels_per_task + panel) * weight_len..][..weight_len];
-                        let (x, rows, out) = (&planes[..], &phase.rows[..rows], &mut sums[..]);
-                        Product {
-                            width,
-                            x,
-                            rows,
-                            steps: &phase.steps,
-                            panel: weights,
-                            out,
-                            add: false,
-                        }
-                        .compute(simd);
-                        for (part, sums) in parts.iter_mut().zip(sums.chunks(per_image * width)) {
-                            let out = &mut part[panel * panel_len..];
-                            let lanes = width.min(out.len() / y_images.plane);
-                            write(simd, phase.positions, sums, width, lanes, out, y_images.plane, add);
-                        }
-                    }
-                }
+            of_group
+        });
+        let tasks: Vec<Vec<Parts>> = tasks.collect();
+        let groups = tasks
+            .into_par_iter()
+            .zip(x.par_chunks(self.images_per_group * self.x.len()));
+        groups.for_each(|(of_group, x)| {
+            let planes = stage(x);
+            of_group.into_par_iter().enumerate().for_each(|(task, parts)| {
+                self.task(&planes, task * panels_per_task, parts);
             });
         });
-}
+    }
 
-/// Moves the sums of one image and panel, `(position, channel)`, to their planes.
-#[allow(clippy::too_many_arguments)]
-fn write(
-    simd: Simd,
-    at: Positions,
-    sums: &[f32],
-    width: usize,
-    lanes: usize,
-    out: &mut [f32],
-    plane: usize,
-    add: bool,
-) {
-    simd.vectorize(|| {
-        for (row, sums) in sums.chunks(at.columns * width).enumerate() {
-            let start = at.first + row * at.row_step;
-            panel::unpack(sums, width, lanes, |lane, i, sum| {
-                let out = &mut out[lane * plane + start + i * at.column_step];
-                *out = if add { *out + sum } else { sum };
-            });
+    /// Computes the parts of one group, from panel `first_panel` on.
+    fn task(&self, planes: &[f32], first_panel: usize, mut parts: Parts) {
+        let (width, plane, images) = (self.width, self.y.plane, parts.len());
+        let pixels = images * plane;
+        let mut sums = Scratch::new(pixels * width);
+        if self.phases.iter().map(|phase| phase.rows.len()).sum::<usize>() < self.images_per_group * plane {
+            sums.fill(0.0);
         }
-    });
+        let chunk = self.chunk().unwrap_or(pixels);
+        for panel in 0..parts[0].len().div_ceil(width * plane) {
+            for start in (0..pixels).step_by(chunk) {
+                let end = (start + chunk).min(pixels);
+                for phase in &self.phases {
+                    let rows = &phase.rows[..phase.rows.len() / self.images_per_group * images];
+                    let rows = if end - start < pixels { &rows[start..end] } else { rows };
+                    let panel = &phase.weights[(first_panel + panel) * phase.steps.len() * width..];
+                    let out = &mut sums;
+                    Product {
+                        width,
+                        x: planes,
+                        rows,
+                        steps: &phase.steps,
+                        panel,
+                        out,
+                        add: false,
+                    }
+                    .compute(self.simd);
+                }
+                self.write(&sums, start..end, panel, &mut parts);
+            }
+        }
+    }
+
+    /// Pixels that are written to `y` at once, if that need not be all.
+    ///
+    /// With short sums, writing is a good part of the work; in small pieces it overlaps with the next multiplications.
+    /// With long sums, whose panels are in no near cache, it is better to use a panel for all pixels.
+    fn chunk(&self) -> Option<usize> {
+        match &self.phases[..] {
+            [phase] if phase.steps.len() <= BLOCK && phase.rows.len() == self.images_per_group * self.y.plane => {
+                Some(48)
+            }
+            _ => None,
+        }
+    }
+
+    /// Turns the sums of these pixels, `(pixel, channel)`, into a panel of `y`.
+    fn write(&self, sums: &[f32], pixels: Range<usize>, panel: usize, parts: &mut Parts) {
+        let (width, plane) = (self.width, self.y.plane);
+        for image in pixels.start / plane..pixels.end.div_ceil(plane) {
+            let pixels = pixels.start.max(image * plane)..pixels.end.min((image + 1) * plane);
+            let dst = &mut parts[image][panel * width * plane..];
+            let columns = width.min(dst.len() / plane);
+            let (src, dst) = (&sums[pixels.start * width..], &mut dst[pixels.start - image * plane..]);
+            let (rows, add) = (pixels.len(), self.add);
+            Transpose {
+                rows,
+                columns,
+                src,
+                src_stride: width,
+                dst,
+                dst_stride: plane,
+                add,
+            }
+            .compute(self.simd);
+        }
+    }
 }

@@ -100,10 +100,51 @@ impl ConvShape {
         self.in_channels * self.kernel * self.kernel
     }
 
-    /// How the gradient of the input, seen as a convolution of the output gradient, and similar work is cut into groups
-    /// of whole images: enough pixels to pay for reading the weights, few enough to stay in the second-level cache.
+    /// Channels, rows and columns of the entries of a patch with `channels` channels, in their order.
+    fn taps(&self, channels: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+        let kernel = self.kernel;
+        (0..channels).flat_map(move |c| (0..kernel).flat_map(move |ky| (0..kernel).map(move |kx| (c, ky, kx))))
+    }
+
+    fn input(&self) -> Images {
+        Images {
+            channels: self.in_channels,
+            plane: self.in_pixels(),
+        }
+    }
+
+    fn output(&self) -> Images {
+        Images {
+            channels: self.out_channels,
+            plane: self.out_pixels(),
+        }
+    }
+
+    /// Whether output pixels are products of single input pixels, on planes so large that it pays to move the channels
+    /// of a pixel together.
+    fn is_pointwise(&self) -> bool {
+        self.kernel == 1 && self.padding == 0 && self.out_pixels() >= 32
+    }
+
+    /// Whole images that are worked on together: enough pixels to pay for reading the weights, few enough to stay in the
+    /// second-level cache.
     fn images_per_group(&self, pixels: usize) -> usize {
         const PIXELS: usize = 256;
         PIXELS.div_ceil(pixels.max(1)).clamp(1, self.batch.max(1))
+    }
+}
+
+/// A tensor seen image by image.
+#[derive(Clone, Copy, Debug)]
+struct Images {
+    channels: usize,
+    /// Elements of a plane.
+    plane: usize,
+}
+
+impl Images {
+    /// Elements of an image.
+    fn len(self) -> usize {
+        self.channels * self.plane
     }
 }

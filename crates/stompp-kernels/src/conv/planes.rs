@@ -1,43 +1,43 @@
-//! Channels of an image group with their zero padding, laid out so that every patch entry is an offset away.
+//! Channels of an image group, laid out so that every patch entry is an offset away.
 
-use crate::panel::{Offsets, offset};
+use std::ops::Range;
+
+use super::Images;
+use crate::panel::offset;
 use crate::scratch::Scratch;
 
 /// The layout of padded planes, `(image, channel, row, column)`, for a range of the channels of a tensor.
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
-    channels: std::ops::Range<usize>,
+    channels: Range<usize>,
+    of: usize,
     height: usize,
     width: usize,
     before: usize,
     padded_height: usize,
     padded_width: usize,
-    /// From one image to the next.
-    image: usize,
 }
 
 impl Layout {
     /// Planes of `channels`, of a tensor with `of` channels of `height x width`, with `before` zeros above and to the
     /// left and `after` zeros below and to the right.
     pub(super) fn new(
-        channels: std::ops::Range<usize>,
+        channels: Range<usize>,
         of: usize,
         (height, width): (usize, usize),
         before: usize,
         after: (usize, usize),
     ) -> Self {
         let (padded_height, padded_width) = (before + height + after.0, before + width + after.1);
-        let mut layout = Self {
+        Self {
             channels,
+            of,
             height,
             width,
             before,
             padded_height,
             padded_width,
-            image: 0,
-        };
-        layout.image = layout.plane() * if layout.is_plain() { of } else { layout.channels.len() };
-        layout
+        }
     }
 
     /// Whether there is no padding, so that the tensor itself is the planes.
@@ -49,49 +49,131 @@ impl Layout {
         self.padded_height * self.padded_width
     }
 
-    /// Offset of a padded position of the `channel`-th channel of the range, in the first image.
-    pub(super) fn entry(&self, channel: usize, row: usize, column: usize) -> u32 {
-        offset(self.at(channel, row, column))
+    /// From one image to the next.
+    fn image(&self) -> usize {
+        self.plane() * if self.is_plain() { self.of } else { self.channels.len() }
     }
 
-    fn at(&self, channel: usize, row: usize, column: usize) -> usize {
-        channel * self.plane() + row * self.padded_width + column
+    /// Offset of a padded position of the `channel`-th channel of the range, in the first image.
+    pub(super) fn entry(&self, channel: usize, row: usize, column: usize) -> u32 {
+        offset(channel * self.plane() + row * self.padded_width + column)
     }
 
     /// Offsets of the positions `(row * stride, column * stride)`, for `rows x columns` positions of `images` images.
-    pub(super) fn grid(&self, images: usize, (rows, columns): (usize, usize), stride: usize) -> Offsets {
-        let position = |i: usize| self.at(0, i / columns * stride, i % columns * stride);
-        (0..images * rows * columns)
-            .map(|i| offset(i / (rows * columns) * self.image + position(i % (rows * columns))))
-            .collect()
+    pub(super) fn grid(
+        &self,
+        images: usize,
+        (rows, columns): (usize, usize),
+        stride: usize,
+    ) -> impl Iterator<Item = u32> {
+        let in_image = move |row, column| (row * self.padded_width + column) * stride;
+        (0..images).flat_map(move |image| {
+            (0..rows).flat_map(move |row| {
+                (0..columns).map(move |column| offset(image * self.image() + in_image(row, column)))
+            })
+        })
     }
 
-    /// The planes of the images in `x`, each `image_len` long there.
-    pub(super) fn stage<'a>(&self, x: &'a [f32], image_len: usize) -> Planes<'a> {
-        let in_plane = self.height * self.width;
+    /// The planes of the images in `x`.
+    pub(super) fn stage<'a>(&self, x: &'a [f32]) -> Planes<'a> {
+        let images = Images {
+            channels: self.of,
+            plane: self.height * self.width,
+        };
         if self.is_plain() {
-            return Planes::Plain(&x[self.channels.start * in_plane..]);
+            return Planes::Plain(&x[self.channels.start * images.plane..]);
         }
-        let mut staged = Scratch::zeros(x.len() / image_len * self.image);
-        let channels = self.channels.start * in_plane..self.channels.end * in_plane;
+        let mut staged = Scratch::zeros(x.len() / images.len() * self.image());
+        let channels = self.channels.start * images.plane..self.channels.end * images.plane;
         let planes = x
-            .chunks(image_len)
-            .flat_map(|image| image[channels.clone()].chunks(in_plane));
+            .chunks(images.len())
+            .flat_map(|image| image[channels.clone()].chunks(images.plane));
         for (from, to) in planes.zip(staged.chunks_mut(self.plane())) {
-            let rows = to.chunks_mut(self.padded_width).skip(self.before);
+            let rows = to[self.before * self.padded_width + self.before..].chunks_mut(self.padded_width);
             for (from, to) in from.chunks(self.width).zip(rows) {
-                to[self.before..][..self.width].copy_from_slice(from);
+                copy(from, &mut to[..self.width]);
             }
         }
         Planes::Staged(staged)
     }
 }
 
-/// Planes in memory.
+/// The layout of single pixels, `(block, channel, pixel)` with [`Blocks::PIXELS`] pixels a block, for kernels of 1x1
+/// without padding.
+///
+/// In planes, the channels of a pixel lie so far apart that each is on a page of its own, and a product with all of them
+/// waits for address translation. A block is a few pages.
+#[derive(Clone, Debug)]
+pub(super) struct Blocks {
+    pub(super) images: Images,
+    /// Columns of a plane.
+    pub(super) in_width: usize,
+    /// Pixels taken.
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+    pub(super) stride: usize,
+}
+
+impl Blocks {
+    const PIXELS: usize = 16;
+
+    /// Offset of a channel in a block.
+    pub(super) fn entry(&self, channel: usize) -> u32 {
+        offset(channel * Self::PIXELS)
+    }
+
+    /// Offsets of the pixels of `images` images.
+    pub(super) fn grid(&self, images: usize) -> impl Iterator<Item = u32> {
+        let block = self.images.channels * Self::PIXELS;
+        (0..images * self.rows * self.columns)
+            .map(move |pixel| offset(pixel / Self::PIXELS * block + pixel % Self::PIXELS))
+    }
+
+    /// The blocks of the images in `x`.
+    pub(super) fn stage(&self, x: &[f32]) -> Scratch {
+        let images = x.len() / self.images.len();
+        let pixels = self.rows * self.columns;
+        let block = self.images.channels * Self::PIXELS;
+        let mut staged = Scratch::new((images * pixels).div_ceil(Self::PIXELS) * block);
+        let contiguous = self.stride == 1;
+        for (image, x) in x.chunks(self.images.len()).enumerate() {
+            for (channel, x) in x.chunks(self.images.plane).enumerate() {
+                let mut pixel = 0;
+                while pixel < pixels {
+                    // Up to the end of the block.
+                    let at = image * pixels + pixel;
+                    let count = (Self::PIXELS - at % Self::PIXELS).min(pixels - pixel);
+                    let to = at / Self::PIXELS * block + channel * Self::PIXELS + at % Self::PIXELS;
+                    let to = &mut staged[to..][..count];
+                    if contiguous {
+                        copy(&x[pixel..][..count], to);
+                    } else {
+                        for (i, to) in to.iter_mut().enumerate() {
+                            let (row, column) = ((pixel + i) / self.columns, (pixel + i) % self.columns);
+                            *to = x[(row * self.in_width + column) * self.stride];
+                        }
+                    }
+                    pixel += count;
+                }
+            }
+        }
+        staged
+    }
+}
+
+/// `to.copy_from_slice(from)` for rows of a few pixels, where a call would cost more than the copy.
+#[inline(always)]
+fn copy(from: &[f32], to: &mut [f32]) {
+    let ((from, from_rest), (to, to_rest)) = (from.as_chunks::<4>(), to.as_chunks_mut::<4>());
+    from.iter().zip(to).for_each(|(from, to)| *to = *from);
+    from_rest.iter().zip(to_rest).for_each(|(from, to)| *to = *from);
+}
+
+/// Where the pixels of an image group are found.
 pub(super) enum Planes<'a> {
-    /// The tensor itself, from the first channel on.
+    /// In the tensor itself, from the first channel of the range on.
     Plain(&'a [f32]),
-    /// A copy with padding.
+    /// In a copy.
     Staged(Scratch),
 }
 

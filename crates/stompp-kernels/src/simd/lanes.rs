@@ -22,6 +22,8 @@ pub(crate) trait Lanes {
     unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a * b + c`, fused except in [`Portable`].
     unsafe fn mul_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// Turns 8 x 8 floats: `dst[j * dst_stride + i] = src[i * src_stride + j]`, or `+=` with `add`.
+    unsafe fn transpose(src: *const f32, src_stride: usize, dst: *mut f32, dst_stride: usize, add: bool);
 }
 
 /// Plain Rust, 8 floats.
@@ -52,6 +54,16 @@ impl Lanes for Portable {
     #[inline(always)]
     unsafe fn mul_add(a: [f32; 8], b: [f32; 8], c: [f32; 8]) -> [f32; 8] {
         std::array::from_fn(|i| a[i] * b[i] + c[i])
+    }
+    #[inline(always)]
+    unsafe fn transpose(src: *const f32, src_stride: usize, dst: *mut f32, dst_stride: usize, add: bool) {
+        for (i, j) in (0..8).flat_map(|j| (0..8).map(move |i| (i, j))) {
+            // SAFETY: the caller gives 8 rows of 8 floats on both sides.
+            unsafe {
+                let (x, out) = (*src.add(i * src_stride + j), dst.add(j * dst_stride + i));
+                *out = if add { *out + x } else { x };
+            }
+        }
     }
 }
 
@@ -99,6 +111,11 @@ mod x86 {
                     // SAFETY: see above.
                     unsafe { $fma(a, b, c) }
                 }
+                #[inline(always)]
+                unsafe fn transpose(src: *const f32, src_stride: usize, dst: *mut f32, dst_stride: usize, add: bool) {
+                    // SAFETY: see above.
+                    unsafe { transpose_8x8(src, src_stride, dst, dst_stride, add) }
+                }
             }
         };
     }
@@ -111,4 +128,39 @@ mod x86 {
         /// AVX-512, 16 floats.
         Avx512, __m512, 16, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_add_ps, _mm512_fmadd_ps
     );
+
+    /// Halves of rows `i` and `i + 4` are joined while loading, which costs no shuffle; then pairs and quadruples of
+    /// columns are exchanged.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn transpose_8x8(src: *const f32, src_stride: usize, dst: *mut f32, dst_stride: usize, add: bool) {
+        // SAFETY: the caller gives 8 rows of 8 floats on both sides.
+        unsafe {
+            let join = |row: usize, column: usize| {
+                let low = _mm_loadu_ps(src.add(row * src_stride + column));
+                let high = _mm_loadu_ps(src.add((row + 4) * src_stride + column));
+                _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(low), high)
+            };
+            for half in 0..2 {
+                let [a, b, c, d] = std::array::from_fn(|row| join(row, 4 * half));
+                let (ab_low, ab_high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+                let (cd_low, cd_high) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+                let columns = [
+                    _mm256_shuffle_ps::<0x44>(ab_low, cd_low),
+                    _mm256_shuffle_ps::<0xEE>(ab_low, cd_low),
+                    _mm256_shuffle_ps::<0x44>(ab_high, cd_high),
+                    _mm256_shuffle_ps::<0xEE>(ab_high, cd_high),
+                ];
+                for (j, column) in columns.into_iter().enumerate() {
+                    let out = dst.add((4 * half + j) * dst_stride);
+                    let column = if add {
+                        _mm256_add_ps(_mm256_loadu_ps(out), column)
+                    } else {
+                        column
+                    };
+                    _mm256_storeu_ps(out, column);
+                }
+            }
+        }
+    }
 }

@@ -1,0 +1,120 @@
+//! Matrices turned around: between pixels in rows and channels in rows.
+
+use crate::simd::{Kernel, Lanes, Simd};
+
+/// `dst[j * dst_stride + i] (+)= src[i * src_stride + j]` for `i < rows`, `j < columns`.
+pub(crate) struct Transpose<'a> {
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+    pub(crate) src: &'a [f32],
+    pub(crate) src_stride: usize,
+    pub(crate) dst: &'a mut [f32],
+    pub(crate) dst_stride: usize,
+    /// Whether `dst` is added to or overwritten.
+    pub(crate) add: bool,
+}
+
+/// Side of the squares that are turned in registers.
+const SIDE: usize = 8;
+
+impl Transpose<'_> {
+    /// Does it.
+    ///
+    /// # Panics
+    ///
+    /// If a slice is too short, or rows overlap.
+    pub(crate) fn compute(self, simd: Simd) {
+        if self.rows == 0 || self.columns == 0 {
+            return;
+        }
+        assert!(self.src_stride >= self.columns && self.dst_stride >= self.rows);
+        assert!(self.src.len() >= (self.rows - 1) * self.src_stride + self.columns);
+        assert!(self.dst.len() >= (self.columns - 1) * self.dst_stride + self.rows);
+        simd.run(self);
+    }
+}
+
+impl Kernel for Transpose<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(mut self) {
+        let (square_rows, square_columns) = (self.rows / SIDE * SIDE, self.columns / SIDE * SIDE);
+        // Whole cache lines of `dst` (16 rows of `src`) before the next columns: the rows of `dst` are often a multiple
+        // of 4 KiB apart and fight for the same cache sets.
+        for i0 in (0..square_rows).step_by(2 * SIDE) {
+            for j in (0..square_columns).step_by(SIDE) {
+                for i in (i0..square_rows.min(i0 + 2 * SIDE)).step_by(SIDE) {
+                    let src = &self.src[i * self.src_stride + j..];
+                    let dst = &mut self.dst[j * self.dst_stride + i..];
+                    // SAFETY: `compute` has checked that rows `i..i + 8` and columns `j..j + 8` lie in both slices.
+                    unsafe {
+                        L::transpose(
+                            src.as_ptr(),
+                            self.src_stride,
+                            dst.as_mut_ptr(),
+                            self.dst_stride,
+                            self.add,
+                        );
+                    }
+                }
+            }
+        }
+        self.one_by_one(0..square_rows, square_columns..self.columns);
+        self.one_by_one(square_rows..self.rows, 0..self.columns);
+    }
+}
+
+impl Transpose<'_> {
+    #[inline(always)]
+    fn one_by_one(&mut self, rows: std::ops::Range<usize>, columns: std::ops::Range<usize>) {
+        for i in rows {
+            for j in columns.clone() {
+                let (x, out) = (
+                    self.src[i * self.src_stride + j],
+                    &mut self.dst[j * self.dst_stride + i],
+                );
+                *out = if self.add { *out + x } else { x };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::{Level, with_level};
+
+    #[test]
+    fn every_entry_lands_where_it_belongs_and_nothing_else_changes() {
+        for level in Level::ALL.into_iter().filter(|level| level.is_supported()) {
+            for (rows, columns) in [(1, 1), (8, 8), (16, 32), (7, 9), (25, 16), (40, 3), (0, 5)] {
+                let (src_stride, dst_stride) = (columns + 3, rows + 2);
+                let src: Vec<f32> = (0..rows * src_stride).map(|i| i as f32).collect();
+                for add in [false, true] {
+                    let mut dst = vec![0.5; columns * dst_stride];
+                    let transpose = Transpose {
+                        rows,
+                        columns,
+                        src: &src,
+                        src_stride,
+                        dst: &mut dst,
+                        dst_stride,
+                        add,
+                    };
+                    with_level(level, || transpose.compute(Simd::current()));
+                    for (at, &x) in dst.iter().enumerate() {
+                        let (j, i) = (at / dst_stride, at % dst_stride);
+                        let moved = (i * src_stride + j) as f32;
+                        let expected = match (i < rows, add) {
+                            (false, _) => 0.5,
+                            (true, false) => moved,
+                            (true, true) => moved + 0.5,
+                        };
+                        assert_eq!(x, expected, "{level} {rows}x{columns} {add} {i} {j}");
+                    }
+                }
+            }
+        }
+    }
+}
