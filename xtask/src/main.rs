@@ -1,2 +1,61 @@
-//! Under construction.
-fn main() {}
+//! What is done with the whole house: `cargo xtask reproduce`, `cargo xtask tidy`. One folder a verb, each with a `run`.
+//!
+//! The exit code is 0, 1 if what was asked for failed, 2 if it cannot be asked for.
+#![forbid(unsafe_code)]
+
+mod reproduce;
+mod tidy;
+mod usage;
+mod workspace;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+use usage::UsageError;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    about = "Reproduce the paper's tables, hold the house's rules",
+    max_term_width = 100
+)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run an experiment of the paper and print its table beside the published one
+    Reproduce(reproduce::Options),
+    /// Check the rules that no compiler checks: module docs, who knows whom, file sizes, stubs
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    match run(&Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(if error.is::<UsageError>() { 2 } else { 1 })
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<()> {
+    match &cli.verb {
+        Verb::Reproduce(options) => reproduce::run(options),
+        Verb::Tidy => tidy::run(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Cli;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,112 @@
+//! What differs between the runs of a ledger and the paper's: read from the configurations, so that it cannot be out of date.
+
+use super::ledger::Ledger;
+use super::preset::Preset;
+use super::row::network_title;
+use stompp_train::RunConfig;
+use stompp_train::config::Time;
+
+/// One sentence for each difference.
+pub(crate) fn from_paper(ledger: &Ledger) -> Vec<String> {
+    let configs: Vec<_> = ledger.entries.iter().filter_map(|entry| entry.cell.config()).collect();
+    let Some(config) = configs.first() else {
+        return Vec::new();
+    };
+    let paper = RunConfig::default(); // Defaults are the paper's where it is known.
+    let mut found = vec![];
+    let images = distinct(
+        ledger
+            .entries
+            .iter()
+            .map(|entry| entry.cell.row.images.title().to_owned()),
+    );
+    if ledger.scale.preset != Preset::Paper {
+        let limit = config
+            .data
+            .train_limit
+            .map_or("all".to_owned(), |limit| limit.to_string());
+        let tested = config
+            .data
+            .test_limit
+            .map_or("all".to_owned(), |limit| limit.to_string());
+        let size = config.data.image_size;
+        found.push(format!(
+            "images: {images}, {limit} to train on and {tested} to test on, {size}x{size} pixels (paper: all of CIFAR-10 and \
+             CIFAR-100 at 32x32, ImageNet)"
+        ));
+        let networks = distinct(configs.iter().map(|config| network_title(config.network.model)));
+        let width = config
+            .network
+            .width
+            .unwrap_or_else(|| config.network.model.default_width());
+        found.push(format!(
+            "networks: {networks} of width {width} (paper: ResNet-18, -34 and -50 of width 64)"
+        ));
+    }
+    found.push(format!(
+        "length: {} in batches of {}{} (paper: batches of {}; its number of epochs is not known here)",
+        config.training.duration,
+        config.training.batch_size,
+        steps(ledger),
+        paper.training.batch_size,
+    ));
+    if config.method.refresh != paper.method.refresh {
+        found.push(format!(
+            "refresh rate: {} (w: a unit's window) (paper: {} steps)",
+            config.method.refresh, paper.method.refresh
+        ));
+    }
+    if config.method.warm_up != paper.method.warm_up {
+        found.push(format!(
+            "warm-up: {} of the training with nothing frozen (paper: none known)",
+            config.method.warm_up
+        ));
+    }
+    if config.method.tail != Time::Share(0.0) {
+        found.push(format!(
+            "tail: {} of the training with everything committed (ours; the paper's is not known)",
+            config.method.tail
+        ));
+    }
+    found.push(format!(
+        "augmentation: {} (the paper's is not known)",
+        if config.data.augment {
+            "random crop and flip"
+        } else {
+            "none"
+        }
+    ));
+    found.push(
+        "straight-through gradient: that of activations is named in each row, that of weights is the identity (paper: the \
+         identity for both, as its summaries have it). With the identity on activations deep networks stay at chance in short \
+         runs, so a gain over it alone would mean little"
+            .to_owned(),
+    );
+    if ledger.scale.preset != Preset::Paper {
+        found.push(
+            "read the numbers as an ordering: runs this short leave every network far from trained, and part of a lead over \
+             STE may be that STE is slow to start. They say nothing about the gap at the paper's length"
+                .to_owned(),
+        );
+    }
+    found
+}
+
+fn steps(ledger: &Ledger) -> String {
+    let steps = distinct(ledger.finished().map(|(_, record)| record.result.steps.to_string()));
+    if steps.is_empty() {
+        steps
+    } else {
+        format!(", {steps} steps")
+    }
+}
+
+fn distinct(items: impl Iterator<Item = String>) -> String {
+    let mut kept: Vec<String> = Vec::new();
+    for item in items {
+        if !kept.contains(&item) {
+            kept.push(item);
+        }
+    }
+    kept.join(", ")
+}

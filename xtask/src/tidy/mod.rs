@@ -1,0 +1,44 @@
+//! `tidy`: the house's rules that no compiler checks.
+//!
+//! - Every module opens by saying what it is.
+//! - Rooms know only whom they may know ([`rooms`]).
+//! - A file is small enough to be read in one go, and holds no stub.
+
+mod rooms;
+mod sources;
+
+use crate::workspace;
+use anyhow::{Result, bail};
+use cargo_metadata::MetadataCommand;
+
+/// Checks everything; an error lists every breach.
+pub(crate) fn run() -> Result<()> {
+    let metadata = MetadataCommand::new()
+        .manifest_path(workspace::root().join("Cargo.toml"))
+        .no_deps()
+        .exec()?;
+    let mut breaches = rooms::breaches(&metadata.packages);
+    let mut files = 0;
+    for package in &metadata.packages {
+        let folder = package.manifest_path.parent().expect("a manifest stands in a folder");
+        for file in sources::rust_files(folder.as_std_path())? {
+            files += 1;
+            let shown = file.strip_prefix(workspace::root()).unwrap_or(&file);
+            let text = std::fs::read_to_string(&file)?;
+            breaches.extend(sources::breaches(&text).map(|breach| format!("{}: {breach}", shown.display())));
+        }
+    }
+    if breaches.is_empty() {
+        println!("tidy: {files} files in {} rooms", metadata.packages.len());
+        return Ok(());
+    }
+    bail!("the house is not tidy:\n{}", breaches.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_house_is_tidy() {
+        super::run().unwrap();
+    }
+}

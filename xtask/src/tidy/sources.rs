@@ -1,0 +1,86 @@
+//! Rules for one source file.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+/// Lines of the longest file that is allowed.
+const LONGEST: usize = 600;
+
+/// Macros that stand for code that is not there.
+const STUBS: [&str; 2] = [concat!("todo", "!"), concat!("unimplemented", "!")];
+
+/// Every Rust file under `folder`, sorted, build output left out.
+pub(super) fn rust_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                if !path.ends_with("target") {
+                    folders.push(path);
+                }
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// What breaks a rule in a file with this text.
+pub(super) fn breaches(text: &str) -> impl Iterator<Item = String> {
+    let opening = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    // A crate whose README is its first page includes that instead.
+    let opens = opening.starts_with("//!") || opening.starts_with("#![doc = include_str!");
+    let lines = text.lines().count();
+    let undocumented = (!opens).then(|| "does not open with `//!`".to_owned());
+    let long = (lines > LONGEST).then(|| format!("{lines} lines, more than {LONGEST}"));
+    let stubs = STUBS
+        .iter()
+        .filter(|stub| text.contains(**stub))
+        .map(|stub| format!("contains `{stub}`"));
+    undocumented.into_iter().chain(long).chain(stubs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &str) -> Vec<String> {
+        breaches(text).collect()
+    }
+
+    #[test]
+    fn a_documented_small_file_is_clean() {
+        assert_eq!(found("\n//! What it is.\nfn f() {}\n"), [""; 0]);
+        assert_eq!(found("#![doc = include_str!(\"../README.md\")]\n"), [""; 0]);
+    }
+
+    #[test]
+    fn each_rule_is_held() {
+        assert_eq!(found("fn f() {}\n//! late"), ["does not open with `//!`"]);
+        assert_eq!(found(""), ["does not open with `//!`"]);
+        assert_eq!(found(&"//! x\n".repeat(601)), ["601 lines, more than 600"]);
+        assert_eq!(found(&"//! x\n".repeat(600)), [""; 0]);
+        for stub in STUBS {
+            assert_eq!(
+                found(&format!("//! x\nfn f() {{ {stub}() }}")),
+                [format!("contains `{stub}`")]
+            );
+        }
+    }
+
+    #[test]
+    fn files_are_found_in_subfolders_and_build_output_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        for file in ["b.rs", "sub/a.rs", "target/c.rs", "sub/notes.md"] {
+            let path = folder.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        let expected = ["b.rs", "sub/a.rs"].map(|file| folder.path().join(file));
+        assert_eq!(rust_files(folder.path()).unwrap(), expected);
+    }
+}
