@@ -25,8 +25,7 @@ impl Eval {
         if self.data.is_some() {
             run.config.data.path = self.data;
         }
-        self.threads.start()?;
-        let score = run.evaluate()?;
+        let score = self.threads.run(|| run.evaluate())??;
         println!("{}", score::line(score.top1, score.loss, score.images));
         Ok(())
     }

@@ -22,7 +22,7 @@ use stompp_train::TrainError;
 
 /// Train deep binary neural networks by layerwise progressive freezing (StoMPP).
 #[derive(Parser)]
-#[command(name = "stompp", version, propagate_version = true, after_help = EXAMPLES)]
+#[command(name = "stompp", version, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -30,9 +30,12 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  stompp train --out runs/first                      # a ResNet-20 on generated images, nothing to download
-  stompp eval runs/first                             # its accuracy again, from the saved network
-  stompp summary --model resnet50 --image-size 224   # what a network costs, layer by layer
+  stompp train --out runs/first
+      Train a ResNet-20 on generated images: nothing to download.
+  stompp eval runs/first
+      Its accuracy again, from the saved network.
+  stompp summary --model resnet50 --image-size 224
+      What a network costs, layer by layer.
 
 `stompp help train` explains every option.";
 

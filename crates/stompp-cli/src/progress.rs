@@ -56,7 +56,8 @@ impl Callback for Progress {
         self.start = start.clone();
         self.begun = Instant::now();
         self.bar.set_length(start.steps);
-        let template = "{bar:24} {pos}/{len} {per_sec}  {msg}  ETA {eta}";
+        // The message is cut where a narrow terminal ends.
+        let template = "{bar:10} {pos}/{len}  ETA {eta}  {wide_msg}";
         self.bar
             .set_style(ProgressStyle::with_template(template).expect("the template is sound"));
         self.line(&format!(
@@ -77,7 +78,7 @@ impl Callback for Progress {
         if !self.bar.is_hidden() {
             let images_per_s = (step.step * self.start.batch_size as u64) as f64 / self.begun.elapsed().as_secs_f64();
             self.bar.set_message(format!(
-                "loss {:.3}  top-1 {:.1} %  {images_per_s:.0} images/s  committed {}/{}",
+                "loss {:.3}  top-1 {:.1} %  committed {}/{}  {images_per_s:.0} images/s",
                 recent.loss, recent.top1, step.committed_units, self.start.units
             ));
             self.bar.set_position(step.step);

@@ -14,11 +14,14 @@ pub(crate) struct Threads {
 }
 
 impl Threads {
-    /// Makes the pool of this process. Call it once.
-    pub(crate) fn start(&self) -> anyhow::Result<()> {
+    /// Computes `work` in a pool of this many threads.
+    ///
+    /// All of it, not only the parallel parts: each of these would otherwise be handed to the pool and waited for, which
+    /// costs more than the smallest of them.
+    pub(crate) fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> anyhow::Result<R> {
         // To rayon 0 threads means one a core.
         let threads = self.threads.map_or(0, usize::from);
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
-        pool.build_global().context("cannot start the threads")
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        Ok(pool.context("cannot start the threads")?.install(work))
     }
 }

@@ -54,13 +54,14 @@ impl Train {
             None => RunConfig::default(),
         };
         let config = self.overrides.over(&base).map_err(TrainError::from)?;
-        self.threads.start()?;
-        let mut progress = Progress::new();
-        let mut watchers: Vec<&mut dyn Callback> = Vec::new();
-        if !self.quiet {
-            watchers.push(&mut progress);
-        }
-        let result = stompp_train::train(&config, &self.out, &mut watchers)?;
+        let result = self.threads.run(|| {
+            let mut progress = Progress::new();
+            let mut watchers: Vec<&mut dyn Callback> = Vec::new();
+            if !self.quiet {
+                watchers.push(&mut progress);
+            }
+            stompp_train::train(&config, &self.out, &mut watchers)
+        })??;
         println!("{}", score::line(result.top1, result.test_loss, result.test_images));
         Ok(())
     }

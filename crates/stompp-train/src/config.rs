@@ -4,6 +4,7 @@
 //! printed are not in it. Every field has a default, unknown fields are refused by name.
 
 mod check;
+mod data;
 mod error;
 mod names;
 mod text;

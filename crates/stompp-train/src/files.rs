@@ -94,3 +94,46 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_never_written_over_and_nothing_else_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        write_new_json(&path, &[1, 2]).unwrap();
+        let error = write_new(&path, b"other").unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("cannot write {}: ", path.display())),
+            "{error}"
+        );
+        assert_eq!(read_json::<Vec<i32>>(&path).unwrap(), [1, 2]);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_that_is_gone_and_a_file_cut_short_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gone/a.json");
+        let error = write_new(&path, b"[]").unwrap_err().to_string();
+        assert!(error.contains("gone/a.json"), "{error}");
+        let path = folder.path().join("b.json");
+        write_new(&path, b"[1, 2").unwrap();
+        let error = read_json::<Vec<i32>>(&path).unwrap_err().to_string();
+        assert!(error.contains("b.json: EOF"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn files_are_ordinary_ones_not_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (ours, plain) = (folder.path().join("ours"), folder.path().join("plain"));
+        write_new(&ours, b"").unwrap();
+        fs::write(&plain, b"").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&ours), mode(&plain));
+    }
+}

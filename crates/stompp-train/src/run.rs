@@ -33,7 +33,33 @@ use stompp_resnet::{ResNet, Summary};
 /// last, `result.json` ([`RunResult`]): its presence means that the run is finished. Each file is whole or absent, except that
 /// a crash may cut the last line of the metrics. Configuration and data are checked before the directory is made.
 ///
-/// Computes in rayon's current thread pool. The result is the same to the bit for every number of threads.
+/// The result is the same to the bit for every number of threads. It computes in rayon's current pool: call it inside
+/// [`ThreadPool::install`](rayon::ThreadPool::install), because from outside of a pool each small piece of work is handed over
+/// and waited for.
+///
+/// ```
+/// use stompp_train::{RunConfig, RunResult, train};
+///
+/// let config = RunConfig::from_toml(
+///     "[data]
+///      train_limit = 40
+///      test_limit = 20
+///      image_size = 8
+///      [network]
+///      model = 'resnet8'
+///      width = 4
+///      [training]
+///      duration = '8ba'
+///      batch_size = 10",
+/// )?;
+/// let folder = tempfile::tempdir()?;
+/// let out = folder.path().join("run");
+/// let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
+/// let result = pool.install(|| train(&config, &out, &mut []))?;
+/// assert_eq!(result.evaluations.last().map(|last| last.committed_fraction), Some(1.0));
+/// assert_eq!(RunResult::load(&out)?, result);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// Names the field, file, image or step at fault. A run that ends early leaves a directory without `result.json`.

@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path};
 use stompp_train::{
-    Callback, RunConfig, RunResult, SavedRun, TrainError, callback::StepReport, config::Method, config::Time, train,
+    Callback, RunConfig, RunResult, SavedRun, TrainError,
+    callback::StepReport,
+    config::{Method, Order, Time},
+    train,
 };
 
 /// ResNet-8 of width 4 on 200 synthetic images of 8x8 pixels: some milliseconds a step.
@@ -92,6 +95,33 @@ fn the_loss_falls_and_everything_is_kept() {
             .map(|entry| entry.unwrap().file_name())
             .collect();
         assert_eq!(names.len(), 6, "no temporary file is left: {names:?}");
+    }
+}
+
+#[test]
+fn every_order_and_setting_ends_committed() {
+    for order in Order::ALL {
+        for (setting, activation) in [("bnn", "relu"), ("bwn", "relu"), ("bwn", "clip")] {
+            let folder = folder();
+            let mut config = tiny(Method::Stompp);
+            config.method.order = order;
+            config.network.setting = setting.parse().unwrap();
+            config.network.activation = activation.parse().unwrap();
+            config.training.duration = Time::Steps(12);
+            config.method.tail = Time::Steps(0); // The last window then ends with the training.
+            let result = train(&config, folder.path(), &mut []).unwrap();
+            let last = result.evaluations.last().unwrap();
+            assert_eq!(
+                (last.committed_units, last.frozen_fraction),
+                (6, 1.0),
+                "{order} {setting} {activation}"
+            );
+            assert_eq!(result.top1, result.top1_as_it_stands);
+            assert_eq!(
+                SavedRun::load(folder.path()).unwrap().evaluate().unwrap().top1,
+                result.top1
+            );
+        }
     }
 }
 

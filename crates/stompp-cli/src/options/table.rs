@@ -55,14 +55,14 @@ pub(super) const OPTIONS: &[(&str, &[Opt])] = &[
                 "data.train_limit",
                 Integer,
                 "N",
-                "Train on N images only, balanced over the classes, the same for every seed",
+                "Train on N images only, balanced over the classes, the same for every seed [default: all]",
             ),
             opt(
                 "test-limit",
                 "data.test_limit",
                 Integer,
                 "N",
-                "Test on N images only, likewise",
+                "Test on N images only, likewise [default: all]",
             ),
             opt(
                 "image-size",
