@@ -5,7 +5,7 @@ mod view;
 use crate::backend::{Backend, BatchMoments, BatchNormGradients, Buffer, LinearGradients, SgdStep};
 use dfdx::{
     shapes::{Dim, HasShape, Shape},
-    tensor::{Cpu, CpuError, Storage, Tensor, TensorFromVec},
+    tensor::{Cpu, CpuError, Storage, Tensor, ZerosTensor},
 };
 use stompp_kernels::{self as kernels, ChannelShape, ConvShape, PoolShape};
 pub use view::{values, values_mut};
@@ -14,10 +14,14 @@ pub use view::{values, values_mut};
 ///
 /// # Errors
 /// The device's.
-pub fn filled<Y: Shape>(device: &Cpu, out: Y, fill: impl FnOnce(&mut [f32])) -> Result<Tensor<Y, f32, Cpu>, CpuError> {
-    let mut y = vec![0.0; out.num_elements()];
-    fill(&mut y);
-    device.try_tensor_from_vec(y, out)
+pub fn filled<Y: Shape>(
+    device: &Cpu,
+    out: Y,
+    fill: impl FnOnce(&mut [f32]),
+) -> Result<Tensor<Y, f32, Cpu>, CpuError> {
+    let mut y = device.try_zeros_like(&out)?;
+    fill(values_mut(&mut y));
+    Ok(y)
 }
 
 /// A raw buffer holding `values`, without a tensor around it.
