@@ -69,8 +69,7 @@ fn glob(pattern: &str, text: &str) -> bool {
 mod tests {
     use super::*;
     use crate::reproduce::row::{Images, Procedure};
-    use stompp_schedule::Order;
-    use stompp_train::config::{Setting, StraightThrough};
+    use stompp_train::config::{Order, Setting, StraightThrough};
 
     fn cell(procedure: Procedure) -> Cell {
         Cell {

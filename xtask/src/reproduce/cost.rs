@@ -5,8 +5,7 @@ use super::row::network_title;
 use super::sweep::Runner;
 use anyhow::Result;
 use std::fmt;
-use stompp_resnet::{ActivationRule, Model, Summary};
-use stompp_train::config::{Dataset, Method, Time};
+use stompp_train::config::{Dataset, Method, Model, Time};
 use stompp_train::{RunConfig, RunResult};
 
 /// Images of a set that nothing limits: CIFAR's numbers, which the synthetic sets have, too.
@@ -27,8 +26,8 @@ fn images(config: &RunConfig) -> f64 {
 
 /// The cost of a run in units that compare runs with each other: multiply-accumulates of its forward passes.
 pub(crate) fn relative(config: &RunConfig) -> f64 {
-    let macs = config.architecture().map_or(0, |architecture| {
-        let total = Summary::new(&architecture, ActivationRule::Quantized).total();
+    let macs = config.summary().map_or(0, |summary| {
+        let total = summary.total();
         total.binary_macs + total.float_macs
     });
     macs as f64 * images(config)
@@ -79,10 +78,7 @@ pub(crate) fn measure(configs: &[&RunConfig], runner: Runner<'_>) -> Result<Vec<
             estimate.runs += 1;
             continue;
         }
-        let folder = tempfile::tempdir()?;
-        let out = folder.path().join("run");
-        runner(&few_steps(config), &out, &mut [])?;
-        let images_per_s = RunResult::load(&out)?.images_per_s;
+        let images_per_s = rehearse(config, runner)?.images_per_s;
         estimates.push(Estimate {
             network,
             dataset,
@@ -92,6 +88,17 @@ pub(crate) fn measure(configs: &[&RunConfig], runner: Runner<'_>) -> Result<Vec<
         });
     }
     Ok(estimates)
+}
+
+/// Trains a few steps of a run and keeps nothing: the images are read and checked, and the steps timed.
+///
+/// # Errors
+/// The runner's, such as data that cannot be read.
+pub(crate) fn rehearse(config: &RunConfig, runner: Runner<'_>) -> Result<RunResult> {
+    let folder = tempfile::tempdir()?;
+    let out = folder.path().join("run");
+    runner(&few_steps(config), &out, &mut [])?;
+    Ok(RunResult::load(&out)?)
 }
 
 /// A run of a few small batches by STE, which has no plan that a short run could be too short for.

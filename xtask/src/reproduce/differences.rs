@@ -21,18 +21,17 @@ pub(crate) fn from_paper(ledger: &Ledger) -> Vec<String> {
             .map(|entry| entry.cell.row.images.title().to_owned()),
     );
     if ledger.scale.preset != Preset::Paper {
-        let limit = config
-            .data
-            .train_limit
-            .map_or("all".to_owned(), |limit| limit.to_string());
-        let tested = config
-            .data
-            .test_limit
-            .map_or("all".to_owned(), |limit| limit.to_string());
+        let counts = ledger.finished().next().map(|(_, record)| {
+            let result = &record.result;
+            format!(
+                ", {} to train on and {} to test on",
+                result.train_images, result.test_images
+            )
+        });
+        let counts = counts.unwrap_or_default();
         let size = config.data.image_size;
         found.push(format!(
-            "images: {images}, {limit} to train on and {tested} to test on, {size}x{size} pixels (paper: all of CIFAR-10 and \
-             CIFAR-100 at 32x32, ImageNet)"
+            "images: {images}{counts}, {size}x{size} pixels (paper: all of CIFAR-10 and CIFAR-100 at 32x32, ImageNet)"
         ));
         let networks = distinct(configs.iter().map(|config| network_title(config.network.model)));
         let width = config

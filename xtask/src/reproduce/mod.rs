@@ -31,10 +31,10 @@ mod text_table;
 use crate::usage::UsageError;
 use crate::workspace;
 use anyhow::{Context, Result, bail};
+use cell::Cell;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use duration::duration;
-use experiment::Experiment;
 use ledger::{Entry, Ledger, Outcome};
 use preset::{Preset, Scale};
 use std::fs::{File, TryLockError};
@@ -76,6 +76,13 @@ pub(crate) struct Options {
     quiet: bool,
 }
 
+impl Options {
+    /// Whether `--only` leaves this cell.
+    fn selects(&self, cell: &Cell) -> bool {
+        self.only.as_ref().is_none_or(|only| cell.matches(only))
+    }
+}
+
 /// Runs the experiment that `options` names.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let runner = |config: &_, dir: &_, watchers: &mut [&mut dyn stompp_train::Callback]| {
@@ -94,12 +101,14 @@ fn run_with(options: &Options, runner: Runner<'_>) -> Result<()> {
         Some(out) => out.clone(),
         None => workspace::root().join("target/reproduce").join(experiment.name),
     };
-    check_pattern(options, &experiment, &scale)?;
-    let selected = |entry: &Entry| options.only.as_ref().is_none_or(|only| entry.cell.matches(only));
+    let cells = experiment.cells(&scale);
+    check_pattern(&cells, options)?;
+    let selected = |entry: &Entry| options.selects(&entry.cell);
     if options.dry_run {
         return plan(options, &Ledger::open(experiment, scale, &out)?, &selected, runner);
     }
 
+    check_images(&cells, options, runner)?;
     files::create_folder(&out)?;
     let _lock = lock(&out)?;
     let mut ledger = Ledger::open(experiment, scale, &out)?;
@@ -141,14 +150,29 @@ fn scale(options: &Options) -> Result<Scale> {
 }
 
 /// Refuses a pattern that means no run.
-fn check_pattern(options: &Options, experiment: &Experiment, scale: &Scale) -> Result<()> {
-    let Some(only) = &options.only else { return Ok(()) };
-    let cells = experiment.cells(scale);
-    if cells.iter().any(|cell| cell.matches(only)) {
+fn check_pattern(cells: &[Cell], options: &Options) -> Result<()> {
+    if cells.iter().any(|cell| options.selects(cell)) {
         return Ok(());
     }
     let names: Vec<_> = cells.iter().map(|cell| format!("  {}\n", cell.name())).collect();
+    let only = options.only.as_deref().unwrap_or_default();
     Err(UsageError::new(format!("--only {only} means none of the runs:\n{}", names.concat())).into())
+}
+
+/// Tries the images of every selected run before anything is trained or written.
+fn check_images(cells: &[Cell], options: &Options, runner: Runner<'_>) -> Result<()> {
+    let mut tried = Vec::new();
+    for config in cells
+        .iter()
+        .filter(|cell| options.selects(cell))
+        .filter_map(Cell::config)
+    {
+        if config.data.path.is_some() && !tried.contains(&&config.data) {
+            cost::rehearse(config, runner)?;
+            tried.push(&config.data);
+        }
+    }
+    Ok(())
 }
 
 fn share(options: &Options, runs: usize) -> Share {

@@ -3,9 +3,8 @@
 use clap::ValueEnum;
 use std::fmt;
 use std::path::PathBuf;
-use stompp_schedule::RefreshRate;
 use stompp_train::RunConfig;
-use stompp_train::config::{Dataset, Time};
+use stompp_train::config::{Dataset, RefreshRate, Time};
 
 /// The size of an experiment's runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

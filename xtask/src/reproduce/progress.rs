@@ -20,6 +20,8 @@ enum Display {
 #[derive(Debug)]
 pub(crate) struct Progress {
     display: Display,
+    /// Columns of the longest name.
+    names: usize,
     begun: Instant,
     tally: Mutex<Tally>,
 }
@@ -35,13 +37,17 @@ struct Tally {
 }
 
 impl Progress {
-    /// For `runs` runs of this cost together.
-    pub(crate) fn new(runs: usize, cost: f64, quiet: bool) -> Self {
+    /// For `runs` runs of this cost together, whose names have at most `names` characters.
+    pub(crate) fn new(runs: usize, names: usize, cost: f64, quiet: bool) -> Self {
         let display = if quiet {
             Display::Nothing
         } else if std::io::stderr().is_terminal() {
             let all = MultiProgress::new();
-            let overall = all.add(ProgressBar::new(1000).with_style(style("{msg}")));
+            let overall = all.add(
+                ProgressBar::new(1000)
+                    .with_style(style(names, "{msg}"))
+                    .with_prefix("all runs"),
+            );
             overall.enable_steady_tick(Duration::from_secs(1));
             Display::Bars { all, overall }
         } else {
@@ -49,6 +55,7 @@ impl Progress {
         };
         Self {
             display,
+            names,
             begun: Instant::now(),
             tally: Mutex::new(Tally {
                 ended: 0,
@@ -88,7 +95,7 @@ impl Progress {
         let bar = match &self.display {
             Display::Bars { all, overall } => {
                 let bar = ProgressBar::new(0)
-                    .with_style(style("{per_sec} {msg}"))
+                    .with_style(style(self.names, "{pos}/{len} steps  {msg}"))
                     .with_prefix(name.to_owned());
                 Some(all.insert_before(overall, bar))
             }
@@ -130,8 +137,9 @@ impl Tally {
     }
 }
 
-fn style(end: &str) -> ProgressStyle {
-    ProgressStyle::with_template(&format!("{{prefix:48}} {{bar:24}} {end}")).expect("the template is valid")
+fn style(names: usize, end: &str) -> ProgressStyle {
+    let template = format!("{{prefix:{names}}} {{bar:20}} {end}");
+    ProgressStyle::with_template(&template).expect("the template is valid")
 }
 
 /// Looks on while one run trains.
@@ -224,7 +232,7 @@ mod tests {
 
     #[test]
     fn a_run_that_fails_early_counts_as_done() {
-        let progress = Progress::new(2, 10.0, true);
+        let progress = Progress::new(2, 1, 10.0, true);
         let mut watch = progress.begin("a", 4.0);
         watch.steps = 10;
         let step = StepReport {

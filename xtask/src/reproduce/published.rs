@@ -9,9 +9,7 @@
 //! by the difference of its two accuracies.
 
 use super::row::{Images, Procedure, Row};
-use stompp_resnet::Model;
-use stompp_schedule::Order;
-use stompp_train::config::{Setting, StraightThrough};
+use stompp_train::config::{Model, Order, Setting, StraightThrough};
 
 /// Where the numbers come from, for readers of a table.
 pub(crate) const SOURCE: &str = "arXiv:2601.22660, arXiv:2606.27759";

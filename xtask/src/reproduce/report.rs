@@ -11,8 +11,7 @@ use super::statistics::{mean, standard_error};
 use super::text_table::{Side, TextTable};
 use anyhow::Result;
 use std::collections::BTreeSet;
-use stompp_schedule::Order;
-use stompp_train::config::{Setting, StraightThrough};
+use stompp_train::config::{Order, Setting, StraightThrough};
 
 /// Name of the file.
 pub(crate) const FILE: &str = "table.md";
@@ -44,8 +43,8 @@ fn markdown(ledger: &Ledger) -> String {
     ];
     if finished > 0 {
         sections.push(
-            "s.e.: binomial standard error of one seed's accuracy on the test images; it does not cover what another seed \
-             would change.\n"
+            "s.e.: binomial standard error of one seed's accuracy on the test images; it does not cover what\n\
+             another seed would change.\n"
                 .to_owned(),
         );
     }
@@ -293,5 +292,22 @@ fn number(value: f64) -> String {
 }
 
 fn list(items: Vec<String>) -> String {
-    items.into_iter().map(|item| format!("- {item}\n")).collect()
+    items.iter().map(|item| item_lines(item)).collect()
+}
+
+/// A list's item, in lines that a terminal shows whole if the words allow.
+fn item_lines(item: &str) -> String {
+    const COLUMNS: usize = 100;
+    let (mut text, mut column) = ("-".to_owned(), 1);
+    for word in item.split_whitespace() {
+        let width = 1 + word.chars().count();
+        if column + width > COLUMNS {
+            text += "\n ";
+            column = 1;
+        }
+        text.push(' ');
+        text += word;
+        column += width;
+    }
+    text + "\n"
 }

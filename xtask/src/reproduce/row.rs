@@ -1,9 +1,7 @@
 //! What a line of a table is about: network, images, setting, method. Measured and published numbers meet here.
 
 use std::fmt;
-use stompp_resnet::Model;
-use stompp_schedule::Order;
-use stompp_train::config::{Dataset, Method, RunConfig, Setting, StraightThrough};
+use stompp_train::config::{Dataset, Method, Model, Order, RunConfig, Setting, StraightThrough};
 
 /// The images of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

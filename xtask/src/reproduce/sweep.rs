@@ -113,7 +113,8 @@ pub(crate) fn run(
         .collect::<Result<Vec<_>, _>>()
         .context("cannot start threads")?;
 
-    let progress = Progress::new(jobs.len(), jobs.iter().map(|job| job.cost).sum(), quiet);
+    let names = jobs.iter().map(|job| job.name.len()).max().unwrap_or_default();
+    let progress = Progress::new(jobs.len(), names, jobs.iter().map(|job| job.cost).sum(), quiet);
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let (sender, ended) = mpsc::channel();
     let kept = thread::scope(|scope| {

@@ -4,9 +4,7 @@ use super::experiment::Experiment;
 use super::preset::{Preset, Scale};
 use super::published;
 use super::row::{Images, Procedure, Row};
-use stompp_resnet::Model;
-use stompp_schedule::Order;
-use stompp_train::config::{Setting, StraightThrough};
+use stompp_train::config::{Model, Order, Setting, StraightThrough};
 
 /// The experiment.
 pub(crate) const TABLE1: Experiment = Experiment {

@@ -43,9 +43,11 @@ impl Bench {
     /// Runs the verb with runs that find what `find` says.
     fn run_as(&self, arguments: &str, find: impl Fn(&RunConfig) -> Result<f64, TrainError> + Sync) -> Result<()> {
         let runner = |config: &RunConfig, dir: &Path, _: &mut [&mut dyn Callback]| {
-            let name = dir.file_name().unwrap().to_string_lossy().into_owned();
             assert!(!dir.exists(), "a run begins in a new directory");
-            self.begun.lock().unwrap().push(name);
+            if dir.starts_with(self.out()) {
+                let name = dir.file_name().unwrap().to_string_lossy().into_owned();
+                self.begun.lock().unwrap().push(name);
+            }
             fs::create_dir_all(dir).unwrap();
             fs::write(dir.join("config.toml"), config.to_toml()).unwrap();
             finish(dir, config, find(config)?);
@@ -225,7 +227,7 @@ fn only_runs_what_it_means_and_keeps_the_rest_of_the_table() {
     let bench = Bench::new();
     bench.run("--only resnet8").unwrap();
     assert_eq!(bench.begun().len(), 3);
-    bench.run("--only stompp").unwrap();
+    bench.run("--only stompp --jobs 1").unwrap();
     assert_eq!(
         bench.begun(),
         [
@@ -263,6 +265,17 @@ fn presets_that_need_data_ask_for_it() {
     let message = failing_message(bench.run("--preset small --data does/not/exist"));
     assert!(message.contains("does/not/exist"), "{message}");
     assert!(!bench.out().exists(), "nothing is left behind");
+}
+
+#[test]
+fn images_that_cannot_be_read_stop_everything_before_anything_is_written() {
+    let bench = Bench::new();
+    let data = bench.folder.path().display().to_string();
+    let outcome = bench.run_as(&format!("--preset small --data {data}"), |_| {
+        Err(TrainError::Device("no images there".to_owned()))
+    });
+    assert_eq!(failing_message(outcome), "device: no images there");
+    assert!(!bench.out().exists());
 }
 
 #[test]
@@ -313,9 +326,10 @@ fn the_cost_of_the_paper_is_told_before_it_begins() {
     };
     run_with(&options, &runner).unwrap();
     let begun = begun.into_inner().unwrap();
-    assert_eq!(begun[..2], [(18, false), (50, false)], "timed elsewhere");
-    assert!(begun[2..].iter().all(|(_, inside)| *inside));
-    assert_eq!(begun.len(), 2 + 10);
+    // Once for the images, twice for the time: elsewhere, and before all others.
+    assert_eq!(begun[..3], [(18, false), (18, false), (50, false)]);
+    assert!(begun[3..].iter().all(|(_, inside)| *inside));
+    assert_eq!(begun.len(), 3 + 10);
 }
 
 #[test]
@@ -358,7 +372,7 @@ fn the_table_shows_means_seeds_gains_and_what_differs() {
         assert!(normal.iter().any(|shown| shown == line), "{line}\n{table}");
     }
     for words in [
-        "10000 to train on",
+        "1600 to train on and 1000 to test on",
         "16x16 pixels",
         "ResNet-8, ResNet-20 of width 8",
         "100 steps",
@@ -373,6 +387,12 @@ fn the_table_shows_means_seeds_gains_and_what_differs() {
 fn a_network_without_a_baseline_has_no_gain() {
     let bench = Bench::new();
     bench.run("--only stompp").unwrap();
+    assert!(
+        bench
+            .table()
+            .lines()
+            .all(|line| line.starts_with('|') || line.chars().count() <= 100)
+    );
     assert!(!bench.table().contains("Gain over STE"), "{}", bench.table());
 }
 

@@ -45,12 +45,8 @@ const ROOMS: [Room; 11] = [
             "stompp-resnet",
         ],
     ),
-    room("stompp-cli", false, &["stompp-data", "stompp-resnet", "stompp-train"]),
-    room(
-        "xtask",
-        false,
-        &["stompp-schedule", "stompp-resnet", "stompp-train", "stompp-cli"],
-    ),
+    room("stompp-cli", false, &["stompp-train"]),
+    room("xtask", false, &["stompp-train", "stompp-cli"]),
     room(
         "stompp-tests",
         true,
