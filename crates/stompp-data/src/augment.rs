@@ -98,3 +98,146 @@ fn overlap(shift: i32, width: usize) -> (Range<usize>, Range<usize>) {
     let (head, tail) = (0..width - lost, lost..width);
     if shift < 0 { (tail, head) } else { (head, tail) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ChannelStatistics;
+    use proptest::prelude::*;
+
+    /// `byte / 255` in the first channel, the same minus 1 and minus 2 in the others.
+    fn normalization() -> Normalization {
+        Normalization::new(ChannelStatistics {
+            mean: [0.0, 1.0, 2.0],
+            std: [1.0; 3],
+        })
+        .unwrap()
+    }
+
+    fn applied(placement: Placement, image: &[u8], size: (usize, usize)) -> Vec<f32> {
+        let mut out = vec![f32::NAN; image.len()];
+        placement.apply(image, size, &normalization(), &mut out);
+        out
+    }
+
+    /// The bytes that values of [`normalization`] stand for.
+    fn bytes(values: &[f32]) -> Vec<u8> {
+        let plane = values.len() / 3;
+        values
+            .iter()
+            .enumerate()
+            .map(|(i, value)| ((value + (i / plane) as f32) * 255.0).round() as u8)
+            .collect()
+    }
+
+    /// Golden pixels on an image of 4 rows and 5 columns, so that swaps of rows, columns or channels show:
+    /// ```python
+    /// import numpy as np
+    /// from PIL import Image, ImageOps
+    /// a = (np.arange(3 * 4 * 5) ** 2 * 11 % 256).astype(np.uint8).reshape(3, 4, 5)
+    /// im = Image.fromarray(np.ascontiguousarray(a.transpose(1, 2, 0)))
+    /// for d, r, m in ((1, -2, False), (-2, 1, True)):
+    ///     crop = ImageOps.expand(im, 2).crop((2 + r, 2 + d, 2 + r + 5, 2 + d + 4))
+    ///     crop = ImageOps.mirror(crop) if m else crop
+    ///     print(np.asarray(crop).transpose(2, 0, 1).reshape(-1).tolist())
+    /// ```
+    #[test]
+    fn crops_and_mirrors_are_those_of_pillow() {
+        let image: Vec<u8> = (0..60u32).map(|i| (i * i * 11 % 256) as u8).collect();
+        let crop = applied(
+            Placement {
+                down: 1,
+                right: -2,
+                mirrored: false,
+            },
+            &image,
+            (4, 5),
+        );
+        let expected = [
+            [0, 0, 19, 140, 27, 0, 0, 76, 51, 48, 0, 0, 171, 0, 107, 0, 0, 0, 0, 0],
+            [0, 0, 219, 12, 83, 0, 0, 172, 75, 0, 0, 0, 163, 176, 211, 0, 0, 0, 0, 0],
+            [
+                0, 0, 3, 236, 235, 0, 0, 108, 195, 48, 0, 0, 251, 192, 155, 0, 0, 0, 0, 0,
+            ],
+        ];
+        assert_eq!(bytes(&crop), expected.as_flattened());
+        let crop = applied(
+            Placement {
+                down: -2,
+                right: 1,
+                mirrored: true,
+            },
+            &image,
+            (4, 5),
+        );
+        let expected = [
+            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 176, 99, 44, 11, 0, 123, 192, 27, 140],
+            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 192, 187, 204, 243, 0, 35, 176, 83, 12],
+            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 48, 115, 204, 59, 0, 43, 0, 235, 236],
+        ];
+        assert_eq!(bytes(&crop), expected.as_flattened());
+    }
+
+    /// ```python
+    /// import torch  # ToTensor, then Normalize with the statistics of CIFAR-10
+    /// x = torch.tensor([7, 133, 250], dtype=torch.uint8).to(torch.float32).div(255)
+    /// x.sub(torch.tensor([0.4914, 0.4822, 0.4465])).div(torch.tensor([0.2470, 0.2435, 0.2616])).view(torch.int32)
+    /// ```
+    #[test]
+    fn normalization_is_that_of_torchvision_to_the_bit() {
+        let mean = [0.4914, 0.4822, 0.4465];
+        let normalization = Normalization::new(ChannelStatistics {
+            mean,
+            std: [0.2470, 0.2435, 0.2616],
+        })
+        .unwrap();
+        let mut out = [0.0; 3];
+        Placement::IDENTITY.apply(&[7, 133, 250], (1, 1), &normalization, &mut out);
+        assert_eq!(out.map(f32::to_bits), [0xbff0_6d52, 0x3e25_8efd, 0x4002_9da7]);
+    }
+
+    #[test]
+    fn placements_are_uniform_and_depend_on_everything() {
+        let augmentation = Augmentation { padding: 2 };
+        let mut seen = std::collections::BTreeMap::new();
+        for index in 0..10_000 {
+            let Placement { down, right, mirrored } = augmentation.placement(1, 2, index);
+            *seen.entry((down, right, mirrored)).or_insert(0.0) += 1.0;
+        }
+        assert!(
+            seen.keys()
+                .all(|(down, right, _)| (-2..=2).contains(down) && (-2..=2).contains(right))
+        );
+        let chi2: f64 = seen.values().map(|count: &f64| (count - 200.0).powi(2) / 200.0).sum();
+        // 50 outcomes: scipy.stats.chi2.ppf([1e-4, 1 - 1e-4], 49).
+        assert_eq!(seen.len(), 50);
+        assert!((20.38..94.60).contains(&chi2), "chi squared {chi2}");
+
+        let of = |seed, epoch| {
+            (0..100)
+                .map(|i| augmentation.placement(seed, epoch, i))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(of(1, 2), of(1, 2));
+        assert_ne!(of(1, 2), of(2, 2));
+        assert_ne!(of(1, 2), of(1, 3));
+    }
+
+    proptest! {
+        #[test]
+        fn every_pixel_comes_from_where_the_placement_says(
+            (height, width) in (1usize..6, 1usize..6), down in -8i32..8, right in -8i32..8, mirrored: bool, salt: u8,
+        ) {
+            let image: Vec<u8> = (0..3 * height * width).map(|i| (i as u8).wrapping_mul(37) ^ salt).collect();
+            let crop = bytes(&applied(Placement { down, right, mirrored }, &image, (height, width)));
+            for (place, &pixel) in crop.iter().enumerate() {
+                let (channel, row, column) = (place / (height * width), place / width % height, place % width);
+                let column = if mirrored { width - 1 - column } else { column };
+                let (row, column) = (row as i32 + down, column as i32 + right);
+                let inside = (0..height as i32).contains(&row) && (0..width as i32).contains(&column);
+                let from = (channel * height + row.max(0) as usize) * width + column.max(0) as usize;
+                prop_assert_eq!(pixel, if inside { image[from] } else { 0 });
+            }
+        }
+    }
+}

@@ -1,15 +1,21 @@
 //! A CIFAR-shaped set made of nothing but a seed, so that nothing has to be downloaded. *Ours.*
 //!
-//! Each image shows one of ten shapes, filled with one of ten textures, before clutter. Its label is the shape (10
-//! classes) or shape and texture (100 classes). Everything else is nuisance, drawn anew for each image: position, turn,
-//! size, proportions, colours, phase and period of the texture, the background and its gradient, the light, the clutter
-//! and the noise.
+//! Each image shows one of ten shapes, filled with one of ten textures, before clutter. Its label is the shape, which then
+//! always has the same texture (10 classes), or shape and texture (100 classes). Everything else is nuisance, drawn anew
+//! for each image: position, turn, size, proportions, colours (which only lean a little to a tint of the shape), phase and
+//! period of the texture, the background and its gradient, the light, the clutter and the noise.
+//!
+//! How hard the 10 classes are, as measured with PyTorch: a linear model reaches 41 % on 10 000 images and 47 % on the same
+//! averaged down to 16x16; a float ResNet-20 (width 16) 98 % in 10 epochs. In 3 epochs of 8 000 images at 16x16, batch 16, at
+//! width 8: a float ResNet-20 90 %, one with binary weights and activations (clipped straight-through gradients) 32 %, a
+//! binary ResNet-8 57 %.
 //!
 //! **An image is a pure function of (seed, split, index)**, to the bit on every platform: the generator uses no
 //! arithmetic but what IEEE 754 rounds exactly. Labels go round: image `i` is of class `i` modulo the number of classes.
 //!
 //! The images are generated as record files in the layout of CIFAR, and read by the reader of CIFAR.
 
+mod colour;
 mod render;
 mod scene;
 mod shape;
@@ -18,16 +24,18 @@ mod texture;
 use crate::cifar::{self, Layout, SIDE, Split, Splits};
 use crate::{CHANNELS, DataError};
 use shape::Shape;
+use std::ops::Range;
 use std::path::Path;
 use stompp_rng::{Purpose, stream};
 use texture::Texture;
 
-/// Which of the two synthetic sets: what its classes mean.
+/// Which of the two synthetic sets: what its classes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// 10 classes: the shape; the texture is a nuisance. In the layout of CIFAR-10.
+    /// 10 classes: ten shapes, each with a texture of its own. In the layout of CIFAR-10.
     Shapes,
-    /// 100 classes: 10 x shape + texture. In the layout of CIFAR-100; the coarse label is the shape.
+    /// 100 classes: every shape with every texture; the class is 10 x shape + texture. In the layout of CIFAR-100, with
+    /// the shape as coarse label.
     TexturedShapes,
 }
 
@@ -52,7 +60,7 @@ impl Kind {
 /// A synthetic set, generated on demand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Synthetic {
-    /// What the classes mean.
+    /// What the classes are.
     pub kind: Kind,
     /// Another seed gives another set of the same kind.
     pub seed: u64,
@@ -100,7 +108,7 @@ impl Synthetic {
     }
 
     /// Name, record indices and split of every file.
-    fn files(&self) -> impl Iterator<Item = (&'static str, std::ops::Range<usize>, Split)> {
+    fn files(&self) -> impl Iterator<Item = (&'static str, Range<usize>, Split)> {
         [(Split::Train, self.train), (Split::Test, self.test)]
             .into_iter()
             .flat_map(|(split, images)| {
@@ -113,7 +121,7 @@ impl Synthetic {
             })
     }
 
-    fn file(&self, split: Split, indices: std::ops::Range<usize>) -> Vec<u8> {
+    fn file(&self, split: Split, indices: Range<usize>) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(indices.len() * self.kind.layout().record_bytes());
         for index in indices {
             self.write_record(split, index, &mut bytes);
@@ -130,15 +138,13 @@ impl Synthetic {
         let mut rng = stream(self.seed, Purpose::SYNTHETIC, split_number, index as u64);
         let label = index % self.kind.layout().classes();
         let (shape, texture) = match self.kind {
-            Kind::Shapes => {
-                bytes.push(label as u8);
-                (label, rand::RngExt::random_range(&mut rng, 0..10))
-            }
-            Kind::TexturedShapes => {
-                bytes.extend([(label / 10) as u8, label as u8]);
-                (label / 10, label % 10)
-            }
+            Kind::Shapes => (label, label),
+            Kind::TexturedShapes => (label / 10, label % 10),
         };
+        match self.kind {
+            Kind::Shapes => bytes.push(label as u8),
+            Kind::TexturedShapes => bytes.extend([shape as u8, label as u8]),
+        }
         let scene = scene::Scene::draw(Shape::ALL[shape], Texture::ALL[texture], &mut rng);
         let start = bytes.len();
         bytes.resize(start + CHANNELS * SIDE * SIDE, 0);

@@ -12,7 +12,7 @@ const SAMPLES: [(f32, f32); 4] = [(-0.125, -0.375), (0.375, -0.125), (0.125, 0.3
 /// Writes the planes of the image, shape `(3, 32, 32)`.
 pub(super) fn render(scene: &Scene, rng: &mut impl Rng, planes: &mut [u8]) {
     // The sum of two uniform bytes less its mean, in levels, has a standard deviation of 104.
-    let noise_scale = rng.random_range(0.03..0.15f32);
+    let noise_scale = rng.random_range(0.02..0.1f32);
     let mut noise = [[0u8; 2]; SIDE * SIDE * 3];
     rng.fill_bytes(noise.as_flattened_mut());
     let to_image = |position: usize, offset: f32| (position as f32 + 0.5 + offset) * (2.0 / SIDE as f32) - 1.0;
@@ -29,7 +29,7 @@ pub(super) fn render(scene: &Scene, rng: &mut impl Rng, planes: &mut [u8]) {
                 let place = (channel * SIDE + row) * SIDE + column;
                 let noise = f32::from(noise[place][0]) + f32::from(noise[place][1]) - 255.0;
                 let level = sum * (255.0 / SAMPLES.len() as f32) + noise * noise_scale;
-                // The cast rounds down and saturates.
+                // The cast rounds towards zero and saturates.
                 planes[place] = (level + 0.5) as u8;
             }
         }

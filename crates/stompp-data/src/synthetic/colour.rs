@@ -1,0 +1,30 @@
+//! Colours of the synthetic images: muted, so that hue, which deep binary networks pick up poorly, does not drown shape
+//! and texture.
+
+use rand::RngExt;
+use rand_core::Rng;
+use std::ops::Range;
+
+/// Red, green, blue; 0 is black, 1 is white.
+pub(super) type Colour = [f32; 3];
+
+/// A random colour, nearer to grey than to a pure hue.
+pub(super) fn muted(rng: &mut impl Rng) -> Colour {
+    let grey: f32 = rng.random();
+    mix([grey; 3], [rng.random(), rng.random(), rng.random()], 0.4)
+}
+
+/// A random muted colour of a luma in `range`, which lies between 0 and 1 and is not too narrow to be hit.
+pub(super) fn of_luma(range: Range<f32>, rng: &mut impl Rng) -> Colour {
+    loop {
+        let candidate @ [r, g, b] = muted(rng);
+        if range.contains(&(0.299 * r + 0.587 * g + 0.114 * b)) {
+            return candidate;
+        }
+    }
+}
+
+/// `a` with a share of `b` in it.
+pub(super) fn mix(a: Colour, b: Colour, share_of_b: f32) -> Colour {
+    std::array::from_fn(|channel| a[channel] + share_of_b * (b[channel] - a[channel]))
+}
