@@ -166,13 +166,11 @@ fn set(table: &mut Table, field: &str, value: Value) {
 
 /// A field's value as it would be typed; `None` if it is absent.
 fn get(table: &Table, field: &str) -> Option<String> {
-    let value = field
-        .split('.')
-        .try_fold(None, |value: Option<&Value>, name| match value {
-            None => Some(table.get(name)),
-            Some(value) => Some(value.get(name)),
-        });
-    match value?? {
+    let value = match field.split_once('.') {
+        None => table.get(field),
+        Some((section, name)) => table.get(section)?.get(name),
+    };
+    match value? {
         Value::String(text) => Some(text.clone()),
         value => Some(value.to_string()),
     }

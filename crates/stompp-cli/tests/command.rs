@@ -133,6 +133,10 @@ fn a_written_set_trains_as_the_generated_one() {
 
     assert_fails(&stompp(&write), 1, &[shapes, "already exists"]);
 
+    let generated_run = folder.path().join("a");
+    let elsewhere = stompp(&["eval", generated_run.to_str().unwrap(), "--data", shapes]);
+    assert_fails(&elsewhere, 2, &["data.path", "synthetic10"]);
+
     // The run finds its data from anywhere, and elsewhere when told.
     let run = folder.path().join("b");
     let moved = folder.path().join("moved");

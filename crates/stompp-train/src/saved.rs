@@ -25,11 +25,9 @@ impl SavedRun {
     /// # Errors
     /// If they are missing or damaged.
     pub fn load(dir: &Path) -> Result<Self, TrainError> {
-        let config = RunConfig::load(&dir.join(files::CONFIG))?;
-        config.check()?;
         Ok(Self {
             dir: dir.to_owned(),
-            config,
+            config: RunConfig::load(&dir.join(files::CONFIG))?,
             record: files::read_json(&dir.join(files::RUN))?,
         })
     }
@@ -37,8 +35,10 @@ impl SavedRun {
     /// Scores the saved deploy network on the test images of the configuration, exactly as the run did at its end.
     ///
     /// # Errors
-    /// If the network is missing (the run has not finished) or damaged, or the images cannot be read.
+    /// If the configuration cannot be run, the network is missing (the run has not finished) or damaged, or the images cannot
+    /// be read.
     pub fn evaluate(&self) -> Result<Score, TrainError> {
+        self.config.check()?;
         let path = self.dir.join(files::NETWORK);
         let bytes = files::read(&path)?;
         let device = Cpu::default();
