@@ -3,13 +3,14 @@
 use dfdx::{
     prelude::Backward,
     shapes::Shape,
-    tensor::{Cpu, CpuError, Gradients, SampleTensor, Tensor},
+    tensor::{Cpu, SampleTensor, Tensor},
 };
 use std::convert::Infallible;
 use stompp_binarize::{Freezable, FreezeState, Freezer};
-use stompp_nn::{Backend, Role, SwitchTape, Visitor, Walk, backend::SgdStep, ops};
+use stompp_nn::{Role, SwitchTape, Visitor, Walk, ops};
 use stompp_resnet::{Architecture, Binarization, ResNet};
 use stompp_schedule::{Order, Plan, PlanSpec, RefreshRate};
+use stompp_train::Sgd;
 
 const STEPS: u64 = 50;
 
@@ -23,32 +24,6 @@ fn keep_everything_on_the_tape(net: &mut ResNet<Cpu>) {
             words.extend((rest > 0).then(|| (1 << rest) - 1));
             activation.restore(words).expect("a complete mask");
         }
-    }
-}
-
-/// Plain gradient descent, which needs no state.
-struct Descend(Gradients<f32, Cpu>);
-
-impl Visitor<Cpu> for Descend {
-    type Error = CpuError;
-
-    fn visit<S: Shape>(&mut self, _: &str, role: Role, tensor: &mut Tensor<S, f32, Cpu>) -> Result<(), CpuError> {
-        let Role::Parameter { learning: true, bound } = role else {
-            return Ok(());
-        };
-        let gradient = self.0.get_or_alloc_mut(tensor)?;
-        let mut velocity = gradient.clone();
-        velocity.fill(0.0);
-        Cpu::default().sgd_step(
-            SgdStep {
-                learning_rate: 0.1,
-                momentum: 0.0,
-                bound,
-            },
-            tensor,
-            &mut velocity,
-            gradient,
-        )
     }
 }
 
@@ -80,6 +55,7 @@ fn train(order: Order, binarization: Binarization, whole_tape: bool) -> Vec<Vec<
         RefreshRate::steps(2.0).expect("a rate"),
         0,
     );
+    let mut optimizer = Sgd::new(0.1, 0.9);
     (0..STEPS)
         .map(|step| {
             freezer.apply(step, &mut net);
@@ -89,8 +65,8 @@ fn train(order: Order, binarization: Binarization, whole_tape: bool) -> Vec<Vec<
             let images = device.sample_normal_like(&(4, 3, 8, 8));
             let logits = net.forward_train(images).expect("a forward pass");
             let loss = ops::cross_entropy(logits, &[0, 1, 2, 3]).expect("a loss");
-            let gradients = SwitchTape::unswitch(loss).expect("a recorded loss").backward();
-            net.walk("", &mut Descend(gradients)).expect("a step");
+            let mut gradients = SwitchTape::unswitch(loss).expect("a recorded loss").backward();
+            optimizer.step(&device, &mut net, &mut gradients).expect("a step");
             let mut bits = Bits::default();
             net.walk("", &mut bits).expect("a walk");
             bits.0
