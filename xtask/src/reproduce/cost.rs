@@ -102,7 +102,7 @@ pub(crate) fn rehearse(config: &RunConfig, runner: Runner<'_>) -> Result<RunResu
 }
 
 /// A run of a few small batches by STE, which has no plan that a short run could be too short for.
-fn few_steps(config: &RunConfig) -> RunConfig {
+pub(super) fn few_steps(config: &RunConfig) -> RunConfig {
     const BATCH: usize = 32;
     let mut config = config.clone();
     config.method.name = Method::Ste;

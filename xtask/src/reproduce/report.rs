@@ -164,7 +164,7 @@ fn as_published() -> TextTable {
                     network_title(network),
                     procedure.to_string(),
                     &values,
-                    |value| number(value),
+                    number,
                 );
             }
         }

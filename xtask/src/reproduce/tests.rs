@@ -384,6 +384,24 @@ fn the_table_shows_means_seeds_gains_and_what_differs() {
 }
 
 #[test]
+fn what_the_trainer_leaves_is_a_finished_run_of_its_cell() {
+    let folder = tempfile::tempdir().unwrap();
+    let scale = Scale {
+        preset: Preset::Smoke,
+        data: None,
+        seeds: 1,
+    };
+    let config = cost::few_steps(table1::TABLE1.cells(&scale)[0].config().unwrap());
+    let dir = folder.path().join("run");
+    let result = stompp_train::train(&config, &dir, &mut []).unwrap();
+    let run_dir::RunState::Finished(record) = run_dir::inspect(&dir, &config).unwrap() else {
+        panic!("the run is finished");
+    };
+    assert_eq!(record.result, result);
+    assert_eq!(result.test_images, 32);
+}
+
+#[test]
 fn a_network_without_a_baseline_has_no_gain() {
     let bench = Bench::new();
     bench.run("--only stompp").unwrap();
