@@ -39,33 +39,77 @@ impl Kernel for Transpose<'_> {
 
     #[inline(always)]
     unsafe fn run<L: Lanes>(mut self) {
+        if self.src_stride == 1 {
+            return self.only_column();
+        }
         let (square_rows, square_columns) = (self.rows / SIDE * SIDE, self.columns / SIDE * SIDE);
         // Whole cache lines of `dst` (16 rows of `src`) before the next columns: the rows of `dst` are often a multiple
         // of 4 KiB apart and fight for the same cache sets.
         for i0 in (0..square_rows).step_by(2 * SIDE) {
             for j in (0..square_columns).step_by(SIDE) {
                 for i in (i0..square_rows.min(i0 + 2 * SIDE)).step_by(SIDE) {
-                    let src = &self.src[i * self.src_stride + j..];
-                    let dst = &mut self.dst[j * self.dst_stride + i..];
-                    // SAFETY: `compute` has checked that rows `i..i + 8` and columns `j..j + 8` lie in both slices.
-                    unsafe {
-                        L::transpose(
-                            src.as_ptr(),
-                            self.src_stride,
-                            dst.as_mut_ptr(),
-                            self.dst_stride,
-                            self.add,
-                        );
-                    }
+                    // SAFETY: the caller vouches for the instructions; the square lies within both matrices.
+                    unsafe { self.square::<L>(i, j) };
                 }
             }
         }
-        self.one_by_one(0..square_rows, square_columns..self.columns);
-        self.one_by_one(square_rows..self.rows, 0..self.columns);
+        // What is left: squares that overlap those before, where writing twice does no harm.
+        if !self.add && self.rows >= SIDE && self.columns >= SIDE {
+            let (last_row, last_column) = (self.rows - SIDE, self.columns - SIDE);
+            // SAFETY: as above.
+            unsafe {
+                if square_columns < self.columns {
+                    (0..square_rows)
+                        .step_by(SIDE)
+                        .for_each(|i| self.square::<L>(i, last_column));
+                }
+                if square_rows < self.rows {
+                    (0..square_columns)
+                        .step_by(SIDE)
+                        .for_each(|j| self.square::<L>(last_row, j));
+                    self.square::<L>(last_row, last_column);
+                }
+            }
+        } else {
+            self.one_by_one(0..square_rows, square_columns..self.columns);
+            self.one_by_one(square_rows..self.rows, 0..self.columns);
+        }
     }
 }
 
 impl Transpose<'_> {
+    /// Turns the square whose first entry is `(i, j)`.
+    ///
+    /// # Safety
+    ///
+    /// The machine has the instructions of `L`, `i + 8 <= rows` and `j + 8 <= columns`.
+    #[inline(always)]
+    unsafe fn square<L: Lanes>(&mut self, i: usize, j: usize) {
+        let src = &self.src[i * self.src_stride + j..];
+        let dst = &mut self.dst[j * self.dst_stride + i..];
+        // SAFETY: `compute` has checked that all rows and columns lie in both slices.
+        unsafe {
+            L::transpose(
+                src.as_ptr(),
+                self.src_stride,
+                dst.as_mut_ptr(),
+                self.dst_stride,
+                self.add,
+            )
+        }
+    }
+
+    /// A single column without gaps becomes a single row.
+    #[inline(always)]
+    fn only_column(&mut self) {
+        let (src, dst) = (&self.src[..self.rows], &mut self.dst[..self.rows]);
+        if self.add {
+            dst.iter_mut().zip(src).for_each(|(dst, &x)| *dst += x);
+        } else {
+            copy(src, dst);
+        }
+    }
+
     #[inline(always)]
     fn one_by_one(&mut self, rows: std::ops::Range<usize>, columns: std::ops::Range<usize>) {
         for i in rows {
@@ -80,6 +124,14 @@ impl Transpose<'_> {
     }
 }
 
+/// `to.copy_from_slice(from)` for rows of a few pixels, where a call would cost more than the copy.
+#[inline(always)]
+pub(crate) fn copy(from: &[f32], to: &mut [f32]) {
+    let ((from, from_rest), (to, to_rest)) = (from.as_chunks::<4>(), to.as_chunks_mut::<4>());
+    from.iter().zip(to).for_each(|(from, to)| *to = *from);
+    from_rest.iter().zip(to_rest).for_each(|(from, to)| *to = *from);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,8 +140,18 @@ mod tests {
     #[test]
     fn every_entry_lands_where_it_belongs_and_nothing_else_changes() {
         for level in Level::ALL.into_iter().filter(|level| level.is_supported()) {
-            for (rows, columns) in [(1, 1), (8, 8), (16, 32), (7, 9), (25, 16), (40, 3), (0, 5)] {
-                let (src_stride, dst_stride) = (columns + 3, rows + 2);
+            for (rows, columns, gap) in [
+                (1, 1, 0),
+                (21, 1, 0),
+                (8, 8, 3),
+                (16, 32, 0),
+                (7, 9, 3),
+                (25, 16, 1),
+                (16, 9, 0),
+                (40, 3, 2),
+                (0, 5, 0),
+            ] {
+                let (src_stride, dst_stride) = (columns + gap, rows + 2);
                 let src: Vec<f32> = (0..rows * src_stride).map(|i| i as f32).collect();
                 for add in [false, true] {
                     let mut dst = vec![0.5; columns * dst_stride];

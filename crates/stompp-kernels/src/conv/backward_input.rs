@@ -8,7 +8,7 @@ use super::planes::{Blocks, Layout, Planes};
 use crate::panel::{Row, offset};
 use crate::scratch::Scratch;
 use crate::simd::Simd;
-use crate::transpose::Transpose;
+use crate::transpose::{Transpose, copy};
 use crate::{check, panel};
 
 /// `gx += gy` carried back through the convolution with `w`: each input position gathers, over all kernels and all
@@ -33,8 +33,9 @@ pub fn conv2d_backward_input(s: &ConvShape, w: &[f32], gy: &[f32], gx: &mut [f32
     let (rows, columns) = (s.out_height(), s.out_width());
     let images_per_group = s.images_per_group(s.in_pixels());
     let phases = phases(s);
-    let mut weights = pack(s, simd, width, &phases, w);
+    let weights = pack(s, simd, width, &phases, w);
     let gather = |phases| Gather {
+        weights,
         simd,
         width,
         phases,
@@ -59,11 +60,7 @@ pub fn conv2d_backward_input(s: &ConvShape, w: &[f32], gy: &[f32], gx: &mut [f32
             .zip(positions)
             .map(|(x, out)| Row { x, out })
             .collect();
-        let phase = Phase {
-            rows,
-            steps,
-            weights: weights.swap_remove(0),
-        }; // All others have no tap.
+        let phase = Phase { rows, steps }; // All others have no tap.
         gather(vec![phase]).run(|gy| Planes::Staged(blocks.stage(gy)), gy, gx);
         return;
     }
@@ -76,7 +73,7 @@ pub fn conv2d_backward_input(s: &ConvShape, w: &[f32], gy: &[f32], gx: &mut [f32
     // Where tap `k` of the input row with a remainder finds its output row; never negative, because `before` rows
     // precede the first.
     let padded = |remainder: usize, tap: usize| (remainder + s.padding + s.stride * before - tap) / s.stride;
-    let phases = phases.into_iter().zip(weights).map(|((remainders, taps), weights)| {
+    let phases = phases.into_iter().map(|(remainders, taps)| {
         let tap = |tap: usize| {
             (
                 padded(remainders.0, tap / s.kernel),
@@ -94,7 +91,6 @@ pub fn conv2d_backward_input(s: &ConvShape, w: &[f32], gy: &[f32], gx: &mut [f32
                 .map(|(x, out)| Row { x, out })
                 .collect(),
             steps: steps.map(|(o, (row, column))| layout.entry(o, row, column)).collect(),
-            weights,
         }
     });
     gather(phases.collect()).run(|gy| layout.stage(gy), gy, gx);
@@ -104,7 +100,8 @@ pub fn conv2d_backward_input(s: &ConvShape, w: &[f32], gy: &[f32], gx: &mut [f32
 ///
 /// Input row `r` is read by tap `k` of output row `(r + padding - k) / stride`, if that is whole.
 fn phases(s: &ConvShape) -> Vec<((usize, usize), Vec<usize>)> {
-    let reads = |remainder: usize, tap: usize| (remainder + s.padding + s.stride * s.kernel - tap) % s.stride == 0;
+    let reads =
+        |remainder: usize, tap: usize| (remainder + s.padding + s.stride * s.kernel - tap).is_multiple_of(s.stride);
     (0..s.stride.min(s.in_height))
         .flat_map(|row| (0..s.stride.min(s.in_width)).map(move |column| (row, column)))
         .map(|(row, column)| {
@@ -129,23 +126,32 @@ fn positions(
     })
 }
 
-/// For each phase, panels of input channels, `(output channel, tap of the phase)` in their order.
-fn pack(s: &ConvShape, simd: Simd, width: usize, phases: &[((usize, usize), Vec<usize>)], w: &[f32]) -> Vec<Scratch> {
+/// Panels of input channels, each `(phase, output channel, tap of the phase)` in their order.
+fn pack(s: &ConvShape, simd: Simd, width: usize, phases: &[((usize, usize), Vec<usize>)], w: &[f32]) -> Scratch {
+    /// Parallel tasks. Each reads a range of input channels of every output channel: the fewer, the longer the range.
+    const TASKS: usize = 8;
     let area = s.kernel * s.kernel;
+    let taps: usize = phases.iter().map(|(_, taps)| taps.len()).sum();
+    let panel_len = s.out_channels * taps * width;
     let panels = s.in_channels.div_ceil(width);
-    let mut weights: Vec<Scratch> = phases
-        .iter()
-        .map(|(_, taps)| Scratch::new(panels * s.out_channels * taps.len() * width))
-        .collect();
-    for (weights, (_, taps)) in weights.iter_mut().zip(phases) {
-        weights
-            .par_chunks_mut(s.out_channels * taps.len() * width)
-            .enumerate()
-            .for_each(|(panel, weights)| {
-                let lanes = width.min(s.in_channels - panel * width);
-                let mut turned = Scratch::zeros(area * width);
-                for (o, weights) in weights.chunks_mut(taps.len() * width).enumerate() {
-                    let src = &w[(o * s.in_channels + panel * width) * area..];
+    let panels_per_task = panels.div_ceil(TASKS);
+    let mut weights = Scratch::new(panels * panel_len);
+    weights
+        .par_chunks_mut(panels_per_task * panel_len)
+        .enumerate()
+        .for_each(|(task, weights)| {
+            let mut turned = Scratch::zeros(area * width);
+            for o in 0..s.out_channels {
+                for (panel, weights) in weights.chunks_mut(panel_len).enumerate() {
+                    let channel = (task * panels_per_task + panel) * width;
+                    let lanes = width.min(s.in_channels - channel);
+                    let src = &w[(o * s.in_channels + channel) * area..];
+                    if area == 1 {
+                        let (weights, above) = weights[o * width..][..width].split_at_mut(lanes);
+                        copy(&src[..lanes], weights);
+                        above.fill(0.0);
+                        continue;
+                    }
                     let dst = &mut turned[..];
                     Transpose {
                         rows: lanes,
@@ -157,11 +163,16 @@ fn pack(s: &ConvShape, simd: Simd, width: usize, phases: &[((usize, usize), Vec<
                         add: false,
                     }
                     .compute(simd);
-                    for (weights, tap) in weights.chunks_mut(width).zip(taps) {
-                        weights.copy_from_slice(&turned[tap * width..][..width]);
+                    let mut first = 0;
+                    for (_, taps) in phases {
+                        let weights = &mut weights[first + o * taps.len() * width..];
+                        for (weights, tap) in weights.chunks_mut(width).zip(taps) {
+                            copy(&turned[tap * width..][..width], weights);
+                        }
+                        first += s.out_channels * taps.len() * width;
                     }
                 }
-            });
-    }
+            }
+        });
     weights
 }

@@ -39,8 +39,8 @@ pub fn conv2d_forward(s: &ConvShape, x: &[f32], w: &[f32], y: &mut [f32]) {
         phases: vec![Phase {
             rows: rows.enumerate().map(|(out, x)| Row { x, out: offset(out) }).collect(),
             steps,
-            weights: pack(s, simd, width, w),
         }],
+        weights: pack(s, simd, width, w),
         x: s.input(),
         y: s.output(),
         images_per_group,

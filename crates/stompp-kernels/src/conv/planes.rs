@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::Images;
 use crate::panel::offset;
 use crate::scratch::Scratch;
+use crate::transpose::copy;
 
 /// The layout of padded planes, `(image, channel, row, column)`, for a range of the channels of a tensor.
 #[derive(Clone, Debug)]
@@ -131,42 +132,40 @@ impl Blocks {
 
     /// The blocks of the images in `x`.
     pub(super) fn stage(&self, x: &[f32]) -> Scratch {
-        let images = x.len() / self.images.len();
         let pixels = self.rows * self.columns;
         let block = self.images.channels * Self::PIXELS;
-        let mut staged = Scratch::new((images * pixels).div_ceil(Self::PIXELS) * block);
-        let contiguous = self.stride == 1;
+        let mut staged = Scratch::new((x.len() / self.images.len() * pixels).div_ceil(Self::PIXELS) * block);
+        // With stride 1 a plane is one long row.
+        let (row, columns) = if self.stride == 1 {
+            (pixels, pixels)
+        } else {
+            (self.stride * self.in_width, self.columns)
+        };
         for (image, x) in x.chunks(self.images.len()).enumerate() {
             for (channel, x) in x.chunks(self.images.plane).enumerate() {
-                let mut pixel = 0;
-                while pixel < pixels {
-                    // Up to the end of the block.
-                    let at = image * pixels + pixel;
-                    let count = (Self::PIXELS - at % Self::PIXELS).min(pixels - pixel);
-                    let to = at / Self::PIXELS * block + channel * Self::PIXELS + at % Self::PIXELS;
-                    let to = &mut staged[to..][..count];
-                    if contiguous {
-                        copy(&x[pixel..][..count], to);
-                    } else {
-                        for (i, to) in to.iter_mut().enumerate() {
-                            let (row, column) = ((pixel + i) / self.columns, (pixel + i) % self.columns);
-                            *to = x[(row * self.in_width + column) * self.stride];
+                let mut at = image * pixels;
+                for x in x.chunks(row).take(self.rows) {
+                    let (mut x, end) = (x, at + columns);
+                    while at < end {
+                        // Up to the end of the block.
+                        let count = (Self::PIXELS - at % Self::PIXELS).min(end - at);
+                        let to = at / Self::PIXELS * block + channel * Self::PIXELS + at % Self::PIXELS;
+                        let to = &mut staged[to..][..count];
+                        if self.stride == 1 {
+                            copy(&x[..count], to);
+                        } else {
+                            to.iter_mut()
+                                .zip(x.iter().step_by(self.stride))
+                                .for_each(|(to, &x)| *to = x);
                         }
+                        x = &x[(count * self.stride).min(x.len())..];
+                        at += count;
                     }
-                    pixel += count;
                 }
             }
         }
         staged
     }
-}
-
-/// `to.copy_from_slice(from)` for rows of a few pixels, where a call would cost more than the copy.
-#[inline(always)]
-fn copy(from: &[f32], to: &mut [f32]) {
-    let ((from, from_rest), (to, to_rest)) = (from.as_chunks::<4>(), to.as_chunks_mut::<4>());
-    from.iter().zip(to).for_each(|(from, to)| *to = *from);
-    from_rest.iter().zip(to_rest).for_each(|(from, to)| *to = *from);
 }
 
 /// Where the pixels of an image group are found.
