@@ -37,8 +37,7 @@ impl Worker {
                     outdated => &mut outdated.insert((position.epoch, plan.order(position.epoch))).1,
                 };
                 let batch = prepare(&*examples, position, order[plan.range(position.batch)].to_vec());
-                let failed = batch.is_err();
-                if sender.send(batch).is_err() || failed {
+                if sender.send(batch).is_err() {
                     break;
                 }
                 next = plan.advance(position, stride);

@@ -1,5 +1,4 @@
-//! Colours of the synthetic images: muted, so that hue, which deep binary networks pick up poorly, does not drown shape
-//! and texture.
+//! Colours of the synthetic images: muted, so that random hues do not drown shape and texture.
 
 use rand::RngExt;
 use rand_core::Rng;
