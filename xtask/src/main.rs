@@ -1,8 +1,9 @@
-//! What is done with the whole house: `cargo xtask reproduce`, `cargo xtask tidy`. One folder a verb, each with a `run`.
+//! What is done with the whole house: `cargo xtask reproduce`, `bench` and `tidy`. One folder a verb, each with a `run`.
 //!
 //! The exit code is 0, 1 if what was asked for failed, 2 if it cannot be asked for.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod reproduce;
 mod tidy;
 mod usage;
@@ -16,7 +17,7 @@ use usage::UsageError;
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo xtask",
-    about = "Reproduce the paper's tables, hold the house's rules",
+    about = "Reproduce the paper's tables, measure speed, hold the house's rules",
     max_term_width = 100
 )]
 struct Cli {
@@ -28,6 +29,8 @@ struct Cli {
 enum Verb {
     /// Run an experiment of the paper and print its table beside the published one
     Reproduce(reproduce::Options),
+    /// Time a training step as the network freezes, beside PyTorch's
+    Bench(bench::Options),
     /// Check the rules that no compiler checks: module docs, who knows whom, file sizes, stubs
     Tidy,
 }
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<()> {
     match &cli.verb {
         Verb::Reproduce(options) => reproduce::run(options),
+        Verb::Bench(options) => bench::run(options),
         Verb::Tidy => tidy::run(),
     }
 }

@@ -46,7 +46,17 @@ const ROOMS: [Room; 11] = [
         ],
     ),
     room("stompp-cli", false, &["stompp-train"]),
-    room("xtask", false, &["stompp-train", "stompp-cli"]),
+    room(
+        "xtask",
+        false,
+        &[
+            "stompp-rng",
+            "stompp-nn",
+            "stompp-binarize",
+            "stompp-resnet",
+            "stompp-train",
+        ],
+    ),
     room(
         "stompp-tests",
         true,

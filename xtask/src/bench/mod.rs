@@ -1,0 +1,104 @@
+//! `cargo xtask bench`: what a training step costs as the network freezes, and what it costs in PyTorch.
+//!
+//! A step is timed with 0, 25, 50, 75 and 100 % of the units committed, one unit half way through its window. With
+//! `--peer-python` the same steps run in PyTorch, in turns with ours (A B A B), in both of its memory layouts, the faster of
+//! which counts. *Schedule* is the mean step over a whole forward plan: it falls from one measured point to the next.
+
+mod case;
+mod peer;
+mod report;
+
+use crate::{usage::UsageError, workspace};
+use anyhow::{Context, Result};
+use case::{Case, Network, Work};
+use clap::Args;
+use peer::Peer;
+use report::{Comparison, Report};
+use std::path::PathBuf;
+
+/// Shares of committed units at which a step is timed, in percent.
+const COMMITTED: [usize; 5] = [0, 25, 50, 75, 100];
+
+/// What `cargo xtask bench` takes.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// A Python that has PyTorch: runs the same steps there, in turns with ours
+    #[arg(long, value_name = "PYTHON")]
+    peer_python: Option<PathBuf>,
+    /// Threads of both
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: u16,
+    /// Turns; each times every step once on each side
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    turns: u16,
+    /// Only cases whose name contains this, such as `resnet20-step-50`
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+    /// Also write the figures here
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// Times steps and prints the figures.
+///
+/// # Errors
+/// If nothing is left to time, the peer does not run, or the file cannot be written.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(usize::from(options.threads))
+        .build()?;
+    pool.install(|| measure(options))
+}
+
+fn measure(options: &Options) -> Result<()> {
+    let wanted = |name: &str| options.only.as_ref().is_none_or(|text| name.contains(text.as_str()));
+    let mut peer = match &options.peer_python {
+        Some(python) => Some(Peer::start(python, workspace::root(), options.threads)?),
+        None => None,
+    };
+    let mut report = Report::new(peer.as_ref().map(Peer::name));
+    for network in Network::ALL {
+        let works: Vec<Work> = COMMITTED.map(Work::Freezing).into_iter().chain([Work::Ste]).collect();
+        let works: Vec<Work> = works.into_iter().filter(|work| wanted(&work.name(network))).collect();
+        let mut measured = Vec::new();
+        for &work in &works {
+            let comparison = compare(network, work, options.turns, peer.as_mut())?;
+            eprintln!("{comparison}");
+            measured.push((work, comparison));
+        }
+        report
+            .comparisons
+            .extend(measured.iter().map(|(_, comparison)| comparison.clone()));
+        report.comparisons.extend(report::schedules(network, &measured));
+    }
+    if report.comparisons.is_empty() {
+        return Err(UsageError::new(format!(
+            "--only {}: no such case; there are resnet18-step-0, -25, -50, -75, -100, resnet18-ste, and the same of resnet20",
+            options.only.as_deref().unwrap_or_default()
+        ))
+        .into());
+    }
+    println!("{report}");
+    if let Some(path) = &options.json {
+        let text = serde_json::to_string_pretty(&report)? + "\n";
+        std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Both sides in turns, after one step each that is not counted.
+fn compare(network: Network, work: Work, turns: u16, mut peer: Option<&mut Peer>) -> Result<Comparison> {
+    let mut case = Case::new(network, work)?;
+    case.step()?;
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    if let Some(peer) = &mut peer {
+        peer.warm_up(network, work)?;
+    }
+    for _ in 0..turns {
+        ours.push(case.step()?);
+        if let Some(peer) = &mut peer {
+            theirs.push(peer.step(network, work)?);
+        }
+    }
+    Ok(Comparison::new(work.name(network), ours, theirs))
+}

@@ -1,0 +1,207 @@
+//! Figures of a benchmark: medians and ratios.
+
+use super::case::{Network, Work};
+use serde::Serialize;
+use std::fmt;
+use stompp_train::{Code, Machine};
+
+/// Median, smallest and largest.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Spread {
+    pub(crate) median: f64,
+    pub(crate) min: f64,
+    pub(crate) max: f64,
+}
+
+impl Spread {
+    /// Of at least one value.
+    fn of(mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        let (low, high) = (values[(values.len() - 1) / 2], values[values.len() / 2]);
+        Self {
+            median: (low + high) / 2.0,
+            min: values[0],
+            max: values[values.len() - 1],
+        }
+    }
+}
+
+/// One case on both sides.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Comparison {
+    pub(crate) name: String,
+    /// Median seconds of our step.
+    pub(crate) ours_s: f64,
+    /// Median seconds of the peer's step; absent without a peer.
+    pub(crate) peer_s: Option<f64>,
+    /// How many times faster we are, turn by turn.
+    pub(crate) ratio: Option<Spread>,
+}
+
+impl Comparison {
+    /// From the seconds of each turn; `theirs` is empty without a peer.
+    pub(crate) fn new(name: String, ours: Vec<f64>, theirs: Vec<f64>) -> Self {
+        let ratios: Vec<f64> = theirs.iter().zip(&ours).map(|(theirs, ours)| theirs / ours).collect();
+        Self {
+            name,
+            ours_s: Spread::of(ours).median,
+            peer_s: (!theirs.is_empty()).then(|| Spread::of(theirs).median),
+            ratio: (!ratios.is_empty()).then(|| Spread::of(ratios)),
+        }
+    }
+
+    /// From two durations that were put together from medians: the ratio has no spread of its own.
+    fn composed(name: String, ours_s: f64, peer_s: Option<f64>) -> Self {
+        let ratio = peer_s.map(|peer_s| peer_s / ours_s);
+        Self {
+            name,
+            ours_s,
+            peer_s,
+            ratio: ratio.map(|r| Spread {
+                median: r,
+                min: r,
+                max: r,
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<26} {:>9.1} ms", self.name, 1e3 * self.ours_s)?;
+        if let (Some(peer_s), Some(ratio)) = (self.peer_s, self.ratio) {
+            write!(
+                f,
+                " {:>9.1} ms {:>8.2} {:>7.2} {:>7.2}",
+                1e3 * peer_s,
+                ratio.median,
+                ratio.min,
+                ratio.max
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// The mean step of a whole forward plan, and that against the peer's STE step, if everything they need was measured.
+pub(crate) fn schedules(network: Network, measured: &[(Work, Comparison)]) -> Vec<Comparison> {
+    let mut points: Vec<(usize, &Comparison)> = measured
+        .iter()
+        .filter_map(|(work, comparison)| match work {
+            Work::Freezing(percent) => Some((*percent, comparison)),
+            Work::Ste => None,
+        })
+        .collect();
+    points.sort_by_key(|(percent, _)| *percent);
+    if points.len() < super::COMMITTED.len() {
+        return Vec::new();
+    }
+    // Windows are equally long, so steps spread evenly over the committed share; between two points the cost is linear.
+    let mean = |seconds: &dyn Fn(&Comparison) -> Option<f64>| -> Option<f64> {
+        points
+            .windows(2)
+            .map(|pair| {
+                let share = (pair[1].0 - pair[0].0) as f64 / 100.0;
+                Some(share * (seconds(pair[0].1)? + seconds(pair[1].1)?) / 2.0)
+            })
+            .sum()
+    };
+    let ours = mean(&|comparison| Some(comparison.ours_s)).expect("ours is always measured");
+    let theirs = mean(&|comparison| comparison.peer_s);
+    let mut schedules = vec![Comparison::composed(
+        format!("{}-schedule", network.model()),
+        ours,
+        theirs,
+    )];
+    let ste = measured.iter().find(|(work, _)| *work == Work::Ste);
+    if let Some(ste_s) = ste.and_then(|(_, comparison)| comparison.peer_s) {
+        schedules.push(Comparison::composed(
+            format!("{}-schedule-vs-ste", network.model()),
+            ours,
+            Some(ste_s),
+        ));
+    }
+    schedules
+}
+
+/// Everything that one benchmark found.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    machine: Machine,
+    revision: String,
+    peer: Option<String>,
+    pub(crate) comparisons: Vec<Comparison>,
+}
+
+impl Report {
+    pub(crate) fn new(peer: Option<String>) -> Self {
+        Self {
+            machine: Machine::current(),
+            revision: Code::current().revision,
+            peer,
+            comparisons: Vec::new(),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Machine { cpu, threads, os, .. } = &self.machine;
+        writeln!(f, "{cpu}, {threads} threads, {os}; revision {}", self.revision)?;
+        writeln!(f, "{:<26} {:>12}", "case", "ours")?;
+        for comparison in &self.comparisons {
+            writeln!(f, "{comparison}")?;
+        }
+        match &self.peer {
+            Some(peer) => write!(
+                f,
+                "Columns: median step here, in {peer}, and how many times faster: median, min, max."
+            ),
+            None => write!(f, "Column: median step. --peer-python PYTHON adds PyTorch."),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(seconds: [f64; 5], ste: f64) -> Vec<(Work, Comparison)> {
+        let comparison = |name: &str, ours: f64| Comparison::new(name.to_owned(), vec![ours], vec![2.0 * ours]);
+        let steps = super::super::COMMITTED.into_iter().zip(seconds);
+        steps
+            .map(|(percent, s)| (Work::Freezing(percent), comparison("step", s)))
+            .chain([(Work::Ste, comparison("ste", ste))])
+            .collect()
+    }
+
+    #[test]
+    fn ratios_are_taken_turn_by_turn() {
+        let comparison = Comparison::new("x".to_owned(), vec![1.0, 2.0, 4.0], vec![3.0, 2.0, 8.0]);
+        assert_eq!((comparison.ours_s, comparison.peer_s), (2.0, Some(3.0)));
+        assert_eq!(
+            comparison.ratio,
+            Some(Spread {
+                median: 2.0,
+                min: 1.0,
+                max: 3.0
+            })
+        );
+        assert_eq!(Comparison::new("x".to_owned(), vec![1.0, 2.0], vec![]).ours_s, 1.5);
+    }
+
+    /// Trapezoids of 8, 6, 4, 2, 0: mean 4. The peer is twice as slow; its STE step takes 20.
+    #[test]
+    fn a_schedule_is_the_mean_over_the_plan() {
+        let found = schedules(Network::ResNet20, &measured([8.0, 6.0, 4.0, 2.0, 0.0], 10.0));
+        assert_eq!(found[0].name, "resnet20-schedule");
+        assert_eq!((found[0].ours_s, found[0].peer_s), (4.0, Some(8.0)));
+        assert_eq!(found[1].name, "resnet20-schedule-vs-ste");
+        assert_eq!(found[1].ratio.map(|r| r.median), Some(5.0));
+        let incomplete = &measured([1.0; 5], 1.0)[1..];
+        assert!(
+            schedules(Network::ResNet20, incomplete).is_empty(),
+            "nothing frozen was not measured"
+        );
+    }
+}
