@@ -86,6 +86,9 @@ mod tests {
         // ChaCha8 keystream of the all-zero key and nonce: the first bytes of the published test vector
         // (draft-strombergson-chacha-test-vectors, TC1, 8 rounds, 256-bit key): 3e 00 ef 2f 89 5f 40 d6.
         let mut rng = stream(0, Purpose::new([0; 8]), 0, 0);
-        assert_eq!(rng.next_u64().to_le_bytes(), [0x3e, 0x00, 0xef, 0x2f, 0x89, 0x5f, 0x40, 0xd6]);
+        assert_eq!(
+            rng.next_u64().to_le_bytes(),
+            [0x3e, 0x00, 0xef, 0x2f, 0x89, 0x5f, 0x40, 0xd6]
+        );
     }
 }
