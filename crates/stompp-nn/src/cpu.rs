@@ -14,11 +14,7 @@ pub use view::{values, values_mut};
 ///
 /// # Errors
 /// The device's.
-pub fn filled<Y: Shape>(
-    device: &Cpu,
-    out: Y,
-    fill: impl FnOnce(&mut [f32]),
-) -> Result<Tensor<Y, f32, Cpu>, CpuError> {
+pub fn filled<Y: Shape>(device: &Cpu, out: Y, fill: impl FnOnce(&mut [f32])) -> Result<Tensor<Y, f32, Cpu>, CpuError> {
     let mut y = device.try_zeros_like(&out)?;
     fill(values_mut(&mut y));
     Ok(y)
