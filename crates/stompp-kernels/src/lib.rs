@@ -37,6 +37,7 @@ pub mod optim;
 pub mod pool;
 pub mod quantize;
 pub mod simd;
+pub mod xnor;
 
 mod check;
 mod panel;
@@ -54,3 +55,4 @@ pub use pool::{
     PoolShape, global_average_pool_backward, global_average_pool_forward, max_pool_backward, max_pool_forward,
 };
 pub use quantize::{FreezeMask, Surrogate, quantize_backward, quantize_forward};
+pub use xnor::{BitTensor, BitWeights, xnor_conv2d};

@@ -1,0 +1,273 @@
+//! Counting differing bits by table lookup, for AVX2, which cannot count bits.
+//!
+//! Weights are stored as nibbles: 4 input channels a byte, 32 output channels a vector. The activation nibbles of two
+//! pixels, side by side, number one of 256 tables of 16 bytes. Entry `w` of table `(a, b)` holds in its low half how
+//! many bits `a` and `w` differ in, in its high half the same for `b` and `w`. One byte shuffle of the table by a vector
+//! of weights so does 4 channels x 32 kernels x 2 pixels, 256 multiplications.
+//!
+//! Measured, one core, data in the first-level cache, 10^9 operations (two to a multiplication) a second: 950-1400 this
+//! way, 480-680 with the usual byte-shuffle population count, 390-410 counting scalar words.
+
+use super::planes::Layout;
+
+/// Nibbles that are unpacked together: those of 16 channels.
+const UNIT: usize = 4;
+/// Output channels of a vector.
+const LANES: usize = 32;
+/// Steps between widenings: a third of as many sums of three lookups, each at most 12, fit a byte.
+const SPAN: usize = 48;
+
+/// Weights of some output channels as nibbles.
+#[derive(Clone, Debug)]
+pub(super) struct NibblePanel {
+    width: usize,
+    /// Entries of a patch.
+    entries: usize,
+    /// `(step, channel)`: a nibble of a patch of every channel.
+    nibbles: Vec<u8>,
+}
+
+/// Nibbles of a pixel, whole units.
+fn nibbles_of_pixel(channels: usize) -> usize {
+    channels.div_ceil(4 * UNIT) * UNIT
+}
+
+/// Steps of a patch, filled up with zeros to a multiple of three.
+fn steps(taps: usize, channels: usize) -> usize {
+    (taps * nibbles_of_pixel(channels)).next_multiple_of(3)
+}
+
+/// The nibbles of a pixel from its words.
+fn unpack(words: &[u64], nibbles: &mut [u8]) {
+    for (word, nibbles) in words.iter().zip(nibbles.chunks_mut(16)) {
+        for (half, nibbles) in [*word & 0xFFFF_FFFF, *word >> 32]
+            .into_iter()
+            .zip(nibbles.chunks_mut(8))
+        {
+            let spread = (half | half << 16) & 0x0000_FFFF_0000_FFFF;
+            let spread = (spread | spread << 8) & 0x00FF_00FF_00FF_00FF;
+            let spread = (spread | spread << 4) & 0x0F0F_0F0F_0F0F_0F0F;
+            let len = nibbles.len();
+            nibbles.copy_from_slice(&spread.to_le_bytes()[..len]);
+        }
+    }
+}
+
+impl NibblePanel {
+    /// Whether counts of patches of `entries` entries fit the 16 bits that they have here.
+    pub(super) fn fits(entries: usize) -> bool {
+        entries <= usize::from(u16::MAX)
+    }
+
+    /// Channels in a panel, for a convolution with `channels` output channels.
+    pub(super) fn width(channels: usize) -> usize {
+        if channels > LANES { 2 * LANES } else { LANES }
+    }
+
+    /// Packs at most `width` kernels over `channels` input channels; missing output channels are zeros.
+    pub(super) fn new(width: usize, channels: usize, kernels: &[&[u64]]) -> Self {
+        let words = channels.div_ceil(u64::BITS as usize);
+        let taps = kernels[0].len() / words;
+        let of_pixel = nibbles_of_pixel(channels);
+        let mut nibbles = vec![0; steps(taps, channels) * width];
+        let mut tap_nibbles = vec![0; of_pixel];
+        for (lane, kernel) in kernels.iter().enumerate() {
+            for (tap, words) in kernel.chunks(words).enumerate() {
+                unpack(words, &mut tap_nibbles);
+                let column = nibbles[tap * of_pixel * width + lane..].iter_mut().step_by(width);
+                column.zip(&tap_nibbles).for_each(|(to, from)| *to = *from);
+            }
+        }
+        Self {
+            width,
+            entries: channels * taps,
+            nibbles,
+        }
+    }
+
+    /// `sums[pixel][channel]`: dot products of all patches with the panel's kernels.
+    ///
+    /// # Panics
+    ///
+    /// If the machine lacks AVX2.
+    pub(super) fn products(&self, pairs: &Pairs, sums: &mut [f32]) {
+        assert_eq!(self.nibbles.len(), pairs.steps * self.width);
+        #[cfg(target_arch = "x86_64")]
+        {
+            assert!(is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"));
+            // SAFETY: the processor has the instructions; `nibbles` has `width` bytes a step.
+            unsafe {
+                match self.width / LANES {
+                    1 => vectors::products::<1>(pairs, &self.nibbles, self.entries, sums),
+                    _ => vectors::products::<2>(pairs, &self.nibbles, self.entries, sums),
+                }
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        unreachable!("panels of nibbles are made where AVX2 is: {pairs:p} {sums:p}");
+    }
+}
+
+/// The patches of an image, two output pixels at a time.
+pub(super) struct Pairs {
+    /// Of a patch.
+    steps: usize,
+    /// For each pair, the pixel numbers; the second is the first again where a row ends.
+    pixels: Vec<(usize, usize)>,
+    /// For each pair, `steps` offsets into the tables, in bytes.
+    offsets: Vec<u16>,
+}
+
+impl Pairs {
+    /// Unpacks a staged image.
+    pub(super) fn new(planes: &[u64], layout: &Layout) -> Self {
+        let of_pixel = nibbles_of_pixel(layout.channels);
+        let mut nibbles = vec![0; planes.len() / layout.words * of_pixel];
+        for (words, nibbles) in planes.chunks(layout.words).zip(nibbles.chunks_mut(of_pixel)) {
+            unpack(words, nibbles);
+        }
+        let steps = steps(layout.taps.len(), layout.channels);
+        let of_row = |row: usize| {
+            let last = row + layout.out_width - 1;
+            (row..=last).step_by(2).map(move |pixel| (pixel, last.min(pixel + 1)))
+        };
+        let pixels: Vec<_> = (0..layout.starts.len())
+            .step_by(layout.out_width)
+            .flat_map(of_row)
+            .collect();
+        let mut offsets = vec![0; pixels.len() * steps];
+        for (&(first, second), offsets) in pixels.iter().zip(offsets.chunks_mut(steps)) {
+            for (tap, offsets) in layout.taps.iter().zip(offsets.chunks_mut(of_pixel)) {
+                let at = |pixel: usize| &nibbles[(layout.starts[pixel] + tap) * of_pixel..][..of_pixel];
+                for ((offset, &a), &b) in offsets.iter_mut().zip(at(first)).zip(at(second)) {
+                    *offset = u16::from(a) << 4 | u16::from(b) << 8;
+                }
+            }
+        }
+        Self { steps, pixels, offsets }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod vectors {
+    use std::arch::x86_64::*;
+
+    use super::{LANES, Pairs, SPAN};
+
+    /// Entry `w` of table `16 b + a`.
+    #[repr(align(64))]
+    struct Tables([[u8; 16]; 256]);
+
+    static TABLES: Tables = Tables(tables());
+
+    const fn tables() -> [[u8; 16]; 256] {
+        let mut tables = [[0; 16]; 256];
+        let mut i = 0;
+        while i < 256 * 16 {
+            let (table, w) = (i / 16, i % 16);
+            let (a, b) = (table % 16, table / 16);
+            tables[table][w] = ((a ^ w).count_ones() | (b ^ w).count_ones() << 4) as u8;
+            i += 1;
+        }
+        tables
+    }
+
+    /// # Safety
+    ///
+    /// `nibbles` has `NV * 32` bytes a step of `pairs`.
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) unsafe fn products<const NV: usize>(pairs: &Pairs, nibbles: &[u8], entries: usize, sums: &mut [f32]) {
+        let width = NV * LANES;
+        for (pixels, offsets) in pairs.pixels.chunks(2).zip(pairs.offsets.chunks(2 * pairs.steps)) {
+            let (first, second) = offsets.split_at(pairs.steps);
+            // An odd pair at the end is counted twice and stored once.
+            let second = if second.is_empty() { first } else { second };
+            // SAFETY: both are `steps` offsets, `nibbles` as the caller vouches.
+            let counts = unsafe { tile::<NV>([first, second], nibbles) };
+            for (&(a, b), counts) in pixels.iter().zip(&counts) {
+                for (v, &[low, high]) in counts.iter().enumerate() {
+                    // Where a row ends `b` is `a`, with the same counts.
+                    for (pixel, counts) in [(a, low), (b, high)] {
+                        let sums = &mut sums[pixel * width + v * LANES..][..LANES];
+                        store(counts, entries as f32, sums.as_chunks_mut::<8>().0);
+                    }
+                }
+            }
+        }
+    }
+
+    /// 16-bit counts of 32 channels: of bytes 0..8 and 16..24, and of the others, as unpacking bytes leaves them.
+    type Counts = [__m256i; 2];
+
+    /// Counts for two pairs of pixels, `NV` vectors of channels, and the two pixels of each pair.
+    ///
+    /// # Safety
+    ///
+    /// `nibbles` has `NV * 32` bytes a step, and every offset is that of a table.
+    #[target_feature(enable = "avx2,fma")]
+    #[inline]
+    unsafe fn tile<const NV: usize>(offsets: [&[u16]; 2], nibbles: &[u8]) -> [[[Counts; 2]; NV]; 2] {
+        let zero = _mm256_setzero_si256();
+        let low_half = _mm256_set1_epi8(15);
+        let mut counts = [[[[zero; 2]; 2]; NV]; 2];
+        let steps = offsets[0].len();
+        for start in (0..steps).step_by(SPAN) {
+            // Sums of whole bytes, modulo 256, and of their high halves alone.
+            let (mut bytes, mut highs) = ([[zero; NV]; 2], [[zero; NV]; 2]);
+            for step in (start..steps.min(start + SPAN)).step_by(3) {
+                // SAFETY: `step + 2 < steps`, because steps are a multiple of three; tables are 16 bytes each.
+                unsafe {
+                    let weights: [[__m256i; NV]; 3] = std::array::from_fn(|k| {
+                        std::array::from_fn(|v| {
+                            _mm256_loadu_si256(nibbles.as_ptr().add(((step + k) * NV + v) * LANES).cast())
+                        })
+                    });
+                    for pair in 0..2 {
+                        let table: [__m256i; 3] = std::array::from_fn(|k| {
+                            let offset = *offsets[pair].get_unchecked(step + k) as usize;
+                            let table = TABLES.0.as_ptr().cast::<u8>().add(offset);
+                            _mm256_broadcastsi128_si256(_mm_load_si128(table.cast()))
+                        });
+                        for v in 0..NV {
+                            let [a, b, c] = std::array::from_fn(|k| _mm256_shuffle_epi8(table[k], weights[k][v]));
+                            let sum = _mm256_add_epi8(_mm256_add_epi8(a, b), c);
+                            bytes[pair][v] = _mm256_add_epi8(bytes[pair][v], sum);
+                            let high = _mm256_and_si256(_mm256_srli_epi16::<4>(sum), low_half);
+                            highs[pair][v] = _mm256_add_epi8(highs[pair][v], high);
+                        }
+                    }
+                }
+            }
+            for pair in 0..2 {
+                for v in 0..NV {
+                    let high = highs[pair][v];
+                    let high_shifted = _mm256_slli_epi16::<4>(_mm256_and_si256(high, low_half));
+                    let low = _mm256_sub_epi8(bytes[pair][v], high_shifted);
+                    for (counts, bytes) in counts[pair][v].iter_mut().zip([low, high]) {
+                        counts[0] = _mm256_add_epi16(counts[0], _mm256_unpacklo_epi8(bytes, zero));
+                        counts[1] = _mm256_add_epi16(counts[1], _mm256_unpackhi_epi8(bytes, zero));
+                    }
+                }
+            }
+        }
+        counts
+    }
+
+    /// `sums = entries - 2 counts`, channels in order.
+    #[target_feature(enable = "avx2,fma")]
+    #[inline]
+    fn store(counts: Counts, entries: f32, sums: &mut [[f32; 8]]) {
+        let (all, minus_two) = (_mm256_set1_ps(entries), _mm256_set1_ps(-2.0));
+        let parts = [
+            _mm256_castsi256_si128(counts[0]),
+            _mm256_castsi256_si128(counts[1]),
+            _mm256_extracti128_si256::<1>(counts[0]),
+            _mm256_extracti128_si256::<1>(counts[1]),
+        ];
+        for (part, sums) in parts.into_iter().zip(sums) {
+            let counts = _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(part));
+            // SAFETY: `sums` are 8 floats.
+            unsafe { _mm256_storeu_ps(sums.as_mut_ptr(), _mm256_fmadd_ps(counts, minus_two, all)) };
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! One image of bits with its zero padding, and where its patches lie.
+
+use super::BitTensor;
+use crate::conv::ConvShape;
+
+/// Where an output pixel's patch starts in the padded image, and where the entries of a patch lie from there. Counted in
+/// pixels: the channels of a pixel are neighbouring words.
+pub(super) struct Layout {
+    in_height: usize,
+    in_width: usize,
+    padding: usize,
+    /// Words of a pixel.
+    pub(super) words: usize,
+    pub(super) channels: usize,
+    pub(super) out_width: usize,
+    /// For every output pixel.
+    pub(super) starts: Vec<usize>,
+    /// For every tap of the kernel.
+    pub(super) taps: Vec<usize>,
+}
+
+impl Layout {
+    pub(super) fn new(s: &ConvShape) -> Self {
+        let padded_width = s.in_width + 2 * s.padding;
+        let grid = |rows: usize, columns: usize, step: usize| {
+            (0..rows * columns)
+                .map(|i| (i / columns * padded_width + i % columns) * step)
+                .collect()
+        };
+        Self {
+            in_height: s.in_height,
+            in_width: s.in_width,
+            padding: s.padding,
+            words: s.in_channels.div_ceil(u64::BITS as usize),
+            channels: s.in_channels,
+            out_width: s.out_width(),
+            starts: grid(s.out_height(), s.out_width(), s.stride),
+            taps: grid(s.kernel, s.kernel, 1),
+        }
+    }
+
+    /// The padded image `number` of `x`, `(row, column, word)`.
+    pub(super) fn stage(&self, x: &BitTensor, number: usize) -> Vec<u64> {
+        let image = x.image(number);
+        if self.padding == 0 {
+            return image.to_vec();
+        }
+        let (row, margin) = (self.in_width * self.words, self.padding * self.words);
+        let mut padded = vec![0; (self.in_height + 2 * self.padding) * (row + 2 * margin)];
+        let rows = padded.chunks_mut(row + 2 * margin).skip(self.padding);
+        for (from, to) in image.chunks(row).zip(rows) {
+            to[margin..margin + row].copy_from_slice(from);
+        }
+        padded
+    }
+}
