@@ -37,6 +37,11 @@ impl Activation {
         self.quantizer().is_some_and(MaskedQuantizer::severs)
     }
 
+    /// Whether every value that comes out is -1 or +1, seen by `view`.
+    pub fn is_binary(&self, view: View) -> bool {
+        self.quantizer().is_some_and(|quantizer| quantizer.is_binary(view))
+    }
+
     /// Applies the activation as the network stands, on the tape unless [`Activation::severs`].
     ///
     /// # Errors

@@ -2,9 +2,10 @@
 
 use crate::{FreezeState, Surrogate};
 use dfdx::{shapes::Shape, tensor::Tensor};
+use stompp_kernels::ConvShape;
 use stompp_nn::{Backend, backend::Buffer};
 
-/// A device with the masked quantizer's kernels.
+/// A device with the kernels of the masked quantizer and of the committed convolution.
 ///
 /// A mask covers `period` entries and repeats over the tensor: `C * H * W` for activations, whose mask is shared over the
 /// batch, and the whole tensor for weights.
@@ -33,4 +34,17 @@ pub trait BinaryBackend: Backend {
         gout: &Buffer<Self>,
         gu: &mut Buffer<Self>,
     ) -> Result<(), Self::Err>;
+
+    /// Convolution of a binary input with a binary weight, every entry of both -1 or +1, padded with zeros: exactly
+    /// [`Backend::conv2d`], whose sums are integers then, by whatever is fastest for the shape.
+    ///
+    /// # Errors
+    /// The device's.
+    fn binary_conv2d<X: Shape, W: Shape, Y: Shape>(
+        &self,
+        shape: &ConvShape,
+        x: &Tensor<X, f32, Self>,
+        w: &Tensor<W, f32, Self>,
+        out: Y,
+    ) -> Result<Tensor<Y, f32, Self>, Self::Err>;
 }

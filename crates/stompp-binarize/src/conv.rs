@@ -9,6 +9,9 @@ use stompp_nn::{Conv2d, Image, OpResult, Recording, Role, Visitor, Walk, ops};
 
 /// A convolution with a latent weight and the quantizer that freezes it: (N, I, H, W) to (N, O, H', W').
 ///
+/// Once its weight is committed and its input is binary, the convolution is one of signs, which the device computes by XNOR
+/// and popcount where that is faster; the result is the same, bit for bit.
+///
 /// The convolution reads `M * sign(w) + (1 - M) * clip(w, -1, 1)` of the latent weight `w`. Zero padding pads the input,
 /// which is quantized already, with 0 (*ours*). After each optimizer step latent weights are kept in [-1, 1] (*ours*): the
 /// walk says so by its [`Role`].
@@ -27,19 +30,21 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O
         Self { latent, quantizer }
     }
 
-    /// Convolves `x` with the weight as it stands; the latent weight is on the tape `parameters`.
+    /// Convolves `x` with the weight as it stands; the latent weight is on the tape `parameters`. `x_is_binary` says that every
+    /// entry of `x` is -1 or +1.
     ///
     /// # Errors
     /// The device's.
     pub fn forward_with<B: Dim, H: Dim, W: Dim, T: Recording<D>>(
         &self,
         x: Tensor<(B, I, H, W), f32, D, T>,
+        x_is_binary: bool,
         parameters: T,
     ) -> OpResult<Image<B, O>, D, T> {
         let weight = self
             .quantizer
             .forward(self.latent.weight.clone().put_tape(parameters))?;
-        ops::conv2d(x, weight, self.latent.stride.size(), self.latent.padding.size())
+        self.convolve(x, weight, x_is_binary && self.quantizer.is_binary(View::AsItStands))
     }
 
     /// Convolves `x` off the tape, with the weight as it stands or as it would be deployed.
@@ -49,10 +54,27 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O
     pub fn evaluate<B: Dim, H: Dim, W: Dim>(
         &self,
         x: Tensor<(B, I, H, W), f32, D>,
+        x_is_binary: bool,
         view: View,
     ) -> OpResult<Image<B, O>, D> {
         let weight = self.quantizer.evaluate(self.latent.weight.clone(), view)?;
-        ops::conv2d(x, weight, self.latent.stride.size(), self.latent.padding.size())
+        self.convolve(x, weight, x_is_binary && self.quantizer.is_binary(view))
+    }
+
+    fn convolve<B: Dim, H: Dim, W: Dim, T: Recording<D>>(
+        &self,
+        x: Tensor<(B, I, H, W), f32, D, T>,
+        weight: Tensor<(O, I, K, K), f32, D, T>,
+        binary: bool,
+    ) -> OpResult<Image<B, O>, D, T> {
+        let (stride, padding) = (self.latent.stride.size(), self.latent.padding.size());
+        if binary {
+            ops::conv2d_by(x, weight, stride, padding, |shape, x, w, out| {
+                x.device().binary_conv2d(shape, x, w, out)
+            })
+        } else {
+            ops::conv2d(x, weight, stride, padding)
+        }
     }
 }
 

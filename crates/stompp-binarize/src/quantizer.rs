@@ -79,6 +79,18 @@ impl MaskedQuantizer {
         self.state.severs(self.surrogate)
     }
 
+    /// Whether every value that comes out is -1 or +1, seen by `view`.
+    pub fn is_binary(&self, view: View) -> bool {
+        *self.seen(view) == FreezeState::Committed
+    }
+
+    fn seen(&self, view: View) -> &FreezeState {
+        match view {
+            View::AsItStands => &self.state,
+            View::Deployed => &FreezeState::Committed,
+        }
+    }
+
     /// Opens every entry.
     pub fn open(&mut self) {
         self.state = FreezeState::Open;
@@ -124,11 +136,7 @@ impl MaskedQuantizer {
     /// # Errors
     /// The device's.
     pub fn evaluate<S: Shape, D: BinaryBackend>(&self, u: Tensor<S, f32, D>, view: View) -> OpResult<S, D> {
-        let state = match view {
-            View::AsItStands => &self.state,
-            View::Deployed => &FreezeState::Committed,
-        };
-        quantize(u, state, self.surrogate, self.entries)
+        quantize(u, self.seen(view), self.surrogate, self.entries)
     }
 }
 

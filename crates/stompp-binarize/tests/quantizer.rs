@@ -124,3 +124,44 @@ fn a_mask_of_another_size_is_refused() {
 fn a_tensor_of_another_size_is_refused() {
     let _ = MaskedQuantizer::new(4, Surrogate::Blocked).forward(u());
 }
+
+/// XNOR and popcount against the float convolution: the same bits out, and the same gradients where a surrogate passes them.
+#[test]
+fn a_committed_convolution_is_the_float_one_exactly() {
+    use stompp_binarize::BinaryConv2d;
+    use stompp_nn::Conv2d;
+    use stompp_rng::{Purpose, stream};
+    let dev = Cpu::seed_from_u64(5);
+    for (inputs, outputs, kernel, stride, padding, size) in [
+        (3, 5, 3, 1, 1, 7),
+        (64, 8, 3, 2, 1, 9),
+        (65, 33, 1, 1, 0, 4),
+        (8, 64, 1, 2, 0, 5),
+        (130, 4, 3, 1, 0, 3),
+    ] {
+        let mut rng = stream(0, Purpose::INITIAL_WEIGHTS, inputs as u64, 0);
+        let latent = Conv2d::new(&dev, inputs, outputs, kernel, stride, padding, &mut rng).unwrap();
+        let mut conv = BinaryConv2d::new(latent, Surrogate::Identity);
+        conv.quantizer.commit();
+        let u = dev.sample_normal_like(&(2, inputs, size, size));
+        let x = quantize(u, &FreezeState::Committed, Surrogate::Blocked, inputs * size * size).unwrap();
+        let run = |x_is_binary| {
+            let y = conv
+                .forward_with(x.clone().put_tape(SwitchTape::on()), x_is_binary, SwitchTape::on())
+                .unwrap();
+            let values = y.as_vec();
+            let gradients = SwitchTape::unswitch(y.square().sum::<Rank0, _>()).unwrap().backward();
+            (
+                values,
+                gradients.get(&x).as_vec(),
+                gradients.get(&conv.latent.weight).as_vec(),
+            )
+        };
+        let (float, binary) = (run(false), run(true));
+        assert_eq!(binary, float, "{inputs} to {outputs} channels");
+        assert_eq!(
+            conv.evaluate(x.clone(), true, View::Deployed).unwrap().as_vec(),
+            float.0
+        );
+    }
+}

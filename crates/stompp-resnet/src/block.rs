@@ -93,7 +93,8 @@ impl<D: BinaryBackend> Block<D> {
             if index > 0 {
                 y = unit.activation.forward(y)?;
             }
-            y = unit.conv.forward_with(y, SwitchTape::new(live(index)))?;
+            let binary = unit.activation.is_binary(View::AsItStands);
+            y = unit.conv.forward_with(y, binary, SwitchTape::new(live(index)))?;
             y = unit.norm.forward_with(y, SwitchTape::new(live(index)))?;
         }
         let shortcut = match &mut self.shortcut {
@@ -113,7 +114,8 @@ impl<D: BinaryBackend> Block<D> {
             if index > 0 {
                 y = unit.activation.evaluate(y, view)?;
             }
-            y = unit.norm.try_forward(unit.conv.evaluate(y, view)?)?;
+            let binary = unit.activation.is_binary(view);
+            y = unit.norm.try_forward(unit.conv.evaluate(y, binary, view)?)?;
         }
         let shortcut = match &self.shortcut {
             Some((conv, norm)) => norm.try_forward(conv.try_forward(input)?)?,

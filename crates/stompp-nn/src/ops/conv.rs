@@ -34,6 +34,41 @@ where
     D: Backend,
     T: Recording<D>,
 {
+    conv2d_by(x, w, stride, padding, |shape, x, w, out| {
+        x.device().conv2d(shape, x, w, out)
+    })
+}
+
+/// As [`conv2d`], with the values of the output computed by `forward`: another way to the same convolution, for operands of
+/// which more is known. The derivatives are the convolution's.
+///
+/// # Errors
+/// The device's, and those of `forward`.
+///
+/// # Panics
+/// As [`conv2d`].
+pub fn conv2d_by<B, I, O, K, H, W, D, T>(
+    x: Tensor<(B, I, H, W), f32, D, T>,
+    w: Tensor<(O, I, K, K), f32, D, T>,
+    stride: usize,
+    padding: usize,
+    forward: impl FnOnce(
+        &ConvShape,
+        &Tensor<(B, I, H, W), f32, D>,
+        &Tensor<(O, I, K, K), f32, D>,
+        Image<B, O>,
+    ) -> OpResult<Image<B, O>, D>,
+) -> OpResult<Image<B, O>, D, T>
+where
+    B: Dim,
+    I: Dim,
+    O: Dim,
+    K: Dim,
+    H: Dim,
+    W: Dim,
+    D: Backend,
+    T: Recording<D>,
+{
     let (x, x_tape) = x.try_contiguous()?.split_tape();
     let (w, w_tape) = w.try_contiguous()?.split_tape();
     let (batch, in_channels, height, width) = *x.shape();
@@ -53,12 +88,8 @@ where
         padding,
     };
     let device = x.device().clone();
-    let y = device.conv2d(
-        &shape,
-        &x,
-        &w,
-        (batch, out_channels, shape.out_height(), shape.out_width()),
-    )?;
+    let out = (batch, out_channels, shape.out_height(), shape.out_width());
+    let y = forward(&shape, &x, &w, out)?;
 
     let (x_wanted, w_wanted) = (x_tape.is_recording(), w_tape.is_recording());
     let mut tape = x_tape.merge(w_tape);
