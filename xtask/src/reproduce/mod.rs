@@ -10,6 +10,7 @@ mod cost;
 mod differences;
 mod duration;
 mod experiment;
+mod figure;
 mod files;
 mod ledger;
 mod preset;
@@ -119,8 +120,10 @@ fn run_with(options: &Options, runner: Runner<'_>) -> Result<()> {
     sweep::run(&mut ledger, selected, share, runner, options.quiet)?;
     results::write(&ledger)?;
     println!("{}", report::write(&ledger)?);
+    figure::write(&ledger)?;
     if !options.quiet {
-        eprintln!("Written to {} and {} in {}", report::FILE, results::FILE, out.display());
+        let (table, results, figure) = (report::FILE, results::FILE, figure::FILE);
+        eprintln!("Written to {table}, {results} and {figure} in {}", out.display());
     }
     conclude(&ledger, &selected)
 }

@@ -431,3 +431,19 @@ fn rows_name_the_gradient_that_they_used() {
     bench.run_as("", find).unwrap();
     assert_eq!(surrogates.into_inner().unwrap(), BTreeSet::from(["clipped"]));
 }
+
+#[test]
+fn the_figure_has_a_panel_for_each_network_and_a_line_for_each_run() {
+    let bench = Bench::new();
+    bench.run("").unwrap();
+    let svg = fs::read_to_string(bench.out().join(figure::FILE)).unwrap();
+    assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
+    for words in ["ResNet-8, synthetic", "ResNet-20, synthetic", "epoch", "top-1, %"] {
+        assert!(svg.contains(words), "{words}");
+    }
+    // Two lines for a freezing run (as it stands, deployed), one for the baseline, and one each in a legend.
+    let runs = bench.results()["cells"].as_array().unwrap().len();
+    let baselines = 2;
+    let lines = svg.matches("<polyline").count();
+    assert!(lines >= 2 * runs - baselines + runs, "{lines} lines for {runs} runs");
+}
