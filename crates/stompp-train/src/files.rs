@@ -2,11 +2,7 @@
 
 use crate::TrainError;
 use serde::{Serialize, de::DeserializeOwned};
-use std::{
-    fs::{self, File},
-    io::{self, Write},
-    path::Path,
-};
+use std::{fs, io, path::Path};
 
 /// The resolved configuration.
 pub(crate) const CONFIG: &str = "config.toml";
@@ -24,20 +20,12 @@ pub(crate) const RESULT: &str = "result.json";
 /// Every file of a run directory.
 pub(crate) const ALL: [&str; 6] = [CONFIG, RUN, SUMMARY, METRICS, NETWORK, RESULT];
 
-/// Writes a file whole or not at all: beside its target, synced, renamed, folder synced. Replaces nothing.
+/// Writes a file whole or not at all. Replaces nothing.
 ///
 /// # Errors
 /// [`TrainError::Io`], also if the file exists.
 pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
-    let folder = path.parent().expect("files of a run lie in its directory");
-    let write = || -> io::Result<()> {
-        let mut temporary = temporary_file().tempfile_in(folder)?;
-        temporary.write_all(bytes)?;
-        temporary.as_file().sync_all()?;
-        temporary.persist_noclobber(path)?;
-        sync_folder(folder)
-    };
-    write().map_err(|source| io_error("write", path, source))
+    stompp_files::create_new(path, bytes).map_err(|source| io_error("write", path, source))
 }
 
 /// Writes `value` as JSON, as [`write_new`].
@@ -77,24 +65,6 @@ pub(crate) fn io_error(action: &'static str, path: &Path, source: io::Error) -> 
     }
 }
 
-/// A temporary file with the permissions of an ordinary one, less the umask, instead of a private one's.
-fn temporary_file() -> tempfile::Builder<'static, 'static> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".stompp-");
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder
-}
-
-/// Makes a rename in `folder` last through a power failure.
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    if cfg!(unix) {
-        File::open(folder)?.sync_all()
-    } else {
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,17 +93,5 @@ mod tests {
         write_new(&path, b"[1, 2").unwrap();
         let error = read_json::<Vec<i32>>(&path).unwrap_err().to_string();
         assert!(error.contains("b.json: EOF"), "{error}");
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn files_are_ordinary_ones_not_private() {
-        use std::os::unix::fs::PermissionsExt;
-        let folder = tempfile::tempdir().unwrap();
-        let (ours, plain) = (folder.path().join("ours"), folder.path().join("plain"));
-        write_new(&ours, b"").unwrap();
-        fs::write(&plain, b"").unwrap();
-        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
-        assert_eq!(mode(&ours), mode(&plain));
     }
 }

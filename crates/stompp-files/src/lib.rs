@@ -1,0 +1,134 @@
+//! Files that are written **whole or not at all**.
+//!
+//! Bytes go into a temporary file beside the target, which is synced, renamed over it, and made to last by syncing the folder.
+//! Whatever happens on the way, a reader finds the old file, no file, or the new one. Temporary files are named
+//! `.stompp-...` and removed on failure; a killed process can leave one behind.
+//!
+//! ```
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("result.json");
+//! stompp_files::create_new(&path, b"{}")?;
+//! assert!(stompp_files::create_new(&path, b"[]").is_err(), "nothing is written over");
+//! stompp_files::replace(&path, b"[1]")?;
+//! assert_eq!(std::fs::read(&path)?, b"[1]");
+//! # Ok::<(), std::io::Error>(())
+//! ```
+#![forbid(unsafe_code)]
+
+use std::{
+    fs::File,
+    io::{self, Write},
+    path::Path,
+};
+use tempfile::NamedTempFile;
+
+/// Writes `bytes` to `path`, in place of what is there.
+///
+/// # Errors
+/// If the folder is missing, or anything on the way fails; `path` is then as it was.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    beside(path, bytes)?.persist(path)?;
+    sync_folder(folder_of(path))
+}
+
+/// Writes `bytes` to `path`, where there is nothing yet.
+///
+/// # Errors
+/// If `path` exists, the folder is missing, or anything on the way fails; `path` is then as it was.
+pub fn create_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    beside(path, bytes)?.persist_noclobber(path)?;
+    sync_folder(folder_of(path))
+}
+
+/// A synced temporary file in the folder of `path`, with the permissions of an ordinary file (less the umask) instead of a
+/// private one's.
+fn beside(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".stompp-");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder_of(path))?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    Ok(file)
+}
+
+/// The folder that a path lies in; the current one for a bare name.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Makes a rename in `folder` last through a power failure.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        File::open(folder)?.sync_all()
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_new_file_is_never_written_over_and_nothing_else_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        create_new(&path, b"one").unwrap();
+        assert_eq!(
+            create_new(&path, b"two").unwrap_err().kind(),
+            io::ErrorKind::AlreadyExists
+        );
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_failed_replacement_leaves_what_was_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        fs::create_dir(&path).unwrap(); // a folder cannot be replaced by a file
+        fs::write(path.join("inside"), b"kept").unwrap();
+        assert!(replace(&path, b"two").is_err());
+        assert_eq!(fs::read(path.join("inside")).unwrap(), b"kept");
+        assert_eq!(
+            fs::read_dir(folder.path()).unwrap().count(),
+            1,
+            "the temporary file is gone"
+        );
+        assert!(replace(&folder.path().join("gone/a"), b"x").is_err());
+    }
+
+    /// A reader that looks all the while sees one of the two contents, never a part or nothing.
+    #[test]
+    fn a_reader_never_sees_a_part() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let contents = [vec![0u8; 1 << 16], vec![1u8; 1 << 17]];
+        replace(&path, &contents[0]).unwrap();
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| (0..40).for_each(|i| replace(&path, &contents[i % 2]).unwrap()));
+            while !writer.is_finished() {
+                let seen = fs::read(&path).unwrap();
+                assert!(contents.contains(&seen), "{} bytes", seen.len());
+            }
+        });
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn files_are_ordinary_ones_not_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (ours, plain) = (folder.path().join("ours"), folder.path().join("plain"));
+        create_new(&ours, b"").unwrap();
+        fs::write(&plain, b"").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&ours), mode(&plain));
+    }
+}
