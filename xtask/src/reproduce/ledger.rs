@@ -40,6 +40,11 @@ impl Entry {
         }
     }
 
+    /// Whether it has yet to be run.
+    pub(crate) fn is_due(&self) -> bool {
+        matches!(self.outcome, Outcome::Pending | Outcome::Interrupted)
+    }
+
     /// Reads the run directory again.
     ///
     /// # Errors
@@ -94,6 +99,14 @@ impl Ledger {
     /// The cells that are finished, with what they left.
     pub(crate) fn finished(&self) -> impl Iterator<Item = (&Entry, &Record)> {
         self.entries.iter().filter_map(|entry| Some((entry, entry.record()?)))
+    }
+
+    /// The cells that cannot be run, and why.
+    pub(crate) fn refused(&self) -> impl Iterator<Item = (&Entry, &'static str)> {
+        self.entries.iter().filter_map(|entry| match entry.outcome {
+            Outcome::Refused(reason) => Some((entry, reason)),
+            _ => None,
+        })
     }
 
     /// The cells that failed, and why.

@@ -13,6 +13,8 @@ mod experiment;
 mod figure;
 mod files;
 mod ledger;
+mod options;
+mod plan;
 mod preset;
 mod progress;
 mod published;
@@ -30,59 +32,14 @@ mod tests;
 mod text_table;
 
 use crate::usage::UsageError;
-use crate::workspace;
 use anyhow::{Context, Result, bail};
 use cell::Cell;
-use clap::Args;
-use clap::builder::PossibleValuesParser;
-use duration::duration;
-use ledger::{Entry, Ledger, Outcome};
-use preset::{Preset, Scale};
+use ledger::{Entry, Ledger};
 use std::fs::{File, TryLockError};
-use std::path::{Path, PathBuf};
-use std::thread::available_parallelism;
-use sweep::{Runner, Share};
+use std::path::Path;
+use sweep::Runner;
 
-/// Options of `reproduce`.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct Options {
-    /// Which table
-    #[arg(value_parser = PossibleValuesParser::new(experiment::ALL.iter().map(|experiment| experiment.name)))]
-    experiment: String,
-    /// How large its runs are
-    #[arg(long, value_enum, default_value_t)]
-    preset: Preset,
-    /// Folder with CIFAR in its binary version (or with the folders cifar-10-batches-bin and cifar-100-binary), or the
-    /// official archive. Without it, smoke runs on a synthetic set
-    #[arg(long, value_name = "PATH")]
-    data: Option<PathBuf>,
-    /// Where results go [default: target/reproduce/EXPERIMENT in the workspace]. Runs that are finished there already are
-    /// not repeated
-    #[arg(long, value_name = "FOLDER")]
-    out: Option<PathBuf>,
-    /// Only runs whose name has all these words, such as `resnet20,stompp` or `seed0,*ste*` (`--dry-run` shows the names)
-    #[arg(long, value_name = "WORDS")]
-    only: Option<String>,
-    /// Number of seeds: 0 to N-1
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
-    seeds: u64,
-    /// Say what would be run, and run nothing
-    #[arg(long)]
-    dry_run: bool,
-    /// Runs at a time [default: one a core; one with --preset paper]. They share the cores
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    jobs: Option<u16>,
-    /// Print the table alone
-    #[arg(long)]
-    quiet: bool,
-}
-
-impl Options {
-    /// Whether `--only` leaves this cell.
-    fn selects(&self, cell: &Cell) -> bool {
-        self.only.as_ref().is_none_or(|only| cell.matches(only))
-    }
-}
+pub(crate) use options::Options;
 
 /// Runs the experiment that `options` names.
 pub(crate) fn run(options: &Options) -> Result<()> {
@@ -93,31 +50,27 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 fn run_with(options: &Options, runner: Runner<'_>) -> Result<()> {
-    let experiment = *experiment::ALL
-        .iter()
-        .find(|experiment| experiment.name == options.experiment)
-        .expect("the command line takes no other name");
-    let scale = scale(options)?;
-    let out = match &options.out {
-        Some(out) => out.clone(),
-        None => workspace::root().join("target/reproduce").join(experiment.name),
-    };
+    let (experiment, scale, out) = (options.experiment(), options.scale()?, options.out());
     let cells = experiment.cells(&scale);
     check_pattern(&cells, options)?;
-    let selected = |entry: &Entry| options.selects(&entry.cell);
     if options.dry_run {
-        return plan(options, &Ledger::open(experiment, scale, &out)?, &selected, runner);
+        let ledger = Ledger::open(experiment, scale, &out)?;
+        plan::show(options, &ledger);
+        return plan::announce_cost(options, &ledger, runner);
     }
 
     check_images(&cells, options, runner)?;
     files::create_folder(&out)?;
     let _lock = lock(&out)?;
     let mut ledger = Ledger::open(experiment, scale, &out)?;
+    let selected = |entry: &Entry| options.selects(&entry.cell);
     if !options.quiet {
-        announce(&ledger, &selected, runner)?;
+        for (entry, reason) in ledger.refused().filter(|(entry, _)| selected(entry)) {
+            eprintln!("{}: not run: {reason}", entry.cell.name());
+        }
+        plan::announce_cost(options, &ledger, runner)?;
     }
-    let share = |runs| share(options, runs);
-    sweep::run(&mut ledger, selected, share, runner, options.quiet)?;
+    sweep::run(&mut ledger, selected, |runs| options.share(runs), runner, options.quiet)?;
     results::write(&ledger)?;
     println!("{}", report::write(&ledger)?);
     figure::write(&ledger)?;
@@ -126,30 +79,6 @@ fn run_with(options: &Options, runner: Runner<'_>) -> Result<()> {
         eprintln!("Written to {table}, {results} and {figure} in {}", out.display());
     }
     conclude(&ledger, &selected)
-}
-
-/// Size, images and seeds; the path of the images is made absolute, so that it means the same from everywhere.
-fn scale(options: &Options) -> Result<Scale> {
-    let data = match &options.data {
-        Some(path) => Some(
-            path.canonicalize()
-                .with_context(|| format!("cannot read {}", path.display()))?,
-        ),
-        None if options.preset.needs_data() => {
-            return Err(UsageError::new(format!(
-                "preset {} needs --data PATH: a folder or archive with CIFAR in its binary version \
-                 (https://www.cs.toronto.edu/~kriz/cifar.html). Preset smoke runs without",
-                options.preset
-            ))
-            .into());
-        }
-        None => None,
-    };
-    Ok(Scale {
-        preset: options.preset,
-        data,
-        seeds: options.seeds,
-    })
 }
 
 /// Refuses a pattern that means no run.
@@ -178,12 +107,6 @@ fn check_images(cells: &[Cell], options: &Options, runner: Runner<'_>) -> Result
     Ok(())
 }
 
-fn share(options: &Options, runs: usize) -> Share {
-    let cores = available_parallelism().map_or(1, usize::from);
-    let default = if options.preset.one_at_a_time() { 1 } else { cores };
-    Share::of(cores, options.jobs.map_or(default, usize::from), runs)
-}
-
 /// Keeps two sweeps out of one folder for as long as the file is open.
 fn lock(out: &Path) -> Result<File> {
     let path = out.join(".lock");
@@ -193,57 +116,6 @@ fn lock(out: &Path) -> Result<File> {
         Err(TryLockError::WouldBlock) => bail!("another `reproduce` is writing to {}", out.display()),
         Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
     }
-}
-
-/// `--dry-run`: every selected run and what would be done about it.
-fn plan(options: &Options, ledger: &Ledger, selected: &dyn Fn(&Entry) -> bool, runner: Runner<'_>) -> Result<()> {
-    let mut due = 0;
-    for entry in ledger.entries.iter().filter(|entry| selected(entry)) {
-        let what = match &entry.outcome {
-            Outcome::Pending => "to run".to_owned(),
-            Outcome::Interrupted => "to run again, it was interrupted".to_owned(),
-            Outcome::Finished(_) => "finished".to_owned(),
-            Outcome::Failed(reason) => format!("failed: {reason}"),
-            Outcome::Refused(reason) => format!("not run: {reason}"),
-        };
-        due += usize::from(matches!(entry.outcome, Outcome::Pending | Outcome::Interrupted));
-        println!("{:60} {what}", entry.cell.name());
-    }
-    let share = share(options, due);
-    println!(
-        "{due} to run, {} at a time with {} thread(s) each, into {}",
-        share.jobs,
-        share.threads,
-        ledger.out.display()
-    );
-    announce(ledger, selected, runner)
-}
-
-/// Says which runs are refused, and for the paper's own scale what the others will cost on this machine.
-fn announce(ledger: &Ledger, selected: &dyn Fn(&Entry) -> bool, runner: Runner<'_>) -> Result<()> {
-    let mut due = Vec::new();
-    for entry in ledger.entries.iter().filter(|entry| selected(entry)) {
-        match &entry.outcome {
-            Outcome::Refused(reason) => eprintln!("{}: not run: {reason}", entry.cell.name()),
-            Outcome::Pending | Outcome::Interrupted => due.extend(entry.cell.config()),
-            Outcome::Finished(_) | Outcome::Failed(_) => {}
-        }
-    }
-    if ledger.scale.preset != Preset::Paper || due.is_empty() {
-        return Ok(());
-    }
-    eprintln!("Timing a few steps of each network on this machine ...");
-    let estimates = cost::measure(&due, runner)?;
-    for estimate in &estimates {
-        eprintln!("  {estimate}");
-    }
-    let total = estimates.iter().map(cost::Estimate::total).sum();
-    eprintln!(
-        "All {} runs together: about {}. Interrupt at any time: finished runs are kept.",
-        due.len(),
-        duration(total)
-    );
-    Ok(())
 }
 
 /// An error that names the selected runs that failed, or says that there was nothing to run.

@@ -60,7 +60,6 @@ impl Preset {
                 data.augment = false;
                 network.width = Some(8);
                 method.refresh = RefreshRate::of_window(0.1).expect("a tenth of a window");
-                method.warm_up = Time::Share(30.0);
                 training.duration = Time::Epochs(3.0);
                 training.batch_size = 16;
             }

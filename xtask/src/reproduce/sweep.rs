@@ -52,11 +52,9 @@ struct Job {
 
 impl Job {
     fn new(position: usize, entry: &Entry) -> Option<Self> {
-        let interrupted = match entry.outcome {
-            Outcome::Pending => false,
-            Outcome::Interrupted => true,
-            Outcome::Finished(_) | Outcome::Failed(_) | Outcome::Refused(_) => return None,
-        };
+        if !entry.is_due() {
+            return None;
+        }
         let config = entry.cell.config()?.clone();
         Some(Self {
             entry: position,
@@ -65,7 +63,7 @@ impl Job {
             cost: cost::relative(&config),
             config,
             dir: entry.dir.clone(),
-            interrupted,
+            interrupted: entry.outcome == Outcome::Interrupted,
         })
     }
 

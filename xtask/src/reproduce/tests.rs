@@ -1,11 +1,13 @@
 //! The whole verb, with runs that take no time.
 
+use super::preset::{Preset, Scale};
 use super::testing::finish;
 use super::*;
 use clap::Parser;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use stompp_train::config::{Method, StraightThrough};
 use stompp_train::{Callback, RunConfig, TrainError};

@@ -1,0 +1,59 @@
+//! What would be done, and what it would cost, before it is done.
+
+use super::cost;
+use super::duration::duration;
+use super::ledger::{Ledger, Outcome};
+use super::options::Options;
+use super::preset::Preset;
+use super::sweep::Runner;
+use anyhow::Result;
+
+/// `--dry-run`: every selected run and what would be done about it.
+pub(super) fn show(options: &Options, ledger: &Ledger) {
+    let mut due = 0;
+    for entry in ledger.entries.iter().filter(|entry| options.selects(&entry.cell)) {
+        let what = match &entry.outcome {
+            Outcome::Pending => "to run".to_owned(),
+            Outcome::Interrupted => "to run again, it was interrupted".to_owned(),
+            Outcome::Finished(_) => "finished".to_owned(),
+            Outcome::Failed(reason) => format!("failed: {reason}"),
+            Outcome::Refused(reason) => format!("not run: {reason}"),
+        };
+        due += usize::from(entry.is_due());
+        println!("{:60} {what}", entry.cell.name());
+    }
+    let share = options.share(due);
+    println!(
+        "{due} to run, {} at a time with {} thread(s) each, into {}",
+        share.jobs,
+        share.threads,
+        ledger.out.display()
+    );
+}
+
+/// Says for the paper's own scale what the selected runs will cost on this machine, in rayon's current pool.
+///
+/// # Errors
+/// As [`cost::measure`].
+pub(super) fn announce_cost(options: &Options, ledger: &Ledger, runner: Runner<'_>) -> Result<()> {
+    let entries = ledger.entries.iter().filter(|entry| options.selects(&entry.cell));
+    let due: Vec<_> = entries
+        .filter(|entry| entry.is_due())
+        .filter_map(|entry| entry.cell.config())
+        .collect();
+    if ledger.scale.preset != Preset::Paper || due.is_empty() {
+        return Ok(());
+    }
+    eprintln!("Timing a few steps of each network on this machine ...");
+    let estimates = cost::measure(&due, runner)?;
+    for estimate in &estimates {
+        eprintln!("  {estimate}");
+    }
+    let total = estimates.iter().map(cost::Estimate::total).sum();
+    eprintln!(
+        "All {} runs together: about {}. Interrupt at any time: finished runs are kept.",
+        due.len(),
+        duration(total)
+    );
+    Ok(())
+}
