@@ -2,37 +2,48 @@
 
 use crate::simd::{Kernel, Lanes, Simd};
 
-/// `dst[j * dst_stride + i] (+)= src[i * src_stride + j]` for `i < rows`, `j < columns`.
-pub(crate) struct Transpose<'a> {
-    pub(crate) rows: usize,
-    pub(crate) columns: usize,
-    pub(crate) src: &'a [f32],
-    pub(crate) src_stride: usize,
-    pub(crate) dst: &'a mut [f32],
-    pub(crate) dst_stride: usize,
-    /// Whether `dst` is added to or overwritten.
-    pub(crate) add: bool,
+/// `dst[j * dst_stride + i] (+)= src[i * src_stride + j]` for `i < rows`, `j < columns`; `add` says whether `dst` is added
+/// to or overwritten.
+///
+/// # Panics
+///
+/// If a slice is too short, or rows overlap.
+pub(crate) fn transpose(
+    simd: Simd,
+    [rows, columns]: [usize; 2],
+    (src, src_stride): (&[f32], usize),
+    (dst, dst_stride): (&mut [f32], usize),
+    add: bool,
+) {
+    if rows == 0 || columns == 0 {
+        return;
+    }
+    assert!(src_stride >= columns && dst_stride >= rows);
+    assert!(src.len() >= (rows - 1) * src_stride + columns);
+    assert!(dst.len() >= (columns - 1) * dst_stride + rows);
+    simd.run(Transpose {
+        rows,
+        columns,
+        src,
+        src_stride,
+        dst,
+        dst_stride,
+        add,
+    });
+}
+
+struct Transpose<'a> {
+    rows: usize,
+    columns: usize,
+    src: &'a [f32],
+    src_stride: usize,
+    dst: &'a mut [f32],
+    dst_stride: usize,
+    add: bool,
 }
 
 /// Side of the squares that are turned in registers.
 const SIDE: usize = 8;
-
-impl Transpose<'_> {
-    /// Does it.
-    ///
-    /// # Panics
-    ///
-    /// If a slice is too short, or rows overlap.
-    pub(crate) fn compute(self, simd: Simd) {
-        if self.rows == 0 || self.columns == 0 {
-            return;
-        }
-        assert!(self.src_stride >= self.columns && self.dst_stride >= self.rows);
-        assert!(self.src.len() >= (self.rows - 1) * self.src_stride + self.columns);
-        assert!(self.dst.len() >= (self.columns - 1) * self.dst_stride + self.rows);
-        simd.run(self);
-    }
-}
 
 impl Kernel for Transpose<'_> {
     type Output = ();
@@ -43,14 +54,11 @@ impl Kernel for Transpose<'_> {
             return self.only_column();
         }
         let (square_rows, square_columns) = (self.rows / SIDE * SIDE, self.columns / SIDE * SIDE);
-        // Whole cache lines of `dst` (16 rows of `src`) before the next columns: the rows of `dst` are often a multiple
-        // of 4 KiB apart and fight for the same cache sets.
-        for i0 in (0..square_rows).step_by(2 * SIDE) {
-            for j in (0..square_columns).step_by(SIDE) {
-                for i in (i0..square_rows.min(i0 + 2 * SIDE)).step_by(SIDE) {
-                    // SAFETY: the caller vouches for the instructions; the square lies within both matrices.
-                    unsafe { self.square::<L>(i, j) };
-                }
+        // Rows of `dst` one after the other, eight at a time: they are often whole pages apart.
+        for j in (0..square_columns).step_by(SIDE) {
+            for i in (0..square_rows).step_by(SIDE) {
+                // SAFETY: the caller vouches for the instructions; the square lies within both matrices.
+                unsafe { self.square::<L>(i, j) };
             }
         }
         // What is left: squares that overlap those before, where writing twice does no harm.
@@ -87,7 +95,7 @@ impl Transpose<'_> {
     unsafe fn square<L: Lanes>(&mut self, i: usize, j: usize) {
         let src = &self.src[i * self.src_stride + j..];
         let dst = &mut self.dst[j * self.dst_stride + i..];
-        // SAFETY: `compute` has checked that all rows and columns lie in both slices.
+        // SAFETY: `transpose` has checked that all rows and columns lie in both slices.
         unsafe {
             L::transpose(
                 src.as_ptr(),
@@ -155,16 +163,10 @@ mod tests {
                 let src: Vec<f32> = (0..rows * src_stride).map(|i| i as f32).collect();
                 for add in [false, true] {
                     let mut dst = vec![0.5; columns * dst_stride];
-                    let transpose = Transpose {
-                        rows,
-                        columns,
-                        src: &src,
-                        src_stride,
-                        dst: &mut dst,
-                        dst_stride,
-                        add,
-                    };
-                    with_level(level, || transpose.compute(Simd::current()));
+                    with_level(level, || {
+                        let (src, dst) = ((&src[..], src_stride), (&mut dst[..], dst_stride));
+                        transpose(Simd::current(), [rows, columns], src, dst, add);
+                    });
                     for (at, &x) in dst.iter().enumerate() {
                         let (j, i) = (at / dst_stride, at % dst_stride);
                         let moved = (i * src_stride + j) as f32;

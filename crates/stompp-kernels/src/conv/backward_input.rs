@@ -8,7 +8,7 @@ use super::planes::{Blocks, Layout, Planes};
 use crate::panel::{Row, offset};
 use crate::scratch::Scratch;
 use crate::simd::Simd;
-use crate::transpose::{Transpose, copy};
+use crate::transpose::{copy, transpose};
 use crate::{check, panel};
 
 /// `gx += gy` carried back through the convolution with `w`: each input position gathers, over all kernels and all
@@ -152,17 +152,7 @@ fn pack(s: &ConvShape, simd: Simd, width: usize, phases: &[((usize, usize), Vec<
                         above.fill(0.0);
                         continue;
                     }
-                    let dst = &mut turned[..];
-                    Transpose {
-                        rows: lanes,
-                        columns: area,
-                        src,
-                        src_stride: area,
-                        dst,
-                        dst_stride: width,
-                        add: false,
-                    }
-                    .compute(simd);
+                    transpose(simd, [lanes, area], (src, area), (&mut turned, width), false);
                     let mut first = 0;
                     for (_, taps) in phases {
                         let weights = &mut weights[first + o * taps.len() * width..];

@@ -8,7 +8,7 @@ use crate::panel::{Product, Row, offset};
 use crate::parallel::for_each_piece;
 use crate::scratch::Scratch;
 use crate::simd::Simd;
-use crate::transpose::Transpose;
+use crate::transpose::transpose;
 use crate::{check, panel};
 
 /// `gw +=` for every entry of every kernel, the sum over all patches of patch entry times output gradient.
@@ -100,16 +100,7 @@ fn part_sums(
         }
         for (gy, dst) in gy.chunks(gy_images.len()).zip(panel.chunks_mut(pixels * width)) {
             let src = &gy[number * width * pixels..];
-            Transpose {
-                rows: lanes,
-                columns: pixels,
-                src,
-                src_stride: pixels,
-                dst,
-                dst_stride: width,
-                add: false,
-            }
-            .compute(simd);
+            transpose(simd, [lanes, pixels], (src, pixels), (dst, width), false);
         }
         let mut sums = Scratch::new(patch * width);
         let out = &mut sums;
@@ -123,15 +114,6 @@ fn part_sums(
             add: false,
         }
         .compute(simd);
-        Transpose {
-            rows: patch,
-            columns: lanes,
-            src: &sums,
-            src_stride: width,
-            dst: gw,
-            dst_stride: patch,
-            add,
-        }
-        .compute(simd);
+        transpose(simd, [patch, lanes], (&sums, width), (gw, patch), add);
     });
 }

@@ -8,7 +8,7 @@ use super::planes::{Blocks, Layout, Planes};
 use crate::panel::{Row, offset};
 use crate::scratch::Scratch;
 use crate::simd::Simd;
-use crate::transpose::Transpose;
+use crate::transpose::transpose;
 use crate::{check, panel};
 
 /// `y = x * w`: every output is the product of a patch of `x` with a kernel of `w`.
@@ -87,16 +87,7 @@ fn pack(s: &ConvShape, simd: Simd, width: usize, w: &[f32]) -> Scratch {
             if lanes < width {
                 panel.fill(0.0);
             }
-            Transpose {
-                rows: lanes,
-                columns: patch,
-                src: w,
-                src_stride: patch,
-                dst: panel,
-                dst_stride: width,
-                add: false,
-            }
-            .compute(simd);
+            transpose(simd, [lanes, patch], (w, patch), (panel, width), false);
         });
     weights
 }

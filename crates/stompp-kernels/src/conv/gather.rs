@@ -1,15 +1,13 @@
 //! What the forward pass and the gradient of the input share: every output position gathers its taps from the planes.
 
-use std::ops::Range;
-
 use rayon::prelude::*;
 
 use super::Images;
 use super::planes::Planes;
-use crate::panel::{BLOCK, Product, Row};
+use crate::panel::{Product, Row};
 use crate::scratch::Scratch;
 use crate::simd::{Simd, prefetch};
-use crate::transpose::Transpose;
+use crate::transpose::transpose;
 
 /// Output positions that read the same taps.
 pub(super) struct Phase {
@@ -77,98 +75,40 @@ impl Gather {
     /// Computes the parts of one group, from panel `first_panel` on.
     fn task(&self, planes: &[f32], first_panel: usize, mut parts: Parts) {
         let (width, plane, images) = (self.width, self.y.plane, parts.len());
-        let pixels = images * plane;
-        let mut sums = Scratch::new(pixels * width);
+        let mut sums = Scratch::new(images * plane * width);
         if self.phases.iter().map(|phase| phase.rows.len()).sum::<usize>() < self.images_per_group * plane {
             sums.fill(0.0);
         }
-        let chunk = self.chunk().unwrap_or(pixels);
         let panel_len = self.phases.iter().map(|phase| phase.steps.len() * width).sum();
-        let panels = parts[0].len().div_ceil(width * plane);
-        for (panel, weights) in self
-            .weights
-            .chunks(panel_len)
-            .skip(first_panel)
-            .take(panels)
-            .enumerate()
-        {
-            for start in (0..pixels).step_by(chunk) {
-                let end = (start + chunk).min(pixels);
-                let mut weights = weights;
-                if plane <= SHORT_PLANE {
-                    self.parts_of(start..end, panel, &mut parts, |pixels, columns, y| {
-                        (0..columns).for_each(|column| prefetch(&y[column * plane..][..pixels.len()]));
-                    });
+        let weights = self.weights.chunks(panel_len).skip(first_panel);
+        for (panel, mut weights) in (0..parts[0].len().div_ceil(width * plane)).zip(weights) {
+            let panel_start = panel * width * plane;
+            if plane <= SHORT_PLANE {
+                for y in parts.iter().map(|part| &part[panel_start..]) {
+                    prefetch(&y[..y.len().min(width * plane)]);
                 }
-                for phase in &self.phases {
-                    let rows = &phase.rows[..phase.rows.len() / self.images_per_group * images];
-                    let rows = if end - start < pixels { &rows[start..end] } else { rows };
-                    let panel;
-                    (panel, weights) = weights.split_at(phase.steps.len() * width);
-                    let out = &mut sums;
-                    Product {
-                        width,
-                        x: planes,
-                        rows,
-                        steps: &phase.steps,
-                        panel,
-                        out,
-                        add: false,
-                    }
-                    .compute(self.simd);
+            }
+            for phase in &self.phases {
+                let rows = &phase.rows[..phase.rows.len() / self.images_per_group * images];
+                let (panel, rest) = weights.split_at(phase.steps.len() * width);
+                weights = rest;
+                let (steps, out) = (&phase.steps[..], &mut sums[..]);
+                Product {
+                    width,
+                    x: planes,
+                    rows,
+                    steps,
+                    panel,
+                    out,
+                    add: false,
                 }
-                self.write(&sums, start..end, panel, &mut parts);
+                .compute(self.simd);
             }
-        }
-    }
-
-    /// Pixels that are written to `y` at once, if that need not be all.
-    ///
-    /// With short sums, writing is a good part of the work; in small pieces it overlaps with the next multiplications.
-    /// With long sums, whose panels are in no near cache, it is better to use a panel for all pixels.
-    fn chunk(&self) -> Option<usize> {
-        match &self.phases[..] {
-            [phase] if phase.steps.len() <= BLOCK && phase.rows.len() == self.images_per_group * self.y.plane => {
-                Some(48)
+            for (part, sums) in parts.iter_mut().zip(sums.chunks(plane * width)) {
+                let y = &mut part[panel_start..];
+                let channels = width.min(y.len() / plane);
+                transpose(self.simd, [plane, channels], (sums, width), (y, plane), self.add);
             }
-            _ => None,
-        }
-    }
-
-    /// Turns the sums of these pixels, `(pixel, channel)`, into a panel of `y`.
-    fn write(&self, sums: &[f32], pixels: Range<usize>, panel: usize, parts: &mut Parts) {
-        let (width, dst_stride, add) = (self.width, self.y.plane, self.add);
-        self.parts_of(pixels, panel, parts, |pixels, columns, dst| {
-            let (rows, src) = (pixels.len(), &sums[pixels.start * width..]);
-            Transpose {
-                rows,
-                columns,
-                src,
-                src_stride: width,
-                dst,
-                dst_stride,
-                add,
-            }
-            .compute(self.simd);
-        });
-    }
-
-    /// For each image with some of these pixels of a group, hands `f` those pixels, the number of channels in the panel,
-    /// and `y` from the first pixel and channel on.
-    fn parts_of(
-        &self,
-        pixels: Range<usize>,
-        panel: usize,
-        parts: &mut Parts,
-        mut f: impl FnMut(Range<usize>, usize, &mut [f32]),
-    ) {
-        let (width, plane) = (self.width, self.y.plane);
-        for image in pixels.start / plane..pixels.end.div_ceil(plane) {
-            let pixels = pixels.start.max(image * plane)..pixels.end.min((image + 1) * plane);
-            let y = &mut parts[image][panel * width * plane..];
-            let columns = width.min(y.len() / plane);
-            let y = &mut y[pixels.start - image * plane..];
-            f(pixels, columns, y);
         }
     }
 }

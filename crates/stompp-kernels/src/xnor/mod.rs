@@ -24,7 +24,7 @@ use crate::check;
 use crate::conv::ConvShape;
 use crate::scratch::Scratch;
 use crate::simd::Simd;
-use crate::transpose::Transpose;
+use crate::transpose::transpose;
 use border::Border;
 use pack::Panels;
 use planes::Layout;
@@ -70,16 +70,7 @@ pub fn xnor_conv2d(stride: usize, padding: usize, x: &BitTensor, w: &BitWeights,
                 border.correct(panel * width, width, sums);
                 let dst = &mut y[panel * width * pixels..];
                 let columns = width.min(dst.len() / pixels);
-                Transpose {
-                    rows: pixels,
-                    columns,
-                    src: sums,
-                    src_stride: width,
-                    dst,
-                    dst_stride: pixels,
-                    add: false,
-                }
-                .compute(simd);
+                transpose(simd, [pixels, columns], (sums, width), (dst, pixels), false);
             };
             match w.panels() {
                 Panels::Words(panels) => {
