@@ -1,6 +1,6 @@
 //! Moving a network along a plan.
 
-use crate::{FreezeState, MaskedQuantizer};
+use crate::MaskedQuantizer;
 use stompp_rng::{Purpose, stream};
 use stompp_schedule::{Order, Phase, Plan, RefreshRate};
 
@@ -30,16 +30,6 @@ pub trait Freezable {
             unit.weight.commit();
         }
         self.final_activation().into_iter().for_each(MaskedQuantizer::commit);
-    }
-
-    /// Share of the units whose weight is committed, in [0, 1].
-    fn committed_fraction(&mut self) -> f64 {
-        let units = self.units();
-        let committed = units
-            .iter()
-            .filter(|unit| *unit.weight.state() == FreezeState::Committed)
-            .count();
-        committed as f64 / units.len() as f64
     }
 }
 

@@ -69,7 +69,7 @@ fn every_step_matches_the_plan() {
                     }
                 }
             }
-            assert_eq!(report.committed() as f64 / 3.0, toy.committed_fraction());
+            assert_eq!(report.committed(), freezer.plan().committed_units(step).len());
         }
         assert_eq!(toy.last.frozen_fraction(), 1.0, "{order}: committed in the tail");
     }
@@ -147,9 +147,13 @@ fn a_plan_for_another_network_is_refused() {
 #[test]
 fn committing_everything_is_the_deploy_network() {
     let mut toy = Toy::new();
-    assert_eq!(toy.committed_fraction(), 0.0);
+    assert!(toy.weights.iter().all(|weight| weight.frozen_fraction() == 0.0));
     toy.commit_all();
-    assert_eq!(toy.committed_fraction(), 1.0);
+    assert!(
+        toy.weights
+            .iter()
+            .all(|weight| *weight.state() == FreezeState::Committed)
+    );
     assert_eq!(
         (toy.activations[2].frozen_fraction(), toy.last.frozen_fraction()),
         (1.0, 1.0)
