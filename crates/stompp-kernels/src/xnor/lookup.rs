@@ -108,12 +108,12 @@ impl NibblePanel {
     }
 }
 
-/// The patches of an image, two output pixels at a time.
+/// The patches of an image, two neighbouring output pixels of a row at a time.
 pub(super) struct Pairs {
     /// Of a patch.
     steps: usize,
-    /// For each pair, the pixel numbers; the second is the first again where a row ends.
-    pixels: Vec<(usize, usize)>,
+    /// The first pixel of each pair, and whether there is a second.
+    pixels: Vec<(usize, bool)>,
     /// For each pair, `steps` offsets into the tables, in bytes.
     offsets: Vec<u16>,
 }
@@ -122,26 +122,39 @@ impl Pairs {
     /// Unpacks a staged image.
     pub(super) fn new(planes: &[u64], layout: &Layout) -> Self {
         let of_pixel = nibbles_of_pixel(layout.channels);
-        let mut nibbles = vec![0; planes.len() / layout.words * of_pixel];
+        let len = planes.len() / layout.words * of_pixel;
+        // Behind the last pixel, for pairs without a second one.
+        let second = layout.stride * of_pixel;
+        let mut nibbles = vec![0; len + second];
         for (words, nibbles) in planes.chunks(layout.words).zip(nibbles.chunks_mut(of_pixel)) {
             unpack(words, nibbles);
         }
+        // The tables of each pixel of the image with the one that the next output pixel reads in its place.
+        let table = |(&a, &b): (&u8, &u8)| u16::from(a) << 4 | u16::from(b) << 8;
+        let tables: Vec<u16> = nibbles[..len].iter().zip(&nibbles[second..]).map(table).collect();
+
         let steps = steps(layout.taps.len(), layout.channels);
         let of_row = |row: usize| {
-            let last = row + layout.out_width - 1;
-            (row..=last).step_by(2).map(move |pixel| (pixel, last.min(pixel + 1)))
+            let end = row + layout.out_width;
+            (row..end).step_by(2).map(move |pixel| (pixel, pixel + 1 < end))
         };
         let pixels: Vec<_> = (0..layout.starts.len())
             .step_by(layout.out_width)
             .flat_map(of_row)
             .collect();
         let mut offsets = vec![0; pixels.len() * steps];
-        for (&(first, second), offsets) in pixels.iter().zip(offsets.chunks_mut(steps)) {
-            for (tap, offsets) in layout.taps.iter().zip(offsets.chunks_mut(of_pixel)) {
-                let at = |pixel: usize| &nibbles[(layout.starts[pixel] + tap) * of_pixel..][..of_pixel];
-                for ((offset, &a), &b) in offsets.iter_mut().zip(at(first)).zip(at(second)) {
-                    *offset = u16::from(a) << 4 | u16::from(b) << 8;
-                }
+        // The taps of a kernel's row are neighbours in the image too.
+        let of_row = layout.kernel * of_pixel;
+        for (&(pixel, _), offsets) in pixels.iter().zip(offsets.chunks_mut(steps)) {
+            for (tap, offsets) in layout
+                .taps
+                .iter()
+                .step_by(layout.kernel)
+                .zip(offsets.chunks_mut(of_row))
+            {
+                let tables = &tables[(layout.starts[pixel] + tap) * of_pixel..][..of_row];
+                let (tables, offsets) = (tables.as_chunks::<UNIT>().0, offsets.as_chunks_mut::<UNIT>().0);
+                offsets.iter_mut().zip(tables).for_each(|(to, from)| *to = *from);
             }
         }
         Self { steps, pixels, offsets }
@@ -184,10 +197,9 @@ mod vectors {
             let second = if second.is_empty() { first } else { second };
             // SAFETY: both are `steps` offsets, `nibbles` as the caller vouches.
             let counts = unsafe { tile::<NV>([first, second], nibbles) };
-            for (&(a, b), counts) in pixels.iter().zip(&counts) {
-                for (v, &[low, high]) in counts.iter().enumerate() {
-                    // Where a row ends `b` is `a`, with the same counts.
-                    for (pixel, counts) in [(a, low), (b, high)] {
+            for (&(pixel, is_pair), counts) in pixels.iter().zip(&counts) {
+                for (v, counts) in counts.iter().enumerate() {
+                    for (pixel, &counts) in (pixel..).zip(&counts[..1 + usize::from(is_pair)]) {
                         let sums = &mut sums[pixel * width + v * LANES..][..LANES];
                         store(counts, entries as f32, sums.as_chunks_mut::<8>().0);
                     }

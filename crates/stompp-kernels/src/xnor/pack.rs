@@ -81,7 +81,7 @@ impl BitTensor {
 /// vector lanes.
 #[inline(always)]
 fn pack_image(plane: usize, per_pixel: usize, x: &[f32], words: &mut [u64]) {
-    const PIXELS: usize = 512;
+    const PIXELS: usize = 1024;
     for start in (0..plane).step_by(PIXELS) {
         let pixels = PIXELS.min(plane - start);
         for (half, x) in x.chunks(32 * plane).enumerate() {

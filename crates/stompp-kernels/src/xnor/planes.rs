@@ -12,10 +12,12 @@ pub(super) struct Layout {
     /// Words of a pixel.
     pub(super) words: usize,
     pub(super) channels: usize,
+    pub(super) kernel: usize,
+    pub(super) stride: usize,
     pub(super) out_width: usize,
     /// For every output pixel.
     pub(super) starts: Vec<usize>,
-    /// For every tap of the kernel.
+    /// For every tap of the kernel, row by row.
     pub(super) taps: Vec<usize>,
 }
 
@@ -33,6 +35,8 @@ impl Layout {
             padding: s.padding,
             words: s.in_channels.div_ceil(u64::BITS as usize),
             channels: s.in_channels,
+            kernel: s.kernel,
+            stride: s.stride,
             out_width: s.out_width(),
             starts: grid(s.out_height(), s.out_width(), s.stride),
             taps: grid(s.kernel, s.kernel, 1),
