@@ -80,6 +80,8 @@ fn finished(ledger: &Ledger, entry: &Entry, config: &RunConfig, record: &Record)
         "image_size": config.data.image_size,
         "width": config.network.width.unwrap_or(row.network.default_width()),
         "run_dir": run_dir,
-        "run": record.run,
+        "started": record.run.started,
+        "revision": record.run.code.revision,
+        "machine": record.run.machine,
     })
 }

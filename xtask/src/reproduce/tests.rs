@@ -122,7 +122,10 @@ fn every_cell_is_run_once_and_told() {
     ] {
         assert_eq!(cell[field], value, "{field}");
     }
-    assert_eq!(cell["run"]["code"]["revision"], "abc");
+    assert_eq!(
+        (&cell["revision"], &cell["machine"]["cores"]),
+        (&"abc".into(), &2.into())
+    );
     assert!(
         bench
             .out()
