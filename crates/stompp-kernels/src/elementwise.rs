@@ -37,11 +37,14 @@ pub fn relu_forward(u: &[f32], y: &mut [f32]) {
     let simd = Simd::current();
     for_each_piece(y, |start, y| {
         let u = &u[start..][..y.len()];
-        simd.vectorize(|| {
-            y.iter_mut()
-                .zip(u)
-                .for_each(|(y, &u)| *y = if u > 0.0 { u } else { 0.0 })
-        });
+        simd.vectorize(
+            #[inline(always)]
+            || {
+                y.iter_mut()
+                    .zip(u)
+                    .for_each(|(y, &u)| *y = if u > 0.0 { u } else { 0.0 })
+            },
+        );
     });
 }
 
@@ -56,11 +59,14 @@ pub fn relu_backward(u: &[f32], gy: &[f32], gu: &mut [f32]) {
     let simd = Simd::current();
     for_each_piece(gu, |start, gu| {
         let (u, gy) = (&u[start..][..gu.len()], &gy[start..][..gu.len()]);
-        simd.vectorize(|| {
-            for ((gu, &u), &gy) in gu.iter_mut().zip(u).zip(gy) {
-                *gu += if u > 0.0 { gy } else { 0.0 };
-            }
-        });
+        simd.vectorize(
+            #[inline(always)]
+            || {
+                for ((gu, &u), &gy) in gu.iter_mut().zip(u).zip(gy) {
+                    *gu += if u > 0.0 { gy } else { 0.0 };
+                }
+            },
+        );
     });
 }
 
@@ -75,11 +81,14 @@ pub fn add_forward(a: &[f32], b: &[f32], y: &mut [f32]) {
     let simd = Simd::current();
     for_each_piece(y, |start, y| {
         let (a, b) = (&a[start..][..y.len()], &b[start..][..y.len()]);
-        simd.vectorize(|| {
-            for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
-                *y = a + b;
-            }
-        });
+        simd.vectorize(
+            #[inline(always)]
+            || {
+                for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
+                    *y = a + b;
+                }
+            },
+        );
     });
 }
 
@@ -93,7 +102,10 @@ pub fn accumulate(dst: &mut [f32], src: &[f32]) {
     let simd = Simd::current();
     for_each_piece(dst, |start, dst| {
         let src = &src[start..][..dst.len()];
-        simd.vectorize(|| dst.iter_mut().zip(src).for_each(|(dst, &src)| *dst += src));
+        simd.vectorize(
+            #[inline(always)]
+            || dst.iter_mut().zip(src).for_each(|(dst, &src)| *dst += src),
+        );
     });
 }
 

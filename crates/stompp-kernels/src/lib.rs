@@ -45,7 +45,10 @@ mod parallel;
 mod scratch;
 mod transpose;
 
-pub use batch_norm::{batch_norm_backward, batch_norm_forward, batch_norm_statistics};
+pub use batch_norm::{
+    Normalization, batch_norm_backward, batch_norm_forward, batch_norm_quantize_backward, batch_norm_quantize_forward,
+    batch_norm_statistics,
+};
 pub use conv::{ConvShape, conv2d_backward_input, conv2d_backward_weight, conv2d_forward};
 pub use elementwise::{ChannelShape, accumulate, add_forward, relu_backward, relu_forward};
 pub use linear::{linear_backward, linear_forward};

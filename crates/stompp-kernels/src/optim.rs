@@ -23,16 +23,19 @@ pub fn sgd_momentum_step(lr: f32, momentum: f32, w: &mut [f32], v: &mut [f32], g
     let simd = Simd::current();
     let limit = limit.unwrap_or(f32::INFINITY);
     let step = |(w, v, g): (&mut [f32], &mut [f32], &[f32])| {
-        simd.vectorize(|| {
-            for ((w, v), &g) in w.iter_mut().zip(v).zip(g) {
-                let moved = momentum * *v + g;
-                let moved = if moved.abs() < NEGLIGIBLE { 0.0 } else { moved };
-                *v = moved;
-                let next = *w - lr * moved;
-                let next = if next > limit { limit } else { next };
-                *w = if next < -limit { -limit } else { next };
-            }
-        });
+        simd.vectorize(
+            #[inline(always)]
+            || {
+                for ((w, v), &g) in w.iter_mut().zip(v).zip(g) {
+                    let moved = momentum * *v + g;
+                    let moved = if moved.abs() < NEGLIGIBLE { 0.0 } else { moved };
+                    *v = moved;
+                    let next = *w - lr * moved;
+                    let next = if next > limit { limit } else { next };
+                    *w = if next < -limit { -limit } else { next };
+                }
+            },
+        );
     };
     if w.len() <= PIECE {
         step((w, v, g));

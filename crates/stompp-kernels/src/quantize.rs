@@ -42,20 +42,31 @@ pub fn quantize_forward(mask: FreezeMask, period: usize, u: &[f32], out: &mut [f
     let simd = Simd::current();
     for_each_piece_of(piece(mask, period), out, |start, out| {
         let u = &u[start..][..out.len()];
-        simd.vectorize(|| match mask {
-            FreezeMask::Open => out.iter_mut().zip(u).for_each(|(out, &u)| *out = clip(u)),
-            FreezeMask::Committed => out.iter_mut().zip(u).for_each(|(out, &u)| *out = sign(u)),
-            FreezeMask::Partial(words) => {
-                for (u, out) in u.chunks(period).zip(out.chunks_mut(period)) {
-                    for ((&word, u), out) in words.iter().zip(u.chunks(64)).zip(out.chunks_mut(64)) {
-                        for (i, (out, &u)) in out.iter_mut().zip(u).enumerate() {
-                            *out = if word >> i & 1 == 1 { sign(u) } else { clip(u) };
-                        }
-                    }
+        simd.vectorize(
+            #[inline(always)]
+            || {
+                for (u, out) in u.chunks(period.max(1)).zip(out.chunks_mut(period.max(1))) {
+                    commit(mask, u, out);
+                }
+            },
+        );
+    });
+}
+
+/// The quantizer on the entries of one sample.
+#[inline(always)]
+pub(crate) fn commit(mask: FreezeMask, u: &[f32], out: &mut [f32]) {
+    match mask {
+        FreezeMask::Open => out.iter_mut().zip(u).for_each(|(out, &u)| *out = clip(u)),
+        FreezeMask::Committed => out.iter_mut().zip(u).for_each(|(out, &u)| *out = sign(u)),
+        FreezeMask::Partial(words) => {
+            for ((&word, u), out) in words.iter().zip(u.chunks(64)).zip(out.chunks_mut(64)) {
+                for (i, (out, &u)) in out.iter_mut().zip(u).enumerate() {
+                    *out = if word >> i & 1 == 1 { sign(u) } else { clip(u) };
                 }
             }
-        });
-    });
+        }
+    }
 }
 
 /// `gu += gout` where the quantizer passes gradient: at open entries where `|u| <= 1`, at frozen ones as `surrogate`
@@ -78,41 +89,70 @@ pub fn quantize_backward(
     check::length("gout", gout.len(), u.len());
     check::length("gu", gu.len(), u.len());
     let simd = Simd::current();
-    // Where all entries follow the same rule, the mask does not matter.
-    let rule = match (mask, surrogate) {
-        (FreezeMask::Open, _) | (FreezeMask::Partial(_), Surrogate::Clipped) => Surrogate::Clipped,
-        (FreezeMask::Committed, surrogate) | (FreezeMask::Partial(_), surrogate) => surrogate,
-    };
-    let words = match (mask, rule) {
-        (FreezeMask::Partial(words), Surrogate::Blocked | Surrogate::Identity) => Some(words),
-        _ => None,
-    };
-    if words.is_none() && rule == Surrogate::Blocked {
+    let gate = Gate::new(mask, surrogate);
+    if let Gate::Shut = gate {
         return;
     }
     for_each_piece_of(piece(mask, period), gu, |start, gu| {
         let (u, gout) = (&u[start..][..gu.len()], &gout[start..][..gu.len()]);
-        simd.vectorize(|| match (words, rule) {
-            (Some(words), _) => {
-                for ((u, gout), gu) in u.chunks(period).zip(gout.chunks(period)).zip(gu.chunks_mut(period)) {
-                    let blocks = u.chunks(64).zip(gout.chunks(64)).zip(gu.chunks_mut(64));
-                    for (&word, ((u, gout), gu)) in words.iter().zip(blocks) {
-                        for (i, ((gu, &u), &gout)) in gu.iter_mut().zip(u).zip(gout).enumerate() {
-                            let frozen = word >> i & 1 == 1;
-                            let passes = if frozen { rule == Surrogate::Identity } else { within(u) };
-                            *gu += if passes { gout } else { 0.0 };
-                        }
+        simd.vectorize(
+            #[inline(always)]
+            || {
+                let samples = u.chunks(period).zip(gout.chunks(period)).zip(gu.chunks_mut(period));
+                samples.for_each(|((u, gout), gu)| gate.pass(u, gout, gu, |gu, g| *gu += g));
+            },
+        );
+    });
+}
+
+/// Which entries pass gradient.
+#[derive(Clone, Copy)]
+pub(crate) enum Gate<'a> {
+    /// None.
+    Shut,
+    /// All.
+    Wide,
+    /// Those with `|u| <= 1`.
+    Clipped,
+    /// Frozen ones always or never, open ones with `|u| <= 1`.
+    Masked { frozen: &'a [u64], frozen_pass: bool },
+}
+
+impl<'a> Gate<'a> {
+    pub(crate) fn new(mask: FreezeMask<'a>, surrogate: Surrogate) -> Self {
+        match (mask, surrogate) {
+            (FreezeMask::Open, _) | (_, Surrogate::Clipped) => Gate::Clipped,
+            (FreezeMask::Committed, Surrogate::Blocked) => Gate::Shut,
+            (FreezeMask::Committed, Surrogate::Identity) => Gate::Wide,
+            (FreezeMask::Partial(frozen), _) => Gate::Masked {
+                frozen,
+                frozen_pass: surrogate == Surrogate::Identity,
+            },
+        }
+    }
+
+    /// Hands `write` for every entry of one sample its place in `gu` and what gradient it passes.
+    #[inline(always)]
+    pub(crate) fn pass(self, u: &[f32], gout: &[f32], gu: &mut [f32], write: impl Fn(&mut f32, f32)) {
+        match self {
+            Gate::Shut => gu.iter_mut().for_each(|gu| write(gu, 0.0)),
+            Gate::Wide => gu.iter_mut().zip(gout).for_each(|(gu, &g)| write(gu, g)),
+            Gate::Clipped => {
+                for ((gu, &u), &g) in gu.iter_mut().zip(u).zip(gout) {
+                    write(gu, if within(u) { g } else { 0.0 });
+                }
+            }
+            Gate::Masked { frozen, frozen_pass } => {
+                let blocks = u.chunks(64).zip(gout.chunks(64)).zip(gu.chunks_mut(64));
+                for (&word, ((u, gout), gu)) in frozen.iter().zip(blocks) {
+                    for (i, ((gu, &u), &g)) in gu.iter_mut().zip(u).zip(gout).enumerate() {
+                        let passes = if word >> i & 1 == 1 { frozen_pass } else { within(u) };
+                        write(gu, if passes { g } else { 0.0 });
                     }
                 }
             }
-            (None, Surrogate::Identity) => gu.iter_mut().zip(gout).for_each(|(gu, &gout)| *gu += gout),
-            (None, _) => {
-                for ((gu, &u), &gout) in gu.iter_mut().zip(u).zip(gout) {
-                    *gu += if within(u) { gout } else { 0.0 };
-                }
-            }
-        });
-    });
+        }
+    }
 }
 
 /// `+1` for 0 and -0, `-1` for NaN.
@@ -142,7 +182,7 @@ fn piece(mask: FreezeMask, period: usize) -> usize {
     }
 }
 
-fn check_shape(mask: FreezeMask, period: usize, u: &[f32]) {
+pub(crate) fn check_shape(mask: FreezeMask, period: usize, u: &[f32]) {
     assert!(
         u.is_empty() || (period > 0 && u.len().is_multiple_of(period)),
         "{} elements are no whole number of samples of {period}",

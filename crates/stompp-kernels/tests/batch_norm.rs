@@ -3,7 +3,11 @@
 mod common;
 
 use common::{assert_close, at_every_level, double, finite_differences, noise, same_bits_whatever_the_threads};
-use stompp_kernels::{ChannelShape, batch_norm_backward, batch_norm_forward, batch_norm_statistics};
+use stompp_kernels::{
+    ChannelShape, FreezeMask, Normalization, Surrogate, batch_norm_backward, batch_norm_forward,
+    batch_norm_quantize_backward, batch_norm_quantize_forward, batch_norm_statistics, quantize_backward,
+    quantize_forward,
+};
 
 const EPS: f64 = 1e-5;
 
@@ -156,6 +160,57 @@ fn a_constant_channel_has_no_variance() {
     let (mean, var) = statistics(&s, &vec![0.1; s.len()]);
     assert_eq!(mean, [0.1; 2]);
     assert!(var.iter().all(|&v| (0.0..1e-15).contains(&v)), "{var:?}");
+}
+
+#[test]
+fn fused_with_a_quantizer_it_has_the_bits_of_the_two_in_a_row() {
+    for (batch, channels, inner) in [
+        (3, 5, 49),
+        (2, 7, 16),
+        (1, 3, 300),
+        (2, 4, 64),
+        (40, 33, 128),
+        (2, 3, 1),
+    ] {
+        let s = ChannelShape { batch, channels, inner };
+        let (x, gout) = (noise(s.len(), 1), noise(s.len(), 2));
+        let scale: Vec<f32> = noise(channels, 3).iter().map(|x| 2.0 * x).collect();
+        let shift = noise(channels, 4);
+        let period = channels * inner;
+        let words: Vec<u64> = noise(period.div_ceil(64), 5)
+            .iter()
+            .map(|x| u64::from(x.to_bits()).wrapping_mul(0x9E37_79B9_7F4A_7C15))
+            .collect();
+        at_every_level(|level| {
+            let (mean, var) = statistics(&s, &x);
+            let inv_std = inv_std(&var);
+            let norm = Normalization {
+                mean: &mean,
+                inv_std: &inv_std,
+                scale: &scale,
+                shift: &shift,
+            };
+            let mut u = vec![f32::NAN; s.len()];
+            batch_norm_forward(&s, &x, &mean, &inv_std, &scale, &shift, &mut u);
+            for mask in [FreezeMask::Open, FreezeMask::Partial(&words), FreezeMask::Committed] {
+                let (mut out, mut fused) = (vec![f32::NAN; s.len()], vec![f32::NAN; s.len()]);
+                quantize_forward(mask, period, &u, &mut out);
+                batch_norm_quantize_forward(&s, &x, norm, mask, &mut fused);
+                assert_eq!(fused, out, "{level} {s:?} {mask:?}");
+                for surrogate in [Surrogate::Blocked, Surrogate::Identity, Surrogate::Clipped] {
+                    let mut gu = vec![0.0; s.len()];
+                    quantize_backward(mask, surrogate, period, &u, &gout, &mut gu);
+                    let start = || [vec![0.5; s.len()], vec![0.5; channels], vec![0.5; channels]];
+                    let (mut separate, mut fused) = (start(), start());
+                    let [gx, gscale, gshift] = &mut separate;
+                    batch_norm_backward(&s, &x, &mean, &inv_std, &scale, &gu, Some(gx), gscale, gshift);
+                    let [gx, gscale, gshift] = &mut fused;
+                    batch_norm_quantize_backward(&s, &x, norm, mask, surrogate, &gout, Some(gx), gscale, gshift);
+                    assert_eq!(fused, separate, "{level} {s:?} {mask:?} {surrogate:?}");
+                }
+            }
+        });
+    }
 }
 
 #[test]

@@ -45,7 +45,10 @@ pub fn conv2d_backward_weight(s: &ConvShape, x: &[f32], gy: &[f32], gw: &mut [f3
     for_each_piece(gw, |start, gw| {
         for sums in sums.chunks(weights) {
             let sums = &sums[start..][..gw.len()];
-            simd.vectorize(|| gw.iter_mut().zip(sums).for_each(|(gw, &sum)| *gw += sum));
+            simd.vectorize(
+                #[inline(always)]
+                || gw.iter_mut().zip(sums).for_each(|(gw, &sum)| *gw += sum),
+            );
         }
     });
 }

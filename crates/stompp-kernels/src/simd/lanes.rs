@@ -9,6 +9,8 @@
 pub(crate) trait Lanes {
     /// `LANES` floats.
     type Vector: Copy;
+    /// `LANES` doubles.
+    type Doubles: Copy;
     /// Floats in a vector.
     const LANES: usize;
 
@@ -22,6 +24,16 @@ pub(crate) trait Lanes {
     unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a * b + c`, fused except in [`Portable`].
     unsafe fn mul_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// All lanes `x`.
+    unsafe fn splat_double(x: f64) -> Self::Doubles;
+    /// The same values as doubles.
+    unsafe fn widen(v: Self::Vector) -> Self::Doubles;
+    /// Writes `LANES` doubles to `p`, aligned or not.
+    unsafe fn store_doubles(p: *mut f64, v: Self::Doubles);
+    /// `a + b`.
+    unsafe fn add_doubles(a: Self::Doubles, b: Self::Doubles) -> Self::Doubles;
+    /// `a * b + c`, fused except in [`Portable`].
+    unsafe fn mul_add_doubles(a: Self::Doubles, b: Self::Doubles, c: Self::Doubles) -> Self::Doubles;
     /// Turns 8 x 8 floats: `dst[j * dst_stride + i] = src[i * src_stride + j]`, or `+=` with `add`.
     unsafe fn transpose(src: *const f32, src_stride: usize, dst: *mut f32, dst_stride: usize, add: bool);
 }
@@ -31,6 +43,7 @@ pub(crate) enum Portable {}
 
 impl Lanes for Portable {
     type Vector = [f32; 8];
+    type Doubles = [f64; 8];
     const LANES: usize = 8;
 
     #[inline(always)]
@@ -56,6 +69,27 @@ impl Lanes for Portable {
         std::array::from_fn(|i| a[i] * b[i] + c[i])
     }
     #[inline(always)]
+    unsafe fn splat_double(x: f64) -> [f64; 8] {
+        [x; 8]
+    }
+    #[inline(always)]
+    unsafe fn widen(v: [f32; 8]) -> [f64; 8] {
+        v.map(f64::from)
+    }
+    #[inline(always)]
+    unsafe fn store_doubles(p: *mut f64, v: [f64; 8]) {
+        // SAFETY: the caller gives 8 writable doubles.
+        unsafe { p.cast::<[f64; 8]>().write_unaligned(v) }
+    }
+    #[inline(always)]
+    unsafe fn add_doubles(a: [f64; 8], b: [f64; 8]) -> [f64; 8] {
+        std::array::from_fn(|i| a[i] + b[i])
+    }
+    #[inline(always)]
+    unsafe fn mul_add_doubles(a: [f64; 8], b: [f64; 8], c: [f64; 8]) -> [f64; 8] {
+        std::array::from_fn(|i| a[i] * b[i] + c[i])
+    }
+    #[inline(always)]
     unsafe fn transpose(src: *const f32, src_stride: usize, dst: *mut f32, dst_stride: usize, add: bool) {
         for (i, j) in (0..8).flat_map(|j| (0..8).map(move |i| (i, j))) {
             // SAFETY: the caller gives 8 rows of 8 floats on both sides.
@@ -75,15 +109,20 @@ mod x86 {
     use super::Lanes;
     use std::arch::x86_64::*;
 
-    /// Implements [`Lanes`] by one intrinsic a method.
+    /// Implements [`Lanes`] by one intrinsic a method, or two where doubles need two registers.
     macro_rules! lanes {
-        ($(#[$doc:meta])* $name:ident, $vector:ty, $lanes:literal, $splat:ident, $load:ident, $store:ident, $add:ident, $fma:ident) => {
+        (
+            $(#[$doc:meta])* $name:ident, $lanes:literal,
+            $vector:ty: $splat:ident, $load:ident, $store:ident, $add:ident, $fma:ident;
+            $doubles:ty: $splat_d:ident, $store_d:ident, $add_d:ident, $fma_d:ident, $widen:ident, $low:ident, $high:ident
+        ) => {
             $(#[$doc])*
             pub(crate) enum $name {}
 
             // SAFETY (of every block below): the caller vouches for the instructions and for the memory, as `Lanes` says.
             impl Lanes for $name {
                 type Vector = $vector;
+                type Doubles = [$doubles; 2];
                 const LANES: usize = $lanes;
 
                 #[inline(always)]
@@ -112,6 +151,34 @@ mod x86 {
                     unsafe { $fma(a, b, c) }
                 }
                 #[inline(always)]
+                unsafe fn splat_double(x: f64) -> [$doubles; 2] {
+                    // SAFETY: see above.
+                    unsafe { [$splat_d(x); 2] }
+                }
+                #[inline(always)]
+                unsafe fn widen(v: $vector) -> [$doubles; 2] {
+                    // SAFETY: see above.
+                    unsafe { [$widen($low(v)), $widen($high::<1>(v))] }
+                }
+                #[inline(always)]
+                unsafe fn store_doubles(p: *mut f64, v: [$doubles; 2]) {
+                    // SAFETY: see above.
+                    unsafe {
+                        $store_d(p, v[0]);
+                        $store_d(p.add($lanes / 2), v[1]);
+                    }
+                }
+                #[inline(always)]
+                unsafe fn add_doubles(a: [$doubles; 2], b: [$doubles; 2]) -> [$doubles; 2] {
+                    // SAFETY: see above.
+                    unsafe { [$add_d(a[0], b[0]), $add_d(a[1], b[1])] }
+                }
+                #[inline(always)]
+                unsafe fn mul_add_doubles(a: [$doubles; 2], b: [$doubles; 2], c: [$doubles; 2]) -> [$doubles; 2] {
+                    // SAFETY: see above.
+                    unsafe { [$fma_d(a[0], b[0], c[0]), $fma_d(a[1], b[1], c[1])] }
+                }
+                #[inline(always)]
                 unsafe fn transpose(src: *const f32, src_stride: usize, dst: *mut f32, dst_stride: usize, add: bool) {
                     // SAFETY: see above.
                     unsafe { transpose_8x8(src, src_stride, dst, dst_stride, add) }
@@ -122,11 +189,17 @@ mod x86 {
 
     lanes!(
         /// AVX2 and FMA, 8 floats.
-        Avx2, __m256, 8, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_fmadd_ps
+        Avx2, 8,
+        __m256: _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_fmadd_ps;
+        __m256d: _mm256_set1_pd, _mm256_storeu_pd, _mm256_add_pd, _mm256_fmadd_pd,
+        _mm256_cvtps_pd, _mm256_castps256_ps128, _mm256_extractf128_ps
     );
     lanes!(
         /// AVX-512, 16 floats.
-        Avx512, __m512, 16, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_add_ps, _mm512_fmadd_ps
+        Avx512, 16,
+        __m512: _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_add_ps, _mm512_fmadd_ps;
+        __m512d: _mm512_set1_pd, _mm512_storeu_pd, _mm512_add_pd, _mm512_fmadd_pd,
+        _mm512_cvtps_pd, _mm512_castps512_ps256, _mm512_extractf32x8_ps
     );
 
     /// Halves of rows `i` and `i + 4` are joined while loading, which costs no shuffle; then pairs and quadruples of

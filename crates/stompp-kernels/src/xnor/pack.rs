@@ -39,7 +39,12 @@ impl BitTensor {
             let images = words
                 .par_chunks_mut(plane * per_pixel)
                 .zip(x.par_chunks(channels * plane));
-            images.for_each(|(words, x)| simd.vectorize(|| pack_image(plane, per_pixel, x, words)));
+            images.for_each(|(words, x)| {
+                simd.vectorize(
+                    #[inline(always)]
+                    || pack_image(plane, per_pixel, x, words),
+                )
+            });
         }
         Self {
             batch,

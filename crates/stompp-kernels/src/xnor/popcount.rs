@@ -76,8 +76,10 @@ impl WordPanel {
             }
             return;
         }
-        self.simd
-            .vectorize(|| self.products_by_words(planes, &starts, &steps, sums));
+        self.simd.vectorize(
+            #[inline(always)]
+            || self.products_by_words(planes, &starts, &steps, sums),
+        );
     }
 
     #[inline(always)]

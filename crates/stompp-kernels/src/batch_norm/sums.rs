@@ -1,0 +1,125 @@
+//! Sums over the elements of a channel.
+
+use crate::elementwise::ChannelShape;
+use crate::simd::{Kernel, Lanes};
+
+/// Lanes of the widest vectors.
+const MOST_LANES: usize = 16;
+
+/// One channel of a tensor: a row of `inner` elements per image.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a> {
+    pub(super) x: &'a [f32],
+    /// Where the row of the first image starts.
+    pub(super) first: usize,
+    /// From one image's row to the next.
+    pub(super) step: usize,
+    pub(super) inner: usize,
+}
+
+impl<'a> Rows<'a> {
+    pub(super) fn of_channel(s: &ChannelShape, x: &'a [f32], channel: usize) -> Self {
+        Self {
+            x,
+            first: channel * s.inner,
+            step: s.channels * s.inner,
+            inner: s.inner,
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn row(&self, image: usize) -> &'a [f32] {
+        &self.x[self.first + image * self.step..][..self.inner]
+    }
+}
+
+/// Two sums in `f64` over all rows of `N` channels that are read together.
+pub(super) struct RowSums<'a, const N: usize, T> {
+    pub(super) images: usize,
+    /// All with rows of the same length.
+    pub(super) tensors: [Rows<'a>; N],
+    pub(super) term: T,
+}
+
+/// What elements add to the two sums.
+pub(super) trait Term<const N: usize> {
+    /// Adds one vector of elements of every tensor.
+    ///
+    /// # Safety
+    ///
+    /// The machine has the instructions of `L`.
+    unsafe fn add<L: Lanes>(&self, elements: [L::Doubles; N], sums: &mut [L::Doubles; 2]);
+}
+
+/// `x` and `x^2`.
+pub(super) struct Moments;
+
+impl Term<1> for Moments {
+    #[inline(always)]
+    unsafe fn add<L: Lanes>(&self, [x]: [L::Doubles; 1], [sum, squares]: &mut [L::Doubles; 2]) {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe {
+            *sum = L::add_doubles(*sum, x);
+            *squares = L::mul_add_doubles(x, x, *squares);
+        }
+    }
+}
+
+/// `g` and `g (x - mean)`.
+pub(super) struct Gradients {
+    pub(super) mean: f64,
+}
+
+impl Term<2> for Gradients {
+    #[inline(always)]
+    unsafe fn add<L: Lanes>(&self, [x, g]: [L::Doubles; 2], [sum, products]: &mut [L::Doubles; 2]) {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe {
+            *sum = L::add_doubles(*sum, g);
+            *products = L::mul_add_doubles(g, L::add_doubles(x, L::splat_double(-self.mean)), *products);
+        }
+    }
+}
+
+impl<const N: usize, T: Term<N>> Kernel for RowSums<'_, N, T> {
+    type Output = [f64; 2];
+
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) -> [f64; 2] {
+        let inner = self.tensors[0].inner;
+        assert!(self.tensors.iter().all(|rows| rows.inner == inner));
+        // SAFETY: the caller vouches for the instructions; all rows have `inner` elements.
+        unsafe {
+            // Two of each sum, because an addition takes longer than it keeps its unit busy.
+            let mut sums = [[L::splat_double(0.0); 2]; 2];
+            for image in 0..self.images {
+                let rows = self.tensors.map(|rows| rows.row(image));
+                let load = |at: usize| rows.map(|row| L::widen(L::load(row.as_ptr().add(at))));
+                let mut at = 0;
+                while at + 2 * L::LANES <= inner {
+                    self.term.add::<L>(load(at), &mut sums[0]);
+                    self.term.add::<L>(load(at + L::LANES), &mut sums[1]);
+                    at += 2 * L::LANES;
+                }
+                if at + L::LANES <= inner {
+                    self.term.add::<L>(load(at), &mut sums[0]);
+                    at += L::LANES;
+                }
+                if at < inner {
+                    // Zeros behind the rest add nothing.
+                    let rest = rows.map(|row| {
+                        let mut lanes = [0.0; MOST_LANES];
+                        lanes[..row.len() - at].copy_from_slice(&row[at..]);
+                        L::widen(L::load(lanes.as_ptr()))
+                    });
+                    self.term.add::<L>(rest, &mut sums[1]);
+                }
+            }
+            std::array::from_fn(|which| {
+                let mut lanes = [0.0; MOST_LANES];
+                L::store_doubles(lanes.as_mut_ptr(), L::add_doubles(sums[0][which], sums[1][which]));
+                lanes.iter().sum()
+            })
+        }
+    }
+}
