@@ -83,8 +83,9 @@ pub(crate) fn from_paper(ledger: &Ledger) -> Vec<String> {
     );
     if ledger.scale.preset != Preset::Paper {
         found.push(
-            "read the numbers as an ordering: runs this short leave every network far from trained, and part of a lead over \
-             STE may be that STE is slow to start. They say nothing about the gap at the paper's length"
+            "read the numbers as an ordering: runs this short leave every network far from trained, and much of a lead over \
+             STE may be that STE is slow to start: longer runs can close it. They say nothing about the gap at the paper's \
+             length"
                 .to_owned(),
         );
     }

@@ -54,6 +54,8 @@ impl Preset {
             &mut config.training,
         );
         match self {
+            // Short enough for the order of the methods to show in a minute, and no more: with twice the epochs ResNet-20 by
+            // STE had caught up (seeds 0 and 1: 65.1 and 60.5 %, StoMPP 64.8 and 64.6 %; synthetic set).
             Self::Smoke => {
                 data.train_limit = Some(10_000);
                 data.image_size = 16;
@@ -63,6 +65,8 @@ impl Preset {
                 training.duration = Time::Epochs(3.0);
                 training.batch_size = 16;
             }
+            // No augmentation (*ours*): runs this short underfit. ResNet-20, seed 0, with crop and flip: STE 31.2, StoMPP 33.2
+            // %; without: 34.1 and 39.3 %.
             Self::Small => {
                 data.train_limit = Some(10_000);
                 data.image_size = 16;
