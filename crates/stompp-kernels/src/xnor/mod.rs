@@ -8,7 +8,7 @@
 //! weights they met, is added back.
 //!
 //! There are three ways to count, chosen when weights are packed: vectors of words where the processor counts bits in
-//! vectors (AVX-512 VPOPCNTDQ), [table lookups](lookup) with AVX2, and single words everywhere.
+//! vectors (AVX-512 VPOPCNTDQ), table lookups with AVX2, and single words everywhere.
 
 mod border;
 mod lookup;
