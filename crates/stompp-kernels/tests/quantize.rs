@@ -155,6 +155,13 @@ fn the_number_of_threads_changes_no_bit() {
 }
 
 #[test]
+fn an_empty_tensor_is_no_trouble() {
+    assert_eq!(forward(FreezeMask::Open, 0, &[]), []);
+    assert_eq!(forward(FreezeMask::Partial(&[]), 0, &[]), []);
+    assert_eq!(backward(FreezeMask::Partial(&[]), Surrogate::Identity, 0, &[], &[]), []);
+}
+
+#[test]
 #[should_panic(expected = "length of `mask` is 1, its shape wants 2")]
 fn a_mask_too_short_panics() {
     forward(FreezeMask::Partial(&[0]), 65, &[0.0; 65]);

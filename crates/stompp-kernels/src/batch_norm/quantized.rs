@@ -1,14 +1,15 @@
 //! Batch norm with a quantizer behind it, in one pass over memory.
 //!
-//! The normalized values exist only a few at a time, in the nearest cache: the forward pass does not write them and the
-//! backward pass computes them again. All values have the same bits as those of the two kernels one after the other.
+//! The normalized values exist only in registers: the forward pass does not write them and the backward pass computes
+//! them again. All values have the same bits as those of the two kernels one after the other.
 
+use super::sums::Rows;
 use super::{backward, rows_per_piece};
 use crate::check;
 use crate::elementwise::ChannelShape;
 use crate::parallel::for_each_piece_of;
-use crate::quantize::{FreezeMask, Gate, Surrogate, commit};
-use crate::simd::Simd;
+use crate::quantize::{FreezeMask, Gate, Surrogate, Value, pass, quantize};
+use crate::simd::{Kernel, Lanes, Map, Simd};
 
 /// What a batch norm does to each channel: `(x - mean) * inv_std * scale + shift`. All of the channels' length.
 #[derive(Clone, Copy, Debug)]
@@ -31,10 +32,22 @@ pub(super) struct Channel {
     shift: f32,
 }
 
-impl Channel {
+impl Value for Channel {
     #[inline(always)]
-    pub(super) fn apply(self, x: f32) -> f32 {
-        (x - self.mean) * self.factor + self.shift
+    unsafe fn of<L: Lanes>(self, x: L::Vector) -> L::Vector {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe {
+            let centred = L::sub(x, L::splat(self.mean));
+            L::mul_add(centred, L::splat(self.factor), L::splat(self.shift))
+        }
+    }
+}
+
+impl Map<1> for Channel {
+    #[inline(always)]
+    unsafe fn apply<L: Lanes>(self, _: usize, [x]: [L::Vector; 1], _: L::Vector) -> L::Vector {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe { self.of::<L>(x) }
     }
 }
 
@@ -85,29 +98,39 @@ pub fn batch_norm_quantize_forward(
     let simd = Simd::current();
     for_each_piece_of(rows_per_piece(s) * s.inner, out, |start, out| {
         let x = &x[start..][..out.len()];
-        simd.vectorize(
-            #[inline(always)]
-            || {
-                for (i, (x, out)) in x.chunks(s.inner).zip(out.chunks_mut(s.inner)).enumerate() {
-                    let number = (start / s.inner + i) % s.channels;
-                    let channel = norm.channel(number);
-                    for (at, (x, out)) in (0..).step_by(CHUNK).zip(x.chunks(CHUNK).zip(out.chunks_mut(CHUNK))) {
-                        let mut u = [0.0; CHUNK];
-                        u.iter_mut().zip(x).for_each(|(u, &x)| *u = channel.apply(x));
-                        let words;
-                        let mask = match mask {
-                            FreezeMask::Partial(all) => {
-                                words = window(all, number * s.inner + at);
-                                FreezeMask::Partial(&words)
-                            }
-                            whole => whole,
-                        };
-                        commit(mask, &u[..x.len()], out);
-                    }
-                }
-            },
-        );
+        simd.run(Forward {
+            s,
+            norm,
+            mask,
+            first_row: start / s.inner,
+            x,
+            out,
+        });
     });
+}
+
+/// Rows of channels, from row `first_row` of the tensor on.
+struct Forward<'a> {
+    s: &'a ChannelShape,
+    norm: Normalization<'a>,
+    mask: FreezeMask<'a>,
+    first_row: usize,
+    x: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl Kernel for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) {
+        let inner = self.s.inner;
+        for (row, (x, out)) in (self.first_row..).zip(self.x.chunks(inner).zip(self.out.chunks_mut(inner))) {
+            let number = row % self.s.channels;
+            // SAFETY: the caller vouches for the instructions.
+            unsafe { quantize::<L>(self.mask, number * inner, self.norm.channel(number), x, out) };
+        }
+    }
 }
 
 /// The gradients of [`batch_norm_quantize_forward`] in training: [`quantize_backward`](crate::quantize_backward), then
@@ -129,47 +152,47 @@ pub fn batch_norm_quantize_backward(
     gshift: &mut [f32],
 ) {
     check_mask(s, mask);
-    let (simd, gate) = (Simd::current(), Gate::new(mask, surrogate));
+    let gate = Gate::new(mask, surrogate);
     if let Gate::Shut = gate {
         return;
     }
-    let pass = |number: usize, x: &[f32], gout: &[f32], gu: &mut [f32]| {
+    let simd = Simd::current();
+    let gate = |number: usize, x: Rows, g: Rows, gated: &mut [f32]| {
         let channel = norm.channel(number);
-        simd.vectorize(
-            #[inline(always)]
-            || {
-                let rows = x.chunks(CHUNK).zip(gout.chunks(CHUNK)).zip(gu.chunks_mut(CHUNK));
-                for (at, ((x, gout), gu)) in (0..).step_by(CHUNK).zip(rows) {
-                    let mut u = [0.0; CHUNK];
-                    u.iter_mut().zip(x).for_each(|(u, &x)| *u = channel.apply(x));
-                    let words;
-                    let gate = match gate {
-                        Gate::Masked { frozen, frozen_pass } => {
-                            words = window(frozen, number * s.inner + at);
-                            Gate::Masked {
-                                frozen: &words,
-                                frozen_pass,
-                            }
-                        }
-                        whole => whole,
-                    };
-                    gate.pass(&u[..x.len()], gout, gu, |gu, g| *gu = g);
-                }
-            },
-        );
+        simd.run(Gated {
+            gate,
+            first: number * s.inner,
+            channel,
+            x,
+            g,
+            gated,
+        });
     };
-    backward(s, x, norm, gout, gx, gscale, gshift, Some(pass));
+    backward(s, x, norm, gout, gx, gscale, gshift, Some(gate));
 }
 
-/// Elements that are normalized and quantized at a time.
-const CHUNK: usize = 256;
+/// What the quantizer passes of the gradient of one channel, image by image.
+struct Gated<'a> {
+    gate: Gate<'a>,
+    /// The mask's entry of the first element.
+    first: usize,
+    channel: Channel,
+    x: Rows<'a>,
+    g: Rows<'a>,
+    gated: &'a mut [f32],
+}
 
-/// The bits of a chunk, from bit `start` on; bits past the end are zeros.
-#[inline(always)]
-fn window(words: &[u64], start: usize) -> [u64; CHUNK / 64] {
-    let (first, shift) = (start / 64, start % 64);
-    let word = |i: usize| words.get(first + i).copied().unwrap_or(0);
-    std::array::from_fn(|i| word(i) >> shift | word(i + 1).checked_shl(64 - shift as u32).unwrap_or(0))
+impl Kernel for Gated<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) {
+        for (image, gated) in self.gated.chunks_mut(self.x.inner).enumerate() {
+            let (x, g) = (self.x.row(image), self.g.row(image));
+            // SAFETY: the caller vouches for the instructions.
+            unsafe { pass::<L, false>(self.gate, self.first, self.channel, x, g, gated) };
+        }
+    }
 }
 
 #[track_caller]

@@ -1,10 +1,7 @@
 //! Sums over the elements of a channel.
 
 use crate::elementwise::ChannelShape;
-use crate::simd::{Kernel, Lanes};
-
-/// Lanes of the widest vectors.
-const MOST_LANES: usize = 16;
+use crate::simd::{Kernel, Lanes, MOST_LANES, each, load};
 
 /// One channel of a tensor: a row of `inner` elements per image.
 #[derive(Clone, Copy)]
@@ -93,33 +90,41 @@ impl<const N: usize, T: Term<N>> Kernel for RowSums<'_, N, T> {
             // Two of each sum, because an addition takes longer than it keeps its unit busy.
             let mut sums = [[L::splat_double(0.0); 2]; 2];
             for image in 0..self.images {
-                let rows = self.tensors.map(|rows| rows.row(image));
-                let load = |at: usize| rows.map(|row| L::widen(L::load(row.as_ptr().add(at))));
-                let mut at = 0;
-                while at + 2 * L::LANES <= inner {
-                    self.term.add::<L>(load(at), &mut sums[0]);
-                    self.term.add::<L>(load(at + L::LANES), &mut sums[1]);
-                    at += 2 * L::LANES;
+                let rows = each(
+                    self.tensors,
+                    #[inline(always)]
+                    |rows: Rows| rows.row(image),
+                );
+                let whole = inner / (2 * L::LANES) * 2 * L::LANES;
+                for at in (0..whole).step_by(2 * L::LANES) {
+                    for (sums, at) in sums.iter_mut().zip([at, at + L::LANES]) {
+                        let elements = each(
+                            rows,
+                            #[inline(always)]
+                            |row: &[f32]| L::widen(L::load(row.as_ptr().add(at))),
+                        );
+                        self.term.add::<L>(elements, sums);
+                    }
                 }
-                if at + L::LANES <= inner {
-                    self.term.add::<L>(load(at), &mut sums[0]);
-                    at += L::LANES;
-                }
-                if at < inner {
-                    // Zeros behind the rest add nothing.
-                    let rest = rows.map(|row| {
-                        let mut lanes = [0.0; MOST_LANES];
-                        lanes[..row.len() - at].copy_from_slice(&row[at..]);
-                        L::widen(L::load(lanes.as_ptr()))
-                    });
-                    self.term.add::<L>(rest, &mut sums[1]);
+                for (sums, at) in sums.iter_mut().zip((whole..inner).step_by(L::LANES)) {
+                    // Zeros past the end add nothing.
+                    let elements = each(
+                        rows,
+                        #[inline(always)]
+                        |row: &[f32]| L::widen(load::<L>(row, at)),
+                    );
+                    self.term.add::<L>(elements, sums);
                 }
             }
-            std::array::from_fn(|which| {
-                let mut lanes = [0.0; MOST_LANES];
-                L::store_doubles(lanes.as_mut_ptr(), L::add_doubles(sums[0][which], sums[1][which]));
-                lanes.iter().sum()
-            })
+            each(
+                [0, 1],
+                #[inline(always)]
+                |which: usize| {
+                    let mut lanes = [0.0; MOST_LANES];
+                    L::store_doubles(lanes.as_mut_ptr(), L::add_doubles(sums[0][which], sums[1][which]));
+                    lanes.iter().sum()
+                },
+            )
         }
     }
 }

@@ -11,6 +11,8 @@ pub(crate) trait Lanes {
     type Vector: Copy;
     /// `LANES` doubles.
     type Doubles: Copy;
+    /// A choice for each lane.
+    type Mask: Copy;
     /// Floats in a vector.
     const LANES: usize;
 
@@ -22,6 +24,16 @@ pub(crate) trait Lanes {
     unsafe fn store(p: *mut f32, v: Self::Vector);
     /// `a + b`.
     unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a - b`.
+    unsafe fn sub(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `|a|`.
+    unsafe fn abs(a: Self::Vector) -> Self::Vector;
+    /// Where `a >= b`; nowhere with NaN.
+    unsafe fn at_least(a: Self::Vector, b: Self::Vector) -> Self::Mask;
+    /// Lane `i` where bit `i` is set; bits from `LANES` on are ignored.
+    unsafe fn mask(bits: u32) -> Self::Mask;
+    /// `a` where the mask is set, else `b`.
+    unsafe fn select(mask: Self::Mask, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a * b + c`, fused except in [`Portable`].
     unsafe fn mul_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     /// All lanes `x`.
@@ -44,6 +56,7 @@ pub(crate) enum Portable {}
 impl Lanes for Portable {
     type Vector = [f32; 8];
     type Doubles = [f64; 8];
+    type Mask = [bool; 8];
     const LANES: usize = 8;
 
     #[inline(always)]
@@ -63,6 +76,26 @@ impl Lanes for Portable {
     #[inline(always)]
     unsafe fn add(a: [f32; 8], b: [f32; 8]) -> [f32; 8] {
         std::array::from_fn(|i| a[i] + b[i])
+    }
+    #[inline(always)]
+    unsafe fn sub(a: [f32; 8], b: [f32; 8]) -> [f32; 8] {
+        std::array::from_fn(|i| a[i] - b[i])
+    }
+    #[inline(always)]
+    unsafe fn abs(a: [f32; 8]) -> [f32; 8] {
+        a.map(f32::abs)
+    }
+    #[inline(always)]
+    unsafe fn at_least(a: [f32; 8], b: [f32; 8]) -> [bool; 8] {
+        std::array::from_fn(|i| a[i] >= b[i])
+    }
+    #[inline(always)]
+    unsafe fn mask(bits: u32) -> [bool; 8] {
+        std::array::from_fn(|i| bits >> i & 1 == 1)
+    }
+    #[inline(always)]
+    unsafe fn select(mask: [bool; 8], a: [f32; 8], b: [f32; 8]) -> [f32; 8] {
+        std::array::from_fn(|i| if mask[i] { a[i] } else { b[i] })
     }
     #[inline(always)]
     unsafe fn mul_add(a: [f32; 8], b: [f32; 8], c: [f32; 8]) -> [f32; 8] {
@@ -113,7 +146,8 @@ mod x86 {
     macro_rules! lanes {
         (
             $(#[$doc:meta])* $name:ident, $lanes:literal,
-            $vector:ty: $splat:ident, $load:ident, $store:ident, $add:ident, $fma:ident;
+            $vector:ty: $splat:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $fma:ident;
+            $mask:ty: $abs:ident, $at_least:ident, $bits:ident, $select:ident;
             $doubles:ty: $splat_d:ident, $store_d:ident, $add_d:ident, $fma_d:ident, $widen:ident, $low:ident, $high:ident
         ) => {
             $(#[$doc])*
@@ -123,6 +157,7 @@ mod x86 {
             impl Lanes for $name {
                 type Vector = $vector;
                 type Doubles = [$doubles; 2];
+                type Mask = $mask;
                 const LANES: usize = $lanes;
 
                 #[inline(always)]
@@ -144,6 +179,31 @@ mod x86 {
                 unsafe fn add(a: $vector, b: $vector) -> $vector {
                     // SAFETY: see above.
                     unsafe { $add(a, b) }
+                }
+                #[inline(always)]
+                unsafe fn sub(a: $vector, b: $vector) -> $vector {
+                    // SAFETY: see above.
+                    unsafe { $sub(a, b) }
+                }
+                #[inline(always)]
+                unsafe fn abs(a: $vector) -> $vector {
+                    // SAFETY: see above.
+                    unsafe { $abs(a) }
+                }
+                #[inline(always)]
+                unsafe fn at_least(a: $vector, b: $vector) -> $mask {
+                    // SAFETY: see above.
+                    unsafe { $at_least(a, b) }
+                }
+                #[inline(always)]
+                unsafe fn mask(bits: u32) -> $mask {
+                    // SAFETY: see above.
+                    unsafe { $bits(bits) }
+                }
+                #[inline(always)]
+                unsafe fn select(mask: $mask, a: $vector, b: $vector) -> $vector {
+                    // SAFETY: see above.
+                    unsafe { $select(mask, a, b) }
                 }
                 #[inline(always)]
                 unsafe fn mul_add(a: $vector, b: $vector, c: $vector) -> $vector {
@@ -190,17 +250,63 @@ mod x86 {
     lanes!(
         /// AVX2 and FMA, 8 floats.
         Avx2, 8,
-        __m256: _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_fmadd_ps;
+        __m256: _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_sub_ps, _mm256_fmadd_ps;
+        __m256: abs_8, at_least_8, mask_8, select_8;
         __m256d: _mm256_set1_pd, _mm256_storeu_pd, _mm256_add_pd, _mm256_fmadd_pd,
         _mm256_cvtps_pd, _mm256_castps256_ps128, _mm256_extractf128_ps
     );
     lanes!(
         /// AVX-512, 16 floats.
         Avx512, 16,
-        __m512: _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_add_ps, _mm512_fmadd_ps;
+        __m512: _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_fmadd_ps;
+        __mmask16: _mm512_abs_ps, at_least_16, mask_16, select_16;
         __m512d: _mm512_set1_pd, _mm512_storeu_pd, _mm512_add_pd, _mm512_fmadd_pd,
         _mm512_cvtps_pd, _mm512_castps512_ps256, _mm512_extractf32x8_ps
     );
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn abs_8(a: __m256) -> __m256 {
+        _mm256_andnot_ps(_mm256_set1_ps(-0.0), a)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn at_least_8(a: __m256, b: __m256) -> __m256 {
+        _mm256_cmp_ps::<_CMP_GE_OQ>(a, b)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn mask_8(bits: u32) -> __m256 {
+        let lanes = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+        let chosen = _mm256_and_si256(_mm256_set1_epi32(bits as i32), lanes);
+        _mm256_castsi256_ps(_mm256_cmpeq_epi32(chosen, lanes))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn select_8(mask: __m256, a: __m256, b: __m256) -> __m256 {
+        _mm256_blendv_ps(b, a, mask)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn at_least_16(a: __m512, b: __m512) -> __mmask16 {
+        _mm512_cmp_ps_mask::<_CMP_GE_OQ>(a, b)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn mask_16(bits: u32) -> __mmask16 {
+        bits as __mmask16
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn select_16(mask: __mmask16, a: __m512, b: __m512) -> __m512 {
+        _mm512_mask_blend_ps(mask, b, a)
+    }
 
     /// Halves of rows `i` and `i + 4` are joined while loading, which costs no shuffle; then pairs and quadruples of
     /// columns are exchanged.

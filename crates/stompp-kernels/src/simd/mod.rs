@@ -5,6 +5,7 @@
 //! the thread that calls it, and its tasks on other threads follow.
 
 mod lanes;
+mod map;
 
 use std::cell::Cell;
 use std::fmt;
@@ -14,6 +15,7 @@ use std::sync::OnceLock;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use lanes::{Avx2, Avx512};
 pub(crate) use lanes::{Lanes, Portable};
+pub(crate) use map::{MOST_LANES, Map, each, load, map_row};
 
 /// The environment variable that forces a level for the whole process. It is read once.
 pub const VARIABLE: &str = "STOMPP_SIMD";

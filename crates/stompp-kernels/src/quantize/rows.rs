@@ -1,0 +1,240 @@
+//! The quantizer and its gradient on entries of one sample, with vectors.
+
+use super::{FreezeMask, Surrogate};
+use crate::simd::{Lanes, Map, map_row};
+
+/// What the quantizer is given, from what lies in memory.
+pub(crate) trait Value: Copy {
+    /// The values of one vector of elements.
+    ///
+    /// # Safety
+    ///
+    /// The machine has the instructions of `L`.
+    unsafe fn of<L: Lanes>(self, x: L::Vector) -> L::Vector;
+}
+
+/// The element itself.
+#[derive(Clone, Copy)]
+pub(super) struct Stored;
+
+impl Value for Stored {
+    #[inline(always)]
+    unsafe fn of<L: Lanes>(self, x: L::Vector) -> L::Vector {
+        x
+    }
+}
+
+/// `out = quantize(value of x)`, where the mask's entry `first` is that of `x[0]`.
+///
+/// # Safety
+///
+/// The machine has the instructions of `L`.
+#[inline(always)]
+pub(crate) unsafe fn quantize<L: Lanes>(mask: FreezeMask, first: usize, value: impl Value, x: &[f32], out: &mut [f32]) {
+    // SAFETY: the caller vouches for the instructions.
+    unsafe {
+        match mask {
+            FreezeMask::Open => map_row::<L, 1, false>([x], out, Clip(value)),
+            FreezeMask::Committed => map_row::<L, 1, false>([x], out, Sign(value)),
+            FreezeMask::Partial(words) => {
+                map_row::<L, 1, false>(
+                    [x],
+                    out,
+                    Mixed {
+                        frozen: Bits { words, first },
+                        value,
+                    },
+                );
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Clip<V>(V);
+
+impl<V: Value> Map<1> for Clip<V> {
+    #[inline(always)]
+    unsafe fn apply<L: Lanes>(self, _: usize, [x]: [L::Vector; 1], _: L::Vector) -> L::Vector {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe { clip::<L>(self.0.of::<L>(x)) }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Sign<V>(V);
+
+impl<V: Value> Map<1> for Sign<V> {
+    #[inline(always)]
+    unsafe fn apply<L: Lanes>(self, _: usize, [x]: [L::Vector; 1], _: L::Vector) -> L::Vector {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe { sign::<L>(self.0.of::<L>(x)) }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Mixed<'a, V> {
+    frozen: Bits<'a>,
+    value: V,
+}
+
+impl<V: Value> Map<1> for Mixed<'_, V> {
+    #[inline(always)]
+    unsafe fn apply<L: Lanes>(self, at: usize, [x]: [L::Vector; 1], _: L::Vector) -> L::Vector {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe {
+            let u = self.value.of::<L>(x);
+            L::select(L::mask(self.frozen.from(at)), sign::<L>(u), clip::<L>(u))
+        }
+    }
+}
+
+/// `+1` for 0 and -0, `-1` for NaN.
+#[inline(always)]
+unsafe fn sign<L: Lanes>(u: L::Vector) -> L::Vector {
+    // SAFETY: the caller vouches for the instructions.
+    unsafe { L::select(L::at_least(u, L::splat(0.0)), L::splat(1.0), L::splat(-1.0)) }
+}
+
+/// `clip(u, -1, 1)`; NaN stays.
+#[inline(always)]
+unsafe fn clip<L: Lanes>(u: L::Vector) -> L::Vector {
+    // SAFETY: the caller vouches for the instructions.
+    unsafe {
+        let (low, high) = (L::splat(-1.0), L::splat(1.0));
+        let u = L::select(L::at_least(u, high), high, u);
+        L::select(L::at_least(low, u), low, u)
+    }
+}
+
+/// Which entries pass gradient.
+#[derive(Clone, Copy)]
+pub(crate) enum Gate<'a> {
+    /// None.
+    Shut,
+    /// All.
+    Wide,
+    /// Those with `|u| <= 1`.
+    Clipped,
+    /// Frozen ones always or never, open ones with `|u| <= 1`.
+    Masked { frozen: &'a [u64], frozen_pass: bool },
+}
+
+impl<'a> Gate<'a> {
+    pub(crate) fn new(mask: FreezeMask<'a>, surrogate: Surrogate) -> Self {
+        match (mask, surrogate) {
+            (FreezeMask::Open, _) | (_, Surrogate::Clipped) => Gate::Clipped,
+            (FreezeMask::Committed, Surrogate::Blocked) => Gate::Shut,
+            (FreezeMask::Committed, Surrogate::Identity) => Gate::Wide,
+            (FreezeMask::Partial(frozen), _) => Gate::Masked {
+                frozen,
+                frozen_pass: surrogate == Surrogate::Identity,
+            },
+        }
+    }
+}
+
+/// `gu = g` where the gate passes it, else 0; with `ADD`, `gu +=`. The mask's entry `first` is that of `x[0]`.
+///
+/// # Safety
+///
+/// The machine has the instructions of `L`.
+#[inline(always)]
+pub(crate) unsafe fn pass<L: Lanes, const ADD: bool>(
+    gate: Gate,
+    first: usize,
+    value: impl Value,
+    x: &[f32],
+    g: &[f32],
+    gu: &mut [f32],
+) {
+    // SAFETY: the caller vouches for the instructions.
+    unsafe {
+        match gate {
+            Gate::Shut if ADD => {}
+            Gate::Shut => gu.fill(0.0),
+            Gate::Wide => map_row::<L, 1, ADD>([g], gu, PassAll::<ADD>),
+            Gate::Clipped => map_row::<L, 2, ADD>([x, g], gu, PassWithin::<_, ADD>(value)),
+            Gate::Masked { frozen, frozen_pass } => {
+                let (frozen, passes) = (Bits { words: frozen, first }, if frozen_pass { u32::MAX } else { 0 });
+                map_row::<L, 2, ADD>([x, g], gu, PassMixed::<_, ADD> { frozen, passes, value });
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct PassAll<const ADD: bool>;
+
+impl<const ADD: bool> Map<1> for PassAll<ADD> {
+    #[inline(always)]
+    unsafe fn apply<L: Lanes>(self, _: usize, [g]: [L::Vector; 1], old: L::Vector) -> L::Vector {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe { if ADD { L::add(old, g) } else { g } }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct PassWithin<V, const ADD: bool>(V);
+
+impl<V: Value, const ADD: bool> Map<2> for PassWithin<V, ADD> {
+    #[inline(always)]
+    unsafe fn apply<L: Lanes>(self, at: usize, [x, g]: [L::Vector; 2], old: L::Vector) -> L::Vector {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe {
+            let passed = L::select(within::<L>(self.0.of::<L>(x)), g, L::splat(0.0));
+            PassAll::<ADD>.apply::<L>(at, [passed], old)
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct PassMixed<'a, V, const ADD: bool> {
+    frozen: Bits<'a>,
+    /// All ones if frozen entries pass gradient, else 0.
+    passes: u32,
+    value: V,
+}
+
+impl<V: Value, const ADD: bool> Map<2> for PassMixed<'_, V, ADD> {
+    #[inline(always)]
+    unsafe fn apply<L: Lanes>(self, at: usize, [x, g]: [L::Vector; 2], old: L::Vector) -> L::Vector {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe {
+            let (frozen, zero) = (self.frozen.from(at), L::splat(0.0));
+            let of_frozen = L::select(L::mask(frozen & self.passes), g, zero);
+            let of_open = L::select(within::<L>(self.value.of::<L>(x)), g, zero);
+            let passed = L::select(L::mask(frozen), of_frozen, of_open);
+            PassAll::<ADD>.apply::<L>(at, [passed], old)
+        }
+    }
+}
+
+/// Where `|u| <= 1`; nowhere with NaN.
+#[inline(always)]
+unsafe fn within<L: Lanes>(u: L::Vector) -> L::Mask {
+    // SAFETY: the caller vouches for the instructions.
+    unsafe { L::at_least(L::splat(1.0), L::abs(u)) }
+}
+
+/// Bits from some bit on.
+#[derive(Clone, Copy)]
+struct Bits<'a> {
+    words: &'a [u64],
+    first: usize,
+}
+
+impl Bits<'_> {
+    /// As many bits as a vector has lanes at most, from bit `first + at` on; those past the last word are zeros.
+    #[inline(always)]
+    fn from(self, at: usize) -> u32 {
+        let (word, shift) = ((self.first + at) / 64, (self.first + at) % 64);
+        let low = self.words[word] >> shift;
+        let high = if shift > 32 {
+            self.words.get(word + 1).map_or(0, |word| word << (64 - shift))
+        } else {
+            0
+        };
+        (low | high) as u32
+    }
+}

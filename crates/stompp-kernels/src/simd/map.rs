@@ -1,0 +1,86 @@
+//! One result per element, written with vectors.
+
+use super::Lanes;
+
+/// Lanes of the widest vectors.
+pub(crate) const MOST_LANES: usize = 16;
+
+/// A function of `N` elements at the same index.
+pub(crate) trait Map<const N: usize>: Copy {
+    /// The results for `LANES` elements from index `at` on; `old` is what the results replace, if it was asked for, else
+    /// unspecified.
+    ///
+    /// # Safety
+    ///
+    /// The machine has the instructions of `L`. Where `at + LANES` exceeds the length, lanes past it are zeros and their
+    /// results are dropped.
+    unsafe fn apply<L: Lanes>(self, at: usize, inputs: [L::Vector; N], old: L::Vector) -> L::Vector;
+}
+
+/// `f` of every element. Unlike [`<[A; N]>::map`](array::map) it always disappears into its caller, without which `f` would
+/// not be compiled with the caller's instructions. `f` should be `#[inline(always)]` too.
+#[inline(always)]
+pub(crate) fn each<A: Copy, B: Copy, const N: usize>(a: [A; N], f: impl Fn(A) -> B) -> [B; N] {
+    let mut all = [f(a[0]); N];
+    for i in 1..N {
+        all[i] = f(a[i]);
+    }
+    all
+}
+
+/// `LANES` floats from index `at` on, zeros past the end.
+///
+/// # Safety
+///
+/// The machine has the instructions of `L`, and `at <= row.len()`.
+#[inline(always)]
+pub(crate) unsafe fn load<L: Lanes>(row: &[f32], at: usize) -> L::Vector {
+    // SAFETY: a whole vector lies within the row, or within the copy of its end.
+    unsafe {
+        if at + L::LANES <= row.len() {
+            return L::load(row.as_ptr().add(at));
+        }
+        let mut lanes = [0.0; MOST_LANES];
+        lanes[..row.len() - at].copy_from_slice(&row[at..]);
+        L::load(lanes.as_ptr())
+    }
+}
+
+/// `out = map(inputs)` with vectors of `L`. `UPDATE` says whether the map wants the old values of `out`.
+///
+/// # Safety
+///
+/// The machine has the instructions of `L`.
+#[inline(always)]
+pub(crate) unsafe fn map_row<L: Lanes, const N: usize, const UPDATE: bool>(
+    inputs: [&[f32]; N],
+    out: &mut [f32],
+    map: impl Map<N>,
+) {
+    let len = out.len();
+    let inputs = each(
+        inputs,
+        #[inline(always)]
+        |input: &[f32]| &input[..len],
+    );
+    for at in (0..len).step_by(L::LANES) {
+        // SAFETY: the caller vouches for the instructions; a whole vector is written within `out`, or its end from a
+        // copy.
+        unsafe {
+            let elements = each(
+                inputs,
+                #[inline(always)]
+                |input: &[f32]| load::<L>(input, at),
+            );
+            let old = if UPDATE { load::<L>(out, at) } else { L::splat(0.0) };
+            let result = map.apply::<L>(at, elements, old);
+            if at + L::LANES <= len {
+                L::store(out.as_mut_ptr().add(at), result);
+            } else {
+                let mut lanes = [0.0; MOST_LANES];
+                L::store(lanes.as_mut_ptr(), result);
+                out[at..].copy_from_slice(&lanes[..len - at]);
+            }
+        }
+    }
+}
