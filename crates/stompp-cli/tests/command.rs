@@ -248,3 +248,41 @@ fn what_fails_is_named_with_code_1() {
     assert_fails(&stompp(&["eval", out.to_str().unwrap()]), 1, &["network.safetensors"]);
     assert_fails(&stompp(&["eval", &inside("nowhere")]), 2, &["nowhere"]);
 }
+
+/// A cause that is part of its error's message is not printed a second time.
+#[test]
+fn causes_are_told_once() {
+    let folder = folder();
+    let missing = folder.path().join("missing.toml");
+    let out = folder.path().join("run");
+    let arguments = [
+        "train",
+        "--config",
+        missing.to_str().unwrap(),
+        "--out",
+        out.to_str().unwrap(),
+    ];
+    let output = stompp(&arguments);
+    assert_eq!(stderr(&output).matches("os error").count(), 1, "{}", stderr(&output));
+
+    std::fs::write(&missing, "[method]\nnam = 'ste'\n").unwrap();
+    let output = stompp(&arguments);
+    assert_eq!(
+        stderr(&output).matches("unknown field `nam`").count(),
+        1,
+        "{}",
+        stderr(&output)
+    );
+
+    let gone = folder.path().join("gone");
+    let output = stompp(&[
+        "train",
+        "--dataset",
+        "cifar10",
+        "--data",
+        gone.to_str().unwrap(),
+        "--out",
+        out.to_str().unwrap(),
+    ]);
+    assert_eq!(stderr(&output).matches("os error").count(), 1, "{}", stderr(&output));
+}

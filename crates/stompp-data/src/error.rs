@@ -1,4 +1,7 @@
 //! The one error type of this crate: every variant names the thing at fault and what was expected of it.
+//!
+//! Messages are whole: they end with what the system or a library said. That part is a field spelled `r#source`, which keeps
+//! `thiserror` from offering it a second time as the error's source.
 
 use std::fmt;
 use std::io;
@@ -53,7 +56,7 @@ pub enum DataError {
         /// What was read.
         file: DataFile,
         /// What the operating system or the decoder said.
-        source: io::Error,
+        r#source: io::Error,
     },
     /// A file could not be written; nothing is left in its place.
     #[error("cannot write {}: {source}", path.display())]
@@ -61,7 +64,7 @@ pub enum DataError {
         /// The file or folder that was to be written.
         path: PathBuf,
         /// What the operating system said.
-        source: io::Error,
+        r#source: io::Error,
     },
     /// Neither a folder nor an archive of a known kind.
     #[error("{}: expected a folder, a .tar.gz or a .zip with the {layout} binary files", path.display())]
@@ -129,7 +132,7 @@ pub enum DataError {
         /// Index of the record in the file, from 0.
         record: u64,
         /// What the operating system or the decoder said.
-        source: io::Error,
+        r#source: io::Error,
     },
     /// A file goes on after the end that its folder or archive declared.
     #[error("{file} goes on after its declared {bytes} bytes")]
@@ -215,7 +218,7 @@ pub enum DataError {
     #[error("cannot start a loader thread: {source}")]
     Spawn {
         /// What the operating system said.
-        source: io::Error,
+        r#source: io::Error,
     },
     /// A loader thread panicked: a defect in the code that prepares examples.
     #[error("a loader thread panicked: {message}")]

@@ -1,4 +1,7 @@
 //! Why a run could not start or go on.
+//!
+//! Messages are whole: they end with what the system or a library said. That part is a field spelled `r#source`, which keeps
+//! `thiserror` from offering it a second time as the error's source.
 
 use crate::config::ConfigError;
 use std::{io, path::PathBuf};
@@ -36,7 +39,7 @@ pub enum TrainError {
         /// The file or folder.
         path: PathBuf,
         /// What the operating system said.
-        source: io::Error,
+        r#source: io::Error,
     },
     /// A file of a run directory is not what it should be.
     #[error("{}: {problem}", path.display())]

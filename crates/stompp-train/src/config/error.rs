@@ -1,4 +1,7 @@
 //! What can be wrong with a configuration.
+//!
+//! Messages are whole: they end with what the system or a library said. That part is a field spelled `r#source`, which keeps
+//! `thiserror` from offering it a second time as the error's source.
 
 use std::{io, path::PathBuf};
 use stompp_resnet::ArchitectureError;
@@ -13,7 +16,7 @@ pub enum ConfigError {
         /// The file.
         path: PathBuf,
         /// What the operating system said.
-        source: io::Error,
+        r#source: io::Error,
     },
     /// Not TOML, an unknown field, or a value that its field does not take.
     #[error("{0}")]
@@ -24,7 +27,7 @@ pub enum ConfigError {
         /// The file.
         path: PathBuf,
         /// What is wrong, and where.
-        source: toml::de::Error,
+        r#source: toml::de::Error,
     },
     /// There is no such network.
     #[error(transparent)]
