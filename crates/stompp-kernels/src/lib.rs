@@ -12,6 +12,9 @@
 //!   of the slice; every public function says so by pointing here. Values never panic.
 //! - **Gradients accumulate** (`+=`), outputs of forward kernels are overwritten, unless a function says otherwise.
 //!
+//! Kernels use the rayon pool of the calling thread. Call them from a thread of the pool (inside `rayon::scope` or
+//! `ThreadPool::install`): from elsewhere each call waits for a hand-over to the pool and back, which a small kernel feels.
+//!
 //! # Example
 //!
 //! ```
