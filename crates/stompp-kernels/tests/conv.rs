@@ -94,6 +94,20 @@ fn grid() -> Vec<ConvShape> {
     shapes.push(shape((37, 5, 40), (4, 4), (3, 1, 1)));
     shapes.push(shape((18, 6, 6), (16, 16), (3, 1, 1)));
     shapes.push(shape((2, 130, 66), (5, 6), (3, 1, 1)));
+    // Winograd's tiles: a part of a vector, of a block, several groups, panels and chunks; rows that no vector divides.
+    for (channels, extent) in [
+        ((1, 16, 16), (2, 2)),
+        ((7, 16, 24), (4, 4)),
+        ((3, 32, 16), (8, 8)),
+        ((2, 16, 72), (16, 16)),
+        ((1, 24, 16), (32, 32)),
+        ((2, 16, 16), (6, 10)),
+        ((1, 40, 16), (4, 70)),
+        ((70, 16, 16), (2, 4)),
+        ((2, 264, 136), (4, 6)),
+    ] {
+        shapes.push(shape(channels, extent, (3, 1, 1)));
+    }
     shapes
 }
 
@@ -130,16 +144,38 @@ fn every_level_agrees_with_the_naive_convolution() {
             .iter_mut()
             .zip(&gw_before)
             .for_each(|(g, &b)| *g += f64::from(b));
+        // Long sums round more often.
+        let tolerance = 1e-5 * ((s.in_channels.max(s.out_channels) * s.kernel * s.kernel) as f64 / 1e3).max(1.0);
         at_every_level(|level| {
             let mut y = vec![f32::NAN; y_expected.len()];
             conv2d_forward(&s, &x, &w, &mut y);
-            assert_close(&format!("y, {level}, {s:?}"), &y, &y_expected, 1e-5);
+            assert_close(&format!("y, {level}, {s:?}"), &y, &y_expected, tolerance);
             let mut gx = gx_before.clone();
             conv2d_backward_input(&s, &w, &gy, &mut gx);
-            assert_close(&format!("gx, {level}, {s:?}"), &gx, &gx_expected, 1e-5);
+            assert_close(&format!("gx, {level}, {s:?}"), &gx, &gx_expected, tolerance);
             let mut gw = gw_before.clone();
             conv2d_backward_weight(&s, &x, &gy, &mut gw);
             assert_close(&format!("gw, {level}, {s:?}"), &gw, &gw_expected, 2e-5);
+        });
+    }
+}
+
+/// What a committed layer computes is exact, whichever way it takes: -1 and 1 in, integers out.
+#[test]
+fn sums_of_signs_are_exact() {
+    for s in [
+        shape((2, 64, 32), (8, 8), (3, 1, 1)),
+        shape((1, 512, 16), (4, 4), (3, 1, 1)),
+        shape((2, 8, 8), (8, 8), (3, 1, 1)),
+    ] {
+        let sign = |x: f32| if x >= 0.0 { 1.0 } else { -1.0 };
+        let x: Vec<f32> = noise(s.input_len(), 1).into_iter().map(sign).collect();
+        let w: Vec<f32> = noise(s.weight_len(), 2).into_iter().map(sign).collect();
+        let expected = naive_forward(&s, &double(&x), &double(&w));
+        at_every_level(|level| {
+            let mut y = vec![f32::NAN; s.output_len()];
+            conv2d_forward(&s, &x, &w, &mut y);
+            assert_eq!(double(&y), expected, "{level}, {s:?}");
         });
     }
 }

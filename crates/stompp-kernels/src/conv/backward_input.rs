@@ -2,9 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::ConvShape;
 use super::gather::{Gather, Phase};
 use super::planes::{Blocks, Layout, Planes};
+use super::{ConvShape, winograd};
 use crate::panel::{Row, offset};
 use crate::scratch::Scratch;
 use crate::simd::Simd;
@@ -29,6 +29,9 @@ pub fn conv2d_backward_input(s: &ConvShape, w: &[f32], gy: &[f32], gx: &mut [f32
         return;
     }
     let simd = Simd::current();
+    if winograd::fits(s) {
+        return winograd::backward_input(s, simd, w, gy, gx);
+    }
     let width = panel::width(simd, s.in_channels);
     let (rows, columns) = (s.out_height(), s.out_width());
     let images_per_group = s.images_per_group(s.in_pixels());

@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::ConvShape;
 use super::planes::Layout;
+use super::{ConvShape, winograd};
 use crate::panel::{Product, Row, offset};
 use crate::parallel::for_each_piece;
 use crate::scratch::Scratch;
@@ -30,7 +30,13 @@ pub fn conv2d_backward_weight(s: &ConvShape, x: &[f32], gy: &[f32], gw: &mut [f3
     let simd = Simd::current();
     let width = panel::width(simd, s.out_channels);
     let images = images_per_part(s, s.out_channels.div_ceil(width));
-    let part = |x, gy, gw: &mut [f32], add| part_sums(s, simd, width, images, (x, gy), gw, add);
+    let part = |x, gy, gw: &mut [f32], add| {
+        if winograd::fits(s) {
+            winograd::part_sums(s, simd, x, gy, gw, add);
+        } else {
+            part_sums(s, simd, width, images, (x, gy), gw, add);
+        }
+    };
     let (x_part, gy_part) = (images * s.input().len(), images * s.output().len());
     if images >= s.batch {
         return part(x, gy, gw, true);

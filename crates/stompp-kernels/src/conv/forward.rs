@@ -2,9 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::ConvShape;
 use super::gather::{Gather, Phase};
 use super::planes::{Blocks, Layout, Planes};
+use super::{ConvShape, winograd};
 use crate::panel::{Row, offset};
 use crate::scratch::Scratch;
 use crate::simd::Simd;
@@ -30,6 +30,9 @@ pub fn conv2d_forward(s: &ConvShape, x: &[f32], w: &[f32], y: &mut [f32]) {
         return;
     }
     let simd = Simd::current();
+    if winograd::fits(s) {
+        return winograd::forward(s, simd, x, w, y);
+    }
     let width = panel::width(simd, s.out_channels);
     let (rows, columns) = (s.out_height(), s.out_width());
     let images_per_group = s.images_per_group(rows * columns);

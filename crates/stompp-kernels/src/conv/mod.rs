@@ -23,6 +23,7 @@ mod backward_weight;
 mod forward;
 mod gather;
 mod planes;
+mod winograd;
 
 pub use backward_input::conv2d_backward_input;
 pub use backward_weight::conv2d_backward_weight;

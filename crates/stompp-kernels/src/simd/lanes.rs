@@ -46,6 +46,10 @@ pub(crate) trait Lanes {
     unsafe fn add_doubles(a: Self::Doubles, b: Self::Doubles) -> Self::Doubles;
     /// `a * b + c`, fused except in [`Portable`].
     unsafe fn mul_add_doubles(a: Self::Doubles, b: Self::Doubles, c: Self::Doubles) -> Self::Doubles;
+    /// The floats of `a` and `b`, one after the other, with even and with odd index.
+    unsafe fn unzip(a: Self::Vector, b: Self::Vector) -> [Self::Vector; 2];
+    /// The floats of `a` and `b` in turns: undoes [`Lanes::unzip`].
+    unsafe fn zip(a: Self::Vector, b: Self::Vector) -> [Self::Vector; 2];
     /// Turns 8 x 8 floats: `dst[j * dst_stride + i] = src[i * src_stride + j]`, or `+=` with `add`.
     unsafe fn transpose(src: *const f32, src_stride: usize, dst: *mut f32, dst_stride: usize, add: bool);
 }
@@ -123,6 +127,16 @@ impl Lanes for Portable {
         std::array::from_fn(|i| a[i] * b[i] + c[i])
     }
     #[inline(always)]
+    unsafe fn unzip(a: [f32; 8], b: [f32; 8]) -> [[f32; 8]; 2] {
+        let all = |i: usize| if i < 8 { a[i] } else { b[i - 8] };
+        [0, 1].map(|odd| std::array::from_fn(|i| all(2 * i + odd)))
+    }
+    #[inline(always)]
+    unsafe fn zip(a: [f32; 8], b: [f32; 8]) -> [[f32; 8]; 2] {
+        let turn = |i: usize| if i.is_multiple_of(2) { a[i / 2] } else { b[i / 2] };
+        [0, 8].map(|first| std::array::from_fn(|i| turn(first + i)))
+    }
+    #[inline(always)]
     unsafe fn transpose(src: *const f32, src_stride: usize, dst: *mut f32, dst_stride: usize, add: bool) {
         for (i, j) in (0..8).flat_map(|j| (0..8).map(move |i| (i, j))) {
             // SAFETY: the caller gives 8 rows of 8 floats on both sides.
@@ -147,7 +161,7 @@ mod x86 {
         (
             $(#[$doc:meta])* $name:ident, $lanes:literal,
             $vector:ty: $splat:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $fma:ident;
-            $mask:ty: $abs:ident, $at_least:ident, $bits:ident, $select:ident;
+            $mask:ty: $abs:ident, $at_least:ident, $bits:ident, $select:ident, $unzip:ident, $zip:ident;
             $doubles:ty: $splat_d:ident, $store_d:ident, $add_d:ident, $fma_d:ident, $widen:ident, $low:ident, $high:ident
         ) => {
             $(#[$doc])*
@@ -239,6 +253,16 @@ mod x86 {
                     unsafe { [$fma_d(a[0], b[0], c[0]), $fma_d(a[1], b[1], c[1])] }
                 }
                 #[inline(always)]
+                unsafe fn unzip(a: $vector, b: $vector) -> [$vector; 2] {
+                    // SAFETY: see above.
+                    unsafe { $unzip(a, b) }
+                }
+                #[inline(always)]
+                unsafe fn zip(a: $vector, b: $vector) -> [$vector; 2] {
+                    // SAFETY: see above.
+                    unsafe { $zip(a, b) }
+                }
+                #[inline(always)]
                 unsafe fn transpose(src: *const f32, src_stride: usize, dst: *mut f32, dst_stride: usize, add: bool) {
                     // SAFETY: see above.
                     unsafe { transpose_8x8(src, src_stride, dst, dst_stride, add) }
@@ -251,7 +275,7 @@ mod x86 {
         /// AVX2 and FMA, 8 floats.
         Avx2, 8,
         __m256: _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_sub_ps, _mm256_fmadd_ps;
-        __m256: abs_8, at_least_8, mask_8, select_8;
+        __m256: abs_8, at_least_8, mask_8, select_8, unzip_8, zip_8;
         __m256d: _mm256_set1_pd, _mm256_storeu_pd, _mm256_add_pd, _mm256_fmadd_pd,
         _mm256_cvtps_pd, _mm256_castps256_ps128, _mm256_extractf128_ps
     );
@@ -259,7 +283,7 @@ mod x86 {
         /// AVX-512, 16 floats.
         Avx512, 16,
         __m512: _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_fmadd_ps;
-        __mmask16: _mm512_abs_ps, at_least_16, mask_16, select_16;
+        __mmask16: _mm512_abs_ps, at_least_16, mask_16, select_16, unzip_16, zip_16;
         __m512d: _mm512_set1_pd, _mm512_storeu_pd, _mm512_add_pd, _mm512_fmadd_pd,
         _mm512_cvtps_pd, _mm512_castps512_ps256, _mm512_extractf32x8_ps
     );
@@ -288,6 +312,40 @@ mod x86 {
     #[target_feature(enable = "avx2,fma")]
     fn select_8(mask: __m256, a: __m256, b: __m256) -> __m256 {
         _mm256_blendv_ps(b, a, mask)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn unzip_8(a: __m256, b: __m256) -> [__m256; 2] {
+        // Within halves first, then the middle quarters change places.
+        [_mm256_shuffle_ps::<0x88>(a, b), _mm256_shuffle_ps::<0xDD>(a, b)]
+            .map(|v| _mm256_castpd_ps(_mm256_permute4x64_pd::<0xD8>(_mm256_castps_pd(v))))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn zip_8(a: __m256, b: __m256) -> [__m256; 2] {
+        let (low, high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+        [
+            _mm256_permute2f128_ps::<0x20>(low, high),
+            _mm256_permute2f128_ps::<0x31>(low, high),
+        ]
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn unzip_16(a: __m512, b: __m512) -> [__m512; 2] {
+        let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+        let odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+        [_mm512_permutex2var_ps(a, even, b), _mm512_permutex2var_ps(a, odd, b)]
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn zip_16(a: __m512, b: __m512) -> [__m512; 2] {
+        let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+        let high = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+        [_mm512_permutex2var_ps(a, low, b), _mm512_permutex2var_ps(a, high, b)]
     }
 
     #[inline]

@@ -1,0 +1,83 @@
+//! The convolution and the gradient of its input.
+
+use rayon::prelude::*;
+
+use super::groups::{Group, Tiles};
+use super::input::Patches;
+use super::output::{Outputs, sums_len};
+use super::product::Product;
+use super::weight::Kernels;
+use super::{FREQUENCIES, ROWS};
+use crate::conv::ConvShape;
+use crate::panel::BLOCK;
+use crate::scratch::Scratch;
+use crate::simd::Simd;
+
+/// Channels of the output that one task computes: with 64 tiles their sums are 256 KiB.
+const CHUNK: usize = 64;
+
+/// `y = x * w`.
+pub(in crate::conv) fn forward(s: &ConvShape, simd: Simd, x: &[f32], w: &[f32], y: &mut [f32]) {
+    run(s, simd, &Kernels::forward(s, simd, w), x, y, false);
+}
+
+/// `gx +=` the gradient of the input.
+pub(in crate::conv) fn backward_input(s: &ConvShape, simd: Simd, w: &[f32], gy: &[f32], gx: &mut [f32]) {
+    run(s, simd, &Kernels::backward(s, simd, w), gy, gx, true);
+}
+
+/// Convolves `x` with the transformed kernels.
+fn run(s: &ConvShape, simd: Simd, kernels: &Kernels, x: &[f32], y: &mut [f32], add: bool) {
+    let tiles = Tiles::new(s, s.batch, kernels.steps);
+    let parts = tiles.split(y, kernels.rows, CHUNK);
+    let groups: Vec<Group> = tiles.groups().collect();
+    groups.into_par_iter().zip(parts).for_each(|(group, chunks)| {
+        let patches = Patches::new(simd, &tiles, &group, kernels.steps, x);
+        chunks.into_par_iter().enumerate().for_each(|(chunk, mut y)| {
+            let first = chunk * CHUNK;
+            let channels = CHUNK.min(kernels.rows - first);
+            let mut sums = Scratch::new(sums_len(patches.tiles, patches.block, channels));
+            products(simd, kernels, first, channels, &patches, &mut sums);
+            simd.run(Outputs {
+                tiles: &tiles,
+                group: &group,
+                channels,
+                sums: &sums,
+                block: patches.block,
+                y: &mut y,
+                add,
+            });
+        });
+    });
+}
+
+/// `sums`, `(frequency, block, channel, tile of the block)`, for `channels` channels of the output from `first` on.
+fn products(simd: Simd, kernels: &Kernels, first: usize, channels: usize, patches: &Patches, sums: &mut [f32]) {
+    let block_len = patches.block_len();
+    for (frequency, sums) in sums
+        .chunks_mut(sums_len(patches.tiles, patches.block, channels) / FREQUENCIES)
+        .enumerate()
+    {
+        let blocks = patches.frequency(frequency).chunks(block_len);
+        for (panel, sums) in blocks.zip(sums.chunks_mut(channels * patches.block)) {
+            // Steps are cut so that their part of the panel stays in the first-level cache.
+            for (number, panel) in panel.chunks(BLOCK * patches.block).enumerate() {
+                for (group, out) in sums.chunks_mut(ROWS * patches.block).enumerate() {
+                    let x = &kernels.group(frequency, first / ROWS + group)[number * BLOCK * ROWS..];
+                    let steps = panel.len() / patches.block;
+                    simd.run(Product::<1, ROWS> {
+                        width: patches.block,
+                        rows: ROWS,
+                        steps,
+                        steps_of_block: steps,
+                        x_block: 0,
+                        x: &x[..steps * ROWS],
+                        panel,
+                        out,
+                        add: number > 0,
+                    });
+                }
+            }
+        }
+    }
+}

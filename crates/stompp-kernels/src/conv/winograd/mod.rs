@@ -1,0 +1,61 @@
+//! Winograd's minimal filtering, F(2x2, 3x3): four outputs of a 3x3 convolution with 16 multiplications instead of 36.
+//!
+//! A plane is cut into tiles of 2x2 outputs, each of which reads a 4x4 patch `d`. With
+//!
+//! ```text
+//!       [1  0 -1  0]        [ 1    0    0 ]
+//! B^T = [0  1  1  0]    G = [1/2  1/2  1/2]    A^T = [1  1  1  0]
+//!       [0 -1  1  0]        [1/2 -1/2  1/2]          [0  1 -1 -1]
+//!       [0  1  0 -1]        [ 0    0    1 ]
+//! ```
+//!
+//! the outputs are `A^T ((G g G^T) * (B^T d B)) A`, where `*` multiplies entry by entry and sums over input channels (Lavin and
+//! Gray 2015, arXiv:1509.09308). For each of the 16 *frequencies* that is one matrix product of channels by tiles. The
+//! gradient of the input is the same with the kernel turned by 180 degrees, that of the weight is
+//! `G^T (sum over tiles of (B^T d B) * (A gy A^T)) G`.
+//!
+//! - **Where inputs and weights are small integers nothing is rounded**: the transforms add, subtract and halve twice, so the
+//!   result has the same bits as the direct convolution's, as long as sums stay below 2^22. A committed layer's do.
+//! - Otherwise the error is of the direct convolution's size; the larger F(4x4, 3x3), which saves more, would round ten times
+//!   as much and not be exact on integers.
+//!
+//! Tiles lie in vectors from the transform of the input to that of the output, so nothing is transposed on the way; a group of
+//! tiles is worked on while its transform is in the second-level cache.
+
+mod gather;
+mod groups;
+mod input;
+mod output;
+mod product;
+mod weight;
+mod weight_gradient;
+
+pub(super) use gather::{backward_input, forward};
+pub(super) use weight_gradient::part_sums;
+
+use super::ConvShape;
+use crate::simd::{Level, Simd};
+
+/// Frequencies: entries of a transformed patch.
+const FREQUENCIES: usize = 16;
+
+/// Output channels whose transformed weights lie together, one step of the product after the other.
+const ROWS: usize = 8;
+
+/// Whether the convolution can be done this way, and whether it pays.
+pub(super) fn fits(s: &ConvShape) -> bool {
+    (s.kernel, s.stride, s.padding) == (3, 1, 1)
+        && s.in_height.is_multiple_of(2)
+        && s.in_width.is_multiple_of(2)
+        && s.in_channels.is_multiple_of(ROWS)
+        && s.out_channels.is_multiple_of(ROWS)
+        && s.in_channels.min(s.out_channels) >= 16
+}
+
+/// Tiles in a block, which is as wide as two vectors.
+fn block(simd: Simd) -> usize {
+    match simd.level() {
+        Level::Portable | Level::Avx2 => 16,
+        Level::Avx512 => 32,
+    }
+}
