@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::groups::{Group, Tiles};
 use super::input::Patches;
-use super::output::{Outputs, sums_len};
+use super::output::{Outputs, frequency_len};
 use super::product::Product;
 use super::weight::Kernels;
 use super::{FREQUENCIES, ROWS};
@@ -36,7 +36,7 @@ fn run(s: &ConvShape, simd: Simd, kernels: &Kernels, x: &[f32], y: &mut [f32], a
         chunks.into_par_iter().enumerate().for_each(|(chunk, mut y)| {
             let first = chunk * CHUNK;
             let channels = CHUNK.min(kernels.rows - first);
-            let mut sums = Scratch::new(sums_len(patches.tiles, patches.block, channels));
+            let mut sums = Scratch::new(FREQUENCIES * frequency_len(patches.tiles, patches.block, channels));
             products(simd, kernels, first, channels, &patches, &mut sums);
             simd.run(Outputs {
                 tiles: &tiles,
@@ -55,7 +55,7 @@ fn run(s: &ConvShape, simd: Simd, kernels: &Kernels, x: &[f32], y: &mut [f32], a
 fn products(simd: Simd, kernels: &Kernels, first: usize, channels: usize, patches: &Patches, sums: &mut [f32]) {
     let block_len = patches.block_len();
     for (frequency, sums) in sums
-        .chunks_mut(sums_len(patches.tiles, patches.block, channels) / FREQUENCIES)
+        .chunks_mut(frequency_len(patches.tiles, patches.block, channels))
         .enumerate()
     {
         let blocks = patches.frequency(frequency).chunks(block_len);

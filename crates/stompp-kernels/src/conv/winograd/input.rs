@@ -1,9 +1,9 @@
 //! The transform of the patches, `B^T d B`.
 
 use super::groups::{Group, Tiles};
-use super::{FREQUENCIES, block};
+use super::{FREQUENCIES, apart, block};
 use crate::scratch::Scratch;
-use crate::simd::{Kernel, Lanes, MOST_LANES, Simd, each};
+use crate::simd::{Kernel, Lanes, Simd, each};
 use crate::transpose::copy;
 
 /// The transformed patches of a group of tiles: `(frequency, block, channel, tile of the block)`. The last block's tiles past
@@ -23,7 +23,7 @@ impl Patches {
         let block = block(simd);
         let len = tiles.len(group);
         let mut patches = Self {
-            values: Scratch::new(FREQUENCIES * len.div_ceil(block) * block * channels),
+            values: Scratch::new(FREQUENCIES * apart(len.div_ceil(block) * block * channels)),
             channels,
             block,
             tiles: len,
@@ -45,7 +45,7 @@ impl Patches {
     /// The blocks of one frequency.
     pub(super) fn frequency(&self, number: usize) -> &[f32] {
         let len = self.tiles.div_ceil(self.block) * self.block_len();
-        &self.values[number * len..][..len]
+        &self.values[number * apart(len)..][..len]
     }
 }
 
@@ -62,129 +62,176 @@ impl Kernel for Transform<'_> {
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) {
         let (channels, plane) = (self.patches.channels, self.tiles.plane());
-        let mut rows = Rows::new::<L>(self.tiles, self.group.rows.len());
-        for (number, image) in self.group.images.clone().enumerate() {
-            for channel in 0..channels {
-                let plane = &self.x[(image * channels + channel) * plane..][..plane];
-                // SAFETY: the caller vouches for the instructions.
+        let (block, block_len) = (self.patches.block, self.patches.block_len());
+        let frequency = apart(self.patches.tiles.div_ceil(block) * block_len);
+        let edges = Edges::all(self.tiles, self.group, L::LANES);
+        let mut rows = Rows::new::<L>(self.tiles, self.group);
+        for channel in 0..channels {
+            let planes = self
+                .group
+                .images
+                .clone()
+                .map(|image| &self.x[(image * channels + channel) * plane..][..plane]);
+            rows.read(planes, self.group.rows.start);
+            for (number, edges) in edges.iter().enumerate() {
+                let tile = number * L::LANES;
+                let at = tile / block * block_len + channel * block + tile % block;
+                // SAFETY: the caller vouches for the instructions; a vector of tiles lies in one block.
                 unsafe {
-                    rows.read::<L>(plane, self.group.rows.start);
-                    rows.write::<L>(number, channel, self.patches);
-                }
-            }
-        }
-    }
-}
-
-/// The rows of one plane that a group's tiles read, `d B`: for each of four columns of `B` and each row its tiles, rows above
-/// and below a tile's middle (0, 2, ...) apart from the others.
-///
-/// Rows are stored as whole vectors, one after the other, so that what a vector has past a row's end is overwritten by the next.
-struct Rows {
-    columns: usize,
-    /// Rows of tiles.
-    rows: usize,
-    /// The plane's rows with a zero on both sides.
-    padded: Scratch,
-    /// `(column of B, parity of the row, number, tile)`.
-    half: Scratch,
-    /// Floats of one column of `B` and one parity.
-    half_len: usize,
-}
-
-impl Rows {
-    fn new<L: Lanes>(tiles: &Tiles, rows: usize) -> Self {
-        let half_len = (rows + 1) * tiles.columns + L::LANES;
-        Self {
-            columns: tiles.columns,
-            rows,
-            padded: Scratch::zeros((2 * rows + 2) * (tiles.width() + 2) + 2 * L::LANES),
-            half: Scratch::new(8 * half_len),
-            half_len,
-        }
-    }
-
-    /// Reads the rows of `plane` for tile rows from `first` on.
-    ///
-    /// # Safety
-    ///
-    /// The machine has the instructions of `L`.
-    #[inline(always)]
-    unsafe fn read<L: Lanes>(&mut self, plane: &[f32], first: usize) {
-        let width = 2 * self.columns;
-        let pitch = width + 2;
-        for (i, to) in self.padded.chunks_mut(pitch).take(2 * self.rows + 2).enumerate() {
-            let to = &mut to[1..=width];
-            match (2 * first + i).checked_sub(1).and_then(|row| plane.get(row * width..)) {
-                Some(from) if !from.is_empty() => copy(&from[..width], to),
-                _ => to.fill(0.0),
-            }
-        }
-        let (padded, half) = (self.padded.as_ptr(), self.half.as_mut_ptr());
-        for i in 0..2 * self.rows + 2 {
-            for column in (0..self.columns).step_by(L::LANES) {
-                // SAFETY: a row's vectors end at most `2 * LANES` floats past it, which `padded` has; a stored vector ends at
-                // most `LANES` past a row of `half`.
-                unsafe {
-                    let at = padded.add(i * pitch + 2 * column);
-                    let [d0, d1] = L::unzip(L::load(at), L::load(at.add(L::LANES)));
-                    let at = at.add(2);
-                    let [d2, d3] = L::unzip(L::load(at), L::load(at.add(L::LANES)));
-                    let to = half.add(i % 2 * self.half_len + i / 2 * self.columns + column);
-                    for (j, v) in [L::sub(d0, d2), L::add(d1, d2), L::sub(d2, d1), L::sub(d1, d3)]
-                        .into_iter()
-                        .enumerate()
-                    {
-                        L::store(to.add(2 * j * self.half_len), v);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Writes the tiles, as those of the `number`-th image of the group.
-    ///
-    /// # Safety
-    ///
-    /// The machine has the instructions of `L`.
-    #[inline(always)]
-    unsafe fn write<L: Lanes>(&self, number: usize, channel: usize, patches: &mut Patches) {
-        let tiles = self.rows * self.columns;
-        let (block, block_len) = (patches.block, patches.block_len());
-        let frequency_len = patches.tiles.div_ceil(block) * block_len;
-        for at in (0..tiles).step_by(L::LANES) {
-            let tile = number * tiles + at;
-            let count = L::LANES.min(tiles - at);
-            let whole = count == L::LANES && tile.is_multiple_of(L::LANES);
-            for j in 0..4 {
-                let (odd, even) = (2 * j * self.half_len + at, (2 * j + 1) * self.half_len + at);
-                // SAFETY: as many floats as a vector has follow each tile of `half`.
-                let outputs = unsafe {
-                    let [d0, d1, d2, d3] = each(
-                        [odd, even, odd + self.columns, even + self.columns],
-                        #[inline(always)]
-                        |at: usize| L::load(self.half[at..].as_ptr()),
-                    );
-                    [L::sub(d0, d2), L::add(d1, d2), L::sub(d2, d1), L::sub(d1, d3)]
-                };
-                for (i, output) in outputs.into_iter().enumerate() {
-                    let frequency = &mut patches.values[(4 * i + j) * frequency_len..][..frequency_len];
-                    let start = |tile: usize| tile / block * block_len + channel * block + tile % block;
-                    // SAFETY: a vector that starts at a multiple of its length lies in one block.
-                    unsafe {
-                        if whole {
-                            let to = &mut frequency[start(tile)..][..L::LANES];
-                            L::store(to.as_mut_ptr(), output);
-                        } else {
-                            let mut lanes = [0.0; MOST_LANES];
-                            L::store(lanes.as_mut_ptr(), output);
-                            for (tile, &lane) in (tile..).zip(&lanes[..count]) {
-                                frequency[start(tile)] = lane;
-                            }
+                    let patch = rows.patch::<L>(tile, edges);
+                    for j in 0..4 {
+                        let column = difference::<L>([patch[0][j], patch[1][j], patch[2][j], patch[3][j]]);
+                        for (i, &v) in column.iter().enumerate() {
+                            let to = &mut self.patches.values[(4 * i + j) * frequency + at..][..L::LANES];
+                            L::store(to.as_mut_ptr(), v);
                         }
                     }
                 }
             }
         }
+    }
+}
+
+/// `B^T` times a column.
+///
+/// # Safety
+///
+/// The machine has the instructions of `L`.
+#[inline(always)]
+unsafe fn difference<L: Lanes>([d0, d1, d2, d3]: [L::Vector; 4]) -> [L::Vector; 4] {
+    // SAFETY: the caller vouches for the instructions.
+    unsafe { [L::sub(d0, d2), L::add(d1, d2), L::sub(d2, d1), L::sub(d1, d3)] }
+}
+
+/// Which tiles of a vector have neighbours inside the image, a bit each; bits past the vector are set.
+struct Edges {
+    left: u32,
+    right: u32,
+    above: u32,
+    below: u32,
+}
+
+impl Edges {
+    /// Of all vectors of a group's tiles.
+    fn all(tiles: &Tiles, group: &Group, lanes: usize) -> Vec<Self> {
+        let mut edges = Vec::with_capacity(tiles.len(group).div_ceil(lanes));
+        let mut lane = lanes;
+        let rows = group.images.clone().flat_map(|_| group.rows.clone());
+        for (row, column) in rows.flat_map(|row| (0..tiles.columns).map(move |column| (row, column))) {
+            if lane == lanes {
+                let past = !0 << lanes;
+                edges.push(Self {
+                    left: past,
+                    right: past,
+                    above: past,
+                    below: past,
+                });
+                lane = 0;
+            }
+            let last = edges.len() - 1;
+            let Self {
+                left,
+                right,
+                above,
+                below,
+            } = &mut edges[last];
+            *left |= u32::from(column > 0) << lane;
+            *right |= u32::from(column + 1 < tiles.columns) << lane;
+            *above |= u32::from(row > 0) << lane;
+            *below |= u32::from(row + 1 < tiles.rows) << lane;
+            lane += 1;
+        }
+        edges
+    }
+}
+
+/// The rows of a group's planes, even ones and odd ones apart, image after image without a gap: so all tiles are neighbours,
+/// and what a tile at an edge finds beyond it is left out by [`Edges`].
+struct Rows {
+    width: usize,
+    /// Rows of tiles, of one image.
+    count: usize,
+    /// Rows 0, 2, ... of each image, then one more.
+    even: Scratch,
+    /// One more, then rows 1, 3, ... of each image.
+    odd: Scratch,
+}
+
+impl Rows {
+    /// Floats in front of the first row and behind the last that vectors may reach.
+    const MARGIN: usize = 2;
+
+    fn new<L: Lanes>(tiles: &Tiles, group: &Group) -> Self {
+        let rows = group.images.len() * group.rows.len() + 1;
+        // The last vector may be one tile long.
+        let len = 2 * Self::MARGIN + rows * tiles.width() + 2 * L::LANES;
+        Self {
+            width: tiles.width(),
+            count: group.rows.len(),
+            even: Scratch::zeros(len),
+            odd: Scratch::zeros(len),
+        }
+    }
+
+    /// Reads what tile rows from `first` on of `planes` need.
+    #[inline(always)]
+    fn read<'a>(&mut self, planes: impl Iterator<Item = &'a [f32]>, first: usize) {
+        let width = self.width;
+        let mut even = self.even[Self::MARGIN..].chunks_mut(width);
+        let (lead, odd) = self.odd[Self::MARGIN..].split_at_mut(width);
+        let mut odd = odd.chunks_mut(width);
+        for plane in planes {
+            let rows = &plane[2 * first * width..];
+            for rows in rows.chunks(2 * width).take(self.count) {
+                let (upper, lower) = rows.split_at(width);
+                even.by_ref().take(1).for_each(|to| copy(upper, to));
+                odd.by_ref().take(1).for_each(|to| copy(lower, to));
+            }
+            // The rows around a strip of one image; around whole images there are none.
+            if let Some(above) = (2 * first).checked_sub(1) {
+                copy(&plane[above * width..][..width], lead);
+            }
+            if let Some(below) = rows.get(2 * self.count * width..).filter(|below| !below.is_empty()) {
+                even.by_ref().take(1).for_each(|to| copy(&below[..width], to));
+            }
+        }
+    }
+
+    /// `d B` of the tiles from `first` on: for each row of a patch its four values.
+    ///
+    /// # Safety
+    ///
+    /// The machine has the instructions of `L`.
+    #[inline(always)]
+    unsafe fn patch<L: Lanes>(&self, first: usize, edges: &Edges) -> [[L::Vector; 4]; 4] {
+        let at = Self::MARGIN + 2 * first;
+        let all = u32::MAX;
+        let rows = [
+            (&self.odd[at - Self::MARGIN..], edges.above),
+            (&self.even[at - Self::MARGIN..], all),
+            (&self.odd[at + self.width - Self::MARGIN..], all),
+            (&self.even[at + self.width - Self::MARGIN..], edges.below),
+        ];
+        each(
+            rows,
+            #[inline(always)]
+            |(row, inside): (&[f32], u32)| {
+                let row = &row[..2 * Self::MARGIN + 2 * L::LANES];
+                // SAFETY: the caller vouches for the instructions; all reads are within `row`.
+                unsafe {
+                    let pair =
+                        |at: usize| L::unzip(L::load(row.as_ptr().add(at)), L::load(row.as_ptr().add(at + L::LANES)));
+                    let ([_, d0], [d1, d2], [d3, _]) = (pair(0), pair(2), pair(4));
+                    let only = |bits: u32, d: L::Vector| L::select(L::mask(bits), d, L::splat(0.0));
+                    let (d0, d3) = (only(edges.left & inside, d0), only(edges.right & inside, d3));
+                    let (d1, d2) = if inside == all {
+                        (d1, d2)
+                    } else {
+                        (only(inside, d1), only(inside, d2))
+                    };
+                    difference::<L>([d0, d1, d2, d3])
+                }
+            },
+        )
     }
 }

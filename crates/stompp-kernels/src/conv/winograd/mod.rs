@@ -42,6 +42,12 @@ const FREQUENCIES: usize = 16;
 /// Output channels whose transformed weights lie together, one step of the product after the other.
 const ROWS: usize = 8;
 
+/// Floats from one frequency of a table to the next, where each has `len`. Transforms touch all frequencies of a tile at once:
+/// three cache lines between them keep those from falling into one set of the cache (16-16@32: a third faster).
+fn apart(len: usize) -> usize {
+    len + 48
+}
+
 /// Whether the convolution can be done this way, and whether it pays.
 pub(super) fn fits(s: &ConvShape) -> bool {
     (s.kernel, s.stride, s.padding) == (3, 1, 1)

@@ -1,6 +1,6 @@
 //! The transform back to outputs, `A^T m A`.
 
-use super::FREQUENCIES;
+use super::apart;
 use super::groups::{Group, Tiles};
 use crate::simd::{Kernel, Lanes, MOST_LANES, each};
 use crate::transpose::copy;
@@ -27,8 +27,7 @@ impl Kernel for Outputs<'_, '_> {
     #[inline(always)]
     unsafe fn run<L: Lanes>(mut self) {
         let tiles = self.tiles.len(self.group);
-        let blocks = tiles.div_ceil(self.block);
-        let frequency_len = blocks * self.channels * self.block;
+        let frequency = frequency_len(tiles, self.block, self.channels);
         for channel in 0..self.channels {
             for tile in (0..tiles).step_by(L::LANES) {
                 let at = (tile / self.block * self.channels + channel) * self.block + tile % self.block;
@@ -41,7 +40,7 @@ impl Kernel for Outputs<'_, '_> {
                             fold::<L>(each(
                                 [j, 4 + j, 8 + j, 12 + j],
                                 #[inline(always)]
-                                |f: usize| L::load(self.sums[f * frequency_len + at..][..L::LANES].as_ptr()),
+                                |f: usize| L::load(self.sums[f * frequency + at..][..L::LANES].as_ptr()),
                             ))
                         },
                     );
@@ -120,7 +119,7 @@ unsafe fn fold<L: Lanes>([m0, m1, m2, m3]: [L::Vector; 4]) -> [L::Vector; 2] {
     unsafe { [L::add(L::add(m0, m1), m2), L::sub(L::sub(m1, m2), m3)] }
 }
 
-/// Floats that hold the sums of a group for `channels` channels.
-pub(super) fn sums_len(tiles: usize, block: usize, channels: usize) -> usize {
-    FREQUENCIES * tiles.div_ceil(block) * block * channels
+/// Floats from one frequency to the next in the sums of a group of tiles, for `channels` channels.
+pub(super) fn frequency_len(tiles: usize, block: usize, channels: usize) -> usize {
+    apart(tiles.div_ceil(block) * block * channels)
 }

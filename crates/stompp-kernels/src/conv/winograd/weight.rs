@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{FREQUENCIES, ROWS};
+use super::{FREQUENCIES, ROWS, apart};
 use crate::conv::ConvShape;
 use crate::scratch::Scratch;
 use crate::simd::{Kernel, Lanes, Simd, each};
@@ -40,10 +40,10 @@ impl Kernels {
         turned: bool,
         w: &[f32],
     ) -> Self {
-        let mut values = Scratch::new(FREQUENCIES * rows * steps);
+        let mut values = Scratch::new(FREQUENCIES * apart(rows * steps));
         // By group of rows, every frequency's part of it.
         let mut groups: Vec<Vec<&mut [f32]>> = (0..rows / ROWS).map(|_| Vec::with_capacity(FREQUENCIES)).collect();
-        for frequency in values.chunks_mut(rows * steps) {
+        for frequency in values.chunks_mut(apart(rows * steps)) {
             let parts = frequency.chunks_mut(ROWS * steps);
             groups.iter_mut().zip(parts).for_each(|(group, part)| group.push(part));
         }
@@ -71,7 +71,7 @@ impl Kernels {
     /// One frequency's kernels of a group of rows: `(step, row)`.
     pub(super) fn group(&self, frequency: usize, group: usize) -> &[f32] {
         let len = self.steps * ROWS;
-        &self.values[(frequency * self.rows / ROWS + group) * len..][..len]
+        &self.values[frequency * apart(self.rows * self.steps) + group * len..][..len]
     }
 }
 
@@ -116,7 +116,7 @@ impl Kernel for Gradients<'_> {
 
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) {
-        let frequency_len = self.u.len() / FREQUENCIES;
+        let frequency = self.u.len() / FREQUENCIES;
         for (channel, taps) in self.taps.chunks_mut(TAPS * self.width).enumerate() {
             for lane in (0..self.width).step_by(L::LANES) {
                 let at = channel * self.width + lane;
@@ -129,7 +129,7 @@ impl Kernel for Gradients<'_> {
                             back::<L>(each(
                                 [y, y + 1, y + 2, y + 3],
                                 #[inline(always)]
-                                |f: usize| L::load(self.u[f * frequency_len + at..][..L::LANES].as_ptr()),
+                                |f: usize| L::load(self.u[f * frequency + at..][..L::LANES].as_ptr()),
                             ))
                         },
                     );

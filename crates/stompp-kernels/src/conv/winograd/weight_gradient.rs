@@ -2,11 +2,11 @@
 
 use rayon::prelude::*;
 
-use super::FREQUENCIES;
 use super::groups::{Group, Tiles};
 use super::input::Patches;
 use super::product::Product;
 use super::weight::{Gradients, TAPS};
+use super::{FREQUENCIES, apart};
 use crate::conv::ConvShape;
 use crate::panel;
 use crate::scratch::Scratch;
@@ -18,16 +18,17 @@ pub(in crate::conv) fn part_sums(s: &ConvShape, simd: Simd, x: &[f32], gy: &[f32
     let batch = x.len() / s.input().len();
     let tiles = Tiles::new(s, batch, s.in_channels);
     let width = panel::width(simd, s.out_channels);
-    let panel_len = FREQUENCIES * s.in_channels * width;
+    let frequency_len = apart(s.in_channels * width);
+    let panel_len = FREQUENCIES * frequency_len;
     let mut sums = Scratch::new(s.out_channels.div_ceil(width) * panel_len);
     for (number, group) in tiles.groups().enumerate() {
         let patches = Patches::new(simd, &tiles, &group, s.in_channels, x);
         sums.par_chunks_mut(panel_len).enumerate().for_each(|(panel, sums)| {
             let channels = panel * width..s.out_channels.min((panel + 1) * width);
             let gradients = transformed(s, simd, &tiles, &group, width, channels, gy);
-            for (frequency, out) in sums.chunks_mut(s.in_channels * width).enumerate() {
+            for (frequency, out) in sums.chunks_mut(frequency_len).enumerate() {
                 let of_frequency = patches.tiles * width;
-                let panel = &gradients[frequency * of_frequency..][..of_frequency];
+                let panel = &gradients[frequency * apart(of_frequency)..][..of_frequency];
                 product(simd, &patches, frequency, s.in_channels, width, panel, out, number > 0);
             }
         });
@@ -101,7 +102,7 @@ fn transformed(
         let src = &gy[(image * s.out_channels + channels.start) * plane + rows.start..];
         transpose(simd, [channels.len(), rows.len()], (src, plane), (pixels, width), false);
     }
-    let mut gradients = Scratch::new(FREQUENCIES * tiles.len(group) * width);
+    let mut gradients = Scratch::new(FREQUENCIES * apart(tiles.len(group) * width));
     simd.run(Transform {
         columns: tiles.columns,
         width,
@@ -128,7 +129,7 @@ impl Kernel for Transform<'_> {
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) {
         let (width, row) = (self.width, 2 * self.columns * self.width);
-        let frequency_len = self.gradients.len() / FREQUENCIES;
+        let frequency = self.gradients.len() / FREQUENCIES;
         for (tile_row, rows) in self.pixels.chunks(2 * row).enumerate() {
             for column in 0..self.columns {
                 for lane in (0..width).step_by(L::LANES) {
@@ -141,7 +142,7 @@ impl Kernel for Transform<'_> {
                         let right = spread::<L>(L::load(pixel(0, 1)), L::load(pixel(1, 1)));
                         for (y, (&left, &right)) in left.iter().zip(&right).enumerate() {
                             for (x, v) in spread::<L>(left, right).into_iter().enumerate() {
-                                let at = (4 * y + x) * frequency_len + to;
+                                let at = (4 * y + x) * frequency + to;
                                 L::store(self.gradients[at..][..L::LANES].as_mut_ptr(), v);
                             }
                         }
