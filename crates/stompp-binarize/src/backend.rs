@@ -1,8 +1,11 @@
 //! What a device must provide for binarization, on top of [`Backend`].
 
-use crate::{FreezeState, Surrogate};
-use dfdx::{shapes::Shape, tensor::Tensor};
-use stompp_kernels::ConvShape;
+use crate::{FreezeState, NormQuantize, NormQuantizeGradients, Surrogate};
+use dfdx::{
+    shapes::{Dim, Shape},
+    tensor::Tensor,
+};
+use stompp_kernels::{ChannelShape, ConvShape};
 use stompp_nn::{Backend, backend::Buffer};
 
 /// A device with the kernels of the masked quantizer and of the committed convolution.
@@ -33,6 +36,34 @@ pub trait BinaryBackend: Backend {
         u: &Tensor<S, f32, Self>,
         gout: &Buffer<Self>,
         gu: &mut Buffer<Self>,
+    ) -> Result<(), Self::Err>;
+
+    /// Batch norm of `x`, plus `residual`, quantized; all (N, C, H, W). The mask covers a sample.
+    ///
+    /// # Errors
+    /// The device's.
+    fn batch_norm_quantize<X: Shape, C: Dim>(
+        &self,
+        shape: &ChannelShape,
+        of: &NormQuantize<'_, C, Self>,
+        x: &Tensor<X, f32, Self>,
+        residual: Option<&Tensor<X, f32, Self>>,
+    ) -> Result<Tensor<X, f32, Self>, Self::Err>;
+
+    /// Adds the gradients of [`BinaryBackend::batch_norm_quantize`], through the batch's own moments.
+    ///
+    /// # Errors
+    /// The device's.
+    #[allow(clippy::too_many_arguments)] // the forward pass's, the surrogate and the gradients
+    fn batch_norm_quantize_backward<X: Shape, C: Dim>(
+        &self,
+        shape: &ChannelShape,
+        of: &NormQuantize<'_, C, Self>,
+        surrogate: Surrogate,
+        x: &Tensor<X, f32, Self>,
+        residual: Option<&Tensor<X, f32, Self>>,
+        gout: &Buffer<Self>,
+        gradients: NormQuantizeGradients<'_, Self>,
     ) -> Result<(), Self::Err>;
 
     /// Convolution of a binary input with a binary weight, every entry of both -1 or +1, padded with zeros: exactly

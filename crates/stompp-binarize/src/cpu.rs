@@ -1,11 +1,14 @@
 //! The CPU's kernels for quantizers and committed convolutions.
 
-use crate::{BinaryBackend, FreezeState, Surrogate};
+use crate::{BinaryBackend, FreezeState, NormQuantize, NormQuantizeGradients, Surrogate};
 use dfdx::{
-    shapes::{HasShape, Shape},
+    shapes::{Dim, HasShape, Shape},
     tensor::{Cpu, CpuError, Tensor},
 };
-use stompp_kernels::{self as kernels, BitTensor, BitWeights, ConvShape, FreezeMask};
+use stompp_kernels::{
+    self as kernels, BatchNormQuantizeGradients, BitTensor, BitWeights, ChannelShape, ConvShape, FreezeMask,
+    Normalization,
+};
 use stompp_nn::{
     backend::Buffer,
     cpu::{filled, values},
@@ -36,6 +39,53 @@ impl BinaryBackend for Cpu {
         Ok(())
     }
 
+    fn batch_norm_quantize<X: Shape, C: Dim>(
+        &self,
+        shape: &ChannelShape,
+        of: &NormQuantize<'_, C, Self>,
+        x: &Tensor<X, f32, Self>,
+        residual: Option<&Tensor<X, f32, Self>>,
+    ) -> Result<Tensor<X, f32, Self>, CpuError> {
+        filled(self, *x.shape(), |out| {
+            kernels::batch_norm_quantize_forward(
+                shape,
+                values(x),
+                normalization(of),
+                residual.map(values),
+                kernel_mask(of.state),
+                out,
+            )
+        })
+    }
+
+    fn batch_norm_quantize_backward<X: Shape, C: Dim>(
+        &self,
+        shape: &ChannelShape,
+        of: &NormQuantize<'_, C, Self>,
+        surrogate: Surrogate,
+        x: &Tensor<X, f32, Self>,
+        residual: Option<&Tensor<X, f32, Self>>,
+        gout: &Buffer<Self>,
+        gradients: NormQuantizeGradients<'_, Self>,
+    ) -> Result<(), CpuError> {
+        kernels::batch_norm_quantize_backward(
+            shape,
+            values(x),
+            normalization(of),
+            residual.map(values),
+            kernel_mask(of.state),
+            surrogate,
+            gout,
+            BatchNormQuantizeGradients {
+                x: gradients.input.map(|gx| gx.as_mut_slice()),
+                residual: gradients.residual.map(|gresidual| gresidual.as_mut_slice()),
+                scale: gradients.scale,
+                shift: gradients.shift,
+            },
+        );
+        Ok(())
+    }
+
     fn binary_conv2d<X: Shape, W: Shape, Y: Shape>(
         &self,
         shape: &ConvShape,
@@ -57,6 +107,15 @@ impl BinaryBackend for Cpu {
             let w = BitWeights::from_signs(out_channels, in_channels, kernel, values(w));
             kernels::xnor_conv2d(shape.stride, shape.padding, &x, &w, y);
         })
+    }
+}
+
+fn normalization<'a, C: Dim>(of: &'a NormQuantize<'_, C, Cpu>) -> Normalization<'a> {
+    Normalization {
+        mean: &of.moments.mean,
+        inv_std: &of.moments.inv_std,
+        scale: values(of.scale),
+        shift: values(of.shift),
     }
 }
 

@@ -3,10 +3,10 @@
 use crate::{BinaryBackend, FreezeState, Surrogate};
 use dfdx::{
     shapes::{HasShape, Shape},
-    tensor::{PutTape, SplitTape, Storage, Tensor},
+    tensor::{PutTape, SplitTape, Tensor},
     tensor_ops::ReshapeTo,
 };
-use stompp_nn::{OpResult, Recording};
+use stompp_nn::{OpResult, Recording, take_gradient};
 
 /// `M * sign(u) + (1 - M) * clip(u, -1, 1)`, elementwise, any shape (paper).
 ///
@@ -46,8 +46,7 @@ where
     let out_ghost = out.ghost();
     let state = state.clone();
     tape.add_backward_op(move |gradients| {
-        let placeholder = Storage::<f32>::try_alloc_len(&device, 1)?;
-        let gout = std::mem::replace(gradients.get_or_alloc_mut(&out_ghost)?, placeholder);
+        let gout = take_gradient!(gradients, &out_ghost, &device);
         device.quantize_backward(&state, surrogate, period, &u, &gout, gradients.get_or_alloc_mut(&u)?)
     });
     Ok(out.put_tape(tape))

@@ -5,10 +5,10 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use stompp_kernels::{
-    BitTensor, BitWeights, ChannelShape, ConvShape, FreezeMask, Normalization, Surrogate, batch_norm_backward,
-    batch_norm_forward, batch_norm_quantize_backward, batch_norm_quantize_forward, batch_norm_statistics,
-    conv2d_backward_input, conv2d_backward_weight, conv2d_forward, quantize_backward, quantize_forward,
-    sgd_momentum_step, xnor_conv2d,
+    BatchNormQuantizeGradients, BitTensor, BitWeights, ChannelShape, ConvShape, FreezeMask, Normalization, Surrogate,
+    batch_norm_backward, batch_norm_forward, batch_norm_quantize_backward, batch_norm_quantize_forward,
+    batch_norm_statistics, conv2d_backward_input, conv2d_backward_weight, conv2d_forward, quantize_backward,
+    quantize_forward, sgd_momentum_step, xnor_conv2d,
 };
 
 /// `(batch, in_channels, extent, out_channels, kernel, stride)`.
@@ -148,13 +148,17 @@ fn elementwise(c: &mut Criterion) {
             b.iter(|| quantize_backward(mask, Surrogate::Identity, period, &x, &g, &mut gx));
         });
         group.bench_function(id("batch_norm_quantize_forward"), |b| {
-            b.iter(|| batch_norm_quantize_forward(&s, &x, norm, mask, &mut y));
+            b.iter(|| batch_norm_quantize_forward(&s, &x, norm, None, mask, &mut y));
         });
         group.bench_function(id("batch_norm_quantize_backward"), |b| {
             b.iter(|| {
-                let (gscale, gshift) = (&mut gscale, &mut gshift);
-                let surrogate = Surrogate::Identity;
-                batch_norm_quantize_backward(&s, &x, norm, mask, surrogate, &g, Some(&mut gx), gscale, gshift)
+                let gradients = BatchNormQuantizeGradients {
+                    x: Some(&mut gx),
+                    residual: None,
+                    scale: &mut gscale,
+                    shift: &mut gshift,
+                };
+                batch_norm_quantize_backward(&s, &x, norm, None, mask, Surrogate::Identity, &g, gradients)
             });
         });
         group.bench_function(id("sgd_momentum_step"), |b| {

@@ -4,9 +4,9 @@ mod common;
 
 use common::{assert_close, at_every_level, double, finite_differences, noise, same_bits_whatever_the_threads};
 use stompp_kernels::{
-    ChannelShape, FreezeMask, Normalization, Surrogate, batch_norm_backward, batch_norm_forward,
-    batch_norm_quantize_backward, batch_norm_quantize_forward, batch_norm_statistics, quantize_backward,
-    quantize_forward,
+    BatchNormQuantizeGradients, ChannelShape, FreezeMask, Normalization, Surrogate, add_forward, batch_norm_backward,
+    batch_norm_forward, batch_norm_quantize_backward, batch_norm_quantize_forward, batch_norm_statistics,
+    quantize_backward, quantize_forward,
 };
 
 const EPS: f64 = 1e-5;
@@ -190,23 +190,45 @@ fn fused_with_a_quantizer_it_has_the_bits_of_the_two_in_a_row() {
                 scale: &scale,
                 shift: &shift,
             };
-            let mut u = vec![f32::NAN; s.len()];
-            batch_norm_forward(&s, &x, &mean, &inv_std, &scale, &shift, &mut u);
-            for mask in [FreezeMask::Open, FreezeMask::Partial(&words), FreezeMask::Committed] {
-                let (mut out, mut fused) = (vec![f32::NAN; s.len()], vec![f32::NAN; s.len()]);
-                quantize_forward(mask, period, &u, &mut out);
-                batch_norm_quantize_forward(&s, &x, norm, mask, &mut fused);
-                assert_eq!(fused, out, "{level} {s:?} {mask:?}");
-                for surrogate in [Surrogate::Blocked, Surrogate::Identity, Surrogate::Clipped] {
-                    let mut gu = vec![0.0; s.len()];
-                    quantize_backward(mask, surrogate, period, &u, &gout, &mut gu);
-                    let start = || [vec![0.5; s.len()], vec![0.5; channels], vec![0.5; channels]];
-                    let (mut separate, mut fused) = (start(), start());
-                    let [gx, gscale, gshift] = &mut separate;
-                    batch_norm_backward(&s, &x, &mean, &inv_std, &scale, &gu, Some(gx), gscale, gshift);
-                    let [gx, gscale, gshift] = &mut fused;
-                    batch_norm_quantize_backward(&s, &x, norm, mask, surrogate, &gout, Some(gx), gscale, gshift);
-                    assert_eq!(fused, separate, "{level} {s:?} {mask:?} {surrogate:?}");
+            for residual in [None, Some(&noise(s.len(), 6)[..])] {
+                let mut u = vec![f32::NAN; s.len()];
+                batch_norm_forward(&s, &x, &mean, &inv_std, &scale, &shift, &mut u);
+                if let Some(residual) = residual {
+                    let normalized = u.clone();
+                    add_forward(&normalized, residual, &mut u);
+                }
+                for mask in [FreezeMask::Open, FreezeMask::Partial(&words), FreezeMask::Committed] {
+                    let (mut out, mut fused) = (vec![f32::NAN; s.len()], vec![f32::NAN; s.len()]);
+                    quantize_forward(mask, period, &u, &mut out);
+                    batch_norm_quantize_forward(&s, &x, norm, residual, mask, &mut fused);
+                    assert_eq!(fused, out, "{level} {s:?} {mask:?}");
+                    for surrogate in [Surrogate::Blocked, Surrogate::Identity, Surrogate::Clipped] {
+                        let mut gu = vec![0.0; s.len()];
+                        quantize_backward(mask, surrogate, period, &u, &gout, &mut gu);
+                        let start = || {
+                            [
+                                vec![0.5; s.len()],
+                                vec![0.5; channels],
+                                vec![0.5; channels],
+                                vec![0.5; s.len()],
+                            ]
+                        };
+                        let (mut separate, mut fused) = (start(), start());
+                        let [gx, gscale, gshift, gresidual] = &mut separate;
+                        batch_norm_backward(&s, &x, &mean, &inv_std, &scale, &gu, Some(gx), gscale, gshift);
+                        if residual.is_some() {
+                            gresidual.iter_mut().zip(&gu).for_each(|(to, g)| *to += g);
+                        }
+                        let [gx, gscale, gshift, gresidual] = &mut fused;
+                        let gradients = BatchNormQuantizeGradients {
+                            x: Some(gx),
+                            residual: residual.map(|_| &mut gresidual[..]),
+                            scale: gscale,
+                            shift: gshift,
+                        };
+                        batch_norm_quantize_backward(&s, &x, norm, residual, mask, surrogate, &gout, gradients);
+                        assert_eq!(fused, separate, "{level} {s:?} {mask:?} {surrogate:?}");
+                    }
                 }
             }
         });

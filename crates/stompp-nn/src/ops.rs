@@ -13,14 +13,18 @@ mod loss;
 mod pointwise;
 mod pool;
 
-pub use batch_norm::{Running, batch_norm, batch_norm_running};
+pub use batch_norm::{Running, batch_norm, batch_norm_running, channel_shape, follow};
 pub use conv::{conv2d, conv2d_by};
 pub use linear::linear;
 pub use loss::cross_entropy;
 pub use pointwise::{add, relu};
 pub use pool::{global_average_pool, max_pool};
 
-/// Takes a gradient out of the map, leaving a placeholder: the tensor's gradient must not be asked for again.
+/// Takes a tensor's gradient out of the map, leaving a placeholder: it must not be asked for again, unless
+/// [`put_gradient!`](crate::put_gradient) puts it back. For ops written elsewhere, inside their backward step.
+///
+/// `take_gradient!(gradients, &tensor_or_ghost, &device)`; a macro because dfdx does not name what the two have in common.
+#[macro_export]
 macro_rules! take_gradient {
     ($gradients:expr, $tensor:expr, $device:expr) => {{
         let placeholder = ::dfdx::tensor::Storage::<f32>::try_alloc_len($device, 1)?;
@@ -28,10 +32,10 @@ macro_rules! take_gradient {
     }};
 }
 
-/// Puts a gradient back that [`take_gradient`] took out, so that several can be written to at once.
+/// Puts a gradient back that [`take_gradient!`](crate::take_gradient) took out, so that several can be written to at once.
+#[macro_export]
 macro_rules! put_gradient {
     ($gradients:expr, $tensor:expr, $gradient:expr) => {
         *$gradients.get_or_alloc_mut($tensor)? = $gradient
     };
 }
-pub(crate) use {put_gradient, take_gradient};

@@ -72,10 +72,17 @@ impl<D: BinaryBackend> Block<D> {
         !self.units[0].activation.severs()
     }
 
-    /// Training pass. `arrives` says whether a gradient arrives at the output; if not, nothing is recorded.
+    /// The activation that feeds the block: the end of the one before it.
+    pub(crate) fn activation(&self) -> &Activation {
+        &self.units[0].activation
+    }
+
+    /// Training pass from the block's own activation to `next`, the one that follows it. `arrives` says whether a gradient
+    /// arrives at `next`'s input; if not, nothing is recorded.
     pub(crate) fn forward_train(
         &mut self,
         x: Batch<D, SwitchTape<D>>,
+        next: &Activation,
         arrives: bool,
     ) -> Result<Batch<D, SwitchTape<D>>, D::Err> {
         // The main path below unit i gets a gradient only if every later activation lets it through.
@@ -86,26 +93,31 @@ impl<D: BinaryBackend> Block<D> {
             .unwrap_or(0);
         let live = |index: usize| arrives && index >= first_live;
 
-        let (input, tape) = self.units[0].activation.forward(x)?.split_tape();
+        let (input, tape) = x.split_tape();
         let mut y = input.clone().put_tape(SwitchTape::new(live(0) && tape.is_recording()));
         let input = input.put_tape(tape);
-        for (index, unit) in self.units.iter_mut().enumerate() {
-            if index > 0 {
-                y = unit.activation.forward(y)?;
-            }
-            let binary = unit.activation.is_binary(View::AsItStands);
-            y = unit.conv.forward_with(y, binary, SwitchTape::new(live(index)))?;
-            y = unit.norm.forward_with(y, SwitchTape::new(live(index)))?;
-        }
-        let shortcut = match &mut self.shortcut {
+        let mut shortcut = Some(match &mut self.shortcut {
             Some((conv, norm)) => norm.forward_with(
                 conv.forward_with(input, SwitchTape::new(arrives))?,
                 SwitchTape::new(arrives),
             )?,
             None => input,
-        };
-        ops::add(y, shortcut)
+        });
+        for index in 0..self.units.len() {
+            let (before, after) = self.units.split_at_mut(index + 1);
+            let unit = &mut before[index];
+            let binary = unit.activation.is_binary(View::AsItStands);
+            let parameters = || SwitchTape::new(live(index));
+            y = unit.conv.forward_with(y, binary, parameters())?;
+            let (activation, residual) = match after.first() {
+                Some(unit) => (&unit.activation, None),
+                None => (next, shortcut.take()),
+            };
+            y = activation.forward_norm(y, &mut unit.norm, parameters(), residual)?;
+        }
+        Ok(y)
     }
+
     /// Evaluation pass, off the tape, by running statistics; changes nothing.
     pub(crate) fn evaluate(&self, x: Batch<D, NoneTape>, view: View) -> Result<Batch<D, NoneTape>, D::Err> {
         let input = self.units[0].activation.evaluate(x, view)?;

@@ -136,12 +136,20 @@ impl<D: BinaryBackend> ResNet<D> {
 
         let x = images.put_tape(SwitchTape::off());
         let x = self.conv1.forward_with(x, SwitchTape::new(arrives))?;
-        let x = self.bn1.forward_with(x, SwitchTape::new(arrives))?;
-        let mut x = self.stem_pool(x)?;
-        for (block, arrives) in self.blocks.iter_mut().zip(arrives_at.into_iter().rev()) {
-            x = block.forward_train(x, arrives)?;
+        let first = self.blocks.first().map_or(&self.final_activation, Block::activation);
+        let mut x = match self.stem {
+            Stem::Cifar => first.forward_norm(x, &mut self.bn1, SwitchTape::new(arrives), None)?,
+            Stem::ImageNet => {
+                let x = self.bn1.forward_with(x, SwitchTape::new(arrives))?;
+                first.forward(self.stem_pool(x)?)?
+            }
+        };
+        for (index, arrives) in arrives_at.into_iter().rev().enumerate() {
+            let (before, after) = self.blocks.split_at_mut(index + 1);
+            let next = after.first().map_or(&self.final_activation, Block::activation);
+            x = before[index].forward_train(x, next, arrives)?;
         }
-        let features = ops::global_average_pool(self.final_activation.forward(x)?)?;
+        let features = ops::global_average_pool(x)?;
         self.fc.forward_with(features, SwitchTape::on())
     }
 

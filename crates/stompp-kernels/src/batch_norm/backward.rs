@@ -12,7 +12,8 @@ use crate::simd::{Kernel, Lanes, Map, Simd, map_row};
 
 /// Batch norm's gradients from the gradient `g` of its output, or from what `gate` makes of it.
 ///
-/// `gate(channel, x, g, gated)` is called for one channel of all images; `gated` gets its rows one after the other.
+/// `gate(channel, x, g, gated)` is called for one channel of all images; `gated` gets its rows one after the other, and
+/// `ggated`, of the tensor's size, all of it added.
 #[allow(clippy::too_many_arguments)]
 pub(super) fn backward<G: Fn(usize, Rows, Rows, &mut [f32]) + Sync>(
     s: &ChannelShape,
@@ -20,6 +21,7 @@ pub(super) fn backward<G: Fn(usize, Rows, Rows, &mut [f32]) + Sync>(
     norm: Normalization,
     g: &[f32],
     gx: Option<&mut [f32]>,
+    ggated: Option<&mut [f32]>,
     gscale: &mut [f32],
     gshift: &mut [f32],
     gate: Option<G>,
@@ -29,29 +31,25 @@ pub(super) fn backward<G: Fn(usize, Rows, Rows, &mut [f32]) + Sync>(
     check::length("gy", g.len(), s.len());
     check::length("gscale", gscale.len(), s.channels);
     check::length("gshift", gshift.len(), s.channels);
-    if let Some(gx) = &gx {
-        check::length("gx", gx.len(), s.len());
+    for (what, gradient) in [("gx", &gx), ("gradient of the residual", &ggated)] {
+        if let Some(gradient) = gradient {
+            check::length(what, gradient.len(), s.len());
+        }
     }
     if s.is_empty() {
         return;
     }
     let simd = Simd::current();
-    let (of_image, count) = (s.channels * s.inner, (s.batch * s.inner) as f64);
+    let count = (s.batch * s.inner) as f64;
     // A task is some channels of all images: their gradients are summed, then read again while they are near.
     let block = (PIECE / (s.batch * s.inner)).max(1);
-    let mut gx_parts: Vec<Vec<&mut [f32]>> = (0..s.channels.div_ceil(block)).map(|_| Vec::new()).collect();
-    for image in gx.into_iter().flat_map(|gx| gx.chunks_mut(of_image)) {
-        gx_parts
-            .iter_mut()
-            .zip(image.chunks_mut(block * s.inner))
-            .for_each(|(parts, part)| parts.push(part));
-    }
     let params = gscale.par_chunks_mut(block).zip(gshift.par_chunks_mut(block));
-    gx_parts
+    parts(s, block, gx)
         .into_par_iter()
+        .zip(parts(s, block, ggated))
         .zip(params)
         .enumerate()
-        .for_each(|(task, (gx, (gscale, gshift)))| {
+        .for_each(|(task, ((gx, ggated), (gscale, gshift)))| {
             let channels = task * block..task * block + gscale.len();
             let mut gated = Scratch::new(if gate.is_some() {
                 channels.len() * s.batch * s.inner
@@ -65,6 +63,15 @@ pub(super) fn backward<G: Fn(usize, Rows, Rows, &mut [f32]) + Sync>(
                         Rows::of_channel(s, x, channel),
                         Rows::of_channel(s, g, channel),
                         gated,
+                    );
+                }
+            }
+            for (image, part) in ggated.into_iter().enumerate() {
+                for (rows, part) in gated.chunks(s.batch * s.inner).zip(part.chunks_mut(s.inner)) {
+                    let row = &rows[image * s.inner..][..s.inner];
+                    simd.vectorize(
+                        #[inline(always)]
+                        || part.iter_mut().zip(row).for_each(|(to, &g)| *to += g),
                     );
                 }
             }
@@ -108,6 +115,22 @@ pub(super) fn backward<G: Fn(usize, Rows, Rows, &mut [f32]) + Sync>(
                 .collect();
             simd.run(Backward { updates, gx });
         });
+}
+
+/// For each block of channels what `gradient` has of it, image by image; nothing if there is no gradient.
+fn parts<'a>(s: &ChannelShape, block: usize, gradient: Option<&'a mut [f32]>) -> Vec<Vec<&'a mut [f32]>> {
+    let mut parts: Vec<Vec<&mut [f32]>> = (0..s.channels.div_ceil(block)).map(|_| Vec::new()).collect();
+    for image in gradient
+        .into_iter()
+        .flat_map(|gradient| gradient.chunks_mut(s.channels * s.inner))
+    {
+        let of_image = image.chunks_mut(block * s.inner);
+        parts
+            .iter_mut()
+            .zip(of_image)
+            .for_each(|(parts, part)| parts.push(part));
+    }
+    parts
 }
 
 /// `gx += factor (g - mean_g - (x - mean) slope)`.

@@ -5,7 +5,9 @@ mod backward;
 mod quantized;
 mod sums;
 
-pub use quantized::{Normalization, batch_norm_quantize_backward, batch_norm_quantize_forward};
+pub use quantized::{
+    BatchNormQuantizeGradients, Normalization, batch_norm_quantize_backward, batch_norm_quantize_forward,
+};
 
 use rayon::prelude::*;
 
@@ -139,6 +141,7 @@ pub fn batch_norm_backward(
         norm,
         gy,
         gx,
+        None,
         gscale,
         gshift,
         None::<fn(usize, Rows, Rows, &mut [f32])>,

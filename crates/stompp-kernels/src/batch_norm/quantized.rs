@@ -9,7 +9,7 @@ use crate::check;
 use crate::elementwise::ChannelShape;
 use crate::parallel::for_each_piece_of;
 use crate::quantize::{FreezeMask, Gate, Surrogate, Value, pass, quantize};
-use crate::simd::{Kernel, Lanes, Map, Simd};
+use crate::simd::{Kernel, Lanes, Map, Simd, load};
 
 /// What a batch norm does to each channel: `(x - mean) * inv_std * scale + shift`. All of the channels' length.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +34,7 @@ pub(super) struct Channel {
 
 impl Value for Channel {
     #[inline(always)]
-    unsafe fn of<L: Lanes>(self, x: L::Vector) -> L::Vector {
+    unsafe fn of<L: Lanes>(self, _: usize, x: L::Vector) -> L::Vector {
         // SAFETY: the caller vouches for the instructions.
         unsafe {
             let centred = L::sub(x, L::splat(self.mean));
@@ -45,9 +45,24 @@ impl Value for Channel {
 
 impl Map<1> for Channel {
     #[inline(always)]
-    unsafe fn apply<L: Lanes>(self, _: usize, [x]: [L::Vector; 1], _: L::Vector) -> L::Vector {
+    unsafe fn apply<L: Lanes>(self, at: usize, [x]: [L::Vector; 1], _: L::Vector) -> L::Vector {
         // SAFETY: the caller vouches for the instructions.
-        unsafe { self.of::<L>(x) }
+        unsafe { self.of::<L>(at, x) }
+    }
+}
+
+/// A row of a normalized channel with a row of something else added to it.
+#[derive(Clone, Copy)]
+struct Sum<'a> {
+    channel: Channel,
+    summand: &'a [f32],
+}
+
+impl Value for Sum<'_> {
+    #[inline(always)]
+    unsafe fn of<L: Lanes>(self, at: usize, x: L::Vector) -> L::Vector {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe { L::add(self.channel.of::<L>(at, x), load::<L>(self.summand, at)) }
     }
 }
 
@@ -75,8 +90,9 @@ impl Normalization<'_> {
     }
 }
 
-/// `out = quantize(batch norm of x)`: [`batch_norm_forward`](super::batch_norm_forward), then
-/// [`quantize_forward`](crate::quantize_forward) with samples of `channels * inner` entries.
+/// `out = quantize(batch norm of x + residual)`: [`batch_norm_forward`](super::batch_norm_forward), then
+/// [`add_forward`](crate::add_forward) if there is a `residual`, then [`quantize_forward`](crate::quantize_forward) with
+/// samples of `channels * inner` entries.
 ///
 /// # Panics
 ///
@@ -85,6 +101,7 @@ pub fn batch_norm_quantize_forward(
     s: &ChannelShape,
     x: &[f32],
     norm: Normalization,
+    residual: Option<&[f32]>,
     mask: FreezeMask,
     out: &mut [f32],
 ) {
@@ -92,18 +109,20 @@ pub fn batch_norm_quantize_forward(
     check_mask(s, mask);
     check::length("x", x.len(), s.len());
     check::length("out", out.len(), s.len());
+    check_residual(s, residual);
     if s.is_empty() {
         return;
     }
     let simd = Simd::current();
     for_each_piece_of(rows_per_piece(s) * s.inner, out, |start, out| {
-        let x = &x[start..][..out.len()];
+        let piece = start..start + out.len();
         simd.run(Forward {
             s,
             norm,
             mask,
             first_row: start / s.inner,
-            x,
+            x: &x[piece.clone()],
+            residual: residual.map(|residual| &residual[piece]),
             out,
         });
     });
@@ -116,6 +135,7 @@ struct Forward<'a> {
     mask: FreezeMask<'a>,
     first_row: usize,
     x: &'a [f32],
+    residual: Option<&'a [f32]>,
     out: &'a mut [f32],
 }
 
@@ -125,16 +145,39 @@ impl Kernel for Forward<'_> {
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) {
         let inner = self.s.inner;
-        for (row, (x, out)) in (self.first_row..).zip(self.x.chunks(inner).zip(self.out.chunks_mut(inner))) {
-            let number = row % self.s.channels;
+        for (row, out) in self.out.chunks_mut(inner).enumerate() {
+            let x = &self.x[row * inner..][..inner];
+            let number = (self.first_row + row) % self.s.channels;
+            let (first, channel) = (number * inner, self.norm.channel(number));
             // SAFETY: the caller vouches for the instructions.
-            unsafe { quantize::<L>(self.mask, number * inner, self.norm.channel(number), x, out) };
+            unsafe {
+                match self.residual {
+                    None => quantize::<L>(self.mask, first, channel, x, out),
+                    Some(residual) => {
+                        let summand = &residual[row * inner..][..inner];
+                        quantize::<L>(self.mask, first, Sum { channel, summand }, x, out);
+                    }
+                }
+            }
         }
     }
 }
 
-/// The gradients of [`batch_norm_quantize_forward`] in training: [`quantize_backward`](crate::quantize_backward), then
-/// [`batch_norm_backward`](super::batch_norm_backward).
+/// What [`batch_norm_quantize_backward`] adds to.
+#[derive(Debug)]
+pub struct BatchNormQuantizeGradients<'a> {
+    /// Gradient of the input; `None` if nobody wants it.
+    pub x: Option<&'a mut [f32]>,
+    /// Gradient of the residual; `None` if there is none or nobody wants it.
+    pub residual: Option<&'a mut [f32]>,
+    /// Gradient of the scale.
+    pub scale: &'a mut [f32],
+    /// Gradient of the shift.
+    pub shift: &'a mut [f32],
+}
+
+/// The gradients of [`batch_norm_quantize_forward`] in training: [`quantize_backward`](crate::quantize_backward), which is all
+/// of the residual's, then [`batch_norm_backward`](super::batch_norm_backward).
 ///
 /// # Panics
 ///
@@ -144,31 +187,37 @@ pub fn batch_norm_quantize_backward(
     s: &ChannelShape,
     x: &[f32],
     norm: Normalization,
+    residual: Option<&[f32]>,
     mask: FreezeMask,
     surrogate: Surrogate,
     gout: &[f32],
-    gx: Option<&mut [f32]>,
-    gscale: &mut [f32],
-    gshift: &mut [f32],
+    gradients: BatchNormQuantizeGradients,
 ) {
     check_mask(s, mask);
+    check_residual(s, residual);
     let gate = Gate::new(mask, surrogate);
     if let Gate::Shut = gate {
         return;
     }
     let simd = Simd::current();
     let gate = |number: usize, x: Rows, g: Rows, gated: &mut [f32]| {
-        let channel = norm.channel(number);
         simd.run(Gated {
             gate,
             first: number * s.inner,
-            channel,
+            channel: norm.channel(number),
             x,
+            residual: residual.map(|residual| Rows::of_channel(s, residual, number)),
             g,
             gated,
         });
     };
-    backward(s, x, norm, gout, gx, gscale, gshift, Some(gate));
+    let BatchNormQuantizeGradients {
+        x: gx,
+        residual,
+        scale,
+        shift,
+    } = gradients;
+    backward(s, x, norm, gout, gx, residual, scale, shift, Some(gate));
 }
 
 /// What the quantizer passes of the gradient of one channel, image by image.
@@ -178,6 +227,7 @@ struct Gated<'a> {
     first: usize,
     channel: Channel,
     x: Rows<'a>,
+    residual: Option<Rows<'a>>,
     g: Rows<'a>,
     gated: &'a mut [f32],
 }
@@ -187,10 +237,21 @@ impl Kernel for Gated<'_> {
 
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) {
+        let Self {
+            gate, first, channel, ..
+        } = self;
         for (image, gated) in self.gated.chunks_mut(self.x.inner).enumerate() {
             let (x, g) = (self.x.row(image), self.g.row(image));
             // SAFETY: the caller vouches for the instructions.
-            unsafe { pass::<L, false>(self.gate, self.first, self.channel, x, g, gated) };
+            unsafe {
+                match &self.residual {
+                    None => pass::<L, false>(gate, first, channel, x, g, gated),
+                    Some(rows) => {
+                        let summand = rows.row(image);
+                        pass::<L, false>(gate, first, Sum { channel, summand }, x, g, gated);
+                    }
+                }
+            }
         }
     }
 }
@@ -199,5 +260,12 @@ impl Kernel for Gated<'_> {
 fn check_mask(s: &ChannelShape, mask: FreezeMask) {
     if let FreezeMask::Partial(words) = mask {
         check::length("mask", words.len(), (s.channels * s.inner).div_ceil(64));
+    }
+}
+
+#[track_caller]
+fn check_residual(s: &ChannelShape, residual: Option<&[f32]>) {
+    if let Some(residual) = residual {
+        check::length("residual", residual.len(), s.len());
     }
 }

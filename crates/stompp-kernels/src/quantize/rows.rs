@@ -5,12 +5,12 @@ use crate::simd::{Lanes, Map, map_row};
 
 /// What the quantizer is given, from what lies in memory.
 pub(crate) trait Value: Copy {
-    /// The values of one vector of elements.
+    /// The values of one vector of elements, which starts at index `at` of the row.
     ///
     /// # Safety
     ///
     /// The machine has the instructions of `L`.
-    unsafe fn of<L: Lanes>(self, x: L::Vector) -> L::Vector;
+    unsafe fn of<L: Lanes>(self, at: usize, x: L::Vector) -> L::Vector;
 }
 
 /// The element itself.
@@ -19,7 +19,7 @@ pub(super) struct Stored;
 
 impl Value for Stored {
     #[inline(always)]
-    unsafe fn of<L: Lanes>(self, x: L::Vector) -> L::Vector {
+    unsafe fn of<L: Lanes>(self, _: usize, x: L::Vector) -> L::Vector {
         x
     }
 }
@@ -55,9 +55,9 @@ struct Clip<V>(V);
 
 impl<V: Value> Map<1> for Clip<V> {
     #[inline(always)]
-    unsafe fn apply<L: Lanes>(self, _: usize, [x]: [L::Vector; 1], _: L::Vector) -> L::Vector {
+    unsafe fn apply<L: Lanes>(self, at: usize, [x]: [L::Vector; 1], _: L::Vector) -> L::Vector {
         // SAFETY: the caller vouches for the instructions.
-        unsafe { clip::<L>(self.0.of::<L>(x)) }
+        unsafe { clip::<L>(self.0.of::<L>(at, x)) }
     }
 }
 
@@ -66,9 +66,9 @@ struct Sign<V>(V);
 
 impl<V: Value> Map<1> for Sign<V> {
     #[inline(always)]
-    unsafe fn apply<L: Lanes>(self, _: usize, [x]: [L::Vector; 1], _: L::Vector) -> L::Vector {
+    unsafe fn apply<L: Lanes>(self, at: usize, [x]: [L::Vector; 1], _: L::Vector) -> L::Vector {
         // SAFETY: the caller vouches for the instructions.
-        unsafe { sign::<L>(self.0.of::<L>(x)) }
+        unsafe { sign::<L>(self.0.of::<L>(at, x)) }
     }
 }
 
@@ -83,7 +83,7 @@ impl<V: Value> Map<1> for Mixed<'_, V> {
     unsafe fn apply<L: Lanes>(self, at: usize, [x]: [L::Vector; 1], _: L::Vector) -> L::Vector {
         // SAFETY: the caller vouches for the instructions.
         unsafe {
-            let u = self.value.of::<L>(x);
+            let u = self.value.of::<L>(at, x);
             L::select(L::mask(self.frozen.from(at)), sign::<L>(u), clip::<L>(u))
         }
     }
@@ -182,7 +182,7 @@ impl<V: Value, const ADD: bool> Map<2> for PassWithin<V, ADD> {
     unsafe fn apply<L: Lanes>(self, at: usize, [x, g]: [L::Vector; 2], old: L::Vector) -> L::Vector {
         // SAFETY: the caller vouches for the instructions.
         unsafe {
-            let passed = L::select(within::<L>(self.0.of::<L>(x)), g, L::splat(0.0));
+            let passed = L::select(within::<L>(self.0.of::<L>(at, x)), g, L::splat(0.0));
             PassAll::<ADD>.apply::<L>(at, [passed], old)
         }
     }
@@ -203,7 +203,7 @@ impl<V: Value, const ADD: bool> Map<2> for PassMixed<'_, V, ADD> {
         unsafe {
             let (frozen, zero) = (self.frozen.from(at), L::splat(0.0));
             let of_frozen = L::select(L::mask(frozen & self.passes), g, zero);
-            let of_open = L::select(within::<L>(self.value.of::<L>(x)), g, zero);
+            let of_open = L::select(within::<L>(self.value.of::<L>(at, x)), g, zero);
             let passed = L::select(L::mask(frozen), of_frozen, of_open);
             PassAll::<ADD>.apply::<L>(at, [passed], old)
         }

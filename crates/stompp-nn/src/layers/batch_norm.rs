@@ -2,7 +2,7 @@
 
 use crate::{
     OpResult, Role, Visitor, Walk,
-    backend::Backend,
+    backend::{Backend, BatchMoments},
     ops::{self, Running},
     tape::Recording,
 };
@@ -76,12 +76,28 @@ impl<C: Dim, D: Backend> BatchNorm2d<C, f32, D> {
         parameters: T,
     ) -> OpResult<(B, C, H, W), D, T> {
         let scale = self.scale.clone().put_tape(parameters);
-        let running = Running {
+        let (shift, eps) = (self.shift.clone(), self.eps);
+        ops::batch_norm(x, scale, shift, eps, self.running())
+    }
+
+    /// The moments of a training batch, which the running statistics follow: for ops that normalise by themselves.
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn follow<B: Dim, H: Dim, W: Dim>(
+        &mut self,
+        x: &Tensor<(B, C, H, W), f32, D>,
+    ) -> Result<BatchMoments<D>, D::Err> {
+        let eps = self.eps;
+        ops::follow(x, eps, self.running())
+    }
+
+    fn running(&mut self) -> Running<'_, C, D> {
+        Running {
             mean: &mut self.running_mean,
             variance: &mut self.running_var,
             momentum: self.momentum,
-        };
-        ops::batch_norm(x, scale, self.shift.clone(), self.eps, running)
+        }
     }
 }
 

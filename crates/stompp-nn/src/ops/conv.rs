@@ -1,7 +1,6 @@
 //! Two-dimensional convolution without bias.
 
-use super::take_gradient;
-use crate::{Image, OpResult, backend::Backend, tape::Recording};
+use crate::{Image, OpResult, backend::Backend, take_gradient, tape::Recording};
 use dfdx::{
     shapes::{Dim, HasShape},
     tensor::{PutTape, SplitTape, Tensor},

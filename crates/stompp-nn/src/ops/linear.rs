@@ -1,9 +1,9 @@
 //! The fully connected layer's product.
 
-use super::{put_gradient, take_gradient};
 use crate::{
     OpResult,
     backend::{Backend, LinearGradients},
+    put_gradient, take_gradient,
     tape::Recording,
 };
 use dfdx::{

@@ -1,7 +1,6 @@
 //! The training loss.
 
-use super::take_gradient;
-use crate::{OpResult, backend::Backend, tape::Recording};
+use crate::{OpResult, backend::Backend, take_gradient, tape::Recording};
 use dfdx::{
     shapes::Dim,
     tensor::{PutTape, SplitTape, Tensor},

@@ -1,7 +1,6 @@
 //! Ops that treat every entry alike.
 
-use super::take_gradient;
-use crate::{OpResult, backend::Backend, tape::Recording};
+use crate::{OpResult, backend::Backend, take_gradient, tape::Recording};
 use dfdx::{
     shapes::{HasShape, Shape},
     tensor::{PutTape, SplitTape, Tensor},

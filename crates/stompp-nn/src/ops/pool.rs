@@ -1,7 +1,7 @@
 //! Pooling: the ImageNet stem's maximum and the head's global average.
 
-use super::{batch_norm::channel_shape, take_gradient};
-use crate::{Image, OpResult, backend::Backend, tape::Recording};
+use super::batch_norm::channel_shape;
+use crate::{Image, OpResult, backend::Backend, take_gradient, tape::Recording};
 use dfdx::{
     shapes::{Dim, HasShape},
     tensor::{PutTape, SplitTape, Tensor},
