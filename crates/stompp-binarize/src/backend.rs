@@ -5,6 +5,7 @@ use dfdx::{
     shapes::{Dim, Shape},
     tensor::Tensor,
 };
+use std::fmt::Debug;
 use stompp_kernels::{ChannelShape, ConvShape};
 use stompp_nn::{Backend, backend::Buffer};
 
@@ -66,16 +67,25 @@ pub trait BinaryBackend: Backend {
         gradients: NormQuantizeGradients<'_, Self>,
     ) -> Result<(), Self::Err>;
 
-    /// Convolution of a binary input with a binary weight, every entry of both -1 or +1, padded with zeros: exactly
+    /// The signs of a weight, ready for [`BinaryBackend::sign_conv2d`].
+    type Signs: 'static + Clone + Debug;
+
+    /// The signs of `w` (O, I, K, K), with `sign(0) = sign(-0) = +1`.
+    ///
+    /// # Errors
+    /// The device's.
+    fn signs<O: Dim, I: Dim, K: Dim>(&self, w: &Tensor<(O, I, K, K), f32, Self>) -> Result<Self::Signs, Self::Err>;
+
+    /// Convolution of the signs of `x` with those of a weight, padded with zeros: where every entry of `x` is -1 or +1, exactly
     /// [`Backend::conv2d`], whose sums are integers then, by whatever is fastest for the shape.
     ///
     /// # Errors
     /// The device's.
-    fn binary_conv2d<X: Shape, W: Shape, Y: Shape>(
+    fn sign_conv2d<X: Shape, Y: Shape>(
         &self,
         shape: &ConvShape,
         x: &Tensor<X, f32, Self>,
-        w: &Tensor<W, f32, Self>,
+        w: &Self::Signs,
         out: Y,
     ) -> Result<Tensor<Y, f32, Self>, Self::Err>;
 }

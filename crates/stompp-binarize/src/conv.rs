@@ -3,31 +3,44 @@
 use crate::{BinaryBackend, MaskedQuantizer, Surrogate, View};
 use dfdx::{
     shapes::{Dim, HasShape, Shape},
-    tensor::{PutTape, Tensor},
+    tensor::{PutTape, SplitTape, Tensor},
+    tensor_ops::ReshapeTo,
 };
+use std::sync::OnceLock;
 use stompp_nn::{Conv2d, Image, OpResult, Recording, Role, Visitor, Walk, ops};
 
 /// A convolution with a latent weight and the quantizer that freezes it: (N, I, H, W) to (N, O, H', W').
 ///
 /// Once its weight is committed and its input is binary, the convolution is one of signs, which the device computes by XNOR
-/// and popcount where that is faster; the result is the same, bit for bit.
+/// and popcount where that is faster; the result is the same, bit for bit. A weight that has stopped for good (committed, its
+/// gradient blocked) is packed once.
 ///
 /// The convolution reads `M * sign(w) + (1 - M) * clip(w, -1, 1)` of the latent weight `w`. Zero padding pads the input,
 /// which is quantized already, with 0 (*ours*). After each optimizer step latent weights are kept in [-1, 1] (*ours*): the
 /// walk says so by its [`Role`].
 #[derive(Clone, Debug)]
 pub struct BinaryConv2d<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> {
-    /// The latent weight and the geometry.
-    pub latent: Conv2d<I, O, K, S, P, f32, D>,
+    latent: Conv2d<I, O, K, S, P, f32, D>,
     /// What of the weight is frozen.
     pub quantizer: MaskedQuantizer,
+    /// The latent weight's signs, from the first pass after it has stopped until something may have changed it.
+    signs: OnceLock<D::Signs>,
 }
 
 impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O, K, S, P, D> {
     /// Makes a convolution's weight freezable; open at first.
     pub fn new(latent: Conv2d<I, O, K, S, P, f32, D>, surrogate: Surrogate) -> Self {
         let quantizer = MaskedQuantizer::new(latent.weight.shape().num_elements(), surrogate);
-        Self { latent, quantizer }
+        Self {
+            latent,
+            quantizer,
+            signs: OnceLock::new(),
+        }
+    }
+
+    /// The latent weight and the geometry.
+    pub fn latent(&self) -> &Conv2d<I, O, K, S, P, f32, D> {
+        &self.latent
     }
 
     /// Convolves `x` with the weight as it stands; the latent weight is on the tape `parameters`. `x_is_binary` says that every
@@ -41,10 +54,24 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O
         x_is_binary: bool,
         parameters: T,
     ) -> OpResult<Image<B, O>, D, T> {
+        let binary = x_is_binary && self.quantizer.is_binary(View::AsItStands);
+        let (x, tape) = x.split_tape();
+        if binary && self.quantizer.severs() && !tape.is_recording() {
+            // No gradient will ask for anything: the packed signs are all there need be.
+            return Ok(self.convolve_signs(x, self.signs()?)?.put_tape(tape));
+        }
         let weight = self
             .quantizer
             .forward(self.latent.weight.clone().put_tape(parameters))?;
-        self.convolve(x, weight, x_is_binary && self.quantizer.is_binary(View::AsItStands))
+        let (stride, padding) = (self.latent.stride.size(), self.latent.padding.size());
+        ops::conv2d_by(x.put_tape(tape), weight, stride, padding, |shape, x, w, out| {
+            let device = x.device();
+            if binary {
+                device.sign_conv2d(shape, x, &device.signs(w)?, out)
+            } else {
+                device.conv2d(shape, x, w, out)
+            }
+        })
     }
 
     /// Convolves `x` off the tape, with the weight as it stands or as it would be deployed.
@@ -57,24 +84,37 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O
         x_is_binary: bool,
         view: View,
     ) -> OpResult<Image<B, O>, D> {
+        if x_is_binary && self.quantizer.is_binary(view) {
+            return if self.quantizer.severs() {
+                self.convolve_signs(x, self.signs()?)
+            } else {
+                let signs = x.device().signs(&self.latent.weight)?;
+                self.convolve_signs(x, &signs)
+            };
+        }
         let weight = self.quantizer.evaluate(self.latent.weight.clone(), view)?;
-        self.convolve(x, weight, x_is_binary && self.quantizer.is_binary(view))
+        ops::conv2d(x, weight, self.latent.stride.size(), self.latent.padding.size())
     }
 
-    fn convolve<B: Dim, H: Dim, W: Dim, T: Recording<D>>(
-        &self,
-        x: Tensor<(B, I, H, W), f32, D, T>,
-        weight: Tensor<(O, I, K, K), f32, D, T>,
-        binary: bool,
-    ) -> OpResult<Image<B, O>, D, T> {
-        let (stride, padding) = (self.latent.stride.size(), self.latent.padding.size());
-        if binary {
-            ops::conv2d_by(x, weight, stride, padding, |shape, x, w, out| {
-                x.device().binary_conv2d(shape, x, w, out)
-            })
-        } else {
-            ops::conv2d(x, weight, stride, padding)
+    /// The packed signs of a latent weight that has stopped.
+    fn signs(&self) -> Result<&D::Signs, D::Err> {
+        if let Some(signs) = self.signs.get() {
+            return Ok(signs);
         }
+        let signs = self.latent.weight.device().signs(&self.latent.weight)?;
+        Ok(self.signs.get_or_init(|| signs))
+    }
+
+    fn convolve_signs<B: Dim, H: Dim, W: Dim>(
+        &self,
+        x: Tensor<(B, I, H, W), f32, D>,
+        signs: &D::Signs,
+    ) -> OpResult<Image<B, O>, D> {
+        let x = x.try_contiguous()?;
+        let weight = &self.latent.weight;
+        let shape = ops::conv_shape(&x, weight, self.latent.stride.size(), self.latent.padding.size());
+        let out = (x.shape().0, weight.shape().0, shape.out_height(), shape.out_width());
+        x.device().sign_conv2d(&shape, &x, signs, out)
     }
 }
 
@@ -85,6 +125,9 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> Walk<D> for Binar
             learning: !self.quantizer.severs(),
             bound: Some(1.0),
         };
+        if visitor.changes(role) {
+            self.signs.take();
+        }
         visitor.visit(&format!("{prefix}weight"), role, &mut self.latent.weight)
     }
 }

@@ -86,26 +86,34 @@ impl BinaryBackend for Cpu {
         Ok(())
     }
 
-    fn binary_conv2d<X: Shape, W: Shape, Y: Shape>(
+    type Signs = BitWeights;
+
+    fn signs<O: Dim, I: Dim, K: Dim>(&self, w: &Tensor<(O, I, K, K), f32, Self>) -> Result<BitWeights, CpuError> {
+        let (outputs, inputs, kernel, _) = *w.shape();
+        Ok(BitWeights::from_signs(
+            outputs.size(),
+            inputs.size(),
+            kernel.size(),
+            values(w),
+        ))
+    }
+
+    fn sign_conv2d<X: Shape, Y: Shape>(
         &self,
         shape: &ConvShape,
         x: &Tensor<X, f32, Self>,
-        w: &Tensor<W, f32, Self>,
+        w: &BitWeights,
         out: Y,
     ) -> Result<Tensor<Y, f32, Self>, CpuError> {
-        let ConvShape {
-            batch,
-            in_channels,
-            in_height,
-            in_width,
-            out_channels,
-            kernel,
-            ..
-        } = *shape;
+        let x = BitTensor::from_signs(
+            shape.batch,
+            shape.in_channels,
+            shape.in_height,
+            shape.in_width,
+            values(x),
+        );
         filled(self, out, |y| {
-            let x = BitTensor::from_signs(batch, in_channels, in_height, in_width, values(x));
-            let w = BitWeights::from_signs(out_channels, in_channels, kernel, values(w));
-            kernels::xnor_conv2d(shape.stride, shape.padding, &x, &w, y);
+            kernels::xnor_conv2d(shape.stride, shape.padding, &x, w, y)
         })
     }
 }

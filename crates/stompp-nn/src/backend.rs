@@ -5,7 +5,7 @@
 
 use dfdx::{
     shapes::{Dim, Shape},
-    tensor::{Storage, Tensor},
+    tensor::{Cache, Storage, Tensor},
     tensor_ops::Device,
 };
 use stompp_kernels::{ChannelShape, ConvShape, PoolShape};
@@ -50,7 +50,7 @@ pub struct LinearGradients<'a, D: Storage<f32>> {
 ///
 /// # Errors
 /// Every method fails with the device's own error, as dfdx's ops do (out of memory, a failed launch).
-pub trait Backend: Device<f32> {
+pub trait Backend: Device<f32> + Cache {
     /// Convolution without bias: `x` (N, I, H, W), `w` (O, I, K, K) -> (N, O, H', W').
     fn conv2d<X: Shape, W: Shape, Y: Shape>(
         &self,

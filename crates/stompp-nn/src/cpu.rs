@@ -20,10 +20,11 @@ pub fn filled<Y: Shape>(device: &Cpu, out: Y, fill: impl FnOnce(&mut [f32])) -> 
     Ok(y)
 }
 
-/// A raw buffer holding `values`, without a tensor around it.
-fn buffer(device: &Cpu, values: Vec<f32>) -> Result<Buffer<Cpu>, CpuError> {
-    let mut buffer = Storage::<f32>::try_alloc_len(device, 0)?;
-    *buffer = values;
+/// A raw buffer holding `values`, without a tensor around it. Copied, so that its memory comes from dfdx's cache and can go back
+/// there: what enters the cache from elsewhere would pile up.
+fn buffer(device: &Cpu, values: &[f32]) -> Result<Buffer<Cpu>, CpuError> {
+    let mut buffer = Storage::<f32>::try_alloc_len(device, values.len())?;
+    buffer.copy_from_slice(values);
     Ok(buffer)
 }
 
@@ -70,7 +71,7 @@ impl Backend for Cpu {
     ) -> Result<BatchMoments<Self>, CpuError> {
         let (mut mean, mut variance) = (vec![0.0; shape.channels], vec![0.0; shape.channels]);
         kernels::batch_norm_statistics(shape, values(x), &mut mean, &mut variance);
-        moments(self, eps, mean, variance)
+        moments(self, eps, &mean, &variance)
     }
 
     fn batch_norm<X: Shape, C: Dim>(
@@ -144,7 +145,7 @@ impl Backend for Cpu {
         mean: &Tensor<(C,), f32, Self>,
         variance: &Tensor<(C,), f32, Self>,
     ) -> Result<BatchMoments<Self>, CpuError> {
-        moments(self, eps, values(mean).to_vec(), values(variance).to_vec())
+        moments(self, eps, values(mean), values(variance))
     }
 
     fn linear<B: Dim, I: Dim, O: Dim>(
@@ -273,7 +274,7 @@ impl Backend for Cpu {
             labels,
             Some(&mut gradient),
         );
-        Ok((loss, buffer(self, gradient)?))
+        Ok((loss, buffer(self, &gradient)?))
     }
 
     fn scale_accumulate(
@@ -308,11 +309,11 @@ impl Backend for Cpu {
     }
 }
 
-fn moments(device: &Cpu, eps: f32, mean: Vec<f32>, variance: Vec<f32>) -> Result<BatchMoments<Cpu>, CpuError> {
-    let inv_std = variance.iter().map(|v| 1.0 / (v + eps).sqrt()).collect();
+fn moments(device: &Cpu, eps: f32, mean: &[f32], variance: &[f32]) -> Result<BatchMoments<Cpu>, CpuError> {
+    let inv_std: Vec<f32> = variance.iter().map(|v| 1.0 / (v + eps).sqrt()).collect();
     Ok(BatchMoments {
         mean: buffer(device, mean)?,
         variance: buffer(device, variance)?,
-        inv_std: buffer(device, inv_std)?,
+        inv_std: buffer(device, &inv_std)?,
     })
 }

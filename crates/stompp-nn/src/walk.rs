@@ -40,6 +40,13 @@ pub trait Visitor<D: Storage<f32>> {
     /// # Errors
     /// Ends the walk.
     fn visit<S: Shape>(&mut self, name: &str, role: Role, tensor: &mut Tensor<S, f32, D>) -> Result<(), Self::Error>;
+
+    /// Whether [`Visitor::visit`] may change a tensor of this role. If so, a layer forgets what it has derived from it, such as
+    /// packed bits.
+    fn changes(&self, role: Role) -> bool {
+        let _ = role;
+        true
+    }
 }
 
 /// Something with named tensors.

@@ -1,6 +1,6 @@
 //! Accuracy and loss of a network on a set of images.
 
-use crate::{TrainError, error::device_error, images::evaluation_batches};
+use crate::{TrainError, error::device_error, images::evaluation_batches, step::on_device};
 use serde::Serialize;
 use std::sync::Arc;
 use stompp_binarize::{BinaryBackend, View};
@@ -33,15 +33,14 @@ pub(crate) fn evaluate<D: BinaryBackend>(
     let (mut right, mut loss) = (0, 0.0);
     for batch in evaluation_batches(images, normalization)? {
         let batch = batch?;
-        let [n, channels, height, width] = batch.shape;
-        let pixels = device
-            .try_tensor_from_vec(batch.images, (n, channels, height, width))
-            .map_err(device_error)?;
+        let pixels = on_device(device, &batch).map_err(device_error)?;
         let logits = network.evaluate(pixels, view).map_err(device_error)?;
         right += correct(&logits.as_vec(), &batch.labels);
         let mean = ops::cross_entropy(logits, &batch.labels).map_err(device_error)?;
-        loss += f64::from(mean.as_vec()[0]) * n as f64;
+        loss += f64::from(mean.as_vec()[0]) * batch.labels.len() as f64;
     }
+    // Batches of another size than training's: what they took would lie idle until the next evaluation.
+    device.try_empty_cache().map_err(device_error)?;
     Ok(Score {
         top1: 100.0 * right as f64 / images.len() as f64,
         loss: loss / images.len() as f64,

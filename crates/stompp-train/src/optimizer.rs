@@ -88,6 +88,10 @@ impl<D: Backend> Visitor<D> for Step<'_, D> {
         self.device
             .sgd_step(step, tensor, velocity, self.gradients.get_or_alloc_mut(tensor)?)
     }
+
+    fn changes(&self, role: Role) -> bool {
+        matches!(role, Role::Parameter { learning: true, .. })
+    }
 }
 
 /// Collects the velocity of every parameter that it visits.

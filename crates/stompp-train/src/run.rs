@@ -17,7 +17,7 @@ use crate::{
     step::{Clock, Learner},
     tally::Tally,
 };
-use dfdx::tensor::Cpu;
+use dfdx::tensor::{Cache, Cpu};
 use std::{
     path::Path,
     time::{Instant, SystemTime},
@@ -67,7 +67,10 @@ pub fn train(config: &RunConfig, out: &Path, watchers: &mut [&mut dyn Callback])
     config.check()?;
     RunDir::check_free(out)?;
     let images = Images::load(&config.data)?;
-    Run::new(Cpu::default(), config.clone(), images)?.execute(out, watchers)
+    let device = Cpu::default();
+    // A step asks for the same sizes as the one before; from the system they would come page by page each time.
+    device.enable_cache();
+    Run::new(device, config.clone(), images)?.execute(out, watchers)
 }
 
 /// Everything a run has in memory.

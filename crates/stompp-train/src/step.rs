@@ -7,7 +7,7 @@ use dfdx::tensor_ops::Backward;
 use std::time::Instant;
 use stompp_binarize::BinaryBackend;
 use stompp_data::Batch;
-use stompp_nn::{SwitchTape, ops};
+use stompp_nn::{OpResult, SwitchTape, ops};
 use stompp_resnet::ResNet;
 
 /// A network, and what changes it.
@@ -41,11 +41,7 @@ impl<D: BinaryBackend> Learner<D> {
         self.freezing.apply(step, &mut self.network);
         seconds.update += clock.lap();
 
-        let [n, channels, height, width] = batch.shape;
-        let images = self
-            .device
-            .try_tensor_from_vec(batch.images, (n, channels, height, width))
-            .map_err(device_error)?;
+        let images = on_device(&self.device, &batch).map_err(device_error)?;
         let logits = self.network.forward_train(images).map_err(device_error)?;
         let correct = correct(&logits.as_vec(), &batch.labels);
         let loss = ops::cross_entropy(logits, &batch.labels).map_err(device_error)?;
@@ -78,6 +74,16 @@ impl<D: BinaryBackend> Learner<D> {
     pub(crate) fn finish(&mut self, steps: u64) {
         self.freezing.apply(steps, &mut self.network);
     }
+}
+
+/// The images of a batch as a tensor, (N, C, H, W).
+///
+/// They are copied into memory of the device's own, which it uses again; a buffer of ours would be added to what it keeps.
+pub(crate) fn on_device<D: BinaryBackend>(device: &D, batch: &Batch) -> OpResult<(usize, usize, usize, usize), D> {
+    let [n, channels, height, width] = batch.shape;
+    let mut images = device.try_zeros_like(&(n, channels, height, width))?;
+    images.copy_from(&batch.images);
+    Ok(images)
 }
 
 /// Measures lap by lap.

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use dfdx::{
-    tensor::{Cpu, SampleTensor, Tensor},
+    tensor::{Cache, Cpu, SampleTensor, Tensor},
     tensor_ops::Backward,
 };
 use rand_core::Rng;
@@ -76,6 +76,7 @@ pub(crate) struct Case {
 impl Case {
     pub(crate) fn new(network: Network, work: Work) -> Result<Self> {
         let device = Cpu::seed_from_u64(0);
+        device.enable_cache(); // as the trainer does
         let architecture = Architecture::new(network.model(), None, 10, network.image_size())?;
         let binarization = match work {
             Work::Freezing(_) => Binarization::BNN,

@@ -70,24 +70,9 @@ where
 {
     let (x, x_tape) = x.try_contiguous()?.split_tape();
     let (w, w_tape) = w.try_contiguous()?.split_tape();
-    let (batch, in_channels, height, width) = *x.shape();
-    let (out_channels, w_channels, kernel, _) = *w.shape();
-    assert_eq!(
-        in_channels, w_channels,
-        "the weight's input channels are not the input's"
-    );
-    let shape = ConvShape {
-        batch: batch.size(),
-        in_channels: in_channels.size(),
-        in_height: height.size(),
-        in_width: width.size(),
-        out_channels: out_channels.size(),
-        kernel: kernel.size(),
-        stride,
-        padding,
-    };
+    let shape = conv_shape(&x, &w, stride, padding);
     let device = x.device().clone();
-    let out = (batch, out_channels, shape.out_height(), shape.out_width());
+    let out = (x.shape().0, w.shape().0, shape.out_height(), shape.out_width());
     let y = forward(&shape, &x, &w, out)?;
 
     let (x_wanted, w_wanted) = (x_tape.is_recording(), w_tape.is_recording());
@@ -104,4 +89,41 @@ where
         Ok(())
     });
     Ok(y.put_tape(tape))
+}
+
+/// The sizes of the convolution of `x` (N, I, H, W) with `w` (O, I, K, K).
+///
+/// # Panics
+/// If the input's channels are not the weight's.
+pub fn conv_shape<B, I, O, K, H, W, D>(
+    x: &Tensor<(B, I, H, W), f32, D>,
+    w: &Tensor<(O, I, K, K), f32, D>,
+    stride: usize,
+    padding: usize,
+) -> ConvShape
+where
+    B: Dim,
+    I: Dim,
+    O: Dim,
+    K: Dim,
+    H: Dim,
+    W: Dim,
+    D: Backend,
+{
+    let (batch, in_channels, height, width) = *x.shape();
+    let (out_channels, w_channels, kernel, _) = *w.shape();
+    assert_eq!(
+        in_channels, w_channels,
+        "the weight's input channels are not the input's"
+    );
+    ConvShape {
+        batch: batch.size(),
+        in_channels: in_channels.size(),
+        in_height: height.size(),
+        in_width: width.size(),
+        out_channels: out_channels.size(),
+        kernel: kernel.size(),
+        stride,
+        padding,
+    }
 }
