@@ -3,35 +3,54 @@
 use rayon::prelude::*;
 
 use super::Normalization;
-use super::sums::{Gradients, RowSums, Rows};
+use super::sums::{Gradients, Rows, Sums};
 use crate::check;
 use crate::elementwise::ChannelShape;
 use crate::parallel::PIECE;
 use crate::scratch::Scratch;
 use crate::simd::{Kernel, Lanes, Map, Simd, map_row};
 
-/// Batch norm's gradients from the gradient `g` of its output, or from what `gate` makes of it.
-///
-/// `gate(channel, x, g, gated)` is called for one channel of all images; `gated` gets its rows one after the other, and
-/// `ggated`, of the tensor's size, all of it added.
+/// Where the gradient of the normalized values comes from.
+pub(super) trait Upstream: Copy + Sync {
+    /// The gradient of one channel in one image. `buffer`, of as many elements, is free to use.
+    ///
+    /// # Safety
+    ///
+    /// The machine has the instructions of `L`.
+    unsafe fn row<'a, L: Lanes>(&'a self, channel: usize, image: usize, buffer: &'a mut [f32]) -> &'a [f32];
+}
+
+/// The gradient is there.
+#[derive(Clone, Copy)]
+pub(super) struct Given<'a> {
+    pub(super) s: &'a ChannelShape,
+    pub(super) g: &'a [f32],
+}
+
+impl Upstream for Given<'_> {
+    #[inline(always)]
+    unsafe fn row<'a, L: Lanes>(&'a self, channel: usize, image: usize, _: &'a mut [f32]) -> &'a [f32] {
+        Rows::of_channel(self.s, self.g, channel).row(image)
+    }
+}
+
+/// Batch norm's gradients from the gradient of its output. `gresidual` gets that gradient too, if there is one.
 #[allow(clippy::too_many_arguments)]
-pub(super) fn backward<G: Fn(usize, Rows, Rows, &mut [f32]) + Sync>(
+pub(super) fn backward(
     s: &ChannelShape,
     x: &[f32],
     norm: Normalization,
-    g: &[f32],
+    upstream: impl Upstream,
     gx: Option<&mut [f32]>,
-    ggated: Option<&mut [f32]>,
+    gresidual: Option<&mut [f32]>,
     gscale: &mut [f32],
     gshift: &mut [f32],
-    gate: Option<G>,
 ) {
     norm.check(s);
     check::length("x", x.len(), s.len());
-    check::length("gy", g.len(), s.len());
     check::length("gscale", gscale.len(), s.channels);
     check::length("gshift", gshift.len(), s.channels);
-    for (what, gradient) in [("gx", &gx), ("gradient of the residual", &ggated)] {
+    for (what, gradient) in [("gx", &gx), ("gradient of the residual", &gresidual)] {
         if let Some(gradient) = gradient {
             check::length(what, gradient.len(), s.len());
         }
@@ -40,80 +59,26 @@ pub(super) fn backward<G: Fn(usize, Rows, Rows, &mut [f32]) + Sync>(
         return;
     }
     let simd = Simd::current();
-    let count = (s.batch * s.inner) as f64;
     // A task is some channels of all images: their gradients are summed, then read again while they are near.
     let block = (PIECE / (s.batch * s.inner)).max(1);
     let params = gscale.par_chunks_mut(block).zip(gshift.par_chunks_mut(block));
     parts(s, block, gx)
         .into_par_iter()
-        .zip(parts(s, block, ggated))
+        .zip(parts(s, block, gresidual))
         .zip(params)
         .enumerate()
-        .for_each(|(task, ((gx, ggated), (gscale, gshift)))| {
-            let channels = task * block..task * block + gscale.len();
-            let mut gated = Scratch::new(if gate.is_some() {
-                channels.len() * s.batch * s.inner
-            } else {
-                0
+        .for_each(|(task, ((gx, gresidual), (gscale, gshift)))| {
+            simd.run(Backward {
+                s,
+                x,
+                norm,
+                upstream,
+                first: task * block,
+                gx,
+                gresidual,
+                gscale,
+                gshift,
             });
-            if let Some(gate) = &gate {
-                for (channel, gated) in channels.clone().zip(gated.chunks_mut(s.batch * s.inner)) {
-                    gate(
-                        channel,
-                        Rows::of_channel(s, x, channel),
-                        Rows::of_channel(s, g, channel),
-                        gated,
-                    );
-                }
-            }
-            for (image, part) in ggated.into_iter().enumerate() {
-                for (rows, part) in gated.chunks(s.batch * s.inner).zip(part.chunks_mut(s.inner)) {
-                    let row = &rows[image * s.inner..][..s.inner];
-                    simd.vectorize(
-                        #[inline(always)]
-                        || part.iter_mut().zip(row).for_each(|(to, &g)| *to += g),
-                    );
-                }
-            }
-            let gradient = |channel: usize| match &gate {
-                None => Rows::of_channel(s, g, channel),
-                Some(_) => {
-                    let first = (channel - channels.start) * s.batch * s.inner;
-                    Rows {
-                        x: &gated,
-                        first,
-                        step: s.inner,
-                        inner: s.inner,
-                    }
-                }
-            };
-            let update = |channel: usize, gscale: &mut f32, gshift: &mut f32| {
-                let (x, g) = (Rows::of_channel(s, x, channel), gradient(channel));
-                let (mean, inv_std) = (norm.mean[channel], norm.inv_std[channel]);
-                let term = Gradients { mean: f64::from(mean) };
-                let [sum, product] = simd.run(RowSums {
-                    images: s.batch,
-                    tensors: [x, g],
-                    term,
-                });
-                let product = product * f64::from(inv_std);
-                *gshift += sum as f32;
-                *gscale += product as f32;
-                let minus_slope = (-product / count * f64::from(inv_std)) as f32;
-                Update {
-                    x,
-                    g,
-                    mean,
-                    mean_g: (sum / count) as f32,
-                    minus_slope,
-                    factor: norm.scale[channel] * inv_std,
-                }
-            };
-            let params = channels.clone().zip(gscale.iter_mut().zip(gshift));
-            let updates = params
-                .map(|(channel, (gscale, gshift))| update(channel, gscale, gshift))
-                .collect();
-            simd.run(Backward { updates, gx });
         });
 }
 
@@ -135,16 +100,14 @@ fn parts<'a>(s: &ChannelShape, block: usize, gradient: Option<&'a mut [f32]>) ->
 
 /// `gx += factor (g - mean_g - (x - mean) slope)`.
 #[derive(Clone, Copy)]
-struct Update<'a> {
-    x: Rows<'a>,
-    g: Rows<'a>,
+struct Update {
     mean: f32,
     mean_g: f32,
     minus_slope: f32,
     factor: f32,
 }
 
-impl Map<2> for Update<'_> {
+impl Map<2> for Update {
     #[inline(always)]
     unsafe fn apply<L: Lanes>(self, _: usize, [x, g]: [L::Vector; 2], old: L::Vector) -> L::Vector {
         // SAFETY: the caller vouches for the instructions.
@@ -156,24 +119,97 @@ impl Map<2> for Update<'_> {
     }
 }
 
-/// The updates of neighbouring channels, in what `gx` has of them in each image.
-struct Backward<'a, 'b> {
-    updates: Vec<Update<'a>>,
+/// The gradients of some neighbouring channels.
+struct Backward<'a, 'b, U> {
+    s: &'a ChannelShape,
+    x: &'a [f32],
+    norm: Normalization<'a>,
+    upstream: U,
+    /// The first channel.
+    first: usize,
+    /// What each image has of these channels; empty if nobody wants it.
     gx: Vec<&'b mut [f32]>,
+    gresidual: Vec<&'b mut [f32]>,
+    gscale: &'b mut [f32],
+    gshift: &'b mut [f32],
 }
 
-impl Kernel for Backward<'_, '_> {
+impl<U: Upstream> Kernel for Backward<'_, '_, U> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<L: Lanes>(self) {
+    unsafe fn run<L: Lanes>(mut self) {
+        let (s, inner) = (self.s, self.s.inner);
+        let mut buffer = Scratch::new(inner);
+        let mut updates = Vec::with_capacity(self.gscale.len());
+        for number in 0..self.gscale.len() {
+            // SAFETY: the caller vouches for the instructions.
+            updates.push(unsafe { self.sum::<L>(number, &mut buffer) });
+        }
         // Image by image, because the rows of one channel are often whole pages apart, and then loads wait for stores
         // that only seem to be to the same place.
-        for (image, gx) in self.gx.into_iter().enumerate() {
-            for (&update, gx) in self.updates.iter().zip(gx.chunks_mut(self.updates[0].x.inner)) {
+        for image in 0..self.gx.len().max(self.gresidual.len()) {
+            for (number, &update) in updates.iter().enumerate() {
+                let channel = self.first + number;
+                let part = number * inner..(number + 1) * inner;
                 // SAFETY: the caller vouches for the instructions.
-                unsafe { map_row::<L, 2, true>([update.x.row(image), update.g.row(image)], gx, update) };
+                unsafe {
+                    let g = self.upstream.row::<L>(channel, image, &mut buffer);
+                    if let Some(gx) = self.gx.get_mut(image) {
+                        let x = Rows::of_channel(s, self.x, channel).row(image);
+                        map_row::<L, 2, true>([x, g], &mut gx[part.clone()], update);
+                    }
+                    if let Some(gresidual) = self.gresidual.get_mut(image) {
+                        map_row::<L, 1, true>([g], &mut gresidual[part], Accumulate);
+                    }
+                }
             }
         }
+    }
+}
+
+impl<U: Upstream> Backward<'_, '_, U> {
+    /// Adds the gradients of scale and shift of the `number`-th channel and finds how its input's follows from them.
+    ///
+    /// # Safety
+    ///
+    /// The machine has the instructions of `L`.
+    #[inline(always)]
+    unsafe fn sum<L: Lanes>(&mut self, number: usize, buffer: &mut [f32]) -> Update {
+        let channel = self.first + number;
+        let (mean, inv_std) = (self.norm.mean[channel], self.norm.inv_std[channel]);
+        let rows = Rows::of_channel(self.s, self.x, channel);
+        let term = Gradients { mean: f64::from(mean) };
+        // SAFETY: the caller vouches for the instructions.
+        let [sum, product] = unsafe {
+            let mut sums = Sums::<L>::new();
+            for image in 0..self.s.batch {
+                let g = self.upstream.row::<L>(channel, image, buffer);
+                sums.add(&term, [rows.row(image), g]);
+            }
+            sums.finish()
+        };
+        let count = (self.s.batch * self.s.inner) as f64;
+        let product = product * f64::from(inv_std);
+        self.gshift[number] += sum as f32;
+        self.gscale[number] += product as f32;
+        Update {
+            mean,
+            mean_g: (sum / count) as f32,
+            minus_slope: (-product / count * f64::from(inv_std)) as f32,
+            factor: self.norm.scale[channel] * inv_std,
+        }
+    }
+}
+
+/// `old + g`.
+#[derive(Clone, Copy)]
+struct Accumulate;
+
+impl Map<1> for Accumulate {
+    #[inline(always)]
+    unsafe fn apply<L: Lanes>(self, _: usize, [g]: [L::Vector; 1], old: L::Vector) -> L::Vector {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe { L::add(old, g) }
     }
 }

@@ -15,8 +15,8 @@ use crate::check;
 use crate::elementwise::ChannelShape;
 use crate::parallel::{PIECE, for_each_piece_of};
 use crate::simd::{Kernel, Lanes, Simd, map_row};
-use backward::backward;
-use sums::{Moments, RowSums, Rows};
+use backward::{Given, backward};
+use sums::{ChannelSums, Rows};
 
 /// Mean and biased variance (divided by `N * inner`) of every channel of `x`, which is `(N, C, inner)`.
 ///
@@ -35,10 +35,9 @@ pub fn batch_norm_statistics(s: &ChannelShape, x: &[f32], mean: &mut [f32], var:
         .zip(var)
         .enumerate()
         .for_each(|(channel, (mean, var))| {
-            let [sum, squares] = simd.run(RowSums {
+            let [sum, squares] = simd.run(ChannelSums {
                 images: s.batch,
-                tensors: [Rows::of_channel(s, x, channel)],
-                term: Moments,
+                rows: Rows::of_channel(s, x, channel),
             });
             let m = sum / count;
             *mean = m as f32;
@@ -135,17 +134,8 @@ pub fn batch_norm_backward(
         scale,
         shift: mean,
     };
-    backward(
-        s,
-        x,
-        norm,
-        gy,
-        gx,
-        None,
-        gscale,
-        gshift,
-        None::<fn(usize, Rows, Rows, &mut [f32])>,
-    );
+    check::length("gy", gy.len(), s.len());
+    backward(s, x, norm, Given { s, g: gy }, gx, None, gscale, gshift);
 }
 
 /// Rows of `inner` elements that make a parallel piece.

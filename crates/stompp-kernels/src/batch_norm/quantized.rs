@@ -4,7 +4,9 @@
 //! them again. All values have the same bits as those of the two kernels one after the other.
 
 use super::sums::Rows;
-use super::{backward, rows_per_piece};
+
+use super::backward::{Upstream, backward};
+use super::rows_per_piece;
 use crate::check;
 use crate::elementwise::ChannelShape;
 use crate::parallel::for_each_piece_of;
@@ -199,60 +201,52 @@ pub fn batch_norm_quantize_backward(
     if let Gate::Shut = gate {
         return;
     }
-    let simd = Simd::current();
-    let gate = |number: usize, x: Rows, g: Rows, gated: &mut [f32]| {
-        simd.run(Gated {
-            gate,
-            first: number * s.inner,
-            channel: norm.channel(number),
-            x,
-            residual: residual.map(|residual| Rows::of_channel(s, residual, number)),
-            g,
-            gated,
-        });
+    check::length("gout", gout.len(), s.len());
+    let gated = Gated {
+        s,
+        x,
+        norm,
+        residual,
+        gate,
+        g: gout,
     };
     let BatchNormQuantizeGradients {
         x: gx,
-        residual,
+        residual: gresidual,
         scale,
         shift,
     } = gradients;
-    backward(s, x, norm, gout, gx, residual, scale, shift, Some(gate));
+    backward(s, x, norm, gated, gx, gresidual, scale, shift);
 }
 
-/// What the quantizer passes of the gradient of one channel, image by image.
+/// What the quantizer passes of a gradient.
+#[derive(Clone, Copy)]
 struct Gated<'a> {
+    s: &'a ChannelShape,
+    x: &'a [f32],
+    norm: Normalization<'a>,
+    residual: Option<&'a [f32]>,
     gate: Gate<'a>,
-    /// The mask's entry of the first element.
-    first: usize,
-    channel: Channel,
-    x: Rows<'a>,
-    residual: Option<Rows<'a>>,
-    g: Rows<'a>,
-    gated: &'a mut [f32],
+    g: &'a [f32],
 }
 
-impl Kernel for Gated<'_> {
-    type Output = ();
-
+impl Upstream for Gated<'_> {
     #[inline(always)]
-    unsafe fn run<L: Lanes>(self) {
-        let Self {
-            gate, first, channel, ..
-        } = self;
-        for (image, gated) in self.gated.chunks_mut(self.x.inner).enumerate() {
-            let (x, g) = (self.x.row(image), self.g.row(image));
-            // SAFETY: the caller vouches for the instructions.
-            unsafe {
-                match &self.residual {
-                    None => pass::<L, false>(gate, first, channel, x, g, gated),
-                    Some(rows) => {
-                        let summand = rows.row(image);
-                        pass::<L, false>(gate, first, Sum { channel, summand }, x, g, gated);
-                    }
+    unsafe fn row<'a, L: Lanes>(&'a self, number: usize, image: usize, buffer: &'a mut [f32]) -> &'a [f32] {
+        let row = |of| Rows::of_channel(self.s, of, number).row(image);
+        let (first, channel) = (number * self.s.inner, self.norm.channel(number));
+        let (x, g) = (row(self.x), row(self.g));
+        // SAFETY: the caller vouches for the instructions.
+        unsafe {
+            match self.residual {
+                None => pass::<L, false>(self.gate, first, channel, x, g, buffer),
+                Some(residual) => {
+                    let summand = row(residual);
+                    pass::<L, false>(self.gate, first, Sum { channel, summand }, x, g, buffer);
                 }
             }
         }
+        buffer
     }
 }
 

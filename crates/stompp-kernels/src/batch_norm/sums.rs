@@ -30,14 +30,6 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Two sums in `f64` over all rows of `N` channels that are read together.
-pub(super) struct RowSums<'a, const N: usize, T> {
-    pub(super) images: usize,
-    /// All with rows of the same length.
-    pub(super) tensors: [Rows<'a>; N],
-    pub(super) term: T,
-}
-
 /// What elements add to the two sums.
 pub(super) trait Term<const N: usize> {
     /// Adds one vector of elements of every tensor.
@@ -49,7 +41,7 @@ pub(super) trait Term<const N: usize> {
 }
 
 /// `x` and `x^2`.
-pub(super) struct Moments;
+struct Moments;
 
 impl Term<1> for Moments {
     #[inline(always)]
@@ -78,53 +70,94 @@ impl Term<2> for Gradients {
     }
 }
 
-impl<const N: usize, T: Term<N>> Kernel for RowSums<'_, N, T> {
+/// Two sums in `f64` over rows of `N` tensors that are read together.
+pub(super) struct Sums<L: Lanes>([[L::Doubles; 2]; 2]);
+
+impl<L: Lanes> Sums<L> {
+    /// Zeros. Two of each sum, because an addition takes longer than it keeps its unit busy.
+    ///
+    /// # Safety
+    ///
+    /// The machine has the instructions of `L`.
+    #[inline(always)]
+    pub(super) unsafe fn new() -> Self {
+        // SAFETY: the caller vouches for the instructions.
+        Self(unsafe { [[L::splat_double(0.0); 2]; 2] })
+    }
+
+    /// Adds one row of every tensor, all of the same length.
+    ///
+    /// # Safety
+    ///
+    /// The machine has the instructions of `L`.
+    #[inline(always)]
+    pub(super) unsafe fn add<const N: usize>(&mut self, term: &impl Term<N>, rows: [&[f32]; N]) {
+        let len = rows[0].len();
+        assert!(rows.iter().all(|row| row.len() == len));
+        // SAFETY: the caller vouches for the instructions; all rows have `len` elements.
+        unsafe {
+            let whole = len / (2 * L::LANES) * 2 * L::LANES;
+            for at in (0..whole).step_by(2 * L::LANES) {
+                for (sums, at) in self.0.iter_mut().zip([at, at + L::LANES]) {
+                    let elements = each(
+                        rows,
+                        #[inline(always)]
+                        |row: &[f32]| L::widen(L::load(row.as_ptr().add(at))),
+                    );
+                    term.add::<L>(elements, sums);
+                }
+            }
+            for (sums, at) in self.0.iter_mut().zip((whole..len).step_by(L::LANES)) {
+                // Zeros past the end add nothing.
+                let elements = each(
+                    rows,
+                    #[inline(always)]
+                    |row: &[f32]| L::widen(load::<L>(row, at)),
+                );
+                term.add::<L>(elements, sums);
+            }
+        }
+    }
+
+    /// Both sums.
+    ///
+    /// # Safety
+    ///
+    /// The machine has the instructions of `L`.
+    #[inline(always)]
+    pub(super) unsafe fn finish(self) -> [f64; 2] {
+        let [first, second] = self.0;
+        each(
+            [0, 1],
+            #[inline(always)]
+            |which: usize| {
+                let mut lanes = [0.0; MOST_LANES];
+                // SAFETY: the caller vouches for the instructions.
+                unsafe { L::store_doubles(lanes.as_mut_ptr(), L::add_doubles(first[which], second[which])) };
+                lanes.iter().sum()
+            },
+        )
+    }
+}
+
+/// The moments' sums of one channel.
+pub(super) struct ChannelSums<'a> {
+    pub(super) images: usize,
+    pub(super) rows: Rows<'a>,
+}
+
+impl Kernel for ChannelSums<'_> {
     type Output = [f64; 2];
 
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) -> [f64; 2] {
-        let inner = self.tensors[0].inner;
-        assert!(self.tensors.iter().all(|rows| rows.inner == inner));
-        // SAFETY: the caller vouches for the instructions; all rows have `inner` elements.
+        // SAFETY: the caller vouches for the instructions.
         unsafe {
-            // Two of each sum, because an addition takes longer than it keeps its unit busy.
-            let mut sums = [[L::splat_double(0.0); 2]; 2];
+            let mut sums = Sums::<L>::new();
             for image in 0..self.images {
-                let rows = each(
-                    self.tensors,
-                    #[inline(always)]
-                    |rows: Rows| rows.row(image),
-                );
-                let whole = inner / (2 * L::LANES) * 2 * L::LANES;
-                for at in (0..whole).step_by(2 * L::LANES) {
-                    for (sums, at) in sums.iter_mut().zip([at, at + L::LANES]) {
-                        let elements = each(
-                            rows,
-                            #[inline(always)]
-                            |row: &[f32]| L::widen(L::load(row.as_ptr().add(at))),
-                        );
-                        self.term.add::<L>(elements, sums);
-                    }
-                }
-                for (sums, at) in sums.iter_mut().zip((whole..inner).step_by(L::LANES)) {
-                    // Zeros past the end add nothing.
-                    let elements = each(
-                        rows,
-                        #[inline(always)]
-                        |row: &[f32]| L::widen(load::<L>(row, at)),
-                    );
-                    self.term.add::<L>(elements, sums);
-                }
+                sums.add(&Moments, [self.rows.row(image)]);
             }
-            each(
-                [0, 1],
-                #[inline(always)]
-                |which: usize| {
-                    let mut lanes = [0.0; MOST_LANES];
-                    L::store_doubles(lanes.as_mut_ptr(), L::add_doubles(sums[0][which], sums[1][which]));
-                    lanes.iter().sum()
-                },
-            )
+            sums.finish()
         }
     }
 }

@@ -63,24 +63,33 @@ pub(crate) unsafe fn map_row<L: Lanes, const N: usize, const UPDATE: bool>(
         #[inline(always)]
         |input: &[f32]| &input[..len],
     );
-    for at in (0..len).step_by(L::LANES) {
-        // SAFETY: the caller vouches for the instructions; a whole vector is written within `out`, or its end from a
-        // copy.
+    // Whole vectors in a loop of their own: with the end inside it, the map's constants do not stay in registers.
+    let whole = len / L::LANES * L::LANES;
+    for at in (0..whole).step_by(L::LANES) {
+        // SAFETY: the caller vouches for the instructions; a whole vector lies within each row.
         unsafe {
             let elements = each(
                 inputs,
                 #[inline(always)]
-                |input: &[f32]| load::<L>(input, at),
+                |input: &[f32]| L::load(input.as_ptr().add(at)),
             );
-            let old = if UPDATE { load::<L>(out, at) } else { L::splat(0.0) };
-            let result = map.apply::<L>(at, elements, old);
-            if at + L::LANES <= len {
-                L::store(out.as_mut_ptr().add(at), result);
-            } else {
-                let mut lanes = [0.0; MOST_LANES];
-                L::store(lanes.as_mut_ptr(), result);
-                out[at..].copy_from_slice(&lanes[..len - at]);
-            }
+            let to = out.as_mut_ptr().add(at);
+            let old = if UPDATE { L::load(to) } else { L::splat(0.0) };
+            L::store(to, map.apply::<L>(at, elements, old));
+        }
+    }
+    if whole < len {
+        // SAFETY: the caller vouches for the instructions; the end is read from and written to a copy.
+        unsafe {
+            let elements = each(
+                inputs,
+                #[inline(always)]
+                |input: &[f32]| load::<L>(input, whole),
+            );
+            let old = if UPDATE { load::<L>(out, whole) } else { L::splat(0.0) };
+            let mut lanes = [0.0; MOST_LANES];
+            L::store(lanes.as_mut_ptr(), map.apply::<L>(whole, elements, old));
+            out[whole..].copy_from_slice(&lanes[..len - whole]);
         }
     }
 }
