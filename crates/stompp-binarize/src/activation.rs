@@ -1,11 +1,8 @@
 //! What stands between a batch norm and the next convolution.
 
-use crate::{BinaryBackend, MaskedQuantizer, View, batch_norm_quantize};
-use dfdx::{
-    shapes::{Dim, Shape},
-    tensor::Tensor,
-};
-use stompp_nn::{BatchNorm2d, OpResult, Recording, ops};
+use crate::{BinaryBackend, MaskedQuantizer, View};
+use dfdx::{shapes::Shape, tensor::Tensor};
+use stompp_nn::{OpResult, Recording, ops};
 
 /// The activation function in front of a convolution.
 #[derive(Clone, Debug)]
@@ -53,32 +50,6 @@ impl Activation {
         match self {
             Self::Quantized(quantizer) | Self::Clip(quantizer) => quantizer.forward(u),
             Self::Relu => ops::relu(u),
-        }
-    }
-
-    /// Normalises a training batch, adds `residual`, and applies the activation: as [`BatchNorm2d::forward_with`],
-    /// [`ops::add`] and [`Activation::forward`] one after the other, in one pass where that is faster.
-    ///
-    /// # Errors
-    /// The device's.
-    pub fn forward_norm<B: Dim, C: Dim, H: Dim, W: Dim, D: BinaryBackend, T: Recording<D>>(
-        &self,
-        x: Tensor<(B, C, H, W), f32, D, T>,
-        norm: &mut BatchNorm2d<C, f32, D>,
-        parameters: T,
-        residual: Option<Tensor<(B, C, H, W), f32, D, T>>,
-    ) -> OpResult<(B, C, H, W), D, T> {
-        match self {
-            Self::Quantized(quantizer) | Self::Clip(quantizer) => {
-                batch_norm_quantize(x, norm, parameters, residual, quantizer.state(), quantizer.surrogate())
-            }
-            Self::Relu => {
-                let y = norm.forward_with(x, parameters)?;
-                ops::relu(match residual {
-                    Some(residual) => ops::add(y, residual)?,
-                    None => y,
-                })
-            }
         }
     }
 

@@ -6,7 +6,7 @@ use dfdx::{
     tensor::Tensor,
 };
 use std::fmt::Debug;
-use stompp_kernels::{ChannelShape, ConvShape};
+use stompp_kernels::ConvShape;
 use stompp_nn::{Backend, backend::Buffer};
 
 /// A device with the kernels of the masked quantizer and of the committed convolution.
@@ -39,30 +39,27 @@ pub trait BinaryBackend: Backend {
         gu: &mut Buffer<Self>,
     ) -> Result<(), Self::Err>;
 
-    /// Batch norm of `x`, plus `residual`, quantized; all (N, C, H, W). The mask covers a sample.
+    /// Batch norm of `x`, plus `residual`, quantized; all (N, C, H, W), `out` says so. The mask covers a sample.
     ///
     /// # Errors
     /// The device's.
-    fn batch_norm_quantize<X: Shape, C: Dim>(
+    fn norm_quantize<Y: Shape, C: Dim>(
         &self,
-        shape: &ChannelShape,
         of: &NormQuantize<'_, C, Self>,
-        x: &Tensor<X, f32, Self>,
-        residual: Option<&Tensor<X, f32, Self>>,
-    ) -> Result<Tensor<X, f32, Self>, Self::Err>;
+        x: &Buffer<Self>,
+        residual: Option<&Tensor<Y, f32, Self>>,
+        out: Y,
+    ) -> Result<Tensor<Y, f32, Self>, Self::Err>;
 
-    /// Adds the gradients of [`BinaryBackend::batch_norm_quantize`], through the batch's own moments.
+    /// The gradients of [`BinaryBackend::norm_quantize`], through the batch's own moments.
     ///
     /// # Errors
     /// The device's.
-    #[allow(clippy::too_many_arguments)] // the forward pass's, the surrogate and the gradients
-    fn batch_norm_quantize_backward<X: Shape, C: Dim>(
+    fn norm_quantize_backward<Y: Shape, C: Dim>(
         &self,
-        shape: &ChannelShape,
         of: &NormQuantize<'_, C, Self>,
-        surrogate: Surrogate,
-        x: &Tensor<X, f32, Self>,
-        residual: Option<&Tensor<X, f32, Self>>,
+        x: &Buffer<Self>,
+        residual: Option<&Tensor<Y, f32, Self>>,
         gout: &Buffer<Self>,
         gradients: NormQuantizeGradients<'_, Self>,
     ) -> Result<(), Self::Err>;
@@ -88,4 +85,16 @@ pub trait BinaryBackend: Backend {
         w: &Self::Signs,
         out: Y,
     ) -> Result<Tensor<Y, f32, Self>, Self::Err>;
+
+    /// As [`BinaryBackend::sign_conv2d`], into a buffer of the output's length.
+    ///
+    /// # Errors
+    /// The device's.
+    fn sign_conv2d_into<X: Shape>(
+        &self,
+        shape: &ConvShape,
+        x: &Tensor<X, f32, Self>,
+        w: &Self::Signs,
+        out: &mut Buffer<Self>,
+    ) -> Result<(), Self::Err>;
 }

@@ -1,6 +1,6 @@
 //! The convolution whose weight freezes.
 
-use crate::{BinaryBackend, MaskedQuantizer, Surrogate, View};
+use crate::{BinaryBackend, Convolution, MaskedQuantizer, Surrogate, View, unit::Product};
 use dfdx::{
     shapes::{Dim, HasShape, Shape},
     tensor::{PutTape, SplitTape, Tensor},
@@ -43,34 +43,33 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O
         &self.latent
     }
 
-    /// Convolves `x` with the weight as it stands; the latent weight is on the tape `parameters`. `x_is_binary` says that every
-    /// entry of `x` is -1 or +1.
+    /// The convolution of `x` with the weight as it stands; the latent weight is on the tape `parameters`. `x_is_binary` says
+    /// that every entry of `x` is -1 or +1.
     ///
     /// # Errors
     /// The device's.
-    pub fn forward_with<B: Dim, H: Dim, W: Dim, T: Recording<D>>(
+    pub fn of<B: Dim, H: Dim, W: Dim, T: Recording<D>>(
         &self,
         x: Tensor<(B, I, H, W), f32, D, T>,
         x_is_binary: bool,
         parameters: T,
-    ) -> OpResult<Image<B, O>, D, T> {
+    ) -> Result<Convolution<'_, B, I, O, K, H, W, D, T>, D::Err> {
         let binary = x_is_binary && self.quantizer.is_binary(View::AsItStands);
         let (x, tape) = x.split_tape();
-        if binary && self.quantizer.severs() && !tape.is_recording() {
+        let latent = self.latent.weight.clone();
+        let (weight, product) = if binary && self.quantizer.severs() && !tape.is_recording() {
             // No gradient will ask for anything: the packed signs are all there need be.
-            return Ok(self.convolve_signs(x, self.signs()?)?.put_tape(tape));
-        }
-        let weight = self
-            .quantizer
-            .forward(self.latent.weight.clone().put_tape(parameters))?;
-        let (stride, padding) = (self.latent.stride.size(), self.latent.padding.size());
-        ops::conv2d_by(x.put_tape(tape), weight, stride, padding, |shape, x, w, out| {
-            let device = x.device();
-            if binary {
-                device.sign_conv2d(shape, x, &device.signs(w)?, out)
-            } else {
-                device.conv2d(shape, x, w, out)
-            }
+            (latent.put_tape(T::default()), Product::Packed(self.signs()?))
+        } else {
+            let weight = self.quantizer.forward(latent.put_tape(parameters))?;
+            (weight, if binary { Product::Signs } else { Product::Dense })
+        };
+        Ok(Convolution {
+            x: x.put_tape(tape),
+            weight,
+            stride: self.latent.stride.size(),
+            padding: self.latent.padding.size(),
+            product,
         })
     }
 

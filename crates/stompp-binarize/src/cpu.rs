@@ -6,8 +6,7 @@ use dfdx::{
     tensor::{Cpu, CpuError, Tensor},
 };
 use stompp_kernels::{
-    self as kernels, BatchNormQuantizeGradients, BitTensor, BitWeights, ChannelShape, ConvShape, FreezeMask,
-    Normalization,
+    self as kernels, BatchNormQuantizeGradients, BitTensor, BitWeights, ConvShape, FreezeMask, Normalization,
 };
 use stompp_nn::{
     backend::Buffer,
@@ -39,45 +38,37 @@ impl BinaryBackend for Cpu {
         Ok(())
     }
 
-    fn batch_norm_quantize<X: Shape, C: Dim>(
+    fn norm_quantize<Y: Shape, C: Dim>(
         &self,
-        shape: &ChannelShape,
         of: &NormQuantize<'_, C, Self>,
-        x: &Tensor<X, f32, Self>,
-        residual: Option<&Tensor<X, f32, Self>>,
-    ) -> Result<Tensor<X, f32, Self>, CpuError> {
-        filled(self, *x.shape(), |out| {
-            kernels::batch_norm_quantize_forward(
-                shape,
-                values(x),
-                normalization(of),
-                residual.map(values),
-                kernel_mask(of.state),
-                out,
-            )
+        x: &Buffer<Self>,
+        residual: Option<&Tensor<Y, f32, Self>>,
+        out: Y,
+    ) -> Result<Tensor<Y, f32, Self>, CpuError> {
+        let mask = kernel_mask(of.quantizer.state());
+        filled(self, out, |out| {
+            kernels::batch_norm_quantize_forward(&of.shape, x, normalization(of), residual.map(values), mask, out)
         })
     }
 
-    fn batch_norm_quantize_backward<X: Shape, C: Dim>(
+    fn norm_quantize_backward<Y: Shape, C: Dim>(
         &self,
-        shape: &ChannelShape,
         of: &NormQuantize<'_, C, Self>,
-        surrogate: Surrogate,
-        x: &Tensor<X, f32, Self>,
-        residual: Option<&Tensor<X, f32, Self>>,
+        x: &Buffer<Self>,
+        residual: Option<&Tensor<Y, f32, Self>>,
         gout: &Buffer<Self>,
         gradients: NormQuantizeGradients<'_, Self>,
     ) -> Result<(), CpuError> {
         kernels::batch_norm_quantize_backward(
-            shape,
-            values(x),
+            &of.shape,
+            x,
             normalization(of),
             residual.map(values),
-            kernel_mask(of.state),
-            surrogate,
+            kernel_mask(of.quantizer.state()),
+            of.quantizer.surrogate(),
             gout,
             BatchNormQuantizeGradients {
-                x: gradients.input.map(|gx| gx.as_mut_slice()),
+                x: gradients.input,
                 residual: gradients.residual.map(|gresidual| gresidual.as_mut_slice()),
                 scale: gradients.scale,
                 shift: gradients.shift,
@@ -105,17 +96,24 @@ impl BinaryBackend for Cpu {
         w: &BitWeights,
         out: Y,
     ) -> Result<Tensor<Y, f32, Self>, CpuError> {
-        let x = BitTensor::from_signs(
-            shape.batch,
-            shape.in_channels,
-            shape.in_height,
-            shape.in_width,
-            values(x),
-        );
-        filled(self, out, |y| {
-            kernels::xnor_conv2d(shape.stride, shape.padding, &x, w, y)
-        })
+        filled(self, out, |y| sign_conv2d(shape, values(x), w, y))
     }
+
+    fn sign_conv2d_into<X: Shape>(
+        &self,
+        shape: &ConvShape,
+        x: &Tensor<X, f32, Self>,
+        w: &BitWeights,
+        out: &mut Buffer<Self>,
+    ) -> Result<(), CpuError> {
+        sign_conv2d(shape, values(x), w, out);
+        Ok(())
+    }
+}
+
+fn sign_conv2d(s: &ConvShape, x: &[f32], w: &BitWeights, y: &mut [f32]) {
+    let x = BitTensor::from_signs(s.batch, s.in_channels, s.in_height, s.in_width, x);
+    kernels::xnor_conv2d(s.stride, s.padding, &x, w, y);
 }
 
 fn normalization<'a, C: Dim>(of: &'a NormQuantize<'_, C, Cpu>) -> Normalization<'a> {

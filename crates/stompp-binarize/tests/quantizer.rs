@@ -128,7 +128,7 @@ fn a_tensor_of_another_size_is_refused() {
 /// XNOR and popcount against the float convolution: the same bits out, and the same gradients where a surrogate passes them.
 #[test]
 fn a_committed_convolution_is_the_float_one_exactly() {
-    use stompp_binarize::BinaryConv2d;
+    use stompp_binarize::{BinaryConv2d, Convolution};
     use stompp_nn::Conv2d;
     use stompp_rng::{Purpose, stream};
     let dev = Cpu::seed_from_u64(5);
@@ -147,7 +147,8 @@ fn a_committed_convolution_is_the_float_one_exactly() {
         let x = quantize(u, &FreezeState::Committed, Surrogate::Blocked, inputs * size * size).unwrap();
         let run = |x_is_binary| {
             let y = conv
-                .forward_with(x.clone().put_tape(SwitchTape::on()), x_is_binary, SwitchTape::on())
+                .of(x.clone().put_tape(SwitchTape::on()), x_is_binary, SwitchTape::on())
+                .and_then(Convolution::forward)
                 .unwrap();
             let values = y.as_vec();
             let gradients = SwitchTape::unswitch(y.square().sum::<Rank0, _>()).unwrap().backward();
@@ -170,7 +171,7 @@ fn a_committed_convolution_is_the_float_one_exactly() {
 #[test]
 fn packed_signs_follow_the_weight() {
     use dfdx::shapes::Shape;
-    use stompp_binarize::BinaryConv2d;
+    use stompp_binarize::{BinaryConv2d, Convolution};
     use stompp_nn::{Conv2d, Role, Visitor, Walk};
     use stompp_rng::{Purpose, stream};
 
@@ -196,7 +197,8 @@ fn packed_signs_follow_the_weight() {
     let x = dev.ones_like(&(1, 16, 4, 4));
     let run = |conv: &BinaryConv2d<_, _, _, _, _, _>| {
         let y = conv
-            .forward_with(x.clone().put_tape(SwitchTape::off()), true, SwitchTape::off())
+            .of(x.clone().put_tape(SwitchTape::off()), true, SwitchTape::off())
+            .and_then(Convolution::forward)
             .unwrap();
         y.as_vec()
     };

@@ -153,7 +153,7 @@ fn elementwise(c: &mut Criterion) {
         group.bench_function(id("batch_norm_quantize_backward"), |b| {
             b.iter(|| {
                 let gradients = BatchNormQuantizeGradients {
-                    x: Some(&mut gx),
+                    x: &mut gx,
                     residual: None,
                     scale: &mut gscale,
                     shift: &mut gshift,

@@ -60,6 +60,22 @@ pub trait Backend: Device<f32> + Cache {
         out: Y,
     ) -> Result<Tensor<Y, f32, Self>, Self::Err>;
 
+    /// As [`Backend::conv2d`], into a buffer of the output's length.
+    fn conv2d_into<X: Shape, W: Shape>(
+        &self,
+        shape: &ConvShape,
+        x: &Tensor<X, f32, Self>,
+        w: &Tensor<W, f32, Self>,
+        out: &mut Buffer<Self>,
+    ) -> Result<(), Self::Err>;
+
+    /// A buffer of `len` floats of unspecified (but initialized) value, for results that no tensor need hold. What dfdx
+    /// allocates is filled with zeros first, by one thread.
+    fn spare(&self, len: usize) -> Result<Buffer<Self>, Self::Err>;
+
+    /// Takes back what [`Backend::spare`] gave, to give it again.
+    fn recycle(&self, buffer: Buffer<Self>);
+
     /// Adds the convolution's input gradient to `gx`.
     fn conv2d_input_gradient<W: Shape>(
         &self,
@@ -85,6 +101,10 @@ pub trait Backend: Device<f32> + Cache {
         eps: f32,
         x: &Tensor<X, f32, Self>,
     ) -> Result<BatchMoments<Self>, Self::Err>;
+
+    /// As [`Backend::batch_moments`], of a buffer.
+    fn buffer_moments(&self, shape: &ChannelShape, eps: f32, x: &Buffer<Self>)
+    -> Result<BatchMoments<Self>, Self::Err>;
 
     /// `(x - mean) * inv_std * scale + shift`, per channel.
     fn batch_norm<X: Shape, C: Dim>(

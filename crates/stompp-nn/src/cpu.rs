@@ -1,5 +1,6 @@
 //! The CPU backend: hands contiguous slices to `stompp-kernels`. Its helpers are public for ops written elsewhere.
 
+mod spare;
 mod view;
 
 use crate::backend::{Backend, BatchMoments, BatchNormGradients, Buffer, LinearGradients, SgdStep};
@@ -41,6 +42,28 @@ impl Backend for Cpu {
         filled(self, out, |y| kernels::conv2d_forward(shape, values(x), values(w), y))
     }
 
+    fn conv2d_into<X: Shape, W: Shape>(
+        &self,
+        shape: &ConvShape,
+        x: &Tensor<X, f32, Self>,
+        w: &Tensor<W, f32, Self>,
+        out: &mut Buffer<Self>,
+    ) -> Result<(), CpuError> {
+        kernels::conv2d_forward(shape, values(x), values(w), out);
+        Ok(())
+    }
+
+    fn spare(&self, len: usize) -> Result<Buffer<Self>, CpuError> {
+        match spare::take(len) {
+            Some(buffer) => Ok(buffer),
+            None => Storage::<f32>::try_alloc_len(self, len),
+        }
+    }
+
+    fn recycle(&self, buffer: Buffer<Self>) {
+        spare::give(buffer);
+    }
+
     fn conv2d_input_gradient<W: Shape>(
         &self,
         shape: &ConvShape,
@@ -69,9 +92,11 @@ impl Backend for Cpu {
         eps: f32,
         x: &Tensor<X, f32, Self>,
     ) -> Result<BatchMoments<Self>, CpuError> {
-        let (mut mean, mut variance) = (vec![0.0; shape.channels], vec![0.0; shape.channels]);
-        kernels::batch_norm_statistics(shape, values(x), &mut mean, &mut variance);
-        moments(self, eps, &mean, &variance)
+        moments_of(self, shape, eps, values(x))
+    }
+
+    fn buffer_moments(&self, shape: &ChannelShape, eps: f32, x: &Buffer<Self>) -> Result<BatchMoments<Self>, CpuError> {
+        moments_of(self, shape, eps, x)
     }
 
     fn batch_norm<X: Shape, C: Dim>(
@@ -307,6 +332,12 @@ impl Backend for Cpu {
         );
         Ok(())
     }
+}
+
+fn moments_of(device: &Cpu, shape: &ChannelShape, eps: f32, x: &[f32]) -> Result<BatchMoments<Cpu>, CpuError> {
+    let (mut mean, mut variance) = (vec![0.0; shape.channels], vec![0.0; shape.channels]);
+    kernels::batch_norm_statistics(shape, x, &mut mean, &mut variance);
+    moments(device, eps, &mean, &variance)
 }
 
 fn moments(device: &Cpu, eps: f32, mean: &[f32], variance: &[f32]) -> Result<BatchMoments<Cpu>, CpuError> {

@@ -13,7 +13,7 @@ mod loss;
 mod pointwise;
 mod pool;
 
-pub use batch_norm::{Running, batch_norm, batch_norm_running, channel_shape, follow};
+pub use batch_norm::{Running, batch_norm, batch_norm_running};
 pub use conv::{conv_shape, conv2d, conv2d_by};
 pub use linear::linear;
 pub use loss::cross_entropy;

@@ -5,7 +5,7 @@ use dfdx::{
     nn::Module,
     tensor::{NoneTape, PutTape, SplitTape, Tensor},
 };
-use stompp_binarize::{Activation, BinaryBackend, BinaryConv2d, UnitMut, View};
+use stompp_binarize::{Activation, BinaryBackend, BinaryConv2d, NormActivation, UnitMut, View};
 use stompp_nn::{BatchNorm2d, Conv2d, Image, Recording, SwitchTape, Visitor, Walk, ops};
 
 /// A batch of images whose sizes are all known at run time: (N, C, H, W).
@@ -108,12 +108,16 @@ impl<D: BinaryBackend> Block<D> {
             let unit = &mut before[index];
             let binary = unit.activation.is_binary(View::AsItStands);
             let parameters = || SwitchTape::new(live(index));
-            y = unit.conv.forward_with(y, binary, parameters())?;
+            let convolution = unit.conv.of(y, binary, parameters())?;
             let (activation, residual) = match after.first() {
                 Some(unit) => (&unit.activation, None),
                 None => (next, shortcut.take()),
             };
-            y = activation.forward_norm(y, &mut unit.norm, parameters(), residual)?;
+            let then = NormActivation {
+                norm: &mut unit.norm,
+                activation,
+            };
+            y = then.after(convolution, residual, parameters())?;
         }
         Ok(y)
     }

@@ -8,7 +8,9 @@ use dfdx::{
     nn::Module,
     tensor::{NoneTape, PutTape},
 };
-use stompp_binarize::{Activation, BinaryBackend, Freezable, MaskedQuantizer, Surrogate, UnitMut, View};
+use stompp_binarize::{
+    Activation, BinaryBackend, Convolution, Freezable, MaskedQuantizer, NormActivation, Surrogate, UnitMut, View,
+};
 use stompp_nn::{BatchNorm2d, Conv2d, Linear, OpResult, Recording, SwitchTape, Visitor, Walk, ops};
 use stompp_rng::{Purpose, stream};
 
@@ -135,12 +137,21 @@ impl<D: BinaryBackend> ResNet<D> {
         }
 
         let x = images.put_tape(SwitchTape::off());
-        let x = self.conv1.forward_with(x, SwitchTape::new(arrives))?;
+        let parameters = || SwitchTape::new(arrives);
         let first = self.blocks.first().map_or(&self.final_activation, Block::activation);
         let mut x = match self.stem {
-            Stem::Cifar => first.forward_norm(x, &mut self.bn1, SwitchTape::new(arrives), None)?,
+            Stem::Cifar => {
+                let weight = self.conv1.weight.clone().put_tape(parameters());
+                let convolution = Convolution::dense(x, weight, self.conv1.stride, self.conv1.padding);
+                let then = NormActivation {
+                    norm: &mut self.bn1,
+                    activation: first,
+                };
+                then.after(convolution, None, parameters())?
+            }
             Stem::ImageNet => {
-                let x = self.bn1.forward_with(x, SwitchTape::new(arrives))?;
+                let x = self.conv1.forward_with(x, parameters())?;
+                let x = self.bn1.forward_with(x, parameters())?;
                 first.forward(self.stem_pool(x)?)?
             }
         };

@@ -34,7 +34,8 @@ impl Upstream for Given<'_> {
     }
 }
 
-/// Batch norm's gradients from the gradient of its output. `gresidual` gets that gradient too, if there is one.
+/// Batch norm's gradients from the gradient of its output. `gresidual` gets that gradient too, if there is one. `gx` is
+/// overwritten if it is `fresh`; all others are added to.
 #[allow(clippy::too_many_arguments)]
 pub(super) fn backward(
     s: &ChannelShape,
@@ -42,6 +43,7 @@ pub(super) fn backward(
     norm: Normalization,
     upstream: impl Upstream,
     gx: Option<&mut [f32]>,
+    fresh: bool,
     gresidual: Option<&mut [f32]>,
     gscale: &mut [f32],
     gshift: &mut [f32],
@@ -75,6 +77,7 @@ pub(super) fn backward(
                 upstream,
                 first: task * block,
                 gx,
+                fresh,
                 gresidual,
                 gscale,
                 gshift,
@@ -129,6 +132,7 @@ struct Backward<'a, 'b, U> {
     first: usize,
     /// What each image has of these channels; empty if nobody wants it.
     gx: Vec<&'b mut [f32]>,
+    fresh: bool,
     gresidual: Vec<&'b mut [f32]>,
     gscale: &'b mut [f32],
     gshift: &'b mut [f32],
@@ -157,7 +161,12 @@ impl<U: Upstream> Kernel for Backward<'_, '_, U> {
                     let g = self.upstream.row::<L>(channel, image, &mut buffer);
                     if let Some(gx) = self.gx.get_mut(image) {
                         let x = Rows::of_channel(s, self.x, channel).row(image);
-                        map_row::<L, 2, true>([x, g], &mut gx[part.clone()], update);
+                        let gx = &mut gx[part.clone()];
+                        if self.fresh {
+                            map_row::<L, 2, false>([x, g], gx, update);
+                        } else {
+                            map_row::<L, 2, true>([x, g], gx, update);
+                        }
                     }
                     if let Some(gresidual) = self.gresidual.get_mut(image) {
                         map_row::<L, 1, true>([g], &mut gresidual[part], Accumulate);

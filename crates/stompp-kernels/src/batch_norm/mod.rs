@@ -135,7 +135,7 @@ pub fn batch_norm_backward(
         shift: mean,
     };
     check::length("gy", gy.len(), s.len());
-    backward(s, x, norm, Given { s, g: gy }, gx, None, gscale, gshift);
+    backward(s, x, norm, Given { s, g: gy }, gx, false, None, gscale, gshift);
 }
 
 /// Rows of `inner` elements that make a parallel piece.

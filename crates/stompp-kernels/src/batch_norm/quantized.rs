@@ -165,11 +165,11 @@ impl Kernel for Forward<'_> {
     }
 }
 
-/// What [`batch_norm_quantize_backward`] adds to.
+/// Where [`batch_norm_quantize_backward`] puts what it finds.
 #[derive(Debug)]
 pub struct BatchNormQuantizeGradients<'a> {
-    /// Gradient of the input; `None` if nobody wants it.
-    pub x: Option<&'a mut [f32]>,
+    /// Gradient of the input, **overwritten**: nothing else reads what a batch norm reads.
+    pub x: &'a mut [f32],
     /// Gradient of the residual; `None` if there is none or nobody wants it.
     pub residual: Option<&'a mut [f32]>,
     /// Gradient of the scale.
@@ -199,6 +199,7 @@ pub fn batch_norm_quantize_backward(
     check_residual(s, residual);
     let gate = Gate::new(mask, surrogate);
     if let Gate::Shut = gate {
+        gradients.x.fill(0.0);
         return;
     }
     check::length("gout", gout.len(), s.len());
@@ -216,7 +217,7 @@ pub fn batch_norm_quantize_backward(
         scale,
         shift,
     } = gradients;
-    backward(s, x, norm, gated, gx, gresidual, scale, shift);
+    backward(s, x, norm, gated, Some(gx), true, gresidual, scale, shift);
 }
 
 /// What the quantizer passes of a gradient.

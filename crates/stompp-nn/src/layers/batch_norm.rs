@@ -2,7 +2,7 @@
 
 use crate::{
     OpResult, Role, Visitor, Walk,
-    backend::{Backend, BatchMoments},
+    backend::{Backend, BatchMoments, Buffer},
     ops::{self, Running},
     tape::Recording,
 };
@@ -15,6 +15,8 @@ use dfdx::{
     tensor::{NoneTape, PutTape, SplitTape, Storage, Tensor},
     tensor_ops::Device,
 };
+
+use stompp_kernels::ChannelShape;
 
 /// See [`BatchNorm2d`](super::BatchNorm2d).
 pub(super) mod builder {
@@ -80,16 +82,16 @@ impl<C: Dim, D: Backend> BatchNorm2d<C, f32, D> {
         ops::batch_norm(x, scale, shift, eps, self.running())
     }
 
-    /// The moments of a training batch, which the running statistics follow: for ops that normalise by themselves.
+    /// The moments of a training batch in a buffer, which the running statistics follow: for ops that normalise by themselves.
     ///
     /// # Errors
     /// The device's.
-    pub fn follow<B: Dim, H: Dim, W: Dim>(
-        &mut self,
-        x: &Tensor<(B, C, H, W), f32, D>,
-    ) -> Result<BatchMoments<D>, D::Err> {
-        let eps = self.eps;
-        ops::follow(x, eps, self.running())
+    pub fn follow_buffer(&mut self, shape: &ChannelShape, x: &Buffer<D>) -> Result<BatchMoments<D>, D::Err> {
+        let device = self.scale.device().clone();
+        let moments = device.buffer_moments(shape, self.eps, x)?;
+        let running = self.running();
+        device.update_running(shape, &moments, running.momentum, running.mean, running.variance)?;
+        Ok(moments)
     }
 
     fn running(&mut self) -> Running<'_, C, D> {

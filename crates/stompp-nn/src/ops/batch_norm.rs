@@ -2,7 +2,7 @@
 
 use crate::{
     OpResult,
-    backend::{Backend, BatchMoments, BatchNormGradients},
+    backend::{Backend, BatchNormGradients},
     put_gradient, take_gradient,
     tape::Recording,
 };
@@ -51,7 +51,8 @@ where
     let (scale, affine_tape) = scale.split_tape();
     let device = x.device().clone();
     let shape = channel_shape(&x);
-    let moments = follow(&x, eps, running)?;
+    let moments = device.batch_moments(&shape, eps, &x)?;
+    device.update_running(&shape, &moments, running.momentum, running.mean, running.variance)?;
     let y = device.batch_norm(&shape, &moments, &x, &scale, &shift)?;
 
     let (x_wanted, affine_wanted) = (x_tape.is_recording(), affine_tape.is_recording());
@@ -84,28 +85,6 @@ where
     Ok(y.put_tape(tape))
 }
 
-/// The moments of `x`, towards which `running` moves: the first part of [`batch_norm`], for ops that fuse it with more.
-///
-/// # Errors
-/// The device's.
-pub fn follow<B, C, H, W, D>(
-    x: &Tensor<(B, C, H, W), f32, D>,
-    eps: f32,
-    running: Running<'_, C, D>,
-) -> Result<BatchMoments<D>, D::Err>
-where
-    B: Dim,
-    C: Dim,
-    H: Dim,
-    W: Dim,
-    D: Backend,
-{
-    let (device, shape) = (x.device(), channel_shape(x));
-    let moments = device.batch_moments(&shape, eps, x)?;
-    device.update_running(&shape, &moments, running.momentum, running.mean, running.variance)?;
-    Ok(moments)
-}
-
 /// Batch normalisation by running statistics, for evaluation: an affine map per channel, off the tape.
 ///
 /// # Errors
@@ -132,7 +111,9 @@ where
 }
 
 /// (N, C, H, W) as (batch, channels, everything inside a channel).
-pub fn channel_shape<B: Dim, C: Dim, H: Dim, W: Dim, D: Backend>(x: &Tensor<(B, C, H, W), f32, D>) -> ChannelShape {
+pub(super) fn channel_shape<B: Dim, C: Dim, H: Dim, W: Dim, D: Backend>(
+    x: &Tensor<(B, C, H, W), f32, D>,
+) -> ChannelShape {
     let (batch, channels, height, width) = *x.shape();
     ChannelShape {
         batch: batch.size(),

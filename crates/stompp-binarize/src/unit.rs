@@ -1,0 +1,263 @@
+//! One step of a network as one op: convolution, batch norm, shortcut, activation.
+
+use crate::{Activation, BinaryBackend, MaskedQuantizer};
+use dfdx::{
+    shapes::{Dim, HasShape},
+    tensor::{PutTape, SplitTape, Tensor},
+    tensor_ops::ReshapeTo,
+};
+use stompp_kernels::{ChannelShape, ConvShape};
+use stompp_nn::{
+    BatchNorm2d, Image, OpResult, Recording,
+    backend::{BatchMoments, Buffer},
+    ops, put_gradient, take_gradient,
+};
+
+/// How a convolution's output is computed. The gradients are the convolution's, whatever the way.
+#[derive(Debug)]
+pub(crate) enum Product<'a, D: BinaryBackend> {
+    /// By multiplication.
+    Dense,
+    /// Every entry of input and weight is -1 or +1: by their signs, which are packed for this pass.
+    Signs,
+    /// The same with signs that were packed before. The weight is not read.
+    Packed(&'a D::Signs),
+}
+
+/// Input, weight and geometry of a convolution, on their tapes.
+#[derive(Debug)]
+pub struct Convolution<'a, B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend, T> {
+    pub(crate) x: Tensor<(B, I, H, W), f32, D, T>,
+    pub(crate) weight: Tensor<(O, I, K, K), f32, D, T>,
+    pub(crate) stride: usize,
+    pub(crate) padding: usize,
+    pub(crate) product: Product<'a, D>,
+}
+
+impl<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend, T: Recording<D>>
+    Convolution<'_, B, I, O, K, H, W, D, T>
+{
+    /// The convolution of `x` with `weight` by multiplication.
+    pub fn dense(
+        x: Tensor<(B, I, H, W), f32, D, T>,
+        weight: Tensor<(O, I, K, K), f32, D, T>,
+        stride: usize,
+        padding: usize,
+    ) -> Self {
+        Self {
+            x,
+            weight,
+            stride,
+            padding,
+            product: Product::Dense,
+        }
+    }
+
+    /// Its output, as an op of its own.
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn forward(self) -> OpResult<Image<B, O>, D, T> {
+        let product = self.product;
+        ops::conv2d_by(self.x, self.weight, self.stride, self.padding, |shape, x, w, out| {
+            let device = x.device();
+            match product {
+                Product::Dense => device.conv2d(shape, x, w, out),
+                Product::Signs => device.sign_conv2d(shape, x, &device.signs(w)?, out),
+                Product::Packed(signs) => device.sign_conv2d(shape, x, signs, out),
+            }
+        })
+    }
+}
+
+/// What a [`Convolution`] is followed by in a training pass.
+#[derive(Debug)]
+pub struct NormActivation<'a, O: Dim, D: BinaryBackend> {
+    /// Normalises by the batch, and follows it.
+    pub norm: &'a mut BatchNorm2d<O, f32, D>,
+    /// Applied last.
+    pub activation: &'a Activation,
+}
+
+impl<O: Dim, D: BinaryBackend> NormActivation<'_, O, D> {
+    /// `activation(norm(convolution) + residual)` of a training batch; scale and shift of the norm are on the tape `parameters`.
+    ///
+    /// A quantizer makes the three one op: neither the sum nor the convolution's gradient is ever a tensor. It has the bits of
+    /// [`ops::conv2d`], [`BatchNorm2d::forward_with`], [`ops::add`] and [`Activation::forward`] one after the other, which
+    /// ReLU still takes. Where the activation passes no gradient at all, the output is off the tape.
+    ///
+    /// # Errors
+    /// The device's.
+    ///
+    /// # Panics
+    /// If the residual's shape is not the output's, or the quantizer's mask does not cover it.
+    pub fn after<B: Dim, I: Dim, K: Dim, H: Dim, W: Dim, T: Recording<D>>(
+        self,
+        convolution: Convolution<'_, B, I, O, K, H, W, D, T>,
+        residual: Option<Tensor<Image<B, O>, f32, D, T>>,
+        parameters: T,
+    ) -> OpResult<Image<B, O>, D, T> {
+        match self.activation {
+            Activation::Quantized(quantizer) | Activation::Clip(quantizer) => {
+                fused(convolution, self.norm, parameters, residual, quantizer)
+            }
+            Activation::Relu => {
+                let y = self.norm.forward_with(convolution.forward()?, parameters)?;
+                ops::relu(match residual {
+                    Some(residual) => ops::add(y, residual)?,
+                    None => y,
+                })
+            }
+        }
+    }
+}
+
+/// A batch norm with the moments of this batch and the quantizer behind it, as a device is given them.
+#[derive(Debug)]
+pub struct NormQuantize<'a, C: Dim, D: BinaryBackend> {
+    /// Sizes of the tensor.
+    pub shape: ChannelShape,
+    /// Moments of the input.
+    pub moments: &'a BatchMoments<D>,
+    /// Scale, shape (C,).
+    pub scale: &'a Tensor<(C,), f32, D>,
+    /// Shift, shape (C,).
+    pub shift: &'a Tensor<(C,), f32, D>,
+    /// Which entries of a sample are frozen, and what gradient they pass.
+    pub quantizer: &'a MaskedQuantizer,
+}
+
+/// Where a device puts the gradients of a [`NormQuantize`].
+#[derive(Debug)]
+pub struct NormQuantizeGradients<'a, D: BinaryBackend> {
+    /// Gradient of the input, overwritten.
+    pub input: &'a mut Buffer<D>,
+    /// Gradient of the residual, added to; `None` if there is none or nobody wants it.
+    pub residual: Option<&'a mut Buffer<D>>,
+    /// Gradient of the scale, shape (C,), added to.
+    pub scale: &'a mut Buffer<D>,
+    /// Gradient of the shift, shape (C,), added to.
+    pub shift: &'a mut Buffer<D>,
+}
+
+fn fused<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend, T: Recording<D>>(
+    convolution: Convolution<'_, B, I, O, K, H, W, D, T>,
+    norm: &mut BatchNorm2d<O, f32, D>,
+    parameters: T,
+    residual: Option<Tensor<Image<B, O>, f32, D, T>>,
+    quantizer: &MaskedQuantizer,
+) -> OpResult<Image<B, O>, D, T> {
+    let Convolution {
+        x,
+        weight,
+        stride,
+        padding,
+        product,
+    } = convolution;
+    let (x, x_tape) = x.try_contiguous()?.split_tape();
+    let (w, w_tape) = weight.try_contiguous()?.split_tape();
+    let (residual, residual_tape) = match residual {
+        Some(residual) => {
+            let (residual, tape) = residual.try_contiguous()?.split_tape();
+            (Some(residual), tape)
+        }
+        None => (None, T::default()),
+    };
+    let device = x.device().clone();
+    let conv = ops::conv_shape(&x, &w, stride, padding);
+    let out = (x.shape().0, w.shape().0, conv.out_height(), conv.out_width());
+    assert!(
+        residual.as_ref().is_none_or(|residual| *residual.shape() == out),
+        "the summands' shapes differ"
+    );
+    let entries = conv.output_len() / conv.batch.max(1);
+    assert_eq!(
+        quantizer.entries(),
+        entries,
+        "the quantizer's mask does not cover a sample"
+    );
+    let y = convolve(&device, &conv, &x, &w, product)?;
+    let shape = ChannelShape {
+        batch: conv.batch,
+        channels: conv.out_channels,
+        inner: conv.out_height() * conv.out_width(),
+    };
+    let moments = norm.follow_buffer(&shape, &y)?;
+    let (scale, shift) = (norm.scale.clone(), norm.shift.clone());
+    let of = NormQuantize {
+        shape,
+        moments: &moments,
+        scale: &scale,
+        shift: &shift,
+        quantizer,
+    };
+    let q = device.norm_quantize(&of, &y, residual.as_ref(), out)?;
+
+    let (x_wanted, w_wanted) = (x_tape.is_recording(), w_tape.is_recording());
+    let (residual_wanted, affine_wanted) = (residual_tape.is_recording(), parameters.is_recording());
+    let mut tape = x_tape.merge(w_tape).merge(residual_tape).merge(parameters);
+    if quantizer.severs() || !tape.is_recording() {
+        device.recycle(y);
+        return Ok(q.put_tape(T::default()));
+    }
+    let q_ghost = q.ghost();
+    let quantizer = quantizer.clone();
+    tape.add_backward_op(move |gradients| {
+        let gq = take_gradient!(gradients, &q_ghost, &device);
+        let mut gresidual = match &residual {
+            Some(residual) if residual_wanted => Some(take_gradient!(gradients, residual, &device)),
+            _ => None,
+        };
+        let mut gscale = take_gradient!(gradients, &scale, &device);
+        let mut gshift = take_gradient!(gradients, &shift, &device);
+        let mut gy = device.spare(shape.len())?;
+        let of = NormQuantize {
+            shape,
+            moments: &moments,
+            scale: &scale,
+            shift: &shift,
+            quantizer: &quantizer,
+        };
+        let wanted = NormQuantizeGradients {
+            input: &mut gy,
+            residual: gresidual.as_mut(),
+            scale: &mut gscale,
+            shift: &mut gshift,
+        };
+        device.norm_quantize_backward(&of, &y, residual.as_ref(), &gq, wanted)?;
+        device.recycle(y);
+        if let (Some(residual), Some(gresidual)) = (&residual, gresidual) {
+            put_gradient!(gradients, residual, gresidual);
+        }
+        if affine_wanted {
+            put_gradient!(gradients, &scale, gscale);
+            put_gradient!(gradients, &shift, gshift);
+        }
+        if w_wanted {
+            device.conv2d_weight_gradient(&conv, &x, &gy, gradients.get_or_alloc_mut(&w)?)?;
+        }
+        if x_wanted {
+            device.conv2d_input_gradient(&conv, &w, &gy, gradients.get_or_alloc_mut(&x)?)?;
+        }
+        device.recycle(gy);
+        Ok(())
+    });
+    Ok(q.put_tape(tape))
+}
+
+/// The convolution's output, which no tensor holds.
+fn convolve<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend>(
+    device: &D,
+    shape: &ConvShape,
+    x: &Tensor<(B, I, H, W), f32, D>,
+    w: &Tensor<(O, I, K, K), f32, D>,
+    product: Product<'_, D>,
+) -> Result<Buffer<D>, D::Err> {
+    let mut y = device.spare(shape.output_len())?;
+    match product {
+        Product::Dense => device.conv2d_into(shape, x, w, &mut y)?,
+        Product::Signs => device.sign_conv2d_into(shape, x, &device.signs(w)?, &mut y)?,
+        Product::Packed(signs) => device.sign_conv2d_into(shape, x, signs, &mut y)?,
+    }
+    Ok(y)
+}
