@@ -3,7 +3,7 @@
 use super::groups::{Group, Tiles};
 use super::{FREQUENCIES, apart, block};
 use crate::scratch::Scratch;
-use crate::simd::{Kernel, Lanes, Simd, each};
+use crate::simd::{Kernel, Lanes, MOST_LANES, Simd, each};
 use crate::transpose::copy;
 
 /// The transformed patches of a group of tiles: `(frequency, block, channel, tile of the block)`. The last block's tiles past
@@ -66,19 +66,27 @@ impl Kernel for Transform<'_> {
         let frequency = apart(self.patches.tiles.div_ceil(block) * block_len);
         let edges = Edges::all(self.tiles, self.group, L::LANES);
         let mut rows = Rows::new::<L>(self.tiles, self.group);
+        let from_plane = self.tiles.columns.is_multiple_of(L::LANES);
         for channel in 0..channels {
-            let planes = self
-                .group
-                .images
-                .clone()
-                .map(|image| &self.x[(image * channels + channel) * plane..][..plane]);
-            rows.read(planes, self.group.rows.start);
+            let start = |image: usize| (image * channels + channel) * plane;
+            if !from_plane {
+                let planes = self.group.images.clone().map(|image| &self.x[start(image)..][..plane]);
+                rows.read(planes, self.group.rows.start);
+            }
             for (number, edges) in edges.iter().enumerate() {
                 let tile = number * L::LANES;
                 let at = tile / block * block_len + channel * block + tile % block;
                 // SAFETY: the caller vouches for the instructions; a vector of tiles lies in one block.
                 unsafe {
-                    let patch = rows.patch::<L>(tile, edges);
+                    let patch = if from_plane {
+                        let (row, column) = (tile / self.tiles.columns, tile % self.tiles.columns);
+                        let image = self.group.images.start + row / self.group.rows.len();
+                        let row = self.group.rows.start + row % self.group.rows.len();
+                        let first = start(image) + 2 * (row * self.tiles.width() + column);
+                        patch_of_plane::<L>(self.x, first, self.tiles.width(), edges)
+                    } else {
+                        patch::<L>(rows.of(tile, 2 * L::LANES), edges)
+                    };
                     for j in 0..4 {
                         let column = difference::<L>([patch[0][j], patch[1][j], patch[2][j], patch[3][j]]);
                         for (i, &v) in column.iter().enumerate() {
@@ -89,6 +97,98 @@ impl Kernel for Transform<'_> {
                 }
             }
         }
+    }
+}
+
+/// Floats that [`patch`] reads on both sides of a vector's own.
+const MARGIN: usize = 2;
+
+/// `d B` of a vector of tiles: for each row of their patches four values. The rows come with their margins.
+///
+/// # Safety
+///
+/// The machine has the instructions of `L`.
+#[inline(always)]
+unsafe fn patch<L: Lanes>(rows: [&[f32]; 4], edges: &Edges) -> [[L::Vector; 4]; 4] {
+    let all = u32::MAX;
+    let [r0, r1, r2, r3] = rows;
+    each(
+        [(r0, edges.above), (r1, all), (r2, all), (r3, edges.below)],
+        #[inline(always)]
+        |(row, inside): (&[f32], u32)| {
+            let row = &row[..2 * MARGIN + 2 * L::LANES];
+            // SAFETY: the caller vouches for the instructions; all reads are within `row`.
+            unsafe {
+                let at = |at: usize| L::load(row.as_ptr().add(at));
+                let [_, d0] = L::unzip(at(0), at(L::LANES));
+                let [d1, d2] = L::unzip(at(2), at(2 + L::LANES));
+                let [d3, _] = L::unzip(at(4), at(4 + L::LANES));
+                let (left, right) = (edges.left & inside, edges.right & inside);
+                let (d0, d3) = (only::<L>(left, d0), only::<L>(right, d3));
+                let (d1, d2) = (only::<L>(inside, d1), only::<L>(inside, d2));
+                difference::<L>([d0, d1, d2, d3])
+            }
+        },
+    )
+}
+
+/// `d` where the bits are set, else 0.
+///
+/// # Safety
+///
+/// The machine has the instructions of `L`.
+#[inline(always)]
+unsafe fn only<L: Lanes>(bits: u32, d: L::Vector) -> L::Vector {
+    if bits == u32::MAX {
+        return d;
+    }
+    // SAFETY: the caller vouches for the instructions.
+    unsafe { L::select(L::mask(bits), d, L::splat(0.0)) }
+}
+
+/// [`patch`] read where it lies: `first` is where the vector's own floats begin in `x`, in the upper of its two rows.
+///
+/// # Safety
+///
+/// The machine has the instructions of `L`.
+#[inline(always)]
+unsafe fn patch_of_plane<L: Lanes>(x: &[f32], first: usize, width: usize, edges: &Edges) -> [[L::Vector; 4]; 4] {
+    let len = 2 * L::LANES + 2 * MARGIN;
+    // A row outside the image is left out; any other will do in its place.
+    let above = if edges.above == 0 || first < width {
+        first
+    } else {
+        first - width
+    };
+    let below = if first + 2 * width < x.len() {
+        first + 2 * width
+    } else {
+        first
+    };
+    let starts = [above, first, first + width, below];
+    // SAFETY: the caller vouches for the instructions.
+    unsafe {
+        if above >= MARGIN && starts[2].max(below) + 2 * L::LANES + MARGIN <= x.len() {
+            return patch::<L>(
+                each(
+                    starts,
+                    #[inline(always)]
+                    |start: usize| &x[start - MARGIN..][..len],
+                ),
+                edges,
+            );
+        }
+        // The tensor's first and last rows have no margin on one side.
+        let mut rows = [[0.0; 2 * MOST_LANES + 2 * MARGIN]; 4];
+        for (row, start) in rows.iter_mut().zip(starts) {
+            row[MARGIN..][..2 * L::LANES].copy_from_slice(&x[start..][..2 * L::LANES]);
+            for margin in 0..MARGIN {
+                let (before, after) = (start.checked_sub(MARGIN - margin), start + 2 * L::LANES + margin);
+                row[margin] = before.map_or(0.0, |before| x[before]);
+                row[MARGIN + 2 * L::LANES + margin] = x.get(after).copied().unwrap_or(0.0);
+            }
+        }
+        patch::<L>([&rows[0], &rows[1], &rows[2], &rows[3]], edges)
     }
 }
 
@@ -145,8 +245,8 @@ impl Edges {
     }
 }
 
-/// The rows of a group's planes, even ones and odd ones apart, image after image without a gap: so all tiles are neighbours,
-/// and what a tile at an edge finds beyond it is left out by [`Edges`].
+/// The rows of a group's planes where a vector has tiles of several rows: even rows and odd ones apart, image after image
+/// without a gap. So all tiles are neighbours, and what a tile at an edge finds beyond it is left out by [`Edges`].
 struct Rows {
     width: usize,
     /// Rows of tiles, of one image.
@@ -158,13 +258,10 @@ struct Rows {
 }
 
 impl Rows {
-    /// Floats in front of the first row and behind the last that vectors may reach.
-    const MARGIN: usize = 2;
-
     fn new<L: Lanes>(tiles: &Tiles, group: &Group) -> Self {
         let rows = group.images.len() * group.rows.len() + 1;
         // The last vector may be one tile long.
-        let len = 2 * Self::MARGIN + rows * tiles.width() + 2 * L::LANES;
+        let len = 2 * MARGIN + rows * tiles.width() + 2 * L::LANES;
         Self {
             width: tiles.width(),
             count: group.rows.len(),
@@ -177,8 +274,8 @@ impl Rows {
     #[inline(always)]
     fn read<'a>(&mut self, planes: impl Iterator<Item = &'a [f32]>, first: usize) {
         let width = self.width;
-        let mut even = self.even[Self::MARGIN..].chunks_mut(width);
-        let (lead, odd) = self.odd[Self::MARGIN..].split_at_mut(width);
+        let mut even = self.even[MARGIN..].chunks_mut(width);
+        let (lead, odd) = self.odd[MARGIN..].split_at_mut(width);
         let mut odd = odd.chunks_mut(width);
         for plane in planes {
             let rows = &plane[2 * first * width..];
@@ -197,41 +294,15 @@ impl Rows {
         }
     }
 
-    /// `d B` of the tiles from `first` on: for each row of a patch its four values.
-    ///
-    /// # Safety
-    ///
-    /// The machine has the instructions of `L`.
+    /// The four rows of the patches of the tiles from `first` on, whose own floats are `len`.
     #[inline(always)]
-    unsafe fn patch<L: Lanes>(&self, first: usize, edges: &Edges) -> [[L::Vector; 4]; 4] {
-        let at = Self::MARGIN + 2 * first;
-        let all = u32::MAX;
-        let rows = [
-            (&self.odd[at - Self::MARGIN..], edges.above),
-            (&self.even[at - Self::MARGIN..], all),
-            (&self.odd[at + self.width - Self::MARGIN..], all),
-            (&self.even[at + self.width - Self::MARGIN..], edges.below),
-        ];
-        each(
-            rows,
-            #[inline(always)]
-            |(row, inside): (&[f32], u32)| {
-                let row = &row[..2 * Self::MARGIN + 2 * L::LANES];
-                // SAFETY: the caller vouches for the instructions; all reads are within `row`.
-                unsafe {
-                    let pair =
-                        |at: usize| L::unzip(L::load(row.as_ptr().add(at)), L::load(row.as_ptr().add(at + L::LANES)));
-                    let ([_, d0], [d1, d2], [d3, _]) = (pair(0), pair(2), pair(4));
-                    let only = |bits: u32, d: L::Vector| L::select(L::mask(bits), d, L::splat(0.0));
-                    let (d0, d3) = (only(edges.left & inside, d0), only(edges.right & inside, d3));
-                    let (d1, d2) = if inside == all {
-                        (d1, d2)
-                    } else {
-                        (only(inside, d1), only(inside, d2))
-                    };
-                    difference::<L>([d0, d1, d2, d3])
-                }
-            },
-        )
+    fn of(&self, first: usize, len: usize) -> [&[f32]; 4] {
+        let (at, len) = (2 * first, len + 2 * MARGIN);
+        [
+            &self.odd[at..][..len],
+            &self.even[at..][..len],
+            &self.odd[at + self.width..][..len],
+            &self.even[at + self.width..][..len],
+        ]
     }
 }

@@ -47,24 +47,30 @@ impl Kernels {
             let parts = frequency.chunks_mut(ROWS * steps);
             groups.iter_mut().zip(parts).for_each(|(group, part)| group.push(part));
         }
-        groups.into_par_iter().enumerate().for_each(|(group, mut parts)| {
-            let mut taps = [0.0; TAPS * ROWS];
-            for step in 0..steps {
-                let src = &w[group * ROWS * from_row + step * from_step..];
-                transpose(simd, [ROWS, TAPS], (src, from_row), (&mut taps, ROWS), false);
-                simd.vectorize(
-                    #[inline(always)]
-                    || {
-                        let taps = taps.as_chunks::<ROWS>().0;
-                        let tap = |i: usize| taps[if turned { TAPS - 1 - i } else { i }];
-                        let g: [[f32; ROWS]; TAPS] = std::array::from_fn(tap);
-                        for (part, u) in parts.iter_mut().zip(transformed(&g)) {
-                            part[step * ROWS..][..ROWS].copy_from_slice(&u);
-                        }
-                    },
-                );
-            }
-        });
+        // A task of its own is worth some thousand kernels.
+        let least = 512_usize.div_ceil(steps);
+        groups
+            .into_par_iter()
+            .with_min_len(least)
+            .enumerate()
+            .for_each(|(group, mut parts)| {
+                let mut taps = [0.0; TAPS * ROWS];
+                for step in 0..steps {
+                    let src = &w[group * ROWS * from_row + step * from_step..];
+                    transpose(simd, [ROWS, TAPS], (src, from_row), (&mut taps, ROWS), false);
+                    simd.vectorize(
+                        #[inline(always)]
+                        || {
+                            let taps = taps.as_chunks::<ROWS>().0;
+                            let tap = |i: usize| taps[if turned { TAPS - 1 - i } else { i }];
+                            let g: [[f32; ROWS]; TAPS] = std::array::from_fn(tap);
+                            for (part, u) in parts.iter_mut().zip(transformed(&g)) {
+                                part[step * ROWS..][..ROWS].copy_from_slice(&u);
+                            }
+                        },
+                    );
+                }
+            });
         Self { values, rows, steps }
     }
 
