@@ -6,7 +6,7 @@ use dfdx::{
     tensor::{Cpu, SampleTensor, Tensor},
 };
 use std::convert::Infallible;
-use stompp_binarize::{Freezable, FreezeState, Freezer};
+use stompp_binarize::{Freezable, FreezeState, Freezer, Surrogate};
 use stompp_nn::{Role, SwitchTape, Visitor, Walk, ops};
 use stompp_resnet::{Architecture, Binarization, ResNet};
 use stompp_schedule::{Order, Plan, PlanSpec, RefreshRate};
@@ -39,10 +39,10 @@ impl Visitor<Cpu> for Bits {
     }
 }
 
-/// The bits of every tensor after each step.
-fn train(order: Order, binarization: Binarization, whole_tape: bool) -> Vec<Vec<u32>> {
+/// The bits of every tensor after each step. Networks of width 16 take other kernels than those of width 4.
+fn train(order: Order, binarization: Binarization, width: usize, whole_tape: bool) -> Vec<Vec<u32>> {
     let device = Cpu::seed_from_u64(0);
-    let architecture = Architecture::with_stages(vec![1, 1], 4, 10, 8).expect("a network");
+    let architecture = Architecture::with_stages(vec![1, 1], width, 10, 8).expect("a network");
     let mut net = ResNet::new(&device, &architecture, binarization, 0).expect("a network");
     let spec = PlanSpec {
         order,
@@ -76,13 +76,16 @@ fn train(order: Order, binarization: Binarization, whole_tape: bool) -> Vec<Vec<
 
 #[test]
 fn the_boundary_changes_no_bit() {
-    for order in Order::ALL {
+    for (order, width) in Order::ALL.into_iter().flat_map(|order| [(order, 4), (order, 16)]) {
         let (short, long) = (
-            train(order, Binarization::BNN, false),
-            train(order, Binarization::BNN, true),
+            train(order, Binarization::BNN, width, false),
+            train(order, Binarization::BNN, width, true),
         );
         for (step, (short, long)) in short.iter().zip(&long).enumerate() {
-            assert!(short == long, "{order}: parameters differ after step {step}");
+            assert!(
+                short == long,
+                "{order}, width {width}: parameters differ after step {step}"
+            );
         }
         assert_ne!(short[0], short[STEPS as usize - 1], "something was learned");
     }
@@ -91,8 +94,33 @@ fn the_boundary_changes_no_bit() {
 /// The comparison can fail: another order freezes other entries.
 #[test]
 fn another_plan_changes_bits() {
-    let forward = train(Order::Forward, Binarization::BNN, false);
-    let reverse = train(Order::Reverse, Binarization::BNN, false);
+    let forward = train(Order::Forward, Binarization::BNN, 4, false);
+    let reverse = train(Order::Reverse, Binarization::BNN, 4, false);
     assert_eq!(forward[2], reverse[2], "nothing has frozen yet");
     assert_ne!(forward[STEPS as usize - 1], reverse[STEPS as usize - 1]);
+}
+
+/// Twenty steps through the first commits: the same parameters, so the same losses, whatever the threads.
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    for binarization in [
+        Binarization::BNN,
+        Binarization::BWN,
+        Binarization {
+            activation_surrogate: Surrogate::Clipped,
+            weight_surrogate: Surrogate::Identity,
+            ..Binarization::BNN
+        },
+    ] {
+        let [one, two] = [1, 2].map(|threads| {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .expect("a pool");
+            pool.install(|| train(Order::Forward, binarization, 16, false))
+        });
+        for (step, (one, two)) in one.iter().zip(&two).take(20).enumerate() {
+            assert!(one == two, "{binarization:?}: parameters differ after step {step}");
+        }
+    }
 }
