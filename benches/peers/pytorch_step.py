@@ -11,7 +11,12 @@ ours. A request names a case and how many steps to time:
     {"model": "resnet20", "width": 16, "image_size": 32, "batch": 64, "method": "stompp", "committed": 0.5,
      "layout": "channels_last", "steps": 5}
 
-Answer: {"seconds": [...]}, one figure a step; networks are kept, the first request of a case warms it up.
+or a single convolution, stride 1, given as [batch, inputs, side, outputs, kernel, stride], or both of its gradients:
+
+    {"conv": [32, 64, 32, 64, 3, 1], "backward": false, "layout": "nchw", "steps": 1}
+
+Answer: {"seconds": [...], "peak_mib": ...}, one figure a step, and the peak of the process's memory above what it had when it
+said hello. Networks are kept; the first request of a case warms it up.
 """
 
 import argparse
@@ -212,19 +217,55 @@ class Case:
         return time.perf_counter() - start
 
 
+class Convolution:
+    """One convolution, forward or backward in both operands."""
+
+    def __init__(self, request):
+        batch, inputs, side, outputs, kernel, self.stride = request["conv"]
+        self.padding = kernel // 2
+        self.backward = request["backward"]
+        layout = torch.channels_last if request["layout"] == "channels_last" else torch.contiguous_format
+        self.x = torch.randn(batch, inputs, side, side).contiguous(memory_format=layout)
+        self.w = torch.randn(outputs, inputs, kernel, kernel).contiguous(memory_format=layout)
+        if self.backward:
+            self.x.requires_grad_(), self.w.requires_grad_()
+            y = F.conv2d(self.x, self.w, None, self.stride, self.padding)
+            self.gy = torch.randn_like(y)
+
+    def step(self):
+        with torch.set_grad_enabled(self.backward):
+            start = time.perf_counter()
+            y = F.conv2d(self.x, self.w, None, self.stride, self.padding)
+            if self.backward:
+                start = time.perf_counter()
+                torch.autograd.grad(y, [self.x, self.w], self.gy)
+            return time.perf_counter() - start
+
+
+def memory_mib(field):
+    """A field of this process's status, in mebibytes; 0 where the system does not tell."""
+    try:
+        with open("/proc/self/status") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith(field + ":")) / 1024
+    except OSError:
+        return 0.0
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
     torch.set_num_threads(parser.parse_args().threads)
     print(json.dumps({"peer": f"PyTorch {torch.__version__}", "threads": torch.get_num_threads()}), flush=True)
+    before = memory_mib("VmRSS")
     cases = {}
     for line in sys.stdin:
         request = json.loads(line)
         steps = request.pop("steps")
         key = json.dumps(request, sort_keys=True)
         if key not in cases:
-            cases[key] = Case(request)
-        print(json.dumps({"seconds": [cases[key].step() for _ in range(steps)]}), flush=True)
+            cases[key] = Convolution(request) if "conv" in request else Case(request)
+        seconds = [cases[key].step() for _ in range(steps)]
+        print(json.dumps({"seconds": seconds, "peak_mib": memory_mib("VmHWM") - before}), flush=True)
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    pub(crate) fn new(network: Network, work: Work) -> Result<Self> {
+    pub(crate) fn new(network: Network, work: Work, batch: usize) -> Result<Self> {
         let device = Cpu::seed_from_u64(0);
         device.enable_cache(); // as the trainer does
         let architecture = Architecture::new(network.model(), None, 10, network.image_size())?;
@@ -91,7 +91,7 @@ impl Case {
             Work::Ste | Work::Freezing(100) => net.commit_all(),
             Work::Freezing(percent) => commit_prefix(&mut net, percent),
         }
-        let (batch, size) = (network.batch(), network.image_size());
+        let size = network.image_size();
         let images = device.sample_normal_like(&(batch, 3, size, size));
         let labels = (0..batch).map(|index| index % 10).collect();
         Ok(Self {

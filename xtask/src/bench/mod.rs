@@ -1,10 +1,13 @@
 //! `cargo xtask bench`: what a training step costs as the network freezes, and what it costs in PyTorch.
 //!
-//! A step is timed with 0, 25, 50, 75 and 100 % of the units committed, one unit half way through its window. With
+//! First single convolutions are timed, dense and on bits. Then a step is timed with 0, 25, 50, 75 and 100 % of the units committed, one unit half way through its window. With
 //! `--peer-python` the same steps run in PyTorch, in turns with ours (A B A B), in both of its memory layouts, the faster of
-//! which counts. *Schedule* is the mean step over a whole forward plan: it falls from one measured point to the next.
+//! which counts. *Schedule* is the mean step over a whole forward plan: it falls from one measured point to the next. Last
+//! comes the peak memory of a step.
 
 mod case;
+mod kernels;
+mod memory;
 mod peer;
 mod report;
 
@@ -12,9 +15,9 @@ use crate::{usage::UsageError, workspace};
 use anyhow::{Context, Result};
 use case::{Case, Network, Work};
 use clap::Args;
-use peer::Peer;
+use peer::{Peer, Task};
 use report::{Comparison, Report};
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 /// Shares of committed units at which a step is timed, in percent.
 const COMMITTED: [usize; 5] = [0, 25, 50, 75, 100];
@@ -31,12 +34,15 @@ pub(crate) struct Options {
     /// Turns; each times every step once on each side
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1000))]
     turns: u16,
-    /// Only cases whose name contains this, such as `resnet20-step-50`
+    /// Only cases whose name contains this, such as `resnet20-step-50` or `conv-`
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
     /// Also write the figures here
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Only print the memory that steps of this process need (what the benchmark starts itself with)
+    #[arg(long, hide = true, value_name = "PERCENT")]
+    memory_of: Option<usize>,
 }
 
 /// Times steps and prints the figures.
@@ -47,7 +53,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(usize::from(options.threads))
         .build()?;
-    pool.install(|| measure(options))
+    pool.install(|| match options.memory_of {
+        Some(committed) => memory::of_this_process(committed),
+        None => measure(options),
+    })
 }
 
 fn measure(options: &Options) -> Result<()> {
@@ -57,6 +66,7 @@ fn measure(options: &Options) -> Result<()> {
         None => None,
     };
     let mut report = Report::new(peer.as_ref().map(Peer::name));
+    report.comparisons = kernels::measure(&wanted, options.turns, peer.as_mut())?;
     for network in Network::ALL {
         let works: Vec<Work> = COMMITTED.map(Work::Freezing).into_iter().chain([Work::Ste]).collect();
         let works: Vec<Work> = works.into_iter().filter(|work| wanted(&work.name(network))).collect();
@@ -71,9 +81,17 @@ fn measure(options: &Options) -> Result<()> {
             .extend(measured.iter().map(|(_, comparison)| comparison.clone()));
         report.comparisons.extend(report::schedules(network, &measured));
     }
-    if report.comparisons.is_empty() {
+    for committed in memory::COMMITTED {
+        if wanted(&memory::name(committed)) {
+            let memory = memory::measure(committed, options.threads, options.peer_python.as_deref())?;
+            eprintln!("{memory}");
+            report.memory.push(memory);
+        }
+    }
+    if report.comparisons.is_empty() && report.memory.is_empty() {
         return Err(UsageError::new(format!(
-            "--only {}: no such case; there are resnet18-step-0, -25, -50, -75, -100, resnet18-ste, and the same of resnet20",
+            "--only {}: no such case; there are resnet18-step-0, -25, -50, -75, -100, resnet18-ste, the same of resnet20, \
+             resnet18-memory-0, -50, conv-forward-3x3-64-64@32 and the like, conv-backward-..., xnor-...",
             options.only.as_deref().unwrap_or_default()
         ))
         .into());
@@ -86,18 +104,26 @@ fn measure(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// Waits until the other side's threads have gone to sleep. PyTorch's spin for a while after their work and would take half
+/// the machine from whoever comes next.
+fn settle() {
+    std::thread::sleep(Duration::from_millis(50));
+}
+
 /// Both sides in turns, after one step each that is not counted.
 fn compare(network: Network, work: Work, turns: u16, mut peer: Option<&mut Peer>) -> Result<Comparison> {
-    let mut case = Case::new(network, work)?;
+    let mut case = Case::new(network, work, network.batch())?;
+    let task = Task::step(network, work, network.batch());
     case.step()?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     if let Some(peer) = &mut peer {
-        peer.warm_up(network, work)?;
+        peer.warm_up(&task)?;
     }
     for _ in 0..turns {
+        settle();
         ours.push(case.step()?);
         if let Some(peer) = &mut peer {
-            theirs.push(peer.step(network, work)?);
+            theirs.push(peer.time(&task, 1)?);
         }
     }
     Ok(Comparison::new(work.name(network), ours, theirs))

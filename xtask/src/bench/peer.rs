@@ -1,6 +1,9 @@
 //! The PyTorch process, one request and one answer a line.
 
-use super::case::{Network, Work};
+use super::{
+    case::{Network, Work},
+    settle,
+};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use std::{
@@ -8,6 +11,7 @@ use std::{
     path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
+use stompp_kernels::ConvShape;
 
 /// PyTorch's memory layouts; the faster counts.
 const LAYOUTS: [&str; 2] = ["channels_last", "nchw"];
@@ -27,6 +31,8 @@ struct Hello {
 #[derive(Deserialize)]
 struct Answer {
     seconds: Vec<f64>,
+    /// Peak memory since the process said hello.
+    peak_mib: f64,
 }
 
 impl Peer {
@@ -62,51 +68,95 @@ impl Peer {
         self.name.clone()
     }
 
-    /// Steps each layout a few times without counting.
+    /// Does each layout a few times without counting.
     ///
     /// # Errors
-    /// As [`Peer::step`].
-    pub(crate) fn warm_up(&mut self, network: Network, work: Work) -> Result<()> {
+    /// As [`Peer::time`].
+    pub(crate) fn warm_up(&mut self, task: &Task) -> Result<()> {
         for layout in LAYOUTS {
-            self.ask(network, work, layout, 2)?;
+            self.ask(task, layout, 2)?;
         }
         Ok(())
     }
 
-    /// Seconds of one step in the faster layout.
+    /// Seconds of the task in the faster layout, the fastest of `times`.
     ///
     /// # Errors
     /// If the process ended or answered something else.
-    pub(crate) fn step(&mut self, network: Network, work: Work) -> Result<f64> {
+    pub(crate) fn time(&mut self, task: &Task, times: usize) -> Result<f64> {
         let mut fastest = f64::INFINITY;
         for layout in LAYOUTS {
-            fastest = self.ask(network, work, layout, 1)?.into_iter().fold(fastest, f64::min);
+            settle();
+            fastest = self
+                .ask(task, layout, times)?
+                .seconds
+                .into_iter()
+                .fold(fastest, f64::min);
         }
         Ok(fastest)
     }
 
-    fn ask(&mut self, network: Network, work: Work, layout: &str, steps: usize) -> Result<Vec<f64>> {
+    fn ask(&mut self, task: &Task, layout: &str, steps: usize) -> Result<Answer> {
+        let mut request = task.request.clone();
+        request["layout"] = layout.into();
+        request["steps"] = steps.into();
+        writeln!(self.requests, "{request}")?;
+        let mut line = String::new();
+        if self.answers.read_line(&mut line)? == 0 {
+            bail!("{} ended while timing {}", self.name, task.name);
+        }
+        serde_json::from_str(&line).with_context(|| format!("{} answered {line}", self.name))
+    }
+}
+
+/// Peak memory of a few steps in the layout that needs less, each in a process of its own, in mebibytes.
+///
+/// # Errors
+/// As [`Peer::start`] and [`Peer::time`].
+pub(crate) fn peak_mib(python: &Path, root: &Path, threads: u16, task: &Task) -> Result<f64> {
+    let mut least = f64::INFINITY;
+    for layout in LAYOUTS {
+        let answer = Peer::start(python, root, threads)?.ask(task, layout, 3)?;
+        least = least.min(answer.peak_mib);
+    }
+    Ok(least)
+}
+
+/// What the peer is asked to do.
+pub(crate) struct Task {
+    pub(crate) name: String,
+    request: serde_json::Value,
+}
+
+impl Task {
+    /// A training step.
+    pub(crate) fn step(network: Network, work: Work, batch: usize) -> Self {
         let (method, committed) = match work {
             Work::Freezing(percent) => ("stompp", percent as f64 / 100.0),
             Work::Ste => ("ste", 0.0),
         };
-        let request = serde_json::json!({
-            "model": network.model().to_string(),
-            "width": network.model().default_width(),
-            "image_size": network.image_size(),
-            "batch": network.batch(),
-            "method": method,
-            "committed": committed,
-            "layout": layout,
-            "steps": steps,
-        });
-        writeln!(self.requests, "{request}")?;
-        let mut line = String::new();
-        if self.answers.read_line(&mut line)? == 0 {
-            bail!("{} ended while timing {}", self.name, work.name(network));
+        Self {
+            name: work.name(network),
+            request: serde_json::json!({
+                "model": network.model().to_string(),
+                "width": network.model().default_width(),
+                "image_size": network.image_size(),
+                "batch": batch,
+                "method": method,
+                "committed": committed,
+            }),
         }
-        let answer: Answer = serde_json::from_str(&line).with_context(|| format!("{} answered {line}", self.name))?;
-        Ok(answer.seconds)
+    }
+
+    /// A convolution, or both of its gradients.
+    pub(crate) fn convolution(name: String, s: &ConvShape, backward: bool) -> Self {
+        Self {
+            name,
+            request: serde_json::json!({
+                "conv": [s.batch, s.in_channels, s.in_height, s.out_channels, s.kernel, s.stride],
+                "backward": backward,
+            }),
+        }
     }
 }
 

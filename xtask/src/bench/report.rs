@@ -36,6 +36,9 @@ pub(crate) struct Comparison {
     pub(crate) peer_s: Option<f64>,
     /// How many times faster we are, turn by turn.
     pub(crate) ratio: Option<Spread>,
+    /// Seconds of each turn, here and there.
+    #[serde(skip)]
+    turns: [Vec<f64>; 2],
 }
 
 impl Comparison {
@@ -44,35 +47,36 @@ impl Comparison {
         let ratios: Vec<f64> = theirs.iter().zip(&ours).map(|(theirs, ours)| theirs / ours).collect();
         Self {
             name,
-            ours_s: Spread::of(ours).median,
-            peer_s: (!theirs.is_empty()).then(|| Spread::of(theirs).median),
+            ours_s: Spread::of(ours.clone()).median,
+            peer_s: (!theirs.is_empty()).then(|| Spread::of(theirs.clone()).median),
             ratio: (!ratios.is_empty()).then(|| Spread::of(ratios)),
+            turns: [ours, theirs],
         }
     }
 
-    /// From two durations that were put together from medians: the ratio has no spread of its own.
-    fn composed(name: String, ours_s: f64, peer_s: Option<f64>) -> Self {
-        let ratio = peer_s.map(|peer_s| peer_s / ours_s);
-        Self {
-            name,
-            ours_s,
-            peer_s,
-            ratio: ratio.map(|r| Spread {
-                median: r,
-                min: r,
-                max: r,
-            }),
-        }
+    /// One comparison made of several: what `combine` makes of each turn's seconds.
+    pub(crate) fn combined(name: String, parts: &[&Self], combine: impl Fn(&[f64]) -> f64) -> Self {
+        let [ours, theirs] = [0, 1].map(|side| {
+            let turns = parts.iter().map(|part| part.turns[side].len()).min().unwrap_or(0);
+            let of_turn = |turn: usize| parts.iter().map(|part| part.turns[side][turn]).collect::<Vec<f64>>();
+            (0..turns).map(|turn| combine(&of_turn(turn))).collect::<Vec<f64>>()
+        });
+        Self::new(name, ours, theirs)
+    }
+
+    /// The same on our side against another one's peer.
+    fn against(name: String, ours: &Self, peer: &Self) -> Self {
+        Self::new(name, ours.turns[0].clone(), peer.turns[1].clone())
     }
 }
 
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<26} {:>9.1} ms", self.name, 1e3 * self.ours_s)?;
+        write!(f, "{:<34} {:>9.2} ms", self.name, 1e3 * self.ours_s)?;
         if let (Some(peer_s), Some(ratio)) = (self.peer_s, self.ratio) {
             write!(
                 f,
-                " {:>9.1} ms {:>8.2} {:>7.2} {:>7.2}",
+                " {:>9.2} ms {:>8.2} {:>7.2} {:>7.2}",
                 1e3 * peer_s,
                 ratio.median,
                 ratio.min,
@@ -97,31 +101,41 @@ pub(crate) fn schedules(network: Network, measured: &[(Work, Comparison)]) -> Ve
         return Vec::new();
     }
     // Windows are equally long, so steps spread evenly over the committed share; between two points the cost is linear.
-    let mean = |seconds: &dyn Fn(&Comparison) -> Option<f64>| -> Option<f64> {
-        points
-            .windows(2)
-            .map(|pair| {
-                let share = (pair[1].0 - pair[0].0) as f64 / 100.0;
-                Some(share * (seconds(pair[0].1)? + seconds(pair[1].1)?) / 2.0)
-            })
-            .sum()
+    let shares: Vec<f64> = points
+        .windows(2)
+        .map(|pair| (pair[1].0 - pair[0].0) as f64 / 100.0)
+        .collect();
+    let mean = |seconds: &[f64]| {
+        let pairs = seconds.windows(2).zip(&shares);
+        pairs.map(|(pair, share)| share * (pair[0] + pair[1]) / 2.0).sum()
     };
-    let ours = mean(&|comparison| Some(comparison.ours_s)).expect("ours is always measured");
-    let theirs = mean(&|comparison| comparison.peer_s);
-    let mut schedules = vec![Comparison::composed(
-        format!("{}-schedule", network.model()),
-        ours,
-        theirs,
-    )];
+    let parts: Vec<&Comparison> = points.iter().map(|(_, comparison)| *comparison).collect();
+    let schedule = Comparison::combined(format!("{}-schedule", network.model()), &parts, mean);
     let ste = measured.iter().find(|(work, _)| *work == Work::Ste);
-    if let Some(ste_s) = ste.and_then(|(_, comparison)| comparison.peer_s) {
-        schedules.push(Comparison::composed(
-            format!("{}-schedule-vs-ste", network.model()),
-            ours,
-            Some(ste_s),
-        ));
+    let versus_ste = ste
+        .filter(|(_, comparison)| comparison.peer_s.is_some())
+        .map(|(_, ste)| Comparison::against(format!("{}-schedule-vs-ste", network.model()), &schedule, ste));
+    [schedule].into_iter().chain(versus_ste).collect()
+}
+
+/// Peak memory of one case on both sides: what a process needs beyond what it had before the network was made.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Memory {
+    pub(crate) name: String,
+    /// Mebibytes here.
+    pub(crate) ours_mib: f64,
+    /// Mebibytes of the peer; absent without one.
+    pub(crate) peer_mib: Option<f64>,
+}
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<34} {:>9.0} MiB", self.name, self.ours_mib)?;
+        if let Some(peer_mib) = self.peer_mib {
+            write!(f, "{peer_mib:>9.0} MiB {:>8.2}", peer_mib / self.ours_mib)?;
+        }
+        Ok(())
     }
-    schedules
 }
 
 /// Everything that one benchmark found.
@@ -131,6 +145,7 @@ pub(crate) struct Report {
     revision: String,
     peer: Option<String>,
     pub(crate) comparisons: Vec<Comparison>,
+    pub(crate) memory: Vec<Memory>,
 }
 
 impl Report {
@@ -140,6 +155,7 @@ impl Report {
             revision: Code::current().revision,
             peer,
             comparisons: Vec::new(),
+            memory: Vec::new(),
         }
     }
 }
@@ -148,14 +164,16 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Machine { cpu, threads, os, .. } = &self.machine;
         writeln!(f, "{cpu}, {threads} threads, {os}; revision {}", self.revision)?;
-        writeln!(f, "{:<26} {:>12}", "case", "ours")?;
         for comparison in &self.comparisons {
             writeln!(f, "{comparison}")?;
+        }
+        for memory in &self.memory {
+            writeln!(f, "{memory}")?;
         }
         match &self.peer {
             Some(peer) => write!(
                 f,
-                "Columns: median step here, in {peer}, and how many times faster: median, min, max."
+                "Columns: median here, in {peer}, and how many times faster: median, min, max. xnor-...: against our own f32."
             ),
             None => write!(f, "Column: median step. --peer-python PYTHON adds PyTorch."),
         }
@@ -198,6 +216,11 @@ mod tests {
         assert_eq!((found[0].ours_s, found[0].peer_s), (4.0, Some(8.0)));
         assert_eq!(found[1].name, "resnet20-schedule-vs-ste");
         assert_eq!(found[1].ratio.map(|r| r.median), Some(5.0));
+        // Turn by turn: a slow turn of one point is a slow turn of the schedule.
+        let two = |ours: [f64; 2]| Comparison::new("step".to_owned(), ours.to_vec(), vec![6.0, 6.0]);
+        let points = super::super::COMMITTED.map(|percent| (Work::Freezing(percent), two([3.0, 2.0])));
+        let spread = schedules(Network::ResNet20, &points)[0].ratio.expect("a ratio");
+        assert_eq!((spread.min, spread.median, spread.max), (2.0, 2.5, 3.0));
         let incomplete = &measured([1.0; 5], 1.0)[1..];
         assert!(
             schedules(Network::ResNet20, incomplete).is_empty(),

@@ -54,6 +54,7 @@ const ROOMS: [Room; 12] = [
         &[
             "stompp-rng",
             "stompp-files",
+            "stompp-kernels",
             "stompp-nn",
             "stompp-binarize",
             "stompp-resnet",

@@ -1,0 +1,71 @@
+//! Peak memory of a training step, each case in a process of its own.
+
+use super::{
+    case::{Case, Network, Work},
+    peer::{self, Task},
+    report::Memory,
+};
+use crate::workspace;
+use anyhow::{Context, Result, bail};
+use std::{path::Path, process::Command};
+
+/// Shares of committed units at which memory is measured, in percent.
+pub(super) const COMMITTED: [usize; 2] = [0, 50];
+
+/// Images a step.
+const BATCH: usize = 128;
+
+/// Steps: what is kept from one step to the next is there after the second.
+const STEPS: usize = 3;
+
+pub(super) fn name(committed: usize) -> String {
+    format!("{}-memory-{committed}", Network::ResNet18.model())
+}
+
+/// Measures ResNet-18 with `committed` percent of its units committed, here and in the peer.
+///
+/// # Errors
+/// If a process does not run or does not tell.
+pub(super) fn measure(committed: usize, threads: u16, peer_python: Option<&Path>) -> Result<Memory> {
+    let output = Command::new(std::env::current_exe()?)
+        .args(["bench", "--threads", &threads.to_string()])
+        .args(["--memory-of", &committed.to_string()])
+        .output()
+        .context("starting a process to measure memory in")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let Ok(ours_mib) = text.trim().parse() else {
+        bail!("measuring memory: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    let task = Task::step(Network::ResNet18, Work::Freezing(committed), BATCH);
+    let peer_mib = peer_python
+        .map(|python| peer::peak_mib(python, workspace::root(), threads, &task))
+        .transpose()?;
+    Ok(Memory {
+        name: name(committed),
+        ours_mib,
+        peer_mib,
+    })
+}
+
+/// Steps in this process and prints how much its peak lies above where it began, in mebibytes.
+///
+/// # Errors
+/// If the system does not tell, or the step fails.
+pub(super) fn of_this_process(committed: usize) -> Result<()> {
+    let before = status_mib("VmRSS")?;
+    let mut case = Case::new(Network::ResNet18, Work::Freezing(committed), BATCH)?;
+    for _ in 0..STEPS {
+        case.step()?;
+    }
+    println!("{:.1}", status_mib("VmHWM")? - before);
+    Ok(())
+}
+
+fn status_mib(field: &str) -> Result<f64> {
+    let text = std::fs::read_to_string("/proc/self/status").context("memory is measured on Linux only")?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<f64>().ok());
+    Ok(kib.with_context(|| format!("no {field} in /proc/self/status"))? / 1024.0)
+}
