@@ -73,6 +73,9 @@ fn equals_the_float_convolution_of_signs() {
             }
         }
     }
+    // Rows of a kernel whose pixels share words.
+    assert_equal(&shape((2, 40, 16), (5, 6), (3, 1, 1)));
+    assert_equal(&shape((1, 96, 8), (5, 4), (3, 2, 1)));
     assert_equal(&shape((2, 512, 8), (3, 3), (3, 1, 1)));
     assert_equal(&shape((1, 2, 2), (1, 1), (1, 1, 0)));
 }

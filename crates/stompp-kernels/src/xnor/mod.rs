@@ -74,8 +74,9 @@ pub fn xnor_conv2d(stride: usize, padding: usize, x: &BitTensor, w: &BitWeights,
             };
             match w.panels() {
                 Panels::Words(panels) => {
+                    let planes = popcount::WordPlanes::new(&planes, &layout);
                     for (number, panel) in panels.iter().enumerate() {
-                        panel.products(&planes, &layout, &mut sums);
+                        panel.products(&planes, &mut sums);
                         finish(number, &mut sums);
                     }
                 }

@@ -148,7 +148,7 @@ impl BitWeights {
             }
             _ => {
                 let width = WordPanel::width(simd, out_channels);
-                let panel = |kernels| WordPanel::new(simd, width, in_channels * area, kernels);
+                let panel = |kernels| WordPanel::new(simd, width, in_channels, kernel, kernels);
                 (width, Panels::Words(kernels.chunks(width).map(panel).collect()))
             }
         };

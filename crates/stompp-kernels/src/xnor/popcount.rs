@@ -1,17 +1,112 @@
 //! Counting differing bits by population count of whole words.
 
+use std::borrow::Cow;
+
 use super::planes::Layout;
 use crate::simd::{Level, Simd};
+
+/// Bits of a word.
+const BITS: usize = u64::BITS as usize;
+
+/// How the words of a kernel's row are laid out: pixel after pixel, each in words of its own, or without a gap between pixels
+/// where that takes fewer words. With 16 channels and a kernel of 3x3 it takes 3 words a patch instead of 9.
+#[derive(Clone, Copy, Debug)]
+struct KernelRow {
+    channels: usize,
+    kernel: usize,
+}
+
+impl KernelRow {
+    fn words_of_pixel(self) -> usize {
+        self.channels.div_ceil(BITS)
+    }
+
+    /// Words of a row.
+    fn words(self) -> usize {
+        (self.kernel * self.channels).div_ceil(BITS)
+    }
+
+    /// Whether pixels are joined.
+    fn is_joined(self) -> bool {
+        self.words() < self.kernel * self.words_of_pixel()
+    }
+
+    /// The rows of a kernel that begin at each pixel, without gaps. The last pixels, at which none fits, get what there is.
+    #[inline(always)]
+    fn join(self, pixels: &[u64]) -> Vec<u64> {
+        let (of_pixel, of_row) = (self.words_of_pixel(), self.words());
+        let mut joined = vec![0; pixels.len() / of_pixel * of_row];
+        for (pixel, number) in (0..self.kernel).flat_map(|pixel| (0..of_pixel).map(move |number| (pixel, number))) {
+            let at = pixel * self.channels + number * BITS;
+            let (word, shift) = (at / BITS, at % BITS);
+            let from = pixels[(pixel * of_pixel + number).min(pixels.len())..]
+                .iter()
+                .step_by(of_pixel);
+            let rows = joined.chunks_exact_mut(of_row);
+            // Bits past the channels are zeros, so what is past the row's end is, too.
+            if shift == 0 || word + 1 == of_row {
+                from.zip(rows).for_each(|(&bits, row)| row[word] |= bits << shift);
+            } else {
+                from.zip(rows).for_each(|(&bits, row)| {
+                    row[word] |= bits << shift;
+                    row[word + 1] |= bits >> (BITS - shift);
+                });
+            }
+        }
+        joined
+    }
+}
 
 /// Weights of some output channels: for each word of a patch, that of every channel.
 #[derive(Clone, Debug)]
 pub(super) struct WordPanel {
     simd: Simd,
     width: usize,
-    /// Entries of a patch.
-    entries: usize,
+    row: KernelRow,
     /// `(word of a patch, channel)`.
     words: Vec<u64>,
+}
+
+/// A staged image for [`WordPanel::products`].
+pub(super) struct WordPlanes<'a> {
+    words: Cow<'a, [u64]>,
+    /// Where each output pixel's patch starts.
+    starts: Vec<usize>,
+    /// Where the words of a patch lie from there.
+    steps: Vec<u32>,
+}
+
+impl<'a> WordPlanes<'a> {
+    /// From the words of the padded image.
+    pub(super) fn new(planes: &'a [u64], layout: &Layout) -> Self {
+        let row = KernelRow {
+            channels: layout.channels,
+            kernel: layout.kernel,
+        };
+        let rows = layout.taps.iter().step_by(layout.kernel);
+        if !row.is_joined() {
+            let words = layout.kernel * layout.words;
+            return Self {
+                words: Cow::Borrowed(planes),
+                starts: layout.starts.iter().map(|start| start * layout.words).collect(),
+                steps: rows
+                    .flat_map(|tap| (0..words).map(move |word| (tap * layout.words + word) as u32))
+                    .collect(),
+            };
+        }
+        let words = row.words();
+        let joined = Simd::current().vectorize(
+            #[inline(always)]
+            || row.join(planes),
+        );
+        Self {
+            words: Cow::Owned(joined),
+            starts: layout.starts.iter().map(|start| start * words).collect(),
+            steps: rows
+                .flat_map(|tap| (0..words).map(move |word| (tap * words + word) as u32))
+                .collect(),
+        }
+    }
 }
 
 impl WordPanel {
@@ -32,53 +127,65 @@ impl WordPanel {
         }
     }
 
-    /// Packs at most `width` kernels for patches of `entries` entries; missing channels are zeros.
-    pub(super) fn new(simd: Simd, width: usize, entries: usize, kernels: &[&[u64]]) -> Self {
-        let mut words = vec![0; kernels[0].len() * width];
-        for (channel, kernel) in kernels.iter().enumerate() {
-            words[channel..]
-                .iter_mut()
-                .step_by(width)
-                .zip(*kernel)
-                .for_each(|(to, from)| *to = *from);
+    /// Packs at most `width` kernels of `kernel x kernel` over `channels` input channels; missing output channels are zeros.
+    pub(super) fn new(simd: Simd, width: usize, channels: usize, kernel: usize, kernels: &[&[u64]]) -> Self {
+        let row = KernelRow { channels, kernel };
+        let joined: Vec<Cow<[u64]>> = kernels.iter().map(|&words| Self::rows(row, words)).collect();
+        let mut words = vec![0; joined[0].len() * width];
+        for (channel, kernel) in joined.iter().enumerate() {
+            let column = words[channel..].iter_mut().step_by(width);
+            column.zip(kernel.iter()).for_each(|(to, from)| *to = *from);
         }
         Self {
             simd,
             width,
-            entries,
+            row,
             words,
         }
     }
 
+    /// The words of a kernel, row by row.
+    fn rows(row: KernelRow, words: &[u64]) -> Cow<'_, [u64]> {
+        if !row.is_joined() {
+            return Cow::Borrowed(words);
+        }
+        // A kernel is as many rows as it is wide; of its pixels only the first of each row begins one.
+        let rows = words.chunks(row.kernel * row.words_of_pixel());
+        Cow::Owned(
+            rows.flat_map(|pixels| row.join(pixels)[..row.words()].to_vec())
+                .collect(),
+        )
+    }
+
+    /// Entries of a patch.
+    fn entries(&self) -> usize {
+        self.row.channels * self.row.kernel * self.row.kernel
+    }
+
     /// `sums[pixel][channel]`: dot products of all patches of a staged image with the panel's kernels.
-    pub(super) fn products(&self, planes: &[u64], layout: &Layout, sums: &mut [f32]) {
-        let steps: Vec<u32> = layout
-            .taps
-            .iter()
-            .flat_map(|tap| (0..layout.words).map(move |word| (tap * layout.words + word) as u32))
-            .collect();
-        let starts: Vec<usize> = layout.starts.iter().map(|start| start * layout.words).collect();
+    pub(super) fn products(&self, planes: &WordPlanes, sums: &mut [f32]) {
+        let WordPlanes { words, starts, steps } = planes;
         let reach = starts
             .iter()
             .max()
             .zip(steps.iter().max())
             .map_or(0, |(start, step)| start + *step as usize + 1);
-        assert!(reach <= planes.len() && self.words.len() == steps.len() * self.width);
+        assert!(reach <= words.len() && self.words.len() == steps.len() * self.width);
         assert!(sums.len() >= starts.len() * self.width);
         #[cfg(target_arch = "x86_64")]
         if Self::is_vectorized(self.simd) {
             // SAFETY: the processor has the instructions; the assertions hold every read and write in its slice.
             unsafe {
                 match self.width {
-                    32 => vectors::products::<4, 4>(planes, &starts, &steps, &self.words, self.entries, sums),
-                    _ => vectors::products::<8, 2>(planes, &starts, &steps, &self.words, self.entries, sums),
+                    32 => vectors::products::<4, 4>(words, starts, steps, &self.words, self.entries(), sums),
+                    _ => vectors::products::<8, 2>(words, starts, steps, &self.words, self.entries(), sums),
                 }
             }
             return;
         }
         self.simd.vectorize(
             #[inline(always)]
-            || self.products_by_words(planes, &starts, &steps, sums),
+            || self.products_by_words(words, starts, steps, sums),
         );
     }
 
@@ -95,7 +202,7 @@ impl WordPanel {
                 }
             }
             for (sum, differing) in sums.iter_mut().zip(differing) {
-                *sum = (self.entries as i64 - 2 * i64::from(differing)) as f32;
+                *sum = (self.entries() as i64 - 2 * i64::from(differing)) as f32;
             }
         }
     }
