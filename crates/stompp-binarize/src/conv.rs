@@ -48,6 +48,7 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O
     ///
     /// # Errors
     /// The device's.
+    #[allow(clippy::type_complexity)] // one dimension a letter, as everywhere
     pub fn of<B: Dim, H: Dim, W: Dim, T: Recording<D>>(
         &self,
         x: Tensor<(B, I, H, W), f32, D, T>,

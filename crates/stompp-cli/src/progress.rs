@@ -7,7 +7,7 @@ use stompp_train::{
     callback::{EpochReport, RunStart, StepReport},
 };
 
-/// How much the last batch counts in the loss and accuracy that the bar shows.
+/// How much the last batch counts in the figures that the bar shows.
 const SMOOTHING: f64 = 0.02;
 
 /// Writes progress to standard error.
@@ -16,6 +16,8 @@ pub(crate) struct Progress {
     bar: ProgressBar,
     start: RunStart,
     begun: Instant,
+    /// When the last step or evaluation ended.
+    last: Instant,
     /// Of recent batches; `None` before the first.
     recent: Option<Recent>,
 }
@@ -23,6 +25,8 @@ pub(crate) struct Progress {
 struct Recent {
     loss: f64,
     top1: f64,
+    /// Seconds of a step: falls as the network freezes, which a mean since the beginning would hide.
+    step_s: f64,
 }
 
 impl Progress {
@@ -31,6 +35,7 @@ impl Progress {
             bar: ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()),
             start: RunStart::default(),
             begun: Instant::now(),
+            last: Instant::now(),
             recent: None,
         }
     }
@@ -55,6 +60,7 @@ impl Callback for Progress {
     fn on_start(&mut self, start: &RunStart) -> Result<(), TrainError> {
         self.start = start.clone();
         self.begun = Instant::now();
+        self.last = self.begun;
         self.bar.set_length(start.steps);
         // The message is cut where a narrow terminal ends.
         let template = "{bar:10} {pos}/{len}  ETA {eta}  {wide_msg}";
@@ -72,11 +78,14 @@ impl Callback for Progress {
             f64::from(step.loss),
             100.0 * step.correct as f64 / self.start.batch_size as f64,
         );
-        let recent = self.recent.get_or_insert(Recent { loss, top1 });
+        let step_s = self.last.elapsed().as_secs_f64();
+        self.last = Instant::now();
+        let recent = self.recent.get_or_insert(Recent { loss, top1, step_s });
         recent.loss += SMOOTHING * (loss - recent.loss);
         recent.top1 += SMOOTHING * (top1 - recent.top1);
+        recent.step_s += SMOOTHING * (step_s - recent.step_s);
         if !self.bar.is_hidden() {
-            let images_per_s = (step.step * self.start.batch_size as u64) as f64 / self.begun.elapsed().as_secs_f64();
+            let images_per_s = self.start.batch_size as f64 / recent.step_s;
             self.bar.set_message(format!(
                 "loss {:.3}  top-1 {:.1} %  committed {}/{}  {images_per_s:.0} images/s",
                 recent.loss, recent.top1, step.committed_units, self.start.units
@@ -115,6 +124,7 @@ impl Callback for Progress {
             "  test after step {}: top-1 {:.2} % deployed, {:.2} % as it stands",
             evaluation.step, evaluation.top1, evaluation.top1_as_it_stands
         ));
+        self.last = Instant::now();
         Ok(())
     }
 

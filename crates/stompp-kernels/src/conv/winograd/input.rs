@@ -87,9 +87,9 @@ impl Kernel for Transform<'_> {
                     } else {
                         patch::<L>(rows.of(tile, 2 * L::LANES), edges)
                     };
-                    for j in 0..4 {
-                        let column = difference::<L>([patch[0][j], patch[1][j], patch[2][j], patch[3][j]]);
-                        for (i, &v) in column.iter().enumerate() {
+                    let [d0, d1, d2, d3] = patch;
+                    for (j, (((&d0, &d1), &d2), &d3)) in d0.iter().zip(&d1).zip(&d2).zip(&d3).enumerate() {
+                        for (i, v) in difference::<L>([d0, d1, d2, d3]).into_iter().enumerate() {
                             let to = &mut self.patches.values[(4 * i + j) * frequency + at..][..L::LANES];
                             L::store(to.as_mut_ptr(), v);
                         }
