@@ -2,12 +2,12 @@
 
 use rayon::prelude::*;
 
+use super::FREQUENCIES;
 use super::groups::{Group, Tiles};
 use super::input::Patches;
 use super::output::{Outputs, frequency_len};
-use super::product::Product;
+use super::product::{Product, ROWS};
 use super::weight::Kernels;
-use super::{FREQUENCIES, ROWS};
 use crate::conv::ConvShape;
 use crate::panel::BLOCK;
 use crate::scratch::Scratch;
@@ -62,21 +62,19 @@ fn products(simd: Simd, kernels: &Kernels, first: usize, channels: usize, patche
         for (panel, sums) in blocks.zip(sums.chunks_mut(channels * patches.block)) {
             // Steps are cut so that their part of the panel stays in the first-level cache.
             for (number, panel) in panel.chunks(BLOCK * patches.block).enumerate() {
-                for (group, out) in sums.chunks_mut(ROWS * patches.block).enumerate() {
-                    let x = &kernels.group(frequency, first / ROWS + group)[number * BLOCK * ROWS..];
-                    let steps = panel.len() / patches.block;
-                    simd.run(Product::<1, ROWS> {
-                        width: patches.block,
-                        rows: ROWS,
-                        steps,
-                        steps_of_block: steps,
-                        x_block: 0,
-                        x: &x[..steps * ROWS],
-                        panel,
-                        out,
-                        add: number > 0,
-                    });
-                }
+                let steps = panel.len() / patches.block;
+                simd.run(Product::<1, ROWS> {
+                    width: patches.block,
+                    groups: channels / ROWS,
+                    steps,
+                    steps_of_block: steps,
+                    x_group: kernels.group_len(),
+                    x_block: 0,
+                    x: &kernels.groups(frequency, first / ROWS)[number * BLOCK * ROWS..],
+                    panel,
+                    out: sums,
+                    add: number > 0,
+                });
             }
         }
     }

@@ -35,12 +35,10 @@ pub(super) use weight_gradient::part_sums;
 
 use super::ConvShape;
 use crate::simd::{Level, Simd};
+use product::ROWS;
 
 /// Frequencies: entries of a transformed patch.
 const FREQUENCIES: usize = 16;
-
-/// Output channels whose transformed weights lie together, one step of the product after the other.
-const ROWS: usize = 8;
 
 /// Floats from one frequency of a table to the next, where each has `len`. Transforms touch all frequencies of a tile at once:
 /// three cache lines between them keep those from falling into one set of the cache (16-16@32: a third faster).

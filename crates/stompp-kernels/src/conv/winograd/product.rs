@@ -2,8 +2,12 @@
 
 use crate::simd::{Kernel, Lanes};
 
-/// `out[row][lane] (+)= sum over block, step of x[block * x_block + row * ROW + step * STEP] * panel[block][step][lane]`,
-/// where the last block may have fewer steps.
+/// Rows of a group.
+pub(super) const ROWS: usize = 8;
+
+/// `out[group][row][lane] (+)= sum over block, step of
+/// x[group * x_group + row * ROW + block * x_block + step * STEP] * panel[block][step][lane]`, with [`ROWS`] rows a group, where
+/// the last block may have fewer steps.
 ///
 /// | | rows | steps | lanes |
 /// |---|---|---|---|
@@ -14,12 +18,13 @@ use crate::simd::{Kernel, Lanes};
 pub(super) struct Product<'a, const ROW: usize, const STEP: usize> {
     /// Lanes of `panel` and `out`: one or two vectors.
     pub(super) width: usize,
-    /// A multiple of eight.
-    pub(super) rows: usize,
+    pub(super) groups: usize,
     /// In all blocks together.
     pub(super) steps: usize,
     /// Of a block.
     pub(super) steps_of_block: usize,
+    /// From one group's first element to the next one's.
+    pub(super) x_group: usize,
     /// From one block's first element to the next one's.
     pub(super) x_block: usize,
     pub(super) x: &'a [f32],
@@ -36,15 +41,15 @@ impl<const ROW: usize, const STEP: usize> Kernel for Product<'_, ROW, STEP> {
 
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) {
-        let Some(last_step) = self.steps.checked_sub(1) else {
-            assert!(self.add, "a sum over nothing that overwrites");
+        let (Some(last_step), Some(last_group)) = (self.steps.checked_sub(1), self.groups.checked_sub(1)) else {
+            assert!(self.add || self.groups == 0, "a sum over nothing that overwrites");
             return;
         };
         let last_block = last_step / self.steps_of_block;
         let longest = last_step.min(self.steps_of_block - 1);
-        assert!(self.rows.is_multiple_of(8));
-        assert!(last_block * self.x_block + self.rows.saturating_sub(1) * ROW + longest * STEP < self.x.len());
-        assert!(self.panel.len() >= self.steps * self.width && self.out.len() >= self.rows * self.width);
+        let reach = last_group * self.x_group + (ROWS - 1) * ROW + last_block * self.x_block + longest * STEP;
+        assert!(reach < self.x.len());
+        assert!(self.panel.len() >= self.steps * self.width && self.out.len() >= self.groups * ROWS * self.width);
         // Eight rows of two vectors fill the registers of AVX-512; AVX2 has half as many.
         // SAFETY: the caller vouches for the instructions, the assertions for every read and write.
         unsafe {
@@ -64,34 +69,35 @@ impl<const ROW: usize, const STEP: usize> Product<'_, ROW, STEP> {
     /// The machine has the instructions of `L`, and the slices are as long as `run` asserts.
     #[inline(always)]
     unsafe fn tiles<L: Lanes, const MR: usize, const NV: usize>(self) {
-        for row in (0..self.rows).step_by(MR) {
-            // SAFETY: rows `row..row + MR` lie in `x` and `out`.
-            unsafe {
-                let sums = self.tile::<L, MR, NV>(row);
-                let mut out = self.out.as_mut_ptr().add(row * self.width);
-                for sums in sums {
-                    for sum in sums {
-                        L::store(out, if self.add { L::add(L::load(out), sum) } else { sum });
-                        out = out.add(L::LANES);
+        // SAFETY: all groups and their rows lie in `x` and `out`.
+        unsafe {
+            let mut out = self.out.as_mut_ptr();
+            for group in 0..self.groups {
+                for row in (0..ROWS).step_by(MR) {
+                    for sums in self.tile::<L, MR, NV>(group * self.x_group + row * ROW) {
+                        for sum in sums {
+                            L::store(out, if self.add { L::add(L::load(out), sum) } else { sum });
+                            out = out.add(L::LANES);
+                        }
                     }
                 }
             }
         }
     }
 
-    /// The sums of rows `row..row + MR`.
+    /// The sums of `MR` rows, the first of which begins at `first` in `x`.
     ///
     /// # Safety
     ///
     /// As [`Product::tiles`].
     #[inline(always)]
-    unsafe fn tile<L: Lanes, const MR: usize, const NV: usize>(&self, row: usize) -> [[L::Vector; NV]; MR] {
+    unsafe fn tile<L: Lanes, const MR: usize, const NV: usize>(&self, first: usize) -> [[L::Vector; NV]; MR] {
         // SAFETY: all reads are of rows, steps and blocks that `run` has found inside.
         unsafe {
             let mut sums = [[L::splat(0.0); NV]; MR];
             let mut panel = self.panel.as_ptr();
             for (block, start) in (0..self.steps).step_by(self.steps_of_block).enumerate() {
-                let mut x = self.x.as_ptr().add(block * self.x_block + row * ROW);
+                let mut x = self.x.as_ptr().add(block * self.x_block + first);
                 for _ in start..self.steps.min(start + self.steps_of_block) {
                     let lanes: [L::Vector; NV] = std::array::from_fn(|v| L::load(panel.add(v * L::LANES)));
                     for (j, sums) in sums.iter_mut().enumerate() {
@@ -121,22 +127,23 @@ mod tests {
     #[test]
     fn product_matches_the_formula_at_every_level() {
         for level in Level::ALL.into_iter().filter(|level| level.is_supported()) {
-            for (vectors, rows, steps, steps_of_block, add) in [
-                (1, 8, 1, 1, false),
-                (2, 16, 37, 37, false),
-                (2, 24, 70, 16, true),
-                (1, 8, 64, 16, true),
+            for (vectors, groups, steps, steps_of_block, add) in [
+                (1, 1, 1, 1, false),
+                (2, 2, 37, 37, false),
+                (2, 3, 70, 16, true),
+                (1, 1, 64, 16, true),
             ] {
                 with_level(level, || {
                     let width = vectors * if level == Level::Avx512 { 16 } else { 8 };
-                    let x_block = 32 * rows;
-                    let (x, panel) = (noise(x_block * 6 + 4096), noise(steps * width));
-                    let mut out = vec![0.5; rows * width];
+                    let (x_group, x_block) = (1000, 300);
+                    let (x, panel) = (noise(6000), noise(steps * width));
+                    let mut out = vec![0.5; groups * ROWS * width];
                     Simd::current().run(Product::<3, 8> {
                         width,
-                        rows,
+                        groups,
                         steps,
                         steps_of_block,
+                        x_group,
                         x_block,
                         x: &x,
                         panel: &panel,
@@ -145,7 +152,9 @@ mod tests {
                     });
                     for (i, &out) in out.iter().enumerate() {
                         let term = |step: usize| {
-                            let at = step / steps_of_block * x_block + i / width * 3 + step % steps_of_block * 8;
+                            let (group, row) = (i / width / ROWS, i / width % ROWS);
+                            let at = group * x_group + row * 3;
+                            let at = at + step / steps_of_block * x_block + step % steps_of_block * 8;
                             f64::from(x[at]) * f64::from(panel[step * width + i % width])
                         };
                         let expected = (0..steps).map(term).sum::<f64>() + if add { 0.5 } else { 0.0 };
@@ -165,9 +174,10 @@ mod tests {
         let (x, panel, mut out) = ([0.0; 7], vec![0.0; 16], vec![0.0; 128]);
         Simd::current().run(Product::<1, 8> {
             width: 16,
-            rows: 8,
+            groups: 1,
             steps: 1,
             steps_of_block: 1,
+            x_group: 0,
             x_block: 0,
             x: &x,
             panel: &panel,

@@ -2,7 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::{FREQUENCIES, ROWS, apart};
+use super::product::ROWS;
+use super::{FREQUENCIES, apart};
 use crate::conv::ConvShape;
 use crate::scratch::Scratch;
 use crate::simd::{Kernel, Lanes, Simd, each};
@@ -74,10 +75,15 @@ impl Kernels {
         Self { values, rows, steps }
     }
 
-    /// One frequency's kernels of a group of rows: `(step, row)`.
-    pub(super) fn group(&self, frequency: usize, group: usize) -> &[f32] {
-        let len = self.steps * ROWS;
-        &self.values[frequency * apart(self.rows * self.steps) + group * len..][..len]
+    /// Floats of one frequency and a group of rows.
+    pub(super) fn group_len(&self) -> usize {
+        self.steps * ROWS
+    }
+
+    /// One frequency's kernels, from a group of rows on: `(group, step, row)`.
+    pub(super) fn groups(&self, frequency: usize, first: usize) -> &[f32] {
+        let len = self.rows * self.steps;
+        &self.values[frequency * apart(len)..][first * self.group_len()..len]
     }
 }
 

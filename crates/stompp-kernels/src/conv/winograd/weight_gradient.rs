@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::groups::{Group, Tiles};
 use super::input::Patches;
-use super::product::Product;
+use super::product::{Product, ROWS};
 use super::weight::{Gradients, TAPS};
 use super::{FREQUENCIES, apart};
 use crate::conv::ConvShape;
@@ -64,9 +64,10 @@ fn product(
         ($block:literal) => {
             simd.run(Product::<$block, 1> {
                 width,
-                rows: channels,
+                groups: channels / ROWS,
                 steps: patches.tiles,
                 steps_of_block: patches.block,
+                x_group: ROWS * $block,
                 x_block: patches.block_len(),
                 x: patches.frequency(frequency),
                 panel,
