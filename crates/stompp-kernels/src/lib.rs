@@ -4,7 +4,8 @@
 //!
 //! # Invariants
 //!
-//! - **No allocation that depends on the whole patch matrix.** Convolutions read patches where they lie.
+//! - **No allocation that depends on the whole patch matrix.** Convolutions read patches where they lie, or transform a few
+//!   tiles at a time.
 //! - **The number of threads changes no bit.** Work is split by shape alone and every reduction has a fixed order.
 //!   The [SIMD level](simd) may change the last bits of a sum: levels have vectors of different width, and the portable
 //!   one does not fuse multiplication and addition.

@@ -1,6 +1,7 @@
 //! Single convolutions: dense ones beside the peer's, and on bits beside our own dense ones.
 
 use super::{
+    IN_A_ROW,
     peer::{Peer, Task},
     report::Comparison,
     settle,
@@ -27,9 +28,6 @@ const SHAPES: [(usize, usize, usize, usize); 12] = [
     (512, 4, 2048, 1),
     (2048, 4, 512, 1),
 ];
-
-/// Calls of a turn, the fastest of which counts: the first wakes threads and fills caches.
-const IN_A_ROW: usize = 3;
 
 /// What is timed of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

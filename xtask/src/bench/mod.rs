@@ -2,7 +2,7 @@
 //!
 //! First single convolutions are timed, dense and on bits. Then a step is timed with 0, 25, 50, 75 and 100 % of the units committed, one unit half way through its window. With
 //! `--peer-python` the same steps run in PyTorch, in turns with ours (A B A B), in both of its memory layouts, the faster of
-//! which counts. *Schedule* is the mean step over a whole forward plan: it falls from one measured point to the next. Last
+//! which counts. A turn is three steps, of which the fastest counts. *Schedule* is the mean step over a whole forward plan: it falls from one measured point to the next. Last
 //! comes the peak memory of a step.
 
 mod case;
@@ -104,6 +104,10 @@ fn measure(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// Steps or calls of a turn, the fastest of which counts: the first wakes threads and fills caches that the other side has
+/// emptied, which training does not do.
+const IN_A_ROW: usize = 3;
+
 /// Waits until the other side's threads have gone to sleep. PyTorch's spin for a while after their work and would take half
 /// the machine from whoever comes next.
 fn settle() {
@@ -121,9 +125,13 @@ fn compare(network: Network, work: Work, turns: u16, mut peer: Option<&mut Peer>
     }
     for _ in 0..turns {
         settle();
-        ours.push(case.step()?);
+        let mut fastest = f64::INFINITY;
+        for _ in 0..IN_A_ROW {
+            fastest = fastest.min(case.step()?);
+        }
+        ours.push(fastest);
         if let Some(peer) = &mut peer {
-            theirs.push(peer.time(&task, 1)?);
+            theirs.push(peer.time(&task, IN_A_ROW)?);
         }
     }
     Ok(Comparison::new(work.name(network), ours, theirs))

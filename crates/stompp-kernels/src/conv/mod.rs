@@ -3,10 +3,11 @@
 //! Input `(batch, in_channels, in_height, in_width)`, weight `(out_channels, in_channels, kernel, kernel)`, output
 //! `(batch, out_channels, out_height, out_width)`, zero padding, no bias.
 //!
-//! All three run on the multiplication of `panel`: images are copied once into planes that include the padding
+//! 3x3 convolutions of stride 1 between enough channels go by Winograd's minimal filtering ([`winograd`], which says when), in
+//! all three passes. All others run on the multiplication of `panel`: images are copied once into planes that include the padding
 //! (nothing is copied where there is none), and patches are read from there through tables of offsets.
 //!
-//! Why not a library's matrix product: it wants the patch matrix. GFLOP/s of the forward pass, 3x3, stride 1, one thread of an
+//! Why not a library's matrix product: it wants the patch matrix. GFLOP/s of the forward pass, 3x3, stride 1, without Winograd, one thread of an
 //! Intel Xeon with AVX-512 (2026-11-23, best of 7), against the `gemm` crate 0.19 (AVX2) that finds its patch matrix
 //! ready-made, packing and all copies of ours included:
 //!
