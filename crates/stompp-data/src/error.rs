@@ -46,6 +46,11 @@ impl fmt::Display for DataFile {
     }
 }
 
+/// Makes the error of reading `file` out of what the operating system said.
+pub(crate) fn read_error(file: DataFile) -> impl FnOnce(io::Error) -> DataError {
+    move |source| DataError::Read { file, source }
+}
+
 /// What can be wrong with data, or with what was asked of it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -155,6 +160,36 @@ pub enum DataError {
         label: u8,
         /// The number of classes.
         classes: usize,
+    },
+    /// A set of image files that is not laid out as one.
+    #[error("{}: {problem}", path.display())]
+    Tree {
+        /// The folder, archive or list of labels.
+        path: PathBuf,
+        /// What is wrong, and what was expected.
+        problem: String,
+    },
+    /// A file that should be an image and cannot be decoded.
+    #[error("image {file}: {problem}")]
+    BadImage {
+        /// The file.
+        file: DataFile,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// More images than allowed cannot be read.
+    #[error("{bad} of {images} images of {set} cannot be read, more than the {allowed} that may be left out; the first: {first}")]
+    TooManyBadImages {
+        /// The set.
+        set: String,
+        /// Images found bad so far.
+        bad: usize,
+        /// Images in the set.
+        images: usize,
+        /// Images that may be bad.
+        allowed: usize,
+        /// One of them, and what is wrong with it.
+        first: String,
     },
     /// The parts of an image set do not fit together.
     #[error("image set {name}: {problem}")]

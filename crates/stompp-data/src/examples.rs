@@ -1,4 +1,4 @@
-//! What a loader loads: [`Examples`], and the two ways to make them of an image set, for training and for evaluation.
+//! What a loader loads: [`Examples`], made of images in memory or of image files, for training or for evaluation.
 
 use crate::augment::{Augmentation, Placement};
 use crate::{CHANNELS, DataError, ImageSet, Normalization};
@@ -19,11 +19,11 @@ pub trait Examples: Send + Sync {
     fn shape(&self) -> [usize; 3];
 
     /// Writes image `index` of `epoch` to `image`, which has the length that [`shape`](Self::shape) tells, and returns
-    /// its label. Every element of `image` is written.
+    /// its label. Every element of `image` is written. `None` means that there is no such image and it is to be left out.
     ///
     /// # Errors
     /// A [`DataError`] if the image cannot be had, for example from a damaged file.
-    fn prepare(&self, epoch: u64, index: usize, image: &mut [f32]) -> Result<usize, DataError>;
+    fn prepare(&self, epoch: u64, index: usize, image: &mut [f32]) -> Result<Option<usize>, DataError>;
 }
 
 /// Examples of an [`ImageSet`]: normalized, and for training also augmented.
@@ -68,13 +68,13 @@ impl Examples for ImageExamples {
         [CHANNELS, self.images.height(), self.images.width()]
     }
 
-    fn prepare(&self, epoch: u64, index: usize, image: &mut [f32]) -> Result<usize, DataError> {
+    fn prepare(&self, epoch: u64, index: usize, image: &mut [f32]) -> Result<Option<usize>, DataError> {
         let placement = match self.augmentation {
             None => Placement::IDENTITY,
             Some((augmentation, seed)) => augmentation.placement(seed, epoch, index),
         };
         let size = (self.images.height(), self.images.width());
         placement.apply(self.images.image(index), size, &self.normalization, image);
-        Ok(self.images.label(index))
+        Ok(Some(self.images.label(index)))
     }
 }

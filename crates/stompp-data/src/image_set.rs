@@ -1,6 +1,6 @@
 //! Labelled images in memory: [`ImageSet`]. **Its parts always fit together**, because every constructor checks them.
 
-use crate::DataError;
+use crate::{DataError, Labelled};
 
 /// Channels of every image: red, green, blue.
 pub const CHANNELS: usize = 3;
@@ -73,11 +73,6 @@ impl ImageSet {
         ))
     }
 
-    /// What the set is called, for example `cifar10 train`.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     /// Number of images; never zero.
     #[expect(clippy::len_without_is_empty, reason = "a set is never empty")]
     pub fn len(&self) -> usize {
@@ -94,19 +89,9 @@ impl ImageSet {
         self.width
     }
 
-    /// Number of classes; labels are below it.
-    pub fn classes(&self) -> usize {
-        self.classes
-    }
-
     /// Pixels of all images, shape `(images, 3, height, width)`.
     pub fn pixels(&self) -> &[u8] {
         &self.pixels
-    }
-
-    /// Labels of all images.
-    pub fn labels(&self) -> &[u16] {
-        &self.labels
     }
 
     /// Bytes of one image: `3 * height * width`.
@@ -130,14 +115,30 @@ impl ImageSet {
     pub fn label(&self, index: usize) -> usize {
         usize::from(self.labels[index])
     }
+}
 
-    /// Number of images of each class.
-    pub fn class_counts(&self) -> Vec<usize> {
-        let mut counts = vec![0; self.classes];
-        for &label in &self.labels {
-            counts[usize::from(label)] += 1;
+impl Labelled for ImageSet {
+    /// For example `cifar10 train`.
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn classes(&self) -> usize {
+        self.classes
+    }
+
+    fn labels(&self) -> &[u16] {
+        &self.labels
+    }
+
+    fn select(&self, indices: &[usize]) -> Self {
+        assert!(!indices.is_empty(), "a set is never empty");
+        Self {
+            name: self.name.clone(),
+            pixels: indices.iter().flat_map(|&index| self.image(index)).copied().collect(),
+            labels: indices.iter().map(|&index| self.labels[index]).collect(),
+            ..*self
         }
-        counts
     }
 }
 

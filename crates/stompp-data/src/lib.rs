@@ -36,24 +36,33 @@
 //! }
 //! # Ok::<(), stompp_data::DataError>(())
 //! ```
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod augment;
 pub mod cifar;
+mod codec;
+mod crop;
 mod error;
 mod examples;
+mod file_examples;
 mod image_set;
 mod loader;
 mod order;
 mod shrink;
 mod statistics;
+mod store;
 mod subset;
 pub mod synthetic;
+mod tree;
 
 pub use augment::{Augmentation, Placement};
 pub use error::{DataError, DataFile};
+pub use crop::CropAugmentation;
 pub use examples::{Examples, ImageExamples};
+pub use file_examples::{BadImages, FileExamples, OnBadImage};
 pub use image_set::{CHANNELS, ImageSet};
 pub use loader::{Batch, Batches, Loader, Position};
 pub use order::epoch_order;
+pub use tree::{ImageTree, TreeSet};
+pub use subset::Labelled;
 pub use statistics::{ChannelStatistics, Normalization};

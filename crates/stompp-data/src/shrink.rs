@@ -1,6 +1,6 @@
 //! Smaller images by averaging over boxes.
 
-use crate::{DataError, ImageSet};
+use crate::{DataError, ImageSet, Labelled};
 
 impl ImageSet {
     /// The same set with images averaged down to `size` x `size`: each pixel is the mean of the box of pixels it

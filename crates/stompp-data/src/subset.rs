@@ -1,10 +1,35 @@
 //! A smaller set by rule: **the same seed and number always choose the same images**, and a larger choice contains a
 //! smaller one.
 
-use crate::{DataError, ImageSet, order::permutation};
+use crate::{DataError, order::permutation};
 use stompp_rng::{Purpose, stream};
 
-impl ImageSet {
+/// A set of labelled images, of which parts can be taken by rule.
+pub trait Labelled: Sized {
+    /// What the set is called, for messages.
+    fn name(&self) -> &str;
+
+    /// Number of classes.
+    fn classes(&self) -> usize;
+
+    /// The label of each image, below [`classes`](Self::classes).
+    fn labels(&self) -> &[u16];
+
+    /// The images at these places, of which there is at least one, in this order.
+    ///
+    /// # Panics
+    /// If there is none, or one is beyond the end.
+    fn select(&self, indices: &[usize]) -> Self;
+
+    /// Number of images of each class.
+    fn class_counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.classes()];
+        for &label in self.labels() {
+            counts[usize::from(label)] += 1;
+        }
+        counts
+    }
+
     /// The `count` images that `seed` chooses, as balanced over the classes as the set allows.
     ///
     /// The rule (*ours*): put the images in a random order; take each class's first image in that order, then each
@@ -14,41 +39,60 @@ impl ImageSet {
     ///
     /// # Errors
     /// [`DataError::SubsetSize`] if `count` is zero or more than the set has.
-    pub fn subset(&self, count: usize, seed: u64) -> Result<ImageSet, DataError> {
-        if count == 0 || count > self.len() {
-            return Err(DataError::SubsetSize {
-                name: self.name().to_owned(),
-                has: self.len(),
-                asked: count,
-            });
+    fn subset(&self, count: usize, seed: u64) -> Result<Self, DataError> {
+        let mut chosen = ranking(self, seed);
+        if count == 0 || count > chosen.len() {
+            return Err(size_error(self, count));
         }
-        let mut taken = vec![0u32; self.classes()];
-        let mut order = permutation(self.len(), stream(seed, Purpose::SUBSET, 0, 0))
-            .into_iter()
-            .map(|index| {
-                let round = &mut taken[self.label(index)];
-                *round += 1;
-                (*round, index)
-            })
-            .collect::<Vec<_>>();
-        order.sort_by_key(|&(round, _)| round);
-        let mut chosen: Vec<usize> = order[..count].iter().map(|&(_, index)| index).collect();
+        chosen.truncate(count);
         chosen.sort_unstable();
-        let pixels = chosen.iter().flat_map(|&index| self.image(index)).copied().collect();
-        let labels = chosen.iter().map(|&index| self.labels()[index]).collect();
-        ImageSet::new(
-            self.name(),
-            (self.height(), self.width()),
-            self.classes(),
-            pixels,
-            labels,
-        )
+        Ok(self.select(&chosen))
+    }
+
+    /// The images of [`subset`](Self::subset), held out, and all the others.
+    ///
+    /// # Errors
+    /// [`DataError::SubsetSize`] if either part would be empty.
+    fn hold_out(&self, count: usize, seed: u64) -> Result<(Self, Self), DataError> {
+        let mut held = ranking(self, seed);
+        if count == 0 || count >= held.len() {
+            return Err(size_error(self, count));
+        }
+        let mut others = held.split_off(count);
+        held.sort_unstable();
+        others.sort_unstable();
+        Ok((self.select(&held), self.select(&others)))
+    }
+}
+
+/// The places of all images, those that are chosen first at the front.
+fn ranking(set: &impl Labelled, seed: u64) -> Vec<usize> {
+    let labels = set.labels();
+    let mut taken = vec![0u32; set.classes()];
+    let mut order = permutation(labels.len(), stream(seed, Purpose::SUBSET, 0, 0))
+        .into_iter()
+        .map(|index| {
+            let round = &mut taken[usize::from(labels[index])];
+            *round += 1;
+            (*round, index)
+        })
+        .collect::<Vec<_>>();
+    order.sort_by_key(|&(round, _)| round);
+    order.into_iter().map(|(_, index)| index).collect()
+}
+
+fn size_error(set: &impl Labelled, asked: usize) -> DataError {
+    DataError::SubsetSize {
+        name: set.name().to_owned(),
+        has: set.labels().len(),
+        asked,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ImageSet;
     use proptest::prelude::*;
     use std::collections::HashSet;
 
@@ -80,6 +124,21 @@ mod tests {
         let set = set((0..700).map(|index| index % 7).collect());
         assert_eq!(set.subset(70, 1).unwrap(), set.subset(70, 1).unwrap());
         assert_ne!(set.subset(70, 1).unwrap(), set.subset(70, 2).unwrap());
+    }
+
+    #[test]
+    fn what_is_held_out_and_the_rest_are_the_whole() {
+        let set = set((0..70).map(|index| index % 7).collect());
+        let (held, rest) = set.hold_out(14, 3).unwrap();
+        assert_eq!(held, set.subset(14, 3).unwrap());
+        assert_eq!((held.class_counts(), rest.class_counts()), (vec![2; 7], vec![8; 7]));
+        let mut all = [members(&held), members(&rest)].concat();
+        all.sort_unstable();
+        let mut expected = members(&set);
+        expected.sort_unstable();
+        assert_eq!(all, expected);
+        assert_ne!(set.hold_out(14, 4).unwrap().0, held);
+        assert!(set.hold_out(70, 3).is_err() && set.hold_out(0, 3).is_err());
     }
 
     proptest! {

@@ -165,11 +165,11 @@ impl Examples for Faulty {
         [1, 1, 1]
     }
 
-    fn prepare(&self, _: u64, index: usize, image: &mut [f32]) -> Result<usize, DataError> {
+    fn prepare(&self, _: u64, index: usize, image: &mut [f32]) -> Result<Option<usize>, DataError> {
         self.prepared.fetch_add(1, Ordering::Relaxed);
         if index != self.at {
             image.fill(1.0);
-            return Ok(index);
+            return Ok(Some(index));
         }
         assert!(!self.panics, "no such image: {index}");
         let file = DataFile::on_disk("image.png");

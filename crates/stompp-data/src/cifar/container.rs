@@ -2,7 +2,7 @@
 
 use super::record_file::{MAX_BYTES, Records, read_records};
 use super::{Layout, SIDE, Split, Splits};
-use crate::error::DataFile;
+use crate::error::{DataFile, read_error};
 use crate::{DataError, ImageSet};
 use flate2::read::GzDecoder;
 use std::fs::File;
@@ -215,8 +215,4 @@ impl Collector {
 
 fn base_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-fn read_error(file: DataFile) -> impl FnOnce(io::Error) -> DataError {
-    move |source| DataError::Read { file, source }
 }

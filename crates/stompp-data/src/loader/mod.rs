@@ -33,7 +33,8 @@ pub struct Batch {
 /// How batches are made.
 ///
 /// At most `workers * 3` batches are in memory besides those that the consumer holds: per worker two in its channel
-/// and one being prepared.
+/// and one being prepared. A batch has `batch_size * 3 * height * width * 4` bytes. For [`FileExamples`](crate::FileExamples)
+/// add for each worker the file and the decoded image that it is at (and once more the image, if it has an orientation).
 ///
 /// ```
 /// use stompp_data::synthetic::{Kind, Synthetic};
@@ -75,7 +76,7 @@ impl Loader {
     /// # Errors
     /// [`DataError::BatchSize`] if the batch size is zero or larger than the set, [`DataError::NoWorkers`], and
     /// [`DataError::Spawn`] if a thread cannot be started.
-    pub fn train<E: Examples + 'static>(
+    pub fn train<E: Examples + ?Sized + 'static>(
         &self,
         examples: Arc<E>,
         seed: u64,
@@ -95,11 +96,11 @@ impl Loader {
     ///
     /// # Errors
     /// As [`train`](Self::train), except that the batch may be larger than the set.
-    pub fn evaluate<E: Examples + 'static>(&self, examples: Arc<E>) -> Result<Batches, DataError> {
+    pub fn evaluate<E: Examples + ?Sized + 'static>(&self, examples: Arc<E>) -> Result<Batches, DataError> {
         self.start(examples, Pass::Evaluation, Position::default())
     }
 
-    fn start<E: Examples + 'static>(
+    fn start<E: Examples + ?Sized + 'static>(
         &self,
         examples: Arc<E>,
         pass: Pass,

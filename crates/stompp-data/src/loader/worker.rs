@@ -21,7 +21,7 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Starts a worker on the batch at `first` and every `stride`-th one after it.
-    pub(super) fn spawn<E: Examples + 'static>(
+    pub(super) fn spawn<E: Examples + ?Sized + 'static>(
         examples: Arc<E>,
         plan: Plan,
         first: Option<Position>,
@@ -78,18 +78,30 @@ impl Drop for Worker {
     }
 }
 
-fn prepare(examples: &impl Examples, position: Position, indices: Vec<usize>) -> Result<Batch, DataError> {
+/// The batch of these records; those that are to be left out are not in it.
+fn prepare(
+    examples: &(impl Examples + ?Sized),
+    position: Position,
+    mut indices: Vec<usize>,
+) -> Result<Batch, DataError> {
     let [channels, height, width] = examples.shape();
     let image_len = channels * height * width;
     let mut images = vec![0.0; indices.len() * image_len];
-    let labels = indices
-        .iter()
-        .zip(images.chunks_exact_mut(image_len))
-        .map(|(&index, image)| examples.prepare(position.epoch, index, image))
-        .collect::<Result<_, _>>()?;
+    let mut labels = Vec::with_capacity(indices.len());
+    for place in 0..indices.len() {
+        // Behind those that are in.
+        let (index, at) = (indices[place], labels.len());
+        let image = &mut images[at * image_len..][..image_len];
+        if let Some(label) = examples.prepare(position.epoch, index, image)? {
+            indices[at] = index;
+            labels.push(label);
+        }
+    }
+    indices.truncate(labels.len());
+    images.truncate(labels.len() * image_len);
     Ok(Batch {
         position,
-        shape: [indices.len(), channels, height, width],
+        shape: [labels.len(), channels, height, width],
         images,
         labels,
         indices,
