@@ -178,7 +178,9 @@ pub enum DataError {
         problem: String,
     },
     /// More images than allowed cannot be read.
-    #[error("{bad} of {images} images of {set} cannot be read, more than the {allowed} that may be left out; the first: {first}")]
+    #[error(
+        "{bad} of {images} images of {set} cannot be read, more than the {allowed} that may be left out; the first: {first}"
+    )]
     TooManyBadImages {
         /// The set.
         set: String,

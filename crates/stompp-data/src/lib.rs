@@ -39,6 +39,7 @@
 #![deny(unsafe_code)]
 
 mod augment;
+pub mod check;
 pub mod cifar;
 mod codec;
 mod crop;
@@ -48,6 +49,8 @@ mod file_examples;
 mod image_set;
 mod loader;
 mod order;
+mod pack;
+mod sheet;
 mod shrink;
 mod statistics;
 mod store;
@@ -56,13 +59,15 @@ pub mod synthetic;
 mod tree;
 
 pub use augment::{Augmentation, Placement};
-pub use error::{DataError, DataFile};
 pub use crop::CropAugmentation;
+pub use error::{DataError, DataFile};
 pub use examples::{Examples, ImageExamples};
 pub use file_examples::{BadImages, FileExamples, OnBadImage};
 pub use image_set::{CHANNELS, ImageSet};
 pub use loader::{Batch, Batches, Loader, Position};
 pub use order::epoch_order;
-pub use tree::{ImageTree, TreeSet};
-pub use subset::Labelled;
+pub use pack::Packed;
+pub use sheet::contact_sheet;
 pub use statistics::{ChannelStatistics, Normalization};
+pub use subset::Labelled;
+pub use tree::{ImageTree, TreeSet};

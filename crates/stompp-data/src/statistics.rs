@@ -12,6 +12,14 @@ pub struct ChannelStatistics {
     pub std: [f32; CHANNELS],
 }
 
+impl ChannelStatistics {
+    /// What images of ImageNet, and by custom other photographs, are normalized by: torchvision's values.
+    pub const IMAGENET: Self = Self {
+        mean: [0.485, 0.456, 0.406],
+        std: [0.229, 0.224, 0.225],
+    };
+}
+
 impl ImageSet {
     /// The statistics of all pixels of the set, exact up to the last rounding: the sums are integers.
     ///
@@ -19,18 +27,64 @@ impl ImageSet {
     /// CIFAR-10, 0.5071 0.4865 0.4409 and 0.2673 0.2564 0.2762 for CIFAR-100.
     pub fn channel_statistics(&self) -> ChannelStatistics {
         let plane_pixels = self.height() * self.width();
-        let count = (self.len() * plane_pixels) as u128;
-        let (mut sums, mut squares) = ([0u64; CHANNELS], [0u64; CHANNELS]);
-        for (plane, pixels) in self.pixels().chunks_exact(plane_pixels).enumerate() {
-            let channel = plane % CHANNELS;
-            for &pixel in pixels {
-                sums[channel] += u64::from(pixel);
-                squares[channel] += u64::from(pixel) * u64::from(pixel);
-            }
+        let mut sums = ChannelSums::default();
+        for image in self.pixels().chunks_exact(CHANNELS * plane_pixels) {
+            sums.add_planes(image);
         }
-        let mean = sums.map(|sum| (sum as f64 / count as f64 / 255.0) as f32);
+        sums.statistics()
+    }
+}
+
+/// Sums over pixels, exact, in any order.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ChannelSums {
+    /// Pixels of each channel.
+    pixels: u64,
+    sums: [u64; CHANNELS],
+    squares: [u64; CHANNELS],
+}
+
+impl ChannelSums {
+    /// Adds an image of shape `(3, height, width)`.
+    pub(crate) fn add_planes(&mut self, image: &[u8]) {
+        let plane_pixels = image.len() / CHANNELS;
+        for (channel, plane) in image.chunks_exact(plane_pixels).enumerate() {
+            plane.iter().for_each(|&value| self.add_value(channel, value));
+        }
+        self.pixels += plane_pixels as u64;
+    }
+
+    /// Adds an image of shape `(height, width, 3)`.
+    pub(crate) fn add_pixels(&mut self, image: &[u8]) {
+        for pixel in image.as_chunks::<CHANNELS>().0 {
+            pixel
+                .iter()
+                .enumerate()
+                .for_each(|(channel, &value)| self.add_value(channel, value));
+        }
+        self.pixels += (image.len() / CHANNELS) as u64;
+    }
+
+    fn add_value(&mut self, channel: usize, value: u8) {
+        self.sums[channel] += u64::from(value);
+        self.squares[channel] += u64::from(value) * u64::from(value);
+    }
+
+    /// Adds what others have summed up.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.pixels += other.pixels;
+        for channel in 0..CHANNELS {
+            self.sums[channel] += other.sums[channel];
+            self.squares[channel] += other.squares[channel];
+        }
+    }
+
+    /// Means and deviations; not a number if there is no pixel.
+    pub(crate) fn statistics(&self) -> ChannelStatistics {
+        let count = u128::from(self.pixels);
+        let mean = self.sums.map(|sum| (sum as f64 / count as f64 / 255.0) as f32);
         let std = std::array::from_fn(|channel| {
-            let (sum, square) = (u128::from(sums[channel]), u128::from(squares[channel]));
+            let (sum, square) = (u128::from(self.sums[channel]), u128::from(self.squares[channel]));
             let variance_times_count2 = square * count - sum * sum;
             ((variance_times_count2 as f64).sqrt() / count as f64 / 255.0) as f32
         });
@@ -63,6 +117,14 @@ impl Normalization {
         })
     }
 
+    /// The byte whose normalized value is nearest to `value`.
+    pub(crate) fn byte(&self, channel: usize, value: f32) -> u8 {
+        let table = &self.tables[channel];
+        let above = table.partition_point(|&known| known < value).clamp(1, 255);
+        let nearer = usize::from(value - table[above - 1] < table[above] - value);
+        (above - nearer) as u8
+    }
+
     /// The normalized value of every byte of a channel.
     pub fn table(&self, channel: usize) -> &[f32; 256] {
         &self.tables[channel]
@@ -85,6 +147,16 @@ mod tests {
         let ChannelStatistics { mean, std } = set.channel_statistics();
         assert_eq!(mean, [0.496_078_43, 0.558_823_5, 0.558_823_5]);
         assert_eq!(std, [0.313_682_6, 0.323_339_22, 0.251_416_6]);
+
+        // The same image by pixels instead of planes, in two parts.
+        let mut sums = ChannelSums::default();
+        for image in set.pixels().chunks(48) {
+            let interleaved: Vec<u8> = (0..48).map(|i| image[i % 3 * 16 + i / 3]).collect();
+            let mut part = ChannelSums::default();
+            part.add_pixels(&interleaved);
+            sums.add(&part);
+        }
+        assert_eq!(sums.statistics(), ChannelStatistics { mean, std });
     }
 
     #[test]
@@ -103,6 +175,11 @@ mod tests {
                 .is_err()
             );
         }
+        let normalization = Normalization::new(good).unwrap();
+        for byte in 0..=255 {
+            assert_eq!(normalization.byte(1, normalization.table(1)[usize::from(byte)]), byte);
+        }
+        assert_eq!((normalization.byte(1, -9.0), normalization.byte(1, 9.0)), (0, 255));
         let endless = ChannelStatistics {
             mean: [0.5, f32::NEG_INFINITY, 0.5],
             ..good

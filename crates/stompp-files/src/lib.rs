@@ -16,9 +16,9 @@
 #![forbid(unsafe_code)]
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 use tempfile::NamedTempFile;
 
@@ -27,8 +27,9 @@ use tempfile::NamedTempFile;
 /// # Errors
 /// If the folder is missing, or anything on the way fails; `path` is then as it was.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    beside(path, bytes)?.persist(path)?;
-    sync_folder(folder_of(path))
+    let mut draft = Draft::beside(path)?;
+    draft.file().write_all(bytes)?;
+    draft.replace()
 }
 
 /// Writes `bytes` to `path`, where there is nothing yet.
@@ -36,21 +37,69 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// If `path` exists, the folder is missing, or anything on the way fails; `path` is then as it was.
 pub fn create_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    beside(path, bytes)?.persist_noclobber(path)?;
-    sync_folder(folder_of(path))
+    let mut draft = Draft::beside(path)?;
+    draft.file().write_all(bytes)?;
+    draft.create_new()
 }
 
-/// A synced temporary file in the folder of `path`, with the permissions of an ordinary file (less the umask) instead of a
-/// private one's.
-fn beside(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".stompp-");
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder_of(path))?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    Ok(file)
+/// A file that is being written and does not exist yet under its name. Dropped, it is gone.
+#[derive(Debug)]
+pub struct Draft {
+    file: NamedTempFile,
+    path: PathBuf,
+}
+
+impl Draft {
+    /// Begins the file that is to be `path`: a temporary one in the same folder, with the permissions of an ordinary file
+    /// (less the umask) instead of a private one's.
+    ///
+    /// # Errors
+    /// If the folder is missing or cannot be written to.
+    pub fn beside(path: &Path) -> io::Result<Self> {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".stompp-");
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        Ok(Self {
+            file: builder.tempfile_in(folder_of(path))?,
+            path: path.to_owned(),
+        })
+    }
+
+    /// What is to be written to.
+    pub fn file(&mut self) -> &mut File {
+        self.file.as_file_mut()
+    }
+
+    /// Gives the file its name, in place of what is there.
+    ///
+    /// # Errors
+    /// If it cannot be synced or renamed; what was there is then as it was.
+    pub fn replace(self) -> io::Result<()> {
+        self.file.as_file().sync_all()?;
+        self.file.persist(&self.path)?;
+        sync_folder(folder_of(&self.path))
+    }
+
+    /// Gives the file its name, where there is nothing yet.
+    ///
+    /// # Errors
+    /// As [`replace`](Self::replace), and if there is a file of that name.
+    pub fn create_new(self) -> io::Result<()> {
+        self.file.as_file().sync_all()?;
+        self.file.persist_noclobber(&self.path)?;
+        sync_folder(folder_of(&self.path))
+    }
+}
+
+/// Moves the finished file `from` to `to` in the same folder, in place of what is there, once its content will last.
+///
+/// # Errors
+/// If the file cannot be synced or renamed; both are then as they were.
+pub fn settle(from: &Path, to: &Path) -> io::Result<()> {
+    File::open(from)?.sync_all()?;
+    fs::rename(from, to)?;
+    sync_folder(folder_of(to))
 }
 
 /// The folder that a path lies in; the current one for a bare name.
@@ -73,7 +122,6 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
 
     #[test]
     fn a_new_file_is_never_written_over_and_nothing_else_is_left() {
@@ -102,6 +150,24 @@ mod tests {
             "the temporary file is gone"
         );
         assert!(replace(&folder.path().join("gone/a"), b"x").is_err());
+    }
+
+    #[test]
+    fn a_draft_has_no_name_until_it_is_done() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let mut draft = Draft::beside(&path).unwrap();
+        draft.file().write_all(b"one").unwrap();
+        assert!(!path.exists());
+        drop(draft);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+
+        let part = folder.path().join("a.part");
+        fs::write(&part, b"two").unwrap();
+        settle(&part, &path).unwrap();
+        assert_eq!((fs::read(&path).unwrap(), part.exists()), (b"two".to_vec(), false));
+        assert!(settle(&part, &path).is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"two");
     }
 
     /// A reader that looks all the while sees one of the two contents, never a part or nothing.

@@ -36,11 +36,10 @@ pub(crate) struct Decoded {
 /// Whether a file of this name is taken for an image. Hidden files are not, such as the `._a.jpg` that macOS adds.
 pub(crate) fn is_image(name: &str) -> bool {
     let base = name.rsplit('/').next().unwrap_or(name);
-    !base.starts_with('.') && base.rsplit_once('.').is_some_and(|(_, ending)| {
-        ENDINGS
-            .iter()
-            .any(|known| known.eq_ignore_ascii_case(ending))
-    })
+    !base.starts_with('.')
+        && base
+            .rsplit_once('.')
+            .is_some_and(|(_, ending)| ENDINGS.iter().any(|known| known.eq_ignore_ascii_case(ending)))
 }
 
 /// Decodes an image file.

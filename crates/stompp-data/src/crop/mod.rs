@@ -129,7 +129,9 @@ pub(crate) fn write_planes(image: &RgbImage, mirrored: bool, normalization: &Nor
         let table = normalization.table(channel);
         let rows = image.chunks_exact(CHANNELS * width).zip(out.chunks_exact_mut(width));
         for (row, out) in rows {
-            let values = row.chunks_exact(CHANNELS).map(|pixel| table[usize::from(pixel[channel])]);
+            let values = row
+                .chunks_exact(CHANNELS)
+                .map(|pixel| table[usize::from(pixel[channel])]);
             if mirrored {
                 out.iter_mut().rev().zip(values).for_each(|(out, value)| *out = value);
             } else {
@@ -149,7 +151,11 @@ mod tests {
     #[test]
     fn sizes_are_those_of_torchvision() {
         // torchvision.transforms.functional._compute_resized_output_size((h, w), [256])
-        for (size, expected) in [((500, 375), (341, 256)), ((375, 500), (256, 341)), ((33, 500), (256, 3878))] {
+        for (size, expected) in [
+            ((500, 375), (341, 256)),
+            ((375, 500), (256, 341)),
+            ((33, 500), (256, 3878)),
+        ] {
             assert_eq!(shrunk_size(size, 256), expected);
         }
     }
@@ -214,8 +220,14 @@ mod tests {
             write_planes(&image, mirrored, &identity, &mut out);
             out.map(|value| value.round() as u8)
         };
-        assert_eq!(planes(false), [0, 1, 0, 1, 0, 1, 10, 10, 11, 11, 12, 12, 20, 21, 20, 21, 20, 21]);
-        assert_eq!(planes(true), [1, 0, 1, 0, 1, 0, 10, 10, 11, 11, 12, 12, 21, 20, 21, 20, 21, 20]);
+        assert_eq!(
+            planes(false),
+            [0, 1, 0, 1, 0, 1, 10, 10, 11, 11, 12, 12, 20, 21, 20, 21, 20, 21]
+        );
+        assert_eq!(
+            planes(true),
+            [1, 0, 1, 0, 1, 0, 10, 10, 11, 11, 12, 12, 21, 20, 21, 20, 21, 20]
+        );
     }
 
     proptest! {

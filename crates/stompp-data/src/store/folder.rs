@@ -17,12 +17,7 @@ pub(super) fn members(root: &Path) -> Result<(Vec<Member>, Vec<Stamp>), DataErro
     Ok(found)
 }
 
-fn walk(
-    folder: &Path,
-    prefix: &str,
-    depth: usize,
-    found: &mut (Vec<Member>, Vec<Stamp>),
-) -> Result<(), DataError> {
+fn walk(folder: &Path, prefix: &str, depth: usize, found: &mut (Vec<Member>, Vec<Stamp>)) -> Result<(), DataError> {
     let here = || DataFile::on_disk(folder);
     if depth > DEEPEST {
         return Err(DataError::Tree {

@@ -82,7 +82,9 @@ fn read_index(map: &[u8]) -> io::Result<Index> {
         .filter(|_| head.starts_with(MAGIC))
         .ok_or_else(no_pack)?;
     if head[8..] != VERSION.to_le_bytes() {
-        return Err(io::Error::other(format!("is a pack of another version, expected {VERSION}")));
+        return Err(io::Error::other(format!(
+            "is a pack of another version, expected {VERSION}"
+        )));
     }
     let number = |at: usize| u64::from_le_bytes(tail[at..at + 8].try_into().expect("eight bytes"));
     let (start, bytes) = (number(0), number(8));
@@ -92,7 +94,9 @@ fn read_index(map: &[u8]) -> io::Result<Index> {
     }
     let text = &before[start as usize..];
     if crc32fast::hash(text).to_le_bytes() != tail[16..20] {
-        return Err(io::Error::other("is damaged: the CRC-32 of its index is not the one written down"));
+        return Err(io::Error::other(
+            "is damaged: the CRC-32 of its index is not the one written down",
+        ));
     }
     serde_json::from_slice(text).map_err(io::Error::other)
 }
@@ -135,12 +139,13 @@ impl<W: Write> Writer<W> {
     }
 
     /// Adds the index.
-    pub(crate) fn finish(mut self) -> io::Result<()> {
+    pub(crate) fn finish(mut self) -> io::Result<W> {
         let text = serde_json::to_vec(&self.index)?;
         self.output.write_all(&text)?;
         self.output.write_all(&self.at.to_le_bytes())?;
         self.output.write_all(&(text.len() as u64).to_le_bytes())?;
         self.output.write_all(&crc32fast::hash(&text).to_le_bytes())?;
-        self.output.write_all(MAGIC)
+        self.output.write_all(MAGIC)?;
+        Ok(self.output)
     }
 }

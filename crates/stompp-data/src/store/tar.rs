@@ -40,7 +40,10 @@ fn collect(path: &Path, tar: &[u8], prefix: &str, offset: u64, members: &mut Vec
         if kind.is_file() {
             let name = str::from_utf8(&name).map_err(|_| DataError::Tree {
                 path: path.to_owned(),
-                problem: format!("a member is called {:?}, expected UTF-8", String::from_utf8_lossy(&name)),
+                problem: format!(
+                    "a member is called {:?}, expected UTF-8",
+                    String::from_utf8_lossy(&name)
+                ),
             })?;
             members.push(Member {
                 name: format!("{prefix}{}", name.trim_start_matches("./")),

@@ -44,7 +44,10 @@ pub(super) fn load(file: &Path, path: &Path, labels: Option<&Path>) -> Option<Im
     let asked = index.version == VERSION && index.path == path && index.labels.as_deref() == labels;
     let sound = |part: &Part| {
         let fits = part.members.len() == part.labels.len() && !part.labels.is_empty();
-        fits && part.labels.iter().all(|&label| usize::from(label) < index.classes.len())
+        fits && part
+            .labels
+            .iter()
+            .all(|&label| usize::from(label) < index.classes.len())
     };
     if !asked || !sound(&index.train) || !sound(&index.val) || !index.stamps.iter().all(Stamp::holds) {
         return None;

@@ -42,7 +42,9 @@ impl Labels {
             if rows.iter().all(|(_, words)| words.len() == 1) {
                 Kind::InOrder(table.numbers(&rows)?)
             } else {
-                let rows = rows.into_iter().map(|(line, words)| (line, words.into_iter().map(str::to_owned).collect()));
+                let rows = rows
+                    .into_iter()
+                    .map(|(line, words)| (line, words.into_iter().map(str::to_owned).collect()));
                 Kind::ByName(table.rows(rows.collect(), false)?)
             }
         };
@@ -82,14 +84,23 @@ impl Table<'_> {
         let mut labels = HashMap::new();
         for (row, (line, words)) in rows.into_iter().enumerate() {
             let (Some(image), Some(class)) = (words.first(), words.get(1)) else {
-                return Err(wrong(self.path, format!("line {line}: expected an image and its class")));
+                return Err(wrong(
+                    self.path,
+                    format!("line {line}: expected an image and its class"),
+                ));
             };
             // Kaggle's list goes on with boxes.
             let class = class.split_whitespace().next().unwrap_or_default();
             match self.label(class) {
                 Some(label) => {
-                    if labels.insert(stem(image).to_owned(), label).is_some_and(|other| other != label) {
-                        return Err(wrong(self.path, format!("line {line}: image {image} has another class before")));
+                    if labels
+                        .insert(stem(image).to_owned(), label)
+                        .is_some_and(|other| other != label)
+                    {
+                        return Err(wrong(
+                            self.path,
+                            format!("line {line}: image {image} has another class before"),
+                        ));
                     }
                 }
                 None if header && row == 0 => {}
@@ -124,10 +135,7 @@ impl Table<'_> {
     }
 
     fn unknown(&self, line: usize, class: &str) -> DataError {
-        wrong(
-            self.path,
-            format!("line {line}: class {class} has no training images"),
-        )
+        wrong(self.path, format!("line {line}: class {class} has no training images"))
     }
 }
 

@@ -63,18 +63,19 @@ pub(super) fn open(path: &Path, labels: Option<&Path>) -> Result<ImageTree, Data
 fn part(root: &Path, name: &'static str, stamps: &mut Vec<Stamp>) -> Result<Found, DataError> {
     let archives = ARCHIVES.map(|ending| root.join(format!("{name}.{ending}")));
     let mut candidates = std::iter::once(root.join(name)).chain(archives);
-    let path: PathBuf = candidates
-        .find(|path| path.exists())
-        .ok_or_else(|| DataError::Tree {
-            path: root.to_owned(),
-            problem: format!("has no {name}: expected a folder {name}, or {name}.tar or {name}.zip"),
-        })?;
+    let path: PathBuf = candidates.find(|path| path.exists()).ok_or_else(|| DataError::Tree {
+        path: root.to_owned(),
+        problem: format!("has no {name}: expected a folder {name}, or {name}.tar or {name}.zip"),
+    })?;
     let store = Arc::new(Store::open(&path)?);
     let (members, new) = store.members()?;
     stamps.extend(new);
     let nested = below(&members, name);
     let images = if nested.is_empty() {
-        members.into_iter().map(|member| (member.name.clone(), member)).collect()
+        members
+            .into_iter()
+            .map(|member| (member.name.clone(), member))
+            .collect()
     } else {
         nested
     };
@@ -108,9 +109,13 @@ fn found(store: &Arc<Store>, name: &'static str, files: Vec<(String, Member)>) -
         return Err(tree(format!("has no images (.jpeg, .jpg, .png) for {name}")));
     }
     let with_images: BTreeSet<&str> = images.iter().filter_map(|(name, _)| folder(name)).collect();
-    let without = others.iter().find_map(|(name, _)| folder(name).filter(|folder| !with_images.contains(folder)));
+    let without = others
+        .iter()
+        .find_map(|(name, _)| folder(name).filter(|folder| !with_images.contains(folder)));
     if let Some(without) = without {
-        return Err(tree(format!("class {without} of {name} has files, but no images (.jpeg, .jpg, .png)")));
+        return Err(tree(format!(
+            "class {without} of {name} has files, but no images (.jpeg, .jpg, .png)"
+        )));
     }
     Ok(Found {
         name,
@@ -147,7 +152,10 @@ fn by_folder(found: &Found, classes: &[String]) -> Result<Vec<u16>, DataError> {
         let problem = match folder(name) {
             Some(folder) => match classes.binary_search_by(|class| class.as_str().cmp(folder)) {
                 Ok(label) => return Ok(label as u16),
-                Err(_) => format!("{} image {} is of class {folder}, which has no training images", found.name, member.name),
+                Err(_) => format!(
+                    "{} image {} is of class {folder}, which has no training images",
+                    found.name, member.name
+                ),
             },
             None => format!(
                 "{} image {} is not in the folder of a class: a flat {} needs a list of labels",

@@ -79,7 +79,10 @@ fn structures(array: &[u8]) -> Result<Option<HashMap<u32, String>>, String> {
     }
     let mut found = HashMap::new();
     for structure in values.chunks_exact(fields.len()) {
-        let name = numbers(structure[name])?.into_iter().map(|letter| letter as u8 as char).collect();
+        let name = numbers(structure[name])?
+            .into_iter()
+            .map(|letter| letter as u8 as char)
+            .collect();
         let number = *numbers(structure[number])?.first().ok_or(DAMAGED)?;
         found.insert(number as u32, name);
     }
@@ -97,9 +100,24 @@ fn numbers(array: &[u8]) -> Result<Vec<f64>, &'static str> {
     let (kind, data) = last.ok_or(DAMAGED)?;
     Ok(match kind {
         INT8 | UINT8 | UTF8 => data.iter().map(|&byte| f64::from(byte)).collect(),
-        INT16 | UINT16 => data.as_chunks().0.iter().map(|&two| f64::from(u16::from_le_bytes(two))).collect(),
-        INT32 | UINT32 => data.as_chunks().0.iter().map(|&four| f64::from(u32::from_le_bytes(four))).collect(),
-        DOUBLE => data.as_chunks().0.iter().map(|&eight| f64::from_le_bytes(eight)).collect(),
+        INT16 | UINT16 => data
+            .as_chunks()
+            .0
+            .iter()
+            .map(|&two| f64::from(u16::from_le_bytes(two)))
+            .collect(),
+        INT32 | UINT32 => data
+            .as_chunks()
+            .0
+            .iter()
+            .map(|&four| f64::from(u32::from_le_bytes(four)))
+            .collect(),
+        DOUBLE => data
+            .as_chunks()
+            .0
+            .iter()
+            .map(|&eight| f64::from_le_bytes(eight))
+            .collect(),
         _ => return Err(DAMAGED),
     })
 }
@@ -125,7 +143,11 @@ impl<'a> Elements<'a> {
         let bytes = word(4) as usize;
         let data = rest.get(..bytes).ok_or(DAMAGED)?;
         // Deflated elements are not padded.
-        let padded = if word(0) == DEFLATED { bytes } else { bytes.next_multiple_of(8) };
+        let padded = if word(0) == DEFLATED {
+            bytes
+        } else {
+            bytes.next_multiple_of(8)
+        };
         self.0 = rest.get(padded..).unwrap_or_default();
         Ok(Some((word(0), data)))
     }
@@ -152,7 +174,10 @@ mod tests {
     }
 
     fn array(class: u8, values: &[u8]) -> Vec<u8> {
-        let head = [element(UINT32, &[class, 0, 0, 0, 0, 0, 0, 0]), element(INT32, &[1, 0, 0, 0, 1, 0, 0, 0])];
+        let head = [
+            element(UINT32, &[class, 0, 0, 0, 0, 0, 0, 0]),
+            element(INT32, &[1, 0, 0, 0, 1, 0, 0, 0]),
+        ];
         element(MATRIX, &[head.concat(), small(1, b""), values.to_vec()].concat())
     }
 
@@ -163,8 +188,11 @@ mod tests {
             let letters: Vec<u8> = name.bytes().flat_map(|letter| [letter, 0]).collect();
             array(4, &element(UINT16, &letters))
         };
-        let mut structure = [element(UINT32, &[STRUCTURES, 0, 0, 0, 0, 0, 0, 0]), element(INT32, &[2, 0, 0, 0, 1, 0, 0, 0])]
-            .concat();
+        let mut structure = [
+            element(UINT32, &[STRUCTURES, 0, 0, 0, 0, 0, 0, 0]),
+            element(INT32, &[2, 0, 0, 0, 1, 0, 0, 0]),
+        ]
+        .concat();
         structure.extend(element(INT8, b"synsets"));
         structure.extend(small(5, &[16, 0, 0, 0]));
         structure.extend(element(INT8, b"ILSVRC2012_ID\0\0\0WNID\0\0\0\0\0\0\0\0\0\0\0\0"));
@@ -202,7 +230,10 @@ mod tests {
         let whole = file(false);
         for length in 0..whole.len() - 8 {
             let found = synsets(&whole[..length]);
-            assert!(found.is_err() || found.is_ok_and(|found| found.len() < 2), "cut at {length}");
+            assert!(
+                found.is_err() || found.is_ok_and(|found| found.len() < 2),
+                "cut at {length}"
+            );
         }
         for place in HEADER..whole.len() {
             let mut damaged = whole.clone();

@@ -10,7 +10,8 @@ use crate::store::{Member, Stamp, Store};
 use crate::{DataError, Labelled};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Labelled image files for training and validation: read one by one when wanted, never all at once.
@@ -41,13 +42,6 @@ pub struct TreeSet {
     store: Arc<Store>,
     members: Vec<Member>,
     labels: Vec<u16>,
-}
-
-/// What [`TreeSet::inspect`] finds in a file.
-#[derive(Clone, Debug)]
-pub(crate) struct Inspected {
-    pub(crate) decoded: Decoded,
-    pub(crate) file_bytes: u64,
 }
 
 impl ImageTree {
@@ -104,14 +98,22 @@ impl TreeSet {
         &self.classes
     }
 
-    /// The name of image `index`, `CLASS/NAME`, whatever it is kept in.
+    /// The name of image `index`, `CLASS/...`, whatever it is kept in.
     ///
     /// # Panics
     /// If `index` is not below [`len`](Self::len).
     pub fn image_name(&self, index: usize) -> String {
-        let name = &self.members[index].name;
-        let base = name.rsplit('/').next().unwrap_or(name);
-        format!("{}/{base}", self.classes[usize::from(self.labels[index])])
+        let (name, class) = (
+            &self.members[index].name,
+            &self.classes[usize::from(self.labels[index])],
+        );
+        let mut parts = name.split('/');
+        // Of an image that is not in the folder of its class, the file's own name.
+        let below = match parts.find(|part| part == class) {
+            Some(_) => parts.collect::<Vec<_>>().join("/"),
+            None => name.rsplit('/').next().unwrap_or(name).to_owned(),
+        };
+        format!("{class}/{below}")
     }
 
     /// Reads and decodes image `index`.
@@ -122,27 +124,20 @@ impl TreeSet {
     /// # Panics
     /// If `index` is not below [`len`](Self::len).
     pub fn load(&self, index: usize) -> Result<RgbImage, DataError> {
-        self.inspect(index).map(|inspected| inspected.decoded.pixels)
+        self.inspect(index).map(|(decoded, _)| decoded.pixels)
     }
 
-    /// As [`load`](Self::load), and what the file was.
-    pub(crate) fn inspect(&self, index: usize) -> Result<Inspected, DataError> {
-        let bytes = self.bytes(index)?;
+    /// As [`load`](Self::load), with the file that it was.
+    pub(crate) fn inspect(&self, index: usize) -> Result<(Decoded, Cow<'_, [u8]>), DataError> {
+        let member = &self.members[index];
+        let bytes = self.store.read(member)?;
         match codec::decode(&bytes) {
-            Ok(decoded) => Ok(Inspected {
-                decoded,
-                file_bytes: bytes.len() as u64,
-            }),
+            Ok(decoded) => Ok((decoded, bytes)),
             Err(problem) => Err(DataError::BadImage {
-                file: self.store.file(&self.members[index]),
+                file: self.store.file(member),
                 problem,
             }),
         }
-    }
-
-    /// The file of image `index` as it is.
-    pub(crate) fn bytes(&self, index: usize) -> Result<std::borrow::Cow<'_, [u8]>, DataError> {
-        self.store.read(&self.members[index])
     }
 }
 
@@ -173,7 +168,7 @@ impl Labelled for TreeSet {
 /// One part of a tree as its index keeps it.
 #[derive(Serialize, Deserialize)]
 struct Part {
-    store: std::path::PathBuf,
+    store: PathBuf,
     members: Vec<Member>,
     labels: Vec<u16>,
 }

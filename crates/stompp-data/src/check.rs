@@ -1,0 +1,239 @@
+//! Reading everything once, to say what is there: [`check_tree`] and [`check_sets`], which make a [`Report`].
+
+use crate::statistics::ChannelSums;
+use crate::{ImageSet, ImageTree, Labelled, TreeSet};
+use rayon::prelude::*;
+use serde::Serialize;
+use std::collections::hash_map::{DefaultHasher, Entry};
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{Hash, Hasher};
+
+/// Images that are looked at between two tellings of progress.
+const AT_A_TIME: usize = 512;
+
+/// What is in a data set.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// Training images, then those to validate or test on.
+    pub parts: Vec<PartReport>,
+    /// Names of images that are the same to the pixel, across the parts, in groups of two and more.
+    pub duplicates: Vec<Vec<String>>,
+}
+
+/// What is in one part of a data set. Statistics are of the images that could be read.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PartReport {
+    /// What it is called.
+    pub name: String,
+    /// Images, readable or not.
+    pub images: usize,
+    /// Images of each class, readable or not.
+    pub classes: BTreeMap<String, usize>,
+    /// Bytes of all readable files; of images in memory, of their pixels.
+    pub bytes: u64,
+    /// Widths in pixels.
+    pub width: Range,
+    /// Heights in pixels.
+    pub height: Range,
+    /// How many files are of which kind, such as `jpeg RGB`.
+    pub modes: BTreeMap<String, usize>,
+    /// What is wrong with each file that cannot be read.
+    pub unreadable: Vec<String>,
+    /// Mean of red, green and blue over all pixels, from 0 to 1. Absent if nothing could be read.
+    pub mean: Option<[f32; 3]>,
+    /// Standard deviation, likewise.
+    pub std: Option<[f32; 3]>,
+}
+
+/// Smallest, mean and largest of numbers; 0 of none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Range {
+    /// The smallest.
+    pub min: u32,
+    /// The mean.
+    pub mean: f64,
+    /// The largest.
+    pub max: u32,
+}
+
+/// What is known of one image.
+struct Seen {
+    size: (u32, u32),
+    mode: String,
+    bytes: u64,
+    sums: ChannelSums,
+    /// Of size and pixels. Two of 1.3 million different images share one with a probability of 5 in 10^8.
+    hash: u64,
+}
+
+/// Reads every image of `tree`, in rayon's current pool. `progress` is told how many are done.
+pub fn check_tree(tree: &ImageTree, mut progress: impl FnMut(usize)) -> Report {
+    let mut duplicates = Duplicates::default();
+    let mut done = 0;
+    let parts = [("train", &tree.train), ("val", &tree.val)].map(|(name, set)| {
+        let look = |index| look_at_file(set, index);
+        let name_of = |index| format!("{name}/{}", set.image_name(index));
+        let classes = set.class_names().iter().cloned().zip(set.class_counts()).collect();
+        let report = examine(
+            set.name(),
+            set.len(),
+            classes,
+            look,
+            name_of,
+            &mut duplicates,
+            |images| {
+                progress(done + images);
+            },
+        );
+        done += set.len();
+        report
+    });
+    duplicates.report(parts)
+}
+
+/// Looks at every image of sets in memory.
+pub fn check_sets(sets: [&ImageSet; 2]) -> Report {
+    let mut duplicates = Duplicates::default();
+    let parts = sets.map(|set| {
+        let look = |index| Ok(look_at_pixels(set, index));
+        let name_of = |index| format!("{} {index}", set.name());
+        let classes = (0..)
+            .map(|class: usize| class.to_string())
+            .zip(set.class_counts())
+            .collect();
+        examine(set.name(), set.len(), classes, look, name_of, &mut duplicates, |_| {})
+    });
+    duplicates.report(parts)
+}
+
+fn look_at_file(set: &TreeSet, index: usize) -> Result<Seen, String> {
+    let (decoded, bytes) = set.inspect(index).map_err(|error| error.to_string())?;
+    let mut sums = ChannelSums::default();
+    sums.add_pixels(&decoded.pixels);
+    Ok(Seen {
+        size: decoded.pixels.dimensions(),
+        mode: decoded.mode,
+        bytes: bytes.len() as u64,
+        sums,
+        hash: hash(decoded.pixels.dimensions(), &decoded.pixels),
+    })
+}
+
+fn look_at_pixels(set: &ImageSet, index: usize) -> Seen {
+    let pixels = set.image(index);
+    let size = (set.width() as u32, set.height() as u32);
+    let mut sums = ChannelSums::default();
+    sums.add_planes(pixels);
+    Seen {
+        size,
+        mode: "RGB".to_owned(),
+        bytes: pixels.len() as u64,
+        sums,
+        hash: hash(size, pixels),
+    }
+}
+
+fn hash(size: (u32, u32), pixels: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (size, pixels).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Looks at all images of a part, many at a time, and sums up in their order.
+fn examine(
+    name: &str,
+    images: usize,
+    classes: BTreeMap<String, usize>,
+    look: impl Fn(usize) -> Result<Seen, String> + Sync,
+    name_of: impl Fn(usize) -> String,
+    duplicates: &mut Duplicates,
+    mut progress: impl FnMut(usize),
+) -> PartReport {
+    let (mut width, mut height) = (Sizes::default(), Sizes::default());
+    let (mut modes, mut unreadable, mut bytes) = (BTreeMap::new(), Vec::new(), 0);
+    let mut sums = ChannelSums::default();
+    for start in (0..images).step_by(AT_A_TIME) {
+        let end = (start + AT_A_TIME).min(images);
+        let seen: Vec<_> = (start..end).into_par_iter().map(&look).collect();
+        for (index, seen) in (start..end).zip(seen) {
+            match seen {
+                Ok(seen) => {
+                    width.add(seen.size.0);
+                    height.add(seen.size.1);
+                    *modes.entry(seen.mode).or_insert(0) += 1;
+                    bytes += seen.bytes;
+                    sums.add(&seen.sums);
+                    duplicates.add(seen.hash, || name_of(index));
+                }
+                Err(problem) => unreadable.push(problem),
+            }
+        }
+        progress(end);
+    }
+    let statistics = (unreadable.len() < images).then(|| sums.statistics());
+    PartReport {
+        name: name.to_owned(),
+        images,
+        classes,
+        bytes,
+        width: width.range(),
+        height: height.range(),
+        modes,
+        unreadable,
+        mean: statistics.map(|statistics| statistics.mean),
+        std: statistics.map(|statistics| statistics.std),
+    }
+}
+
+#[derive(Default)]
+struct Sizes {
+    range: Range,
+    sum: u64,
+    count: u64,
+}
+
+impl Sizes {
+    fn add(&mut self, size: u32) {
+        self.range.min = if self.count == 0 {
+            size
+        } else {
+            self.range.min.min(size)
+        };
+        self.range.max = self.range.max.max(size);
+        self.sum += u64::from(size);
+        self.count += 1;
+    }
+
+    fn range(&self) -> Range {
+        Range {
+            mean: self.sum as f64 / self.count.max(1) as f64,
+            ..self.range
+        }
+    }
+}
+
+/// Images by the hash of their pixels.
+#[derive(Default)]
+struct Duplicates {
+    /// The first of a hash.
+    first: HashMap<u64, String>,
+    /// All of a hash that came more than once.
+    groups: BTreeMap<String, Vec<String>>,
+}
+
+impl Duplicates {
+    fn add(&mut self, hash: u64, name: impl FnOnce() -> String) {
+        match self.first.entry(hash) {
+            Entry::Vacant(place) => drop(place.insert(name())),
+            Entry::Occupied(first) => self.groups.entry(first.get().clone()).or_default().push(name()),
+        }
+    }
+
+    fn report(self, parts: [PartReport; 2]) -> Report {
+        let group = |(first, others): (String, Vec<String>)| [vec![first], others].concat();
+        Report {
+            parts: parts.into(),
+            duplicates: self.groups.into_iter().map(group).collect(),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Shrinking a tree of images into one file: [`ImageTree::pack`].
+
+use crate::codec::Decoded;
+use crate::crop::{
+    resize::{Region, resized},
+    shrunk_size,
+};
+use crate::store::ending;
+use crate::store::pack::{ENDING, Writer};
+use crate::{BadImages, DataError, ImageTree, Labelled, OnBadImage, TreeSet};
+use image::{ImageFormat, RgbImage};
+use rayon::prelude::*;
+use std::borrow::Cow;
+use std::io::{self, BufWriter, Cursor, Write};
+use std::path::Path;
+use stompp_files::Draft;
+
+/// Images that are shrunk at a time; so many are in memory.
+const AT_A_TIME: usize = 256;
+
+/// What [`ImageTree::pack`] wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packed {
+    /// Images in the pack.
+    pub images: usize,
+    /// Of them, those that were shrunk; the others are the files as they were.
+    pub shrunk: usize,
+    /// Images that could not be read and were left out, and why.
+    pub left_out: Vec<String>,
+}
+
+impl ImageTree {
+    /// Writes all images into the new file `path` (a `.pack`), which [`ImageTree::open`] reads: those whose shorter side is longer
+    /// than `short_side` shrunk to it, as PNG and so without further loss; the others as the files that they are. `progress` is
+    /// told how many images are done. The images are called as before, with the class as folder.
+    ///
+    /// The pack appears whole or not at all. It is made by rayon's current pool; at most 256 images and their files are in
+    /// memory at a time.
+    ///
+    /// # Errors
+    /// [`DataError::Write`], also if `path` exists; the first bad image if these are to fail, or too many of them.
+    pub fn pack(
+        &self,
+        short_side: u32,
+        on_bad: OnBadImage,
+        path: &Path,
+        mut progress: impl FnMut(usize),
+    ) -> Result<Packed, DataError> {
+        let write_error = |source| DataError::Write {
+            path: path.to_owned(),
+            source,
+        };
+        if path.exists() {
+            return Err(write_error(io::ErrorKind::AlreadyExists.into()));
+        }
+        if short_side == 0 || ending(path) != ENDING {
+            return Err(DataError::Tree {
+                path: path.to_owned(),
+                problem: format!("expected a name that ends in .{ENDING}, and a shorter side of at least 1"),
+            });
+        }
+        let mut draft = Draft::beside(path).map_err(write_error)?;
+        let mut writer = Writer::new(BufWriter::new(draft.file()), short_side).map_err(write_error)?;
+        let mut packed = Packed {
+            images: 0,
+            shrunk: 0,
+            left_out: Vec::new(),
+        };
+        let mut done = 0;
+        for (name, set) in [("train", &self.train), ("val", &self.val)] {
+            let bad = BadImages::new(on_bad, set);
+            for start in (0..set.len()).step_by(AT_A_TIME) {
+                let end = (start + AT_A_TIME).min(set.len());
+                let files: Vec<_> = (start..end)
+                    .into_par_iter()
+                    .map(|index| shrunk_file(set, index, short_side))
+                    .collect();
+                for (index, file) in (start..end).zip(files) {
+                    let (bytes, shrunk) = match file {
+                        Ok(file) => file,
+                        Err(error) => {
+                            bad.meet(index, error)?;
+                            continue;
+                        }
+                    };
+                    writer
+                        .add(format!("{name}/{}", set.image_name(index)), &bytes)
+                        .map_err(write_error)?;
+                    packed.images += 1;
+                    packed.shrunk += usize::from(shrunk);
+                }
+                done += end - start;
+                progress(done);
+            }
+            packed.left_out.extend(bad.list());
+        }
+        writer
+            .finish()
+            .and_then(|mut output| output.flush())
+            .map_err(write_error)?;
+        draft.create_new().map_err(write_error)?;
+        Ok(packed)
+    }
+}
+
+/// The file of an image for the pack, and whether it is a new one.
+fn shrunk_file(set: &TreeSet, index: usize, short_side: u32) -> Result<(Cow<'_, [u8]>, bool), DataError> {
+    let (Decoded { pixels, .. }, bytes) = set.inspect(index)?;
+    let (width, height) = pixels.dimensions();
+    if width.min(height) <= short_side {
+        return Ok((bytes, false));
+    }
+    let small = resized(
+        &pixels,
+        Region::whole((width, height)),
+        shrunk_size((width, height), short_side),
+    );
+    Ok((Cow::Owned(png(&small)), true))
+}
+
+fn png(image: &RgbImage) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    image
+        .write_to(&mut bytes, ImageFormat::Png)
+        .expect("memory takes every image");
+    bytes.into_inner()
+}

@@ -1,0 +1,109 @@
+//! Large files from the network: **whole and verified, or not there**.
+//!
+//! [`Download::run`] writes into a file beside the target, called as it with `.part` after it. A download that breaks off goes
+//! on from there, at once or when it is run again. Only when size and MD5 are the published ones does the file get its name.
+//! MD5 tells damage, not malice; it is what the data sets' page publishes.
+//!
+//! This crate knows HTTP and files, and nothing of what is in them. [`published`] has the data sets that it is for.
+//!
+//! ```no_run
+//! use stompp_fetch::{Download, published::CIFAR10};
+//! use std::{path::Path, time::Duration};
+//!
+//! let download = Download {
+//!     url: CIFAR10.url,
+//!     bytes: CIFAR10.bytes,
+//!     md5: CIFAR10.md5,
+//!     patience: Duration::from_secs(30),
+//!     attempts: 5,
+//! };
+//! download.run(Path::new(CIFAR10.file), &mut |bytes| eprintln!("{bytes} of {}", CIFAR10.bytes))?;
+//! # Ok::<(), stompp_fetch::FetchError>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod error;
+pub mod published;
+mod request;
+mod verify;
+
+pub use error::FetchError;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
+
+/// Where a file is, what it must be, and how long to try.
+#[derive(Clone, Copy, Debug)]
+pub struct Download<'a> {
+    /// Its address, `https` or `http`.
+    pub url: &'a str,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Its MD5, in small hexadecimal digits.
+    pub md5: &'a str,
+    /// How long to wait for a connection, an answer, or more bytes.
+    pub patience: Duration,
+    /// How often to try without a single new byte before giving up; at least once.
+    pub attempts: u32,
+}
+
+/// What [`Download::run`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fetched {
+    /// The file has been downloaded.
+    New,
+    /// The right file was there already; nothing was asked of the network.
+    AlreadyThere,
+}
+
+impl Download<'_> {
+    /// Gets the file to `target`. `progress` is told how many bytes of it there are.
+    ///
+    /// # Errors
+    /// [`FetchError`], which names the address or file at fault. What was received of a download that broke off stays in the
+    /// file `.part`; wrong bytes do not stay.
+    pub fn run(&self, target: &Path, progress: &mut dyn FnMut(u64)) -> Result<Fetched, FetchError> {
+        if target.exists() {
+            verify::check(target, self.bytes, self.md5)?;
+            return Ok(Fetched::AlreadyThere);
+        }
+        let part = part_of(target);
+        self.receive(&part, progress)?;
+        if let Err(error) = verify::check(&part, self.bytes, self.md5) {
+            request::discard(&part)?;
+            return Err(error.from(self.url));
+        }
+        stompp_files::settle(&part, target).map_err(|source| FetchError::File {
+            path: target.to_owned(),
+            source,
+        })?;
+        Ok(Fetched::New)
+    }
+
+    /// Tries until the file `part` has all its bytes.
+    fn receive(&self, part: &Path, progress: &mut dyn FnMut(u64)) -> Result<(), FetchError> {
+        let size = || fs::metadata(part).map_or(0, |metadata| metadata.len());
+        let mut failed = 0;
+        loop {
+            let before = size();
+            let Err(error) = request::go_on(self, part, progress) else {
+                return Ok(());
+            };
+            failed = if size() > before { 1 } else { failed + 1 };
+            if failed >= self.attempts.max(1) || !error.may_pass() {
+                return Err(error);
+            }
+            // A second at first, then twice as long each time; no longer than anything else is waited for.
+            sleep(Duration::from_secs(1 << (failed - 1).min(5)).min(self.patience));
+        }
+    }
+}
+
+/// Where a download is kept until it is whole.
+fn part_of(target: &Path) -> PathBuf {
+    let mut name = target.as_os_str().to_owned();
+    name.push(".part");
+    name.into()
+}
