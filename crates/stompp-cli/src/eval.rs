@@ -1,6 +1,6 @@
 //! `stompp eval`.
 
-use crate::{score, threads::Threads};
+use crate::{progress::Progress, score, threads::Threads};
 use clap::Args;
 use std::path::PathBuf;
 use stompp_train::SavedRun;
@@ -25,7 +25,7 @@ impl Eval {
         if self.data.is_some() {
             run.config.data.path = self.data;
         }
-        let score = self.threads.run(|| run.evaluate())??;
+        let score = self.threads.run(|| run.evaluate(&mut Progress::new()))??;
         println!("{}", score::line(score.top1, score.loss, score.images));
         Ok(())
     }

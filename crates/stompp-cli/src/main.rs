@@ -7,6 +7,7 @@
 //! - **This crate knows nothing of the paper's tables.**
 #![forbid(unsafe_code)]
 
+mod count;
 mod data;
 mod eval;
 mod options;

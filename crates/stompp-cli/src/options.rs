@@ -35,6 +35,11 @@ enum Kind {
 pub(crate) trait Selection: Clone + Send + Sync + 'static {
     /// Whether the command has the option `--flag`.
     fn has(flag: &str) -> bool;
+
+    /// The configuration that the command's defaults are those of.
+    fn base() -> RunConfig {
+        RunConfig::default()
+    }
 }
 
 /// Every option.
@@ -70,7 +75,7 @@ impl<S: Selection> Overrides<S> {
 
 impl<S: Selection> Args for Overrides<S> {
     fn augment_args(command: Command) -> Command {
-        let defaults = to_table(&RunConfig::default());
+        let defaults = to_table(&S::base());
         let options = OPTIONS
             .iter()
             .flat_map(|(heading, options)| options.iter().map(move |option| (heading, option)));
@@ -196,6 +201,9 @@ mod tests {
         full.data.path = Some("x".into());
         full.data.train_limit = Some(1);
         full.data.test_limit = Some(1);
+        full.data.labels = Some("x".into());
+        full.data.classes = Some(1);
+        full.data.holdout = Some(1);
         full.network.width = Some(1);
         let fields = leaves(&to_table(&full));
         let options: Vec<&Opt> = OPTIONS.iter().flat_map(|(_, options)| *options).collect();

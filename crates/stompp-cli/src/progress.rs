@@ -128,6 +128,12 @@ impl Callback for Progress {
         Ok(())
     }
 
+    fn on_bad_images(&mut self, images: &[String]) -> Result<(), TrainError> {
+        self.line(&format!("{} images could not be read and were left out:", images.len()));
+        images.iter().for_each(|image| self.line(&format!("  {image}")));
+        Ok(())
+    }
+
     fn on_end(&mut self, result: &RunResult) -> Result<(), TrainError> {
         self.bar.finish_and_clear();
         self.line(&format!(

@@ -3,6 +3,7 @@
 //! Messages are whole: they end with what the system or a library said. That part is a field spelled `r#source`, which keeps
 //! `thiserror` from offering it a second time as the error's source.
 
+use crate::Position;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -248,6 +249,9 @@ pub enum DataError {
         /// Images in the set.
         records: usize,
     },
+    /// Every image of a training batch was left out.
+    #[error("no image of training batch {} of epoch {} can be read", .0.batch, .0.epoch)]
+    EmptyBatch(Position),
     /// The number of loader threads was zero.
     #[error("a loader needs at least one worker thread")]
     NoWorkers,

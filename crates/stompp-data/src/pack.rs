@@ -7,7 +7,7 @@ use crate::crop::{
 };
 use crate::store::ending;
 use crate::store::pack::{ENDING, Writer};
-use crate::{BadImages, DataError, ImageTree, Labelled, OnBadImage, TreeSet};
+use crate::{BadImages, DataError, ImageTree, OnBadImage, TreeSet};
 use image::{ImageFormat, RgbImage};
 use rayon::prelude::*;
 use std::borrow::Cow;

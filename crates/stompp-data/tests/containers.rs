@@ -4,8 +4,8 @@ use flate2::{Compression, write::GzEncoder};
 use std::fs;
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
-use stompp_data::DataError;
 use stompp_data::cifar::{self, Layout, Split, Splits};
+use stompp_data::{DataError, Labelled};
 use tempfile::TempDir;
 
 const RECORD: usize = 3073;

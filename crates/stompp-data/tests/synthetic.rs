@@ -2,7 +2,7 @@
 
 use stompp_data::cifar::{self, Splits};
 use stompp_data::synthetic::{Kind, Synthetic};
-use stompp_data::{ImageSet, epoch_order};
+use stompp_data::{ImageSet, Labelled, epoch_order};
 
 const SMALL: Synthetic = Synthetic {
     kind: Kind::Shapes,

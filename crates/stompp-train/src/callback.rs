@@ -105,9 +105,18 @@ pub trait Callback {
         Ok(())
     }
 
+    /// Once, before the end, if images could not be read and were left out: what is wrong with each, naming its file.
+    fn on_bad_images(&mut self, images: &[String]) -> Result<(), TrainError> {
+        let _ = images;
+        Ok(())
+    }
+
     /// Once, when everything is done and before the result is kept.
     fn on_end(&mut self, result: &RunResult) -> Result<(), TrainError> {
         let _ = result;
         Ok(())
     }
 }
+
+/// Nobody looks on.
+impl Callback for () {}

@@ -12,7 +12,7 @@ mod time;
 
 pub use check::Timeline;
 pub use error::ConfigError;
-pub use names::{ContinuousActivation, Dataset, Method, Setting, StraightThrough};
+pub use names::{ContinuousActivation, Dataset, Method, OnBad, Setting, StraightThrough};
 pub use stompp_resnet::Model;
 pub use stompp_schedule::{Curve, Order, RefreshRate};
 pub use time::{Time, TimeError};
@@ -52,16 +52,29 @@ pub struct RunConfig {
 pub struct DataConfig {
     /// The data set.
     pub dataset: Dataset,
-    /// The folder, `.tar.gz` or `.zip` with the data set's binary files. A synthetic set needs none.
+    /// The folder, `.tar.gz` or `.zip` with the binary files of CIFAR; of image files the folder, `.tar`, `.zip` or `.pack`. A
+    /// synthetic set needs none.
     pub path: Option<PathBuf>,
+    /// What the images of a flat `val` show (data set `folder`): the official ground truth, or a list of names and classes.
+    pub labels: Option<PathBuf>,
+    /// Number of classes of data set `folder`. Counted if absent, and written down.
+    pub classes: Option<usize>,
     /// Train on this many images, chosen balanced over the classes, the same for every seed. All if absent.
     pub train_limit: Option<usize>,
     /// Test on this many images, likewise. All if absent.
     pub test_limit: Option<usize>,
-    /// Side of the images; below 32 they are averaged down.
+    /// Test on this many training images, held out of training and chosen balanced over the classes, instead of the test images.
+    pub holdout: Option<usize>,
+    /// Which images the limits and the holdout choose.
+    pub split_seed: u64,
+    /// Side of the images. CIFAR and synthetic ones are averaged down to it; of image files a part is resized to it.
     pub image_size: usize,
-    /// Random crop (zero padding of an eighth of the side) and horizontal flip while training.
+    /// While training, random crop (zero padding of an eighth of the side; of image files a random part) and horizontal flip.
     pub augment: bool,
+    /// How much augmentation changes brightness, contrast and saturation of image files: by factors from 1 - this to 1 + this.
+    pub color_jitter: f64,
+    /// What becomes of image files that cannot be read.
+    pub on_bad_image: OnBad,
 }
 
 impl Default for DataConfig {
@@ -69,10 +82,16 @@ impl Default for DataConfig {
         Self {
             dataset: Dataset::Synthetic10,
             path: None,
+            labels: None,
+            classes: None,
             train_limit: None,
             test_limit: None,
+            holdout: None,
+            split_seed: 0,
             image_size: 32,
             augment: true,
+            color_jitter: 0.0,
+            on_bad_image: OnBad::Fail,
         }
     }
 }

@@ -1,10 +1,9 @@
 //! Accuracy and loss of a network on a set of images.
 
-use crate::{TrainError, error::device_error, images::evaluation_batches, step::on_device};
+use crate::{TrainError, error::device_error, images::Part, step::on_device};
 use serde::Serialize;
-use std::sync::Arc;
 use stompp_binarize::{BinaryBackend, View};
-use stompp_data::{ImageSet, Normalization};
+use stompp_data::Normalization;
 use stompp_nn::ops;
 use stompp_resnet::ResNet;
 
@@ -15,7 +14,7 @@ pub struct Score {
     pub top1: f64,
     /// Mean cross-entropy.
     pub loss: f64,
-    /// Number of images.
+    /// Number of images, without those that could not be read.
     pub images: usize,
 }
 
@@ -26,25 +25,30 @@ pub struct Score {
 pub(crate) fn evaluate<D: BinaryBackend>(
     device: &D,
     network: &ResNet<D>,
-    images: &Arc<ImageSet>,
+    images: &Part,
     normalization: &Normalization,
     view: View,
 ) -> Result<Score, TrainError> {
-    let (mut right, mut loss) = (0, 0.0);
-    for batch in evaluation_batches(images, normalization)? {
+    let (mut right, mut loss, mut seen) = (0, 0.0, 0);
+    for batch in images.evaluation_batches(normalization)? {
         let batch = batch?;
+        let n = batch.labels.len();
+        if n == 0 {
+            continue; // Every image of it was bad, and left out.
+        }
         let pixels = on_device(device, &batch).map_err(device_error)?;
         let logits = network.evaluate(pixels, view).map_err(device_error)?;
         right += correct(&logits.as_vec(), &batch.labels);
         let mean = ops::cross_entropy(logits, &batch.labels).map_err(device_error)?;
-        loss += f64::from(mean.as_vec()[0]) * batch.labels.len() as f64;
+        loss += f64::from(mean.as_vec()[0]) * n as f64;
+        seen += n;
     }
     // Batches of another size than training's: what they took would lie idle until the next evaluation.
     device.try_empty_cache().map_err(device_error)?;
     Ok(Score {
-        top1: 100.0 * right as f64 / images.len() as f64,
-        loss: loss / images.len() as f64,
-        images: images.len(),
+        top1: 100.0 * right as f64 / seen as f64,
+        loss: loss / seen as f64,
+        images: seen,
     })
 }
 

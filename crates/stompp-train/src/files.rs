@@ -17,8 +17,13 @@ pub(crate) const NETWORK: &str = "network.safetensors";
 /// The result; its presence means that the run is finished.
 pub(crate) const RESULT: &str = "result.json";
 
+/// Names of the classes of image files, in order.
+pub(crate) const CLASSES: &str = "classes.json";
+/// The list of the image files.
+pub(crate) const INDEX: &str = "images.json";
+
 /// Every file of a run directory.
-pub(crate) const ALL: [&str; 6] = [CONFIG, RUN, SUMMARY, METRICS, NETWORK, RESULT];
+pub(crate) const ALL: [&str; 8] = [CONFIG, RUN, SUMMARY, METRICS, NETWORK, RESULT, CLASSES, INDEX];
 
 /// Writes a file whole or not at all. Replaces nothing.
 ///

@@ -14,6 +14,7 @@
 
 pub mod callback;
 pub mod config;
+pub mod data;
 mod error;
 mod evaluate;
 mod files;
@@ -34,7 +35,6 @@ pub use callback::Callback;
 pub use config::RunConfig;
 pub use error::TrainError;
 pub use evaluate::Score;
-pub use images::write_synthetic;
 pub use machine::{Code, Machine};
 pub use optimizer::Sgd;
 pub use result::{Evaluation, RunResult};

@@ -28,6 +28,7 @@ enum Line<'a> {
     Start(&'a RunStart),
     Epoch(&'a EpochReport),
     Evaluation(&'a Evaluation),
+    BadImages { images: &'a [String] },
     End { seconds: f64, top1: f64 },
 }
 
@@ -64,6 +65,10 @@ impl Callback for Metrics {
 
     fn on_evaluation(&mut self, evaluation: &Evaluation) -> Result<(), TrainError> {
         self.write(&Line::Evaluation(evaluation))
+    }
+
+    fn on_bad_images(&mut self, images: &[String]) -> Result<(), TrainError> {
+        self.write(&Line::BadImages { images })
     }
 
     fn on_end(&mut self, result: &RunResult) -> Result<(), TrainError> {

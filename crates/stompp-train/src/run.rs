@@ -30,7 +30,8 @@ use stompp_resnet::{ResNet, Summary};
 ///
 /// The directory then has `config.toml` (can be fed back in), `run.json` ([`RunRecord`]), `summary.txt` (the network, layer by
 /// layer), `metrics.jsonl` (one JSON object a line, each with its `kind`), `network.safetensors` (torchvision's names) and,
-/// last, `result.json` ([`RunResult`]): its presence means that the run is finished. Each file is whole or absent, except that
+/// last, `result.json` ([`RunResult`]): its presence means that the run is finished. A run on image files also has
+/// `classes.json`, their names in order, and `images.json`, the list of the files. Each file is whole or absent, except that
 /// a crash may cut the last line of the metrics. Configuration and data are checked before the directory is made.
 ///
 /// The result is the same to the bit for every number of threads. It computes in rayon's current pool: call it inside
@@ -66,7 +67,7 @@ use stompp_resnet::{ResNet, Summary};
 pub fn train(config: &RunConfig, out: &Path, watchers: &mut [&mut dyn Callback]) -> Result<RunResult, TrainError> {
     config.check()?;
     RunDir::check_free(out)?;
-    let images = Images::load(&config.data)?;
+    let images = Images::load(&config.data, None)?;
     let device = Cpu::default();
     // A step asks for the same sizes as the one before; from the system they would come page by page each time.
     device.enable_cache();
@@ -86,9 +87,12 @@ struct Run<D: BinaryBackend> {
 
 impl<D: BinaryBackend> Run<D> {
     fn new(device: D, mut config: RunConfig, images: Images) -> Result<Self, TrainError> {
+        if let Some(names) = &images.class_names {
+            config.data.settle_classes(names.len())?;
+        }
         let architecture = config.architecture()?;
         config.network.width = Some(architecture.width());
-        if let Some(path) = &mut config.data.path {
+        for path in [&mut config.data.path, &mut config.data.labels].into_iter().flatten() {
             // So that the written configuration means the same files wherever it is fed back in.
             *path = std::path::absolute(&*path).unwrap_or_else(|_| path.clone());
         }
@@ -97,7 +101,7 @@ impl<D: BinaryBackend> Run<D> {
         let mut network = ResNet::new(&device, &architecture, binarization, config.seed).map_err(device_error)?;
         let units = network.units().len();
         let plan = config.plan(&timeline, units)?;
-        let statistics = images.train.channel_statistics();
+        let statistics = images.statistics;
         let record = RunRecord {
             started: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
             code: Code::current(),
@@ -132,6 +136,12 @@ impl<D: BinaryBackend> Run<D> {
         let dir = RunDir::create(out, &self.config)?;
         dir.write_record(&self.record)?;
         dir.write(files::SUMMARY, format!("{}\n", self.summary).as_bytes())?;
+        if let Some(names) = &self.images.class_names {
+            dir.write_classes(names)?;
+        }
+        if let Some(index) = self.images.index.take() {
+            dir.write(files::INDEX, &index)?;
+        }
         let mut metrics = Metrics::create(dir.path())?;
         let mut watchers = Watchers {
             metrics: &mut metrics,
@@ -139,6 +149,10 @@ impl<D: BinaryBackend> Run<D> {
         };
         let result = self.train(&mut watchers)?;
         dir.write(files::NETWORK, &network_file::to_bytes(&mut self.learner.network))?;
+        let bad = self.images.bad_images();
+        if !bad.is_empty() {
+            watchers.tell(|watcher| watcher.on_bad_images(&bad))?;
+        }
         watchers.tell(|watcher| watcher.on_end(&result))?;
         dir.write_result(&result)?;
         Ok(result)
@@ -172,10 +186,11 @@ impl<D: BinaryBackend> Run<D> {
             let mut clock = Clock::start();
             let batch = batches.next().expect("training batches have no end")?;
             let waited = clock.lap();
+            let images = batch.labels.len();
             let mut outcome = self.learner.step(step, batch)?;
             outcome.seconds.data = waited;
             for tally in [&mut whole, &mut epoch, &mut since_evaluation] {
-                tally.add(&outcome, batch_size);
+                tally.add(&outcome, images);
             }
 
             let done = step + 1;

@@ -30,7 +30,7 @@ pub struct RunRecord {
     /// Steps after the last window; absent for methods that have none.
     pub tail_steps: Option<u64>,
     /// Mean of each channel (red, green, blue, from 0 to 1) of the training images as trained on: limited and shrunk, before
-    /// augmentation. Every image is normalized by it.
+    /// augmentation; for image files ImageNet's usual one. Every image is normalized by it.
     pub mean: [f32; 3],
     /// Standard deviation of each channel, likewise.
     pub std: [f32; 3],
@@ -83,6 +83,10 @@ impl RunDir {
 
     pub(crate) fn write_record(&self, record: &RunRecord) -> Result<(), TrainError> {
         files::write_new_json(&self.0.join(files::RUN), record)
+    }
+
+    pub(crate) fn write_classes(&self, names: &[String]) -> Result<(), TrainError> {
+        files::write_new_json(&self.0.join(files::CLASSES), &names)
     }
 
     /// Declares the run finished.

@@ -1,7 +1,7 @@
 //! A trained network, read back from its run directory.
 
 use crate::{
-    RunConfig, RunRecord, Score, TrainError, error::device_error, evaluate::evaluate, files, images::Images,
+    Callback, RunConfig, RunRecord, Score, TrainError, error::device_error, evaluate::evaluate, files, images::Images,
     network_file,
 };
 use dfdx::tensor::Cpu;
@@ -32,12 +32,13 @@ impl SavedRun {
         })
     }
 
-    /// Scores the saved deploy network on the test images of the configuration, exactly as the run did at its end.
+    /// Scores the saved deploy network on the test images of the configuration, exactly as the run did at its end. `watcher` is
+    /// told of images that could not be read.
     ///
     /// # Errors
     /// If the configuration cannot be run, the network is missing (the run has not finished) or damaged, or the images cannot
-    /// be read.
-    pub fn evaluate(&self) -> Result<Score, TrainError> {
+    /// be read or have other classes than the run's.
+    pub fn evaluate(&self, watcher: &mut dyn Callback) -> Result<Score, TrainError> {
         self.config.check()?;
         let path = self.dir.join(files::NETWORK);
         let bytes = files::read(&path)?;
@@ -45,9 +46,44 @@ impl SavedRun {
         let (architecture, binarization) = (self.config.architecture()?, self.config.binarization());
         let mut network = ResNet::new(&device, &architecture, binarization, self.config.seed).map_err(device_error)?;
         network_file::restore(&mut network, &bytes, &path)?;
-        let images = Images::load(&self.config.data)?;
+        let images = self.images()?;
         let normalization = Normalization::new(self.record.statistics())?;
         let view = self.config.method.name.deployed();
-        evaluate(&device, &network, &images.test, &normalization, view)
+        let score = evaluate(&device, &network, &images.test, &normalization, view)?;
+        let bad = images.bad_images();
+        if !bad.is_empty() {
+            watcher.on_bad_images(&bad)?;
+        }
+        Ok(score)
     }
+
+    /// The images of the configuration, if their classes are those that the run was trained on.
+    fn images(&self) -> Result<Images, TrainError> {
+        let images = Images::load(&self.config.data, Some(&self.dir.join(files::INDEX)))?;
+        if let Some(found) = &images.class_names {
+            let path = self.dir.join(files::CLASSES);
+            let trained: Vec<String> = files::read_json(&path)?;
+            if let Some(problem) = difference(&trained, found) {
+                return Err(TrainError::Damaged { path, problem });
+            }
+        }
+        Ok(images)
+    }
+}
+
+/// How the classes of a data set differ from those of a run.
+fn difference(trained: &[String], found: &[String]) -> Option<String> {
+    if trained == found {
+        return None;
+    }
+    let place = trained.iter().zip(found).position(|(trained, found)| trained != found);
+    let place = place.unwrap_or(trained.len().min(found.len()));
+    let name = |names: &[String]| names.get(place).map_or("none", String::as_str).to_owned();
+    Some(format!(
+        "the run was trained on {} classes, the data set has {}; class {place} was {}, now it is {}",
+        trained.len(),
+        found.len(),
+        name(trained),
+        name(found)
+    ))
 }

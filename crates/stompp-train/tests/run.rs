@@ -78,7 +78,7 @@ fn the_loss_falls_and_everything_is_kept() {
 
         assert_eq!(RunResult::load(&out).unwrap(), result);
         let saved = SavedRun::load(&out).unwrap();
-        let score = saved.evaluate().unwrap();
+        let score = saved.evaluate(&mut ()).unwrap();
         assert_eq!(
             (score.top1, score.loss, score.images),
             (result.top1, result.test_loss, 100)
@@ -118,7 +118,7 @@ fn every_order_and_setting_ends_committed() {
             );
             assert_eq!(result.top1, result.top1_as_it_stands);
             assert_eq!(
-                SavedRun::load(folder.path()).unwrap().evaluate().unwrap().top1,
+                SavedRun::load(folder.path()).unwrap().evaluate(&mut ()).unwrap().top1,
                 result.top1
             );
         }
@@ -296,7 +296,7 @@ fn damaged_networks_are_refused_by_name() {
     let bytes = fs::read(&path).unwrap();
     let refused = |bytes: &[u8]| {
         fs::write(&path, bytes).unwrap();
-        let error = SavedRun::load(folder.path()).unwrap().evaluate().unwrap_err();
+        let error = SavedRun::load(folder.path()).unwrap().evaluate(&mut ()).unwrap_err();
         assert!(matches!(error, TrainError::Damaged { .. }), "{error}");
         error.to_string()
     };

@@ -31,6 +31,8 @@ impl Images {
             Self::Set(Dataset::Synthetic100) => "synthetic, 100 classes",
             Self::Set(Dataset::Cifar10) => "CIFAR-10",
             Self::Set(Dataset::Cifar100) => "CIFAR-100",
+            Self::Set(Dataset::Cifar100Coarse) => "CIFAR-100, coarse labels",
+            Self::Set(Dataset::Folder) => "image files",
             Self::ImageNet => "ImageNet",
         }
     }

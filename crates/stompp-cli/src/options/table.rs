@@ -1,7 +1,7 @@
 //! The table of options.
 
 use super::Kind::{self, Boolean, Integer, Name, Number, Text, Time};
-use stompp_train::config::{ContinuousActivation, Curve, Dataset, Method, Order, Setting, StraightThrough};
+use stompp_train::config::{ContinuousActivation, Curve, Dataset, Method, OnBad, Order, Setting, StraightThrough};
 
 /// One option.
 pub(super) struct Opt {
@@ -48,7 +48,23 @@ pub(super) const OPTIONS: &[(&str, &[Opt])] = &[
                 "data.path",
                 Text,
                 "PATH",
-                "Folder, .tar.gz or .zip with the binary version of CIFAR-10 or CIFAR-100",
+                "Folder, .tar.gz or .zip with the binary version of CIFAR-10 or CIFAR-100; for `folder` the folder, .tar, .zip or \
+                 .pack with train/CLASS/NAME.jpeg and val",
+            ),
+            opt(
+                "labels",
+                "data.labels",
+                Text,
+                "FILE",
+                "Classes of the images of a flat val (`folder`): ILSVRC2012_validation_ground_truth.txt with meta.mat beside it, or \
+                 lines of NAME CLASS, or a .csv",
+            ),
+            opt(
+                "classes",
+                "data.classes",
+                Integer,
+                "N",
+                "Number of classes of `folder`, which must be so [default: as many as there are; 1000 in a summary]",
             ),
             opt(
                 "train-limit",
@@ -65,11 +81,25 @@ pub(super) const OPTIONS: &[(&str, &[Opt])] = &[
                 "Test on N images only, likewise [default: all]",
             ),
             opt(
+                "holdout",
+                "data.holdout",
+                Integer,
+                "N",
+                "Test on N training images instead, held out of training and balanced over the classes [default: none]",
+            ),
+            opt(
+                "split-seed",
+                "data.split_seed",
+                Integer,
+                "N",
+                "Which images --train-limit, --test-limit and --holdout choose",
+            ),
+            opt(
                 "image-size",
                 "data.image_size",
                 Integer,
                 "PIXELS",
-                "Side of the images; 32x32 are averaged down to it",
+                "Side of the images; 32x32 are averaged down to it, parts of image files resized",
             ),
             opt(
                 "augment",
@@ -77,6 +107,20 @@ pub(super) const OPTIONS: &[(&str, &[Opt])] = &[
                 Boolean,
                 "BOOL",
                 "Random crop and horizontal flip while training",
+            ),
+            opt(
+                "color-jitter",
+                "data.color_jitter",
+                Number,
+                "J",
+                "Change brightness, contrast and saturation of image files by factors from 1-J to 1+J while training; often 0.4",
+            ),
+            opt(
+                "on-bad-image",
+                "data.on_bad_image",
+                Name(|| names(OnBad::ALL, OnBad::name)),
+                "NAME",
+                "Image files that cannot be read: end the run, or leave them out and list them (at most 1 % of a set)",
             ),
         ],
     ),

@@ -1,5 +1,7 @@
 //! Which records each batch has: a pure function of its position.
 
+use super::Batch;
+use crate::DataError;
 use crate::order::epoch_order;
 use std::ops::Range;
 
@@ -49,6 +51,14 @@ impl Plan {
     pub(super) fn range(&self, batch: usize) -> Range<usize> {
         let start = batch * self.batch_size;
         start..(start + self.batch_size).min(self.records)
+    }
+
+    /// Refuses to train on nothing, should every image of a batch have been left out.
+    pub(super) fn accept(&self, batch: Batch) -> Result<Batch, DataError> {
+        match self.pass {
+            Pass::Training { .. } if batch.labels.is_empty() => Err(DataError::EmptyBatch(batch.position)),
+            _ => Ok(batch),
+        }
     }
 
     /// The position `by` batches after `position`, or `None` beyond the end.

@@ -37,6 +37,7 @@ impl Worker {
                     outdated => &mut outdated.insert((position.epoch, plan.order(position.epoch))).1,
                 };
                 let batch = prepare(&*examples, position, order[plan.range(position.batch)].to_vec());
+                let batch = batch.and_then(|batch| plan.accept(batch));
                 if sender.send(batch).is_err() {
                     break;
                 }

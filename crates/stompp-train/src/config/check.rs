@@ -26,16 +26,7 @@ impl RunConfig {
     /// Names the first field that is at fault.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.data.check()?;
-        if self.seed > i64::MAX as u64 {
-            return Err(field(
-                "seed",
-                format!(
-                    "{}: expected at most {}, the largest integer of TOML",
-                    self.seed,
-                    i64::MAX
-                ),
-            ));
-        }
+        toml_integer("seed", self.seed)?;
         let training = &self.training;
         at_least_1("training.batch_size", Some(training.batch_size))?;
         let rate = training.learning_rate;
@@ -71,7 +62,7 @@ impl RunConfig {
         Ok(Architecture::new(
             network.model,
             network.width,
-            data.dataset.classes(),
+            data.classes(),
             data.image_size,
         )?)
     }
@@ -163,6 +154,14 @@ pub(super) fn at_least_1(name: &'static str, number: Option<usize>) -> Result<()
     }
 }
 
+pub(super) fn toml_integer(name: &'static str, number: u64) -> Result<(), ConfigError> {
+    if number > i64::MAX as u64 {
+        let problem = format!("{number}: expected at most {}, the largest integer of TOML", i64::MAX);
+        return Err(field(name, problem));
+    }
+    Ok(())
+}
+
 pub(super) fn field(field: &'static str, problem: String) -> ConfigError {
     ConfigError::Field { field, problem }
 }
@@ -170,7 +169,7 @@ pub(super) fn field(field: &'static str, problem: String) -> ConfigError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Dataset;
+    use crate::config::{DataConfig, Dataset};
     use std::path::PathBuf;
 
     fn refused(change: impl FnOnce(&mut RunConfig)) -> String {
@@ -179,9 +178,25 @@ mod tests {
         config.check().expect_err("this must be refused").to_string()
     }
 
+    /// Makes the data set a folder.
+    fn folder(config: &mut RunConfig) -> &mut DataConfig {
+        config.data.dataset = Dataset::Folder;
+        config.data.path = Some(PathBuf::from("x"));
+        &mut config.data
+    }
+
     #[test]
     fn the_default_can_be_run() {
-        RunConfig::default().check().unwrap();
+        let mut config = RunConfig::default();
+        config.check().unwrap();
+        *folder(&mut config) = DataConfig {
+            classes: Some(7),
+            color_jitter: 0.4,
+            labels: Some(PathBuf::from("y")),
+            ..folder(&mut config).clone()
+        };
+        config.check().unwrap();
+        assert_eq!(config.architecture().unwrap().classes(), 7);
     }
 
     #[test]
@@ -217,6 +232,29 @@ mod tests {
                 "data.path: data set cifar100 needs",
             ),
             (refused(|c| c.seed = u64::MAX), "seed: 1844"),
+            (refused(|c| c.data.split_seed = u64::MAX), "data.split_seed: 1844"),
+            (refused(|c| c.data.holdout = Some(0)), "data.holdout: 0"),
+            (
+                refused(|c| c.data.classes = Some(10)),
+                "data.classes: data set synthetic10",
+            ),
+            (
+                refused(|c| c.data.labels = Some(PathBuf::from("x"))),
+                "data.labels: data set synthetic10",
+            ),
+            (
+                refused(|c| c.data.color_jitter = 0.4),
+                "data.color_jitter: data set synthetic10",
+            ),
+            (refused(|c| folder(c).color_jitter = -0.1), "data.color_jitter: -0.1"),
+            (refused(|c| folder(c).color_jitter = f64::NAN), "data.color_jitter: NaN"),
+            (refused(|c| folder(c).classes = Some(1)), "data.classes: 1"),
+            (
+                refused(|c| folder(c).train_limit = Some(usize::MAX)),
+                "data.train_limit: 1844",
+            ),
+            (refused(|c| folder(c).path = None), "data.path: data set folder needs"),
+            (refused(|c| folder(c).image_size = 1 << 20), "data.image_size: 1048576"),
             (refused(|c| c.network.width = Some(0)), "width is 0"),
             (refused(|c| c.data.image_size = 1), "image size is 1"),
         ];

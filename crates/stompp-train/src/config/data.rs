@@ -1,13 +1,22 @@
 //! Checks of what is said about images.
 
 use super::{
-    ConfigError, DataConfig,
-    check::{at_least_1, field},
+    ConfigError, DataConfig, Dataset, OnBad,
+    check::{at_least_1, field, toml_integer},
 };
 use std::path::Path;
 
-/// More images than any split of a data set has here; keeps what is generated within memory.
+/// More images than any split of a data set in memory has here; keeps what is generated within memory.
 const MOST_IMAGES: usize = 100_000;
+
+/// More images than any folder has.
+const MOST_FILES: usize = 1 << 32;
+
+/// More pixels a side than any network takes.
+const MOST_PIXELS: usize = 4096;
+
+/// Classes of a folder that has not been looked at: ImageNet's number.
+const FOLDER_CLASSES: usize = 1000;
 
 /// Where the binary versions of CIFAR-10 and CIFAR-100 are.
 const CIFAR_SOURCE: &str = "https://www.cs.toronto.edu/~kriz/cifar.html";
@@ -18,15 +27,23 @@ impl DataConfig {
     /// # Errors
     /// Names the first field that is at fault.
     pub fn check(&self) -> Result<(), ConfigError> {
+        let most = if self.is_files() { MOST_FILES } else { MOST_IMAGES };
         for (name, limit) in [
             ("data.train_limit", self.train_limit),
             ("data.test_limit", self.test_limit),
+            ("data.holdout", self.holdout),
         ] {
             at_least_1(name, limit)?;
-            if let Some(limit) = limit.filter(|limit| *limit > MOST_IMAGES) {
-                return Err(field(name, format!("{limit}: expected at most {MOST_IMAGES}")));
+            if let Some(limit) = limit.filter(|limit| *limit > most) {
+                return Err(field(name, format!("{limit}: expected at most {most}")));
             }
         }
+        if let (Some(_), Some(limit)) = (self.holdout, self.test_limit) {
+            let problem = format!("{limit}: data.holdout says already how many images to test on");
+            return Err(field("data.test_limit", problem));
+        }
+        toml_integer("data.split_seed", self.split_seed)?;
+        self.check_files()?;
         match &self.path {
             Some(_) if self.dataset.is_synthetic() => {
                 let problem = format!("data set {} is generated and reads no files", self.dataset);
@@ -41,6 +58,63 @@ impl DataConfig {
         }
     }
 
+    /// Refuses what only image files have, or they have not.
+    fn check_files(&self) -> Result<(), ConfigError> {
+        let given = [
+            ("data.labels", self.labels.is_some()),
+            ("data.classes", self.classes.is_some()),
+            ("data.color_jitter", self.color_jitter != 0.0),
+            ("data.on_bad_image", self.on_bad_image != OnBad::Fail),
+        ];
+        if let Some((name, _)) = given.into_iter().find(|(_, given)| *given && !self.is_files()) {
+            let problem = format!("data set {} has none: it is for data set folder", self.dataset);
+            return Err(field(name, problem));
+        }
+        if let Some(classes) = self.classes.filter(|&classes| classes < 2) {
+            return Err(field("data.classes", format!("{classes}: expected at least 2")));
+        }
+        if !(0.0..=1.0).contains(&self.color_jitter) {
+            return Err(field(
+                "data.color_jitter",
+                format!("{}: expected 0 to 1", self.color_jitter),
+            ));
+        }
+        if self.is_files() && self.image_size > MOST_PIXELS {
+            let problem = format!("{}: expected at most {MOST_PIXELS}", self.image_size);
+            return Err(field("data.image_size", problem));
+        }
+        Ok(())
+    }
+
+    /// Whether the data set is one of image files.
+    fn is_files(&self) -> bool {
+        self.dataset == Dataset::Folder
+    }
+
+    /// Number of classes: the data set's; of a folder the number that is written down, or else ImageNet's.
+    pub fn classes(&self) -> usize {
+        self.dataset.classes().or(self.classes).unwrap_or(FOLDER_CLASSES)
+    }
+
+    /// Writes down how many classes the folder has that was looked at.
+    ///
+    /// # Errors
+    /// If another number was asked for.
+    pub(crate) fn settle_classes(&mut self, found: usize) -> Result<(), ConfigError> {
+        match self.classes.replace(found) {
+            Some(asked) if asked != found => Err(field("data.classes", format!("{asked}: the data set has {found}"))),
+            _ => Ok(()),
+        }
+    }
+
+    /// What is wrong with a data set that should consist of image files and does not.
+    pub(crate) fn no_image_files(&self) -> ConfigError {
+        field(
+            "data.dataset",
+            format!("{} has no image files: expected folder", self.dataset),
+        )
+    }
+
     /// Where the data set's files are.
     ///
     /// # Errors
@@ -50,9 +124,13 @@ impl DataConfig {
     }
 
     fn no_files(&self) -> ConfigError {
+        let needs = if self.is_files() {
+            "the folder, .tar, .zip or .pack with train/CLASS/NAME.jpeg and val".to_owned()
+        } else {
+            format!("the folder, .tar.gz or .zip of its binary version, from {CIFAR_SOURCE}")
+        };
         let problem = format!(
-            "data set {} needs the folder, .tar.gz or .zip of its binary version, from {CIFAR_SOURCE} \
-             (synthetic10 and synthetic100 need no files)",
+            "data set {} needs {needs} (synthetic10 and synthetic100 need no files)",
             self.dataset
         );
         field("data.path", problem)

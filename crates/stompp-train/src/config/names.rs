@@ -62,6 +62,20 @@ named! {
         Cifar10 = "cifar10",
         /// CIFAR-100 with its fine labels, binary version.
         Cifar100 = "cifar100",
+        /// CIFAR-100 with its 20 coarse labels, binary version.
+        Cifar100Coarse = "cifar100-coarse",
+        /// Image files by class, as ImageNet comes: `train/CLASS/NAME.jpeg`, `val/CLASS/NAME.jpeg`.
+        Folder = "folder",
+    }
+}
+
+named! {
+    /// What becomes of an image file that cannot be read.
+    "rule for bad images" OnBad {
+        /// The run ends.
+        Fail = "fail",
+        /// It is left out and listed; the run ends if that happens to more than 1 % of a set's images.
+        Skip = "skip",
     }
 }
 
@@ -115,11 +129,13 @@ impl Dataset {
         matches!(self, Self::Synthetic10 | Self::Synthetic100)
     }
 
-    /// Number of classes.
-    pub fn classes(self) -> usize {
+    /// Number of classes; `None` if only the files tell.
+    pub fn classes(self) -> Option<usize> {
         match self {
-            Self::Synthetic10 | Self::Cifar10 => 10,
-            Self::Synthetic100 | Self::Cifar100 => 100,
+            Self::Synthetic10 | Self::Cifar10 => Some(10),
+            Self::Synthetic100 | Self::Cifar100 => Some(100),
+            Self::Cifar100Coarse => Some(20),
+            Self::Folder => None,
         }
     }
 }

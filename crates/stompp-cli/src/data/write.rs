@@ -1,21 +1,9 @@
-//! `stompp data`.
+//! `stompp data write`.
 
 use crate::options::{Overrides, Selection};
-use clap::{Args, Subcommand};
+use clap::Args;
 use std::path::PathBuf;
-use stompp_train::{RunConfig, TrainError, write_synthetic};
-
-/// Work with data sets
-#[derive(Args)]
-pub(crate) struct Data {
-    #[command(subcommand)]
-    command: DataCommand,
-}
-
-#[derive(Subcommand)]
-enum DataCommand {
-    Write(Write),
-}
+use stompp_train::{RunConfig, TrainError, data::write_synthetic};
 
 /// Write a synthetic data set as files, in the binary layout of CIFAR-10 or CIFAR-100
 ///
@@ -25,7 +13,7 @@ enum DataCommand {
 #[command(
     after_help = "Example:\n  stompp data write shapes\n  stompp train --dataset cifar10 --data shapes --out runs/a"
 )]
-pub(crate) struct Write {
+pub(super) struct Write {
     /// Folder to write to; made if missing, must not hold the files yet
     dir: PathBuf,
 
@@ -35,7 +23,7 @@ pub(crate) struct Write {
 
 /// The options that decide a generated set.
 #[derive(Clone)]
-pub(crate) struct Generated;
+struct Generated;
 
 impl Selection for Generated {
     fn has(flag: &str) -> bool {
@@ -43,10 +31,9 @@ impl Selection for Generated {
     }
 }
 
-impl Data {
-    pub(crate) fn run(self) -> anyhow::Result<()> {
-        let DataCommand::Write(write) = self.command;
-        let config = write.overrides.over(&RunConfig::default()).map_err(TrainError::from)?;
-        Ok(write_synthetic(&config.data, &write.dir)?)
+impl Write {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let config = self.overrides.over(&RunConfig::default()).map_err(TrainError::from)?;
+        Ok(write_synthetic(&config.data, &self.dir)?)
     }
 }

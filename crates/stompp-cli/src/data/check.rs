@@ -1,0 +1,182 @@
+//! `stompp data check`.
+
+use super::{configured, image_files};
+use crate::{
+    count::Count,
+    options::{Overrides, Selection},
+    threads::Threads,
+};
+use clap::Args;
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::path::PathBuf;
+use stompp_train::{
+    RunConfig,
+    data::{self, PartReport, Range, Report},
+};
+
+/// Read a whole data set once and say what is in it
+///
+/// Classes and counts, sizes, modes, images that cannot be read, images that are the same to the pixel, means and deviations of
+/// the channels. What is found is no failure: the exit code is 0 also when images cannot be read.
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  stompp data check imagenet\n  stompp data check cifar-10-binary.tar.gz --dataset cifar10 --json cifar10.json"
+)]
+pub(super) struct Check {
+    /// Folder or archive with the data set
+    dir: PathBuf,
+
+    /// Also write everything to this new file, as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+
+    #[command(flatten)]
+    overrides: Overrides<Found>,
+
+    #[command(flatten)]
+    threads: Threads,
+}
+
+/// The options that say what is to be checked.
+#[derive(Clone)]
+struct Found;
+
+impl Selection for Found {
+    fn has(flag: &str) -> bool {
+        ["dataset", "labels"].contains(&flag)
+    }
+
+    fn base() -> RunConfig {
+        image_files()
+    }
+}
+
+impl Check {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let config = configured(&self.overrides, Some(self.dir))?;
+        let report = self.threads.run(|| {
+            let mut count = Count::images();
+            data::check(&config.data, |done| count.set(done as u64))
+        })??;
+        print!("{}", table(&report));
+        if let Some(file) = self.json {
+            data::write_report(&report, &file)?;
+        }
+        Ok(())
+    }
+}
+
+/// Classes of which each is listed; of more only how many there are.
+const MOST_LISTED: usize = 20;
+
+/// Lines that tell of single files, of each kind.
+const MOST_FILES: usize = 10;
+
+/// The report for people: a column a part.
+fn table(report: &Report) -> String {
+    let mut rows = vec![row("", report, |part| part.name.clone())];
+    rows.push(row("images", report, |part| part.images.to_string()));
+    rows.push(row("classes", report, |part| part.classes.len().to_string()));
+    rows.push(row("images a class", report, |part| {
+        let counts = || part.classes.values().copied();
+        span(counts().min().unwrap_or(0), counts().max().unwrap_or(0))
+    }));
+    rows.push(row("width", report, |part| sizes(part.width)));
+    rows.push(row("height", report, |part| sizes(part.height)));
+    rows.push(row("MB", report, |part| format!("{:.1}", part.bytes as f64 / 1e6)));
+    for mode in keys(report, |part| part.modes.keys()) {
+        rows.push(row(mode, report, |part| count(part.modes.get(mode))));
+    }
+    rows.push(row("unreadable", report, |part| part.unreadable.len().to_string()));
+    rows.push(row("mean", report, |part| channels(part.mean)));
+    rows.push(row("deviation", report, |part| channels(part.std)));
+    let classes = keys(report, |part| part.classes.keys());
+    if classes.len() <= MOST_LISTED {
+        for class in classes {
+            rows.push(row(&format!("class {class}"), report, |part| {
+                count(part.classes.get(class))
+            }));
+        }
+    }
+    let mut text = aligned(&rows);
+    list(
+        &mut text,
+        "cannot be read",
+        report.parts.iter().flat_map(|part| part.unreadable.iter().cloned()),
+    );
+    list(
+        &mut text,
+        "the same to the pixel",
+        report.duplicates.iter().map(|group| group.join(" = ")),
+    );
+    text
+}
+
+fn row(name: &str, report: &Report, cell: impl Fn(&PartReport) -> String) -> Vec<String> {
+    std::iter::once(name.to_owned())
+        .chain(report.parts.iter().map(cell))
+        .collect()
+}
+
+fn keys<'a, K: Iterator<Item = &'a String>>(
+    report: &'a Report,
+    keys: impl Fn(&'a PartReport) -> K,
+) -> BTreeSet<&'a str> {
+    report.parts.iter().flat_map(keys).map(String::as_str).collect()
+}
+
+fn count(count: Option<&usize>) -> String {
+    count.copied().unwrap_or(0).to_string()
+}
+
+fn span(min: usize, max: usize) -> String {
+    if min == max {
+        min.to_string()
+    } else {
+        format!("{min} to {max}")
+    }
+}
+
+fn sizes(range: Range) -> String {
+    format!(
+        "{} (mean {:.1})",
+        span(range.min as usize, range.max as usize),
+        range.mean
+    )
+}
+
+fn channels(values: Option<[f32; 3]>) -> String {
+    values.map_or("none".to_owned(), |[r, g, b]| format!("{r:.4} {g:.4} {b:.4}"))
+}
+
+/// Columns as wide as they need to be.
+fn aligned(rows: &[Vec<String>]) -> String {
+    let columns = rows.first().map_or(0, Vec::len);
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
+        let _ = writeln!(text, "{}", cells.join("  ").trim_end());
+    }
+    text
+}
+
+fn list(text: &mut String, title: &str, lines: impl Iterator<Item = String>) {
+    let lines: Vec<String> = lines.collect();
+    if lines.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "\n{} {title}:", lines.len());
+    for line in lines.iter().take(MOST_FILES) {
+        let _ = writeln!(text, "  {line}");
+    }
+    if lines.len() > MOST_FILES {
+        let _ = writeln!(text, "  and {} more (all with --json)", lines.len() - MOST_FILES);
+    }
+}

@@ -1,0 +1,74 @@
+//! `stompp data pack`.
+
+use super::{configured, image_files};
+use crate::{
+    count::Count,
+    options::{Overrides, Selection},
+    threads::Threads,
+};
+use clap::Args;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use stompp_train::{RunConfig, data};
+
+/// Write image files into one file, already shrunk, for fast reading
+///
+/// Images whose shorter side is longer than --short-side are shrunk to it and kept as PNG, so without further loss; the others
+/// are kept as the files that they are. Each has a checksum. The pack is read by `stompp train --dataset folder --data PACK`.
+#[derive(Args)]
+#[command(after_help = "Example:\n  stompp data pack imagenet imagenet-256.pack\n  \
+    stompp train --dataset folder --data imagenet-256.pack --image-size 224 --model resnet18 --out runs/a")]
+pub(super) struct Pack {
+    /// Folder or archive with train/CLASS/NAME.jpeg and val
+    dir: PathBuf,
+
+    /// The new file, called .pack
+    out: PathBuf,
+
+    /// Shorter side of the images, in pixels
+    #[arg(long, value_name = "PIXELS", default_value = "256")]
+    short_side: NonZeroU32,
+
+    #[command(flatten)]
+    overrides: Overrides<Packed>,
+
+    #[command(flatten)]
+    threads: Threads,
+}
+
+/// The options that say what is to be packed.
+#[derive(Clone)]
+struct Packed;
+
+impl Selection for Packed {
+    fn has(flag: &str) -> bool {
+        ["labels", "on-bad-image"].contains(&flag)
+    }
+
+    fn base() -> RunConfig {
+        image_files()
+    }
+}
+
+impl Pack {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let config = configured(&self.overrides, Some(self.dir))?;
+        let packed = self.threads.run(|| {
+            let mut count = Count::images();
+            data::pack(&config.data, self.short_side.get(), &self.out, |done| {
+                count.set(done as u64)
+            })
+        })??;
+        for image in &packed.left_out {
+            eprintln!("left out: {image}");
+        }
+        println!(
+            "{}: {} images, {} of them shrunk, {} left out",
+            self.out.display(),
+            packed.images,
+            packed.shrunk,
+            packed.left_out.len()
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,65 @@
+//! `stompp data show`.
+
+use super::{configured, image_files};
+use crate::options::{Overrides, Selection};
+use clap::Args;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use stompp_train::{RunConfig, data};
+
+/// Write a picture of training images as the network gets them, with their classes
+///
+/// They are the first of the first epoch that `stompp train` would make with the same options.
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  stompp data show imagenet --out sheet.png --color-jitter 0.4\n  \
+    stompp data show --dataset synthetic10 --out shapes.png"
+)]
+pub(super) struct Show {
+    /// Folder or archive with the data set; generated ones need none
+    dir: Option<PathBuf>,
+
+    /// The new picture (PNG)
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+
+    /// How many images
+    #[arg(long, value_name = "N", default_value = "64")]
+    count: NonZeroUsize,
+
+    #[command(flatten)]
+    overrides: Overrides<Shown>,
+}
+
+/// The options that decide what a training image is.
+#[derive(Clone)]
+struct Shown;
+
+impl Selection for Shown {
+    fn has(flag: &str) -> bool {
+        [
+            "dataset",
+            "labels",
+            "train-limit",
+            "holdout",
+            "split-seed",
+            "image-size",
+            "augment",
+            "color-jitter",
+            "on-bad-image",
+            "seed",
+        ]
+        .contains(&flag)
+    }
+
+    fn base() -> RunConfig {
+        image_files()
+    }
+}
+
+impl Show {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let config = configured(&self.overrides, self.dir)?;
+        Ok(data::show(&config, self.count.get(), &self.out)?)
+    }
+}

@@ -1,0 +1,104 @@
+//! Work with data sets apart from training: writing a generated one, and checking, packing and showing what a run would read.
+
+use crate::{
+    RunConfig, TrainError,
+    config::DataConfig,
+    files,
+    images::{Images, Source, rule, source, synthetic},
+};
+use std::{fs, path::Path};
+use stompp_data::{
+    ImageTree, Normalization, check,
+    cifar::{self, Split},
+    contact_sheet, epoch_order,
+};
+
+pub use stompp_data::{
+    Packed,
+    check::{PartReport, Range, Report},
+};
+
+/// Writes the synthetic set that a run with `config` would generate into `folder` (made if missing), full size, in
+/// CIFAR's binary layout: `dataset = "cifar10"` (or `"cifar100"`) then reads it back.
+///
+/// # Errors
+/// If the configured data set is not synthetic or has an impossible size, a file of the set exists already, or a file or the
+/// folder cannot be written.
+pub fn write_synthetic(config: &DataConfig, folder: &Path) -> Result<(), TrainError> {
+    config.check()?;
+    let Source::Synthetic(kind) = source(config)? else {
+        return Err(config.not_synthetic().into());
+    };
+    fs::create_dir_all(folder).map_err(|source| files::io_error("create", folder, source))?;
+    let names = [Split::Train, Split::Test]
+        .into_iter()
+        .flat_map(|split| kind.layout().files(split));
+    if let Some(path) = names.map(|name| folder.join(name)).find(|path| path.exists()) {
+        return Err(TrainError::FileExists { path });
+    }
+    Ok(synthetic(kind, config).write_to(folder)?)
+}
+
+/// Reads every image of the configured data set, all of it, once. `progress` is told how many are done.
+///
+/// # Errors
+/// If the data set cannot be found; images that cannot be read are in the report instead.
+pub fn check(config: &DataConfig, progress: impl FnMut(usize)) -> Result<Report, TrainError> {
+    config.check()?;
+    let sets = match source(config)? {
+        Source::Files { path, labels } => {
+            let tree = ImageTree::open(path, labels.as_deref())?;
+            return Ok(check::check_tree(&tree, progress));
+        }
+        Source::Cifar(layout) => cifar::read(config.files()?, layout)?,
+        Source::Synthetic(kind) => synthetic(kind, config).generate()?,
+    };
+    Ok(check::check_sets([&sets.train, &sets.test]))
+}
+
+/// Writes the configured image files, shrunk to a shorter side of `short_side` pixels, into the pack `out`, as
+/// [`ImageTree::pack`] does. `progress` is told how many are done.
+///
+/// # Errors
+/// If the data set is not one of image files, cannot be found, or the pack cannot be written.
+pub fn pack(
+    config: &DataConfig,
+    short_side: u32,
+    out: &Path,
+    progress: impl FnMut(usize),
+) -> Result<Packed, TrainError> {
+    config.check()?;
+    let Source::Files { path, labels } = source(config)? else {
+        return Err(config.no_image_files().into());
+    };
+    let tree = ImageTree::open(path, labels.as_deref())?;
+    Ok(tree.pack(short_side, rule(config.on_bad_image), out, progress)?)
+}
+
+/// Writes the first `count` training images of a run's first epoch, as its network would get them, into the new picture `out`
+/// (PNG), each with its class.
+///
+/// # Errors
+/// If the data set or an image cannot be read, or the picture cannot be written.
+pub fn show(config: &RunConfig, count: usize, out: &Path) -> Result<(), TrainError> {
+    config.check()?;
+    let images = Images::load(&config.data, None)?;
+    let normalization = Normalization::new(images.statistics)?;
+    let examples = images.train.training_examples(config, &normalization);
+    let order = epoch_order(images.train.len(), config.seed, 0);
+    let class_name = |label: usize| match &images.class_names {
+        Some(names) => names[label].clone(),
+        None => format!("class {label}"),
+    };
+    let first = &order[..count.min(order.len())];
+    let sheet = contact_sheet(&*examples, &normalization, 0, first, class_name)?;
+    files::write_new(out, &sheet)
+}
+
+/// Writes a report into the new file `out`, as JSON.
+///
+/// # Errors
+/// If the file exists or cannot be written.
+pub fn write_report(report: &Report, out: &Path) -> Result<(), TrainError> {
+    files::write_new_json(out, report)
+}

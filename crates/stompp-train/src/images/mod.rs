@@ -1,0 +1,145 @@
+//! The images of a run, found, checked and ready to be batched.
+
+mod part;
+
+pub(crate) use part::{Part, rule};
+
+use crate::{
+    TrainError,
+    config::{DataConfig, Dataset, RunConfig},
+};
+use std::path::{Path, PathBuf};
+use stompp_data::{
+    Batches, ChannelStatistics, ImageSet, ImageTree, Labelled, Normalization,
+    cifar::{self, Layout, Splits},
+    synthetic::{Kind, Synthetic},
+};
+
+/// Images a split of a synthetic set has if nothing limits it: CIFAR's numbers.
+const SYNTHETIC_TRAIN: usize = 50_000;
+const SYNTHETIC_TEST: usize = 10_000;
+
+/// Which synthetic images: the same for every run, so that runs of different seeds compare.
+const SYNTHETIC_SEED: u64 = 0;
+
+/// Training and test images.
+#[derive(Clone, Debug)]
+pub(crate) struct Images {
+    pub(crate) train: Part,
+    pub(crate) test: Part,
+    /// What every image is normalized by: the statistics of the training images in memory as trained on, ImageNet's for image
+    /// files, of which nobody wants to read millions first.
+    pub(crate) statistics: ChannelStatistics,
+    /// Names of the classes, if the data set has some.
+    pub(crate) class_names: Option<Vec<String>>,
+    /// The list of image files, to be kept for the next time.
+    pub(crate) index: Option<Vec<u8>>,
+}
+
+impl Images {
+    /// Loads, generates or lists the images, holds out, limits and shrinks them. `index` is where a list of image files may
+    /// have been kept.
+    pub(crate) fn load(config: &DataConfig, index: Option<&Path>) -> Result<Self, TrainError> {
+        let Splits { train, test } = match source(config)? {
+            Source::Files { path, labels } => return Self::list(config, &path, labels.as_deref(), index),
+            Source::Cifar(layout) => cifar::read(config.files()?, layout)?,
+            Source::Synthetic(kind) => synthetic(kind, config).generate()?,
+        };
+        let (train, test) = chosen(train, test, config)?;
+        let (train, test) = (shrunk(train, config)?, shrunk(test, config)?);
+        Ok(Self {
+            statistics: train.channel_statistics(),
+            train: Part::in_memory(train),
+            test: Part::in_memory(test),
+            class_names: None,
+            index: None,
+        })
+    }
+
+    fn list(config: &DataConfig, path: &Path, labels: Option<&Path>, index: Option<&Path>) -> Result<Self, TrainError> {
+        let tree = match index {
+            Some(index) => ImageTree::open_indexed(path, labels, index)?,
+            None => ImageTree::open(path, labels)?,
+        };
+        let (class_names, index) = (tree.class_names().to_vec(), tree.index(path, labels));
+        let (train, test) = chosen(tree.train, tree.val, config)?;
+        let part = |set| Part::in_files(set, config);
+        Ok(Self {
+            train: part(train),
+            test: part(test),
+            statistics: ChannelStatistics::IMAGENET,
+            class_names: Some(class_names),
+            index: Some(index),
+        })
+    }
+
+    /// Training batches from the first one on, without end.
+    pub(crate) fn training_batches(
+        &self,
+        config: &RunConfig,
+        normalization: &Normalization,
+    ) -> Result<Batches, TrainError> {
+        self.train.training_batches(config, normalization)
+    }
+
+    /// What is wrong with each image that has been left out so far.
+    pub(crate) fn bad_images(&self) -> Vec<String> {
+        [self.train.bad_images(), self.test.bad_images()].concat()
+    }
+}
+
+/// Where images come from.
+pub(crate) enum Source {
+    Synthetic(Kind),
+    Cifar(Layout),
+    /// Files by class, and the list of labels of a flat `val`; both paths are absolute.
+    Files {
+        path: PathBuf,
+        labels: Option<PathBuf>,
+    },
+}
+
+pub(crate) fn source(config: &DataConfig) -> Result<Source, TrainError> {
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    Ok(match config.dataset {
+        Dataset::Synthetic10 => Source::Synthetic(Kind::Shapes),
+        Dataset::Synthetic100 => Source::Synthetic(Kind::TexturedShapes),
+        Dataset::Cifar10 => Source::Cifar(Layout::Cifar10),
+        Dataset::Cifar100 => Source::Cifar(Layout::Cifar100Fine),
+        Dataset::Cifar100Coarse => Source::Cifar(Layout::Cifar100Coarse),
+        Dataset::Folder => Source::Files {
+            path: absolute(config.files()?),
+            labels: config.labels.as_deref().map(absolute),
+        },
+    })
+}
+
+pub(crate) fn synthetic(kind: Kind, config: &DataConfig) -> Synthetic {
+    let train = config.train_limit.unwrap_or(SYNTHETIC_TRAIN);
+    Synthetic {
+        kind,
+        seed: SYNTHETIC_SEED,
+        train: train.saturating_add(config.holdout.unwrap_or(0)),
+        test: config.test_limit.unwrap_or(SYNTHETIC_TEST),
+    }
+}
+
+/// The images to train and to test on, by the rules of the configuration.
+fn chosen<S: Labelled>(train: S, test: S, config: &DataConfig) -> Result<(S, S), TrainError> {
+    let (test, train) = match config.holdout {
+        Some(count) => train.hold_out(count, config.split_seed)?,
+        None => (test, train),
+    };
+    let limited = |set: S, limit: Option<usize>| match limit {
+        Some(limit) if limit != set.labels().len() => set.subset(limit, config.split_seed),
+        _ => Ok(set),
+    };
+    Ok((limited(train, config.train_limit)?, limited(test, config.test_limit)?))
+}
+
+fn shrunk(set: ImageSet, config: &DataConfig) -> Result<ImageSet, TrainError> {
+    if set.height() == config.image_size && set.width() == config.image_size {
+        return Ok(set);
+    }
+    Ok(set.shrink_to(config.image_size)?)
+}

@@ -1,0 +1,142 @@
+//! One part of a data set, in memory or in files, and the batches made of it.
+
+use crate::{
+    TrainError,
+    config::{DataConfig, OnBad, RunConfig},
+};
+use std::sync::Arc;
+use stompp_data::{
+    Augmentation, BadImages, Batches, CropAugmentation, Examples, FileExamples, ImageExamples, ImageSet, Loader,
+    Normalization, OnBadImage, Position, TreeSet,
+};
+
+/// Images of one evaluation batch.
+const EVALUATION_BATCH: usize = 250;
+
+/// Images to train or to test on.
+#[derive(Clone, Debug)]
+pub(crate) struct Part(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Memory(Arc<ImageSet>),
+    Files {
+        set: Arc<TreeSet>,
+        side: u32,
+        bad: BadImages,
+    },
+}
+
+impl Part {
+    pub(crate) fn in_memory(set: ImageSet) -> Self {
+        Self(Kind::Memory(Arc::new(set)))
+    }
+
+    pub(crate) fn in_files(set: TreeSet, config: &DataConfig) -> Self {
+        Self(Kind::Files {
+            side: config.image_size as u32,
+            bad: BadImages::new(rule(config.on_bad_image), &set),
+            set: Arc::new(set),
+        })
+    }
+
+    /// Number of images.
+    pub(crate) fn len(&self) -> usize {
+        match &self.0 {
+            Kind::Memory(set) => set.len(),
+            Kind::Files { set, .. } => set.len(),
+        }
+    }
+
+    /// What is wrong with each image that has been left out so far.
+    pub(crate) fn bad_images(&self) -> Vec<String> {
+        match &self.0 {
+            Kind::Memory(_) => Vec::new(),
+            Kind::Files { bad, .. } => bad.list(),
+        }
+    }
+
+    /// Threads that prepare batches; their number changes no bit. One keeps up with training from memory; files have to be
+    /// decoded.
+    fn workers(&self) -> usize {
+        match &self.0 {
+            Kind::Memory(_) => 1,
+            Kind::Files { .. } => rayon::current_num_threads(),
+        }
+    }
+
+    /// The images as they are trained on.
+    pub(crate) fn training_examples(&self, config: &RunConfig, normalization: &Normalization) -> Arc<dyn Examples> {
+        if !config.data.augment {
+            return self.plain_examples(normalization);
+        }
+        let normalization = normalization.clone();
+        match &self.0 {
+            Kind::Memory(set) => {
+                let padding = (set.height() / 8) as u16;
+                let augmentation = Augmentation { padding };
+                Arc::new(ImageExamples::augmented(
+                    Arc::clone(set),
+                    normalization,
+                    augmentation,
+                    config.seed,
+                ))
+            }
+            Kind::Files { set, side, bad } => {
+                let augmentation = CropAugmentation {
+                    jitter: config.data.color_jitter,
+                };
+                let (set, bad) = (Arc::clone(set), bad.clone());
+                Arc::new(FileExamples::augmented(
+                    set,
+                    *side,
+                    normalization,
+                    augmentation,
+                    config.seed,
+                    bad,
+                ))
+            }
+        }
+    }
+
+    fn plain_examples(&self, normalization: &Normalization) -> Arc<dyn Examples> {
+        let normalization = normalization.clone();
+        match &self.0 {
+            Kind::Memory(set) => Arc::new(ImageExamples::plain(Arc::clone(set), normalization)),
+            Kind::Files { set, side, bad } => {
+                Arc::new(FileExamples::plain(Arc::clone(set), *side, normalization, bad.clone()))
+            }
+        }
+    }
+
+    /// Training batches from the first one on, without end.
+    pub(crate) fn training_batches(
+        &self,
+        config: &RunConfig,
+        normalization: &Normalization,
+    ) -> Result<Batches, TrainError> {
+        let loader = Loader {
+            batch_size: config.training.batch_size,
+            workers: self.workers(),
+        };
+        let examples = self.training_examples(config, normalization);
+        Ok(loader.train(examples, config.seed, Position::default())?)
+    }
+
+    /// The images in order.
+    pub(crate) fn evaluation_batches(&self, normalization: &Normalization) -> Result<Batches, TrainError> {
+        let loader = Loader {
+            batch_size: EVALUATION_BATCH,
+            workers: self.workers(),
+        };
+        Ok(loader.evaluate(self.plain_examples(normalization))?)
+    }
+}
+
+/// What the data's own room calls the rule.
+pub(crate) fn rule(on_bad: OnBad) -> OnBadImage {
+    match on_bad {
+        OnBad::Fail => OnBadImage::Fail,
+        OnBad::Skip => OnBadImage::Skip,
+    }
+}
