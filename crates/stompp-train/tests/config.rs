@@ -6,12 +6,18 @@ use stompp_train::{RunConfig, config::Time};
 const FULL: &str = r#"seed = 7
 
 [data]
-dataset = "cifar100"
-path = "/data/cifar-100-binary.tar.gz"
+dataset = "folder"
+path = "/data/imagenet"
+labels = "/data/val.txt"
+classes = 100
 train_limit = 1000
 test_limit = 500
-image_size = 16
+holdout = 5000
+split_seed = 3
+image_size = 224
 augment = false
+color_jitter = 0.4
+on_bad_image = "skip"
 
 [network]
 model = "resnet18"

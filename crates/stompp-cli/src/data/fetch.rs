@@ -1,7 +1,7 @@
 //! `stompp data fetch`.
 
 use crate::count::Count;
-use anyhow::Context;
+use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -60,10 +60,9 @@ impl Fetch {
             attempts: ATTEMPTS,
         };
         let mut count = Count::bytes(bytes);
-        let fetched = download.run(&target, &mut |done| count.set(done)).with_context(|| {
-            format!(
-                "{file} could not be fetched. By hand: get it from {url} on any machine ({bytes} bytes, MD5 {md5}) and put it \
-                 at {}",
+        let fetched = download.run(&target, &mut |done| count.set(done)).map_err(|error| {
+            anyhow!(
+                "{error}\nBy hand: get {file} from {url} on any machine ({bytes} bytes, MD5 {md5}) and put it at {}",
                 target.display()
             )
         })?;
