@@ -1,17 +1,9 @@
 //! The command as a user meets it: what it prints, what it writes, how it fails.
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Output},
-};
+mod user;
 
-fn stompp(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_stompp"))
-        .args(arguments)
-        .output()
-        .unwrap()
-}
+use std::{fs, path::Path, process::Output};
+use user::{assert_fails, folder, stderr, stdout, stompp};
 
 /// Trains ResNet-8 of width 4 for six steps on 60 generated images of 8x8 pixels, with more arguments.
 fn train(out: &Path, more: &[&str]) -> Output {
@@ -22,33 +14,6 @@ fn train(out: &Path, more: &[&str]) -> Output {
     }
     arguments.extend(more);
     stompp(&arguments)
-}
-
-fn stdout(output: &Output) -> &str {
-    assert!(output.status.success(), "{}", stderr(output));
-    str::from_utf8(&output.stdout).unwrap()
-}
-
-fn stderr(output: &Output) -> &str {
-    str::from_utf8(&output.stderr).unwrap()
-}
-
-/// Asserts that the command failed with `code` and one message that says all of `parts`.
-fn assert_fails(output: &Output, code: i32, parts: &[&str]) {
-    let message = stderr(output);
-    assert_eq!(output.status.code(), Some(code), "{message}");
-    assert!(output.stdout.is_empty(), "a failure prints no result");
-    assert!(
-        message.starts_with("error: ") && !message.contains("panicked"),
-        "{message}"
-    );
-    for part in parts {
-        assert!(message.contains(part), "{message:?} should say {part:?}");
-    }
-}
-
-fn folder() -> tempfile::TempDir {
-    tempfile::tempdir().unwrap()
 }
 
 #[test]

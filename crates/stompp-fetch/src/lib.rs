@@ -86,13 +86,16 @@ impl Download<'_> {
     fn receive(&self, part: &Path, progress: &mut dyn FnMut(u64)) -> Result<(), FetchError> {
         let size = || fs::metadata(part).map_or(0, |metadata| metadata.len());
         let mut failed = 0;
+        let start = size();
         loop {
             let before = size();
             let Err(error) = request::go_on(self, part, progress) else {
                 return Ok(());
             };
             failed = if size() > before { 1 } else { failed + 1 };
-            if failed >= self.attempts.max(1) || !error.may_pass() {
+            // Where nothing answers from the beginning, waiting is of no use.
+            let no_network = matches!(error, FetchError::Unreachable { .. }) && size() == start;
+            if failed >= self.attempts.max(1) || no_network || !error.may_pass() {
                 return Err(error);
             }
             // A second at first, then twice as long each time; no longer than anything else is waited for.

@@ -216,10 +216,12 @@ fn nobody_there_is_told() {
         url: &url,
         bytes: 1,
         md5: MD5,
-        patience: Duration::from_millis(400),
-        attempts: 1,
+        patience: Duration::from_secs(30),
+        attempts: 5,
     };
+    let begun = Instant::now();
     let error = download.run(&case.folder.path().join("a"), &mut |_| {}).unwrap_err();
     assert!(matches!(&error, FetchError::Unreachable { .. }), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(10), "nobody is waited for");
     assert!(error.to_string().starts_with(&format!("cannot reach {url}: ")));
 }
