@@ -13,11 +13,16 @@
 //!    images implement [`Examples`].
 //! 4. [`Loader`] prepares batches on other threads; [`Batches`] hands them over in order.
 //!
+//! Sets that memory does not hold are image files: [`ImageTree`] lists them in a folder, a `.tar`, a `.zip` or a pack, and
+//! [`FileExamples`] reads, decodes and crops one when it is wanted. What cannot be read is an error, or left out and listed
+//! ([`BadImages`]). [`check`] says what is in a set, [`contact_sheet`] shows it, [`ImageTree::pack`] shrinks it into one file.
+//!
 //! **Order and augmentation are pure functions of (seed, epoch, record).** So the sequence of batches is the same to the
 //! bit whatever the number of threads, and training resumes in the middle of an epoch with nothing saved but the
 //! [`Position`].
 //!
-//! **Bad data never panics**: every fault is a [`DataError`] that names the file and the record.
+//! **Bad data never panics**: every fault is a [`DataError`] that names the file and the record. Sizes are checked before
+//! memory is taken. Archives of images are mapped into memory, by the one module with unsafe code.
 //!
 //! ```no_run
 //! use stompp_data::cifar::{self, Layout};

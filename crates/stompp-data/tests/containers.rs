@@ -1,5 +1,7 @@
 //! The same records from a folder, the official archive and a zip, and every way in which they can be wrong.
 
+mod tree;
+
 use flate2::{Compression, write::GzEncoder};
 use std::fs;
 use std::io::{Cursor, Write};
@@ -7,6 +9,7 @@ use std::path::{Path, PathBuf};
 use stompp_data::cifar::{self, Layout, Split, Splits};
 use stompp_data::{DataError, Labelled};
 use tempfile::TempDir;
+use tree::{Files, folder};
 
 const RECORD: usize = 3073;
 const CIFAR10: [&str; 6] = [
@@ -17,8 +20,6 @@ const CIFAR10: [&str; 6] = [
     "data_batch_5.bin",
     "test_batch.bin",
 ];
-
-type Files = Vec<(String, Vec<u8>)>;
 
 /// Two records per file, all different, under the names and in the folder of the official CIFAR-10 archive.
 fn official_files() -> Files {
@@ -67,17 +68,6 @@ fn placed(name: &str, bytes: &[u8]) -> (TempDir, PathBuf) {
     let path = folder.path().join(name);
     fs::write(&path, bytes).unwrap();
     (folder, path)
-}
-
-/// A temporary folder with these files in their own folders.
-fn folder(files: &Files) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for (name, bytes) in files {
-        let path = folder.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, bytes).unwrap();
-    }
-    folder
 }
 
 fn read(path: &Path) -> Result<Splits, DataError> {
