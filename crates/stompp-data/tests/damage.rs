@@ -19,7 +19,11 @@ const EACH: usize = 60;
 fn files() -> Files {
     let image = |index: usize| {
         let image = picture(24 + index as u32 % 7, 20, index as u32);
-        if index % 2 == 0 { jpeg(&image) } else { png(&image) }
+        if index.is_multiple_of(2) {
+            jpeg(&image)
+        } else {
+            png(&image)
+        }
     };
     let train = (0..2 * EACH).map(|index| (format!("train/{}/{index:03}.jpg", index / EACH), image(index)));
     let val = (0..2).map(|class| (format!("val/{class}/v.jpg"), image(class + 500)));

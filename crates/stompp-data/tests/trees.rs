@@ -291,7 +291,8 @@ fn trees_that_are_none_are_told() {
     let place = tempfile::tempdir().unwrap();
     assert!(message(&place.path().join("nowhere"), None).starts_with("cannot read "));
     assert!(message(place.path(), None).contains("has no train: expected a folder train"));
-    let cases: [(&[(&str, &[u8])], &str); 5] = [
+    type Case<'a> = (&'a [(&'a str, &'a [u8])], &'a str);
+    let cases: [Case<'_>; 5] = [
         (&[("train/a/x.jpg", b""), ("test/a/y.jpg", b"")], "has no val: expected"),
         (
             &[("train/a/x.webp", b""), ("val/a/y.jpg", b"")],
