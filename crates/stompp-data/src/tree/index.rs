@@ -1,7 +1,7 @@
 //! The list of a tree's images, kept in a file: JSON, used only while everything that it was made from is unchanged.
 
-use super::{ImageTree, Part, TreeSet};
-use crate::store::{Stamp, Store};
+use super::{ImageTree, TreeSet};
+use crate::store::{Member, Stamp, Store};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +18,14 @@ struct Index {
     classes: Vec<String>,
     train: Part,
     val: Part,
+}
+
+/// One part of the tree.
+#[derive(Serialize, Deserialize)]
+struct Part {
+    store: PathBuf,
+    members: Vec<Member>,
+    labels: Vec<u16>,
 }
 
 pub(super) fn to_bytes(tree: &ImageTree, path: &Path, labels: Option<&Path>) -> Vec<u8> {

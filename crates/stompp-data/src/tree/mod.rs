@@ -9,9 +9,8 @@ use crate::codec::{self, Decoded};
 use crate::store::{Member, Stamp, Store};
 use crate::{DataError, Labelled};
 use image::RgbImage;
-use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Labelled image files for training and validation: read one by one when wanted, never all at once.
@@ -163,12 +162,4 @@ impl Labelled for TreeSet {
             labels: indices.iter().map(|&index| self.labels[index]).collect(),
         }
     }
-}
-
-/// One part of a tree as its index keeps it.
-#[derive(Serialize, Deserialize)]
-struct Part {
-    store: PathBuf,
-    members: Vec<Member>,
-    labels: Vec<u16>,
 }
