@@ -3,7 +3,7 @@
 //! Input `(batch, in_channels, in_height, in_width)`, weight `(out_channels, in_channels, kernel, kernel)`, output
 //! `(batch, out_channels, out_height, out_width)`, zero padding, no bias.
 //!
-//! 3x3 convolutions of stride 1 between enough channels go by Winograd's minimal filtering ([`winograd`], which says when), in
+//! 3x3 convolutions of stride 1 between enough channels go by Winograd's minimal filtering (module `winograd` says when), in
 //! all three passes. All others run on the multiplication of `panel`: images are copied once into planes that include the padding
 //! (nothing is copied where there is none), and patches are read from there through tables of offsets.
 //!
