@@ -1,11 +1,13 @@
-//! What is done with the whole house: `cargo xtask reproduce`, `bench` and `tidy`. One folder a verb, each with a `run`.
+//! What is done with the whole house: `cargo xtask reproduce`, `bench`, `torture`, `sanitize` and `tidy`. One room a verb, each with a `run`.
 //!
 //! The exit code is 0, 1 if what was asked for failed, 2 if it cannot be asked for.
 #![forbid(unsafe_code)]
 
 mod bench;
 mod reproduce;
+mod sanitize;
 mod tidy;
+mod torture;
 mod usage;
 mod workspace;
 
@@ -31,6 +33,10 @@ enum Verb {
     Reproduce(reproduce::Options),
     /// Time a training step as the network freezes, beside PyTorch's
     Bench(bench::Options),
+    /// Kill small runs at random moments and see that nothing is lost
+    Torture(torture::Options),
+    /// Run the tests of the unsafe code under AddressSanitizer (nightly)
+    Sanitize,
     /// Check the rules that no compiler checks: module docs, who knows whom, file sizes, stubs
     Tidy,
 }
@@ -49,6 +55,8 @@ fn run(cli: &Cli) -> Result<()> {
     match &cli.verb {
         Verb::Reproduce(options) => reproduce::run(options),
         Verb::Bench(options) => bench::run(options),
+        Verb::Torture(options) => torture::run(options),
+        Verb::Sanitize => sanitize::run(),
         Verb::Tidy => tidy::run(),
     }
 }

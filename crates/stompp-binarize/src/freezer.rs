@@ -31,6 +31,15 @@ pub trait Freezable {
         }
         self.final_activation().into_iter().for_each(MaskedQuantizer::commit);
     }
+
+    /// Opens everything: the beginning of a training.
+    fn open_all(&mut self) {
+        for unit in self.units() {
+            unit.activation.into_iter().for_each(MaskedQuantizer::open);
+            unit.weight.open();
+        }
+        self.final_activation().into_iter().for_each(MaskedQuantizer::open);
+    }
 }
 
 /// Freezes a network step by step.

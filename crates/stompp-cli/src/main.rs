@@ -3,16 +3,18 @@
 //! Invariants:
 //! - **Each configuration option is defined once**, in `options`; the same names in TOML do the same.
 //! - **What a command found goes to standard output; progress and errors go to standard error.** The exit code is 0 for
-//!   success, 2 for what was asked wrongly, 1 for what failed.
+//!   success, 2 for what was asked wrongly, 1 for what failed, 130 or 143 after SIGINT or SIGTERM.
 //! - **This crate knows nothing of the paper's tables.**
 #![forbid(unsafe_code)]
 
 mod count;
 mod data;
 mod eval;
+mod keeping;
 mod options;
 mod progress;
 mod score;
+mod signals;
 mod summary;
 mod threads;
 mod train;
@@ -59,8 +61,11 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            let asked_wrongly = matches!(error.downcast_ref(), Some(TrainError::Config(_)));
-            ExitCode::from(if asked_wrongly { 2 } else { 1 })
+            ExitCode::from(match error.downcast_ref() {
+                Some(TrainError::Config(_)) => 2,
+                Some(TrainError::Stopped { .. }) => signals::exit_code(),
+                _ => 1,
+            })
         }
     }
 }

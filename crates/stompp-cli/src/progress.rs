@@ -4,7 +4,7 @@ use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::time::{Duration, Instant};
 use stompp_train::{
     Callback, Evaluation, RunResult, TrainError,
-    callback::{EpochReport, RunStart, StepReport},
+    callback::{EpochReport, Restored, RunStart, StepReport},
 };
 
 /// How much the last batch counts in the figures that the bar shows.
@@ -49,9 +49,10 @@ impl Progress {
         }
     }
 
-    /// Time until the end, if the rest takes as long a step as the training has so far.
+    /// Time until the end, if the rest takes as long a step as the training has since it began or went on.
     fn left(&self, done: u64) -> Duration {
-        let a_step = self.begun.elapsed().as_secs_f64() / done.max(1) as f64;
+        let since = done.saturating_sub(self.start.step).max(1);
+        let a_step = self.begun.elapsed().as_secs_f64() / since as f64;
         Duration::from_secs_f64(a_step * self.start.steps.saturating_sub(done) as f64)
     }
 }
@@ -70,6 +71,9 @@ impl Callback for Progress {
             "{} training and {} test images; {} steps of {} images, {} an epoch; {} units",
             start.train_images, start.test_images, start.steps, start.batch_size, start.steps_per_epoch, start.units
         ));
+        if start.step > 0 {
+            self.line(&format!("goes on after step {}", start.step));
+        }
         Ok(())
     }
 
@@ -131,6 +135,14 @@ impl Callback for Progress {
     fn on_bad_images(&mut self, images: &[String]) -> Result<(), TrainError> {
         self.line(&format!("{} images could not be read and were left out:", images.len()));
         images.iter().for_each(|image| self.line(&format!("  {image}")));
+        Ok(())
+    }
+
+    fn on_restore(&mut self, restored: &Restored) -> Result<(), TrainError> {
+        self.line(&format!(
+            "{}; back to step {} with learning rate {}",
+            restored.divergence, restored.step, restored.learning_rate
+        ));
         Ok(())
     }
 

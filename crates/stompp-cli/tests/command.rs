@@ -201,7 +201,11 @@ fn what_fails_is_named_with_code_1() {
     assert!(!out.exists());
 
     stdout(&train(&out, &[]));
-    assert_fails(&train(&out, &[]), 1, &["already holds a run", out.to_str().unwrap()]);
+    assert_fails(
+        &train(&out, &["--fresh"]),
+        1,
+        &["already holds a run", out.to_str().unwrap()],
+    );
     let diverged = train(
         &folder.path().join("b"),
         &["--learning-rate", "3e38", "--method", "float"],

@@ -2,7 +2,7 @@
 //!
 //! Bytes go into a temporary file beside the target, which is synced, renamed over it, and made to last by syncing the folder.
 //! Whatever happens on the way, a reader finds the old file, no file, or the new one. Temporary files are named
-//! `.stompp-...` and removed on failure; a killed process can leave one behind.
+//! `.stompp-...` and removed on failure; a killed process can leave one behind, which [`remove_leftovers`] clears away.
 //!
 //! ```
 //! let folder = tempfile::tempdir()?;
@@ -42,6 +42,28 @@ pub fn create_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     draft.create_new()
 }
 
+/// Removes the temporary files that killed processes have left in `folder`; a folder that is missing has none. To be called only
+/// while no other process writes there.
+///
+/// # Errors
+/// If the folder cannot be read or a file not removed.
+pub fn remove_leftovers(folder: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(PREFIX) && entry.file_type()?.is_file() {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// What names of temporary files begin with.
+const PREFIX: &str = ".stompp-";
+
 /// A file that is being written and does not exist yet under its name. Dropped, it is gone.
 #[derive(Debug)]
 pub struct Draft {
@@ -57,7 +79,7 @@ impl Draft {
     /// If the folder is missing or cannot be written to.
     pub fn beside(path: &Path) -> io::Result<Self> {
         let mut builder = tempfile::Builder::new();
-        builder.prefix(".stompp-");
+        builder.prefix(PREFIX);
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         Ok(Self {
@@ -134,6 +156,23 @@ mod tests {
         );
         assert_eq!(fs::read(&path).unwrap(), b"one");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn leftovers_are_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in [".stompp-abc", ".other", "kept"] {
+            fs::write(folder.path().join(name), b"x").unwrap();
+        }
+        fs::create_dir(folder.path().join(".stompp-folder")).unwrap();
+        remove_leftovers(folder.path()).unwrap();
+        let mut names: Vec<_> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        names.sort();
+        assert_eq!(names, [".other", ".stompp-folder", "kept"]);
+        remove_leftovers(&folder.path().join("gone")).unwrap();
     }
 
     #[test]

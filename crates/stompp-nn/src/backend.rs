@@ -243,6 +243,15 @@ pub trait Backend: Device<f32> + Cache {
         velocity: &mut Buffer<Self>,
         gradient: &Buffer<Self>,
     ) -> Result<(), Self::Err>;
+
+    /// Copies `values`, as many as the buffer has, into it.
+    ///
+    /// # Panics
+    /// If their number differs.
+    fn write(&self, values: &[f32], buffer: &mut Buffer<Self>) -> Result<(), Self::Err>;
+
+    /// Whether no value of the buffer is NaN or infinite.
+    fn is_finite(&self, buffer: &Buffer<Self>) -> bool;
 }
 
 /// The numbers of one SGD step on one parameter.

@@ -332,6 +332,16 @@ impl Backend for Cpu {
         );
         Ok(())
     }
+
+    fn write(&self, values: &[f32], buffer: &mut Buffer<Self>) -> Result<(), CpuError> {
+        buffer.copy_from_slice(values);
+        Ok(())
+    }
+
+    fn is_finite(&self, buffer: &Buffer<Self>) -> bool {
+        // Without an early end the loop is one of vectors.
+        buffer.iter().fold(true, |finite, value| finite & value.is_finite())
+    }
 }
 
 fn moments_of(device: &Cpu, shape: &ChannelShape, eps: f32, x: &[f32]) -> Result<BatchMoments<Cpu>, CpuError> {

@@ -1,11 +1,15 @@
 //! Callbacks look on: progress, metrics and reports are made of what they are told.
 
 use crate::{Evaluation, RunResult, TrainError};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-/// What is known when training begins.
+/// What is known when training begins, or goes on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct RunStart {
+    /// Optimizer steps done already, before the run was interrupted.
+    pub step: u64,
+    /// The commit of the code that is running.
+    pub revision: String,
     /// Images in the training set.
     pub train_images: usize,
     /// Images in the test set.
@@ -34,7 +38,7 @@ pub struct StepReport {
 }
 
 /// Where the time of an epoch's steps went, in seconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TimeSplit {
     /// Waiting for batches.
     pub data: f64,
@@ -76,12 +80,23 @@ pub struct EpochReport {
     pub seconds: TimeSplit,
 }
 
+/// A return to a checkpoint after a divergence.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Restored {
+    /// Optimizer steps done at the checkpoint.
+    pub step: u64,
+    /// What diverged, when and where.
+    pub divergence: String,
+    /// The learning rate from here on.
+    pub learning_rate: f32,
+}
+
 /// Looks on while a network trains, and changes nothing.
 ///
 /// # Errors
 /// Whatever a callback returns ends the run: a record that cannot be written must not be missed silently.
 pub trait Callback {
-    /// Before the first step.
+    /// Before the first step, of the training or after an interruption.
     fn on_start(&mut self, start: &RunStart) -> Result<(), TrainError> {
         let _ = start;
         Ok(())
@@ -108,6 +123,12 @@ pub trait Callback {
     /// Once, before the end, if images could not be read and were left out: what is wrong with each, naming its file.
     fn on_bad_images(&mut self, images: &[String]) -> Result<(), TrainError> {
         let _ = images;
+        Ok(())
+    }
+
+    /// After a return to a checkpoint; steps beyond it, and what was told of them, count no more.
+    fn on_restore(&mut self, restored: &Restored) -> Result<(), TrainError> {
+        let _ = restored;
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 //! printed are not in it. Every field has a default, unknown fields are refused by name.
 
 mod check;
+mod compare;
 mod data;
 mod error;
 mod names;
@@ -11,6 +12,7 @@ mod text;
 mod time;
 
 pub use check::Timeline;
+pub use compare::Difference;
 pub use error::ConfigError;
 pub use names::{ContinuousActivation, Dataset, Method, OnBad, Setting, StraightThrough};
 pub use stompp_resnet::Model;

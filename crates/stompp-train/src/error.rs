@@ -3,8 +3,11 @@
 //! Messages are whole: they end with what the system or a library said. That part is a field spelled `r#source`, which keeps
 //! `thiserror` from offering it a second time as the error's source.
 
-use crate::config::ConfigError;
-use std::{io, path::PathBuf};
+use crate::config::{ConfigError, Difference};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 use stompp_data::DataError;
 
 /// Why a run could not start or go on; every variant names what is at fault.
@@ -49,15 +52,42 @@ pub enum TrainError {
         /// What is wrong.
         problem: String,
     },
-    /// A loss is no finite number any more; the run directory has no result.
-    #[error("the {which} loss became {loss} at step {step}: training has diverged (a lower learning rate may help)")]
+    /// A loss, gradient or parameter is no finite number any more; the run directory has no result.
+    #[error(
+        "the {what} became {value} at step {step}, first in {layer}: training has diverged (a lower learning rate may help){}",
+        last_good.as_ref().map(|path| format!("; the last good checkpoint is {}", path.display())).unwrap_or_default()
+    )]
     NonFinite {
-        /// Which loss: "training" or "test".
-        which: &'static str,
+        /// What: "training loss", "test loss", "gradient", or "network" for a parameter or running statistic.
+        what: &'static str,
         /// Optimizer steps done before.
         step: u64,
-        /// The loss.
-        loss: f64,
+        /// The loss; NaN for the others.
+        value: f64,
+        /// The layer where it first appears.
+        layer: String,
+        /// The last checkpoint before.
+        last_good: Option<PathBuf>,
+    },
+    /// The run directory, or a checkpoint of it, has a configuration with another result; nothing was touched.
+    #[error("{} is of another run: {difference} (--fresh starts over)", path.display())]
+    OtherRun {
+        /// The file with the other configuration.
+        path: PathBuf,
+        /// The first field that differs.
+        difference: Difference,
+    },
+    /// Another process works on the run directory; nothing was touched.
+    #[error("{} is in use by another process", path.display())]
+    Busy {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The run was told to stop and did, after a whole step.
+    #[error("stopped after step {step}; the same command goes on from there")]
+    Stopped {
+        /// Optimizer steps done.
+        step: u64,
     },
     /// The device failed.
     #[error("device: {0}")]
@@ -66,4 +96,11 @@ pub enum TrainError {
 
 pub(crate) fn device_error(error: impl std::fmt::Display) -> TrainError {
     TrainError::Device(error.to_string())
+}
+
+pub(crate) fn damaged(path: &Path, problem: String) -> TrainError {
+    TrainError::Damaged {
+        path: path.to_owned(),
+        problem,
+    }
 }

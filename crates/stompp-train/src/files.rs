@@ -1,6 +1,6 @@
 //! Files of a run directory: their names, and how they are written whole or not at all.
 
-use crate::TrainError;
+use crate::{TrainError, error::damaged};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{fs, io, path::Path};
 
@@ -33,14 +33,48 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
     stompp_files::create_new(path, bytes).map_err(|source| io_error("write", path, source))
 }
 
+/// Writes a file whole or not at all, in place of what is there.
+///
+/// # Errors
+/// [`TrainError::Io`]; the file is then as it was.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
+    stompp_files::replace(path, bytes).map_err(|source| io_error("write", path, source))
+}
+
+/// Writes `value` as JSON, as [`replace`].
+///
+/// # Errors
+/// As [`replace`].
+pub(crate) fn replace_json(path: &Path, value: &impl Serialize) -> Result<(), TrainError> {
+    replace(path, json(value).as_bytes())
+}
+
 /// Writes `value` as JSON, as [`write_new`].
 ///
 /// # Errors
 /// As [`write_new`].
 pub(crate) fn write_new_json(path: &Path, value: &impl Serialize) -> Result<(), TrainError> {
+    write_new(path, json(value).as_bytes())
+}
+
+fn json(value: &impl Serialize) -> String {
     let mut text = serde_json::to_string_pretty(value).expect("records have a JSON form");
     text.push('\n');
-    write_new(path, text.as_bytes())
+    text
+}
+
+/// Reads a file of at most `most` bytes.
+///
+/// # Errors
+/// [`TrainError::Io`], and [`TrainError::Damaged`] if it is larger, before anything is read.
+pub(crate) fn read_at_most(path: &Path, most: u64) -> Result<Vec<u8>, TrainError> {
+    let size = fs::metadata(path)
+        .map_err(|source| io_error("read", path, source))?
+        .len();
+    if size > most {
+        return Err(damaged(path, format!("has {size} bytes, expected at most {most}")));
+    }
+    read(path)
 }
 
 /// Reads a file.
@@ -54,12 +88,9 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, TrainError> {
 /// Reads a JSON file.
 ///
 /// # Errors
-/// [`TrainError::Io`], or [`TrainError::Damaged`] if it is not what [`write_new_json`] wrote.
+/// [`TrainError::Io`], or [`TrainError::Damaged`] if it is not what [`replace_json`] wrote.
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, TrainError> {
-    serde_json::from_slice(&read(path)?).map_err(|error| TrainError::Damaged {
-        path: path.to_owned(),
-        problem: error.to_string(),
-    })
+    serde_json::from_slice(&read(path)?).map_err(|error| damaged(path, error.to_string()))
 }
 
 pub(crate) fn io_error(action: &'static str, path: &Path, source: io::Error) -> TrainError {
@@ -78,7 +109,7 @@ mod tests {
     fn a_file_is_never_written_over_and_nothing_else_is_left() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.json");
-        write_new_json(&path, &[1, 2]).unwrap();
+        write_new(&path, b"[1, 2]").unwrap();
         let error = write_new(&path, b"other").unwrap_err().to_string();
         assert!(
             error.starts_with(&format!("cannot write {}: ", path.display())),

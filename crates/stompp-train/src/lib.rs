@@ -1,6 +1,7 @@
 //! The training loop: data, network, freezing, optimizer, evaluation, and a directory that says how a result came about.
 //!
-//! [`train`] runs a [`RunConfig`] from beginning to end. [`SavedRun`] looks at what a run left.
+//! [`train`] runs a [`RunConfig`] from beginning to end; a [`Session`] does so with checkpoints, and goes on where a run was
+//! interrupted. [`SavedRun`] looks at what a run left.
 //!
 //! Invariants:
 //! - **A result is a pure function of its configuration, its data and the code**: the number of threads and who looks on
@@ -8,13 +9,17 @@
 //! - **A [`Callback`] looks on; only the optimizer and the freezing change a network.** Evaluation changes nothing.
 //! - **Reported accuracy is the deploy network's**, every mask all ones; the accuracy of the network as it stands is
 //!   reported beside it.
-//! - **A file of a run directory is whole or absent**, and no run is written over another.
+//! - **A file of a run directory is whole or absent**, and no run is written over another unasked.
+//! - **A run that was interrupted, anyhow and anywhere, goes on to the same bits.**
 //! - **This crate knows nothing of command lines, nor of the paper's tables.**
 #![forbid(unsafe_code)]
 
 pub mod callback;
+mod checkpoint;
 pub mod config;
+mod course;
 pub mod data;
+mod divergence;
 mod error;
 mod evaluate;
 mod files;
@@ -28,10 +33,13 @@ mod result;
 mod run;
 mod run_dir;
 mod saved;
+mod session;
 mod step;
 mod tally;
+mod tensors;
 
 pub use callback::Callback;
+pub use checkpoint::{Cadence, Checkpointing, checkpoint_step};
 pub use config::RunConfig;
 pub use error::TrainError;
 pub use evaluate::Score;
@@ -41,3 +49,4 @@ pub use result::{Evaluation, RunResult};
 pub use run::train;
 pub use run_dir::RunRecord;
 pub use saved::SavedRun;
+pub use session::{OnDivergence, Session, Start};

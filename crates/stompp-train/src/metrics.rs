@@ -4,7 +4,8 @@
 
 use crate::{
     Evaluation, RunResult, TrainError,
-    callback::{Callback, EpochReport, RunStart},
+    callback::{Callback, EpochReport, Restored, RunStart},
+    error::damaged,
     files,
 };
 use serde::Serialize;
@@ -29,18 +30,41 @@ enum Line<'a> {
     Epoch(&'a EpochReport),
     Evaluation(&'a Evaluation),
     BadImages { images: &'a [String] },
+    Restore(&'a Restored),
     End { seconds: f64, top1: f64 },
 }
 
 impl Metrics {
-    /// A new file in the run directory `run`.
-    pub(crate) fn create(run: &Path) -> Result<Self, TrainError> {
+    /// The file in the run directory `run`, made if it is missing.
+    pub(crate) fn open(run: &Path) -> Result<Self, TrainError> {
         let path = run.join(files::METRICS);
-        let file = OpenOptions::new().append(true).create_new(true).open(&path);
+        let file = OpenOptions::new().append(true).create(true).open(&path);
         Ok(Self {
             file: file.map_err(|source| files::io_error("create", &path, source))?,
             path,
         })
+    }
+
+    /// How long the file is, in bytes: all of it lasts.
+    pub(crate) fn len(&self) -> Result<u64, TrainError> {
+        let metadata = self.file.metadata();
+        Ok(metadata
+            .map_err(|source| files::io_error("read", &self.path, source))?
+            .len())
+    }
+
+    /// Forgets all that was written beyond `len` bytes.
+    ///
+    /// # Errors
+    /// [`TrainError::Damaged`] if there are not as many.
+    pub(crate) fn go_back_to(&mut self, len: u64) -> Result<(), TrainError> {
+        let found = self.len()?;
+        if found < len {
+            let problem = format!("has {found} bytes, but had {len} when the checkpoint was written");
+            return Err(damaged(&self.path, problem));
+        }
+        let cut = self.file.set_len(len).and_then(|()| self.file.sync_all());
+        cut.map_err(|source| files::io_error("cut", &self.path, source))
     }
 
     fn write(&mut self, line: &Line<'_>) -> Result<(), TrainError> {
@@ -69,6 +93,10 @@ impl Callback for Metrics {
 
     fn on_bad_images(&mut self, images: &[String]) -> Result<(), TrainError> {
         self.write(&Line::BadImages { images })
+    }
+
+    fn on_restore(&mut self, restored: &Restored) -> Result<(), TrainError> {
+        self.write(&Line::Restore(restored))
     }
 
     fn on_end(&mut self, result: &RunResult) -> Result<(), TrainError> {

@@ -1,7 +1,7 @@
 //! Stochastic gradient descent with momentum.
 
 use dfdx::{
-    shapes::Shape,
+    shapes::{HasShape, Shape},
     tensor::{Gradients, Tensor},
 };
 use stompp_nn::{
@@ -63,6 +63,37 @@ impl<D: Backend> Sgd<D> {
         network.walk("", &mut read)?;
         Ok(read.found)
     }
+
+    /// Puts velocities back: `saved` has that of each parameter by its name and length.
+    ///
+    /// # Errors
+    /// The first of `saved`, and the device's.
+    pub(crate) fn restore(
+        &mut self,
+        device: &D,
+        network: &mut impl Walk<D>,
+        saved: impl FnMut(&str, usize) -> Result<Vec<f32>, String>,
+    ) -> Result<(), String> {
+        let velocities = &mut self.velocities;
+        network.walk(
+            "",
+            &mut Restore {
+                device,
+                velocities,
+                saved,
+            },
+        )
+    }
+
+    /// The learning rate in use.
+    pub(crate) fn learning_rate(&self) -> f32 {
+        self.learning_rate
+    }
+
+    /// Goes on with another learning rate.
+    pub(crate) fn set_learning_rate(&mut self, learning_rate: f32) {
+        self.learning_rate = learning_rate;
+    }
 }
 
 /// Moves every parameter that it visits.
@@ -109,6 +140,33 @@ impl<D: Backend> Visitor<D> for Read<'_, D> {
             self.found.push((name.to_owned(), self.velocities.get(tensor).as_vec()));
         }
         Ok(())
+    }
+}
+
+/// Fills the velocity of every parameter that it visits.
+struct Restore<'a, D: Backend, F> {
+    device: &'a D,
+    velocities: &'a mut Gradients<f32, D>,
+    saved: F,
+}
+
+impl<D: Backend, F: FnMut(&str, usize) -> Result<Vec<f32>, String>> Visitor<D> for Restore<'_, D, F> {
+    type Error = String;
+
+    fn visit<S: Shape>(&mut self, name: &str, role: Role, tensor: &mut Tensor<S, f32, D>) -> Result<(), String> {
+        let Role::Parameter { .. } = role else {
+            return Ok(());
+        };
+        let values = (self.saved)(name, tensor.shape().num_elements())?;
+        let velocity = self
+            .velocities
+            .get_or_alloc_mut(tensor)
+            .map_err(|error| error.to_string())?;
+        self.device.write(&values, velocity).map_err(|error| error.to_string())
+    }
+
+    fn changes(&self, _: Role) -> bool {
+        false
     }
 }
 

@@ -1,9 +1,12 @@
 //! A run from beginning to end: load, train, evaluate, keep.
 
 use crate::{
-    Evaluation, RunConfig, RunResult, TrainError,
-    callback::{Callback, RunStart, StepReport},
+    Evaluation, OnDivergence, RunConfig, RunResult, Session, Start, TrainError,
+    callback::{Callback, Restored, RunStart, StepReport},
+    checkpoint::{self, Header, Keeper},
     config::Timeline,
+    course::Course,
+    divergence,
     error::device_error,
     evaluate::evaluate,
     files,
@@ -15,12 +18,12 @@ use crate::{
     optimizer::Sgd,
     run_dir::{RunDir, RunRecord},
     step::{Clock, Learner},
-    tally::Tally,
 };
 use dfdx::tensor::{Cache, Cpu};
 use std::{
     path::Path,
-    time::{Instant, SystemTime},
+    sync::atomic::{AtomicBool, Ordering},
+    time::SystemTime,
 };
 use stompp_binarize::{BinaryBackend, Freezable, View};
 use stompp_data::Normalization;
@@ -65,13 +68,26 @@ use stompp_resnet::{ResNet, Summary};
 /// # Errors
 /// Names the field, file, image or step at fault. A run that ends early leaves a directory without `result.json`.
 pub fn train(config: &RunConfig, out: &Path, watchers: &mut [&mut dyn Callback]) -> Result<RunResult, TrainError> {
+    Session::default().train(config, out, watchers)
+}
+
+/// The same in the way of `session`.
+pub(crate) fn run(
+    session: &Session,
+    config: &RunConfig,
+    out: &Path,
+    watchers: &mut [&mut dyn Callback],
+) -> Result<RunResult, TrainError> {
     config.check()?;
-    RunDir::check_free(out)?;
-    let images = Images::load(&config.data, None)?;
+    if session.start == Start::New {
+        RunDir::check_free(out)?;
+    }
+    let index = out.join(files::INDEX);
+    let images = Images::load(&config.data, (session.start == Start::Resume).then_some(&*index))?;
     let device = Cpu::default();
     // A step asks for the same sizes as the one before; from the system they would come page by page each time.
     device.enable_cache();
-    Run::new(device, config.clone(), images)?.execute(out, watchers)
+    Run::new(device, config.clone(), images)?.execute(session, out, watchers)
 }
 
 /// Everything a run has in memory.
@@ -83,6 +99,9 @@ struct Run<D: BinaryBackend> {
     record: RunRecord,
     summary: Summary,
     learner: Learner<D>,
+    course: Course,
+    /// Whether the learning rate has been halved after a divergence.
+    halved: bool,
 }
 
 impl<D: BinaryBackend> Run<D> {
@@ -115,7 +134,6 @@ impl<D: BinaryBackend> Run<D> {
             mean: statistics.mean,
             std: statistics.std,
         };
-        let training = &config.training;
         Ok(Self {
             normalization: Normalization::new(statistics)?,
             timeline,
@@ -124,16 +142,28 @@ impl<D: BinaryBackend> Run<D> {
             learner: Learner {
                 device,
                 network,
-                optimizer: Sgd::new(training.learning_rate as f32, training.momentum as f32),
+                optimizer: optimizer(&config),
                 freezing: Freezing::new(&config, plan),
             },
             config,
             images,
+            course: Course::default(),
+            halved: false,
         })
     }
 
-    fn execute(mut self, out: &Path, watchers: &mut [&mut dyn Callback]) -> Result<RunResult, TrainError> {
-        let dir = RunDir::create(out, &self.config)?;
+    fn execute(
+        mut self,
+        session: &Session,
+        out: &Path,
+        watchers: &mut [&mut dyn Callback],
+    ) -> Result<RunResult, TrainError> {
+        let keeper = |rules| Keeper::new(out, rules, &self.timeline);
+        let mut keeper = session.checkpoints.as_ref().map(keeper).transpose()?;
+        let dir = RunDir::open(out, session.start, &self.config)?;
+        if let Some(result) = dir.result()? {
+            return Ok(result);
+        }
         dir.write_record(&self.record)?;
         dir.write(files::SUMMARY, format!("{}\n", self.summary).as_bytes())?;
         if let Some(names) = &self.images.class_names {
@@ -142,58 +172,128 @@ impl<D: BinaryBackend> Run<D> {
         if let Some(index) = self.images.index.take() {
             dir.write(files::INDEX, &index)?;
         }
-        let mut metrics = Metrics::create(dir.path())?;
         let mut watchers = Watchers {
-            metrics: &mut metrics,
+            metrics: Metrics::open(dir.path())?,
             others: watchers,
         };
-        let result = self.train(&mut watchers)?;
+        self.begin(keeper.as_mut(), &mut watchers)?;
+        while let Err(error) = self.train(&session.stop, keeper.as_mut(), &mut watchers) {
+            self.recover(error, session.on_divergence, keeper.as_mut(), &mut watchers)?;
+        }
         dir.write(files::NETWORK, &network_file::to_bytes(&mut self.learner.network))?;
         let bad = self.images.bad_images();
         if !bad.is_empty() {
             watchers.tell(|watcher| watcher.on_bad_images(&bad))?;
         }
+        let result = self.result();
         watchers.tell(|watcher| watcher.on_end(&result))?;
         dir.write_result(&result)?;
         Ok(result)
     }
 
-    /// The loop.
-    fn train(&mut self, watchers: &mut Watchers<'_, '_>) -> Result<RunResult, TrainError> {
+    /// Takes up the last checkpoint, or makes one of the beginning, and tells where the run stands.
+    fn begin(&mut self, keeper: Option<&mut Keeper>, watchers: &mut Watchers<'_, '_>) -> Result<(), TrainError> {
+        match keeper {
+            Some(keeper) => {
+                if !self.go_back(keeper, watchers)? {
+                    watchers.metrics.go_back_to(0)?;
+                    keeper.keep(true, &self.header(watchers)?, &mut self.learner)?;
+                }
+            }
+            None => watchers.metrics.go_back_to(0)?,
+        }
+        let start = RunStart {
+            step: self.course.step,
+            revision: self.record.code.revision.clone(),
+            train_images: self.images.train.len(),
+            test_images: self.images.test.len(),
+            batch_size: self.config.training.batch_size,
+            steps_per_epoch: self.timeline.steps_per_epoch,
+            steps: self.timeline.steps,
+            units: Frozen::of(&mut self.learner.network).units,
+        };
+        watchers.tell(|watcher| watcher.on_start(&start))
+    }
+
+    /// Brings everything into the state of the last checkpoint; `false` if there is none.
+    fn go_back(&mut self, keeper: &mut Keeper, watchers: &mut Watchers<'_, '_>) -> Result<bool, TrainError> {
+        let Some(path) = keeper.newest()? else {
+            return Ok(false);
+        };
+        self.learner.optimizer = optimizer(&self.config);
+        let header = checkpoint::load(&path, &self.config, &self.timeline, &mut self.learner)?;
+        watchers.metrics.go_back_to(header.metrics_len)?;
+        self.learner.optimizer.set_learning_rate(header.learning_rate);
+        self.halved = header.halved;
+        keeper.go_on_from(&header);
+        self.course = header.course;
+        Ok(true)
+    }
+
+    /// After a divergence: back to the last checkpoint with half the learning rate, where that is wanted and was not done before.
+    fn recover(
+        &mut self,
+        mut error: TrainError,
+        rule: OnDivergence,
+        keeper: Option<&mut Keeper>,
+        watchers: &mut Watchers<'_, '_>,
+    ) -> Result<(), TrainError> {
+        let divergence = error.to_string();
+        let (TrainError::NonFinite { last_good, .. }, Some(keeper)) = (&mut error, keeper) else {
+            return Err(error);
+        };
+        if rule == OnDivergence::Stop || self.halved || !self.go_back(keeper, watchers)? {
+            *last_good = keeper.newest()?;
+            return Err(error);
+        }
+        let learning_rate = self.learner.optimizer.learning_rate() / 2.0;
+        self.learner.optimizer.set_learning_rate(learning_rate);
+        self.halved = true;
+        let step = self.course.step;
+        watchers.tell(|watcher| {
+            watcher.on_restore(&Restored {
+                step,
+                divergence: divergence.clone(),
+                learning_rate,
+            })
+        })?;
+        keeper.keep(true, &self.header(watchers)?, &mut self.learner)
+    }
+
+    fn header(&self, watchers: &Watchers<'_, '_>) -> Result<Header, TrainError> {
+        Ok(Header {
+            learning_rate: self.learner.optimizer.learning_rate(),
+            halved: self.halved,
+            metrics_len: watchers.metrics.len()?,
+            ..Header::new(&self.config, &self.course, &self.timeline)
+        })
+    }
+
+    /// The loop, from where the run stands to its end.
+    fn train(
+        &mut self,
+        stop: &AtomicBool,
+        mut keeper: Option<&mut Keeper>,
+        watchers: &mut Watchers<'_, '_>,
+    ) -> Result<(), TrainError> {
         let Timeline {
             steps_per_epoch,
             steps,
             evaluate_every,
         } = self.timeline;
-        let batch_size = self.config.training.batch_size;
-        let units = Frozen::of(&mut self.learner.network).units;
-        watchers.tell(|watcher| {
-            watcher.on_start(&RunStart {
-                train_images: self.images.train.len(),
-                test_images: self.images.test.len(),
-                batch_size,
-                steps_per_epoch,
-                steps,
-                units,
-            })
-        })?;
-
-        let begun = Instant::now();
-        let mut batches = self.images.training_batches(&self.config, &self.normalization)?;
-        let (mut whole, mut epoch, mut since_evaluation) = (Tally::default(), Tally::default(), Tally::default());
-        let mut evaluations = Vec::new();
-        for step in 0..steps {
+        let start = self.timeline.position(self.course.step);
+        let mut batches = self.images.training_batches(&self.config, &self.normalization, start)?;
+        let mut on_the_clock = Clock::start();
+        while self.course.step < steps {
             let mut clock = Clock::start();
             let batch = batches.next().expect("training batches have no end")?;
             let waited = clock.lap();
             let images = batch.labels.len();
-            let mut outcome = self.learner.step(step, batch)?;
+            let mut outcome = self.learner.step(self.course.step, batch)?;
             outcome.seconds.data = waited;
-            for tally in [&mut whole, &mut epoch, &mut since_evaluation] {
-                tally.add(&outcome, images);
-            }
+            self.course.add(&outcome, images);
 
-            let done = step + 1;
+            let done = self.course.step;
             let epochs = done as f64 / steps_per_epoch as f64;
             let frozen = Frozen::of(&mut self.learner.network);
             watchers.tell(|watcher| {
@@ -204,34 +304,53 @@ impl<D: BinaryBackend> Run<D> {
                     committed_units: frozen.committed_units,
                 })
             })?;
-            if done % steps_per_epoch == 0 || done == steps {
-                let report = std::mem::take(&mut epoch).report(done, epochs, frozen);
+            if done.is_multiple_of(steps_per_epoch) || done == steps {
+                let report = std::mem::take(&mut self.course.epoch).report(done, epochs, frozen);
                 watchers.tell(|watcher| watcher.on_epoch(&report))?;
             }
             if done == steps {
-                self.learner.finish(steps);
+                self.learner.enter(done, steps);
             }
-            if done % evaluate_every == 0 || done == steps {
-                let train_loss = std::mem::take(&mut since_evaluation).mean_loss();
+            if done.is_multiple_of(evaluate_every) || done == steps {
+                let train_loss = std::mem::take(&mut self.course.since_evaluation).mean_loss();
                 let evaluation = self.evaluate(done, epochs, train_loss)?;
                 watchers.tell(|watcher| watcher.on_evaluation(&evaluation))?;
-                evaluations.push(evaluation);
+                self.course.evaluations.push(evaluation);
+            }
+            self.course.seconds += on_the_clock.lap();
+
+            let stopped = stop.load(Ordering::Relaxed) && done < steps;
+            if let Some(keeper) = &mut keeper {
+                keeper.keep(stopped || done == steps, &self.header(watchers)?, &mut self.learner)?;
+            }
+            if stopped {
+                return Err(TrainError::Stopped { step: done });
             }
         }
+        Ok(())
+    }
+
+    fn result(&mut self) -> RunResult {
+        let Course {
+            whole,
+            evaluations,
+            seconds,
+            ..
+        } = &self.course;
         let last = evaluations.last().expect("the last step is evaluated");
-        Ok(RunResult {
+        RunResult {
             top1: last.top1,
             top1_as_it_stands: last.top1_as_it_stands,
             test_loss: last.test_loss,
-            steps,
-            steps_per_epoch,
+            steps: self.timeline.steps,
+            steps_per_epoch: self.timeline.steps_per_epoch,
             train_images: self.images.train.len(),
             test_images: self.images.test.len(),
-            units,
-            seconds: begun.elapsed().as_secs_f64(),
+            units: Frozen::of(&mut self.learner.network).units,
+            seconds: *seconds,
             images_per_s: whole.images_per_s(),
-            evaluations,
-        })
+            evaluations: evaluations.clone(),
+        }
     }
 
     /// Scores the deploy network, and the network as it stands where that is another one.
@@ -243,9 +362,11 @@ impl<D: BinaryBackend> Run<D> {
         let deployed = score(view)?;
         if !deployed.loss.is_finite() {
             return Err(TrainError::NonFinite {
-                which: "test",
+                what: "test loss",
                 step,
-                loss: deployed.loss,
+                value: deployed.loss,
+                layer: divergence::of_loss(network),
+                last_good: None,
             });
         }
         let same = view == View::AsItStands || frozen.everything;
@@ -264,16 +385,21 @@ impl<D: BinaryBackend> Run<D> {
     }
 }
 
+/// The optimizer of a run at its beginning.
+fn optimizer<D: BinaryBackend>(config: &RunConfig) -> Sgd<D> {
+    Sgd::new(config.training.learning_rate as f32, config.training.momentum as f32)
+}
+
 /// Everybody who looks on.
 struct Watchers<'a, 'b> {
     /// Is told first.
-    metrics: &'a mut dyn Callback,
+    metrics: Metrics,
     others: &'a mut [&'b mut dyn Callback],
 }
 
 impl Watchers<'_, '_> {
     fn tell(&mut self, mut what: impl FnMut(&mut dyn Callback) -> Result<(), TrainError>) -> Result<(), TrainError> {
-        what(self.metrics)?;
+        what(&mut self.metrics)?;
         self.others.iter_mut().try_for_each(|watcher| what(*watcher))
     }
 }

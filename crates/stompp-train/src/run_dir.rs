@@ -1,11 +1,17 @@
 //! The directory that holds everything about a run.
 
 use crate::{
-    RunConfig, RunResult, TrainError, files,
+    RunConfig, RunResult, Start, TrainError, checkpoint,
+    error::damaged,
+    files,
     machine::{Code, Machine},
 };
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+};
 use stompp_data::ChannelStatistics;
 
 /// `run.json`: how a result came about, beside the configuration.
@@ -46,9 +52,13 @@ impl RunRecord {
     }
 }
 
-/// A run directory that this process made.
+/// A run directory that this process works on, alone.
 #[derive(Debug)]
-pub(crate) struct RunDir(PathBuf);
+pub(crate) struct RunDir {
+    path: PathBuf,
+    /// Holds the lock as long as it is open.
+    _lock: Option<File>,
+}
 
 impl RunDir {
     /// Refuses a directory that holds a run, finished or not.
@@ -62,35 +72,116 @@ impl RunDir {
         }
     }
 
-    /// Makes the directory, with its parents, and claims it by writing the configuration.
+    /// Makes the directory, with its parents, or opens the one of a run to go on with, and locks it. The configuration is the
+    /// first file of a run and claims the directory.
     ///
     /// # Errors
-    /// If it holds a run, or cannot be made or written.
-    pub(crate) fn create(path: &Path, config: &RunConfig) -> Result<Self, TrainError> {
-        std::fs::create_dir_all(path).map_err(|source| files::io_error("create", path, source))?;
-        Self::check_free(path)?;
-        files::write_new(&path.join(files::CONFIG), config.to_toml().as_bytes())?;
-        Ok(Self(path.to_owned()))
+    /// If it holds a run that `start` does not allow, one of another configuration, or one that another process works on; if
+    /// it cannot be made or written.
+    pub(crate) fn open(path: &Path, start: Start, config: &RunConfig) -> Result<Self, TrainError> {
+        fs::create_dir_all(path).map_err(|source| files::io_error("create", path, source))?;
+        let dir = Self {
+            path: path.to_owned(),
+            _lock: lock(path)?,
+        };
+        match start {
+            Start::New => Self::check_free(path)?,
+            Start::Resume => {}
+            Start::Overwrite => dir.clear()?,
+        }
+        for folder in [path, &path.join(checkpoint::FOLDER)] {
+            stompp_files::remove_leftovers(folder).map_err(|source| files::io_error("clean", folder, source))?;
+        }
+        let file = path.join(files::CONFIG);
+        if file.exists() {
+            if let Some(difference) = RunConfig::load(&file)?.difference(config) {
+                return Err(TrainError::OtherRun { path: file, difference });
+            }
+        } else {
+            Self::check_free(path)?;
+            files::write_new(&file, config.to_toml().as_bytes())?;
+        }
+        Ok(dir)
+    }
+
+    /// Removes every file of a run; the configuration last, so that what is left is still one if this is interrupted.
+    fn clear(&self) -> Result<(), TrainError> {
+        let removed = |path: &Path, outcome: io::Result<()>| match outcome {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(files::io_error("remove", path, error)),
+            _ => Ok(()),
+        };
+        let checkpoints = self.path.join(checkpoint::FOLDER);
+        removed(&checkpoints, fs::remove_dir_all(&checkpoints))?;
+        for file in files::ALL.into_iter().rev() {
+            let path = self.path.join(file);
+            removed(&path, fs::remove_file(&path))?;
+        }
+        Ok(())
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     pub(crate) fn write(&self, file: &str, bytes: &[u8]) -> Result<(), TrainError> {
-        files::write_new(&self.0.join(file), bytes)
+        files::replace(&self.path.join(file), bytes)
     }
 
+    /// Keeps the record of a new run; that of one that goes on stays, if it was trained on the same images.
+    ///
+    /// # Errors
+    /// If the images are others.
     pub(crate) fn write_record(&self, record: &RunRecord) -> Result<(), TrainError> {
-        files::write_new_json(&self.0.join(files::RUN), record)
+        let path = self.path.join(files::RUN);
+        if !path.exists() {
+            return files::replace_json(&path, record);
+        }
+        let before: RunRecord = files::read_json(&path)?;
+        let images = |record: &RunRecord| (record.train_images, record.test_images, record.mean, record.std);
+        if images(&before) == images(record) {
+            Ok(())
+        } else {
+            Err(damaged(
+                &path,
+                "the run was begun on other images than data.path has now".to_owned(),
+            ))
+        }
     }
 
+    /// The result, if the run is finished.
+    pub(crate) fn result(&self) -> Result<Option<RunResult>, TrainError> {
+        RunResult::exists(&self.path)
+            .then(|| RunResult::load(&self.path))
+            .transpose()
+    }
+
+    /// Keeps the names of the classes; those of a run that goes on must be the same.
+    ///
+    /// # Errors
+    /// If they are others.
     pub(crate) fn write_classes(&self, names: &[String]) -> Result<(), TrainError> {
-        files::write_new_json(&self.0.join(files::CLASSES), &names)
+        let path = self.path.join(files::CLASSES);
+        if path.exists() && files::read_json::<Vec<String>>(&path)? != names {
+            return Err(damaged(&path, "the run was begun on other classes".to_owned()));
+        }
+        files::replace_json(&path, &names)
     }
 
     /// Declares the run finished.
     pub(crate) fn write_result(&self, result: &RunResult) -> Result<(), TrainError> {
-        files::write_new_json(&self.0.join(files::RESULT), result)
+        files::replace_json(&self.path.join(files::RESULT), result)
+    }
+}
+
+/// Locks a directory, where the system can lock one; the lock ends with the process, however that ends.
+fn lock(path: &Path) -> Result<Option<File>, TrainError> {
+    if !cfg!(unix) {
+        return Ok(None);
+    }
+    let dir = File::open(path).map_err(|source| files::io_error("open", path, source))?;
+    match dir.try_lock() {
+        Ok(()) => Ok(Some(dir)),
+        Err(TryLockError::WouldBlock) => Err(TrainError::Busy { path: path.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(files::io_error("lock", path, source)),
     }
 }

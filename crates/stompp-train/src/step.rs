@@ -1,11 +1,12 @@
 //! One optimizer step.
 
 use crate::{
-    TrainError, callback::TimeSplit, error::device_error, evaluate::correct, freezing::Freezing, optimizer::Sgd,
+    TrainError, callback::TimeSplit, divergence, error::device_error, evaluate::correct, freezing::Freezing,
+    optimizer::Sgd,
 };
 use dfdx::tensor_ops::Backward;
 use std::time::Instant;
-use stompp_binarize::BinaryBackend;
+use stompp_binarize::{BinaryBackend, Freezable};
 use stompp_data::Batch;
 use stompp_nn::{OpResult, SwitchTape, ops};
 use stompp_resnet::ResNet;
@@ -34,7 +35,7 @@ impl<D: BinaryBackend> Learner<D> {
     /// Optimizer step `step`: freeze, forward, backward, update.
     ///
     /// # Errors
-    /// [`TrainError::NonFinite`] if the loss is no number; parameters are then as before the step.
+    /// [`TrainError::NonFinite`] if the loss or a gradient is no finite number; parameters are then as before the step.
     pub(crate) fn step(&mut self, step: u64, batch: Batch) -> Result<Outcome, TrainError> {
         let mut seconds = TimeSplit::default();
         let mut clock = Clock::start();
@@ -49,14 +50,27 @@ impl<D: BinaryBackend> Learner<D> {
         seconds.forward += clock.lap();
         if !value.is_finite() {
             return Err(TrainError::NonFinite {
-                which: "training",
+                what: "training loss",
                 step,
-                loss: f64::from(value),
+                value: f64::from(value),
+                layer: divergence::of_loss(&mut self.network),
+                last_good: None,
             });
         }
 
         let recorded = SwitchTape::unswitch(loss).expect("the head always records");
         let mut gradients = recorded.try_backward().map_err(device_error)?;
+        let culprit =
+            divergence::in_gradients(&self.device, &mut self.network, &mut gradients).map_err(device_error)?;
+        if let Some(layer) = culprit {
+            return Err(TrainError::NonFinite {
+                what: "gradient",
+                step,
+                value: f64::NAN,
+                layer,
+                last_good: None,
+            });
+        }
         seconds.backward += clock.lap();
 
         self.optimizer
@@ -70,9 +84,15 @@ impl<D: BinaryBackend> Learner<D> {
         })
     }
 
-    /// Brings the network into its state after the last of `steps` steps.
-    pub(crate) fn finish(&mut self, steps: u64) {
-        self.freezing.apply(steps, &mut self.network);
+    /// Brings the network into the freeze states that are in force when `done` of `steps` steps are: those of the last step, and
+    /// what follows the last one at the end. Masks that are freezing are new ones.
+    pub(crate) fn enter(&mut self, done: u64, steps: u64) {
+        self.network.open_all();
+        if done == steps {
+            self.freezing.apply(steps, &mut self.network);
+        } else if let Some(last) = done.checked_sub(1) {
+            self.freezing.apply(last, &mut self.network);
+        }
     }
 }
 

@@ -5,9 +5,11 @@ use crate::{
     freezing::Frozen,
     step::Outcome,
 };
+use serde::{Deserialize, Serialize};
 
 /// What some steps did, summed up.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Tally {
     steps: u64,
     images: usize,

@@ -2,6 +2,7 @@
 
 use super::{ConfigError, ContinuousActivation, Method, RunConfig, Setting, StraightThrough, Time};
 use stompp_binarize::Surrogate;
+use stompp_data::Position;
 use stompp_resnet::{ActivationRule, Architecture, Binarization, Summary};
 use stompp_schedule::{Plan, PlanSpec};
 
@@ -14,6 +15,16 @@ pub struct Timeline {
     pub steps: u64,
     /// Steps between evaluations; at least 1.
     pub evaluate_every: u64,
+}
+
+impl Timeline {
+    /// Where the batch after `step` steps stands.
+    pub fn position(&self, step: u64) -> Position {
+        Position {
+            epoch: step / self.steps_per_epoch,
+            batch: (step % self.steps_per_epoch) as usize,
+        }
+    }
 }
 
 /// More steps than any training has; keeps arithmetic on steps far from overflow.

@@ -10,7 +10,7 @@ use crate::{
 };
 use std::path::{Path, PathBuf};
 use stompp_data::{
-    Batches, ChannelStatistics, ImageSet, ImageTree, Labelled, Normalization,
+    Batches, ChannelStatistics, ImageSet, ImageTree, Labelled, Normalization, Position,
     cifar::{self, Layout, Splits},
     synthetic::{Kind, Synthetic},
 };
@@ -73,13 +73,14 @@ impl Images {
         })
     }
 
-    /// Training batches from the first one on, without end.
+    /// Training batches from `start` on, without end.
     pub(crate) fn training_batches(
         &self,
         config: &RunConfig,
         normalization: &Normalization,
+        start: Position,
     ) -> Result<Batches, TrainError> {
-        self.train.training_batches(config, normalization)
+        self.train.training_batches(config, normalization, start)
     }
 
     /// What is wrong with each image that has been left out so far.

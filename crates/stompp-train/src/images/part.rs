@@ -109,18 +109,19 @@ impl Part {
         }
     }
 
-    /// Training batches from the first one on, without end.
+    /// Training batches from `start` on, without end.
     pub(crate) fn training_batches(
         &self,
         config: &RunConfig,
         normalization: &Normalization,
+        start: Position,
     ) -> Result<Batches, TrainError> {
         let loader = Loader {
             batch_size: config.training.batch_size,
             workers: self.workers(),
         };
         let examples = self.training_examples(config, normalization);
-        Ok(loader.train(examples, config.seed, Position::default())?)
+        Ok(loader.train(examples, config.seed, start)?)
     }
 
     /// The images in order.

@@ -1,0 +1,32 @@
+//! SIGINT and SIGTERM: the first one asks the run to stop, the second one ends the process at once.
+
+use anyhow::Context;
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    flag,
+};
+use std::sync::{
+    Arc, LazyLock,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+/// The last signal that came; 0 before the first.
+static LAST: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
+
+/// A flag that the first signal sets; the second one exits with 128 + its number.
+pub(crate) fn stop() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the first signal finds the flag unset and sets it, the second finds it set.
+        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop))
+            .and_then(|_| flag::register_usize(signal, Arc::clone(&LAST), signal as usize))
+            .and_then(|_| flag::register(signal, Arc::clone(&stop)))
+            .context("cannot watch for signals")?;
+    }
+    Ok(stop)
+}
+
+/// The exit code of a run that a signal stopped: 130 or 143.
+pub(crate) fn exit_code() -> u8 {
+    128 + LAST.load(Ordering::Relaxed) as u8
+}

@@ -1,0 +1,95 @@
+//! How often a checkpoint is due.
+
+use crate::config::{ConfigError, Time, TimeError, Timeline};
+use std::{fmt, str::FromStr};
+
+/// Time between checkpoints: a [`Time`] of training (`1ep`, `500ba`, `5%`) or minutes on the clock (`10min`).
+///
+/// ```
+/// use stompp_train::{Cadence, config::Time};
+///
+/// assert_eq!("500ba".parse(), Ok(Cadence::Training(Time::Steps(500))));
+/// assert_eq!("10min".parse(), Ok(Cadence::Minutes(10.0)));
+/// # Ok::<(), stompp_train::config::TimeError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Cadence {
+    /// Of training.
+    Training(Time),
+    /// On the clock; above 0.
+    Minutes(f64),
+}
+
+impl Default for Cadence {
+    fn default() -> Self {
+        Self::Training(Time::Epochs(1.0))
+    }
+}
+
+impl fmt::Display for Cadence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Training(time) => time.fmt(f),
+            Self::Minutes(minutes) => write!(f, "{minutes}min"),
+        }
+    }
+}
+
+impl FromStr for Cadence {
+    type Err = TimeError;
+
+    fn from_str(given: &str) -> Result<Self, TimeError> {
+        let minutes = given.strip_suffix("min").and_then(|minutes| minutes.parse().ok());
+        match minutes.filter(|&minutes: &f64| minutes.is_finite() && minutes > 0.0) {
+            Some(minutes) => Ok(Self::Minutes(minutes)),
+            None => given.parse().map(Self::Training),
+        }
+    }
+}
+
+/// A cadence in the units of one run.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Interval {
+    Steps(u64),
+    Seconds(f64),
+}
+
+impl Interval {
+    /// # Errors
+    /// If the cadence is less than one step.
+    pub(super) fn new(cadence: Cadence, timeline: &Timeline) -> Result<Self, ConfigError> {
+        match cadence {
+            Cadence::Minutes(minutes) => Ok(Self::Seconds(60.0 * minutes)),
+            Cadence::Training(time) => match time.steps(timeline.steps_per_epoch, timeline.steps) {
+                0 => Err(ConfigError::Field {
+                    field: "--checkpoint-every",
+                    problem: format!("{time} is less than one step"),
+                }),
+                steps => Ok(Self::Steps(steps)),
+            },
+        }
+    }
+
+    /// How many checkpoints have been due after so many steps, and seconds on the clock.
+    pub(super) fn due(self, step: u64, seconds: f64) -> u64 {
+        match self {
+            Self::Steps(steps) => step / steps,
+            Self::Seconds(interval) => (seconds / interval) as u64,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cadences_read_back_and_others_are_refused() {
+        for text in ["500ba", "1ep", "5%", "10min", "0.5min"] {
+            assert_eq!(text.parse::<Cadence>().expect(text).to_string(), text);
+        }
+        for text in ["0min", "-1min", "NaNmin", "infmin", "min", "10 minutes", "10"] {
+            text.parse::<Cadence>().expect_err(text);
+        }
+    }
+}

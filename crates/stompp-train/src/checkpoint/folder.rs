@@ -1,0 +1,144 @@
+//! The folder of checkpoints in a run directory: names, and which of them stay.
+
+use crate::{TrainError, files};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The folder's name.
+pub(crate) const NAME: &str = "checkpoints";
+
+const ENDING: &str = ".safetensors";
+const BEST: &str = "best.safetensors";
+
+/// What a checkpoint is kept for; each kind has its own names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The newest ones.
+    Recent,
+    /// Kept for good.
+    Milestone,
+}
+
+impl Kind {
+    const ALL: [Self; 2] = [Self::Recent, Self::Milestone];
+
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Recent => "step-",
+            Self::Milestone => "milestone-",
+        }
+    }
+}
+
+/// A folder of checkpoints; it is made by the first one.
+#[derive(Clone, Debug)]
+pub(super) struct Folder(PathBuf);
+
+impl Folder {
+    pub(super) fn of_run(run: &Path) -> Self {
+        Self(run.join(NAME))
+    }
+
+    /// Keeps the checkpoint of `step`; returns where.
+    pub(super) fn write(&self, kind: Kind, step: u64, file: &[u8]) -> Result<PathBuf, TrainError> {
+        // Wide enough for every step that a run can have; names then sort as numbers do.
+        self.write_named(&format!("{}{step:013}{ENDING}", kind.prefix()), file)
+    }
+
+    /// Keeps the checkpoint of the best evaluation, in place of the one before.
+    pub(super) fn write_best(&self, file: &[u8]) -> Result<PathBuf, TrainError> {
+        self.write_named(BEST, file)
+    }
+
+    fn write_named(&self, name: &str, file: &[u8]) -> Result<PathBuf, TrainError> {
+        match fs::create_dir(&self.0) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(files::io_error("create", &self.0, error));
+            }
+            _ => {}
+        }
+        let path = self.0.join(name);
+        files::replace(&path, file)?;
+        Ok(path)
+    }
+
+    /// The numbered checkpoint of the last step, whatever it is kept for.
+    pub(super) fn newest(&self) -> Result<Option<PathBuf>, TrainError> {
+        let all = Kind::ALL.into_iter().map(|kind| self.list(kind));
+        let all = all.collect::<Result<Vec<_>, _>>()?.concat();
+        Ok(all.into_iter().max_by_key(|(step, _)| *step).map(|(_, path)| path))
+    }
+
+    /// Removes all but the newest `keep` recent ones.
+    pub(super) fn prune(&self, keep: usize) -> Result<(), TrainError> {
+        let mut recent = self.list(Kind::Recent)?;
+        recent.sort();
+        let superfluous = recent.len().saturating_sub(keep);
+        for (_, path) in &recent[..superfluous] {
+            fs::remove_file(path).map_err(|source| files::io_error("remove", path, source))?;
+        }
+        Ok(())
+    }
+
+    /// The checkpoints of a kind, with their steps; other names are not ours.
+    fn list(&self, kind: Kind) -> Result<Vec<(u64, PathBuf)>, TrainError> {
+        let entries = match fs::read_dir(&self.0) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(files::io_error("read", &self.0, error)),
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(|source| files::io_error("read", &self.0, source))?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let number = name
+                .strip_prefix(kind.prefix())
+                .and_then(|rest| rest.strip_suffix(ENDING));
+            if let Some(step) = number.and_then(|number| number.parse().ok()) {
+                found.push((step, path));
+            }
+        }
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Folder) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(&folder.0)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn the_newest_the_best_and_the_milestones_stay() {
+        let run = tempfile::tempdir().unwrap();
+        let folder = Folder::of_run(run.path());
+        assert_eq!(folder.newest().unwrap(), None);
+        for step in [9, 10, 200] {
+            folder.write(Kind::Recent, step, b"x").unwrap();
+        }
+        folder.write(Kind::Milestone, 5, b"x").unwrap();
+        folder.write_best(b"x").unwrap();
+        fs::write(folder.0.join("step-notes.txt"), b"not ours").unwrap();
+        folder.prune(2).unwrap();
+        let expected = [
+            "best.safetensors",
+            "milestone-0000000000005.safetensors",
+            "step-0000000000010.safetensors",
+            "step-0000000000200.safetensors",
+            "step-notes.txt",
+        ];
+        assert_eq!(names(&folder), expected);
+        assert!(folder.newest().unwrap().unwrap().ends_with(expected[3]));
+        let milestone = folder.write(Kind::Milestone, 1000, b"x").unwrap();
+        assert_eq!(folder.newest().unwrap(), Some(milestone));
+    }
+}

@@ -1,0 +1,205 @@
+//! Checkpoints: everything that a run needs to go on to the same bits, in one safetensors file.
+//!
+//! Tensors are described in [`state`]. The rest is JSON under the name `stompp` of the file's metadata, and the tensor
+//! `stompp.checksum` guards the whole ([`seal`]).
+
+mod cadence;
+mod folder;
+mod keeper;
+mod seal;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub use cadence::Cadence;
+pub(crate) use folder::NAME as FOLDER;
+pub(crate) use keeper::Keeper;
+
+use crate::{
+    Code, RunConfig, TrainError,
+    config::Timeline,
+    course::Course,
+    divergence,
+    error::damaged,
+    files,
+    step::Learner,
+    tensors::{self, Loaded},
+};
+use serde::{Deserialize, Serialize};
+use std::{num::NonZeroU64, num::NonZeroUsize, path::Path};
+use stompp_binarize::BinaryBackend;
+use stompp_data::Position;
+
+/// When checkpoints are written and which of them are kept. The one with the best evaluation is kept beside these.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpointing {
+    /// Time between them.
+    pub every: Cadence,
+    /// How many of the newest are kept.
+    pub keep_last: NonZeroUsize,
+    /// Of those due by `every`, each so manieth is kept for good.
+    pub keep_every: Option<NonZeroU64>,
+}
+
+impl Default for Checkpointing {
+    fn default() -> Self {
+        Self {
+            every: Cadence::default(),
+            keep_last: NonZeroUsize::new(2).expect("2 is not 0"),
+            keep_every: None,
+        }
+    }
+}
+
+/// The version of the format that is written and read.
+const FORMAT: u32 = 1;
+
+/// The name of the header in the file's metadata.
+const HEADER: &str = "stompp";
+
+/// A checkpoint without its tensors.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Header {
+    pub(crate) format: u32,
+    /// The code that wrote it.
+    pub(crate) code: Code,
+    /// The resolved configuration, in TOML.
+    pub(crate) config: String,
+    /// Epoch of the next batch.
+    pub(crate) epoch: u64,
+    /// The next batch in its epoch.
+    pub(crate) batch: usize,
+    /// The learning rate in use.
+    pub(crate) learning_rate: f32,
+    /// Whether it has been halved after a divergence.
+    pub(crate) halved: bool,
+    /// How long the metrics were, in bytes.
+    pub(crate) metrics_len: u64,
+    pub(crate) course: Course,
+}
+
+/// The part of a header that every version has.
+#[derive(Deserialize)]
+struct Version {
+    format: u32,
+}
+
+impl Header {
+    /// The header of a run of `config` at `course`.
+    pub(crate) fn new(config: &RunConfig, course: &Course, timeline: &Timeline) -> Self {
+        let Position { epoch, batch } = timeline.position(course.step);
+        Self {
+            format: FORMAT,
+            code: Code::current(),
+            config: config.to_toml(),
+            epoch,
+            batch,
+            learning_rate: 0.0,
+            halved: false,
+            metrics_len: 0,
+            course: course.clone(),
+        }
+    }
+
+    fn parse(file: &[u8]) -> Result<Self, String> {
+        let (_, metadata) = safetensors::SafeTensors::read_metadata(file).map_err(|error| error.to_string())?;
+        let metadata = metadata.metadata().as_ref();
+        let text = metadata
+            .and_then(|metadata| metadata.get(HEADER))
+            .ok_or("has no header: not a checkpoint")?;
+        let Version { format } = serde_json::from_str(text).map_err(|error| format!("header: {error}"))?;
+        if format != FORMAT {
+            return Err(format!(
+                "has checkpoint format {format}; this program reads format {FORMAT}"
+            ));
+        }
+        serde_json::from_str(text).map_err(|error| format!("header: {error}"))
+    }
+}
+
+/// The bytes of a checkpoint.
+///
+/// # Errors
+/// [`TrainError::NonFinite`] if there is something in the network that is no finite number: it could not go on from there.
+pub(crate) fn encode<D: BinaryBackend>(header: &Header, learner: &mut Learner<D>) -> Result<Vec<u8>, TrainError> {
+    if let Some(layer) = divergence::in_network(&mut learner.network) {
+        return Err(TrainError::NonFinite {
+            what: "network",
+            step: header.course.step,
+            value: f64::NAN,
+            layer,
+            last_good: None,
+        });
+    }
+    let mut saved = state::save(learner)?;
+    saved.push(seal::placeholder());
+    let text = serde_json::to_string(header).expect("headers have a JSON form");
+    let mut file = tensors::to_bytes(&saved, Some((HEADER, text)));
+    seal::seal(&mut file);
+    Ok(file)
+}
+
+/// Puts the checkpoint at `path` into `learner`, a fresh one for `config`.
+///
+/// # Errors
+/// [`TrainError::Io`] if it cannot be read, [`TrainError::Damaged`] if it is cut, altered, of another format or another
+/// network, and [`TrainError::OtherRun`] if it is one of another configuration. The learner may then have some of it.
+pub(crate) fn load<D: BinaryBackend>(
+    path: &Path,
+    config: &RunConfig,
+    timeline: &Timeline,
+    learner: &mut Learner<D>,
+) -> Result<Header, TrainError> {
+    let file = files::read_at_most(path, MOST_BYTES)?;
+    let mut restore = || {
+        let (header, mut loaded) = open(&file)?;
+        let written = RunConfig::from_toml(&header.config).map_err(|error| format!("configuration: {error}"))?;
+        if let Some(difference) = written.difference(config) {
+            return Ok(Err(difference));
+        }
+        let (step, steps) = (header.course.step, timeline.steps);
+        let position = Position {
+            epoch: header.epoch,
+            batch: header.batch,
+        };
+        if step > steps || timeline.position(step) != position {
+            return Err(format!(
+                "is of step {step} (epoch {}, batch {}), which this run has not",
+                header.epoch, header.batch
+            ));
+        }
+        if step == steps && header.course.evaluations.is_empty() {
+            return Err(format!("is of the last step, {step}, but has no evaluation"));
+        }
+        learner.enter(step, steps);
+        state::restore(learner, &mut loaded)?;
+        loaded.finish()?;
+        Ok(Ok(header))
+    };
+    match restore().map_err(|problem| damaged(path, problem))? {
+        Ok(header) => Ok(header),
+        Err(difference) => Err(TrainError::OtherRun {
+            path: path.to_owned(),
+            difference,
+        }),
+    }
+}
+
+/// Optimizer steps done at the checkpoint at `path` whose bytes are `file`, if they are whole.
+///
+/// # Errors
+/// [`TrainError::Damaged`], with the path, if they are cut, altered or of another format.
+pub fn checkpoint_step(path: &Path, file: &[u8]) -> Result<u64, TrainError> {
+    let header = open(file).map(|(header, _)| header.course.step);
+    header.map_err(|problem| damaged(path, problem))
+}
+
+/// Header and tensors of a file. The header comes first: it says whether the rest can be understood.
+fn open(file: &[u8]) -> Result<(Header, Loaded<'_>), String> {
+    let header = Header::parse(file)?;
+    Ok((header, seal::open(file)?))
+}
+
+/// More than any network here needs; a larger file is refused unread.
+const MOST_BYTES: u64 = 8 << 30;

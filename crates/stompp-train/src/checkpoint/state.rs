@@ -1,0 +1,74 @@
+//! What of a network and its optimizer changes while training: as tensors, and back.
+//!
+//! The network's own tensors stand under torchvision's names; ours begin with `stompp.`: `stompp.velocity.NAME` is the momentum
+//! of parameter NAME (flat), `stompp.mask.NAME` the mask of a quantizer that is freezing (64 entries to a word). Masks are drawn
+//! step upon step, so they are kept; which units are open or committed follows from the plan and the step.
+
+use crate::{
+    TrainError,
+    error::device_error,
+    step::Learner,
+    tensors::{self, Loaded, Saved},
+};
+use stompp_binarize::{BinaryBackend, Freezable, FreezeState, MaskedQuantizer};
+
+/// All of it.
+pub(super) fn save<D: BinaryBackend>(learner: &mut Learner<D>) -> Result<Vec<Saved>, TrainError> {
+    let Learner { network, optimizer, .. } = learner;
+    let mut saved = tensors::of_network(network);
+    for (name, values) in optimizer.velocities(network).map_err(device_error)? {
+        saved.push(Saved::f32(velocity(&name), vec![values.len()], &values));
+    }
+    each_quantizer(network, |name, quantizer| {
+        if let FreezeState::Freezing(mask) = quantizer.state() {
+            saved.push(Saved::u64(name, mask.words()));
+        }
+        Ok(())
+    })
+    .map_err(device_error)?;
+    Ok(saved)
+}
+
+/// Puts it back into a learner whose network is in the freeze states of the same step.
+///
+/// # Errors
+/// Names the first tensor that is missing or another; the learner may then have some of them.
+pub(super) fn restore<D: BinaryBackend>(learner: &mut Learner<D>, loaded: &mut Loaded<'_>) -> Result<(), String> {
+    let Learner {
+        device,
+        network,
+        optimizer,
+        ..
+    } = learner;
+    loaded.restore(network)?;
+    optimizer.restore(device, network, |name, len| loaded.take_f32(&velocity(name), &[len]))?;
+    each_quantizer(network, |name, quantizer| {
+        let FreezeState::Freezing(mask) = quantizer.state() else {
+            return Ok(());
+        };
+        let words = loaded.take_u64(&name, mask.words().len())?;
+        quantizer
+            .restore(words)
+            .map_err(|error| format!("tensor {name}: {error}"))
+    })
+}
+
+fn velocity(name: &str) -> String {
+    format!("stompp.velocity.{name}")
+}
+
+fn each_quantizer(
+    network: &mut impl Freezable,
+    mut visit: impl FnMut(String, &mut MaskedQuantizer) -> Result<(), String>,
+) -> Result<(), String> {
+    for unit in network.units() {
+        visit(format!("stompp.mask.{}.weight", unit.name), unit.weight)?;
+        if let Some(activation) = unit.activation {
+            visit(format!("stompp.mask.{}.input", unit.name), activation)?;
+        }
+    }
+    match network.final_activation() {
+        Some(activation) => visit("stompp.mask.final".to_owned(), activation),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,84 @@
+//! Whether two configurations are of one run.
+
+use super::RunConfig;
+use std::fmt;
+use toml::{Table, Value};
+
+/// Where the data lies may change from one part of a run to the next: what it is, is compared by itself.
+const MAY_DIFFER: [&str; 2] = ["data.path", "data.labels"];
+
+/// The first field in which two configurations differ.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Difference {
+    /// The field, with its section.
+    pub field: String,
+    /// Its value in the one, as TOML; `None` where it is absent.
+    pub was: Option<String>,
+    /// Its value in the other.
+    pub is: Option<String>,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "not set".to_owned());
+        write!(
+            f,
+            "{} was {}, now it is {}",
+            self.field,
+            text(&self.was),
+            text(&self.is)
+        )
+    }
+}
+
+impl RunConfig {
+    /// The first field in which `now` differs from this configuration and that would change a run's result; `None` if there is
+    /// none. Both must be resolved in the same way.
+    pub fn difference(&self, now: &Self) -> Option<Difference> {
+        let table = |config: &Self| Table::try_from(config).expect("a configuration is a TOML table");
+        first("", &table(self), &table(now))
+    }
+}
+
+fn first(section: &str, was: &Table, is: &Table) -> Option<Difference> {
+    let names = was.keys().chain(is.keys().filter(|name| !was.contains_key(*name)));
+    names.into_iter().find_map(|name| {
+        let field = format!("{section}{name}");
+        match (was.get(name), is.get(name)) {
+            (Some(Value::Table(was)), Some(Value::Table(is))) => first(&format!("{field}."), was, is),
+            (was, is) if was == is || MAY_DIFFER.contains(&&*field) => None,
+            (was, is) => Some(Difference {
+                field,
+                was: was.map(Value::to_string),
+                is: is.map(Value::to_string),
+            }),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(text: &str) -> Option<String> {
+        let changed = RunConfig::from_toml(text).unwrap();
+        RunConfig::default()
+            .difference(&changed)
+            .map(|difference| difference.to_string())
+    }
+
+    #[test]
+    fn the_field_is_named_and_the_place_of_the_data_does_not_matter() {
+        assert_eq!(told(""), None);
+        assert_eq!(told("data.path = 'elsewhere'"), None);
+        assert_eq!(told("seed = 1").unwrap(), "seed was 0, now it is 1");
+        assert_eq!(
+            told("data.train_limit = 5").unwrap(),
+            "data.train_limit was not set, now it is 5"
+        );
+        assert_eq!(
+            told("method.order = 'reverse'").unwrap(),
+            "method.order was \"forward\", now it is \"reverse\""
+        );
+    }
+}

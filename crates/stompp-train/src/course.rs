@@ -1,0 +1,40 @@
+//! How far a run is: what its loop carries from step to step beside the network and its optimizer.
+
+use crate::{Evaluation, step::Outcome, tally::Tally};
+use serde::{Deserialize, Serialize};
+
+/// Everything that the loop has counted. The plan and the data are functions of `step`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Course {
+    /// Optimizer steps done.
+    pub(crate) step: u64,
+    /// Over the whole training.
+    pub(crate) whole: Tally,
+    /// Over the epoch so far.
+    pub(crate) epoch: Tally,
+    /// Since the last evaluation.
+    pub(crate) since_evaluation: Tally,
+    /// Every evaluation so far.
+    pub(crate) evaluations: Vec<Evaluation>,
+    /// Wall time that went into all this.
+    pub(crate) seconds: f64,
+}
+
+impl Course {
+    /// Counts a step on a batch of `images` images.
+    pub(crate) fn add(&mut self, outcome: &Outcome, images: usize) {
+        self.step += 1;
+        for tally in [&mut self.whole, &mut self.epoch, &mut self.since_evaluation] {
+            tally.add(outcome, images);
+        }
+    }
+
+    /// Whether the last evaluation is at this step and better than every one before.
+    pub(crate) fn is_best(&self) -> bool {
+        match self.evaluations.split_last() {
+            Some((last, before)) => last.step == self.step && before.iter().all(|earlier| earlier.top1 < last.top1),
+            None => false,
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Where a number that is not finite came from.
+
+use dfdx::{
+    shapes::Shape,
+    tensor::{Gradients, Tensor},
+};
+use stompp_nn::{Backend, Role, Visitor, Walk};
+
+/// The layer, in the order of the forward pass, where a value of the network first is not finite.
+///
+/// Parameters tell of themselves, and running statistics, which follow each training batch, of what a layer let through.
+pub(crate) fn in_network<D: Backend>(network: &mut impl Walk<D>) -> Option<String> {
+    network.walk("", &mut Values).err()
+}
+
+/// Where the loss of a network stopped being finite: if everything in it is finite, in what follows, the head.
+pub(crate) fn of_loss<D: Backend>(network: &mut impl Walk<D>) -> String {
+    in_network(network).unwrap_or_else(|| "the head".to_owned())
+}
+
+/// The first layer that a gradient which is not finite reached: the last in the order of the forward pass. `None` if every
+/// gradient is finite.
+///
+/// # Errors
+/// The device's.
+pub(crate) fn in_gradients<D: Backend>(
+    device: &D,
+    network: &mut impl Walk<D>,
+    gradients: &mut Gradients<f32, D>,
+) -> Result<Option<String>, D::Err> {
+    let mut visitor = Slopes {
+        device,
+        gradients,
+        last: None,
+    };
+    network.walk("", &mut visitor)?;
+    Ok(visitor.last)
+}
+
+struct Values;
+
+impl<D: Backend> Visitor<D> for Values {
+    type Error = String;
+
+    fn visit<S: Shape>(&mut self, name: &str, _: Role, tensor: &mut Tensor<S, f32, D>) -> Result<(), String> {
+        if tensor.as_vec().iter().all(|value| value.is_finite()) {
+            Ok(())
+        } else {
+            Err(layer(name))
+        }
+    }
+
+    fn changes(&self, _: Role) -> bool {
+        false
+    }
+}
+
+struct Slopes<'a, D: Backend> {
+    device: &'a D,
+    gradients: &'a mut Gradients<f32, D>,
+    last: Option<String>,
+}
+
+impl<D: Backend> Visitor<D> for Slopes<'_, D> {
+    type Error = D::Err;
+
+    fn visit<S: Shape>(&mut self, name: &str, role: Role, tensor: &mut Tensor<S, f32, D>) -> Result<(), D::Err> {
+        if let Role::Parameter { learning: true, .. } = role {
+            let gradient = self.gradients.get_or_alloc_mut(tensor)?;
+            if !self.device.is_finite(gradient) {
+                self.last = Some(layer(name));
+            }
+        }
+        Ok(())
+    }
+
+    fn changes(&self, _: Role) -> bool {
+        false
+    }
+}
+
+/// The layer of a tensor: `layer1.0.conv1` of `layer1.0.conv1.weight`.
+fn layer(tensor: &str) -> String {
+    tensor.rsplit_once('.').map_or(tensor, |(layer, _)| layer).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dfdx::tensor::{Cpu, TensorFromVec};
+    use stompp_resnet::{Architecture, Binarization, ResNet};
+
+    fn network() -> ResNet<Cpu> {
+        let architecture = Architecture::with_stages(vec![1, 1], 4, 10, 8).unwrap();
+        ResNet::new(&Cpu::default(), &architecture, Binarization::BNN, 0).unwrap()
+    }
+
+    /// Puts NaN into the last entry of one tensor.
+    struct Spoil(&'static str);
+
+    impl Visitor<Cpu> for Spoil {
+        type Error = std::convert::Infallible;
+
+        fn visit<S: Shape>(
+            &mut self,
+            name: &str,
+            _: Role,
+            tensor: &mut Tensor<S, f32, Cpu>,
+        ) -> Result<(), Self::Error> {
+            if name == self.0 {
+                let mut values = tensor.as_vec();
+                *values.last_mut().unwrap() = f32::NAN;
+                tensor.copy_from(&values);
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_first_layer_with_a_value_that_is_not_finite_is_named() {
+        let mut net = network();
+        assert_eq!((in_network(&mut net), of_loss(&mut net)), (None, "the head".to_owned()));
+        for (tensor, expected) in [("layer2.0.conv1.weight", "layer2.0.conv1"), ("bn1.running_var", "bn1")] {
+            let Ok(()) = net.walk("", &mut Spoil(tensor));
+            assert_eq!(of_loss(&mut net), expected);
+        }
+    }
+
+    /// What a layer lets through shows in the statistics behind it.
+    #[test]
+    fn an_activation_is_found_by_the_statistics_that_follow_it() {
+        let (mut net, device) = (network(), Cpu::default());
+        let mut pixels = vec![0.5; 2 * 3 * 8 * 8];
+        pixels[7] = f32::INFINITY;
+        let images = device.tensor_from_vec(pixels, (2, 3, 8, 8));
+        net.forward_train(images).unwrap();
+        assert_eq!(in_network(&mut net).unwrap(), "bn1");
+    }
+
+    #[test]
+    fn the_gradient_nearest_to_the_loss_is_named() {
+        struct Plant<'a>(&'a mut Gradients<f32, Cpu>, &'static [&'static str]);
+        impl Visitor<Cpu> for Plant<'_> {
+            type Error = std::convert::Infallible;
+            fn visit<S: Shape>(
+                &mut self,
+                name: &str,
+                _: Role,
+                tensor: &mut Tensor<S, f32, Cpu>,
+            ) -> Result<(), Self::Error> {
+                if self.1.contains(&name) {
+                    self.0.get_or_alloc_mut(tensor).unwrap()[0] = f32::NEG_INFINITY;
+                }
+                Ok(())
+            }
+        }
+        let (mut net, mut gradients) = (network(), Gradients::leaky());
+        let mut found = |spoiled| {
+            let Ok(()) = net.walk("", &mut Plant(&mut gradients, spoiled));
+            in_gradients(&Cpu::default(), &mut net, &mut gradients).unwrap()
+        };
+        assert_eq!(found(&[]), None);
+        assert_eq!(found(&["conv1.weight"]).unwrap(), "conv1");
+        assert_eq!(found(&["layer2.0.bn2.bias"]).unwrap(), "layer2.0.bn2");
+    }
+}

@@ -1,0 +1,81 @@
+//! How a run is carried out: what decides nothing about its result.
+
+use crate::{Callback, Checkpointing, RunConfig, RunResult, TrainError, run};
+use std::{
+    path::Path,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+/// What to do about a run that the directory holds already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// Refuse it, untouched.
+    #[default]
+    New,
+    /// Go on from its last checkpoint; if it is finished, its result is the result.
+    Resume,
+    /// Remove it and start over.
+    Overwrite,
+}
+
+/// What to do when a loss or a gradient is no finite number any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDivergence {
+    /// Stop, naming the layer and the last good checkpoint.
+    #[default]
+    Stop,
+    /// Go back to the last checkpoint with half the learning rate, once; then stop.
+    Restore,
+}
+
+/// How a run is carried out. The default keeps no checkpoints and is what [`train`](crate::train) does.
+///
+/// ```
+/// use stompp_train::{Checkpointing, RunConfig, Session, Start, TrainError};
+/// use std::sync::atomic::Ordering;
+///
+/// let config = RunConfig::from_toml(
+///     "data = { train_limit = 40, test_limit = 20, image_size = 8 }
+///      network = { model = 'resnet8', width = 4 }
+///      training = { duration = '8ba', batch_size = 10 }",
+/// )?;
+/// let folder = tempfile::tempdir()?;
+/// let session = Session { start: Start::Resume, checkpoints: Some(Checkpointing::default()), ..Session::default() };
+/// session.stop.store(true, Ordering::Relaxed); // As a signal handler would, at any time.
+/// let stopped = session.train(&config, folder.path(), &mut []).unwrap_err();
+/// assert!(matches!(stopped, TrainError::Stopped { step: 1, .. }));
+///
+/// session.stop.store(false, Ordering::Relaxed);
+/// assert_eq!(session.train(&config, folder.path(), &mut [])?.steps, 8); // Goes on at step 1.
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Session {
+    /// What to do about a run that is there already.
+    pub start: Start,
+    /// When checkpoints are written, and which are kept; none if absent.
+    pub checkpoints: Option<Checkpointing>,
+    /// What to do about a divergence.
+    pub on_divergence: OnDivergence,
+    /// Set this, from any thread, to end the run after its current step, with a checkpoint: [`TrainError::Stopped`].
+    pub stop: Arc<AtomicBool>,
+}
+
+impl Session {
+    /// As [`train`](crate::train), in this way.
+    ///
+    /// A resumed run ends in the same bits as one that was never interrupted. Its metrics have every epoch and evaluation
+    /// once, and one line of kind `start` for each time that it was taken up.
+    ///
+    /// # Errors
+    /// As [`train`](crate::train); [`TrainError::OtherRun`] if the directory's run has a configuration with another result,
+    /// [`TrainError::Busy`] if another process works on it, [`TrainError::Stopped`] after [`Session::stop`].
+    pub fn train(
+        &self,
+        config: &RunConfig,
+        out: &Path,
+        watchers: &mut [&mut dyn Callback],
+    ) -> Result<RunResult, TrainError> {
+        run::run(self, config, out, watchers)
+    }
+}

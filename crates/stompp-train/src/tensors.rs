@@ -1,0 +1,147 @@
+//! Named tensors on their way into a safetensors file, and out of one that may be damaged.
+
+use dfdx::{
+    shapes::{HasShape, Shape},
+    tensor::Tensor,
+};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use std::{collections::HashMap, convert::Infallible};
+use stompp_nn::{Backend, Role, Visitor, Walk};
+
+/// A tensor ready to be written, row-major and little-endian.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Saved {
+    pub(crate) name: String,
+    pub(crate) dtype: Dtype,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Saved {
+    pub(crate) fn f32(name: String, shape: Vec<usize>, values: &[f32]) -> Self {
+        Self {
+            name,
+            dtype: Dtype::F32,
+            shape,
+            bytes: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        }
+    }
+
+    pub(crate) fn u64(name: String, values: &[u64]) -> Self {
+        Self {
+            name,
+            dtype: Dtype::U64,
+            shape: vec![values.len()],
+            bytes: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        }
+    }
+
+    pub(crate) fn u8(name: &str, bytes: Vec<u8>) -> Self {
+        Self {
+            name: name.to_owned(),
+            dtype: Dtype::U8,
+            shape: vec![bytes.len()],
+            bytes,
+        }
+    }
+}
+
+/// The bytes of a safetensors file; `note`, if any, is its only metadata (name, text).
+pub(crate) fn to_bytes(tensors: &[Saved], note: Option<(&str, String)>) -> Vec<u8> {
+    let views = tensors.iter().map(|saved| {
+        let view = TensorView::new(saved.dtype, saved.shape.clone(), &saved.bytes);
+        (&saved.name, view.expect("as many bytes as the shape says"))
+    });
+    let metadata = note.map(|(name, text)| HashMap::from([(name.to_owned(), text)]));
+    safetensors::serialize(views, metadata).expect("names are unique and sizes agree")
+}
+
+/// Every tensor of a network, in the order of its walk.
+pub(crate) fn of_network<D: Backend>(network: &mut impl Walk<D>) -> Vec<Saved> {
+    let mut collect = Collect(Vec::new());
+    let Ok(()) = network.walk("", &mut collect);
+    collect.0
+}
+
+struct Collect(Vec<Saved>);
+
+impl<D: Backend> Visitor<D> for Collect {
+    type Error = Infallible;
+
+    fn visit<S: Shape>(&mut self, name: &str, _: Role, tensor: &mut Tensor<S, f32, D>) -> Result<(), Infallible> {
+        self.0
+            .push(Saved::f32(name.to_owned(), sizes(tensor), &tensor.as_vec()));
+        Ok(())
+    }
+
+    fn changes(&self, _: Role) -> bool {
+        false
+    }
+}
+
+/// The tensors of a file, taken out one by one. An error says what is wrong, naming the tensor.
+pub(crate) struct Loaded<'a> {
+    file: SafeTensors<'a>,
+    taken: usize,
+}
+
+impl<'a> Loaded<'a> {
+    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, String> {
+        let file = SafeTensors::deserialize(bytes).map_err(|error| format!("not a safetensors file: {error}"))?;
+        Ok(Self { file, taken: 0 })
+    }
+
+    /// The bytes of a tensor of this type and shape, inside of the file's.
+    pub(crate) fn take(&mut self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<&'a [u8], String> {
+        let saved = self.file.tensor(name).map_err(|_| format!("has no tensor {name}"))?;
+        if saved.dtype() != dtype || saved.shape() != shape {
+            return Err(format!(
+                "tensor {name} is {:?} {:?}, expected {dtype:?} {shape:?}",
+                saved.dtype(),
+                saved.shape()
+            ));
+        }
+        self.taken += 1;
+        Ok(saved.data())
+    }
+
+    pub(crate) fn take_f32(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, String> {
+        let (values, _) = self.take(name, Dtype::F32, shape)?.as_chunks();
+        Ok(values.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
+    }
+
+    pub(crate) fn take_u64(&mut self, name: &str, len: usize) -> Result<Vec<u64>, String> {
+        let (values, _) = self.take(name, Dtype::U64, &[len])?.as_chunks();
+        Ok(values.iter().map(|&bytes| u64::from_le_bytes(bytes)).collect())
+    }
+
+    /// Puts every tensor of a network back; after an error it may have some of them.
+    pub(crate) fn restore<D: Backend>(&mut self, network: &mut impl Walk<D>) -> Result<(), String> {
+        network.walk("", &mut Restore(self))
+    }
+
+    /// Refuses a file from which not every tensor was taken.
+    pub(crate) fn finish(&self) -> Result<(), String> {
+        if self.taken == self.file.len() {
+            Ok(())
+        } else {
+            Err(format!("has {} tensors, the network {}", self.file.len(), self.taken))
+        }
+    }
+}
+
+struct Restore<'a, 'b>(&'a mut Loaded<'b>);
+
+impl<D: Backend> Visitor<D> for Restore<'_, '_> {
+    type Error = String;
+
+    fn visit<S: Shape>(&mut self, name: &str, _: Role, tensor: &mut Tensor<S, f32, D>) -> Result<(), String> {
+        let values = self.0.take_f32(name, &sizes(tensor))?;
+        tensor.copy_from(&values);
+        Ok(())
+    }
+}
+
+fn sizes<S: Shape, D: Backend>(tensor: &Tensor<S, f32, D>) -> Vec<usize> {
+    tensor.shape().concrete().into_iter().collect()
+}

@@ -1,0 +1,4 @@
+//! Fuzz target `configuration`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| stompp_fuzz::configuration(data));
