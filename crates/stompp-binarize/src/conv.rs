@@ -4,10 +4,9 @@ use crate::{BinaryBackend, Convolution, MaskedQuantizer, Surrogate, View, unit::
 use dfdx::{
     shapes::{Dim, HasShape, Shape},
     tensor::{PutTape, SplitTape, Tensor},
-    tensor_ops::ReshapeTo,
 };
 use std::sync::OnceLock;
-use stompp_nn::{Conv2d, Image, OpResult, Recording, Role, Visitor, Walk, ops};
+use stompp_nn::{Conv2d, Image, OpResult, Recording, Role, Visitor, Walk};
 
 /// A convolution with a latent weight and the quantizer that freezes it: (N, I, H, W) to (N, O, H', W').
 ///
@@ -65,13 +64,7 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O
             let weight = self.quantizer.forward(latent.put_tape(parameters))?;
             (weight, if binary { Product::Signs } else { Product::Dense })
         };
-        Ok(Convolution {
-            x: x.put_tape(tape),
-            weight,
-            stride: self.latent.stride.size(),
-            padding: self.latent.padding.size(),
-            product,
-        })
+        Ok(self.convolution(x.put_tape(tape), weight, product))
     }
 
     /// Convolves `x` off the tape, with the weight as it stands or as it would be deployed.
@@ -84,16 +77,13 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O
         x_is_binary: bool,
         view: View,
     ) -> OpResult<Image<B, O>, D> {
-        if x_is_binary && self.quantizer.is_binary(view) {
-            return if self.quantizer.severs() {
-                self.convolve_signs(x, self.signs()?)
-            } else {
-                let signs = x.device().signs(&self.latent.weight)?;
-                self.convolve_signs(x, &signs)
-            };
-        }
-        let weight = self.quantizer.evaluate(self.latent.weight.clone(), view)?;
-        ops::conv2d(x, weight, self.latent.stride.size(), self.latent.padding.size())
+        let latent = self.latent.weight.clone();
+        let (weight, product) = match x_is_binary && self.quantizer.is_binary(view) {
+            true if self.quantizer.severs() => (latent, Product::Packed(self.signs()?)),
+            true => (latent, Product::Signs),
+            false => (self.quantizer.evaluate(latent, view)?, Product::Dense),
+        };
+        self.convolution(x, weight, product).forward()
     }
 
     /// The packed signs of a latent weight that has stopped.
@@ -105,16 +95,19 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O
         Ok(self.signs.get_or_init(|| signs))
     }
 
-    fn convolve_signs<B: Dim, H: Dim, W: Dim>(
+    fn convolution<'a, B: Dim, H: Dim, W: Dim, T>(
         &self,
-        x: Tensor<(B, I, H, W), f32, D>,
-        signs: &D::Signs,
-    ) -> OpResult<Image<B, O>, D> {
-        let x = x.try_contiguous()?;
-        let weight = &self.latent.weight;
-        let shape = ops::conv_shape(&x, weight, self.latent.stride.size(), self.latent.padding.size());
-        let out = (x.shape().0, weight.shape().0, shape.out_height(), shape.out_width());
-        x.device().sign_conv2d(&shape, &x, signs, out)
+        x: Tensor<(B, I, H, W), f32, D, T>,
+        weight: Tensor<(O, I, K, K), f32, D, T>,
+        product: Product<'a, D>,
+    ) -> Convolution<'a, B, I, O, K, H, W, D, T> {
+        Convolution {
+            x,
+            weight,
+            stride: self.latent.stride.size(),
+            padding: self.latent.padding.size(),
+            product,
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use stompp_nn::{
 pub(crate) enum Product<'a, D: BinaryBackend> {
     /// By multiplication.
     Dense,
-    /// Every entry of input and weight is -1 or +1: by their signs, which are packed for this pass.
+    /// Every entry of the input is -1 or +1: by its signs and the weight's, which are packed for this pass.
     Signs,
     /// The same with signs that were packed before. The weight is not read.
     Packed(&'a D::Signs),

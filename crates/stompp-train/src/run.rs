@@ -282,7 +282,10 @@ impl<D: BinaryBackend> Run<D> {
             evaluate_every,
         } = self.timeline;
         let start = self.timeline.position(self.course.step);
-        let mut batches = self.images.training_batches(&self.config, &self.normalization, start)?;
+        let mut batches = self
+            .images
+            .train
+            .training_batches(&self.config, &self.normalization, start)?;
         let mut on_the_clock = Clock::start();
         while self.course.step < steps {
             let mut clock = Clock::start();

@@ -6,11 +6,11 @@ pub(crate) use part::{Part, rule};
 
 use crate::{
     TrainError,
-    config::{DataConfig, Dataset, RunConfig},
+    config::{DataConfig, Dataset},
 };
 use std::path::{Path, PathBuf};
 use stompp_data::{
-    Batches, ChannelStatistics, ImageSet, ImageTree, Labelled, Normalization, Position,
+    ChannelStatistics, ImageSet, ImageTree, Labelled,
     cifar::{self, Layout, Splits},
     synthetic::{Kind, Synthetic},
 };
@@ -71,16 +71,6 @@ impl Images {
             class_names: Some(class_names),
             index: Some(index),
         })
-    }
-
-    /// Training batches from `start` on, without end.
-    pub(crate) fn training_batches(
-        &self,
-        config: &RunConfig,
-        normalization: &Normalization,
-        start: Position,
-    ) -> Result<Batches, TrainError> {
-        self.train.training_batches(config, normalization, start)
     }
 
     /// What is wrong with each image that has been left out so far.

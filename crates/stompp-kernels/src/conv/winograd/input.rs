@@ -65,11 +65,15 @@ impl Kernel for Transform<'_> {
         let (block, block_len) = (self.patches.block, self.patches.block_len());
         let frequency = apart(self.patches.tiles.div_ceil(block) * block_len);
         let edges = Edges::all(self.tiles, self.group, L::LANES);
-        let mut rows = Rows::new::<L>(self.tiles, self.group);
-        let from_plane = self.tiles.columns.is_multiple_of(L::LANES);
+        // Where every vector is of one row of tiles, it is read from the plane itself.
+        let mut rows = if self.tiles.columns.is_multiple_of(L::LANES) {
+            None
+        } else {
+            Some(Rows::new::<L>(self.tiles, self.group))
+        };
         for channel in 0..channels {
             let start = |image: usize| (image * channels + channel) * plane;
-            if !from_plane {
+            if let Some(rows) = &mut rows {
                 let planes = self.group.images.clone().map(|image| &self.x[start(image)..][..plane]);
                 rows.read(planes, self.group.rows.start);
             }
@@ -78,14 +82,15 @@ impl Kernel for Transform<'_> {
                 let at = tile / block * block_len + channel * block + tile % block;
                 // SAFETY: the caller vouches for the instructions; a vector of tiles lies in one block.
                 unsafe {
-                    let patch = if from_plane {
-                        let (row, column) = (tile / self.tiles.columns, tile % self.tiles.columns);
-                        let image = self.group.images.start + row / self.group.rows.len();
-                        let row = self.group.rows.start + row % self.group.rows.len();
-                        let first = start(image) + 2 * (row * self.tiles.width() + column);
-                        patch_of_plane::<L>(self.x, first, self.tiles.width(), edges)
-                    } else {
-                        patch::<L>(rows.of(tile, 2 * L::LANES), edges)
+                    let patch = match &rows {
+                        Some(rows) => patch::<L>(rows.of(tile, 2 * L::LANES), edges),
+                        None => {
+                            let (row, column) = (tile / self.tiles.columns, tile % self.tiles.columns);
+                            let image = self.group.images.start + row / self.group.rows.len();
+                            let row = self.group.rows.start + row % self.group.rows.len();
+                            let first = start(image) + 2 * (row * self.tiles.width() + column);
+                            patch_of_plane::<L>(self.x, first, self.tiles.width(), edges)
+                        }
                     };
                     let [d0, d1, d2, d3] = patch;
                     for (j, (((&d0, &d1), &d2), &d3)) in d0.iter().zip(&d1).zip(&d2).zip(&d3).enumerate() {

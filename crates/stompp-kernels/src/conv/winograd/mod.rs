@@ -16,11 +16,11 @@
 //!
 //! - **Where inputs and weights are small integers nothing is rounded**: the transforms add, subtract and halve twice, so the
 //!   result has the same bits as the direct convolution's, as long as sums stay below 2^22. A committed layer's do.
-//! - Otherwise the error is of the direct convolution's size; the larger F(4x4, 3x3), which saves more, would round ten times
-//!   as much and not be exact on integers.
+//! - Otherwise the error is of the direct convolution's size; the larger F(4x4, 3x3), which saves more, rounds more
+//!   and is not exact on integers.
 //!
 //! GFLOP/s, counted as the direct convolution's, of forward pass / gradient of the input / gradient of the weight on two cores of
-//! an AMD EPYC (Zen 4) with AVX-512, whose peak is about 230 (2026-11-25, batch 32, width 16 to 64 on the right batch 64):
+//! an AMD EPYC (Zen 4) with AVX-512 (2026-11-25; direct: criterion's medians, this way: best of 30; batch 32, width 16 to 64 on the right batch 64):
 //!
 //! | | 64@32 | 128@16 | 256@8 | 512@4 | 16@32 | 32@16 | 64@8 |
 //! |---|---|---|---|---|---|---|---|
@@ -49,7 +49,7 @@ use product::ROWS;
 const FREQUENCIES: usize = 16;
 
 /// Floats from one frequency of a table to the next, where each has `len`. Transforms touch all frequencies of a tile at once:
-/// three cache lines between them keep those from falling into one set of the cache (16-16@32: a third faster).
+/// three cache lines between them keep those from falling into one set of the cache (16-16@32 on one thread: a fifth faster).
 fn apart(len: usize) -> usize {
     len + 48
 }
