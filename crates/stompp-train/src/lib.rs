@@ -47,6 +47,6 @@ pub use machine::{Code, Machine};
 pub use optimizer::Sgd;
 pub use result::{Evaluation, RunResult};
 pub use run::train;
-pub use run_dir::RunRecord;
+pub use run_dir::{RunRecord, Standing};
 pub use saved::SavedRun;
 pub use session::{OnDivergence, Session, Start};

@@ -52,6 +52,33 @@ impl RunRecord {
     }
 }
 
+/// How an unfinished run stands, seen from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Optimizer steps done at its newest checkpoint.
+    pub step: u64,
+    /// Whether a process works on it now.
+    pub busy: bool,
+}
+
+impl Standing {
+    /// How the run in the directory `run` stands.
+    ///
+    /// # Errors
+    /// If the directory cannot be read.
+    pub fn of(run: &Path) -> Result<Self, TrainError> {
+        let busy = match lock(run) {
+            Ok(_released) => false,
+            Err(TrainError::Busy { .. }) => true,
+            Err(error) => return Err(error),
+        };
+        Ok(Self {
+            step: checkpoint::newest_step(run)?,
+            busy,
+        })
+    }
+}
+
 /// A run directory that this process works on, alone.
 #[derive(Debug)]
 pub(crate) struct RunDir {

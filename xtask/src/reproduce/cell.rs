@@ -1,29 +1,62 @@
 //! One run of an experiment: a row of its table, and a seed.
 
-use super::row::Row;
+use super::preset::Scale;
+use super::row::{Images, Row};
 use stompp_train::RunConfig;
+use stompp_train::config::Dataset;
+
+const NO_IMAGENET: &str = "it needs --imagenet PATH: a folder or archive with ImageNet's train and val";
 
 /// What is to be done for a cell.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Work {
     /// Train by this configuration.
     Train(Box<RunConfig>),
-    /// Nothing: it cannot be run yet, for this reason.
+    /// Nothing: it cannot be run as it was asked for, for this reason.
     Refused(&'static str),
 }
 
-/// One run of an experiment.
+/// One run of an experiment. Cells of several experiments that are the same run have the same name.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Cell {
     pub(crate) row: Row,
     pub(crate) seed: u64,
     pub(crate) work: Work,
+    words: Vec<String>,
 }
 
 impl Cell {
+    /// The run of `row` with `seed` at a scale.
+    pub(crate) fn new(row: Row, seed: u64, scale: &Scale) -> Self {
+        let base = scale.preset.base();
+        let mut words = row.words(&base);
+        words.push(format!("seed{seed}"));
+        let mut config = base;
+        config.seed = seed;
+        row.configure(&mut config);
+        let work = match row.images {
+            Images::Set(dataset) => {
+                config.data.dataset = dataset;
+                if !dataset.is_synthetic() {
+                    config.data.path = scale.data.clone();
+                }
+                Work::Train(Box::new(config))
+            }
+            Images::ImageNet if scale.imagenet.is_none() => Work::Refused(NO_IMAGENET),
+            Images::ImageNet => {
+                config.data.dataset = Dataset::Folder;
+                config.data.path = scale.imagenet.clone();
+                config.data.classes = Some(1_000);
+                config.data.image_size = 224;
+                Work::Train(Box::new(config))
+            }
+        };
+        Self { row, seed, work, words }
+    }
+
     /// The cell's name, which its run directory has too: `resnet20-cifar10-bnn-ste-clipped-seed0`.
     pub(crate) fn name(&self) -> String {
-        self.words().join("-")
+        self.words.join("-")
     }
 
     /// The configuration, unless the cell is refused.
@@ -37,18 +70,11 @@ impl Cell {
     /// Whether `pattern` means this cell: words with commas between them, each of which is one of the words of the
     /// cell's name, or the whole name; `*` stands for any text.
     pub(crate) fn matches(&self, pattern: &str) -> bool {
-        let words = self.words();
         let name = self.name();
         pattern
             .split(',')
             .map(str::trim)
-            .all(|term| glob(term, &name) || words.iter().any(|word| glob(term, word)))
-    }
-
-    fn words(&self) -> Vec<String> {
-        let mut words = self.row.words();
-        words.push(format!("seed{}", self.seed));
-        words
+            .all(|term| glob(term, &name) || self.words.iter().any(|word| glob(term, word)))
     }
 }
 
@@ -68,33 +94,49 @@ fn glob(pattern: &str, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reproduce::row::{Images, Procedure};
+    use crate::reproduce::preset::Preset;
+    use crate::reproduce::row::{Knob, Procedure};
     use stompp_train::config::{Order, Setting, StraightThrough};
 
-    fn cell(procedure: Procedure) -> Cell {
-        Cell {
-            row: Row {
-                network: "resnet20".parse().unwrap(),
-                images: Images::CIFAR10,
-                setting: Setting::Bnn,
-                procedure,
-            },
-            seed: 3,
-            work: Work::Refused("a test"),
-        }
+    fn cell(images: Images, procedure: Procedure, imagenet: bool) -> Cell {
+        let row = Row {
+            network: "resnet20".parse().unwrap(),
+            images,
+            setting: Setting::Bnn,
+            procedure,
+            knob: Knob::Preset,
+        };
+        let scale = Scale {
+            preset: Preset::Paper,
+            data: Some("cifar".into()),
+            imagenet: imagenet.then(|| "imagenet".into()),
+            seeds: 4,
+        };
+        Cell::new(row, 3, &scale)
     }
 
     #[test]
     fn names_tell_what_is_run() {
-        let ste = cell(Procedure::Ste(StraightThrough::Clipped));
+        let ste = cell(Images::CIFAR10, Procedure::Ste(StraightThrough::Clipped), false);
         assert_eq!(ste.name(), "resnet20-cifar10-bnn-ste-clipped-seed3");
-        let reverse = cell(Procedure::Stompp(Order::Reverse));
+        let reverse = cell(Images::CIFAR10, Procedure::Stompp(Order::Reverse), false);
         assert_eq!(reverse.name(), "resnet20-cifar10-bnn-stompp-reverse-seed3");
+        assert_eq!(reverse.config().unwrap().seed, 3);
+    }
+
+    #[test]
+    fn imagenet_is_read_from_its_own_place_and_refused_without() {
+        let cell = |given| cell(Images::ImageNet, Procedure::Stompp(Order::Forward), given);
+        assert_eq!(cell(false).work, Work::Refused(NO_IMAGENET));
+        let data = &cell(true).config().unwrap().data.clone();
+        assert_eq!((data.dataset, data.image_size), (Dataset::Folder, 224));
+        assert_eq!(data.path.as_deref(), Some("imagenet".as_ref()));
     }
 
     #[test]
     fn patterns_are_whole_words() {
-        let ste = cell(Procedure::StomppSte(Order::Forward, StraightThrough::Clipped));
+        let both = Procedure::StomppSte(Order::Forward, StraightThrough::Clipped);
+        let ste = cell(Images::CIFAR10, both, false);
         for pattern in [
             "resnet20",
             "stompp-ste",

@@ -1,10 +1,11 @@
 //! What is known of every cell of an experiment. Results and reports are made from it, and it from run directories.
 
 use super::cell::{Cell, Work};
-use super::experiment::Experiment;
+use super::experiments::Experiment;
 use super::preset::Scale;
 use super::run_dir::{self, Record, RunState};
 use anyhow::Result;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// What became of a cell.
@@ -12,8 +13,10 @@ use std::path::{Path, PathBuf};
 pub(crate) enum Outcome {
     /// It has not been run.
     Pending,
-    /// A run of it was interrupted; it begins anew.
-    Interrupted,
+    /// A run of it was interrupted after this many steps; it goes on where it was.
+    Interrupted(u64),
+    /// Another process is at it, and has done about this many steps.
+    Running(u64),
     /// It is finished.
     Finished(Box<Record>),
     /// It failed, for this reason.
@@ -42,7 +45,7 @@ impl Entry {
 
     /// Whether it has yet to be run.
     pub(crate) fn is_due(&self) -> bool {
-        matches!(self.outcome, Outcome::Pending | Outcome::Interrupted)
+        matches!(self.outcome, Outcome::Pending | Outcome::Interrupted(_))
     }
 
     /// Reads the run directory again.
@@ -54,7 +57,8 @@ impl Entry {
             Work::Refused(reason) => Outcome::Refused(reason),
             Work::Train(config) => match run_dir::inspect(&self.dir, config)? {
                 RunState::Absent => Outcome::Pending,
-                RunState::Interrupted => Outcome::Interrupted,
+                RunState::Interrupted(step) => Outcome::Interrupted(step),
+                RunState::Running(step) => Outcome::Running(step),
                 RunState::Finished(record) => Outcome::Finished(record),
             },
         };
@@ -62,38 +66,61 @@ impl Entry {
     }
 }
 
-/// Every cell of an experiment at a scale, in the order of its table.
+/// Every cell of one or several experiments at a scale, each once, in the order of their tables.
 #[derive(Clone, Debug)]
 pub(crate) struct Ledger {
-    pub(crate) experiment: Experiment,
     pub(crate) scale: Scale,
-    /// Where results go.
-    pub(crate) out: PathBuf,
     pub(crate) entries: Vec<Entry>,
+    by_name: HashMap<String, usize>,
 }
 
 impl Ledger {
-    /// What the run directories under `out` tell. Each preset has a folder there, so that none meets another's runs.
+    /// What the run directories under `out` tell. Each preset has a folder there, so that none meets another's runs; experiments
+    /// share it, so that none repeats another's.
     ///
     /// # Errors
     /// If a run directory holds something else than its cell's run.
-    pub(crate) fn open(experiment: Experiment, scale: Scale, out: &Path) -> Result<Self> {
-        let mut entries = Vec::new();
-        for cell in experiment.cells(&scale) {
+    pub(crate) fn open(experiments: &[&Experiment], scale: Scale, out: &Path) -> Result<Self> {
+        let runs = out.join(scale.preset.name()).join("runs");
+        let (mut entries, mut by_name) = (Vec::new(), HashMap::new());
+        let mut cells: Vec<_> = experiments
+            .iter()
+            .flat_map(|experiment| experiment.cells(&scale))
+            .collect();
+        cells.sort_by_key(|cell| cell.seed); // Stable: the order of the tables stays.
+        for cell in cells {
+            let name = cell.name();
+            if by_name.contains_key(&name) {
+                continue;
+            }
             let mut entry = Entry {
-                dir: out.join(scale.preset.name()).join(cell.name()),
+                dir: runs.join(&name),
                 cell,
                 outcome: Outcome::Pending,
             };
             entry.refresh()?;
+            by_name.insert(name, entries.len());
             entries.push(entry);
         }
         Ok(Self {
-            experiment,
             scale,
-            out: out.to_owned(),
             entries,
+            by_name,
         })
+    }
+
+    /// The entry of the cell with this name.
+    pub(crate) fn entry(&self, name: &str) -> Option<&Entry> {
+        self.by_name.get(name).map(|place| &self.entries[*place])
+    }
+
+    /// Reads the run directories of all that is not finished again: other processes may have worked on them.
+    ///
+    /// # Errors
+    /// As [`Entry::refresh`].
+    pub(crate) fn refresh(&mut self) -> Result<()> {
+        let open = |entry: &&mut Entry| !matches!(entry.outcome, Outcome::Finished(_) | Outcome::Failed(_));
+        self.entries.iter_mut().filter(open).try_for_each(Entry::refresh)
     }
 
     /// The cells that are finished, with what they left.

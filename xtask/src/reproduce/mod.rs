@@ -1,125 +1,161 @@
-//! `reproduce`: run an experiment of the paper and print its table beside the published one.
+//! `reproduce`: run experiments of the paper and tell what they found, beside what is published.
 //!
 //! Invariants:
 //! - **A table is made from run directories, never from memory**, and a finished run is never repeated or touched.
 //! - **A published number stands in one place** ([`published`]); one that is not known shows as unknown.
-//! - **Experiments are values** ([`experiment`]): what is run, shown and tested is one list of rows.
+//! - **Experiments are values** ([`experiments`]): what is run, compared, claimed and drawn is one list of rows and what is asked of
+//!   them. Experiments share their runs.
 
 mod cell;
-mod cost;
-mod differences;
 mod duration;
-mod experiment;
-mod figure;
+mod experiments;
 mod files;
+mod finding;
 mod ledger;
+mod merge;
 mod options;
 mod plan;
 mod preset;
-mod progress;
 mod published;
 mod report;
 mod results;
 mod row;
 mod run_dir;
 mod statistics;
+mod study;
 mod sweep;
-mod table1;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
-mod text_table;
 
 use crate::usage::UsageError;
 use anyhow::{Context, Result, bail};
-use cell::Cell;
+use experiments::Experiment;
 use ledger::{Entry, Ledger};
-use std::fs::{File, TryLockError};
+use std::collections::HashSet;
+use std::fs::File;
 use std::path::Path;
-use sweep::Runner;
+use stompp_train::{Checkpointing, Session, Start};
+use study::Study;
+use sweep::{Runner, cost};
 
 pub(crate) use options::Options;
 
 /// Runs the experiment that `options` names.
 pub(crate) fn run(options: &Options) -> Result<()> {
+    let session = Session {
+        start: Start::Resume,
+        checkpoints: Some(Checkpointing::default()),
+        ..Session::default()
+    };
     let runner = |config: &_, dir: &_, watchers: &mut [&mut dyn stompp_train::Callback]| {
-        stompp_train::train(config, dir, watchers).map(drop)
+        session.train(config, dir, watchers).map(drop)
     };
     run_with(options, &runner)
 }
 
 fn run_with(options: &Options, runner: Runner<'_>) -> Result<()> {
-    let (experiment, scale, out) = (options.experiment(), options.scale()?, options.out());
-    let cells = experiment.cells(&scale);
-    check_pattern(&cells, options)?;
+    let (experiments, out) = (options.experiments(), options.out());
+    let mut ledger = Ledger::open(&experiments, options.scale()?, &out)?;
+    check_pattern(&ledger, options)?;
     if options.dry_run {
-        let ledger = Ledger::open(experiment, scale, &out)?;
         plan::show(options, &ledger);
         return plan::announce_cost(options, &ledger, runner);
     }
 
-    check_images(&cells, options, runner)?;
-    files::create_folder(&out)?;
-    let _lock = lock(&out)?;
-    let mut ledger = Ledger::open(experiment, scale, &out)?;
-    let selected = |entry: &Entry| options.selects(&entry.cell);
-    if !options.quiet {
-        for (entry, reason) in ledger.refused().filter(|(entry, _)| selected(entry)) {
-            eprintln!("{}: not run: {reason}", entry.cell.name());
+    let book = Book { experiments, options };
+    if options.merge.is_empty() {
+        check_images(&ledger, options, runner)?;
+        files::create_folder(&options.folder())?;
+        if !options.quiet {
+            for (entry, reason) in ledger.refused() {
+                eprintln!("{}: not run: {reason}", entry.cell.name());
+            }
+            plan::announce_cost(options, &ledger, runner)?;
         }
-        plan::announce_cost(options, &ledger, runner)?;
+        let selected: HashSet<String> = options.selected(&ledger).map(|entry| entry.cell.name()).collect();
+        let selected = |entry: &Entry| selected.contains(&entry.cell.name());
+        let share = |runs| options.share(runs);
+        sweep::run(&mut ledger, selected, share, runner, options.quiet, |ledger| {
+            book.note(ledger)
+        })?;
+    } else {
+        files::create_folder(&options.folder())?;
+        let taken = merge::take(&mut ledger, &options.merge, &out)?;
+        if !options.quiet {
+            eprintln!("{taken} finished runs taken");
+        }
     }
-    sweep::run(&mut ledger, selected, |runs| options.share(runs), runner, options.quiet)?;
-    results::write(&ledger)?;
-    println!("{}", report::write(&ledger)?);
-    figure::write(&ledger)?;
+    println!("{}", book.write(&mut ledger)?);
     if !options.quiet {
-        let (table, results, figure) = (report::FILE, results::FILE, figure::FILE);
-        eprintln!("Written to {table}, {results} and {figure} in {}", out.display());
+        eprintln!("Written to {}: open {}", options.folder().display(), report::FILE);
     }
-    conclude(&ledger, &selected)
+    conclude(&ledger, options)
+}
+
+/// The experiments that are asked for, and where and how they are told.
+struct Book<'a> {
+    experiments: Vec<&'static Experiment>,
+    options: &'a Options,
+}
+
+impl Book<'_> {
+    /// Writes the results as far as they are there.
+    fn note(&self, ledger: &mut Ledger) -> Result<()> {
+        let folder = self.options.folder();
+        // Of several sweeps the one that writes last has seen what all have finished.
+        let _lock = lock(&folder)?;
+        ledger.refresh()?;
+        results::write(ledger, &self.studies(ledger), &folder)
+    }
+
+    /// Writes everything and returns the tables for a terminal.
+    fn write(&self, ledger: &mut Ledger) -> Result<String> {
+        self.note(ledger)?;
+        report::write(&self.studies(ledger), self.options)
+    }
+
+    fn studies<'a>(&self, ledger: &'a Ledger) -> Vec<Study<'a>> {
+        let experiments = self.experiments.iter();
+        experiments.map(|experiment| Study::new(experiment, ledger)).collect()
+    }
 }
 
 /// Refuses a pattern that means no run.
-fn check_pattern(cells: &[Cell], options: &Options) -> Result<()> {
-    if cells.iter().any(|cell| options.selects(cell)) {
+fn check_pattern(ledger: &Ledger, options: &Options) -> Result<()> {
+    if ledger.entries.iter().any(|entry| options.selects(&entry.cell)) {
         return Ok(());
     }
-    let names: Vec<_> = cells.iter().map(|cell| format!("  {}\n", cell.name())).collect();
+    let names = ledger.entries.iter().map(|entry| format!("  {}\n", entry.cell.name()));
     let only = options.only.as_deref().unwrap_or_default();
-    Err(UsageError::new(format!("--only {only} means none of the runs:\n{}", names.concat())).into())
+    let names: String = names.collect();
+    Err(UsageError::new(format!("--only {only} means none of the runs:\n{names}")).into())
 }
 
 /// Tries the images of every selected run before anything is trained or written.
-fn check_images(cells: &[Cell], options: &Options, runner: Runner<'_>) -> Result<()> {
+fn check_images(ledger: &Ledger, options: &Options, runner: Runner<'_>) -> Result<()> {
     let mut tried = Vec::new();
-    for config in cells
-        .iter()
-        .filter(|cell| options.selects(cell))
-        .filter_map(Cell::config)
-    {
-        if config.data.path.is_some() && !tried.contains(&&config.data) {
+    for config in options.selected(ledger).filter_map(|entry| entry.cell.config()) {
+        let images = (config.data.dataset, &config.data.path);
+        if config.data.path.is_some() && !tried.contains(&images) {
             cost::rehearse(config, runner)?;
-            tried.push(&config.data);
+            tried.push(images);
         }
     }
     Ok(())
 }
 
-/// Keeps two sweeps out of one folder for as long as the file is open.
-fn lock(out: &Path) -> Result<File> {
-    let path = out.join(".lock");
+/// Waits until no other process writes reports to `folder`, and keeps them waiting for as long as the file is open.
+fn lock(folder: &Path) -> Result<File> {
+    let path = folder.join(".lock");
     let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => bail!("another `reproduce` is writing to {}", out.display()),
-        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
-    }
+    file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+    Ok(file)
 }
 
 /// An error that names the selected runs that failed, or says that there was nothing to run.
-fn conclude(ledger: &Ledger, selected: &dyn Fn(&Entry) -> bool) -> Result<()> {
+fn conclude(ledger: &Ledger, options: &Options) -> Result<()> {
     let failed: Vec<_> = ledger
         .failed()
         .map(|(entry, reason)| format!("  {}: {reason}", entry.cell.name()))
@@ -132,7 +168,10 @@ fn conclude(ledger: &Ledger, selected: &dyn Fn(&Entry) -> bool) -> Result<()> {
             failed.join("\n")
         );
     }
-    if !ledger.finished().any(|(entry, _)| selected(entry)) {
+    if options
+        .selected(ledger)
+        .all(|entry| matches!(entry.outcome, ledger::Outcome::Refused(_)))
+    {
         bail!("none of the selected runs can be run");
     }
     Ok(())

@@ -1,33 +1,35 @@
 //! What would be done, and what it would cost, before it is done.
 
-use super::cost;
 use super::duration::duration;
 use super::ledger::{Ledger, Outcome};
 use super::options::Options;
 use super::preset::Preset;
-use super::sweep::Runner;
+use super::sweep::{Runner, cost};
 use anyhow::Result;
 
-/// `--dry-run`: every selected run and what would be done about it.
+/// `--dry-run`, `--status`: every selected run, how it stands and what would be done about it.
 pub(super) fn show(options: &Options, ledger: &Ledger) {
-    let mut due = 0;
-    for entry in ledger.entries.iter().filter(|entry| options.selects(&entry.cell)) {
+    let (mut due, mut finished, mut all) = (0, 0, 0);
+    for entry in options.selected(ledger) {
         let what = match &entry.outcome {
             Outcome::Pending => "to run".to_owned(),
-            Outcome::Interrupted => "to run again, it was interrupted".to_owned(),
+            Outcome::Interrupted(step) => format!("to go on at step {step}, it was interrupted"),
+            Outcome::Running(step) => format!("running elsewhere, beyond step {step}"),
             Outcome::Finished(_) => "finished".to_owned(),
             Outcome::Failed(reason) => format!("failed: {reason}"),
             Outcome::Refused(reason) => format!("not run: {reason}"),
         };
         due += usize::from(entry.is_due());
+        finished += usize::from(entry.record().is_some());
+        all += 1;
         println!("{:60} {what}", entry.cell.name());
     }
     let share = options.share(due);
     println!(
-        "{due} to run, {} at a time with {} thread(s) each, into {}",
+        "{finished} of {all} finished; {due} to run, {} at a time with {} thread(s) each, into {}",
         share.jobs,
         share.threads,
-        ledger.out.display()
+        options.folder().display()
     );
 }
 
@@ -36,8 +38,8 @@ pub(super) fn show(options: &Options, ledger: &Ledger) {
 /// # Errors
 /// As [`cost::measure`].
 pub(super) fn announce_cost(options: &Options, ledger: &Ledger, runner: Runner<'_>) -> Result<()> {
-    let entries = ledger.entries.iter().filter(|entry| options.selects(&entry.cell));
-    let due: Vec<_> = entries
+    let due: Vec<_> = options
+        .selected(ledger)
         .filter(|entry| entry.is_due())
         .filter_map(|entry| entry.cell.config())
         .collect();

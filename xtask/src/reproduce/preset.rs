@@ -4,7 +4,7 @@ use clap::ValueEnum;
 use std::fmt;
 use std::path::PathBuf;
 use stompp_train::RunConfig;
-use stompp_train::config::{Dataset, RefreshRate, Time};
+use stompp_train::config::{RefreshRate, Time};
 
 /// The size of an experiment's runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -31,11 +31,6 @@ impl Preset {
     /// Whether only real images will do.
     pub(crate) fn needs_data(self) -> bool {
         self != Self::Smoke
-    }
-
-    /// The set that the preset uses where an experiment asks for one: CIFAR-10, or what stands for it without data.
-    pub(crate) fn ten_classes(self, data: bool) -> Dataset {
-        if data { Dataset::Cifar10 } else { Dataset::Synthetic10 }
     }
 
     /// Whether its networks are so large that two at a time might not fit into memory: a batch of 256 images keeps tens
@@ -95,10 +90,24 @@ impl fmt::Display for Preset {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Scale {
     pub(crate) preset: Preset,
-    /// Where real images are.
+    /// Where CIFAR is.
     pub(crate) data: Option<PathBuf>,
+    /// Where ImageNet is.
+    pub(crate) imagenet: Option<PathBuf>,
     /// Seeds 0 to this, exclusive.
     pub(crate) seeds: u64,
+}
+
+impl Scale {
+    /// The paper's own, for what is published of it; its images are nowhere.
+    pub(crate) fn papers() -> Self {
+        Self {
+            preset: Preset::Paper,
+            data: None,
+            imagenet: None,
+            seeds: 1,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,14 +1,16 @@
 //! What a line of a table is about: network, images, setting, method. Measured and published numbers meet here.
 
 use std::fmt;
-use stompp_train::config::{Dataset, Method, Model, Order, RunConfig, Setting, StraightThrough};
+use stompp_train::config::{
+    Curve, Dataset, Method, Model, Order, RefreshRate, RunConfig, Setting, StraightThrough, Time,
+};
 
 /// The images of a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Images {
-    /// A set that can be trained on.
+    /// A set that is generated or that `--data` has.
     Set(Dataset),
-    /// ImageNet, which no reader exists for yet.
+    /// ImageNet, which `--imagenet` has.
     ImageNet,
 }
 
@@ -39,7 +41,7 @@ impl Images {
 }
 
 /// How a network becomes binary, with the choices that the method has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Procedure {
     /// Binary throughout, with this gradient through activations.
     Ste(StraightThrough),
@@ -75,8 +77,25 @@ impl Procedure {
         }
     }
 
+    /// In prose, as tables show it. In BWN no activation is binary, so that no gradient of activations is told.
+    fn title(self, setting: Setting) -> String {
+        let mut title = match self {
+            Self::Ste(_) => "STE",
+            Self::Stompp(_) => "StoMPP",
+            Self::StomppSte(..) => "StoMPP+STE",
+        }
+        .to_owned();
+        if let Some(surrogate) = self.surrogate().filter(|_| setting == Setting::Bnn) {
+            title += &format!(" ({surrogate})");
+        }
+        if let Some(order) = self.order().filter(|order| *order != Order::Forward) {
+            title += &format!(", {order} order");
+        }
+        title
+    }
+
     /// Writes the procedure into a configuration.
-    pub(crate) fn configure(self, config: &mut RunConfig) {
+    fn configure(self, config: &mut RunConfig) {
         config.method.name = self.method();
         if let Some(order) = self.order() {
             config.method.order = order;
@@ -87,45 +106,120 @@ impl Procedure {
     }
 }
 
-/// In prose, as tables show it.
-impl fmt::Display for Procedure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Ste(_) => "STE",
-            Self::Stompp(_) => "StoMPP",
-            Self::StomppSte(..) => "StoMPP+STE",
-        })?;
-        if let Some(surrogate) = self.surrogate() {
-            write!(f, " ({surrogate})")?;
+/// What an ablation turns, beside the procedure.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) enum Knob {
+    /// Nothing: the preset's own values.
+    #[default]
+    Preset,
+    /// How the frozen fraction rises, and how slowly masks follow.
+    Schedule(Curve, RefreshRate),
+    /// The learning rate.
+    LearningRate(f64),
+    /// A hundred evaluations along the training, on fewer images.
+    Traced,
+}
+
+/// Test images of a traced run: its evaluations are many.
+const TRACED_IMAGES: usize = 1_000;
+
+impl Knob {
+    /// Writes the knob into a configuration.
+    fn configure(self, config: &mut RunConfig) {
+        match self {
+            Self::Preset => {}
+            Self::Schedule(curve, refresh) => {
+                config.method.curve = curve;
+                config.method.refresh = refresh;
+            }
+            Self::LearningRate(rate) => config.training.learning_rate = rate,
+            Self::Traced => {
+                config.training.evaluate_every = Time::Share(1.0);
+                config.data.test_limit = Some(config.data.test_limit.unwrap_or(TRACED_IMAGES).min(TRACED_IMAGES));
+            }
         }
-        match self.order() {
-            Some(order) if order != Order::Forward => write!(f, ", {order} order (ablation)"),
-            _ => Ok(()),
+    }
+
+    /// The words that tell a run with this knob from the preset's own.
+    fn words(self) -> Vec<String> {
+        match self {
+            Self::Preset => Vec::new(),
+            Self::Schedule(curve, refresh) => vec![curve.to_string(), format!("r{refresh}")],
+            Self::LearningRate(rate) => vec![format!("lr{rate}")],
+            Self::Traced => vec!["traced".to_owned()],
+        }
+    }
+}
+
+impl fmt::Display for Knob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Preset | Self::Traced => Ok(()),
+            Self::Schedule(curve, refresh) => write!(f, "{curve}, r = {refresh}"),
+            Self::LearningRate(rate) => write!(f, "learning rate {rate}"),
         }
     }
 }
 
 /// What a line of a table is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Row {
     pub(crate) network: Model,
     pub(crate) images: Images,
     pub(crate) setting: Setting,
     pub(crate) procedure: Procedure,
+    pub(crate) knob: Knob,
 }
 
 impl Row {
-    /// Every word that tells this row from another, most general first.
-    pub(crate) fn words(&self) -> Vec<String> {
+    /// Writes the row into the configuration that its preset starts from.
+    pub(crate) fn configure(&self, config: &mut RunConfig) {
+        config.network.model = self.network;
+        config.network.width.get_or_insert(self.network.default_width());
+        config.network.setting = self.setting;
+        self.procedure.configure(config);
+        self.knob.configure(config);
+    }
+
+    /// Every word that tells the runs of this row from others of a preset that starts from `base`, most general first. A knob that
+    /// stands where the preset has it adds none: such rows share their runs.
+    pub(crate) fn words(&self, base: &RunConfig) -> Vec<String> {
         let mut words = vec![
             self.network.to_string(),
             self.images.name().to_owned(),
             self.setting.to_string(),
             self.procedure.method().to_string(),
         ];
-        words.extend(self.procedure.surrogate().map(|surrogate| surrogate.to_string()));
+        words.extend(self.surrogate().map(|surrogate| surrogate.to_string()));
         words.extend(self.procedure.order().map(|order| order.to_string()));
+        let mut turned = base.clone();
+        self.knob.configure(&mut turned);
+        if turned != *base {
+            words.extend(self.knob.words());
+        }
         words
+    }
+
+    /// The straight-through gradient of activations, where there is one: in BWN no activation is binary.
+    pub(crate) fn surrogate(&self) -> Option<StraightThrough> {
+        self.procedure.surrogate().filter(|_| self.setting == Setting::Bnn)
+    }
+
+    /// The network in prose: `ResNet-20`, `ResNet-20, BWN`.
+    pub(crate) fn network_title(&self) -> String {
+        match self.setting {
+            Setting::Bnn => network_title(self.network),
+            Setting::Bwn => format!("{}, BWN", network_title(self.network)),
+        }
+    }
+
+    /// Method and knob in prose.
+    pub(crate) fn method_title(&self) -> String {
+        let method = self.procedure.title(self.setting);
+        match self.knob.to_string() {
+            knob if knob.is_empty() => method,
+            knob => format!("{method}, {knob}"),
+        }
     }
 }
 
@@ -138,28 +232,70 @@ pub(crate) fn network_title(network: Model) -> String {
 mod tests {
     use super::*;
 
+    const ROW: Row = Row {
+        network: Model::Cifar { blocks: 3 },
+        images: Images::CIFAR10,
+        setting: Setting::Bnn,
+        procedure: Procedure::StomppSte(Order::Reverse, StraightThrough::Identity),
+        knob: Knob::Preset,
+    };
+
     #[test]
     fn procedures_read_as_the_paper_names_them() {
         let shown = [
             (Procedure::Ste(StraightThrough::Identity), "STE (identity)"),
             (Procedure::Stompp(Order::Forward), "StoMPP"),
-            (Procedure::Stompp(Order::Reverse), "StoMPP, reverse order (ablation)"),
+            (Procedure::Stompp(Order::Reverse), "StoMPP, reverse order"),
             (
                 Procedure::StomppSte(Order::Forward, StraightThrough::Clipped),
                 "StoMPP+STE (clipped)",
             ),
         ];
         for (procedure, text) in shown {
-            assert_eq!(procedure.to_string(), text);
+            assert_eq!(procedure.title(Setting::Bnn), text);
         }
     }
 
     #[test]
-    fn a_procedure_is_what_its_configuration_says() {
+    fn a_row_is_what_its_configuration_says() {
         let mut config = RunConfig::default();
-        Procedure::StomppSte(Order::Reverse, StraightThrough::Identity).configure(&mut config);
+        ROW.configure(&mut config);
+        assert_eq!(config.network.model, ROW.network);
         assert_eq!(config.method.name, Method::StomppSte);
         assert_eq!(config.method.order, Order::Reverse);
         assert_eq!(config.method.activation_surrogate, StraightThrough::Identity);
+    }
+
+    #[test]
+    fn a_knob_is_in_the_name_where_it_changes_the_run() {
+        let base = RunConfig::default();
+        let name = |knob| Row { knob, ..ROW }.words(&base).join("-");
+        let plain = "resnet20-cifar10-bnn-stompp-ste-identity-reverse";
+        let (curve, refresh) = (base.method.curve, base.method.refresh);
+        for knob in [
+            Knob::Preset,
+            Knob::LearningRate(base.training.learning_rate),
+            Knob::Schedule(curve, refresh),
+        ] {
+            assert_eq!(name(knob), plain);
+        }
+        assert_eq!(name(Knob::LearningRate(0.05)), format!("{plain}-lr0.05"));
+        let slow = RefreshRate::of_window(0.5).unwrap();
+        assert_eq!(name(Knob::Schedule(curve, slow)), format!("{plain}-cubic-r0.5w"));
+        assert_eq!(name(Knob::Traced), format!("{plain}-traced"));
+    }
+
+    #[test]
+    fn only_binary_activations_have_a_surrogate() {
+        let bwn = Row {
+            setting: Setting::Bwn,
+            procedure: Procedure::Ste(StraightThrough::Clipped),
+            ..ROW
+        };
+        assert_eq!(bwn.words(&RunConfig::default()).join("-"), "resnet20-cifar10-bwn-ste");
+        assert_eq!(
+            (bwn.network_title(), bwn.method_title()),
+            ("ResNet-20, BWN".into(), "STE".into())
+        );
     }
 }

@@ -6,7 +6,7 @@
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::Path;
-use stompp_train::{RunConfig, RunRecord, RunResult, SavedRun};
+use stompp_train::{RunConfig, RunRecord, RunResult, SavedRun, Standing};
 
 /// What a finished run left.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,8 +20,10 @@ pub(crate) struct Record {
 pub(crate) enum RunState {
     /// Nothing: there is no such directory.
     Absent,
-    /// A run of the cell that did not end.
-    Interrupted,
+    /// A run of the cell that did not end, after this many steps.
+    Interrupted(u64),
+    /// A run of the cell that another process works on, after about as many steps as its last checkpoint tells.
+    Running(u64),
     /// The cell's finished run.
     Finished(Box<Record>),
 }
@@ -38,26 +40,29 @@ pub(crate) fn inspect(dir: &Path, config: &RunConfig) -> Result<RunState> {
         return Ok(RunState::Absent);
     }
     let file = dir.join("config.toml");
-    if !file.is_file() {
-        // The trainer writes the configuration first, so that a run which was stopped earlier left nothing of worth.
-        if holds_nothing(dir)? {
-            return Ok(RunState::Interrupted);
-        }
+    // The trainer writes the configuration first: what lies there without one is not a run's. Another process may write it meanwhile.
+    if !file.is_file() && !holds_nothing(dir)? && !file.is_file() {
         bail!(
             "{} is not a run directory: pass another --out, or remove it",
             dir.display()
         );
     }
-    let differences = differences(&RunConfig::load(&file)?, config)?;
-    if !differences.is_empty() {
+    if !file.is_file() {
+        return Ok(RunState::Interrupted(0));
+    }
+    if let Some(difference) = RunConfig::load(&file)?.difference(config) {
         bail!(
-            "{} holds a run with another configuration ({}): pass another --out, or remove it",
+            "{} holds a run with another configuration ({difference}): pass another --out, or remove it",
             dir.display(),
-            differences.join("; ")
         );
     }
     if !RunResult::exists(dir) {
-        return Ok(RunState::Interrupted);
+        let Standing { step, busy } = Standing::of(dir)?;
+        return Ok(if busy {
+            RunState::Running(step)
+        } else {
+            RunState::Interrupted(step)
+        });
     }
     Ok(RunState::Finished(Box::new(Record {
         result: RunResult::load(dir)?,
@@ -73,32 +78,6 @@ fn holds_nothing(dir: &Path) -> Result<bool> {
         }
     }
     Ok(true)
-}
-
-/// The fields in which two configurations differ: `training.momentum: 0.9 there, 0.8 now`.
-fn differences(there: &RunConfig, now: &RunConfig) -> Result<Vec<String>> {
-    let (there, now) = (toml::Table::try_from(there)?, toml::Table::try_from(now)?);
-    let mut found = Vec::new();
-    compare("", &there, &now, &mut found);
-    Ok(found)
-}
-
-fn compare(prefix: &str, there: &toml::Table, now: &toml::Table, found: &mut Vec<String>) {
-    let mut keys: Vec<_> = there.keys().chain(now.keys()).collect();
-    keys.sort();
-    keys.dedup();
-    let shown = |value: Option<&toml::Value>| value.map_or("absent".to_owned(), toml::Value::to_string);
-    for key in keys {
-        match (there.get(key), now.get(key)) {
-            (Some(toml::Value::Table(there)), Some(toml::Value::Table(now))) => {
-                compare(&format!("{prefix}{key}."), there, now, found);
-            }
-            (there, now) if there != now => {
-                found.push(format!("{prefix}{key}: {} there, {} now", shown(there), shown(now)));
-            }
-            _ => {}
-        }
-    }
 }
 
 #[cfg(test)]
@@ -117,9 +96,9 @@ mod tests {
         assert_eq!(inspect(&dir, &config).unwrap(), RunState::Absent);
         fs::create_dir(&dir).unwrap();
         fs::write(dir.join(".stompp-abc"), "half").unwrap();
-        assert_eq!(inspect(&dir, &config).unwrap(), RunState::Interrupted);
+        assert_eq!(inspect(&dir, &config).unwrap(), RunState::Interrupted(0));
         fs::write(dir.join("config.toml"), config.to_toml()).unwrap();
-        assert_eq!(inspect(&dir, &config).unwrap(), RunState::Interrupted);
+        assert_eq!(inspect(&dir, &config).unwrap(), RunState::Interrupted(0));
         testing::finish(&dir, &config, 12.5);
         let RunState::Finished(record) = inspect(&dir, &config).unwrap() else {
             panic!("the run has a result");
@@ -128,19 +107,21 @@ mod tests {
     }
 
     #[test]
-    fn another_configuration_is_named_field_by_field() {
+    fn another_configuration_is_named_by_its_field_and_the_place_of_the_data_does_not_matter() {
         let folder = tempfile::tempdir().unwrap();
-        let mut there = RunConfig::default();
-        testing::finish(folder.path(), &there, 12.5);
-        there.training.momentum = 0.5;
-        there.data.train_limit = Some(7);
-        let message = error(folder.path(), &there);
-        for part in [
-            "data.train_limit: absent there, 7 now",
-            "training.momentum: 0.9 there, 0.5 now",
-        ] {
-            assert!(message.contains(part), "{message}");
-        }
+        let mut config = RunConfig::default();
+        testing::finish(folder.path(), &config, 12.5);
+        config.data.path = Some("on/another/machine".into());
+        assert!(matches!(
+            inspect(folder.path(), &config).unwrap(),
+            RunState::Finished(_)
+        ));
+        config.training.momentum = 0.5;
+        let message = error(folder.path(), &config);
+        assert!(
+            message.contains("training.momentum was 0.9, now it is 0.5"),
+            "{message}"
+        );
         assert!(message.contains(&folder.path().display().to_string()), "{message}");
     }
 

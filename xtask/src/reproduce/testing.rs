@@ -61,10 +61,11 @@ fn record() -> RunRecord {
     }
 }
 
-/// Leaves a finished run in `dir`.
+/// Leaves a finished run in `dir`, each file whole or absent as the trainer's are: sweeps look at directories at any time.
 pub(crate) fn finish(dir: &Path, config: &RunConfig, top1: f64) {
     fs::create_dir_all(dir).unwrap();
-    fs::write(dir.join("config.toml"), config.to_toml()).unwrap();
-    fs::write(dir.join("run.json"), serde_json::to_vec(&record()).unwrap()).unwrap();
-    fs::write(dir.join("result.json"), serde_json::to_vec(&result(top1)).unwrap()).unwrap();
+    let write = |file: &str, bytes: Vec<u8>| stompp_files::replace(&dir.join(file), &bytes).unwrap();
+    write("config.toml", config.to_toml().into_bytes());
+    write("run.json", serde_json::to_vec(&record()).unwrap());
+    write("result.json", serde_json::to_vec(&result(top1)).unwrap());
 }

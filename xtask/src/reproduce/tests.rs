@@ -10,7 +10,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use stompp_train::config::{Method, StraightThrough};
-use stompp_train::{Callback, RunConfig, TrainError};
+use stompp_train::{Callback, RunConfig, RunResult, TrainError};
 
 #[derive(Parser)]
 struct Line {
@@ -36,22 +36,23 @@ impl Bench {
         self.folder.path().join("out")
     }
 
+    /// The command line; the experiment is table1 unless the arguments begin with a name.
     fn options(&self, arguments: &str) -> Options {
         let out = self.out();
-        let line = format!("reproduce table1 --quiet --out {} {arguments}", out.display());
+        let named = arguments.starts_with(char::is_alphabetic);
+        let experiment = if named { "" } else { "table1 " };
+        let line = format!("reproduce {experiment}{arguments} --quiet --out {}", out.display());
         Line::parse_from(line.split_whitespace()).options
     }
 
     /// Runs the verb with runs that find what `find` says.
     fn run_as(&self, arguments: &str, find: impl Fn(&RunConfig) -> Result<f64, TrainError> + Sync) -> Result<()> {
         let runner = |config: &RunConfig, dir: &Path, _: &mut [&mut dyn Callback]| {
-            assert!(!dir.exists(), "a run begins in a new directory");
+            assert!(!RunResult::exists(dir), "a finished run is not repeated");
             if dir.starts_with(self.out()) {
                 let name = dir.file_name().unwrap().to_string_lossy().into_owned();
                 self.begun.lock().unwrap().push(name);
             }
-            fs::create_dir_all(dir).unwrap();
-            fs::write(dir.join("config.toml"), config.to_toml()).unwrap();
             finish(dir, config, find(config)?);
             Ok(())
         };
@@ -68,12 +69,21 @@ impl Bench {
         std::mem::take(&mut self.begun.lock().unwrap())
     }
 
+    /// A run's directory.
+    fn run_dir(&self, name: &str) -> PathBuf {
+        self.out().join("smoke/runs").join(name)
+    }
+
+    fn text(&self, file: &str) -> String {
+        fs::read_to_string(self.out().join("smoke/table1").join(file)).unwrap()
+    }
+
     fn results(&self) -> Value {
-        serde_json::from_slice(&fs::read(self.out().join(results::FILE)).unwrap()).unwrap()
+        serde_json::from_str(&self.text(results::FILE)).unwrap()
     }
 
     fn table(&self) -> String {
-        fs::read_to_string(self.out().join(report::FILE)).unwrap()
+        self.text("table.md")
     }
 }
 
@@ -97,10 +107,11 @@ fn every_cell_is_run_once_and_told() {
     assert_eq!(bench.begun().len(), 7);
 
     let results = bench.results();
-    assert_eq!(
-        (&results["experiment"], &results["preset"]),
-        (&"table1".into(), &"smoke".into())
-    );
+    assert_eq!(results["preset"], "smoke");
+    let rows = results["experiments"][0]["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 7);
+    assert_eq!(rows[4]["row"], "ResNet-20, synthetic, 10 classes, StoMPP");
+    assert_eq!((&rows[4]["mean"], &rows[4]["published"]), (&45.0.into(), &Value::Null));
     let cells = results["cells"].as_array().unwrap();
     assert_eq!(cells.len(), 7);
     let cell = &cells[4];
@@ -113,26 +124,23 @@ fn every_cell_is_run_once_and_told() {
         ("activation_surrogate", Value::Null),
         ("seed", 0.into()),
         ("top1", 45.0.into()),
-        ("published", Value::Null),
-        ("seconds", 2.0.into()),
-        ("images_per_s", 1600.0.into()),
         ("steps", 100.into()),
         ("width", 8.into()),
-        ("run_dir", "smoke/resnet20-synthetic10-bnn-stompp-forward-seed0".into()),
+        ("curve", "cubic".into()),
+        ("refresh", "0.1w".into()),
+        ("run_dir", "runs/resnet20-synthetic10-bnn-stompp-forward-seed0".into()),
+        ("revision", "abc".into()),
+        ("cpu", "a processor".into()),
     ] {
         assert_eq!(cell[field], value, "{field}");
     }
-    assert_eq!(
-        (&cell["revision"], &cell["machine"]["cores"]),
-        (&"abc".into(), &2.into())
-    );
-    assert!(
-        bench
-            .out()
-            .join(cell["run_dir"].as_str().unwrap())
-            .join("result.json")
-            .is_file()
-    );
+    let run = bench.out().join("smoke").join(cell["run_dir"].as_str().unwrap());
+    assert!(RunResult::exists(&run));
+
+    let timings: Value = serde_json::from_str(&bench.text(results::TIMINGS)).unwrap();
+    let timing = &timings["cells"][4];
+    assert_eq!((&timing["cell"], &timing["seconds"]), (&cell["cell"], &2.0.into()));
+    assert_eq!(timing["machine"]["cores"], 2);
 }
 
 #[test]
@@ -146,7 +154,7 @@ fn finished_runs_are_not_repeated_and_interrupted_ones_are() {
     assert_eq!(bench.results(), before);
 
     let name = "resnet8-synthetic10-bnn-stompp-forward-seed1";
-    fs::remove_file(bench.out().join("smoke").join(name).join("result.json")).unwrap();
+    fs::remove_file(bench.run_dir(name).join("result.json")).unwrap();
     bench.run("--seeds 2").unwrap();
     assert_eq!(bench.begun(), [name]);
     assert_eq!(bench.results(), before);
@@ -163,12 +171,15 @@ fn a_run_of_another_configuration_stops_everything_before_it_begins() {
     bench.run("--only resnet8,stompp").unwrap();
     bench.begun();
     let config = bench
-        .out()
-        .join("smoke/resnet8-synthetic10-bnn-stompp-forward-seed0/config.toml");
+        .run_dir("resnet8-synthetic10-bnn-stompp-forward-seed0")
+        .join("config.toml");
     let text = fs::read_to_string(&config).unwrap();
     fs::write(&config, text.replace("momentum = 0.9", "momentum = 0.5")).unwrap();
     let message = failing_message(bench.run(""));
-    assert!(message.contains("training.momentum: 0.5 there, 0.9 now"), "{message}");
+    assert!(
+        message.contains("training.momentum was 0.5, now it is 0.9"),
+        "{message}"
+    );
     assert_eq!(bench.begun(), [""; 0]);
 }
 
@@ -284,34 +295,33 @@ fn images_that_cannot_be_read_stop_everything_before_anything_is_written() {
 }
 
 #[test]
-fn paper_cells_are_timed_first_and_imagenet_is_refused_by_name() {
+fn the_paper_s_own_size_has_the_published_numbers_and_imagenet_where_it_is_given() {
     let bench = Bench::new();
-    let data = bench.folder.path().display().to_string();
-    bench.run(&format!("--preset paper --data {data}")).unwrap();
+    let place = bench.folder.path().display().to_string();
+    bench.run(&format!("--preset paper --data {place}")).unwrap();
     assert_eq!(bench.begun().len(), 20);
-    let results = bench.results();
-    let refused: Vec<_> = results["refused"].as_array().unwrap().iter().collect();
+    let results = || -> Value {
+        let file = bench.out().join("paper/table1/results.json");
+        serde_json::from_slice(&fs::read(file).unwrap()).unwrap()
+    };
+    let refused = results()["refused"].as_array().unwrap().clone();
     assert_eq!(refused.len(), 10);
-    assert!(
-        refused
-            .iter()
-            .all(|cell| cell["cell"].as_str().unwrap().contains("imagenet"))
-    );
-    assert!(
-        bench
-            .table()
-            .contains("`resnet50-imagenet-bnn-ste-identity-seed0`: not run: ImageNet cannot be read yet")
-    );
-    let published: Vec<_> = results["cells"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|cell| &cell["published"])
-        .collect();
-    assert_eq!(published.iter().filter(|value| value.is_number()).count(), 6);
+    for cell in refused {
+        assert!(cell["cell"].as_str().unwrap().contains("imagenet"));
+        assert!(cell["reason"].as_str().unwrap().contains("--imagenet"), "{cell}");
+    }
+    let rows = results()["experiments"][0]["rows"].as_array().unwrap().clone();
+    assert_eq!(rows.iter().filter(|row| row["published"].is_number()).count(), 9);
 
-    let message = failing_message(bench.run(&format!("--preset paper --only imagenet --data {data} --seeds 2")));
+    let message = failing_message(bench.run(&format!("--preset paper --only imagenet --data {place}")));
     assert_eq!(message, "none of the selected runs can be run");
+    bench
+        .run(&format!(
+            "--preset paper --only imagenet --data {place} --imagenet {place}"
+        ))
+        .unwrap();
+    assert_eq!(bench.begun().len(), 10);
+    assert!(results()["refused"].as_array().unwrap().is_empty());
 }
 
 #[test]
@@ -338,14 +348,132 @@ fn the_cost_of_the_paper_is_told_before_it_begins() {
 }
 
 #[test]
-fn two_sweeps_do_not_share_a_folder() {
+fn what_another_process_is_at_is_left_to_it_and_looked_at_again() {
     let bench = Bench::new();
-    files::create_folder(&bench.out()).unwrap();
-    let held = lock(&bench.out()).unwrap();
-    let message = failing_message(bench.run(""));
-    assert!(message.contains("another `reproduce` is writing to"), "{message}");
-    drop(held);
-    bench.run("").unwrap();
+    let name = "resnet8-synthetic10-bnn-ste-clipped-seed0";
+    let (tries, others) = (Mutex::new(0), bench.run_dir(name));
+    let runner = |config: &RunConfig, dir: &Path, _: &mut [&mut dyn Callback]| {
+        if dir == others {
+            *tries.lock().unwrap() += 1;
+            if *tries.lock().unwrap() == 1 {
+                return Err(TrainError::Busy { path: dir.to_owned() });
+            }
+        }
+        finish(dir, config, 50.0);
+        Ok(())
+    };
+    run_with(&bench.options("--jobs 1"), &runner).unwrap();
+    assert_eq!(
+        *tries.lock().unwrap(),
+        2,
+        "it had been given up, so it was run in the end"
+    );
+
+    // As long as the other is at it, it is neither run nor a failure.
+    fs::remove_file(bench.run_dir(name).join("result.json")).unwrap();
+    let held = File::open(bench.run_dir(name)).unwrap();
+    held.try_lock().unwrap();
+    run_with(&bench.options(""), &runner).unwrap();
+    assert_eq!(*tries.lock().unwrap(), 2);
+    let pending = bench.results()["pending"].clone();
+    assert_eq!(pending[0]["reason"], "another process is at it");
+}
+
+#[test]
+fn sweeps_of_several_processes_end_in_one_result() {
+    let bench = Bench::new();
+    let outcomes: Vec<_> = std::thread::scope(|scope| {
+        let sweeps = [0, 1, 2].map(|_| {
+            scope.spawn(|| {
+                let runner = |config: &RunConfig, dir: &Path, _: &mut [&mut dyn Callback]| {
+                    fs::create_dir_all(dir).unwrap();
+                    let lock = File::open(dir).unwrap();
+                    if lock.try_lock().is_err() {
+                        return Err(TrainError::Busy { path: dir.to_owned() });
+                    }
+                    if !RunResult::exists(dir) {
+                        finish(dir, config, accuracy(config));
+                    }
+                    Ok(())
+                };
+                run_with(&bench.options("--seeds 2 --jobs 2"), &runner)
+            })
+        });
+        sweeps.into_iter().map(|sweep| sweep.join().unwrap()).collect()
+    });
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    let alone = Bench::new();
+    alone.run("--seeds 2").unwrap();
+    assert_eq!(bench.text(results::FILE), alone.text(results::FILE));
+}
+
+#[test]
+fn a_run_that_ends_without_a_result_has_failed() {
+    let bench = Bench::new();
+    let message = failing_message(run_with(&bench.options("--only resnet8,ste"), &|_, _, _| Ok(())));
+    assert!(message.contains("ended without a result"), "{message}");
+}
+
+#[test]
+fn shards_are_disjoint_and_merge_to_the_whole() {
+    let (whole, target) = (Bench::new(), Bench::new());
+    whole.run("--seeds 2").unwrap();
+    let parts = [Bench::new(), Bench::new(), Bench::new()];
+    let mut begun = Vec::new();
+    for (place, part) in parts.iter().enumerate() {
+        part.run(&format!("--seeds 2 --shard {}/3", place + 1)).unwrap();
+        let some = part.begun();
+        assert!((4..=5).contains(&some.len()), "{some:?}");
+        begun.extend(some);
+    }
+    begun.sort();
+    let mut all = whole.begun();
+    all.sort();
+    assert_eq!(begun, all);
+
+    let folders: Vec<_> = parts.iter().map(|part| part.out().display().to_string()).collect();
+    target.run(&format!("--seeds 2 --merge {}", folders.join(" "))).unwrap();
+    assert_eq!(target.begun(), [""; 0], "nothing is run");
+    assert_eq!(target.text(results::FILE), whole.text(results::FILE));
+    // Once more changes nothing; a run with another result is refused by name.
+    target.run(&format!("--seeds 2 --merge {}", folders[0])).unwrap();
+    let other = Bench::new();
+    other.run_as("--seeds 2 --only resnet8,ste", |_| Ok(1.0)).unwrap();
+    let message = failing_message(target.run(&format!("--seeds 2 --merge {}", other.out().display())));
+    assert!(message.contains("same run with different results"), "{message}");
+    let message = failing_message(target.run("--merge does/not/exist"));
+    assert!(message.contains("has no runs of preset smoke"), "{message}");
+}
+
+#[test]
+fn every_experiment_runs_and_shares_its_runs_with_the_others() {
+    let bench = Bench::new();
+    let mut begun = BTreeSet::new();
+    for experiment in experiments::ALL {
+        bench.run(experiment.name).unwrap();
+        for name in bench.begun() {
+            assert!(begun.insert(name.clone()), "{name} is run once");
+        }
+        let folder = bench.out().join("smoke").join(experiment.name);
+        let table = fs::read_to_string(folder.join("table.md")).unwrap();
+        assert!(
+            table.contains(experiment.title) && table.contains(experiment.question),
+            "{table}"
+        );
+        assert!(!table.contains("Not in the tables"), "{table}");
+    }
+    bench.run("all").unwrap();
+    assert_eq!(bench.begun(), [""; 0]);
+    let table = fs::read_to_string(bench.out().join("smoke/all/table.md")).unwrap();
+    assert!(
+        experiments::ALL
+            .iter()
+            .all(|experiment| table.contains(experiment.title))
+    );
+
+    let alone = Bench::new();
+    alone.run("all").unwrap();
+    assert_eq!(alone.begun().into_iter().collect::<BTreeSet<_>>(), begun);
 }
 
 #[test]
@@ -358,7 +486,7 @@ fn a_folder_that_cannot_be_made_is_named() {
 }
 
 #[test]
-fn the_table_shows_means_seeds_gains_and_what_differs() {
+fn the_table_shows_means_seeds_differences_claims_and_what_differs() {
     let bench = Bench::new();
     bench.run("--seeds 2").unwrap();
     let table = bench.table();
@@ -367,12 +495,13 @@ fn the_table_shows_means_seeds_gains_and_what_differs() {
         .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
         .collect();
     for line in [
-        "| ResNet-20 | synthetic, 10 classes | StoMPP | 45.2 | 45.0 / 45.5 | 2 | 1.6 | unknown |",
-        "| ResNet-20 | synthetic, 10 classes | StoMPP, reverse order (ablation) | 45.2 | 45.0 / 45.5 | 2 | 1.6 | unknown |",
-        "| ResNet-8 | synthetic, 10 classes | STE (clipped) | +2.0 | 2.2 | +4.0 | 2.2 | unknown |",
-        "| ResNet-20 | synthetic, 10 classes | STE (clipped) | +5.0 | 2.2 | +10.0 | 2.2 | unknown |",
-        "| ResNet-50 | STE (identity) | 51.5 | 26.7 | 30.8 |",
-        "| ResNet-18 | StoMPP minus STE | +3.1 | +4.7 | +1.3 |",
+        "| ResNet-20 | synthetic, 10 classes | StoMPP | 45.2 | 0.4 | 2 | 45.0 / 45.5 | 1.6 | unknown |",
+        "| ResNet-20 | synthetic, 10 classes | StoMPP, reverse order | 45.2 | 0.4 | 2 | 45.0 / 45.5 | 1.6 | unknown |",
+        "| ResNet-8 | synthetic, 10 classes | StoMPP | STE (clipped) | +2.0 | +2.0 to +2.0 (n too small) | 2 | unknown |",
+        "| ResNet-20 | synthetic, 10 classes | StoMPP+STE (clipped) | STE (clipped) | +10.0 | +10.0 to +10.0 (n too small) | 2 | unknown |",
+        "| StoMPP does better than STE (clipped) (ResNet-8, synthetic, 10 classes) | seen, too few seeds to tell | +2.0 [+2.0, +2.0], n = 2 |",
+        "| ResNet-50 | CIFAR-10 | STE (identity) | 51.5 |",
+        "| ResNet-18 | CIFAR-100 | StoMPP minus STE (identity) | +4.7 |",
     ] {
         assert!(normal.iter().any(|shown| shown == line), "{line}\n{table}");
     }
@@ -383,9 +512,18 @@ fn the_table_shows_means_seeds_gains_and_what_differs() {
         "100 steps",
         "code: abc",
         "a processor, 2 cores",
+        "cargo xtask reproduce table1 --preset smoke --seeds 2",
     ] {
         assert!(table.contains(words), "{words}\n{table}");
     }
+}
+
+#[test]
+fn five_seeds_let_a_claim_hold() {
+    let bench = Bench::new();
+    bench.run("--seeds 5").unwrap();
+    let table = bench.table();
+    assert!(!table.contains("n too small") && table.contains("| holds "), "{table}");
 }
 
 #[test]
@@ -394,9 +532,10 @@ fn what_the_trainer_leaves_is_a_finished_run_of_its_cell() {
     let scale = Scale {
         preset: Preset::Smoke,
         data: None,
+        imagenet: None,
         seeds: 1,
     };
-    let config = cost::few_steps(table1::TABLE1.cells(&scale)[0].config().unwrap());
+    let config = cost::few_steps(experiments::ALL[0].cells(&scale)[0].config().unwrap());
     let dir = folder.path().join("run");
     let result = stompp_train::train(&config, &dir, &mut []).unwrap();
     let run_dir::RunState::Finished(record) = run_dir::inspect(&dir, &config).unwrap() else {
@@ -407,16 +546,12 @@ fn what_the_trainer_leaves_is_a_finished_run_of_its_cell() {
 }
 
 #[test]
-fn a_network_without_a_baseline_has_no_gain() {
+fn what_was_not_run_is_not_compared() {
     let bench = Bench::new();
     bench.run("--only stompp").unwrap();
-    assert!(
-        bench
-            .table()
-            .lines()
-            .all(|line| line.starts_with('|') || line.chars().count() <= 100)
-    );
-    assert!(!bench.table().contains("Gain over STE"), "{}", bench.table());
+    let table = bench.table();
+    assert!(!table.contains("## Differences"), "{table}");
+    assert!(table.contains("| not tested"), "{table}");
 }
 
 #[test]
@@ -435,20 +570,4 @@ fn rows_name_the_gradient_that_they_used() {
     };
     bench.run_as("", find).unwrap();
     assert_eq!(surrogates.into_inner().unwrap(), BTreeSet::from(["clipped"]));
-}
-
-#[test]
-fn the_figure_has_a_panel_for_each_network_and_a_line_for_each_run() {
-    let bench = Bench::new();
-    bench.run("").unwrap();
-    let svg = fs::read_to_string(bench.out().join(figure::FILE)).unwrap();
-    assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
-    for words in ["ResNet-8, synthetic", "ResNet-20, synthetic", "epoch", "top-1, %"] {
-        assert!(svg.contains(words), "{words}");
-    }
-    // Two lines for a freezing run (as it stands, deployed), one for the baseline, and one each in a legend.
-    let runs = bench.results()["cells"].as_array().unwrap().len();
-    let baselines = 2;
-    let lines = svg.matches("<polyline").count();
-    assert!(lines >= 2 * runs - baselines + runs, "{lines} lines for {runs} runs");
 }

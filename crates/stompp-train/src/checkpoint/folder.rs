@@ -65,10 +65,10 @@ impl Folder {
     }
 
     /// The numbered checkpoint of the last step, whatever it is kept for.
-    pub(super) fn newest(&self) -> Result<Option<PathBuf>, TrainError> {
+    pub(super) fn newest(&self) -> Result<Option<(u64, PathBuf)>, TrainError> {
         let all = Kind::ALL.into_iter().map(|kind| self.list(kind));
         let all = all.collect::<Result<Vec<_>, _>>()?.concat();
-        Ok(all.into_iter().max_by_key(|(step, _)| *step).map(|(_, path)| path))
+        Ok(all.into_iter().max_by_key(|(step, _)| *step))
     }
 
     /// Removes all but the newest `keep` recent ones.
@@ -137,8 +137,9 @@ mod tests {
             "step-notes.txt",
         ];
         assert_eq!(names(&folder), expected);
-        assert!(folder.newest().unwrap().unwrap().ends_with(expected[3]));
+        let (step, path) = folder.newest().unwrap().unwrap();
+        assert!(step == 200 && path.ends_with(expected[3]));
         let milestone = folder.write(Kind::Milestone, 1000, b"x").unwrap();
-        assert_eq!(folder.newest().unwrap(), Some(milestone));
+        assert_eq!(folder.newest().unwrap(), Some((1000, milestone)));
     }
 }

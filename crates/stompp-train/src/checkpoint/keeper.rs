@@ -34,7 +34,7 @@ impl Keeper {
 
     /// The last checkpoint of the run.
     pub(crate) fn newest(&self) -> Result<Option<PathBuf>, TrainError> {
-        self.folder.newest()
+        Ok(self.folder.newest()?.map(|(_, path)| path))
     }
 
     /// Counts from `header` on, the state that the run is in.

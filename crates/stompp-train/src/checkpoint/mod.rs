@@ -186,6 +186,12 @@ pub(crate) fn load<D: BinaryBackend>(
     }
 }
 
+/// Optimizer steps done at the newest checkpoint of the run in `run`, by its name; 0 if there is none.
+pub(crate) fn newest_step(run: &Path) -> Result<u64, TrainError> {
+    let newest = folder::Folder::of_run(run).newest()?;
+    Ok(newest.map_or(0, |(step, _)| step))
+}
+
 /// Optimizer steps done at the checkpoint at `path` whose bytes are `file`, if they are whole.
 ///
 /// # Errors

@@ -1,8 +1,8 @@
 //! What differs between the runs of a ledger and the paper's: read from the configurations, so that it cannot be out of date.
 
-use super::ledger::Ledger;
-use super::preset::Preset;
-use super::row::network_title;
+use crate::reproduce::ledger::Ledger;
+use crate::reproduce::preset::Preset;
+use crate::reproduce::row::network_title;
 use stompp_train::RunConfig;
 use stompp_train::config::Time;
 

@@ -1,9 +1,11 @@
 //! `accuracy.svg`: test accuracy by epoch, one panel a network; the picture beside the table.
 
-use super::files;
-use super::ledger::{Entry, Ledger};
-use super::row::{Images, Procedure, network_title};
-use super::run_dir::Record;
+use crate::reproduce::files;
+use crate::reproduce::ledger::Entry;
+use crate::reproduce::row::{Images, Procedure, Row};
+use crate::reproduce::run_dir::Record;
+use crate::reproduce::study::Study;
+use std::path::Path;
 use anyhow::{Result, anyhow};
 use plotters::coord::{Shift, types::RangedCoordf64};
 use plotters::prelude::*;

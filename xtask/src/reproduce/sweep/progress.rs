@@ -1,6 +1,6 @@
 //! What is seen while runs train: a bar for each on a terminal, lines in a log, nothing if asked to be quiet.
 
-use super::duration::duration;
+use crate::reproduce::duration::duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 use std::sync::{Mutex, MutexGuard};

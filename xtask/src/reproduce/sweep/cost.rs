@@ -1,8 +1,8 @@
 //! What a run costs: relative to others, and on this machine.
 
-use super::duration::duration;
-use super::row::network_title;
-use super::sweep::Runner;
+use super::Runner;
+use crate::reproduce::duration::duration;
+use crate::reproduce::row::network_title;
 use anyhow::Result;
 use std::fmt;
 use stompp_train::config::{Dataset, Method, Model, Time};
@@ -102,7 +102,7 @@ pub(crate) fn rehearse(config: &RunConfig, runner: Runner<'_>) -> Result<RunResu
 }
 
 /// A run of a few small batches by STE, which has no plan that a short run could be too short for.
-pub(super) fn few_steps(config: &RunConfig) -> RunConfig {
+pub(crate) fn few_steps(config: &RunConfig) -> RunConfig {
     const BATCH: usize = 32;
     let mut config = config.clone();
     config.method.name = Method::Ste;

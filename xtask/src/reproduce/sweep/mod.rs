@@ -1,19 +1,27 @@
 //! Running many cells: several at a time, each in a thread pool of its own; one that fails does not stop the others.
+//!
+//! **A sweep can be killed at any moment and be one of several**: a run goes on from its last checkpoint, and what another process
+//! is at is left to it, and looked at again at the end.
 
-use super::cost;
+pub(crate) mod cost;
+mod progress;
+mod shard;
+
 use super::ledger::{Entry, Ledger, Outcome};
-use super::progress::Progress;
-use super::{report, results};
 use anyhow::{Context, Result};
+use progress::Progress;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
-use std::{fs, thread};
+use std::thread;
 use stompp_train::{Callback, RunConfig, TrainError};
 
-/// What trains one run into a new run directory: [`stompp_train::train`], or something quick that stands for it.
+pub(crate) use shard::Shard;
+
+/// What trains one run, from its beginning or from where it stands: a [`Session`](stompp_train::Session), or something quick that
+/// stands for it.
 pub(crate) type Runner<'a> = &'a (dyn Fn(&RunConfig, &Path, &mut [&mut dyn Callback]) -> Result<(), TrainError> + Sync);
 
 /// How the machine is shared.
@@ -45,9 +53,15 @@ struct Job {
     name: String,
     config: RunConfig,
     dir: PathBuf,
-    /// Whether an interrupted run is in the way.
-    interrupted: bool,
     cost: f64,
+}
+
+/// How a run ended.
+enum Ended {
+    Done,
+    /// Another process is at it.
+    Busy,
+    Failed(String),
 }
 
 impl Job {
@@ -63,43 +77,56 @@ impl Job {
             cost: cost::relative(&config),
             config,
             dir: entry.dir.clone(),
-            interrupted: entry.outcome == Outcome::Interrupted,
         })
     }
 
-    /// Trains, and returns why that failed. A panic is a failure, too.
-    fn run(&self, runner: Runner<'_>, watcher: &mut (dyn Callback + Send)) -> Result<()> {
-        if self.interrupted {
-            fs::remove_dir_all(&self.dir)
-                .with_context(|| format!("cannot remove the interrupted run {}", self.dir.display()))?;
-        }
+    /// Trains. A panic is a failure, too.
+    fn run(&self, runner: Runner<'_>, watcher: &mut (dyn Callback + Send)) -> Ended {
         let train = || runner(&self.config, &self.dir, &mut [watcher]);
         match catch_unwind(AssertUnwindSafe(train)) {
-            Ok(outcome) => Ok(outcome?),
-            Err(panic) => anyhow::bail!("panicked: {}", panic_message(&*panic)),
+            Ok(Ok(())) => Ended::Done,
+            Ok(Err(TrainError::Busy { .. })) => Ended::Busy,
+            Ok(Err(error)) => Ended::Failed(error.to_string()),
+            Err(panic) => Ended::Failed(format!("panicked: {}", panic_message(&*panic))),
         }
     }
 }
 
-/// Runs every cell that `selected` says and that is not finished, and keeps the ledger, `results.json` and `table.md` up to
-/// date with each that ends. All runs of a seed come before the next seed's, the longest first.
+/// Runs every cell that `selected` says and that is not finished; `kept` is called with the ledger after each that ends. All runs of
+/// a seed come before the next seed's, the longest first.
 ///
 /// # Errors
-/// If results cannot be written; then no further run begins. A failed run is no error: it is in the ledger.
+/// If a run directory turns out to hold something else, or `kept` fails; then no further run begins. A failed run is no error:
+/// it is in the ledger.
 pub(crate) fn run(
     ledger: &mut Ledger,
     selected: impl Fn(&Entry) -> bool,
     share: impl Fn(usize) -> Share,
     runner: Runner<'_>,
     quiet: bool,
+    mut kept: impl FnMut(&mut Ledger) -> Result<()>,
 ) -> Result<()> {
-    let mut jobs: Vec<Job> = ledger
-        .entries
-        .iter()
-        .enumerate()
-        .filter(|(_, entry)| selected(entry))
-        .filter_map(|(position, entry)| Job::new(position, entry))
-        .collect();
+    loop {
+        let due = ledger.entries.iter().enumerate().filter(|(_, entry)| selected(entry));
+        let jobs: Vec<_> = due.filter_map(|(position, entry)| Job::new(position, entry)).collect();
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        pass(ledger, jobs, &share, runner, quiet, &mut kept)?;
+        // What another process was at may have been given up.
+        ledger.refresh()?;
+    }
+}
+
+/// Runs each of `jobs` once.
+fn pass(
+    ledger: &mut Ledger,
+    mut jobs: Vec<Job>,
+    share: impl Fn(usize) -> Share,
+    runner: Runner<'_>,
+    quiet: bool,
+    kept: &mut impl FnMut(&mut Ledger) -> Result<()>,
+) -> Result<()> {
     jobs.sort_by(|a, b| {
         (a.seed, b.cost)
             .partial_cmp(&(b.seed, a.cost))
@@ -115,7 +142,7 @@ pub(crate) fn run(
     let progress = Progress::new(jobs.len(), names, jobs.iter().map(|job| job.cost).sum(), quiet);
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let (sender, ended) = mpsc::channel();
-    let kept = thread::scope(|scope| {
+    let outcome = thread::scope(|scope| {
         for pool in &pools {
             let (sender, jobs, progress, next, stop) = (sender.clone(), &jobs, &progress, &next, &stop);
             scope.spawn(move || {
@@ -123,39 +150,39 @@ pub(crate) fn run(
                     && let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed))
                 {
                     let mut watch = progress.begin(&job.name, job.cost);
-                    let outcome = pool.install(|| job.run(runner, &mut watch));
-                    let failure = outcome.err().map(|error| format!("{error:#}"));
-                    watch.end(failure.as_deref().unwrap_or("done"));
+                    let ended = pool.install(|| job.run(runner, &mut watch));
+                    watch.end(match &ended {
+                        Ended::Done => "done",
+                        Ended::Busy => "left to another process",
+                        Ended::Failed(reason) => reason,
+                    });
                     sender
-                        .send((job.entry, failure))
+                        .send((job.entry, ended))
                         .expect("the receiver outlives the workers");
                 }
             });
         }
         drop(sender);
-        let kept = ended
-            .iter()
-            .try_for_each(|(entry, failure)| keep(ledger, entry, failure));
+        let outcome = ended.iter().try_for_each(|(position, ended)| {
+            note(&mut ledger.entries[position], ended);
+            kept(ledger)
+        });
         stop.store(true, Ordering::Relaxed);
-        kept
+        outcome
     });
     progress.finish();
-    kept
+    outcome
 }
 
-/// Notes in the ledger and in its files how a run ended. Only what its directory holds counts.
-fn keep(ledger: &mut Ledger, position: usize, failure: Option<String>) -> Result<()> {
-    let entry = &mut ledger.entries[position];
-    match failure {
-        Some(reason) => entry.outcome = Outcome::Failed(reason),
-        None => {
-            if let Err(error) = entry.refresh() {
-                entry.outcome = Outcome::Failed(format!("{error:#}"));
-            }
-        }
-    }
-    results::write(ledger)?;
-    report::write(ledger).map(drop)
+/// Notes how a run ended. Only what its directory holds counts.
+fn note(entry: &mut Entry, ended: Ended) {
+    let done = matches!(ended, Ended::Done);
+    entry.outcome = match (ended, entry.refresh()) {
+        (Ended::Failed(reason), _) => Outcome::Failed(reason),
+        (_, Err(error)) => Outcome::Failed(format!("{error:#}")),
+        (_, Ok(())) if done && entry.record().is_none() => Outcome::Failed("it ended without a result".to_owned()),
+        (_, Ok(())) => return,
+    };
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> &str {

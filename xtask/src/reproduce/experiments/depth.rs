@@ -1,0 +1,72 @@
+//! Depth: the gain of StoMPP over STE against the depth of the network.
+
+use super::{Experiment, Figure, STE, STOMPP, cifar, gains, product, ten_classes};
+use crate::reproduce::finding::Finding;
+use crate::reproduce::preset::{Preset, Scale};
+use crate::reproduce::published;
+use crate::reproduce::row::{Images, Procedure, Row};
+use crate::reproduce::study::Study;
+use stompp_train::config::{Model, Setting, StraightThrough};
+
+pub(super) const DEPTH: Experiment = Experiment {
+    name: "depth",
+    title: "Depth: the gain of StoMPP over STE",
+    question: "Does what freezing gains over STE grow with the depth of the network?",
+    rows,
+    published: published::top1,
+    contrasts: gains,
+    findings,
+    figures: &[Figure::GainByDepth, Figure::Accuracy],
+};
+
+fn rows(scale: &Scale) -> Vec<Row> {
+    let bnn = |networks: &[_], procedures: &[_]| product(Setting::Bnn, networks, ten_classes(scale), procedures);
+    match scale.preset {
+        Preset::Smoke => bnn(&[8, 20, 32].map(cifar), &[STE, STOMPP]),
+        Preset::Small => bnn(&[8, 14, 20, 32, 44].map(cifar), &[STE, STOMPP]),
+        Preset::Paper => {
+            let networks = [Model::ResNet18, Model::ResNet34, Model::ResNet50];
+            let procedures = [Procedure::Ste(StraightThrough::Identity), STE, STOMPP];
+            [Images::CIFAR10, Images::CIFAR100]
+                .map(|images| product(Setting::Bnn, &networks, images, &procedures))
+                .concat()
+        }
+    }
+}
+
+fn findings(study: &Study<'_>) -> Vec<Finding> {
+    // Over the baseline that learns.
+    let contrasts: Vec<_> = study
+        .contrasts()
+        .into_iter()
+        .filter(|contrast| contrast.baseline.procedure == STE)
+        .collect();
+    let mut findings: Vec<_> = contrasts
+        .iter()
+        .map(|contrast| {
+            let (network, images) = (contrast.row.network_title(), contrast.row.images.title());
+            Finding::positive(
+                format!("StoMPP gains over clipped STE ({network}, {images})"),
+                &study.difference(&contrast.row, &contrast.baseline),
+            )
+        })
+        .collect();
+    for (place, shallow) in contrasts.iter().enumerate() {
+        let deeper = contrasts[place + 1..].iter();
+        let Some(deep) = deeper.filter(|deep| deep.row.images == shallow.row.images).next_back() else {
+            continue;
+        };
+        let title = |contrast: &super::Contrast| contrast.row.network_title();
+        let gain = |contrast: &super::Contrast| study.pairs(&contrast.row, &contrast.baseline);
+        findings.push(Finding::positive(
+            format!(
+                "the gain is larger at {} than at {} ({})",
+                title(deep),
+                title(shallow),
+                deep.row.images.title()
+            ),
+            &gain(deep).minus(&gain(shallow)).summary(),
+        ));
+    }
+    findings
+}
