@@ -28,10 +28,9 @@ pub(crate) struct Cell {
 impl Cell {
     /// The run of `row` with `seed` at a scale.
     pub(crate) fn new(row: Row, seed: u64, scale: &Scale) -> Self {
-        let base = scale.preset.base();
-        let mut words = row.words(&base);
+        let mut words = row.words(&scale.base);
         words.push(format!("seed{seed}"));
-        let mut config = base;
+        let mut config = scale.base.clone();
         config.seed = seed;
         row.configure(&mut config);
         let work = match row.images {
@@ -107,10 +106,9 @@ mod tests {
             knob: Knob::Preset,
         };
         let scale = Scale {
-            preset: Preset::Paper,
             data: Some("cifar".into()),
             imagenet: imagenet.then(|| "imagenet".into()),
-            seeds: 4,
+            ..Scale::new(Preset::Paper)
         };
         Cell::new(row, 3, &scale)
     }

@@ -33,10 +33,11 @@ use crate::usage::UsageError;
 use anyhow::{Context, Result, bail};
 use experiments::Experiment;
 use ledger::{Entry, Ledger};
+use preset::Scale;
 use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
-use stompp_train::{Checkpointing, Session, Start};
+use stompp_train::{Callback, Checkpointing, RunConfig, Session, Start, TrainError};
 use study::Study;
 use sweep::{Runner, cost};
 
@@ -44,20 +45,22 @@ pub(crate) use options::Options;
 
 /// Runs the experiment that `options` names.
 pub(crate) fn run(options: &Options) -> Result<()> {
+    run_with(options, options.scale()?, &train)
+}
+
+/// Trains a run, from its beginning or from where it stands.
+fn train(config: &RunConfig, dir: &Path, watchers: &mut [&mut dyn Callback]) -> Result<(), TrainError> {
     let session = Session {
         start: Start::Resume,
         checkpoints: Some(Checkpointing::default()),
         ..Session::default()
     };
-    let runner = |config: &_, dir: &_, watchers: &mut [&mut dyn stompp_train::Callback]| {
-        session.train(config, dir, watchers).map(drop)
-    };
-    run_with(options, &runner)
+    session.train(config, dir, watchers).map(drop)
 }
 
-fn run_with(options: &Options, runner: Runner<'_>) -> Result<()> {
+fn run_with(options: &Options, scale: Scale, runner: Runner<'_>) -> Result<()> {
     let (experiments, out) = (options.experiments(), options.out());
-    let mut ledger = Ledger::open(&experiments, options.scale()?, &out)?;
+    let mut ledger = Ledger::open(&experiments, scale, &out)?;
     check_pattern(&ledger, options)?;
     if options.dry_run {
         plan::show(options, &ledger);

@@ -94,10 +94,10 @@ impl Options {
             absolute.transpose()
         };
         Ok(Scale {
-            preset: self.preset,
             data: absolute(&self.data)?,
             imagenet: absolute(&self.imagenet)?,
             seeds: self.seeds,
+            ..Scale::new(self.preset)
         })
     }
 

@@ -90,6 +90,8 @@ impl fmt::Display for Preset {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Scale {
     pub(crate) preset: Preset,
+    /// What every run starts from: the preset's.
+    pub(crate) base: RunConfig,
     /// Where CIFAR is.
     pub(crate) data: Option<PathBuf>,
     /// Where ImageNet is.
@@ -99,10 +101,11 @@ pub(crate) struct Scale {
 }
 
 impl Scale {
-    /// The paper's own, for what is published of it; its images are nowhere.
-    pub(crate) fn papers() -> Self {
+    /// One seed, and images nowhere.
+    pub(crate) fn new(preset: Preset) -> Self {
         Self {
-            preset: Preset::Paper,
+            preset,
+            base: preset.base(),
             data: None,
             imagenet: None,
             seeds: 1,

@@ -181,10 +181,10 @@ mod tests {
     fn scale(preset: Preset, data: bool) -> Scale {
         let place = |name: &str| data.then(|| PathBuf::from(name));
         Scale {
-            preset,
             data: place("cifar"),
             imagenet: place("imagenet"),
             seeds: 2,
+            ..Scale::new(preset)
         }
     }
 

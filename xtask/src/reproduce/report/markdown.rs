@@ -5,7 +5,7 @@ use super::text_table::{Side, TextTable};
 use crate::reproduce::duration::duration;
 use crate::reproduce::ledger::{Ledger, Outcome};
 use crate::reproduce::options::Options;
-use crate::reproduce::preset::Scale;
+use crate::reproduce::preset::{Preset, Scale};
 use crate::reproduce::published;
 use crate::reproduce::run_dir::Record;
 use crate::reproduce::statistics::{ENOUGH, Sample, standard_error};
@@ -149,8 +149,9 @@ pub(super) fn as_published(study: &Study<'_>) -> TextTable {
         ("method", Side::Left),
         ("published", Side::Right),
     ]);
-    for row in (study.experiment.rows)(&Scale::papers()) {
-        if let Some(top1) = (study.experiment.published)(&row) {
+    let rows = (study.experiment.rows)(&Scale::new(Preset::Paper));
+    for row in &rows {
+        if let Some(top1) = (study.experiment.published)(row) {
             let method = row.method_title();
             table.push(vec![
                 row.network_title(),
@@ -160,7 +161,7 @@ pub(super) fn as_published(study: &Study<'_>) -> TextTable {
             ]);
         }
     }
-    for contrast in (study.experiment.contrasts)(&(study.experiment.rows)(&Scale::papers())) {
+    for contrast in (study.experiment.contrasts)(&rows) {
         if let Some(points) = contrast.published {
             table.push(vec![
                 contrast.row.network_title(),

@@ -1,0 +1,95 @@
+//! The whole verb with networks that are trained, at a scale of seconds.
+
+use super::*;
+use rand_core::Rng;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use stompp_rng::{Purpose, stream};
+use stompp_train::config::Time;
+
+/// Where the process to be killed writes.
+const OUT: &str = "STOMPP_TEST_SWEEP";
+
+/// Narrow networks, a few images of 8x8 pixels, and a hundred steps: enough for every window and for every traced evaluation.
+fn minute(mut scale: Scale) -> Scale {
+    let config = &mut scale.base;
+    config.data.image_size = 8;
+    config.data.train_limit = Some(200);
+    config.data.test_limit = Some(100);
+    config.network.width = Some(4);
+    config.training.batch_size = 4;
+    config.training.duration = Time::Epochs(2.0);
+    scale
+}
+
+fn sweep(options: &Options) -> Result<()> {
+    run_with(options, minute(options.scale()?), &train)
+}
+
+#[test]
+fn every_experiment_trains_and_is_told() {
+    let bench = Bench::new();
+    let options = bench.options("all");
+    sweep(&options).unwrap();
+    let table = fs::read_to_string(options.folder().join("table.md")).unwrap();
+    assert!(!table.contains("Not in the tables"), "{table}");
+    for row in experiments::ALL
+        .iter()
+        .flat_map(|experiment| (experiment.rows)(&options.scale().unwrap()))
+    {
+        assert!(table.contains(&row.method_title()), "{row:?}\n{table}");
+    }
+    // Every experiment by itself finds its runs done.
+    for experiment in experiments::ALL {
+        let options = bench.options(experiment.name);
+        let nothing = |_: &RunConfig, _: &Path, _: &mut [&mut dyn Callback]| unreachable!("every run is finished");
+        run_with(&options, minute(options.scale().unwrap()), &nothing).unwrap();
+        assert!(options.folder().join(results::FILE).is_file());
+    }
+}
+
+/// Not a test: the process that the next one kills.
+#[test]
+#[ignore = "started by `a_sweep_that_is_killed_ends_in_the_same_results`"]
+fn a_sweep_to_kill() {
+    let out = std::env::var(OUT).unwrap();
+    let line = format!("reproduce order --quiet --out {out}");
+    sweep(&Line::parse_from(line.split_whitespace()).options).unwrap();
+}
+
+/// How much a sweep has told of its runs, in bytes.
+fn told(bench: &Bench) -> u64 {
+    let runs = fs::read_dir(bench.out().join("smoke/runs")).into_iter().flatten();
+    let metrics = runs.filter_map(|run| fs::metadata(run.ok()?.path().join("metrics.jsonl")).ok());
+    metrics.map(|file| file.len()).sum()
+}
+
+#[test]
+fn a_sweep_that_is_killed_ends_in_the_same_results() {
+    const KILLS: u32 = 5;
+    let (whole, killed) = (Bench::new(), Bench::new());
+    sweep(&whole.options("order")).unwrap();
+    let all = told(&whole) as f64;
+
+    let name = format!("{}::a_sweep_to_kill", module_path!().trim_start_matches("xtask::"));
+    let start = || {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "--ignored", &name]).env(OUT, killed.out());
+        command.stdout(Stdio::null()).spawn().unwrap()
+    };
+    let mut moments = stream(0, Purpose::new(*b"killings"), 0, 0);
+    for kill in 0..KILLS {
+        // At a random moment of each part of the sweep.
+        let moment = (f64::from(kill) + f64::from(moments.next_u32()) / f64::from(u32::MAX)) / f64::from(KILLS + 1);
+        let mut child = start();
+        while (told(&killed) as f64) < all * moment {
+            assert!(child.try_wait().unwrap().is_none(), "it ended before kill {kill}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        child.kill().unwrap();
+        assert!(!child.wait().unwrap().success(), "it was killed");
+    }
+    assert!(start().wait().unwrap().success());
+    let results = |bench: &Bench| fs::read_to_string(bench.options("order").folder().join(results::FILE)).unwrap();
+    assert_eq!(results(&killed), results(&whole));
+}
