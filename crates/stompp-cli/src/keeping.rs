@@ -5,11 +5,11 @@ use std::{
     num::{NonZeroU64, NonZeroUsize},
     sync::{Arc, atomic::AtomicBool},
 };
-use stompp_train::{Cadence, Checkpointing, OnDivergence, Session, Start};
+use stompp_train::{Cadence, Checkpointing, OnDivergence, Session, Start, config::Time};
 
-/// The options of `stompp train` for checkpoints.
+/// The options of `stompp train` for checkpoints and metrics.
 #[derive(Args)]
-#[command(next_help_heading = "Checkpoints")]
+#[command(next_help_heading = "Checkpoints and metrics")]
 pub(crate) struct Keeping {
     /// Time between checkpoints: 500ba (batches), 1ep (epochs), 5% (of the training) or 10min
     #[arg(long, value_name = "TIME", default_value_t)]
@@ -30,6 +30,14 @@ pub(crate) struct Keeping {
     /// With --fresh: remove the run that the directory holds
     #[arg(long, requires = "fresh")]
     force: bool,
+
+    /// Time between looks at each unit (frozen fraction, flips, gradient norm, histogram; in metrics.jsonl): 100ba, 1ep or 2%
+    #[arg(long, value_name = "TIME", default_value_t = Time::Epochs(1.0))]
+    diagnostics: Time,
+
+    /// Do not look at units
+    #[arg(long, conflicts_with = "diagnostics")]
+    no_diagnostics: bool,
 
     /// When loss or gradient are no finite numbers any more: stop, or go back to the last checkpoint and halve the learning
     /// rate, once
@@ -62,6 +70,7 @@ impl Keeping {
                 Rule::Stop => OnDivergence::Stop,
                 Rule::Restore => OnDivergence::Restore,
             },
+            diagnostics: (!self.no_diagnostics).then_some(self.diagnostics),
             stop,
         }
     }

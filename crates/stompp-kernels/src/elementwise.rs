@@ -1,7 +1,7 @@
 //! Work on single elements, and the `(N, C, inner)` shape that per-channel kernels share.
 
 use crate::check;
-use crate::parallel::for_each_piece;
+use crate::parallel::{for_each_piece, sums_of_pieces};
 use crate::simd::Simd;
 
 /// A tensor seen as `(batch, channels, inner)`; `inner` is height times width.
@@ -109,6 +109,33 @@ pub fn accumulate(dst: &mut [f32], src: &[f32]) {
     });
 }
 
+/// The sum of the squares of `x`, in `f64`, in an order that depends on the length alone.
+///
+/// It is finite exactly if every value is: no sum of squares of finite floats overflows.
+pub fn square_sum(x: &[f32]) -> f64 {
+    const LANES: usize = 16;
+    let simd = Simd::current();
+    let of_piece = |piece: &[f32]| {
+        let mut sums = [0.0; LANES];
+        simd.vectorize(
+            #[inline(always)]
+            || {
+                let (whole, rest) = piece.as_chunks::<LANES>();
+                for chunk in whole {
+                    for (sum, &value) in sums.iter_mut().zip(chunk) {
+                        *sum += f64::from(value) * f64::from(value);
+                    }
+                }
+                for (sum, &value) in sums.iter_mut().zip(rest) {
+                    *sum += f64::from(value) * f64::from(value);
+                }
+            },
+        );
+        sums.iter().sum::<f64>()
+    };
+    sums_of_pieces(x, of_piece).iter().sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,6 +171,27 @@ mod tests {
         let mut gu = [0.0; 3];
         relu_backward(&[0.0, -0.0, f32::MIN_POSITIVE], &[1.0; 3], &mut gu);
         assert_eq!(gu, [0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn the_sum_of_squares_is_that_of_integers_and_finite_only_if_every_value_is() {
+        for level in Level::ALL.into_iter().filter(|l| l.is_supported()) {
+            with_level(level, || {
+                for len in [0, 1, 15, 16, 17, PIECE - 1, PIECE + 77] {
+                    let x = &values(3)[..len];
+                    let exact: i64 = x.iter().map(|&value| (value as i64).pow(2)).sum();
+                    assert_eq!(square_sum(x), exact as f64);
+                }
+                assert!(square_sum(&[f32::MAX; 100]).is_finite());
+                for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                    for at in [0, 20, PIECE + 76] {
+                        let mut x = values(0);
+                        x[at] = bad;
+                        assert!(!square_sum(&x).is_finite());
+                    }
+                }
+            });
+        }
     }
 
     #[test]

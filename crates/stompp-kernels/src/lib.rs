@@ -54,7 +54,7 @@ pub use batch_norm::{
     batch_norm_quantize_forward, batch_norm_statistics,
 };
 pub use conv::{ConvShape, conv2d_backward_input, conv2d_backward_weight, conv2d_forward};
-pub use elementwise::{ChannelShape, accumulate, add_forward, relu_backward, relu_forward};
+pub use elementwise::{ChannelShape, accumulate, add_forward, relu_backward, relu_forward, square_sum};
 pub use linear::{linear_backward, linear_forward};
 pub use loss::cross_entropy;
 pub use optim::sgd_momentum_step;

@@ -10,6 +10,15 @@ pub(crate) fn for_each_piece(out: &mut [f32], f: impl Fn(usize, &mut [f32]) + Sy
     for_each_piece_of(PIECE, out, f);
 }
 
+/// `f(piece)` for the pieces of `x`, in their order, in parallel when there are several.
+pub(crate) fn sums_of_pieces(x: &[f32], f: impl Fn(&[f32]) -> f64 + Sync + Send) -> Vec<f64> {
+    if x.len() <= PIECE {
+        vec![f(x)]
+    } else {
+        x.par_chunks(PIECE).map(f).collect()
+    }
+}
+
 /// As [`for_each_piece`], with pieces of `size` elements (0 counts as 1).
 pub(crate) fn for_each_piece_of(size: usize, out: &mut [f32], f: impl Fn(usize, &mut [f32]) + Sync + Send) {
     let size = size.max(1);

@@ -250,8 +250,8 @@ pub trait Backend: Device<f32> + Cache {
     /// If their number differs.
     fn write(&self, values: &[f32], buffer: &mut Buffer<Self>) -> Result<(), Self::Err>;
 
-    /// Whether no value of the buffer is NaN or infinite.
-    fn is_finite(&self, buffer: &Buffer<Self>) -> bool;
+    /// The L2 norm of the buffer; finite exactly if each of its values is.
+    fn norm(&self, buffer: &Buffer<Self>) -> f64;
 }
 
 /// The numbers of one SGD step on one parameter.

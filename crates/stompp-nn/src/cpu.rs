@@ -338,9 +338,8 @@ impl Backend for Cpu {
         Ok(())
     }
 
-    fn is_finite(&self, buffer: &Buffer<Self>) -> bool {
-        // Without an early end the loop is one of vectors.
-        buffer.iter().fold(true, |finite, value| finite & value.is_finite())
+    fn norm(&self, buffer: &Buffer<Self>) -> f64 {
+        kernels::square_sum(buffer).sqrt()
     }
 }
 

@@ -122,12 +122,19 @@ impl<D: BinaryBackend> Block<D> {
         Ok(y)
     }
 
-    /// Evaluation pass, off the tape, by running statistics; changes nothing.
-    pub(crate) fn evaluate(&self, x: Batch<D, NoneTape>, view: View) -> Result<Batch<D, NoneTape>, D::Err> {
+    /// Evaluation pass, off the tape, by running statistics; changes nothing. `seen` is shown what stands before each activation.
+    pub(crate) fn evaluate(
+        &self,
+        x: Batch<D, NoneTape>,
+        view: View,
+        seen: &mut dyn FnMut(&Batch<D, NoneTape>),
+    ) -> Result<Batch<D, NoneTape>, D::Err> {
+        seen(&x);
         let input = self.units[0].activation.evaluate(x, view)?;
         let mut y = input.clone();
         for (index, unit) in self.units.iter().enumerate() {
             if index > 0 {
+                seen(&y);
                 y = unit.activation.evaluate(y, view)?;
             }
             let binary = unit.activation.is_binary(view);

@@ -6,13 +6,16 @@ use crate::{
 };
 use dfdx::{
     nn::Module,
-    tensor::{NoneTape, PutTape},
+    tensor::{NoneTape, PutTape, Tensor},
 };
 use stompp_binarize::{
     Activation, BinaryBackend, Convolution, Freezable, MaskedQuantizer, NormActivation, Surrogate, UnitMut, View,
 };
-use stompp_nn::{BatchNorm2d, Conv2d, Linear, OpResult, Recording, SwitchTape, Visitor, Walk, ops};
+use stompp_nn::{BatchNorm2d, Conv2d, Image, Linear, OpResult, Recording, SwitchTape, Visitor, Walk, ops};
 use stompp_rng::{Purpose, stream};
+
+/// Feature maps inside of a network, (N, C, H, W).
+pub type Feature<D> = Tensor<Image<usize, usize>, f32, D>;
 
 /// What stands in front of each binary convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -172,10 +175,28 @@ impl<D: BinaryBackend> ResNet<D> {
     /// # Panics
     /// If the images are not of the architecture's size.
     pub fn evaluate(&self, images: Batch<D, NoneTape>, view: View) -> OpResult<(usize, usize), D> {
+        self.evaluate_shown(images, view, &mut |_| ())
+    }
+
+    /// As [`ResNet::evaluate`]; `seen` is shown what stands before each activation, (N, C, H, W): that of each unit from input to
+    /// output, then that in front of the average pool.
+    ///
+    /// # Errors
+    /// The device's.
+    ///
+    /// # Panics
+    /// If the images are not of the architecture's size.
+    pub fn evaluate_shown(
+        &self,
+        images: Batch<D, NoneTape>,
+        view: View,
+        seen: &mut dyn FnMut(&Feature<D>),
+    ) -> OpResult<(usize, usize), D> {
         let mut x = self.stem_pool(self.bn1.try_forward(self.conv1.try_forward(images)?)?)?;
         for block in &self.blocks {
-            x = block.evaluate(x, view)?;
+            x = block.evaluate(x, view, seen)?;
         }
+        seen(&x);
         self.fc
             .try_forward(ops::global_average_pool(self.final_activation.evaluate(x, view)?)?)
     }

@@ -1,10 +1,10 @@
 //! Callbacks look on: progress, metrics and reports are made of what they are told.
 
-use crate::{Evaluation, RunResult, TrainError};
+use crate::{DiagnosticsReport, Evaluation, RunResult, TrainError};
 use serde::{Deserialize, Serialize};
 
 /// What is known when training begins, or goes on.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunStart {
     /// Optimizer steps done already, before the run was interrupted.
     pub step: u64,
@@ -58,7 +58,7 @@ impl TimeSplit {
 }
 
 /// What one epoch, or the part of one at the end of the training, did.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochReport {
     /// Optimizer steps done.
     pub step: u64,
@@ -81,7 +81,7 @@ pub struct EpochReport {
 }
 
 /// A return to a checkpoint after a divergence.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Restored {
     /// Optimizer steps done at the checkpoint.
     pub step: u64,
@@ -111,6 +111,12 @@ pub trait Callback {
     /// After every epoch, and at the end of the training if that is inside one.
     fn on_epoch(&mut self, epoch: &EpochReport) -> Result<(), TrainError> {
         let _ = epoch;
+        Ok(())
+    }
+
+    /// As often as [`Session::diagnostics`](crate::Session::diagnostics) says, and at the end of the training.
+    fn on_diagnostics(&mut self, diagnostics: &DiagnosticsReport) -> Result<(), TrainError> {
+        let _ = diagnostics;
         Ok(())
     }
 

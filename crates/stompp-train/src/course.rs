@@ -1,6 +1,6 @@
 //! How far a run is: what its loop carries from step to step beside the network and its optimizer.
 
-use crate::{Evaluation, step::Outcome, tally::Tally};
+use crate::{Evaluation, diagnostics::Since, step::Outcome, tally::Tally};
 use serde::{Deserialize, Serialize};
 
 /// Everything that the loop has counted. The plan and the data are functions of `step`.
@@ -17,6 +17,9 @@ pub(crate) struct Course {
     pub(crate) since_evaluation: Tally,
     /// Every evaluation so far.
     pub(crate) evaluations: Vec<Evaluation>,
+    /// For the next diagnostics.
+    #[serde(default)]
+    pub(crate) since_diagnostics: Since,
     /// Wall time that went into all this.
     pub(crate) seconds: f64,
 }

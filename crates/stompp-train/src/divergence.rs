@@ -18,23 +18,41 @@ pub(crate) fn of_loss<D: Backend>(network: &mut impl Walk<D>) -> String {
     in_network(network).unwrap_or_else(|| "the head".to_owned())
 }
 
-/// The first layer that a gradient which is not finite reached: the last in the order of the forward pass. `None` if every
-/// gradient is finite.
-///
-/// # Errors
-/// The device's.
-pub(crate) fn in_gradients<D: Backend>(
-    device: &D,
-    network: &mut impl Walk<D>,
-    gradients: &mut Gradients<f32, D>,
-) -> Result<Option<String>, D::Err> {
-    let mut visitor = Slopes {
-        device,
-        gradients,
-        last: None,
-    };
-    network.walk("", &mut visitor)?;
-    Ok(visitor.last)
+/// The L2 norms of a step's gradients.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Norms(Vec<(String, f64)>);
+
+impl Norms {
+    /// Those of every parameter of `network` that still learns, in the order of the forward pass.
+    ///
+    /// # Errors
+    /// The device's.
+    pub(crate) fn of<D: Backend>(
+        device: &D,
+        network: &mut impl Walk<D>,
+        gradients: &mut Gradients<f32, D>,
+    ) -> Result<Self, D::Err> {
+        let mut visitor = Slopes {
+            device,
+            gradients,
+            norms: Vec::new(),
+        };
+        network.walk("", &mut visitor)?;
+        Ok(Self(visitor.norms))
+    }
+
+    /// The first layer that a gradient which is not finite reached: the last in the order of the forward pass. `None` if every
+    /// gradient is finite.
+    pub(crate) fn culprit(&self) -> Option<String> {
+        let last = self.0.iter().rfind(|(_, norm)| !norm.is_finite());
+        last.map(|(tensor, _)| layer(tensor))
+    }
+
+    /// That of the parameter `tensor`; 0 of one that has stopped learning.
+    pub(crate) fn get(&self, tensor: &str) -> f64 {
+        let found = self.0.iter().find(|(name, _)| name == tensor);
+        found.map_or(0.0, |(_, norm)| *norm)
+    }
 }
 
 struct Values;
@@ -58,7 +76,7 @@ impl<D: Backend> Visitor<D> for Values {
 struct Slopes<'a, D: Backend> {
     device: &'a D,
     gradients: &'a mut Gradients<f32, D>,
-    last: Option<String>,
+    norms: Vec<(String, f64)>,
 }
 
 impl<D: Backend> Visitor<D> for Slopes<'_, D> {
@@ -67,9 +85,7 @@ impl<D: Backend> Visitor<D> for Slopes<'_, D> {
     fn visit<S: Shape>(&mut self, name: &str, role: Role, tensor: &mut Tensor<S, f32, D>) -> Result<(), D::Err> {
         if let Role::Parameter { learning: true, .. } = role {
             let gradient = self.gradients.get_or_alloc_mut(tensor)?;
-            if !self.device.is_finite(gradient) {
-                self.last = Some(layer(name));
-            }
+            self.norms.push((name.to_owned(), self.device.norm(gradient)));
         }
         Ok(())
     }
@@ -157,7 +173,8 @@ mod tests {
         let (mut net, mut gradients) = (network(), Gradients::leaky());
         let mut found = |spoiled| {
             let Ok(()) = net.walk("", &mut Plant(&mut gradients, spoiled));
-            in_gradients(&Cpu::default(), &mut net, &mut gradients).unwrap()
+            let norms = Norms::of(&Cpu::default(), &mut net, &mut gradients).unwrap();
+            norms.culprit()
         };
         assert_eq!(found(&[]), None);
         assert_eq!(found(&["conv1.weight"]).unwrap(), "conv1");

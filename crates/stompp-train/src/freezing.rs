@@ -1,7 +1,7 @@
 //! The methods: what each does to the network's freeze states before a step.
 
 use crate::config::{Method, RunConfig};
-use stompp_binarize::{Freezable, FreezeState, Freezer, MaskedQuantizer, View};
+use stompp_binarize::{Freezable, FreezeReport, FreezeState, Freezer, MaskedQuantizer, View};
 use stompp_schedule::Plan;
 
 /// How much of a network is frozen.
@@ -60,14 +60,15 @@ impl Freezing {
     }
 
     /// Brings `network` into the state that is in force during optimizer step `step`. Call it once before each step, in
-    /// order, and once with the number of steps when training is over.
-    pub(crate) fn apply(&self, step: u64, network: &mut impl Freezable) {
+    /// order, and once with the number of steps when training is over. Tells what a plan did.
+    pub(crate) fn apply(&self, step: u64, network: &mut impl Freezable) -> Option<FreezeReport> {
         match self {
-            Self::Never => {}
-            Self::AtOnce => network.commit_all(),
-            Self::Progressive(freezer) => {
-                freezer.apply(step, network);
+            Self::Never => None,
+            Self::AtOnce => {
+                network.commit_all();
+                None
             }
+            Self::Progressive(freezer) => Some(freezer.apply(step, network)),
         }
     }
 }

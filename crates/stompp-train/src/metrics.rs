@@ -3,12 +3,12 @@
 //! A line is written whole, with one call, and synced: a crash may lose the last line, no other.
 
 use crate::{
-    Evaluation, RunResult, TrainError,
+    DiagnosticsReport, Evaluation, RunResult, TrainError,
     callback::{Callback, EpochReport, Restored, RunStart},
     error::damaged,
     files,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
@@ -22,16 +22,52 @@ pub(crate) struct Metrics {
     file: File,
 }
 
-/// One line.
-#[derive(Serialize)]
+/// One line of `metrics.jsonl`, in the order in which things happened. Its JSON has the field `kind`: `start`, `epoch`, `diagnostics`,
+/// `evaluation`, `bad-images`, `restore` or `end`, and the fields of what it holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
-enum Line<'a> {
-    Start(&'a RunStart),
-    Epoch(&'a EpochReport),
-    Evaluation(&'a Evaluation),
-    BadImages { images: &'a [String] },
-    Restore(&'a Restored),
-    End { seconds: f64, top1: f64 },
+#[non_exhaustive]
+pub enum Metric {
+    /// Training began, or went on.
+    Start(RunStart),
+    /// An epoch ended, or the training inside of one.
+    Epoch(EpochReport),
+    /// How each unit fares.
+    Diagnostics(DiagnosticsReport),
+    /// An evaluation.
+    Evaluation(Evaluation),
+    /// Images that could not be read and were left out.
+    BadImages {
+        /// What is wrong with each, naming its file.
+        images: Vec<String>,
+    },
+    /// A return to a checkpoint. Lines before it that are beyond its step are not there any more.
+    Restore(Restored),
+    /// The run ended.
+    End {
+        /// Wall time of the training.
+        seconds: f64,
+        /// Top-1 accuracy of the deploy network, percent.
+        top1: f64,
+    },
+}
+
+impl Metric {
+    /// What the run in the directory `run` has told so far. A last line without an end, which a crash may leave, is passed over.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or a line is not one of these; the line is numbered.
+    pub fn read(run: &Path) -> Result<Vec<Self>, TrainError> {
+        let path = run.join(files::METRICS);
+        let bytes = files::read(&path)?;
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let lines = bytes[..whole].split_inclusive(|byte| *byte == b'\n').enumerate();
+        lines
+            .map(|(place, line)| {
+                serde_json::from_slice(line).map_err(|error| damaged(&path, format!("line {}: {error}", place + 1)))
+            })
+            .collect()
+    }
 }
 
 impl Metrics {
@@ -67,7 +103,7 @@ impl Metrics {
         cut.map_err(|source| files::io_error("cut", &self.path, source))
     }
 
-    fn write(&mut self, line: &Line<'_>) -> Result<(), TrainError> {
+    fn write(&mut self, line: &Metric) -> Result<(), TrainError> {
         let mut text = serde_json::to_string(line).expect("metrics have a JSON form");
         text.push('\n');
         let mut write = || -> io::Result<()> {
@@ -80,27 +116,33 @@ impl Metrics {
 
 impl Callback for Metrics {
     fn on_start(&mut self, start: &RunStart) -> Result<(), TrainError> {
-        self.write(&Line::Start(start))
+        self.write(&Metric::Start(start.clone()))
     }
 
     fn on_epoch(&mut self, epoch: &EpochReport) -> Result<(), TrainError> {
-        self.write(&Line::Epoch(epoch))
+        self.write(&Metric::Epoch(epoch.clone()))
+    }
+
+    fn on_diagnostics(&mut self, diagnostics: &DiagnosticsReport) -> Result<(), TrainError> {
+        self.write(&Metric::Diagnostics(diagnostics.clone()))
     }
 
     fn on_evaluation(&mut self, evaluation: &Evaluation) -> Result<(), TrainError> {
-        self.write(&Line::Evaluation(evaluation))
+        self.write(&Metric::Evaluation(evaluation.clone()))
     }
 
     fn on_bad_images(&mut self, images: &[String]) -> Result<(), TrainError> {
-        self.write(&Line::BadImages { images })
+        self.write(&Metric::BadImages {
+            images: images.to_vec(),
+        })
     }
 
     fn on_restore(&mut self, restored: &Restored) -> Result<(), TrainError> {
-        self.write(&Line::Restore(restored))
+        self.write(&Metric::Restore(restored.clone()))
     }
 
     fn on_end(&mut self, result: &RunResult) -> Result<(), TrainError> {
-        self.write(&Line::End {
+        self.write(&Metric::End {
             seconds: result.seconds,
             top1: result.top1,
         })

@@ -1,11 +1,12 @@
 //! A run from beginning to end: load, train, evaluate, keep.
 
 use crate::{
-    Evaluation, OnDivergence, RunConfig, RunResult, Session, Start, TrainError,
+    DiagnosticsReport, Evaluation, OnDivergence, RunConfig, RunResult, Session, Start, TrainError,
     callback::{Callback, Restored, RunStart, StepReport},
     checkpoint::{self, Header, Keeper},
     config::Timeline,
     course::Course,
+    diagnostics::{Look, Signs},
     divergence,
     error::device_error,
     evaluate::evaluate,
@@ -17,14 +18,10 @@ use crate::{
     network_file,
     optimizer::Sgd,
     run_dir::{RunDir, RunRecord},
-    step::{Clock, Learner},
+    step::{Clock, Learner, Outcome},
 };
 use dfdx::tensor::{Cache, Cpu};
-use std::{
-    path::Path,
-    sync::atomic::{AtomicBool, Ordering},
-    time::SystemTime,
-};
+use std::{path::Path, sync::atomic::Ordering, time::SystemTime};
 use stompp_binarize::{BinaryBackend, Freezable, View};
 use stompp_data::Normalization;
 use stompp_resnet::{ResNet, Summary};
@@ -144,6 +141,7 @@ impl<D: BinaryBackend> Run<D> {
                 network,
                 optimizer: optimizer(&config),
                 freezing: Freezing::new(&config, plan),
+                signs: None,
             },
             config,
             images,
@@ -176,8 +174,11 @@ impl<D: BinaryBackend> Run<D> {
             metrics: Metrics::open(dir.path())?,
             others: watchers,
         };
+        if session.diagnostics.is_some() {
+            self.learner.signs = Some(Signs::of(&mut self.learner.network));
+        }
         self.begin(keeper.as_mut(), &mut watchers)?;
-        while let Err(error) = self.train(&session.stop, keeper.as_mut(), &mut watchers) {
+        while let Err(error) = self.train(session, keeper.as_mut(), &mut watchers) {
             self.recover(error, session.on_divergence, keeper.as_mut(), &mut watchers)?;
         }
         dir.write(files::NETWORK, &network_file::to_bytes(&mut self.learner.network))?;
@@ -272,7 +273,7 @@ impl<D: BinaryBackend> Run<D> {
     /// The loop, from where the run stands to its end.
     fn train(
         &mut self,
-        stop: &AtomicBool,
+        session: &Session,
         mut keeper: Option<&mut Keeper>,
         watchers: &mut Watchers<'_, '_>,
     ) -> Result<(), TrainError> {
@@ -281,6 +282,12 @@ impl<D: BinaryBackend> Run<D> {
             steps,
             evaluate_every,
         } = self.timeline;
+        let look_every = session
+            .diagnostics
+            .map(|time| time.steps(steps_per_epoch, steps).max(1));
+        if look_every.is_none() {
+            self.learner.signs = None;
+        }
         let start = self.timeline.position(self.course.step);
         let mut batches = self
             .images
@@ -295,6 +302,11 @@ impl<D: BinaryBackend> Run<D> {
             let mut outcome = self.learner.step(self.course.step, batch)?;
             outcome.seconds.data = waited;
             self.course.add(&outcome, images);
+            if look_every.is_some() {
+                let Outcome { norms, freezing, .. } = &outcome;
+                let since = &mut self.course.since_diagnostics;
+                since.add(&mut self.learner.network, norms, freezing.as_ref());
+            }
 
             let done = self.course.step;
             let epochs = done as f64 / steps_per_epoch as f64;
@@ -311,6 +323,10 @@ impl<D: BinaryBackend> Run<D> {
                 let report = std::mem::take(&mut self.course.epoch).report(done, epochs, frozen);
                 watchers.tell(|watcher| watcher.on_epoch(&report))?;
             }
+            if look_every.is_some_and(|every| done.is_multiple_of(every) || done == steps) {
+                let report = self.look(done)?;
+                watchers.tell(|watcher| watcher.on_diagnostics(&report))?;
+            }
             if done == steps {
                 self.learner.enter(done, steps);
             }
@@ -322,7 +338,7 @@ impl<D: BinaryBackend> Run<D> {
             }
             self.course.seconds += on_the_clock.lap();
 
-            let stopped = stop.load(Ordering::Relaxed) && done < steps;
+            let stopped = session.stop.load(Ordering::Relaxed) && done < steps;
             if let Some(keeper) = &mut keeper {
                 keeper.keep(stopped || done == steps, &self.header(watchers)?, &mut self.learner)?;
             }
@@ -331,6 +347,25 @@ impl<D: BinaryBackend> Run<D> {
             }
         }
         Ok(())
+    }
+
+    /// Looks at each unit.
+    fn look(&mut self, step: u64) -> Result<DiagnosticsReport, TrainError> {
+        let Learner {
+            device,
+            network,
+            freezing,
+            signs,
+            ..
+        } = &mut self.learner;
+        let look = Look {
+            device,
+            freezing,
+            test: &self.images.test,
+            normalization: &self.normalization,
+            steps_per_epoch: self.timeline.steps_per_epoch,
+        };
+        look.report(step, network, &mut self.course.since_diagnostics, signs)
     }
 
     fn result(&mut self) -> RunResult {

@@ -1,6 +1,6 @@
 //! How a run is carried out: what decides nothing about its result.
 
-use crate::{Callback, Checkpointing, RunConfig, RunResult, TrainError, run};
+use crate::{Callback, Checkpointing, RunConfig, RunResult, TrainError, config::Time, run};
 use std::{
     path::Path,
     sync::{Arc, atomic::AtomicBool},
@@ -28,7 +28,7 @@ pub enum OnDivergence {
     Restore,
 }
 
-/// How a run is carried out. The default keeps no checkpoints and is what [`train`](crate::train) does.
+/// How a run is carried out. The default is what [`train`](crate::train) does.
 ///
 /// ```
 /// use stompp_train::{Checkpointing, RunConfig, Session, Start, TrainError};
@@ -49,7 +49,7 @@ pub enum OnDivergence {
 /// assert_eq!(session.train(&config, folder.path(), &mut [])?.steps, 8); // Goes on at step 1.
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Session {
     /// What to do about a run that is there already.
     pub start: Start,
@@ -57,8 +57,24 @@ pub struct Session {
     pub checkpoints: Option<Checkpointing>,
     /// What to do about a divergence.
     pub on_divergence: OnDivergence,
+    /// Time between diagnostics of each unit ([`DiagnosticsReport`](crate::DiagnosticsReport)); none if absent. Less than a step
+    /// counts as one.
+    pub diagnostics: Option<Time>,
     /// Set this, from any thread, to end the run after its current step, with a checkpoint: [`TrainError::Stopped`].
     pub stop: Arc<AtomicBool>,
+}
+
+/// A new run without checkpoints, with diagnostics each epoch, that stops at a divergence.
+impl Default for Session {
+    fn default() -> Self {
+        Self {
+            start: Start::default(),
+            checkpoints: None,
+            on_divergence: OnDivergence::default(),
+            diagnostics: Some(Time::Epochs(1.0)),
+            stop: Arc::default(),
+        }
+    }
 }
 
 impl Session {

@@ -1,12 +1,18 @@
 //! One optimizer step.
 
 use crate::{
-    TrainError, callback::TimeSplit, divergence, error::device_error, evaluate::correct, freezing::Freezing,
+    TrainError,
+    callback::TimeSplit,
+    diagnostics::Signs,
+    divergence::{self, Norms},
+    error::device_error,
+    evaluate::correct,
+    freezing::Freezing,
     optimizer::Sgd,
 };
 use dfdx::tensor_ops::Backward;
 use std::time::Instant;
-use stompp_binarize::{BinaryBackend, Freezable};
+use stompp_binarize::{BinaryBackend, Freezable, FreezeReport};
 use stompp_data::Batch;
 use stompp_nn::{OpResult, SwitchTape, ops};
 use stompp_resnet::ResNet;
@@ -18,10 +24,12 @@ pub(crate) struct Learner<D: BinaryBackend> {
     pub(crate) network: ResNet<D>,
     pub(crate) optimizer: Sgd<D>,
     pub(crate) freezing: Freezing,
+    /// What the next diagnostics count flips of sign from, where that is known.
+    pub(crate) signs: Option<Signs>,
 }
 
 /// What one step saw.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     /// Mean loss of the batch, before the step.
     pub(crate) loss: f32,
@@ -29,6 +37,10 @@ pub(crate) struct Outcome {
     pub(crate) correct: usize,
     /// Where the time went; waiting for data is not in it.
     pub(crate) seconds: TimeSplit,
+    /// How large the gradients were.
+    pub(crate) norms: Norms,
+    /// What freezing did before the step, where there is a plan.
+    pub(crate) freezing: Option<FreezeReport>,
 }
 
 impl<D: BinaryBackend> Learner<D> {
@@ -39,7 +51,7 @@ impl<D: BinaryBackend> Learner<D> {
     pub(crate) fn step(&mut self, step: u64, batch: Batch) -> Result<Outcome, TrainError> {
         let mut seconds = TimeSplit::default();
         let mut clock = Clock::start();
-        self.freezing.apply(step, &mut self.network);
+        let freezing = self.freezing.apply(step, &mut self.network);
         seconds.update += clock.lap();
 
         let images = on_device(&self.device, &batch).map_err(device_error)?;
@@ -60,9 +72,9 @@ impl<D: BinaryBackend> Learner<D> {
 
         let recorded = SwitchTape::unswitch(loss).expect("the head always records");
         let mut gradients = recorded.try_backward().map_err(device_error)?;
-        let culprit =
-            divergence::in_gradients(&self.device, &mut self.network, &mut gradients).map_err(device_error)?;
-        if let Some(layer) = culprit {
+        seconds.backward += clock.lap();
+        let norms = Norms::of(&self.device, &mut self.network, &mut gradients).map_err(device_error)?;
+        if let Some(layer) = norms.culprit() {
             return Err(TrainError::NonFinite {
                 what: "gradient",
                 step,
@@ -71,7 +83,6 @@ impl<D: BinaryBackend> Learner<D> {
                 last_good: None,
             });
         }
-        seconds.backward += clock.lap();
 
         self.optimizer
             .step(&self.device, &mut self.network, &mut gradients)
@@ -81,6 +92,8 @@ impl<D: BinaryBackend> Learner<D> {
             loss: value,
             correct,
             seconds,
+            norms,
+            freezing,
         })
     }
 

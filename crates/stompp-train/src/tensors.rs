@@ -91,6 +91,11 @@ impl<'a> Loaded<'a> {
         Ok(Self { file, taken: 0 })
     }
 
+    /// Whether there is a tensor of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.file.tensor(name).is_ok()
+    }
+
     /// The bytes of a tensor of this type and shape, inside of the file's.
     pub(crate) fn take(&mut self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<&'a [u8], String> {
         let saved = self.file.tensor(name).map_err(|_| format!("has no tensor {name}"))?;

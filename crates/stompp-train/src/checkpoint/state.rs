@@ -2,15 +2,17 @@
 //!
 //! The network's own tensors stand under torchvision's names; ours begin with `stompp.`: `stompp.velocity.NAME` is the momentum
 //! of parameter NAME (flat), `stompp.mask.NAME` the mask of a quantizer that is freezing (64 entries to a word). Masks are drawn
-//! step upon step, so they are kept; which units are open or committed follows from the plan and the step.
+//! step upon step, so they are kept; which units are open or committed follows from the plan and the step. `stompp.signs.NAME` are
+//! the signs of a latent weight that the next diagnostics count from, where there are any: they decide nothing.
 
 use crate::{
     TrainError,
+    diagnostics::Signs,
     error::device_error,
     step::Learner,
     tensors::{self, Loaded, Saved},
 };
-use stompp_binarize::{BinaryBackend, Freezable, FreezeState, MaskedQuantizer};
+use stompp_binarize::{BinaryBackend, Freezable, FreezeState, MaskedQuantizer, UnitMut};
 
 /// All of it.
 pub(super) fn save<D: BinaryBackend>(learner: &mut Learner<D>) -> Result<Vec<Saved>, TrainError> {
@@ -26,6 +28,14 @@ pub(super) fn save<D: BinaryBackend>(learner: &mut Learner<D>) -> Result<Vec<Sav
         Ok(())
     })
     .map_err(device_error)?;
+    for (unit, signs) in learner
+        .network
+        .units()
+        .iter()
+        .zip(learner.signs.iter().flat_map(|signs| &signs.0))
+    {
+        saved.push(Saved::u64(signs_of(unit.name), signs));
+    }
     Ok(saved)
 }
 
@@ -38,6 +48,7 @@ pub(super) fn restore<D: BinaryBackend>(learner: &mut Learner<D>, loaded: &mut L
         device,
         network,
         optimizer,
+        signs,
         ..
     } = learner;
     loaded.restore(network)?;
@@ -50,7 +61,18 @@ pub(super) fn restore<D: BinaryBackend>(learner: &mut Learner<D>, loaded: &mut L
         quantizer
             .restore(words)
             .map_err(|error| format!("tensor {name}: {error}"))
-    })
+    })?;
+    let units = network.units();
+    *signs = None;
+    if units.first().is_some_and(|unit| loaded.has(&signs_of(unit.name))) {
+        let of = |unit: &UnitMut<'_>| loaded.take_u64(&signs_of(unit.name), unit.weight.entries().div_ceil(64));
+        *signs = Some(Signs(units.iter().map(of).collect::<Result<_, _>>()?));
+    }
+    Ok(())
+}
+
+fn signs_of(unit: &str) -> String {
+    format!("stompp.signs.{unit}.weight")
 }
 
 fn velocity(name: &str) -> String {

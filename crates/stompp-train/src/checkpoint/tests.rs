@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    OnDivergence, Session, Start,
+    Session, Start,
     config::{Curve, Order, Time},
     tensors::Saved,
 };
@@ -38,8 +38,8 @@ fn session(stop: bool, every: &str) -> Session {
             every: every.parse().unwrap(),
             ..Checkpointing::default()
         }),
-        on_divergence: OnDivergence::Stop,
         stop: Arc::new(AtomicBool::new(stop)),
+        ..Session::default()
     }
 }
 

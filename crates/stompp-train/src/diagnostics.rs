@@ -1,0 +1,286 @@
+//! How each unit fares while the network freezes: what is looked at beside the loss.
+//!
+//! **Looking changes nothing**: with and without, a run ends in the same bits. Sums over steps are kept with the run's course and the
+//! signs that flips are counted from are kept in checkpoints, so that a run that was interrupted tells the same.
+
+use crate::{TrainError, divergence::Norms, error::device_error, freezing::Freezing, images::Part, step::on_device};
+use dfdx::{shapes::Shape, tensor::Tensor};
+use serde::{Deserialize, Serialize};
+use std::convert::Infallible;
+use stompp_binarize::{BinaryBackend, Freezable, FreezeReport, FreezeState, View};
+use stompp_data::Normalization;
+use stompp_nn::{Backend, Role, Visitor, Walk};
+use stompp_resnet::ResNet;
+use stompp_schedule::Phase;
+
+/// Bins of a histogram of latent weights; each is 1/16 wide.
+pub const HISTOGRAM_BINS: usize = 32;
+
+/// The units of a network after some step, and what became of them since the report before.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DiagnosticsReport {
+    /// Optimizer steps done.
+    pub step: u64,
+    /// The same in epochs.
+    pub epoch: f64,
+    /// L2 norm of the gradient of the first convolution's weight, mean over the steps since the last report.
+    pub stem_gradient_norm: f64,
+    /// The same of the classifier's weight.
+    pub head_gradient_norm: f64,
+    /// The units, from input to output.
+    pub units: Vec<UnitDiagnostics>,
+}
+
+/// One unit: the weight of a binary convolution and the activation that feeds it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UnitDiagnostics {
+    /// Name of the convolution, such as `layer1.0.conv1`.
+    pub name: String,
+    /// Whether the weight is committed.
+    pub committed: bool,
+    /// The plan's target p(t) of the last step: 0 before the unit's window, 1 after it.
+    pub target: f64,
+    /// Share of frozen weight entries, in [0, 1].
+    pub weight_frozen: f64,
+    /// Share of frozen activation entries; absent where activations are continuous.
+    pub activation_frozen: Option<f64>,
+    /// Weight mask entries that changed since the last report, each change counted, as a share of all entries. A commit is none.
+    pub weight_mask_flips: f64,
+    /// The same of the activation's mask.
+    pub activation_mask_flips: f64,
+    /// Share of latent weights whose sign is another than at the last report; absent if that is not known.
+    pub sign_flips: Option<f64>,
+    /// Share of latent weights inside (-1, 1): the others stand at a bound.
+    pub weights_inside: f64,
+    /// Share of the activation's inputs in [-1, 1], where an open entry passes its gradient: first test images, running statistics.
+    pub activations_inside: f64,
+    /// L2 norm of the gradient of the latent weight, mean over the steps since the last report. Exactly 0 if none arrived.
+    pub gradient_norm: f64,
+    /// How many latent weights there are in each of [`HISTOGRAM_BINS`] equal parts of [-1, 1].
+    pub histogram: Vec<u64>,
+}
+
+/// Sums over the steps since the last report.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Since {
+    steps: u64,
+    stem_norm: f64,
+    head_norm: f64,
+    units: Vec<UnitSince>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UnitSince {
+    gradient_norm: f64,
+    weight_flips: u64,
+    activation_flips: u64,
+}
+
+impl Since {
+    /// Adds a step with these gradients, in which freezing did this.
+    pub(crate) fn add(&mut self, network: &mut impl Freezable, norms: &Norms, freezing: Option<&FreezeReport>) {
+        let units = network.units();
+        self.steps += 1;
+        self.stem_norm += norms.get("conv1.weight");
+        self.head_norm += norms.get("fc.weight");
+        self.units.resize_with(units.len(), UnitSince::default);
+        for (place, (unit, since)) in units.iter().zip(&mut self.units).enumerate() {
+            since.gradient_norm += norms.get(&format!("{}.weight", unit.name));
+            if let Some(report) = freezing {
+                since.weight_flips += report.units[place].weight_flips as u64;
+                since.activation_flips += report.units[place].activation_flips as u64;
+            }
+        }
+    }
+}
+
+/// The signs of every unit's latent weight, a bit each, 64 to a word; set means negative.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Signs(pub(crate) Vec<Vec<u64>>);
+
+impl Signs {
+    /// Those of `network` as it stands.
+    pub(crate) fn of<D: BinaryBackend>(network: &mut ResNet<D>) -> Self {
+        Self(
+            latent_weights(network)
+                .iter()
+                .map(|weights| negative(weights))
+                .collect(),
+        )
+    }
+}
+
+fn negative(weights: &[f32]) -> Vec<u64> {
+    let word = |weights: &[f32]| {
+        let bits = weights.iter().enumerate();
+        // As the quantizer has it: the sign of -0 is +1.
+        bits.fold(0, |word, (bit, weight)| word | u64::from(*weight < 0.0) << bit)
+    };
+    weights.chunks(64).map(word).collect()
+}
+
+/// The latent weight of each unit.
+fn latent_weights<D: BinaryBackend>(network: &mut ResNet<D>) -> Vec<Vec<f32>> {
+    let names = network
+        .units()
+        .iter()
+        .map(|unit| format!("{}.weight", unit.name))
+        .collect();
+    let mut collect = Collect {
+        names,
+        found: Vec::new(),
+    };
+    let Ok(()) = network.walk("", &mut collect);
+    collect.found
+}
+
+struct Collect {
+    names: Vec<String>,
+    found: Vec<Vec<f32>>,
+}
+
+impl<D: Backend> Visitor<D> for Collect {
+    type Error = Infallible;
+
+    fn visit<S: Shape>(&mut self, name: &str, _: Role, tensor: &mut Tensor<S, f32, D>) -> Result<(), Infallible> {
+        if self.names.get(self.found.len()).is_some_and(|wanted| wanted == name) {
+            self.found.push(tensor.as_vec());
+        }
+        Ok(())
+    }
+
+    fn changes(&self, _: Role) -> bool {
+        false
+    }
+}
+
+/// What a report is made of, beside the network.
+pub(crate) struct Look<'a, D: BinaryBackend> {
+    pub(crate) device: &'a D,
+    pub(crate) freezing: &'a Freezing,
+    pub(crate) test: &'a Part,
+    pub(crate) normalization: &'a Normalization,
+    pub(crate) steps_per_epoch: u64,
+}
+
+impl<D: BinaryBackend> Look<'_, D> {
+    /// The report after `step` steps. Counting begins anew: `since` and `signs` are put back.
+    ///
+    /// # Errors
+    /// The device's and the data's.
+    pub(crate) fn report(
+        &self,
+        step: u64,
+        network: &mut ResNet<D>,
+        since: &mut Since,
+        signs: &mut Option<Signs>,
+    ) -> Result<DiagnosticsReport, TrainError> {
+        let since = std::mem::take(since);
+        let inside = self.activations_inside(network)?;
+        let weights = latent_weights(network);
+        let now = Signs(weights.iter().map(|weights| negative(weights)).collect());
+        let before = signs.replace(now.clone());
+        let mean = |sum: f64| sum / since.steps.max(1) as f64;
+        let units = network.units().into_iter().enumerate();
+        let units = units
+            .map(|(place, unit)| {
+                let (weights, since) = (&weights[place], &since.units[place]);
+                let share = |count: u64, of: usize| count as f64 / of as f64;
+                let activation_entries = unit.activation.as_ref().map_or(1, |activation| activation.entries());
+                let flips = |before: &Signs| {
+                    let pairs = before.0[place].iter().zip(&now.0[place]);
+                    share(pairs.map(|(a, b)| u64::from((a ^ b).count_ones())).sum(), weights.len())
+                };
+                UnitDiagnostics {
+                    name: unit.name.to_owned(),
+                    committed: *unit.weight.state() == FreezeState::Committed,
+                    target: self.freezing.target(step.saturating_sub(1), place),
+                    weight_frozen: unit.weight.frozen_fraction(),
+                    activation_frozen: unit.activation.map(|activation| activation.frozen_fraction()),
+                    weight_mask_flips: share(since.weight_flips, weights.len()),
+                    activation_mask_flips: share(since.activation_flips, activation_entries),
+                    sign_flips: before.as_ref().map(flips),
+                    weights_inside: share(
+                        weights.iter().filter(|weight| weight.abs() < 1.0).count() as u64,
+                        weights.len(),
+                    ),
+                    activations_inside: inside[place],
+                    gradient_norm: mean(since.gradient_norm),
+                    histogram: histogram(weights),
+                }
+            })
+            .collect();
+        Ok(DiagnosticsReport {
+            step,
+            epoch: step as f64 / self.steps_per_epoch as f64,
+            stem_gradient_norm: mean(since.stem_norm),
+            head_gradient_norm: mean(since.head_norm),
+            units,
+        })
+    }
+
+    /// Share of each activation's inputs in [-1, 1], on the first batch of test images.
+    fn activations_inside(&self, network: &ResNet<D>) -> Result<Vec<f64>, TrainError> {
+        let mut shares = Vec::new();
+        let mut batches = self.test.evaluation_batches(self.normalization)?;
+        if let Some(batch) = batches.next() {
+            let images = on_device(self.device, &batch?).map_err(device_error)?;
+            let mut seen = |u: &Tensor<_, f32, D>| {
+                let values = u.as_vec();
+                let inside = values.iter().filter(|value| value.abs() <= 1.0).count();
+                shares.push(inside as f64 / values.len().max(1) as f64);
+            };
+            network
+                .evaluate_shown(images, View::AsItStands, &mut seen)
+                .map_err(device_error)?;
+        }
+        // As after an evaluation: a batch of another size than training's.
+        self.device.try_empty_cache().map_err(device_error)?;
+        Ok(shares)
+    }
+}
+
+fn histogram(weights: &[f32]) -> Vec<u64> {
+    let mut bins = vec![0; HISTOGRAM_BINS];
+    for weight in weights {
+        let place = ((weight + 1.0) / 2.0 * HISTOGRAM_BINS as f32) as usize;
+        bins[place.min(HISTOGRAM_BINS - 1)] += 1;
+    }
+    bins
+}
+
+impl Freezing {
+    /// The target fraction of a unit during `step`: 0 before its window, 1 after it.
+    fn target(&self, step: u64, unit: usize) -> f64 {
+        match self {
+            Self::Never => 0.0,
+            Self::AtOnce => 1.0,
+            Self::Progressive(freezer) => match freezer.plan().phase(step, unit) {
+                Phase::Open => 0.0,
+                Phase::Freezing { p } => p,
+                Phase::Committed => 1.0,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_weight_is_in_a_bin() {
+        let bins = histogram(&[-1.0, -0.97, 0.0, -0.0, 0.96875, 1.0]);
+        assert_eq!((bins[0], bins[15], bins[16], bins[31]), (2, 0, 2, 2));
+        assert_eq!(bins.iter().sum::<u64>(), 6);
+    }
+
+    #[test]
+    fn signs_are_the_quantizer_s() {
+        let mut weights = vec![0.5; 70];
+        (weights[0], weights[1], weights[2], weights[65]) = (-0.1, -0.0, 0.0, -1.0);
+        assert_eq!(negative(&weights), [1, 2]);
+    }
+}
