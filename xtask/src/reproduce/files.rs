@@ -16,6 +16,6 @@ pub(crate) fn create_folder(folder: &Path) -> Result<()> {
 ///
 /// # Errors
 /// Names the file, which is then as it was.
-pub(crate) fn replace(path: &Path, text: &str) -> Result<()> {
-    stompp_files::replace(path, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
+pub(crate) fn replace(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
+    stompp_files::replace(path, content.as_ref()).with_context(|| format!("cannot write {}", path.display()))
 }

@@ -37,6 +37,7 @@ use preset::Scale;
 use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
+use stompp_train::config::Time;
 use stompp_train::{Callback, Checkpointing, RunConfig, Session, Start, TrainError};
 use study::Study;
 use sweep::{Runner, cost};
@@ -53,6 +54,7 @@ fn train(config: &RunConfig, dir: &Path, watchers: &mut [&mut dyn Callback]) -> 
     let session = Session {
         start: Start::Resume,
         checkpoints: Some(Checkpointing::default()),
+        diagnostics: Some(Time::Share(2.0)),
         ..Session::default()
     };
     session.train(config, dir, watchers).map(drop)

@@ -28,7 +28,7 @@ pub(crate) const TIMINGS: &str = "timings.json";
 /// # Errors
 /// Names the file.
 pub(crate) fn write(ledger: &Ledger, studies: &[Study<'_>], folder: &Path) -> Result<()> {
-    for (file, value) in [(FILE, results(ledger, studies)), (TIMINGS, timings(ledger))] {
+    for (file, value) in [(FILE, results(ledger, studies)?), (TIMINGS, timings(ledger))] {
         let text = serde_json::to_string_pretty(&value)? + "\n";
         files::replace(&folder.join(file), &text)?;
     }
@@ -36,7 +36,7 @@ pub(crate) fn write(ledger: &Ledger, studies: &[Study<'_>], folder: &Path) -> Re
 }
 
 /// Accuracies are top-1 of the deploy network in percent, differences in points.
-fn results(ledger: &Ledger, studies: &[Study<'_>]) -> Value {
+fn results(ledger: &Ledger, studies: &[Study<'_>]) -> Result<Value> {
     let missing = |reason: fn(&Outcome) -> Option<&str>| -> Vec<_> {
         ledger
             .entries
@@ -48,10 +48,10 @@ fn results(ledger: &Ledger, studies: &[Study<'_>]) -> Value {
     let cells: Vec<_> = finished
         .filter_map(|(entry, record)| Some(cell(entry, entry.cell.config()?, record)))
         .collect();
-    json!({
+    Ok(json!({
         "preset": ledger.scale.preset.name(),
         "published_source": published::SOURCE,
-        "experiments": studies.iter().map(experiment).collect::<Vec<_>>(),
+        "experiments": studies.iter().map(experiment).collect::<Result<Vec<_>>>()?,
         "cells": cells,
         "failed": missing(|outcome| match outcome {
             Outcome::Failed(reason) => Some(reason),
@@ -67,10 +67,10 @@ fn results(ledger: &Ledger, studies: &[Study<'_>]) -> Value {
             Outcome::Running(_) => Some("another process is at it"),
             _ => None,
         }),
-    })
+    }))
 }
 
-fn experiment(study: &Study<'_>) -> Value {
+fn experiment(study: &Study<'_>) -> Result<Value> {
     let rows = study.rows();
     let measured = |row: &Row| {
         let top1 = study.top1(row);
@@ -87,7 +87,7 @@ fn experiment(study: &Study<'_>) -> Value {
     let difference = |summary: Option<Summary>| {
         summary.map(|Summary { n, mean, interval }| json!({"n": n, "mean": mean, "interval": interval}))
     };
-    json!({
+    Ok(json!({
         "experiment": study.experiment.name,
         "rows": rows.iter().map(measured).collect::<Vec<_>>(),
         "differences": contrasts.iter().map(|contrast| json!({
@@ -96,12 +96,12 @@ fn experiment(study: &Study<'_>) -> Value {
             "difference": difference(study.difference(&contrast.row, &contrast.baseline)),
             "published": contrast.published,
         })).collect::<Vec<_>>(),
-        "findings": (study.experiment.findings)(study).into_iter().map(|Finding { claim, verdict, evidence }| json!({
+        "findings": (study.experiment.findings)(study)?.into_iter().map(|Finding { claim, verdict, evidence }| json!({
             "claim": claim,
             "verdict": verdict.to_string(),
             "evidence": evidence,
         })).collect::<Vec<_>>(),
-    })
+    }))
 }
 
 fn title(row: &Row) -> String {

@@ -5,6 +5,7 @@ use super::ledger::{Entry, Ledger};
 use super::row::Row;
 use super::run_dir::Record;
 use super::statistics::{Sample, Summary};
+use anyhow::Result;
 
 /// One experiment, its rows, and the entries of a ledger that are its runs.
 #[derive(Clone, Debug)]
@@ -59,6 +60,16 @@ impl<'a> Study<'a> {
     pub(crate) fn sample(&self, row: &Row, number: impl Fn(&Record) -> f64) -> Sample {
         self.of(row)
             .map(|(entry, record)| (entry.cell.seed, number(record)))
+            .collect()
+    }
+
+    /// A number of each finished run of a row that its directory tells.
+    ///
+    /// # Errors
+    /// The first that could not be told.
+    pub(crate) fn try_sample(&self, row: &Row, number: impl Fn(&Entry) -> Result<f64>) -> Result<Sample> {
+        self.of(row)
+            .map(|(entry, _)| Ok((entry.cell.seed, number(entry)?)))
             .collect()
     }
 

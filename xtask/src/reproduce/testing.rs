@@ -2,7 +2,11 @@
 
 use std::fs;
 use std::path::Path;
-use stompp_train::{Code, Evaluation, Machine, RunConfig, RunRecord, RunResult};
+use stompp_train::callback::{EpochReport, TimeSplit};
+use stompp_train::diagnostics::HISTOGRAM_BINS;
+use stompp_train::{
+    Code, DiagnosticsReport, Evaluation, Machine, Metric, RunConfig, RunRecord, RunResult, UnitDiagnostics,
+};
 
 /// What a run of 1000 test images found.
 pub(crate) fn result(top1: f64) -> RunResult {
@@ -61,11 +65,57 @@ fn record() -> RunRecord {
     }
 }
 
+/// What it told: two epochs and two looks at its units, of which the first three are committed half way.
+fn metrics() -> Vec<Metric> {
+    let epoch = |step: u64, committed_units: usize| EpochReport {
+        step,
+        epoch: step as f64 / 50.0,
+        train_loss: 1.0,
+        train_top1: 50.0,
+        images_per_s: 1000.0 + step as f64,
+        committed_units,
+        units: 6,
+        frozen_fraction: committed_units as f64 / 6.0,
+        seconds: TimeSplit::default(),
+    };
+    let unit = |place: usize, committed: bool| UnitDiagnostics {
+        name: format!("unit{place}"),
+        committed,
+        target: if committed { 1.0 } else { 0.25 },
+        weight_frozen: if committed { 1.0 } else { 0.2 },
+        activation_frozen: None,
+        weight_mask_flips: 0.1 * place as f64,
+        activation_mask_flips: 0.0,
+        sign_flips: Some(0.1),
+        weights_inside: 1.0,
+        activations_inside: 0.5,
+        gradient_norm: if committed { 0.0 } else { 0.5 },
+        histogram: vec![1; HISTOGRAM_BINS],
+    };
+    let look = |step: u64, committed: usize| DiagnosticsReport {
+        step,
+        epoch: step as f64 / 50.0,
+        stem_gradient_norm: 1.0,
+        head_gradient_norm: 1.0,
+        units: (0..6).map(|place| unit(place, place < committed)).collect(),
+    };
+    vec![
+        Metric::Epoch(epoch(50, 3)),
+        Metric::Diagnostics(look(50, 3)),
+        Metric::Epoch(epoch(100, 6)),
+        Metric::Diagnostics(look(100, 6)),
+    ]
+}
+
 /// Leaves a finished run in `dir`, each file whole or absent as the trainer's are: sweeps look at directories at any time.
 pub(crate) fn finish(dir: &Path, config: &RunConfig, top1: f64) {
     fs::create_dir_all(dir).unwrap();
     let write = |file: &str, bytes: Vec<u8>| stompp_files::replace(&dir.join(file), &bytes).unwrap();
     write("config.toml", config.to_toml().into_bytes());
+    let lines = metrics()
+        .into_iter()
+        .map(|metric| serde_json::to_string(&metric).unwrap() + "\n");
+    write("metrics.jsonl", lines.collect::<String>().into_bytes());
     write("run.json", serde_json::to_vec(&record()).unwrap());
     write("result.json", serde_json::to_vec(&result(top1)).unwrap());
 }

@@ -2,10 +2,13 @@
 
 use super::{Experiment, Figure, ablation_images, ablation_network, none, product};
 use crate::reproduce::finding::Finding;
+use crate::reproduce::ledger::Entry;
 use crate::reproduce::preset::Scale;
 use crate::reproduce::published;
 use crate::reproduce::row::{Procedure, Row};
 use crate::reproduce::study::Study;
+use anyhow::Result;
+use stompp_train::Metric;
 use stompp_train::config::{Order, Setting};
 
 pub(super) const BLOCKADE: Experiment = Experiment {
@@ -19,6 +22,9 @@ pub(super) const BLOCKADE: Experiment = Experiment {
     figures: &[Figure::GradientNorms],
 };
 
+/// What counts as none, in percent: a unit that commits between two looks may have had its last step without.
+const NONE: f64 = 1.0;
+
 fn rows(scale: &Scale) -> Vec<Row> {
     let network = [ablation_network(scale)];
     let of = |setting, orders: &[Order]| {
@@ -30,6 +36,37 @@ fn rows(scale: &Scale) -> Vec<Row> {
     rows
 }
 
-fn findings(_: &Study<'_>) -> Vec<Finding> {
-    Vec::new()
+/// How much of the time that units are open they get no gradient at all, in percent.
+fn cut_off(entry: &Entry) -> Result<f64> {
+    let (mut open, mut without) = (0, 0);
+    for metric in Metric::read(&entry.dir)? {
+        let Metric::Diagnostics(report) = metric else {
+            continue;
+        };
+        for unit in report.units.iter().filter(|unit| !unit.committed) {
+            open += 1;
+            without += u32::from(unit.gradient_norm == 0.0);
+        }
+    }
+    Ok(100.0 * f64::from(without) / f64::from(open.max(1)))
+}
+
+fn findings(study: &Study<'_>) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    for row in study.rows() {
+        let share = study.try_sample(&row, cut_off)?;
+        let (network, order) = (row.network_title(), row.procedure.order().unwrap_or_default());
+        let whose = format!("in {order} order ({network}), in % of the time that units are open");
+        let cuts = order == Order::Reverse && row.setting == Setting::Bnn;
+        findings.push(if cuts {
+            Finding::positive(format!("open units get no gradient at all {whose}"), &share.summary())
+        } else {
+            Finding::within(
+                format!("no open unit is without gradient {whose}"),
+                &share.summary(),
+                NONE,
+            )
+        });
+    }
+    Ok(findings)
 }

@@ -6,6 +6,7 @@ use crate::reproduce::preset::{Preset, Scale};
 use crate::reproduce::published;
 use crate::reproduce::row::{Images, Procedure, Row};
 use crate::reproduce::study::Study;
+use anyhow::Result;
 use stompp_train::config::{Model, Setting, StraightThrough};
 
 pub(super) const DEPTH: Experiment = Experiment {
@@ -34,7 +35,7 @@ fn rows(scale: &Scale) -> Vec<Row> {
     }
 }
 
-fn findings(study: &Study<'_>) -> Vec<Finding> {
+fn findings(study: &Study<'_>) -> Result<Vec<Finding>> {
     // Over the baseline that learns.
     let contrasts: Vec<_> = study
         .contrasts()
@@ -68,5 +69,5 @@ fn findings(study: &Study<'_>) -> Vec<Finding> {
             &gain(deep).minus(&gain(shallow)).summary(),
         ));
     }
-    findings
+    Ok(findings)
 }

@@ -6,6 +6,7 @@ use crate::reproduce::preset::{Preset, Scale};
 use crate::reproduce::row::{Knob, Row};
 use crate::reproduce::run_dir::Record;
 use crate::reproduce::study::Study;
+use anyhow::Result;
 use stompp_train::config::{Model, Setting};
 
 pub(super) const DYNAMICS: Experiment = Experiment {
@@ -48,14 +49,14 @@ fn falls(record: &Record) -> f64 {
         .sum()
 }
 
-fn findings(study: &Study<'_>) -> Vec<Finding> {
+fn findings(study: &Study<'_>) -> Result<Vec<Finding>> {
     let of = |setting| study.rows().into_iter().find(|row| row.setting == setting);
     let (Some(bnn), Some(bwn)) = (of(Setting::Bnn), of(Setting::Bwn)) else {
-        return Vec::new();
+        return Ok(Vec::new());
     };
     let falls = study.sample(&bnn, falls).minus(&study.sample(&bwn, falls));
-    vec![Finding::positive(
+    Ok(vec![Finding::positive(
         "accuracy falls by more, all falls along the training together, in BNN than in BWN (the sawtooth)".to_owned(),
         &falls.summary(),
-    )]
+    )])
 }

@@ -6,6 +6,7 @@ use crate::reproduce::preset::{Preset, Scale};
 use crate::reproduce::published;
 use crate::reproduce::row::{Knob, Procedure, Row};
 use crate::reproduce::study::Study;
+use anyhow::Result;
 use stompp_train::config::{Setting, StraightThrough};
 
 pub(super) const LR: Experiment = Experiment {
@@ -55,9 +56,9 @@ fn contrasts(rows: &[Row]) -> Vec<Contrast> {
         .collect()
 }
 
-fn findings(study: &Study<'_>) -> Vec<Finding> {
+fn findings(study: &Study<'_>) -> Result<Vec<Finding>> {
     let contrasts = study.contrasts().into_iter();
-    contrasts
+    Ok(contrasts
         .map(|contrast| {
             let baseline = contrast.baseline.method_title();
             Finding::positive(
@@ -65,5 +66,5 @@ fn findings(study: &Study<'_>) -> Vec<Finding> {
                 &study.difference(&contrast.row, &contrast.baseline),
             )
         })
-        .collect()
+        .collect())
 }

@@ -15,6 +15,7 @@ use super::preset::{Preset, Scale};
 use super::published;
 use super::row::{Images, Knob, Procedure, Row};
 use super::study::Study;
+use anyhow::Result;
 use stompp_train::config::{Dataset, Model, Order, Setting, StraightThrough};
 
 /// One table of the paper, or one of its ablations.
@@ -33,7 +34,7 @@ pub(crate) struct Experiment {
     /// Which of its rows are compared.
     pub(crate) contrasts: fn(&[Row]) -> Vec<Contrast>,
     /// What its runs say of the paper's claims.
-    pub(crate) findings: fn(&Study<'_>) -> Vec<Finding>,
+    pub(crate) findings: fn(&Study<'_>) -> Result<Vec<Finding>>,
     /// What its report draws.
     pub(crate) figures: &'static [Figure],
 }

@@ -6,6 +6,7 @@ use crate::reproduce::preset::{Preset, Scale};
 use crate::reproduce::published;
 use crate::reproduce::row::{Procedure, Row};
 use crate::reproduce::study::Study;
+use anyhow::Result;
 use stompp_train::config::{Model, Order, Setting};
 
 pub(super) const ORDER: Experiment = Experiment {
@@ -54,7 +55,7 @@ fn contrasts(rows: &[Row]) -> Vec<Contrast> {
         .collect()
 }
 
-fn findings(study: &Study<'_>) -> Vec<Finding> {
+fn findings(study: &Study<'_>) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for forward in study.rows().iter().filter(|row| row.procedure == FORWARD) {
         let network = forward.network_title();
@@ -93,5 +94,5 @@ fn findings(study: &Study<'_>) -> Vec<Finding> {
             }
         }
     }
-    findings
+    Ok(findings)
 }

@@ -5,6 +5,7 @@ use crate::reproduce::finding::Finding;
 use crate::reproduce::preset::{Preset, Scale};
 use crate::reproduce::row::{Knob, Row};
 use crate::reproduce::study::Study;
+use anyhow::Result;
 use stompp_train::config::{Curve, Model, RefreshRate, Setting};
 
 pub(super) const SCHEDULE: Experiment = Experiment {
@@ -73,9 +74,9 @@ fn schedule(row: &Row) -> Option<(Curve, RefreshRate)> {
     }
 }
 
-fn findings(study: &Study<'_>) -> Vec<Finding> {
+fn findings(study: &Study<'_>) -> Result<Vec<Finding>> {
     let contrasts = study.contrasts().into_iter();
-    contrasts
+    Ok(contrasts
         .map(|contrast| {
             Finding::within(
                 format!("{} does as well as the default, to {AS_WELL} points", contrast.row.knob),
@@ -83,5 +84,5 @@ fn findings(study: &Study<'_>) -> Vec<Finding> {
                 AS_WELL,
             )
         })
-        .collect()
+        .collect())
 }

@@ -6,6 +6,7 @@ use crate::reproduce::preset::{Preset, Scale};
 use crate::reproduce::published;
 use crate::reproduce::row::{Procedure, Row};
 use crate::reproduce::study::Study;
+use anyhow::Result;
 use stompp_train::config::{Order, Setting};
 
 pub(super) const TABLE1: Experiment = Experiment {
@@ -45,10 +46,9 @@ fn rows(scale: &Scale) -> Vec<Row> {
     }
 }
 
-fn findings(study: &Study<'_>) -> Vec<Finding> {
-    study
-        .contrasts()
-        .into_iter()
+fn findings(study: &Study<'_>) -> Result<Vec<Finding>> {
+    let contrasts = study.contrasts().into_iter();
+    Ok(contrasts
         .map(|contrast| {
             let (row, baseline) = (contrast.row.method_title(), contrast.baseline.method_title());
             let place = format!("{}, {}", contrast.row.network_title(), contrast.row.images.title());
@@ -57,5 +57,5 @@ fn findings(study: &Study<'_>) -> Vec<Finding> {
                 &study.difference(&contrast.row, &contrast.baseline),
             )
         })
-        .collect()
+        .collect())
 }

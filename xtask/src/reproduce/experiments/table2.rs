@@ -6,6 +6,7 @@ use crate::reproduce::preset::{Preset, Scale};
 use crate::reproduce::published;
 use crate::reproduce::row::Row;
 use crate::reproduce::study::Study;
+use anyhow::Result;
 use stompp_train::config::Setting;
 
 pub(super) const TABLE2: Experiment = Experiment {
@@ -30,9 +31,9 @@ fn rows(scale: &Scale) -> Vec<Row> {
     }
 }
 
-fn findings(study: &Study<'_>) -> Vec<Finding> {
+fn findings(study: &Study<'_>) -> Result<Vec<Finding>> {
     let contrasts = study.contrasts().into_iter();
-    contrasts
+    Ok(contrasts
         .map(|contrast| {
             let (network, images) = (contrast.row.network_title(), contrast.row.images.title());
             Finding::positive(
@@ -40,5 +41,5 @@ fn findings(study: &Study<'_>) -> Vec<Finding> {
                 &study.difference(&contrast.row, &contrast.baseline),
             )
         })
-        .collect()
+        .collect())
 }

@@ -1,270 +1,40 @@
-//! The report as text: measured beside published, what is compared and claimed, what differs from the paper, and what made it.
+//! The report as text that is Markdown and looks well in a terminal, too. It has no figures.
 
-use super::differences;
+use super::content::{Block, Page};
 use super::text_table::{Side, TextTable};
-use crate::reproduce::duration::duration;
-use crate::reproduce::ledger::{Ledger, Outcome};
-use crate::reproduce::options::Options;
-use crate::reproduce::preset::{Preset, Scale};
-use crate::reproduce::published;
-use crate::reproduce::run_dir::Record;
-use crate::reproduce::statistics::{ENOUGH, Sample, standard_error};
-use crate::reproduce::study::Study;
-use std::collections::BTreeSet;
-
-/// What stands where a number is not known.
-pub(super) const UNKNOWN: &str = "unknown";
+use crate::reproduce::finding::Finding;
 
 /// The whole text.
-pub(super) fn page(studies: &[Study<'_>], options: &Options) -> String {
-    let Some(ledger) = studies.first().map(|study| study.ledger) else {
-        return String::new();
-    };
-    let mut sections: Vec<_> = studies.iter().flat_map(sections).collect();
-    let mut closing = |title: &str, items: Vec<String>| {
-        if !items.is_empty() {
-            sections.push(format!("## {title}\n\n{}", list(items)));
-        }
-    };
-    closing("How to read it", how_to_read(ledger));
-    closing("What differs from the paper", differences::from_paper(ledger));
-    closing("Not in the tables", missing(ledger));
-    closing("What made it", made_by(ledger, &options.again()));
+pub(super) fn text(page: &Page) -> String {
+    let chapters = page.chapters.iter().flat_map(|chapter| {
+        let title = format!("# {}\n", chapter.title);
+        std::iter::once(title).chain(chapter.blocks.iter().filter_map(block))
+    });
+    let sections: Vec<_> = chapters.chain(page.closing.iter().filter_map(block)).collect();
     sections.join("\n")
 }
 
-/// One experiment's tables.
-fn sections(study: &Study<'_>) -> Vec<String> {
-    let (finished, all) = (study.finished().count(), study.runs().count());
-    let experiment = study.experiment;
-    let mut sections = vec![
-        format!(
-            "# {}\n\n{}\n\nPreset `{}`, {finished} of {all} runs finished. Top-1 test accuracy of the deploy network, percent.\n",
-            experiment.title, experiment.question, study.ledger.scale.preset,
-        ),
-        accuracies(study).to_string(),
-    ];
-    let differences = differences(study);
-    if !differences.is_empty() {
-        sections.push(format!("## Differences, points\n\n{differences}"));
-    }
-    let findings = findings(study);
-    if !findings.is_empty() {
-        sections.push(format!("## What the runs say of the claims\n\n{findings}"));
-    }
-    let published = as_published(study);
-    if !published.is_empty() {
-        sections.push(format!("## As published ({})\n\n{published}", published::SOURCE));
-    }
-    sections
+fn block(block: &Block) -> Option<String> {
+    Some(match block {
+        Block::Heading(title) => format!("## {title}\n"),
+        Block::Paragraph(text) => format!("{text}\n"),
+        Block::Table(table) => table.to_string(),
+        Block::Findings(findings) => table(findings).to_string(),
+        Block::List(items) => items.iter().map(|item| item_lines(item)).collect(),
+        Block::Figure(_) => return None,
+    })
 }
 
-/// One line for each row, its seeds together.
-pub(super) fn accuracies(study: &Study<'_>) -> TextTable {
-    let mut table = TextTable::new(&[
-        ("network", Side::Left),
-        ("images", Side::Left),
-        ("method", Side::Left),
-        ("top-1", Side::Right),
-        ("s.d.", Side::Right),
-        ("n", Side::Right),
-        ("each seed", Side::Left),
-        ("s.e.", Side::Right),
-        ("published", Side::Right),
-    ]);
-    for row in study.rows() {
-        let top1 = study.top1(&row);
-        let images = study.of(&row).map(|(_, record)| record.result.test_images).min();
-        let error = top1
-            .mean()
-            .zip(images)
-            .map(|(mean, images)| standard_error(mean, images));
+fn table(findings: &[Finding]) -> TextTable {
+    let mut table = TextTable::new(&[("claim", Side::Left), ("verdict", Side::Left), ("evidence", Side::Left)]);
+    for finding in findings {
         table.push(vec![
-            row.network_title(),
-            row.images.title().to_owned(),
-            row.method_title(),
-            number_or(top1.mean(), "-"),
-            number_or(top1.deviation(), "-"),
-            top1.n().to_string(),
-            each(&top1),
-            number_or(error, "-"),
-            number_or((study.experiment.published)(&row), UNKNOWN),
+            finding.claim.clone(),
+            finding.verdict.to_string(),
+            finding.evidence.clone(),
         ]);
     }
     table
-}
-
-/// One line for each pair of rows that is compared and was run.
-pub(super) fn differences(study: &Study<'_>) -> TextTable {
-    let mut table = TextTable::new(&[
-        ("network", Side::Left),
-        ("images", Side::Left),
-        ("", Side::Left),
-        ("minus", Side::Left),
-        ("difference", Side::Right),
-        ("95 %", Side::Left),
-        ("n", Side::Right),
-        ("published", Side::Right),
-    ]);
-    for contrast in study.contrasts() {
-        let Some(summary) = study.difference(&contrast.row, &contrast.baseline) else {
-            continue;
-        };
-        let interval = summary.interval.map(|[low, high]| format!("{low:+.1} to {high:+.1}"));
-        let few = if summary.n < ENOUGH { " (n too small)" } else { "" };
-        table.push(vec![
-            contrast.row.network_title(),
-            contrast.row.images.title().to_owned(),
-            contrast.row.method_title(),
-            contrast.baseline.method_title(),
-            format!("{:+.1}", summary.mean),
-            interval.unwrap_or_else(|| "-".to_owned()) + few,
-            summary.n.to_string(),
-            contrast
-                .published
-                .map_or(UNKNOWN.to_owned(), |points| format!("{points:+.1}")),
-        ]);
-    }
-    table
-}
-
-/// One line for each claim.
-pub(super) fn findings(study: &Study<'_>) -> TextTable {
-    let mut table = TextTable::new(&[
-        ("claim", Side::Left),
-        ("verdict", Side::Left),
-        ("evidence, points", Side::Left),
-    ]);
-    for finding in (study.experiment.findings)(study) {
-        table.push(vec![finding.claim, finding.verdict.to_string(), finding.evidence]);
-    }
-    table
-}
-
-/// The published rows of the experiment at the paper's own scale, run here or not; unknown numbers are left out.
-pub(super) fn as_published(study: &Study<'_>) -> TextTable {
-    let mut table = TextTable::new(&[
-        ("network", Side::Left),
-        ("images", Side::Left),
-        ("method", Side::Left),
-        ("published", Side::Right),
-    ]);
-    let rows = (study.experiment.rows)(&Scale::new(Preset::Paper));
-    for row in &rows {
-        if let Some(top1) = (study.experiment.published)(row) {
-            let method = row.method_title();
-            table.push(vec![
-                row.network_title(),
-                row.images.title().to_owned(),
-                method,
-                number(top1),
-            ]);
-        }
-    }
-    for contrast in (study.experiment.contrasts)(&rows) {
-        if let Some(points) = contrast.published {
-            table.push(vec![
-                contrast.row.network_title(),
-                contrast.row.images.title().to_owned(),
-                format!(
-                    "{} minus {}",
-                    contrast.row.method_title(),
-                    contrast.baseline.method_title()
-                ),
-                format!("{points:+.1}"),
-            ]);
-        }
-    }
-    table
-}
-
-/// What the columns mean.
-pub(super) fn how_to_read(ledger: &Ledger) -> Vec<String> {
-    if ledger.finished().next().is_none() {
-        return Vec::new();
-    }
-    vec![
-        "s.d.: standard deviation over seeds. s.e.: binomial standard error of one seed's accuracy on the test images; it does not \
-         cover what another seed would change"
-            .to_owned(),
-        format!(
-            "differences are paired by seed; 95 %: bootstrap over seeds (percentiles). With fewer than {ENOUGH} seeds the interval is \
-             too narrow to mean 95 %, and no claim is said to hold"
-        ),
-    ]
-}
-
-/// Runs that the tables lack, and why.
-pub(super) fn missing(ledger: &Ledger) -> Vec<String> {
-    let reason = |outcome: &Outcome| match outcome {
-        Outcome::Finished(_) => None,
-        Outcome::Pending => Some("not run yet".to_owned()),
-        Outcome::Interrupted(step) => Some(format!("interrupted; it goes on at step {step} next time")),
-        Outcome::Running(_) => Some("another process is at it".to_owned()),
-        Outcome::Failed(reason) => Some(format!("failed: {reason}")),
-        Outcome::Refused(reason) => Some(format!("not run: {reason}")),
-    };
-    let entries = ledger.entries.iter();
-    entries
-        .filter_map(|entry| Some(format!("`{}`: {}", entry.cell.name(), reason(&entry.outcome)?)))
-        .collect()
-}
-
-/// Machine, code and time.
-pub(super) fn made_by(ledger: &Ledger, again: &str) -> Vec<String> {
-    if ledger.finished().next().is_none() {
-        return Vec::new();
-    }
-    let seconds: f64 = ledger.finished().map(|(_, record)| record.result.seconds).sum();
-    let rates = || ledger.finished().map(|(_, record)| record.result.images_per_s);
-    let distinct = |describe: fn(&Record) -> String| {
-        let all: BTreeSet<_> = ledger.finished().map(|(_, record)| describe(record)).collect();
-        all.into_iter().collect::<Vec<_>>().join("; ")
-    };
-    let days: BTreeSet<_> = ledger
-        .finished()
-        .map(|(_, record)| record.run.started.split('T').next().unwrap_or_default())
-        .collect();
-    vec![
-        format!(
-            "code: {}",
-            distinct(|record| format!("{} ({})", record.run.code.revision, record.run.code.rustc))
-        ),
-        format!(
-            "machine: {}",
-            distinct(|record| {
-                let machine = &record.run.machine;
-                format!(
-                    "{}, {} cores, {}; {} thread(s) a run",
-                    machine.cpu, machine.cores, machine.os, machine.threads
-                )
-            })
-        ),
-        format!("begun: {}", days.into_iter().collect::<Vec<_>>().join(", ")),
-        format!(
-            "training time of all runs together: {}, at {:.0} to {:.0} images/s a run",
-            duration(seconds),
-            rates().fold(f64::INFINITY, f64::min),
-            rates().fold(0.0, f64::max),
-        ),
-        format!("again: `{again}`"),
-    ]
-}
-
-fn each(top1: &Sample) -> String {
-    top1.values().map(number).collect::<Vec<_>>().join(" / ")
-}
-
-fn number(value: f64) -> String {
-    format!("{value:.1}")
-}
-
-fn number_or(value: Option<f64>, without: &str) -> String {
-    value.map_or(without.to_owned(), number)
-}
-
-fn list(items: Vec<String>) -> String {
-    items.iter().map(|item| item_lines(item)).collect()
 }
 
 /// A list's item, in lines that a terminal shows whole if the words allow.

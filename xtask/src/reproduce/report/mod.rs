@@ -1,6 +1,9 @@
-//! What people read: `table.md`, which the terminal shows too, and the figures.
+//! What people read: `report.html`, `table.md`, which the terminal shows too, and the figures.
 
+mod content;
 mod differences;
+mod figures;
+mod html;
 mod markdown;
 mod text_table;
 
@@ -8,9 +11,13 @@ use super::files;
 use super::options::Options;
 use super::study::Study;
 use anyhow::Result;
+use content::{Block, Page};
 
 /// Name of the page to open first.
-pub(crate) const FILE: &str = "table.md";
+pub(crate) const FILE: &str = "report.html";
+
+/// Name of the tables as text.
+pub(crate) const TABLES: &str = "table.md";
 
 /// Writes every part of the report, each file whole or not at all, and returns the tables for a terminal.
 ///
@@ -18,7 +25,21 @@ pub(crate) const FILE: &str = "table.md";
 /// Names the file.
 pub(crate) fn write(studies: &[Study<'_>], options: &Options) -> Result<String> {
     let folder = options.folder();
-    let text = markdown::page(studies, options);
-    files::replace(&folder.join(FILE), &text)?;
+    let page = Page::new(studies, &options.again())?;
+    let text = markdown::text(&page);
+    files::replace(&folder.join(TABLES), &text)?;
+    files::create_folder(&folder.join("figures"))?;
+    for block in page.chapters.iter().flat_map(|chapter| &chapter.blocks) {
+        if let Block::Figure(drawn) = block {
+            let path = |ending: &str| folder.join("figures").join(format!("{}.{ending}", drawn.name));
+            files::replace(&path("svg"), &drawn.svg)?;
+            files::replace(&path("png"), &drawn.png)?;
+        }
+    }
+    let title = match studies {
+        [study] => format!("StoMPP: {}", study.experiment.title),
+        _ => "StoMPP: the paper's tables and ablations".to_owned(),
+    };
+    files::replace(&folder.join(FILE), &html::text(&page, &title))?;
     Ok(text)
 }

@@ -36,6 +36,21 @@ impl TextTable {
     pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
+
+    /// Headings of the columns.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// On which side the text of each column stands.
+    pub(crate) fn sides(&self) -> impl Iterator<Item = Side> {
+        self.columns.iter().map(|(_, side)| *side)
+    }
+
+    /// The rows, from above.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &[String]> {
+        self.rows.iter().map(Vec::as_slice)
+    }
 }
 
 impl fmt::Display for TextTable {

@@ -1,0 +1,182 @@
+//! Test accuracy along the training, a panel for each network and setting.
+
+use super::style::{FONT, PANEL, color};
+use super::{Outcome, Picture};
+use crate::reproduce::row::{Procedure, Row};
+use crate::reproduce::run_dir::Record;
+use crate::reproduce::study::Study;
+use anyhow::Result;
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use stompp_train::RunConfig;
+
+pub(super) const CAPTION: &str = "Test accuracy along the training. Solid: the network as it stands; thin: the one that would be deployed at \
+                                  that moment; mean over seeds, the ticks below mark the steps at which a unit is committed (its colour tells the \
+                                  method).";
+
+/// Panels in a line of the figure.
+const COLUMNS: usize = 3;
+
+/// Epoch and top-1.
+type Curve = Vec<(f64, f64)>;
+
+pub(super) struct Accuracy {
+    panels: Vec<Panel>,
+    epochs: f64,
+    highest: f64,
+}
+
+struct Panel {
+    title: String,
+    lines: Vec<Line>,
+}
+
+struct Line {
+    procedure: Procedure,
+    label: String,
+    as_it_stands: Curve,
+    /// Empty where it is the same.
+    deployed: Curve,
+    /// Epochs at which a unit is committed.
+    commits: Vec<f64>,
+}
+
+/// The figure, if there are runs.
+pub(super) fn figure(study: &Study<'_>) -> Result<Option<Accuracy>> {
+    let mut panels: Vec<Panel> = Vec::new();
+    for row in study.rows() {
+        let Some(line) = line(study, &row)? else {
+            continue;
+        };
+        let title = format!("{}, {}", row.network_title(), row.images.title());
+        match panels.iter_mut().find(|panel| panel.title == title) {
+            Some(panel) => panel.lines.push(line),
+            None => panels.push(Panel {
+                title,
+                lines: vec![line],
+            }),
+        }
+    }
+    let points = || {
+        let lines = panels.iter().flat_map(|panel| &panel.lines);
+        lines.flat_map(|line| line.as_it_stands.iter().chain(&line.deployed).copied())
+    };
+    let most = |values: &mut dyn Iterator<Item = f64>| values.fold(1e-9, f64::max);
+    let (epochs, highest) = (
+        most(&mut points().map(|(epoch, _)| epoch)),
+        most(&mut points().map(|(_, top1)| top1)),
+    );
+    Ok((!panels.is_empty()).then_some(Accuracy {
+        panels,
+        epochs,
+        highest,
+    }))
+}
+
+fn line(study: &Study<'_>, row: &Row) -> Result<Option<Line>> {
+    let runs: Vec<_> = study.of(row).collect();
+    let Some((entry, first)) = runs.first() else {
+        return Ok(None);
+    };
+    let mean = |number: fn(&stompp_train::Evaluation) -> f64| -> Curve {
+        let evaluations = first.result.evaluations.iter().enumerate();
+        evaluations
+            .map(|(place, evaluation)| {
+                let values: Vec<_> = runs
+                    .iter()
+                    .filter_map(|(_, record)| record.result.evaluations.get(place))
+                    .map(number)
+                    .collect();
+                (evaluation.epoch, values.iter().sum::<f64>() / values.len() as f64)
+            })
+            .collect()
+    };
+    let freezes = row.procedure.order().is_some();
+    Ok(Some(Line {
+        procedure: row.procedure,
+        label: row.method_title(),
+        as_it_stands: mean(|evaluation| evaluation.top1_as_it_stands),
+        deployed: if freezes {
+            mean(|evaluation| evaluation.top1)
+        } else {
+            Curve::new()
+        },
+        commits: match entry.cell.config() {
+            Some(config) => commits(config, first)?,
+            None => Vec::new(),
+        },
+    }))
+}
+
+/// The epochs at which the units of a run are committed.
+fn commits(config: &RunConfig, record: &Record) -> Result<Vec<f64>> {
+    let timeline = config.timeline(record.result.train_images)?;
+    let plan = config.plan(&timeline, record.result.units)?;
+    let ends = plan
+        .iter()
+        .flat_map(|plan| (0..record.result.units).map(|unit| plan.window(unit).end));
+    let mut ends: Vec<_> = ends.collect();
+    ends.sort_unstable();
+    ends.dedup();
+    Ok(ends
+        .into_iter()
+        .map(|step| step as f64 / timeline.steps_per_epoch as f64)
+        .collect())
+}
+
+impl Picture for Accuracy {
+    fn size(&self) -> (u32, u32) {
+        let columns = self.panels.len().min(COLUMNS);
+        let rows = self.panels.len().div_ceil(COLUMNS);
+        (PANEL.0 * columns as u32, PANEL.1 * rows as u32)
+    }
+
+    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Outcome<B> {
+        let columns = self.panels.len().min(COLUMNS);
+        let areas = area.split_evenly((self.panels.len().div_ceil(COLUMNS), columns));
+        areas
+            .iter()
+            .zip(&self.panels)
+            .try_for_each(|(area, panel)| self.panel(area, panel))
+    }
+}
+
+impl Accuracy {
+    fn panel<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>, panel: &Panel) -> Outcome<B> {
+        let top = self.highest * 1.08;
+        let mut chart = ChartBuilder::on(area)
+            .caption(&panel.title, (FONT, 14))
+            .margin(8)
+            .x_label_area_size(34)
+            .y_label_area_size(42)
+            .build_cartesian_2d(0.0..self.epochs * 1.02, 0.0..top)?;
+        chart
+            .configure_mesh()
+            .x_desc("epoch")
+            .y_desc("top-1, %")
+            .label_style((FONT, 11))
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(BLACK.mix(0.1))
+            .draw()?;
+        for (place, line) in panel.lines.iter().enumerate() {
+            let color = color(line.procedure);
+            let (solid, thin) = (color.stroke_width(2), color.mix(0.5).stroke_width(1));
+            chart
+                .draw_series(LineSeries::new(line.as_it_stands.iter().copied(), solid))?
+                .label(&line.label)
+                .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 16, y)], solid));
+            chart.draw_series(LineSeries::new(line.deployed.iter().copied(), thin))?;
+            // A row of ticks for each method, from below.
+            let (low, high) = (top * 0.018 * place as f64, top * (0.018 * place as f64 + 0.014));
+            let tick = |epoch: &f64| PathElement::new(vec![(*epoch, low), (*epoch, high)], color.stroke_width(1));
+            chart.draw_series(line.commits.iter().map(tick))?;
+        }
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::UpperLeft)
+            .background_style(WHITE.mix(0.8))
+            .border_style(BLACK.mix(0.2))
+            .label_font((FONT, 11))
+            .draw()
+    }
+}

@@ -1,0 +1,92 @@
+//! How much faster training gets as units are committed.
+
+use super::style::{FONT, color};
+use super::{Outcome, Picture};
+use crate::reproduce::row::Procedure;
+use crate::reproduce::study::Study;
+use anyhow::Result;
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use stompp_train::Metric;
+use stompp_train::config::Order;
+
+pub(super) const CAPTION: &str = "Training images per second, epoch by epoch, against the share of units that are committed; as a multiple of the first \
+                                  epoch's, evaluations not counted. Several runs shared the machine, so single points may be off.";
+
+pub(super) struct Speed {
+    lines: Vec<(Procedure, String, Vec<(f64, f64)>)>,
+}
+
+/// The figure of the runs that freeze from input to output, if there are any.
+pub(super) fn figure(study: &Study<'_>) -> Result<Option<Speed>> {
+    let mut lines = Vec::new();
+    let forward = |row: &crate::reproduce::row::Row| row.procedure.order() == Some(Order::Forward);
+    for row in study.rows().into_iter().filter(forward) {
+        let Some((entry, _)) = study.of(&row).next() else {
+            continue;
+        };
+        let epochs = Metric::read(&entry.dir)?.into_iter().filter_map(|metric| match metric {
+            Metric::Epoch(epoch) => Some((epoch.committed_units as f64 / epoch.units as f64, epoch.images_per_s)),
+            _ => None,
+        });
+        let epochs: Vec<_> = epochs.collect();
+        let Some(&(_, first)) = epochs.first().filter(|(_, rate)| *rate > 0.0) else {
+            continue;
+        };
+        let relative = epochs
+            .into_iter()
+            .map(|(committed, rate)| (committed, rate / first))
+            .collect();
+        lines.push((
+            row.procedure,
+            format!("{}, {}", row.network_title(), row.method_title()),
+            relative,
+        ));
+    }
+    Ok((!lines.is_empty()).then_some(Speed { lines }))
+}
+
+impl Picture for Speed {
+    fn size(&self) -> (u32, u32) {
+        (640, 380)
+    }
+
+    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Outcome<B> {
+        let fastest = self
+            .lines
+            .iter()
+            .flat_map(|(.., points)| points)
+            .map(|(_, rate)| *rate)
+            .fold(1.0, f64::max);
+        let mut chart = ChartBuilder::on(area)
+            .caption("Speed as the network freezes", (FONT, 15))
+            .margin(8)
+            .x_label_area_size(36)
+            .y_label_area_size(46)
+            .build_cartesian_2d(0.0..1.02, 0.0..fastest * 1.1)?;
+        chart
+            .configure_mesh()
+            .x_desc("share of committed units at the epoch's end")
+            .y_desc("times the first epoch")
+            .label_style((FONT, 11))
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(BLACK.mix(0.1))
+            .draw()?;
+        for (place, (procedure, label, points)) in self.lines.iter().enumerate() {
+            // Networks of one method differ in how dark they are.
+            let shade = color(*procedure).mix(1.0 - 0.5 * place as f64 / self.lines.len() as f64);
+            let style = shade.stroke_width(2);
+            chart
+                .draw_series(LineSeries::new(points.iter().copied(), style).point_size(3))?
+                .label(label)
+                .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 16, y)], style));
+        }
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::UpperLeft)
+            .background_style(WHITE.mix(0.8))
+            .border_style(BLACK.mix(0.2))
+            .label_font((FONT, 11))
+            .draw()
+    }
+}

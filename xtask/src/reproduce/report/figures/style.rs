@@ -1,0 +1,66 @@
+//! What every figure has in common: letters and colours.
+
+use crate::reproduce::row::Procedure;
+use plotters::prelude::RGBColor;
+use plotters::style::{FontStyle, register_font as register};
+use std::sync::Once;
+use stompp_train::config::Order;
+
+/// The font's family, as SVG calls it.
+pub(super) const FONT: &str = "sans-serif";
+
+/// Width and height of one panel, in pixels.
+pub(super) const PANEL: (u32, u32) = (440, 330);
+
+/// Makes the font known to the drawing library, once.
+pub(super) fn register_font() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let known = register(FONT, FontStyle::Normal, dejavu::sans::regular());
+        assert!(known.is_ok(), "the font in the program is one");
+    });
+}
+
+/// The colour of a method: a palette that colour-blind people can tell apart (Okabe and Ito).
+pub(super) fn color(procedure: Procedure) -> RGBColor {
+    match procedure {
+        Procedure::Ste(_) => RGBColor(213, 94, 0),
+        Procedure::Stompp(Order::Forward) => RGBColor(0, 114, 178),
+        Procedure::Stompp(Order::Global) => RGBColor(86, 180, 233),
+        Procedure::Stompp(Order::Reverse) => RGBColor(130, 130, 130),
+        Procedure::StomppSte(..) => RGBColor(0, 158, 115),
+    }
+}
+
+/// From dark blue over green to yellow: perceived as evenly rising, also in grey (after *viridis*, Smith and van der Walt).
+pub(super) fn heat(share: f64) -> RGBColor {
+    const STOPS: [(u8, u8, u8); 5] = [
+        (68, 1, 84),
+        (59, 82, 139),
+        (33, 145, 140),
+        (94, 201, 98),
+        (253, 231, 37),
+    ];
+    let place = share.clamp(0.0, 1.0) * (STOPS.len() - 1) as f64;
+    let below = (place as usize).min(STOPS.len() - 2);
+    let (from, to, part) = (STOPS[below], STOPS[below + 1], place - below as f64);
+    let mix = |from: u8, to: u8| (f64::from(from) + part * (f64::from(to) - f64::from(from))).round() as u8;
+    RGBColor(mix(from.0, to.0), mix(from.1, to.1), mix(from.2, to.2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heat_runs_from_dark_to_bright() {
+        assert_eq!(heat(-1.0), RGBColor(68, 1, 84));
+        assert_eq!(heat(0.5), RGBColor(33, 145, 140));
+        assert_eq!(heat(2.0), RGBColor(253, 231, 37));
+        let light = |share| {
+            let RGBColor(red, green, blue) = heat(share);
+            0.3 * f64::from(red) + 0.6 * f64::from(green) + 0.1 * f64::from(blue)
+        };
+        assert!((0..20).all(|step| light(f64::from(step + 1) / 20.0) > light(f64::from(step) / 20.0)));
+    }
+}

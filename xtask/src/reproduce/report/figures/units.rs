@@ -1,0 +1,100 @@
+//! The frozen fraction of each unit beside its target.
+
+use super::style::{FONT, heat};
+use super::{Outcome, Picture};
+use crate::reproduce::ledger::Entry;
+use crate::reproduce::row::Row;
+use crate::reproduce::study::Study;
+use anyhow::Result;
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use stompp_train::{DiagnosticsReport, Metric};
+
+pub(super) const CAPTION: &str = "Frozen fraction of each unit's weight, first unit dark, last one bright (solid), beside the target p(t) of the plan \
+                                  (thin, grey): masks follow it with a lag of about r steps, and the commit closes what is left. One run.";
+
+pub(super) struct Fractions {
+    title: String,
+    /// Of each unit: epoch, target and frozen fraction.
+    units: Vec<Vec<(f64, f64, f64)>>,
+}
+
+/// The figure of the deepest network that freezes, if there is one.
+pub(super) fn frozen_fraction(study: &Study<'_>) -> Result<Option<Fractions>> {
+    let freezing = study.rows().into_iter().filter(|row| row.procedure.order().is_some());
+    let runs = freezing.filter_map(|row| Some((row, study.of(&row).next()?.0)));
+    let Some((row, entry)) = runs.max_by_key(|(row, _)| {
+        (
+            row.network.depth(),
+            std::cmp::Reverse(row.procedure.surrogate().is_some()),
+        )
+    }) else {
+        return Ok(None);
+    };
+    let reports = reports(entry)?;
+    let count = reports.first().map_or(0, |report| report.units.len());
+    let of = |place: usize| {
+        let unit = |report: &DiagnosticsReport| {
+            let unit = &report.units[place];
+            (report.epoch, unit.target, unit.weight_frozen)
+        };
+        reports.iter().map(unit).collect()
+    };
+    let units: Vec<_> = (0..count).map(of).collect();
+    Ok((!units.is_empty()).then(|| Fractions {
+        title: title(&row),
+        units,
+    }))
+}
+
+/// What a run told of its units.
+pub(super) fn reports(entry: &Entry) -> Result<Vec<DiagnosticsReport>> {
+    let metrics = Metric::read(&entry.dir)?.into_iter();
+    let reports = metrics.filter_map(|metric| match metric {
+        Metric::Diagnostics(report) => Some(report),
+        _ => None,
+    });
+    Ok(reports.collect())
+}
+
+/// Network and method.
+pub(super) fn title(row: &Row) -> String {
+    format!("{}, {}", row.network_title(), row.method_title())
+}
+
+impl Picture for Fractions {
+    fn size(&self) -> (u32, u32) {
+        (760, 340)
+    }
+
+    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Outcome<B> {
+        let last = self
+            .units
+            .iter()
+            .flatten()
+            .map(|(epoch, ..)| *epoch)
+            .fold(0.0, f64::max);
+        let mut chart = ChartBuilder::on(area)
+            .caption(&self.title, (FONT, 15))
+            .margin(8)
+            .x_label_area_size(36)
+            .y_label_area_size(46)
+            .build_cartesian_2d(0.0..last * 1.01, 0.0..1.03)?;
+        chart
+            .configure_mesh()
+            .x_desc("epoch")
+            .y_desc("frozen fraction")
+            .label_style((FONT, 11))
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(BLACK.mix(0.1))
+            .draw()?;
+        for (place, points) in self.units.iter().enumerate() {
+            let color = heat(0.9 * place as f64 / self.units.len().max(2) as f64);
+            let target = points.iter().map(|(epoch, target, _)| (*epoch, *target));
+            chart.draw_series(LineSeries::new(target, BLACK.mix(0.35).stroke_width(1)))?;
+            let frozen = points.iter().map(|(epoch, _, frozen)| (*epoch, *frozen));
+            chart.draw_series(LineSeries::new(frozen, color.stroke_width(2)))?;
+        }
+        Ok(())
+    }
+}
