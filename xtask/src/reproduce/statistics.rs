@@ -81,7 +81,7 @@ impl Sample {
         let mut rng = stream(0, Purpose::new(*b"bootstrp"), 0, 0);
         let mut means: Vec<f64> = (0..DRAWS)
             .map(|_| {
-                let draw = |_| values[(u64::from(rng.next_u32()) * values.len() as u64 >> 32) as usize];
+                let draw = |_| values[((u64::from(rng.next_u32()) * values.len() as u64) >> 32) as usize];
                 (0..values.len()).map(draw).sum::<f64>() / values.len() as f64
             })
             .collect();

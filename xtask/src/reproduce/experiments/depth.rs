@@ -1,6 +1,6 @@
 //! Depth: the gain of StoMPP over STE against the depth of the network.
 
-use super::{Experiment, Figure, STE, STOMPP, cifar, gains, product, ten_classes};
+use super::{Contrast, Experiment, Figure, STE, STOMPP, cifar, gains, product, ten_classes};
 use crate::reproduce::finding::Finding;
 use crate::reproduce::preset::{Preset, Scale};
 use crate::reproduce::published;
@@ -52,18 +52,17 @@ fn findings(study: &Study<'_>) -> Result<Vec<Finding>> {
             )
         })
         .collect();
-    for (place, shallow) in contrasts.iter().enumerate() {
-        let deeper = contrasts[place + 1..].iter();
-        let Some(deep) = deeper.filter(|deep| deep.row.images == shallow.row.images).next_back() else {
+    for deep in &contrasts {
+        let of_images = |contrast: &&Contrast| contrast.row.images == deep.row.images;
+        let Some(shallow) = contrasts.iter().find(of_images).filter(|shallow| *shallow != deep) else {
             continue;
         };
-        let title = |contrast: &super::Contrast| contrast.row.network_title();
-        let gain = |contrast: &super::Contrast| study.pairs(&contrast.row, &contrast.baseline);
+        let gain = |contrast: &Contrast| study.pairs(&contrast.row, &contrast.baseline);
         findings.push(Finding::positive(
             format!(
                 "the gain is larger at {} than at {} ({})",
-                title(deep),
-                title(shallow),
+                deep.row.network_title(),
+                shallow.row.network_title(),
                 deep.row.images.title()
             ),
             &gain(deep).minus(&gain(shallow)).summary(),

@@ -40,6 +40,6 @@ pub(crate) fn write(studies: &[Study<'_>], options: &Options) -> Result<String> 
         [study] => format!("StoMPP: {}", study.experiment.title),
         _ => "StoMPP: the paper's tables and ablations".to_owned(),
     };
-    files::replace(&folder.join(FILE), &html::text(&page, &title))?;
+    files::replace(&folder.join(FILE), html::text(&page, &title))?;
     Ok(text)
 }

@@ -41,7 +41,7 @@ pub(super) fn mask_flips(study: &Study<'_>) -> Result<Option<HeatMap>> {
         deepest.as_slice(),
         |unit, most| {
             let share = unit.weight_mask_flips / most;
-            Some((share > 0.0).then(|| heat(share)).unwrap_or(WHITE))
+            Some(if share > 0.0 { heat(share) } else { WHITE })
         },
         |unit| unit.weight_mask_flips,
         |most| ["0 %".to_owned(), format!("{:.0} %", 100.0 * most)],

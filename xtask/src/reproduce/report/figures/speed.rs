@@ -14,7 +14,14 @@ pub(super) const CAPTION: &str = "Training images per second, epoch by epoch, ag
                                   epoch's, evaluations not counted. Several runs shared the machine, so single points may be off.";
 
 pub(super) struct Speed {
-    lines: Vec<(Procedure, String, Vec<(f64, f64)>)>,
+    lines: Vec<Line>,
+}
+
+struct Line {
+    procedure: Procedure,
+    label: String,
+    /// Share of committed units, and speed as a multiple of the first epoch's.
+    points: Vec<(f64, f64)>,
 }
 
 /// The figure of the runs that freeze from input to output, if there are any.
@@ -33,15 +40,15 @@ pub(super) fn figure(study: &Study<'_>) -> Result<Option<Speed>> {
         let Some(&(_, first)) = epochs.first().filter(|(_, rate)| *rate > 0.0) else {
             continue;
         };
-        let relative = epochs
+        let points = epochs
             .into_iter()
             .map(|(committed, rate)| (committed, rate / first))
             .collect();
-        lines.push((
-            row.procedure,
-            format!("{}, {}", row.network_title(), row.method_title()),
-            relative,
-        ));
+        lines.push(Line {
+            procedure: row.procedure,
+            label: format!("{}, {}", row.network_title(), row.method_title()),
+            points,
+        });
     }
     Ok((!lines.is_empty()).then_some(Speed { lines }))
 }
@@ -55,7 +62,7 @@ impl Picture for Speed {
         let fastest = self
             .lines
             .iter()
-            .flat_map(|(.., points)| points)
+            .flat_map(|line| &line.points)
             .map(|(_, rate)| *rate)
             .fold(1.0, f64::max);
         let mut chart = ChartBuilder::on(area)
@@ -72,13 +79,13 @@ impl Picture for Speed {
             .light_line_style(TRANSPARENT)
             .bold_line_style(BLACK.mix(0.1))
             .draw()?;
-        for (place, (procedure, label, points)) in self.lines.iter().enumerate() {
+        for (place, line) in self.lines.iter().enumerate() {
             // Networks of one method differ in how dark they are.
-            let shade = color(*procedure).mix(1.0 - 0.5 * place as f64 / self.lines.len() as f64);
+            let shade = color(line.procedure).mix(1.0 - 0.5 * place as f64 / self.lines.len() as f64);
             let style = shade.stroke_width(2);
             chart
-                .draw_series(LineSeries::new(points.iter().copied(), style).point_size(3))?
-                .label(label)
+                .draw_series(LineSeries::new(line.points.iter().copied(), style).point_size(3))?
+                .label(&line.label)
                 .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 16, y)], style));
         }
         chart
