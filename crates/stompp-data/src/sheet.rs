@@ -14,8 +14,8 @@ const GAP: u32 = 4;
 /// Side of a letter.
 const LETTER: u32 = 8;
 
-/// A picture (PNG) of the examples `indices` of `epoch`, eight in a row, each above the name of its class; `class_name` gives
-/// that by label. The normalization is taken back.
+/// A picture (PNG) of the examples `indices` of `epoch`, eight in a row, each above its caption; `caption` gives that by
+/// index and label. The normalization is taken back.
 ///
 /// # Errors
 /// If an example cannot be prepared.
@@ -24,7 +24,7 @@ pub fn contact_sheet(
     normalization: &Normalization,
     epoch: u64,
     indices: &[usize],
-    class_name: impl Fn(usize) -> String,
+    caption: impl Fn(usize, usize) -> String,
 ) -> Result<Vec<u8>, DataError> {
     let [channels, height, width] = examples.shape();
     let scale = TILE.div_ceil(width as u32).max(1);
@@ -48,7 +48,7 @@ pub fn contact_sheet(
             &mut sheet,
             (left, top + height as u32 * scale + GAP / 2),
             cell.0 - GAP,
-            &class_name(label),
+            &caption(index, label),
         );
     }
     let mut png = Cursor::new(Vec::new());

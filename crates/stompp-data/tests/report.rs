@@ -101,7 +101,7 @@ fn a_sheet_shows_what_the_network_gets() {
     // The centre 140 of 160 pixels is the image itself.
     let examples = FileExamples::plain(set, 140, normalization.clone(), bad);
     let indices: Vec<usize> = (0..10).collect();
-    let name = |label: usize| ["class c"][label].to_owned();
+    let name = |_, label: usize| ["class c"][label].to_owned();
     let sheet = contact_sheet(&examples, &normalization, 0, &indices, name).unwrap();
     let sheet = image::load_from_memory(&sheet).unwrap().into_rgb8();
     assert_eq!(sheet.dimensions(), (8 * 144 + 4, 2 * 156 + 4));
@@ -124,7 +124,7 @@ fn small_images_are_enlarged_and_augmentations_shown() {
     let set = Arc::new(set);
     let examples = ImageExamples::augmented(Arc::clone(&set), normalization.clone(), Augmentation { padding: 4 }, 0);
     let sheet = |epoch| {
-        let png = contact_sheet(&examples, &normalization, epoch, &[1], |label| label.to_string()).unwrap();
+        let png = contact_sheet(&examples, &normalization, epoch, &[1], |_, label| label.to_string()).unwrap();
         image::load_from_memory(&png).unwrap().into_rgb8()
     };
     assert_ne!(sheet(0), sheet(1));

@@ -86,12 +86,9 @@ pub fn show(config: &RunConfig, count: usize, out: &Path) -> Result<(), TrainErr
     let normalization = Normalization::new(images.statistics)?;
     let examples = images.train.training_examples(config, &normalization);
     let order = epoch_order(images.train.len(), config.seed, 0);
-    let class_name = |label: usize| match &images.class_names {
-        Some(names) => names[label].clone(),
-        None => format!("class {label}"),
-    };
     let first = &order[..count.min(order.len())];
-    let sheet = contact_sheet(&*examples, &normalization, 0, first, class_name)?;
+    let caption = |_, label| images.class_name(label);
+    let sheet = contact_sheet(&*examples, &normalization, 0, first, caption)?;
     files::write_new(out, &sheet)
 }
 

@@ -54,19 +54,16 @@ pub(crate) fn evaluate<D: BinaryBackend>(
 
 /// How many rows of `logits`, one a label, have their largest entry at the label; the first of equals counts.
 pub(crate) fn correct(logits: &[f32], labels: &[usize]) -> usize {
-    let classes = logits.len() / labels.len();
-    let is_right = |(row, &label): (&[f32], &usize)| {
-        let best = row
-            .iter()
-            .enumerate()
-            .fold(0, |best, (class, z)| if *z > row[best] { class } else { best });
-        best == label
-    };
-    logits
-        .chunks_exact(classes)
-        .zip(labels)
-        .filter(|&pair| is_right(pair))
-        .count()
+    let answers = classes(logits, labels.len());
+    answers.zip(labels).filter(|(answer, label)| answer == *label).count()
+}
+
+/// Where each of the `rows` rows of `logits` has its largest entry; of equals the first.
+pub(crate) fn classes(logits: &[f32], rows: usize) -> impl Iterator<Item = usize> {
+    logits.chunks_exact(logits.len() / rows).map(|row| {
+        let entries = row.iter().enumerate();
+        entries.fold(0, |best, (class, z)| if *z > row[best] { class } else { best })
+    })
 }
 
 #[cfg(test)]

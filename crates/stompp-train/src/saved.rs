@@ -1,12 +1,20 @@
 //! A trained network, read back from its run directory.
 
 use crate::{
-    Callback, RunConfig, RunRecord, Score, TrainError, error::device_error, evaluate::evaluate, files, images::Images,
+    Callback, RunConfig, RunRecord, Score, TrainError,
+    error::device_error,
+    evaluate::{classes, evaluate},
+    files,
+    images::Images,
     network_file,
+    step::on_device,
 };
 use dfdx::tensor::Cpu;
-use std::path::{Path, PathBuf};
-use stompp_data::Normalization;
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
+use stompp_data::{Normalization, contact_sheet};
 use stompp_resnet::ResNet;
 
 /// The run in a directory that [`train`](crate::train) made.
@@ -39,13 +47,8 @@ impl SavedRun {
     /// If the configuration cannot be run, the network is missing (the run has not finished) or damaged, or the images cannot
     /// be read or have other classes than the run's.
     pub fn evaluate(&self, watcher: &mut dyn Callback) -> Result<Score, TrainError> {
-        self.config.check()?;
-        let path = self.dir.join(files::NETWORK);
-        let bytes = files::read(&path)?;
         let device = Cpu::default();
-        let (architecture, binarization) = (self.config.architecture()?, self.config.binarization());
-        let mut network = ResNet::new(&device, &architecture, binarization, self.config.seed).map_err(device_error)?;
-        network_file::restore(&mut network, &bytes, &path)?;
+        let network = self.network(&device)?;
         let images = self.images()?;
         let normalization = Normalization::new(self.record.statistics())?;
         let view = self.config.method.name.deployed();
@@ -55,6 +58,52 @@ impl SavedRun {
             watcher.on_bad_images(&bad)?;
         }
         Ok(score)
+    }
+
+    /// A picture (PNG) of the first `count` test images as the network gets them. Under each stands what the deploy network says;
+    /// where that is wrong, the truth follows in brackets.
+    ///
+    /// # Errors
+    /// As [`SavedRun::evaluate`].
+    pub fn predictions_sheet(&self, count: usize) -> Result<Vec<u8>, TrainError> {
+        let device = Cpu::default();
+        let network = self.network(&device)?;
+        let images = self.images()?;
+        let normalization = Normalization::new(self.record.statistics())?;
+        let count = count.min(images.test.len());
+        let mut answers = HashMap::new();
+        for batch in images.test.evaluation_batches(&normalization)? {
+            let batch = batch?;
+            if !batch.labels.is_empty() {
+                let pixels = on_device(&device, &batch).map_err(device_error)?;
+                let logits = network.evaluate(pixels, self.config.method.name.deployed());
+                let logits = logits.map_err(device_error)?.as_vec();
+                answers.extend(batch.indices.iter().copied().zip(classes(&logits, batch.labels.len())));
+            }
+            if batch.indices.iter().any(|index| *index + 1 >= count) {
+                break;
+            }
+        }
+        let caption = |index: usize, label: usize| match answers.get(&index) {
+            Some(&answer) if answer != label => {
+                format!("{} ({})", images.class_name(answer), images.class_name(label))
+            }
+            _ => images.class_name(label),
+        };
+        let examples = images.test.plain_examples(&normalization);
+        let indices: Vec<_> = (0..count).collect();
+        Ok(contact_sheet(&*examples, &normalization, 0, &indices, caption)?)
+    }
+
+    /// The trained network.
+    fn network(&self, device: &Cpu) -> Result<ResNet<Cpu>, TrainError> {
+        self.config.check()?;
+        let path = self.dir.join(files::NETWORK);
+        let bytes = files::read(&path)?;
+        let (architecture, binarization) = (self.config.architecture()?, self.config.binarization());
+        let mut network = ResNet::new(device, &architecture, binarization, self.config.seed).map_err(device_error)?;
+        network_file::restore(&mut network, &bytes, &path)?;
+        Ok(network)
     }
 
     /// The images of the configuration, if their classes are those that the run was trained on.

@@ -22,6 +22,20 @@ const SYNTHETIC_TEST: usize = 10_000;
 /// Which synthetic images: the same for every run, so that runs of different seeds compare.
 const SYNTHETIC_SEED: u64 = 0;
 
+/// The classes of CIFAR-10, in the order of its labels.
+const CIFAR10: [&str; 10] = [
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+];
+
 /// Training and test images.
 #[derive(Clone, Debug)]
 pub(crate) struct Images {
@@ -30,8 +44,10 @@ pub(crate) struct Images {
     /// What every image is normalized by: the statistics of the training images in memory as trained on, ImageNet's for image
     /// files, of which nobody wants to read millions first.
     pub(crate) statistics: ChannelStatistics,
-    /// Names of the classes, if the data set has some.
+    /// Names of the classes, if they are told by the files.
     pub(crate) class_names: Option<Vec<String>>,
+    /// Names of the classes that the data set is known for.
+    known_names: &'static [&'static str],
     /// The list of image files, to be kept for the next time.
     pub(crate) index: Option<Vec<u8>>,
 }
@@ -52,6 +68,10 @@ impl Images {
             train: Part::in_memory(train),
             test: Part::in_memory(test),
             class_names: None,
+            known_names: match config.dataset {
+                Dataset::Cifar10 => &CIFAR10,
+                _ => &[],
+            },
             index: None,
         })
     }
@@ -69,8 +89,20 @@ impl Images {
             test: part(test),
             statistics: ChannelStatistics::IMAGENET,
             class_names: Some(class_names),
+            known_names: &[],
             index: Some(index),
         })
+    }
+
+    /// What people call a class.
+    pub(crate) fn class_name(&self, label: usize) -> String {
+        let own = self
+            .class_names
+            .as_ref()
+            .and_then(|names| names.get(label))
+            .map(String::as_str);
+        let name = own.or_else(|| self.known_names.get(label).copied());
+        name.map_or_else(|| format!("class {label}"), str::to_owned)
     }
 
     /// What is wrong with each image that has been left out so far.

@@ -99,7 +99,8 @@ impl Part {
         }
     }
 
-    fn plain_examples(&self, normalization: &Normalization) -> Arc<dyn Examples> {
+    /// The images as they are tested on.
+    pub(crate) fn plain_examples(&self, normalization: &Normalization) -> Arc<dyn Examples> {
         let normalization = normalization.clone();
         match &self.0 {
             Kind::Memory(set) => Arc::new(ImageExamples::plain(Arc::clone(set), normalization)),

@@ -64,6 +64,8 @@ pub(crate) enum Figure {
     GradientNorms,
     /// Training speed against the share of committed units.
     Speed,
+    /// Test images, and what a network says of them.
+    Samples,
 }
 
 /// Every experiment, in the order of `all`.

@@ -22,6 +22,7 @@ pub(super) const TABLE1: Experiment = Experiment {
         Figure::FrozenFraction,
         Figure::MaskFlips,
         Figure::Speed,
+        Figure::Samples,
     ],
 };
 

@@ -4,6 +4,7 @@ use super::differences;
 use super::figures::{self, Drawn};
 use super::text_table::{Side, TextTable};
 use crate::reproduce::duration::duration;
+use crate::reproduce::experiments::Figure;
 use crate::reproduce::finding::Finding;
 use crate::reproduce::ledger::{Ledger, Outcome};
 use crate::reproduce::preset::{Preset, Scale};
@@ -13,6 +14,7 @@ use crate::reproduce::statistics::{ENOUGH, Sample, standard_error};
 use crate::reproduce::study::Study;
 use anyhow::Result;
 use std::collections::BTreeSet;
+use stompp_train::SavedRun;
 
 /// What stands where a number is not known.
 const UNKNOWN: &str = "unknown";
@@ -43,6 +45,8 @@ pub(super) enum Block {
     Findings(Vec<Finding>),
     List(Vec<String>),
     Figure(Drawn),
+    /// A picture that is no drawing (PNG), and its caption.
+    Picture(Vec<u8>, String),
 }
 
 impl Page {
@@ -81,24 +85,58 @@ fn chapter(study: &Study<'_>) -> Result<Chapter> {
         )),
         Block::Table(accuracies(study)),
     ];
-    let mut section = |title: String, block: Block| blocks.extend([Block::Heading(title), block]);
+    let section = |title: String, block: Block| [Block::Heading(title), block];
     let differences = differences(study);
     if !differences.is_empty() {
-        section("Differences, points".to_owned(), Block::Table(differences));
+        blocks.extend(section("Differences, points".to_owned(), Block::Table(differences)));
     }
     let findings = (experiment.findings)(study)?;
     if !findings.is_empty() {
-        section("What the runs say of the claims".to_owned(), Block::Findings(findings));
+        blocks.extend(section(
+            "What the runs say of the claims".to_owned(),
+            Block::Findings(findings),
+        ));
+    }
+    blocks.extend(figures::of(study)?.into_iter().map(Block::Figure));
+    if experiment.figures.contains(&Figure::Samples) {
+        blocks.extend(samples(study));
     }
     let published = as_published(study);
     if !published.is_empty() {
-        section(format!("As published ({})", published::SOURCE), Block::Table(published));
+        blocks.extend(section(
+            format!("As published ({})", published::SOURCE),
+            Block::Table(published),
+        ));
     }
-    blocks.extend(figures::of(study)?.into_iter().map(Block::Figure));
     Ok(Chapter {
         name: experiment.name,
         title: experiment.title,
         blocks,
+    })
+}
+
+/// Some test images with what a network says of them, if one was trained. Where the images or the network are not to be had, as after
+/// a merge, the reason stands in their place: the rest of the report does not need them.
+fn samples(study: &Study<'_>) -> Option<Block> {
+    const IMAGES: usize = 32;
+    let mut freezing = study.rows().into_iter().filter(|row| row.procedure.order().is_some());
+    let (row, entry) = freezing.find_map(|row| Some((row, study.of(&row).next()?.0)))?;
+    let sheet = || {
+        let mut run = SavedRun::load(&entry.dir)?;
+        // Where the images lie on this machine.
+        run.config.data.path = entry.cell.config().and_then(|config| config.data.path.clone());
+        run.predictions_sheet(IMAGES)
+    };
+    let caption = format!(
+        "The first test images as the networks get them, and what {} ({}, seed {}) says of each; where it is wrong, the truth follows in \
+         brackets.",
+        row.network_title(),
+        row.method_title(),
+        entry.cell.seed
+    );
+    Some(match sheet() {
+        Ok(sheet) => Block::Picture(sheet, caption),
+        Err(error) => Block::Paragraph(format!("No picture of test images: {error}.")),
     })
 }
 

@@ -4,6 +4,7 @@ use super::content::{Block, Page};
 use super::figures::Drawn;
 use super::text_table::{Side, TextTable};
 use crate::reproduce::finding::{Finding, Verdict};
+use base64::prelude::{BASE64_STANDARD, Engine};
 use std::fmt::Write;
 
 const STYLE: &str = include_str!("page.css");
@@ -60,6 +61,7 @@ fn block(html: &mut String, block: &Block) {
             items.iter().map(claim).collect::<String>()
         ),
         Block::Figure(drawn) => writeln!(html, "{}", figure(drawn)),
+        Block::Picture(png, caption) => writeln!(html, "{}", picture(png, caption)),
     };
 }
 
@@ -104,6 +106,14 @@ fn figure(drawn: &Drawn) -> String {
         "<figure>\n{}\n<figcaption>{}</figcaption>\n</figure>",
         svg.trim(),
         prose(&drawn.caption)
+    )
+}
+
+fn picture(png: &[u8], caption: &str) -> String {
+    let bytes = BASE64_STANDARD.encode(png);
+    let caption = prose(caption);
+    format!(
+        "<figure>\n<img alt=\"{caption}\" src=\"data:image/png;base64,{bytes}\">\n<figcaption>{caption}</figcaption>\n</figure>"
     )
 }
 

@@ -21,7 +21,7 @@ fn block(block: &Block) -> Option<String> {
         Block::Table(table) => table.to_string(),
         Block::Findings(findings) => table(findings).to_string(),
         Block::List(items) => items.iter().map(|item| item_lines(item)).collect(),
-        Block::Figure(_) => return None,
+        Block::Figure(_) | Block::Picture(..) => return None,
     })
 }
 

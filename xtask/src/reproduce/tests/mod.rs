@@ -1,6 +1,7 @@
 //! The whole verb, with runs that take no time; and, in [`real`], with networks that are trained.
 
 mod asking;
+mod pages;
 mod real;
 mod sweep;
 mod tables;

@@ -39,6 +39,12 @@ fn every_experiment_trains_and_is_told() {
     {
         assert!(table.contains(&row.method_title()), "{row:?}\n{table}");
     }
+    let html = fs::read_to_string(options.folder().join(report::FILE)).unwrap();
+    assert!(
+        html.contains("src=\"data:image/png;base64,iVBOR"),
+        "test images are shown"
+    );
+
     // Every experiment by itself finds its runs done.
     for experiment in experiments::ALL {
         let options = bench.options(experiment.name);

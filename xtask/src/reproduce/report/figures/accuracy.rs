@@ -1,18 +1,13 @@
 //! Test accuracy along the training, a panel for each network and setting.
 
 use super::style::{FONT, PANEL, color};
-use super::{Outcome, Picture};
+use super::{Area, Outcome, Picture};
 use crate::reproduce::row::{Procedure, Row};
 use crate::reproduce::run_dir::Record;
 use crate::reproduce::study::Study;
 use anyhow::Result;
-use plotters::coord::Shift;
 use plotters::prelude::*;
 use stompp_train::RunConfig;
-
-pub(super) const CAPTION: &str = "Test accuracy along the training. Solid: the network as it stands; thin: the one that would be deployed at \
-                                  that moment; mean over seeds, the ticks below mark the steps at which a unit is committed (its colour tells the \
-                                  method).";
 
 /// Panels in a line of the figure.
 const COLUMNS: usize = 3;
@@ -125,13 +120,18 @@ fn commits(config: &RunConfig, record: &Record) -> Result<Vec<f64>> {
 }
 
 impl Picture for Accuracy {
+    const NAME: &'static str = "accuracy";
+    const CAPTION: &'static str = "Test accuracy along the training. Solid: the network as it stands; thin: the one that would be deployed at \
+                                  that moment; mean over seeds, the ticks below mark the steps at which a unit is committed (its colour tells the \
+                                  method).";
+
     fn size(&self) -> (u32, u32) {
         let columns = self.panels.len().min(COLUMNS);
         let rows = self.panels.len().div_ceil(COLUMNS);
         (PANEL.0 * columns as u32, PANEL.1 * rows as u32)
     }
 
-    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Outcome<B> {
+    fn draw(&self, area: &Area<'_>) -> Outcome {
         let columns = self.panels.len().min(COLUMNS);
         let areas = area.split_evenly((self.panels.len().div_ceil(COLUMNS), columns));
         areas
@@ -142,8 +142,9 @@ impl Picture for Accuracy {
 }
 
 impl Accuracy {
-    fn panel<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>, panel: &Panel) -> Outcome<B> {
-        let top = self.highest * 1.08;
+    fn panel(&self, area: &Area<'_>, panel: &Panel) -> Outcome {
+        // Above the lines there is room for their names.
+        let top = (self.highest * 1.35).min(self.highest + 30.0);
         let mut chart = ChartBuilder::on(area)
             .caption(&panel.title, (FONT, 14))
             .margin(8)
@@ -154,7 +155,8 @@ impl Accuracy {
             .configure_mesh()
             .x_desc("epoch")
             .y_desc("top-1, %")
-            .label_style((FONT, 11))
+            .y_label_formatter(&|top1| format!("{top1:.0}"))
+            .label_style((FONT, 12))
             .light_line_style(TRANSPARENT)
             .bold_line_style(BLACK.mix(0.1))
             .draw()?;
@@ -176,7 +178,7 @@ impl Accuracy {
             .position(SeriesLabelPosition::UpperLeft)
             .background_style(WHITE.mix(0.8))
             .border_style(BLACK.mix(0.2))
-            .label_font((FONT, 11))
+            .label_font((FONT, 12))
             .draw()
     }
 }

@@ -1,17 +1,13 @@
 //! What freezing gains over STE against the depth of the network.
 
 use super::style::{FONT, color};
-use super::{Outcome, Picture};
+use super::{Area, Outcome, Picture};
 use crate::reproduce::experiments::Contrast;
 use crate::reproduce::preset::{Preset, Scale};
 use crate::reproduce::row::{Images, Procedure};
 use crate::reproduce::study::Study;
-use plotters::coord::Shift;
 use plotters::prelude::*;
 use stompp_train::config::{Order, StraightThrough};
-
-pub(super) const CAPTION: &str = "What StoMPP gains over STE, in points of top-1, against the depth of the network. Dots: measured here over clipped \
-                                  STE, with the bootstrap interval over seeds. Squares: as published, over STE with the identity, at the paper's size.";
 
 pub(super) struct Gain {
     measured: Vec<Series>,
@@ -62,11 +58,15 @@ fn by_images<'a>(points: impl Iterator<Item = (&'a Contrast, f64, Option<[f64; 2
 }
 
 impl Picture for Gain {
+    const NAME: &'static str = "gain";
+    const CAPTION: &'static str = "What StoMPP gains over STE, in points of top-1, against the depth of the network. Dots: measured here over clipped \
+                                  STE, with the bootstrap interval over seeds. Squares: as published, over STE with the identity, at the paper's size.";
+
     fn size(&self) -> (u32, u32) {
         (640, 380)
     }
 
-    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Outcome<B> {
+    fn draw(&self, area: &Area<'_>) -> Outcome {
         let all = || {
             self.measured
                 .iter()
@@ -82,12 +82,14 @@ impl Picture for Gain {
             .margin(8)
             .x_label_area_size(36)
             .y_label_area_size(46)
-            .build_cartesian_2d(0.0..deepest + 4.0, lowest * 1.1..highest * 1.1)?;
+            .build_cartesian_2d(0.0..deepest + 4.0, lowest * 1.1..highest * 1.2)?;
         chart
             .configure_mesh()
             .x_desc("depth of the network")
             .y_desc("gain, points of top-1")
-            .label_style((FONT, 11))
+            .x_label_formatter(&|depth| format!("{depth:.0}"))
+            .y_label_formatter(&|gain| format!("{gain:.0}"))
+            .label_style((FONT, 12))
             .light_line_style(TRANSPARENT)
             .bold_line_style(BLACK.mix(0.1))
             .draw()?;
@@ -123,7 +125,7 @@ impl Picture for Gain {
             .position(SeriesLabelPosition::UpperLeft)
             .background_style(WHITE.mix(0.8))
             .border_style(BLACK.mix(0.2))
-            .label_font((FONT, 11))
+            .label_font((FONT, 12))
             .draw()
     }
 }

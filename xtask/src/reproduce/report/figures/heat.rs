@@ -1,25 +1,23 @@
 //! Units by time as a map of colours: flips of masks, norms of gradients.
 
 use super::style::{FONT, heat};
-use super::units::{reports, title};
-use super::{Outcome, Picture};
+use super::units::{reports, shown, title};
+use super::{Area, Outcome, Picture};
+use crate::reproduce::row::Row;
 use crate::reproduce::study::Study;
 use anyhow::Result;
-use plotters::coord::Shift;
 use plotters::prelude::*;
 use stompp_train::UnitDiagnostics;
 
-pub(super) const FLIPS_CAPTION: &str = "How much of each unit's weight mask changed between two looks, as a share of its entries, along the training. \
-                                        A unit's mask moves in its own window only.";
-
-pub(super) const NORMS_CAPTION: &str = "Norm of the gradient of each unit's latent weight along the training, mean over the steps between two looks. \
-                                        White: committed. Grey: still open, but no gradient at all arrives; a frozen activation downstream has cut it \
-                                        off.";
-
 const PANEL: (u32, u32) = (460, 330);
+
+/// Room for the scale below the panels.
+const SCALE_HEIGHT: u32 = 40;
+
+/// An open unit without a gradient.
 const CUT_OFF: RGBColor = RGBColor(190, 190, 190);
 
-pub(super) struct HeatMap {
+struct HeatMap {
     panels: Vec<Panel>,
     /// The numbers at the ends of the scale, written out.
     ends: [String; 2],
@@ -32,27 +30,27 @@ struct Panel {
     colors: Vec<Vec<Option<RGBColor>>>,
 }
 
-/// The flips of the first row that freezes, if there is one.
-pub(super) fn mask_flips(study: &Study<'_>) -> Result<Option<HeatMap>> {
-    let mut freezing = study.rows().into_iter().filter(|row| row.procedure.order().is_some());
-    let deepest = freezing.by_ref().max_by_key(|row| row.network.depth());
-    map(
+/// The flips of the deepest network that freezes from input to output, if there is one.
+pub(super) fn mask_flips(study: &Study<'_>) -> Result<Option<Flips>> {
+    let row = shown(study);
+    let flips = map(
         study,
-        deepest.as_slice(),
+        row.as_slice(),
         |unit, most| {
             let share = unit.weight_mask_flips / most;
             Some(if share > 0.0 { heat(share) } else { WHITE })
         },
         |unit| unit.weight_mask_flips,
         |most| ["0 %".to_owned(), format!("{:.0} %", 100.0 * most)],
-    )
+    )?;
+    Ok(flips.map(Flips))
 }
 
 /// The gradients' norms, a panel for each row, if there are runs.
-pub(super) fn gradient_norms(study: &Study<'_>) -> Result<Option<HeatMap>> {
+pub(super) fn gradient_norms(study: &Study<'_>) -> Result<Option<Norms>> {
     /// Below this part of the largest norm everything is as dark.
     const RANGE: f64 = 1e-4;
-    map(
+    let norms = map(
         study,
         &study.rows(),
         |unit, most| match unit.gradient_norm {
@@ -62,12 +60,14 @@ pub(super) fn gradient_norms(study: &Study<'_>) -> Result<Option<HeatMap>> {
         },
         |unit| unit.gradient_norm,
         |most| [format!("{:.0e}", RANGE * most), format!("{most:.0e}")],
-    )
+    )?;
+    Ok(norms.map(Norms))
 }
 
+/// Units by time: `number` of each unit sets the scale, and `color` shows it, given the largest.
 fn map(
     study: &Study<'_>,
-    rows: &[crate::reproduce::row::Row],
+    rows: &[Row],
     color: impl Fn(&UnitDiagnostics, f64) -> Option<RGBColor>,
     number: impl Fn(&UnitDiagnostics) -> f64,
     ends: impl Fn(f64) -> [String; 2],
@@ -103,24 +103,60 @@ fn map(
     }))
 }
 
-impl Picture for HeatMap {
+/// Flips of masks.
+pub(super) struct Flips(HeatMap);
+
+impl Picture for Flips {
+    const NAME: &'static str = "flips";
+    const CAPTION: &'static str = "How much of each unit's weight mask changed between two looks, as a share of its entries, along the training. \
+                                        A unit's mask moves in its own window only.";
+
     fn size(&self) -> (u32, u32) {
-        let columns = self.panels.len().min(2) as u32;
-        (PANEL.0 * columns, PANEL.1 * self.panels.len().div_ceil(2) as u32 + 40)
+        self.0.size()
     }
 
-    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Outcome<B> {
-        let (maps, scale) = area.split_vertically(self.size().1 - 40);
+    fn draw(&self, area: &Area<'_>) -> Outcome {
+        self.0.draw(area)
+    }
+}
+
+/// Norms of gradients.
+pub(super) struct Norms(HeatMap);
+
+impl Picture for Norms {
+    const NAME: &'static str = "gradients";
+    const CAPTION: &'static str = "Norm of the gradient of each unit's latent weight along the training, mean over the steps between two looks. \
+                                        White: committed. Grey: still open, but no gradient at all arrives; a frozen activation downstream has cut it \
+                                        off.";
+
+    fn size(&self) -> (u32, u32) {
+        self.0.size()
+    }
+
+    fn draw(&self, area: &Area<'_>) -> Outcome {
+        self.0.draw(area)
+    }
+}
+
+impl HeatMap {
+    fn size(&self) -> (u32, u32) {
+        let columns = self.panels.len().min(2) as u32;
+        (
+            PANEL.0 * columns,
+            PANEL.1 * self.panels.len().div_ceil(2) as u32 + SCALE_HEIGHT,
+        )
+    }
+
+    fn draw(&self, area: &Area<'_>) -> Outcome {
+        let (maps, scale) = area.split_vertically(self.size().1 - SCALE_HEIGHT);
         let areas = maps.split_evenly((self.panels.len().div_ceil(2), self.panels.len().min(2)));
         for (area, panel) in areas.iter().zip(&self.panels) {
             draw_panel(area, panel)?;
         }
         self.draw_scale(&scale)
     }
-}
 
-impl HeatMap {
-    fn draw_scale<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Outcome<B> {
+    fn draw_scale(&self, area: &Area<'_>) -> Outcome {
         const STEPS: i32 = 100;
         let left = 110;
         for step in 0..STEPS {
@@ -137,7 +173,7 @@ impl HeatMap {
     }
 }
 
-fn draw_panel<B: DrawingBackend>(area: &DrawingArea<B, Shift>, panel: &Panel) -> Outcome<B> {
+fn draw_panel(area: &Area<'_>, panel: &Panel) -> Outcome {
     let units = panel.colors.iter().map(Vec::len).max().unwrap_or_default();
     let last = panel.epochs.last().copied().unwrap_or_default();
     let mut chart = ChartBuilder::on(area)
@@ -152,7 +188,7 @@ fn draw_panel<B: DrawingBackend>(area: &DrawingArea<B, Shift>, panel: &Panel) ->
         .x_desc("epoch")
         .y_desc("unit, from input to output")
         .y_label_formatter(&|unit| format!("{unit:.0}"))
-        .label_style((FONT, 11))
+        .label_style((FONT, 12))
         .draw()?;
     let mut from = 0.0;
     for (to, colors) in panel.epochs.iter().zip(&panel.colors) {

@@ -1,17 +1,13 @@
 //! How much faster training gets as units are committed.
 
 use super::style::{FONT, color};
-use super::{Outcome, Picture};
+use super::{Area, Outcome, Picture};
 use crate::reproduce::row::Procedure;
 use crate::reproduce::study::Study;
 use anyhow::Result;
-use plotters::coord::Shift;
 use plotters::prelude::*;
 use stompp_train::Metric;
 use stompp_train::config::Order;
-
-pub(super) const CAPTION: &str = "Training images per second, epoch by epoch, against the share of units that are committed; as a multiple of the first \
-                                  epoch's, evaluations not counted. Several runs shared the machine, so single points may be off.";
 
 pub(super) struct Speed {
     lines: Vec<Line>,
@@ -54,11 +50,15 @@ pub(super) fn figure(study: &Study<'_>) -> Result<Option<Speed>> {
 }
 
 impl Picture for Speed {
+    const NAME: &'static str = "speed";
+    const CAPTION: &'static str = "Training images per second, epoch by epoch, against the share of units that are committed; as a multiple of the first \
+                                  epoch's, evaluations not counted. Several runs shared the machine, so single points may be off.";
+
     fn size(&self) -> (u32, u32) {
         (640, 380)
     }
 
-    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Outcome<B> {
+    fn draw(&self, area: &Area<'_>) -> Outcome {
         let fastest = self
             .lines
             .iter()
@@ -75,7 +75,7 @@ impl Picture for Speed {
             .configure_mesh()
             .x_desc("share of committed units at the epoch's end")
             .y_desc("times the first epoch")
-            .label_style((FONT, 11))
+            .label_style((FONT, 12))
             .light_line_style(TRANSPARENT)
             .bold_line_style(BLACK.mix(0.1))
             .draw()?;
@@ -93,7 +93,7 @@ impl Picture for Speed {
             .position(SeriesLabelPosition::UpperLeft)
             .background_style(WHITE.mix(0.8))
             .border_style(BLACK.mix(0.2))
-            .label_font((FONT, 11))
+            .label_font((FONT, 12))
             .draw()
     }
 }

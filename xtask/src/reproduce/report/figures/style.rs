@@ -1,25 +1,14 @@
-//! What every figure has in common: letters and colours.
+//! What every figure has in common: sizes and colours.
 
 use crate::reproduce::row::Procedure;
 use plotters::prelude::RGBColor;
-use plotters::style::{FontStyle, register_font as register};
-use std::sync::Once;
 use stompp_train::config::Order;
 
-/// The font's family, as SVG calls it.
+/// The family of every letter.
 pub(super) const FONT: &str = "sans-serif";
 
 /// Width and height of one panel, in pixels.
 pub(super) const PANEL: (u32, u32) = (440, 330);
-
-/// Makes the font known to the drawing library, once.
-pub(super) fn register_font() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let known = register(FONT, FontStyle::Normal, dejavu::sans::regular());
-        assert!(known.is_ok(), "the font in the program is one");
-    });
-}
 
 /// The colour of a method: a palette that colour-blind people can tell apart (Okabe and Ito).
 pub(super) fn color(procedure: Procedure) -> RGBColor {

@@ -1,17 +1,15 @@
 //! The frozen fraction of each unit beside its target.
 
 use super::style::{FONT, heat};
-use super::{Outcome, Picture};
+use super::{Area, Outcome, Picture};
 use crate::reproduce::ledger::Entry;
-use crate::reproduce::row::Row;
+use crate::reproduce::row::{Procedure, Row};
 use crate::reproduce::study::Study;
 use anyhow::Result;
-use plotters::coord::Shift;
 use plotters::prelude::*;
+use std::cmp::Reverse;
+use stompp_train::config::Order;
 use stompp_train::{DiagnosticsReport, Metric};
-
-pub(super) const CAPTION: &str = "Frozen fraction of each unit's weight, first unit dark, last one bright (solid), beside the target p(t) of the plan \
-                                  (thin, grey): masks follow it with a lag of about r steps, and the commit closes what is left. One run.";
 
 pub(super) struct Fractions {
     title: String,
@@ -21,14 +19,10 @@ pub(super) struct Fractions {
 
 /// The figure of the deepest network that freezes, if there is one.
 pub(super) fn frozen_fraction(study: &Study<'_>) -> Result<Option<Fractions>> {
-    let freezing = study.rows().into_iter().filter(|row| row.procedure.order().is_some());
-    let runs = freezing.filter_map(|row| Some((row, study.of(&row).next()?.0)));
-    let Some((row, entry)) = runs.max_by_key(|(row, _)| {
-        (
-            row.network.depth(),
-            std::cmp::Reverse(row.procedure.surrogate().is_some()),
-        )
-    }) else {
+    let Some(row) = shown(study) else {
+        return Ok(None);
+    };
+    let Some((entry, _)) = study.of(&row).next() else {
         return Ok(None);
     };
     let reports = reports(entry)?;
@@ -47,6 +41,15 @@ pub(super) fn frozen_fraction(study: &Study<'_>) -> Result<Option<Fractions>> {
     }))
 }
 
+/// The row whose units are shown: of those that were run and freeze from input to output without straight-through gradients, the
+/// deepest network's.
+pub(super) fn shown(study: &Study<'_>) -> Option<Row> {
+    let rows = study.rows().into_iter();
+    let wanted =
+        rows.filter(|row| row.procedure == Procedure::Stompp(Order::Forward) && study.of(row).next().is_some());
+    wanted.min_by_key(|row| Reverse(row.network.depth()))
+}
+
 /// What a run told of its units.
 pub(super) fn reports(entry: &Entry) -> Result<Vec<DiagnosticsReport>> {
     let metrics = Metric::read(&entry.dir)?.into_iter();
@@ -63,11 +66,15 @@ pub(super) fn title(row: &Row) -> String {
 }
 
 impl Picture for Fractions {
+    const NAME: &'static str = "frozen";
+    const CAPTION: &'static str = "Frozen fraction of each unit's weight, first unit dark, last one bright (solid), beside the target p(t) of the plan \
+                                  (thin, grey): masks follow it with a lag of about r steps, and the commit closes what is left. One run.";
+
     fn size(&self) -> (u32, u32) {
         (760, 340)
     }
 
-    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Outcome<B> {
+    fn draw(&self, area: &Area<'_>) -> Outcome {
         let last = self
             .units
             .iter()
@@ -84,7 +91,7 @@ impl Picture for Fractions {
             .configure_mesh()
             .x_desc("epoch")
             .y_desc("frozen fraction")
-            .label_style((FONT, 11))
+            .label_style((FONT, 12))
             .light_line_style(TRANSPARENT)
             .bold_line_style(BLACK.mix(0.1))
             .draw()?;
