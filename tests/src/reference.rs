@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use stompp_binarize::Surrogate;
-use stompp_resnet::{ActivationRule, Architecture, Binarization};
+use stompp_resnet::{ActivationRule, Architecture, Binarization, Granularity};
 
 /// The vectors of one mode.
 #[derive(Debug)]
@@ -225,6 +225,7 @@ fn binarization([kind, _masks, activation, weight, open]: &[String; 5]) -> Binar
     };
     Binarization {
         activations,
+        granularity: Granularity::Entry,
         activation_surrogate: surrogate(activation),
         weight_surrogate: surrogate(weight),
     }

@@ -74,14 +74,44 @@ pub trait Freezable {
 #[derive(Clone, Debug)]
 pub struct Freezer {
     plan: Plan,
+    windows: Windows,
     refresh: RefreshRate,
     seed: u64,
+}
+
+/// Which quantizers share a window of the plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Windows {
+    /// A weight and the activation that feeds it: a window for each unit.
+    #[default]
+    Together,
+    /// None: a window for each quantizer, in the order of the data. A unit's activation comes before its weight where units freeze
+    /// from input to output (*ours*). Where activations are continuous there are as many as units.
+    Separately,
+}
+
+impl Windows {
+    /// How many windows `units` units need.
+    pub fn count(self, units: usize, activations_freeze: bool) -> usize {
+        match self {
+            Self::Separately if activations_freeze => 2 * units,
+            Self::Separately | Self::Together => units,
+        }
+    }
+
+    /// The windows of unit `unit` of a network: its activation's and its weight's.
+    fn of(self, unit: usize, activations_freeze: bool) -> (usize, usize) {
+        match self {
+            Self::Separately if activations_freeze => (2 * unit, 2 * unit + 1),
+            Self::Separately | Self::Together => (unit, unit),
+        }
+    }
 }
 
 /// What one step did to one unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct UnitReport {
-    /// Its phase during the step.
+    /// The weight's phase during the step.
     pub phase: Phase,
     /// Mask entries of the weight that changed.
     pub weight_flips: usize,
@@ -106,7 +136,18 @@ impl FreezeReport {
 impl Freezer {
     /// A freezer for `plan`; masks are drawn from streams of `seed`.
     pub fn new(plan: Plan, refresh: RefreshRate, seed: u64) -> Self {
-        Self { plan, refresh, seed }
+        Self {
+            plan,
+            windows: Windows::default(),
+            refresh,
+            seed,
+        }
+    }
+
+    /// The same with windows that are shared in this way; the plan has [`Windows::count`] of them.
+    #[must_use]
+    pub fn with_windows(self, windows: Windows) -> Self {
+        Self { windows, ..self }
     }
 
     /// The plan.
@@ -114,56 +155,68 @@ impl Freezer {
         &self.plan
     }
 
+    /// The phase of a unit's weight during optimizer step `step`; `activations_freeze` as in [`Windows::count`].
+    pub fn weight_phase(&self, step: u64, unit: usize, activations_freeze: bool) -> Phase {
+        let (_, window) = self.windows.of(unit, activations_freeze);
+        self.plan.phase(step, window)
+    }
+
     /// Brings every unit into the state that is in force during optimizer step `step`. Call it once before each step, in
     /// order: a freezing unit's masks are refreshed by each call.
     ///
     /// # Panics
-    /// If the network has not as many units as the plan.
+    /// If the plan has not as many windows as the network needs.
     pub fn apply(&self, step: u64, network: &mut impl Freezable) -> FreezeReport {
         let units = network.units();
+        let count = units.len();
+        let activations_freeze = units.iter().any(|unit| unit.activation.is_some());
         assert_eq!(
-            units.len(),
+            self.windows.count(count, activations_freeze),
             self.plan.spec().units,
             "the plan was made for another network"
         );
         let reports = units
             .into_iter()
             .enumerate()
-            .map(|(index, unit)| UnitReport {
-                phase: self.plan.phase(step, index),
-                weight_flips: self.advance(unit.weight, Purpose::WEIGHT_MASK, step, index, index),
-                activation_flips: unit.activation.map_or(0, |activation| {
-                    self.advance(activation, Purpose::ACTIVATION_MASK, step, index, index)
-                }),
+            .map(|(index, unit)| {
+                let (activation_window, window) = self.windows.of(index, activations_freeze);
+                UnitReport {
+                    phase: self.plan.phase(step, window),
+                    weight_flips: self.advance(unit.weight, Purpose::WEIGHT_MASK, step, window, index),
+                    activation_flips: unit.activation.map_or(0, |activation| {
+                        self.advance(activation, Purpose::ACTIVATION_MASK, step, activation_window, index)
+                    }),
+                }
             })
             .collect();
         if let Some(activation) = network.final_activation() {
-            self.advance(
-                activation,
-                Purpose::ACTIVATION_MASK,
-                step,
-                self.last_unit(),
-                self.plan.spec().units,
-            );
+            self.advance(activation, Purpose::ACTIVATION_MASK, step, self.last_window(), count);
         }
         FreezeReport { units: reports }
     }
 
-    /// The unit whose window is the last.
-    fn last_unit(&self) -> usize {
+    /// The last of the windows.
+    fn last_window(&self) -> usize {
         match self.plan.spec().order {
             Order::Forward | Order::Global => self.plan.spec().units - 1,
             Order::Reverse => 0,
         }
     }
 
-    /// Brings one quantizer into the phase of `unit`, drawing from stream number `draw`; returns how many entries changed.
-    fn advance(&self, quantizer: &mut MaskedQuantizer, purpose: Purpose, step: u64, unit: usize, draw: usize) -> usize {
-        match self.plan.phase(step, unit) {
+    /// Brings one quantizer into the phase of a window, drawing from stream number `draw`; returns how many entries changed.
+    fn advance(
+        &self,
+        quantizer: &mut MaskedQuantizer,
+        purpose: Purpose,
+        step: u64,
+        window: usize,
+        draw: usize,
+    ) -> usize {
+        match self.plan.phase(step, window) {
             Phase::Open => quantizer.open(),
             Phase::Committed => quantizer.commit(),
             Phase::Freezing { p } => {
-                let r = self.refresh.resolve(self.plan.window(unit));
+                let r = self.refresh.resolve(self.plan.window(window));
                 return quantizer
                     .refresh(p, r, &mut stream(self.seed, purpose, draw as u64, step))
                     .changed;

@@ -27,7 +27,7 @@ mod view;
 pub use activation::Activation;
 pub use backend::BinaryBackend;
 pub use conv::BinaryConv2d;
-pub use freezer::{Freezable, FreezeReport, Freezer, UnitMut, UnitReport};
+pub use freezer::{Freezable, FreezeReport, Freezer, UnitMut, UnitReport, Windows};
 pub use op::quantize;
 pub use quantizer::{FreezeState, MaskedQuantizer, RestoreMaskError};
 pub use stompp_kernels::Surrogate;

@@ -3,7 +3,7 @@
 use crate::{BinaryBackend, Surrogate, View, quantize};
 use dfdx::{shapes::Shape, tensor::Tensor};
 use rand::Rng;
-use std::sync::Arc;
+use std::{iter::repeat_n, sync::Arc};
 use stompp_nn::{OpResult, Recording};
 use stompp_schedule::{Mask, Refreshed, RestoreError};
 
@@ -32,6 +32,8 @@ impl FreezeState {
 #[derive(Clone, Debug)]
 pub struct MaskedQuantizer {
     entries: usize,
+    /// Entries that freeze as one: consecutive, and a divisor of all.
+    group: usize,
     surrogate: Surrogate,
     state: FreezeState,
 }
@@ -45,9 +47,25 @@ impl MaskedQuantizer {
         assert!(entries > 0, "a quantizer needs at least one entry");
         Self {
             entries,
+            group: 1,
             surrogate,
             state: FreezeState::Open,
         }
+    }
+
+    /// The same with each `group` consecutive entries freezing as one: with H * W of them, a channel of an activation.
+    ///
+    /// # Panics
+    /// If `group` does not divide the number of entries, or a mask was drawn already.
+    #[must_use]
+    pub fn grouped(self, group: usize) -> Self {
+        assert!(
+            group > 0 && self.entries.is_multiple_of(group),
+            "{group} entries do not divide {}",
+            self.entries
+        );
+        assert_eq!(self.state, FreezeState::Open, "a mask was drawn already");
+        Self { group, ..self }
     }
 
     /// How many entries the mask has.
@@ -101,7 +119,7 @@ impl MaskedQuantizer {
         self.state = FreezeState::Committed;
     }
 
-    /// One step of soft refresh: each entry is redrawn with probability `1/r` from Bernoulli(`p`).
+    /// One step of soft refresh: each entry, or group of them, is redrawn with probability `1/r` from Bernoulli(`p`).
     ///
     /// An open quantizer starts from an empty mask, a committed one stays committed.
     pub fn refresh(&mut self, p: f64, r: f64, rng: &mut impl Rng) -> Refreshed {
@@ -109,7 +127,18 @@ impl MaskedQuantizer {
             self.state = FreezeState::Freezing(Arc::new(Mask::new(self.entries)));
         }
         match &mut self.state {
-            FreezeState::Freezing(mask) => Arc::make_mut(mask).refresh(p, r, rng),
+            FreezeState::Freezing(mask) if self.group == 1 => Arc::make_mut(mask).refresh(p, r, rng),
+            FreezeState::Freezing(mask) => {
+                let mut groups: Mask = mask.iter().step_by(self.group).collect();
+                let Refreshed { redrawn, changed } = groups.refresh(p, r, rng);
+                if changed > 0 {
+                    *mask = Arc::new(groups.iter().flat_map(|frozen| repeat_n(frozen, self.group)).collect());
+                }
+                Refreshed {
+                    redrawn: redrawn * self.group,
+                    changed: changed * self.group,
+                }
+            }
             FreezeState::Open | FreezeState::Committed => Refreshed::default(),
         }
     }

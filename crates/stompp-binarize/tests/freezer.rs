@@ -1,6 +1,6 @@
 //! The freezer: phases reach the right quantizers, draws depend on (seed, step, unit) alone, the last activation waits.
 
-use stompp_binarize::{Freezable, FreezeState, Freezer, MaskedQuantizer, Surrogate, UnitMut};
+use stompp_binarize::{Freezable, FreezeState, Freezer, MaskedQuantizer, Surrogate, UnitMut, Windows};
 use stompp_schedule::{Order, Phase, Plan, PlanSpec, RefreshRate};
 
 /// Three units of different sizes and a final activation.
@@ -158,4 +158,73 @@ fn committing_everything_is_the_deploy_network() {
         (toy.activations[2].frozen_fraction(), toy.last.frozen_fraction()),
         (1.0, 1.0)
     );
+}
+
+/// With a window for each quantizer, an activation's comes before that of the weight it feeds, from input to output.
+#[test]
+fn separate_windows_follow_the_data() {
+    let order_of_commits = |order: Order| {
+        let plan = Plan::new(PlanSpec {
+            order,
+            ..PlanSpec::new(Windows::Separately.count(3, true), 60)
+        });
+        let freezer =
+            Freezer::new(plan.unwrap(), RefreshRate::steps(3.0).unwrap(), 0).with_windows(Windows::Separately);
+        let (mut toy, mut committed) = (Toy::new(), Vec::new());
+        for step in 0..=60 {
+            freezer.apply(step, &mut toy);
+            for (index, unit) in toy.units().into_iter().enumerate() {
+                let quantizers = [(unit.activation.as_deref(), "a"), (Some(&*unit.weight), "w")];
+                for (quantizer, kind) in quantizers {
+                    let name = format!("{kind}{index}");
+                    let done = quantizer.is_some_and(|quantizer| *quantizer.state() == FreezeState::Committed);
+                    if done && !committed.iter().any(|(known, _)| *known == name) {
+                        committed.push((name, step));
+                    }
+                }
+                // The report tells of the weight.
+                let phase = freezer.weight_phase(step, index, true);
+                assert_eq!(
+                    phase == Phase::Committed,
+                    committed.iter().any(|(name, _)| *name == format!("w{index}"))
+                );
+            }
+            let all = committed.len() == 6;
+            assert_eq!(
+                *toy.last.state() == FreezeState::Committed,
+                all,
+                "the last activation waits for the last window"
+            );
+        }
+        committed
+    };
+    let expected = |names: [&str; 6]| -> Vec<_> {
+        (1..)
+            .zip(names)
+            .map(|(window, name)| (name.to_owned(), 10 * window))
+            .collect()
+    };
+    assert_eq!(
+        order_of_commits(Order::Forward),
+        expected(["a0", "w0", "a1", "w1", "a2", "w2"])
+    );
+    assert_eq!(
+        order_of_commits(Order::Reverse),
+        expected(["w2", "a2", "w1", "a1", "w0", "a0"])
+    );
+}
+
+#[test]
+fn without_activations_separate_windows_are_the_units() {
+    assert_eq!(Windows::Separately.count(5, false), 5);
+    assert_eq!(Windows::Together.count(5, true), 5);
+    assert_eq!(Windows::Separately.count(5, true), 10);
+}
+
+#[test]
+#[should_panic(expected = "the plan was made for another network")]
+fn a_plan_with_too_few_windows_is_refused() {
+    freezer(Order::Forward, 0)
+        .with_windows(Windows::Separately)
+        .apply(0, &mut Toy::new());
 }

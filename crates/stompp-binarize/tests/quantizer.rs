@@ -3,6 +3,7 @@
 use dfdx::prelude::*;
 use stompp_binarize::{FreezeState, MaskedQuantizer, Surrogate, View, quantize};
 use stompp_nn::{Recording, SwitchTape};
+use stompp_rng::{Purpose, stream};
 
 const U: [f32; 6] = [-2.0, -1.0, -0.25, 0.0, 0.5, 3.0];
 
@@ -209,4 +210,61 @@ fn packed_signs_follow_the_weight() {
     conv.walk("", &mut Negate { owns_up: true }).unwrap();
     let negated: Vec<f32> = before.iter().map(|y| -y).collect();
     assert_eq!(run(&conv), negated, "packed again");
+}
+
+/// Groups of entries: all of one value, drawn as often as single entries are, and counted as entries.
+#[test]
+fn a_group_freezes_as_one() {
+    const GROUPS: usize = 4_000;
+    const GROUP: usize = 9;
+    let mut quantizer = MaskedQuantizer::new(GROUPS * GROUP, Surrogate::Blocked).grouped(GROUP);
+    let (p, r) = (0.4, 5.0);
+    let mut expected = 0.0;
+    let mut before = vec![false; GROUPS * GROUP];
+    for step in 0..8 {
+        let refreshed = quantizer.refresh(p, r, &mut stream(3, Purpose::ACTIVATION_MASK, 0, step));
+        let FreezeState::Freezing(mask) = quantizer.state() else {
+            panic!("it is freezing");
+        };
+        let entries: Vec<bool> = mask.iter().collect();
+        assert!(
+            entries
+                .chunks(GROUP)
+                .all(|group| group.iter().all(|frozen| *frozen == group[0]))
+        );
+        let changed = before
+            .iter()
+            .zip(&entries)
+            .filter(|(before, now)| before != now)
+            .count();
+        assert_eq!(refreshed.changed, changed);
+        assert!(refreshed.redrawn.is_multiple_of(GROUP) && refreshed.redrawn >= changed);
+        before = entries;
+        // Within six standard deviations of the law; a false alarm is rarer than one in 10^7 seeds.
+        expected = (1.0 - 1.0 / r) * expected + p / r;
+        let deviation = (expected * (1.0 - expected) / GROUPS as f64).sqrt();
+        assert!(
+            (quantizer.frozen_fraction() - expected).abs() < 6.0 * deviation,
+            "step {step}"
+        );
+    }
+}
+
+#[test]
+fn groups_of_one_draw_what_entries_draw() {
+    let masks = [
+        MaskedQuantizer::new(70, Surrogate::Blocked),
+        MaskedQuantizer::new(70, Surrogate::Blocked).grouped(1),
+    ];
+    let states = masks.map(|mut quantizer| {
+        quantizer.refresh(0.5, 2.0, &mut stream(0, Purpose::ACTIVATION_MASK, 0, 0));
+        quantizer.state().clone()
+    });
+    assert_eq!(states[0], states[1]);
+}
+
+#[test]
+#[should_panic(expected = "do not divide")]
+fn a_group_that_does_not_divide_is_refused() {
+    let _ = MaskedQuantizer::new(70, Surrogate::Blocked).grouped(9);
 }

@@ -36,12 +36,12 @@ pub struct Block<D: BinaryBackend> {
 }
 
 impl<D: BinaryBackend> Block<D> {
-    /// A block of `spec`; `conv` makes the convolution and `activation` what feeds it, given its number of entries.
+    /// A block of `spec`; `conv` makes the convolution and `activation` what feeds it, given its numbers of entries and of channels.
     pub(crate) fn new(
         device: &D,
         spec: &BlockSpec,
         surrogate: stompp_binarize::Surrogate,
-        activation: impl Fn(usize) -> Activation,
+        activation: impl Fn(usize, usize) -> Activation,
         mut conv: impl FnMut(&crate::ConvSpec) -> Result<Conv<D>, D::Err>,
     ) -> Result<Self, D::Err> {
         let units = spec
@@ -50,7 +50,7 @@ impl<D: BinaryBackend> Block<D> {
             .map(|conv_spec| {
                 Ok(Unit {
                     name: conv_spec.name.clone(),
-                    activation: activation(conv_spec.input_entries()),
+                    activation: activation(conv_spec.input_entries(), conv_spec.inputs),
                     conv: BinaryConv2d::new(conv(conv_spec)?, surrogate),
                     norm: BatchNorm2d::new(device, conv_spec.outputs)?,
                 })
@@ -145,6 +145,12 @@ impl<D: BinaryBackend> Block<D> {
             None => input,
         };
         ops::add(y, shortcut)
+    }
+
+    /// Every batch norm.
+    pub(crate) fn norms(&mut self) -> impl Iterator<Item = &mut Norm<D>> {
+        let shortcut = self.shortcut.iter_mut().map(|(_, norm)| norm);
+        self.units.iter_mut().map(|unit| &mut unit.norm).chain(shortcut)
     }
 
     /// The freezable units, in order.

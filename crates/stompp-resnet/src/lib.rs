@@ -36,5 +36,5 @@ mod summary;
 pub use architecture::{Architecture, ArchitectureError, BlockSpec, ConvSpec, Stem};
 pub use block::Block;
 pub use model::{Model, UnknownModel};
-pub use network::{ActivationRule, Binarization, Feature, ResNet};
+pub use network::{ActivationRule, Binarization, Feature, Granularity, ResNet};
 pub use summary::{LayerSummary, Summary};

@@ -28,11 +28,23 @@ pub enum ActivationRule {
     Clip,
 }
 
+/// Which entries of an activation freeze as one. A mask is shared by the images of a batch in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Granularity {
+    /// Each of its C * H * W entries by itself.
+    #[default]
+    Entry,
+    /// All H * W entries of a channel.
+    Channel,
+}
+
 /// What of a network freezes, and which gradient frozen entries get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Binarization {
     /// What stands in front of each binary convolution.
     pub activations: ActivationRule,
+    /// Which entries of an activation freeze as one.
+    pub granularity: Granularity,
     /// Gradient rule of frozen activation entries.
     pub activation_surrogate: Surrogate,
     /// Gradient rule of frozen weight entries.
@@ -43,6 +55,7 @@ impl Binarization {
     /// Weights and activations freeze, without straight-through estimators (the paper's method).
     pub const BNN: Self = Self {
         activations: ActivationRule::Quantized,
+        granularity: Granularity::Entry,
         activation_surrogate: Surrogate::Blocked,
         weight_surrogate: Surrogate::Blocked,
     };
@@ -53,8 +66,15 @@ impl Binarization {
         ..Self::BNN
     };
 
-    fn activation(&self, entries: usize) -> Activation {
-        let quantizer = || MaskedQuantizer::new(entries, self.activation_surrogate);
+    /// The activation in front of something that reads `entries` entries of each image, in `channels` channels.
+    fn activation(&self, entries: usize, channels: usize) -> Activation {
+        let quantizer = || {
+            let group = match self.granularity {
+                Granularity::Entry => 1,
+                Granularity::Channel => entries / channels,
+            };
+            MaskedQuantizer::new(entries, self.activation_surrogate).grouped(group)
+        };
         match self.activations {
             ActivationRule::Quantized => Activation::Quantized(quantizer()),
             ActivationRule::Clip => Activation::Clip(quantizer()),
@@ -106,7 +126,7 @@ impl<D: BinaryBackend> ResNet<D> {
         let blocks = specs
             .iter()
             .map(|spec| {
-                let activation = |entries| binarization.activation(entries);
+                let activation = |entries, channels| binarization.activation(entries, channels);
                 Block::new(device, spec, binarization.weight_surrogate, activation, &mut conv)
             })
             .collect::<Result<_, D::Err>>()?;
@@ -116,9 +136,16 @@ impl<D: BinaryBackend> ResNet<D> {
             conv1,
             bn1,
             blocks,
-            final_activation: binarization.activation(architecture.final_entries()),
+            final_activation: binarization.activation(architecture.final_entries(), features),
             fc: Linear::new(device, features, architecture.classes(), &mut next_stream())?,
         })
+    }
+
+    /// Sets how much the newest batch weighs in every batch norm's running statistics; initially 0.1.
+    pub fn set_statistics_momentum(&mut self, momentum: f32) {
+        self.bn1.momentum = momentum;
+        let norms = self.blocks.iter_mut().flat_map(Block::norms);
+        norms.for_each(|norm| norm.momentum = momentum);
     }
 
     /// Training pass: images (N, 3, H, W) to logits (N, classes), as the network stands.

@@ -14,7 +14,7 @@ mod time;
 pub use check::Timeline;
 pub use compare::Difference;
 pub use error::ConfigError;
-pub use names::{ContinuousActivation, Dataset, Method, OnBad, Setting, StraightThrough};
+pub use names::{ActivationMask, ContinuousActivation, Dataset, FreezeUnit, Method, OnBad, Setting, StraightThrough};
 pub use stompp_resnet::Model;
 pub use stompp_schedule::{Curve, Order, RefreshRate};
 pub use time::{Time, TimeError};
@@ -139,6 +139,10 @@ pub struct MethodConfig {
     /// How slowly masks follow that fraction (`stompp`, `stompp-ste`).
     #[serde(with = "text")]
     pub refresh: RefreshRate,
+    /// What freezes in one window (`stompp`, `stompp-ste`).
+    pub freeze_unit: FreezeUnit,
+    /// Which entries of an activation freeze as one (`stompp`, `stompp-ste`).
+    pub activation_mask: ActivationMask,
     /// Time before the first window, with nothing frozen (`stompp`, `stompp-ste`).
     pub warm_up: Time,
     /// Time after the last window, with everything committed (`stompp`, `stompp-ste`).
@@ -156,6 +160,8 @@ impl Default for MethodConfig {
             order: Order::default(),
             curve: Curve::default(),
             refresh: RefreshRate::default(),
+            freeze_unit: FreezeUnit::Together,
+            activation_mask: ActivationMask::Entry,
             warm_up: Time::Steps(0),
             tail: Time::Share(5.0),
             activation_surrogate: StraightThrough::Clipped,
@@ -178,6 +184,9 @@ pub struct TrainingConfig {
     pub momentum: f64,
     /// Time between evaluations; there is always one at the end.
     pub evaluate_every: Time,
+    /// Training batches over which the deploy network's batch-norm statistics are taken anew, as plain means, before it is evaluated
+    /// or kept. With 0 it has those that followed the training (*ours*; the paper is silent).
+    pub bn_reestimate: usize,
 }
 
 impl Default for TrainingConfig {
@@ -188,6 +197,7 @@ impl Default for TrainingConfig {
             learning_rate: 0.1,
             momentum: 0.9,
             evaluate_every: Time::Epochs(1.0),
+            bn_reestimate: 0,
         }
     }
 }

@@ -196,7 +196,9 @@ impl<D: BinaryBackend> Look<'_, D> {
                 UnitDiagnostics {
                     name: unit.name.to_owned(),
                     committed: *unit.weight.state() == FreezeState::Committed,
-                    target: self.freezing.target(step.saturating_sub(1), place),
+                    target: self
+                        .freezing
+                        .target(step.saturating_sub(1), place, unit.activation.is_some()),
                     weight_frozen: unit.weight.frozen_fraction(),
                     activation_frozen: unit.activation.map(|activation| activation.frozen_fraction()),
                     weight_mask_flips: share(since.weight_flips, weights.len()),
@@ -252,12 +254,12 @@ fn histogram(weights: &[f32]) -> Vec<u64> {
 }
 
 impl Freezing {
-    /// The target fraction of a unit during `step`: 0 before its window, 1 after it.
-    fn target(&self, step: u64, unit: usize) -> f64 {
+    /// The target fraction of a unit's weight during `step`: 0 before its window, 1 after it.
+    fn target(&self, step: u64, unit: usize, activations_freeze: bool) -> f64 {
         match self {
             Self::Never => 0.0,
             Self::AtOnce => 1.0,
-            Self::Progressive(freezer) => match freezer.plan().phase(step, unit) {
+            Self::Progressive(freezer) => match freezer.weight_phase(step, unit, activations_freeze) {
                 Phase::Open => 0.0,
                 Phase::Freezing { p } => p,
                 Phase::Committed => 1.0,

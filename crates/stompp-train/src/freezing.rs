@@ -53,7 +53,10 @@ impl Freezing {
     /// The freezing of the configured method, along `plan` where it has one.
     pub(crate) fn new(config: &RunConfig, plan: Option<Plan>) -> Self {
         match (plan, config.method.name) {
-            (Some(plan), _) => Self::Progressive(Freezer::new(plan, config.method.refresh, config.seed)),
+            (Some(plan), _) => {
+                let freezer = Freezer::new(plan, config.method.refresh, config.seed);
+                Self::Progressive(freezer.with_windows(config.windows()))
+            }
             (None, Method::Float) => Self::Never,
             (None, Method::Ste | Method::Stompp | Method::StomppSte) => Self::AtOnce,
         }

@@ -19,6 +19,7 @@ mod checkpoint;
 pub mod config;
 mod course;
 pub mod data;
+mod deploy;
 pub mod diagnostics;
 mod divergence;
 mod error;

@@ -6,6 +6,7 @@ use crate::{
     checkpoint::{self, Header, Keeper},
     config::Timeline,
     course::Course,
+    deploy,
     diagnostics::{Look, Signs},
     divergence,
     error::device_error,
@@ -23,7 +24,7 @@ use crate::{
 use dfdx::tensor::{Cache, Cpu};
 use std::{path::Path, sync::atomic::Ordering, time::SystemTime};
 use stompp_binarize::{BinaryBackend, Freezable, View};
-use stompp_data::Normalization;
+use stompp_data::{Normalization, Position};
 use stompp_resnet::{ResNet, Summary};
 
 /// Trains the network of `config` on the CPU and keeps everything about the run in the new directory `out`.
@@ -181,7 +182,11 @@ impl<D: BinaryBackend> Run<D> {
         while let Err(error) = self.train(session, keeper.as_mut(), &mut watchers) {
             self.recover(error, session.on_divergence, keeper.as_mut(), &mut watchers)?;
         }
-        dir.write(files::NETWORK, &network_file::to_bytes(&mut self.learner.network))?;
+        let network = match self.reestimated()? {
+            Some(mut network) => network_file::to_bytes(&mut network),
+            None => network_file::to_bytes(&mut self.learner.network),
+        };
+        dir.write(files::NETWORK, &network)?;
         let bad = self.images.bad_images();
         if !bad.is_empty() {
             watchers.tell(|watcher| watcher.on_bad_images(&bad))?;
@@ -391,13 +396,28 @@ impl<D: BinaryBackend> Run<D> {
         }
     }
 
+    /// The deploy network with statistics of its own, where the configuration wants them.
+    fn reestimated(&self) -> Result<Option<ResNet<D>>, TrainError> {
+        let count = self.config.training.bn_reestimate;
+        if count == 0 {
+            return Ok(None);
+        }
+        let Self { config, learner, .. } = self;
+        // Always the same batches: the first ones of the training.
+        let train = &self.images.train;
+        let batches = train.training_batches(config, &self.normalization, Position::default())?;
+        let view = config.method.name.deployed();
+        deploy::reestimated(&learner.device, &learner.network, view, batches.take(count)).map(Some)
+    }
+
     /// Scores the deploy network, and the network as it stands where that is another one.
     fn evaluate(&mut self, step: u64, epoch: f64, train_loss: f64) -> Result<Evaluation, TrainError> {
+        let reestimated = self.reestimated()?;
         let Learner { device, network, .. } = &mut self.learner;
         let frozen = Frozen::of(network);
         let view = self.config.method.name.deployed();
-        let score = |view| evaluate(device, network, &self.images.test, &self.normalization, view);
-        let deployed = score(view)?;
+        let score = |network: &_, view| evaluate(device, network, &self.images.test, &self.normalization, view);
+        let deployed = score(reestimated.as_ref().unwrap_or(network), view)?;
         if !deployed.loss.is_finite() {
             return Err(TrainError::NonFinite {
                 what: "test loss",
@@ -407,8 +427,12 @@ impl<D: BinaryBackend> Run<D> {
                 last_good: None,
             });
         }
-        let same = view == View::AsItStands || frozen.everything;
-        let as_it_stands = if same { deployed } else { score(View::AsItStands)? };
+        let same = reestimated.is_none() && (view == View::AsItStands || frozen.everything);
+        let as_it_stands = if same {
+            deployed
+        } else {
+            score(network, View::AsItStands)?
+        };
         Ok(Evaluation {
             step,
             epoch,

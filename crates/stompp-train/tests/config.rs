@@ -30,6 +30,8 @@ name = "stompp-ste"
 order = "reverse"
 curve = "flipped-quadratic"
 refresh = "0.1w"
+freeze_unit = "separately"
+activation_mask = "channel"
 warm_up = "30%"
 tail = "100ba"
 activation_surrogate = "identity"
@@ -41,6 +43,7 @@ batch_size = 32
 learning_rate = 0.05
 momentum = 0.8
 evaluate_every = "0.5ep"
+bn_reestimate = 20
 "#;
 
 #[test]

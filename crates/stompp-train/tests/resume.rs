@@ -13,7 +13,7 @@ use std::{
 use stompp_train::{
     Callback, Checkpointing, OnDivergence, RunConfig, RunResult, Session, Start, TrainError,
     callback::StepReport,
-    config::{Method, Order, Setting, Time},
+    config::{ActivationMask, FreezeUnit, Method, Order, Setting, Time},
 };
 
 const STEPS: u64 = 13;
@@ -158,6 +158,22 @@ fn a_resumed_run_is_the_undisturbed_one_to_the_bit() {
             }
         }
     }
+}
+
+/// Every option of the method that has a state of its own, at once.
+#[test]
+fn the_less_usual_options_resume_too() {
+    let mut config = config();
+    config.method.freeze_unit = FreezeUnit::Separately;
+    config.method.activation_mask = ActivationMask::Channel;
+    config.training.bn_reestimate = 2;
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
+    session().train(&config, &whole, &mut []).unwrap();
+    until(3, &config, &parts);
+    until(8, &config, &parts);
+    session().train(&config, &parts, &mut []).unwrap();
+    assert_same_run(&whole, &parts, "separate windows, channels, new statistics");
 }
 
 #[test]

@@ -315,3 +315,64 @@ fn damaged_networks_are_refused_by_name() {
     fs::write(folder.path().join("config.toml"), wider.to_toml()).unwrap();
     assert!(refused(&bytes).contains("tensor conv1.weight is F32 [4, 3, 3, 3], expected F32 [5, 3, 3, 3]"));
 }
+
+/// Statistics of the deploy network taken anew: another score and another file, the same training.
+#[test]
+fn new_statistics_are_the_deploy_network_s_alone() {
+    let run = |batches: usize, method: Method| {
+        let mut config = tiny(method);
+        config.training.bn_reestimate = batches;
+        let folder = folder();
+        let result = train(&config, folder.path(), &mut []).unwrap();
+        let score = SavedRun::load(folder.path()).unwrap().evaluate(&mut ()).unwrap();
+        assert_eq!(
+            score.top1, result.top1,
+            "the network that is kept is the one that was scored"
+        );
+        let bytes = fs::read(folder.path().join("network.safetensors")).unwrap();
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let tensors = file.iter().map(|(name, view)| (name.to_owned(), view.data().to_vec()));
+        (result, tensors.collect::<std::collections::BTreeMap<_, _>>())
+    };
+    for method in [Method::Stompp, Method::Ste, Method::Float] {
+        let ((without, before), (with, after)) = (run(0, method), run(3, method));
+        let trained = |result: &RunResult| {
+            let evaluations = result.evaluations.iter();
+            evaluations
+                .map(|evaluation| (evaluation.train_loss, evaluation.top1_as_it_stands))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(trained(&without), trained(&with), "{method}: training does not notice");
+        for (name, values) in &before {
+            let statistic = name.contains("running");
+            assert_eq!(after[name] != *values, statistic, "{method}: {name}");
+        }
+        assert_ne!(without.test_loss, with.test_loss, "{method}");
+    }
+}
+
+/// The stem's convolution has no mask in front of it, so that its statistics over some batches are known from the images alone: the
+/// mean of their means.
+#[test]
+fn new_statistics_are_plain_means_over_batches() {
+    let stem = |batches: usize| {
+        let mut config = tiny(Method::Ste);
+        config.training.bn_reestimate = batches;
+        config.data.augment = false;
+        let folder = folder();
+        train(&config, folder.path(), &mut []).unwrap();
+        let bytes = fs::read(folder.path().join("network.safetensors")).unwrap();
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let (values, _) = file.tensor("bn1.running_mean").unwrap().data().as_chunks();
+        values
+            .iter()
+            .map(|&bytes| f32::from_le_bytes(bytes))
+            .collect::<Vec<_>>()
+    };
+    // An epoch is 10 batches. Each image is in one of them, so that twice the epoch has the same mean as once.
+    let (once, twice, half) = (stem(10), stem(20), stem(5));
+    for channel in 0..once.len() {
+        approx::assert_relative_eq!(once[channel], twice[channel], max_relative = 1e-4, epsilon = 1e-5);
+    }
+    assert!(once.iter().zip(&half).any(|(once, half)| (once - half).abs() > 1e-3));
+}

@@ -1,7 +1,9 @@
 //! The table of options.
 
 use super::Kind::{self, Boolean, Integer, Name, Number, Text, Time};
-use stompp_train::config::{ContinuousActivation, Curve, Dataset, Method, OnBad, Order, Setting, StraightThrough};
+use stompp_train::config::{
+    ActivationMask, ContinuousActivation, Curve, Dataset, FreezeUnit, Method, OnBad, Order, Setting, StraightThrough,
+};
 
 /// One option.
 pub(super) struct Opt {
@@ -190,6 +192,20 @@ pub(super) const OPTIONS: &[(&str, &[Opt])] = &[
                 "Steps in which a mask is redrawn once on average: 100, or 0.1w for a tenth of the unit's window",
             ),
             opt(
+                "freeze-unit",
+                "method.freeze_unit",
+                Name(|| names(FreezeUnit::ALL, FreezeUnit::name)),
+                "NAME",
+                "What freezes in one window: a weight together with the activation that feeds it, or each separately",
+            ),
+            opt(
+                "activation-mask",
+                "method.activation_mask",
+                Name(|| names(ActivationMask::ALL, ActivationMask::name)),
+                "NAME",
+                "What of an activation freezes as one: each entry of (C, H, W) by itself, or whole channels",
+            ),
+            opt(
                 "warm-up",
                 "method.warm_up",
                 Time,
@@ -244,6 +260,13 @@ pub(super) const OPTIONS: &[(&str, &[Opt])] = &[
                 Time,
                 "TIME",
                 "Time between evaluations; there is always one at the end",
+            ),
+            opt(
+                "bn-reestimate",
+                "training.bn_reestimate",
+                Integer,
+                "N",
+                "Take batch-norm statistics of the deploy network anew over N training batches before it is evaluated or kept",
             ),
             opt(
                 "seed",

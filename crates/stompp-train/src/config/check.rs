@@ -1,9 +1,11 @@
 //! From what was written to what is run: network, plan and lengths, or the field that forbids them.
 
-use super::{ConfigError, ContinuousActivation, Method, RunConfig, Setting, StraightThrough, Time};
-use stompp_binarize::Surrogate;
+use super::{
+    ActivationMask, ConfigError, ContinuousActivation, FreezeUnit, Method, RunConfig, Setting, StraightThrough, Time,
+};
+use stompp_binarize::{Surrogate, Windows};
 use stompp_data::Position;
-use stompp_resnet::{ActivationRule, Architecture, Binarization, Summary};
+use stompp_resnet::{ActivationRule, Architecture, Binarization, Granularity, Summary};
 use stompp_schedule::{Plan, PlanSpec};
 
 /// A run's length in optimizer steps.
@@ -99,6 +101,10 @@ impl RunConfig {
                 (Setting::Bwn, ContinuousActivation::Relu) => ActivationRule::Relu,
                 (Setting::Bwn, ContinuousActivation::Clip) => ActivationRule::Clip,
             },
+            granularity: match self.method.activation_mask {
+                ActivationMask::Entry => Granularity::Entry,
+                ActivationMask::Channel => Granularity::Channel,
+            },
             activation_surrogate: surrogate(self.method.activation_surrogate),
             weight_surrogate: surrogate(self.method.weight_surrogate),
         }
@@ -135,7 +141,15 @@ impl RunConfig {
         })
     }
 
-    /// The freezing plan for `units` units; `None` if the method has none.
+    /// Which quantizers share a window of the plan.
+    pub(crate) fn windows(&self) -> Windows {
+        match self.method.freeze_unit {
+            FreezeUnit::Together => Windows::Together,
+            FreezeUnit::Separately => Windows::Separately,
+        }
+    }
+
+    /// The freezing plan for a network of `units` units; `None` if the method has none.
     ///
     /// # Errors
     /// If the training is too short to give every unit a window.
@@ -150,7 +164,10 @@ impl RunConfig {
             tail: steps(method.tail),
             curve: method.curve,
             order: method.order,
-            ..PlanSpec::new(units, timeline.steps)
+            ..PlanSpec::new(
+                self.windows().count(units, self.network.setting == Setting::Bnn),
+                timeline.steps,
+            )
         };
         Plan::new(spec)
             .map(Some)

@@ -114,6 +114,26 @@ named! {
 }
 
 named! {
+    /// What freezes in one window of the plan (`stompp`, `stompp-ste`).
+    "freeze unit" FreezeUnit {
+        /// A weight and the activation that feeds it.
+        Together = "together",
+        /// A weight, or an activation: the activation that feeds a weight comes before it from input to output (*ours*).
+        Separately = "separately",
+    }
+}
+
+named! {
+    /// Which entries of an activation freeze as one (`stompp`, `stompp-ste`).
+    "mask granularity" ActivationMask {
+        /// Each of its C * H * W entries by itself.
+        Entry = "entry",
+        /// All entries of a channel.
+        Channel = "channel",
+    }
+}
+
+named! {
     /// The straight-through gradient of `sign`.
     "surrogate" StraightThrough {
         /// 1 everywhere (what the *paper's* summaries say).

@@ -109,7 +109,7 @@ fn commits(config: &RunConfig, record: &Record) -> Result<Vec<f64>> {
     let plan = config.plan(&timeline, record.result.units)?;
     let ends = plan
         .iter()
-        .flat_map(|plan| (0..record.result.units).map(|unit| plan.window(unit).end));
+        .flat_map(|plan| (0..plan.spec().units).map(|window| plan.window(window).end));
     let mut ends: Vec<_> = ends.collect();
     ends.sort_unstable();
     ends.dedup();

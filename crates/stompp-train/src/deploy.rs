@@ -1,0 +1,33 @@
+//! The network that would be deployed, with batch-norm statistics of its own.
+//!
+//! While a network trains, running statistics follow the network as it stands. What every mask all ones makes of the same images may
+//! be distributed otherwise; so they can be taken anew, over training batches, before it is scored or kept (*ours*).
+
+use crate::{TrainError, error::device_error, step::on_device};
+use stompp_binarize::{BinaryBackend, Freezable, View};
+use stompp_data::{Batch, DataError};
+use stompp_resnet::ResNet;
+
+/// A copy of `network` as `view` sees it, whose running statistics are the plain means over `batches`. The network itself stays as
+/// it is.
+///
+/// # Errors
+/// The device's and the data's.
+pub(crate) fn reestimated<D: BinaryBackend>(
+    device: &D,
+    network: &ResNet<D>,
+    view: View,
+    batches: impl Iterator<Item = Result<Batch, DataError>>,
+) -> Result<ResNet<D>, TrainError> {
+    let mut copy = network.clone();
+    if view == View::Deployed {
+        copy.commit_all();
+    }
+    for (before, batch) in batches.enumerate() {
+        // The newest of so many weighs as much as each before it.
+        copy.set_statistics_momentum(1.0 / (before + 1) as f32);
+        let images = on_device(device, &batch?).map_err(device_error)?;
+        copy.forward_train(images).map_err(device_error)?;
+    }
+    Ok(copy)
+}
