@@ -12,6 +12,8 @@ pub(crate) const RUN: &str = "run.json";
 pub(crate) const SUMMARY: &str = "summary.txt";
 /// What happened, line by line.
 pub(crate) const METRICS: &str = "metrics.jsonl";
+/// The same for TensorBoard.
+pub(crate) const EVENTS: &str = "events.out.tfevents.stompp";
 /// The trained network.
 pub(crate) const NETWORK: &str = "network.safetensors";
 /// The result; its presence means that the run is finished.
@@ -23,7 +25,7 @@ pub(crate) const CLASSES: &str = "classes.json";
 pub(crate) const INDEX: &str = "images.json";
 
 /// Every file of a run directory.
-pub(crate) const ALL: [&str; 8] = [CONFIG, RUN, SUMMARY, METRICS, NETWORK, RESULT, CLASSES, INDEX];
+pub(crate) const ALL: [&str; 9] = [CONFIG, RUN, SUMMARY, METRICS, EVENTS, NETWORK, RESULT, CLASSES, INDEX];
 
 /// Writes a file whole or not at all. Replaces nothing.
 ///

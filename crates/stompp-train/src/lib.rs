@@ -24,6 +24,7 @@ pub mod diagnostics;
 mod divergence;
 mod error;
 mod evaluate;
+mod events;
 mod files;
 mod freezing;
 mod images;

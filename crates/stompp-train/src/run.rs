@@ -11,6 +11,7 @@ use crate::{
     divergence,
     error::device_error,
     evaluate::evaluate,
+    events::Events,
     files,
     freezing::{Freezing, Frozen},
     images::Images,
@@ -173,6 +174,7 @@ impl<D: BinaryBackend> Run<D> {
         }
         let mut watchers = Watchers {
             metrics: Metrics::open(dir.path())?,
+            events: Events::of_run(dir.path()),
             others: watchers,
         };
         if session.diagnostics.is_some() {
@@ -454,14 +456,16 @@ fn optimizer<D: BinaryBackend>(config: &RunConfig) -> Sgd<D> {
 
 /// Everybody who looks on.
 struct Watchers<'a, 'b> {
-    /// Is told first.
+    /// Are told first.
     metrics: Metrics,
+    events: Events,
     others: &'a mut [&'b mut dyn Callback],
 }
 
 impl Watchers<'_, '_> {
     fn tell(&mut self, mut what: impl FnMut(&mut dyn Callback) -> Result<(), TrainError>) -> Result<(), TrainError> {
         what(&mut self.metrics)?;
+        what(&mut self.events)?;
         self.others.iter_mut().try_for_each(|watcher| what(*watcher))
     }
 }

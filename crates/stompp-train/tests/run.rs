@@ -94,7 +94,7 @@ fn the_loss_falls_and_everything_is_kept() {
             .unwrap()
             .map(|entry| entry.unwrap().file_name())
             .collect();
-        assert_eq!(names.len(), 6, "no temporary file is left: {names:?}");
+        assert_eq!(names.len(), 7, "no temporary file is left: {names:?}");
     }
 }
 

@@ -1,0 +1,160 @@
+//! TensorBoard event files: scalars and histograms.
+//!
+//! An event file is a row of records (TFRecord framing: length, checksum, bytes, checksum), each a protobuf message `Event`. It is
+//! written by appending, a record with one call. [`EventFile::take_up`] goes on where a writer was interrupted: **a record that is
+//! not whole, and what was told of steps beyond a given one, is cut off**, so that every step is told once.
+//!
+//! ```
+//! use stompp_tensorboard::{EventFile, Histogram};
+//!
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("events.out.tfevents.example"); // TensorBoard looks for `tfevents` in a name.
+//! let mut events = EventFile::create(&path, 0.0)?;
+//! events.scalars(10, 1.0, &[("loss", 2.5), ("top-1", 31.0)])?;
+//! events.histogram(10, 1.0, "weights", &Histogram::of_bins(-1.0, 1.0, &[3, 1]))?;
+//! drop(events);
+//!
+//! let mut events = EventFile::take_up(&path, 10, 2.0)?;
+//! events.scalars(20, 2.0, &[("loss", 2.25)])?;
+//! # Ok::<(), std::io::Error>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod proto;
+mod record;
+
+use prost::Message;
+use proto::{Event, HistogramProto, Summary, Value, What};
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Read, Write},
+    path::Path,
+};
+
+/// The version that TensorBoard writes and expects in a file's first record.
+const VERSION: &str = "brain.Event:2";
+
+/// Some numbers by where they lie.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Histogram {
+    proto: HistogramProto,
+}
+
+impl Histogram {
+    /// `counts` of numbers in as many equally wide parts of `[low, high]`. Sums are those of numbers in the middle of their part:
+    /// the numbers themselves are not known.
+    pub fn of_bins(low: f64, high: f64, counts: &[u64]) -> Self {
+        let width = (high - low) / counts.len().max(1) as f64;
+        let bins = counts.iter().zip(0u32..);
+        let middle = |place: u32| low + width * (f64::from(place) + 0.5);
+        let total = |power: i32| -> f64 {
+            let terms = bins
+                .clone()
+                .map(|(&count, place)| count as f64 * middle(place).powi(power));
+            terms.sum()
+        };
+        Self {
+            proto: HistogramProto {
+                min: low,
+                max: high,
+                num: total(0),
+                sum: total(1),
+                sum_squares: total(2),
+                bucket_limit: bins
+                    .clone()
+                    .map(|(_, place)| low + width * f64::from(place + 1))
+                    .collect(),
+                bucket: counts.iter().map(|&count| count as f64).collect(),
+            },
+        }
+    }
+}
+
+/// An event file that is being written.
+#[derive(Debug)]
+pub struct EventFile {
+    file: File,
+}
+
+impl EventFile {
+    /// Begins a file, in place of what is there. Times are seconds since 1970, as TensorBoard has them.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn create(path: &Path, time: f64) -> io::Result<Self> {
+        let mut events = Self {
+            file: File::create(path)?,
+        };
+        events.write(&Event {
+            wall_time: time,
+            step: 0,
+            what: Some(What::FileVersion(VERSION.to_owned())),
+        })?;
+        Ok(events)
+    }
+
+    /// Goes on with a file after `step`: what it tells of later steps is forgotten, as is a record at its end that is not whole. A
+    /// file that is missing, or none of ours, is begun.
+    ///
+    /// # Errors
+    /// If the file cannot be read or written.
+    pub fn take_up(path: &Path, step: u64, time: f64) -> io::Result<Self> {
+        let mut bytes = Vec::new();
+        match File::open(path) {
+            Ok(mut file) => drop(file.read_to_end(&mut bytes)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let mut kept = 0;
+        for (record, end) in record::all(&bytes) {
+            match Event::decode(record) {
+                Ok(event) if u64::try_from(event.step).is_ok_and(|told| told <= step) => kept = end,
+                _ => break,
+            }
+        }
+        if kept == 0 {
+            return Self::create(path, time);
+        }
+        let file = OpenOptions::new().append(true).open(path)?;
+        file.set_len(kept as u64)?;
+        Ok(Self { file })
+    }
+
+    /// Appends numbers of one step, each with its tag; a `/` in a tag groups it with others.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn scalars(&mut self, step: u64, time: f64, numbers: &[(&str, f64)]) -> io::Result<()> {
+        let values = numbers.iter().map(|(tag, number)| Value {
+            tag: (*tag).to_owned(),
+            simple_value: Some(*number as f32),
+            histo: None,
+        });
+        self.summary(step, time, values.collect())
+    }
+
+    /// Appends a histogram of one step.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn histogram(&mut self, step: u64, time: f64, tag: &str, histogram: &Histogram) -> io::Result<()> {
+        let value = Value {
+            tag: tag.to_owned(),
+            simple_value: None,
+            histo: Some(histogram.proto.clone()),
+        };
+        self.summary(step, time, vec![value])
+    }
+
+    fn summary(&mut self, step: u64, time: f64, value: Vec<Value>) -> io::Result<()> {
+        self.write(&Event {
+            wall_time: time,
+            step: i64::try_from(step).unwrap_or(i64::MAX),
+            what: Some(What::Summary(Summary { value })),
+        })
+    }
+
+    fn write(&mut self, event: &Event) -> io::Result<()> {
+        self.file.write_all(&record::framed(&event.encode_to_vec()))
+    }
+}

@@ -1,0 +1,113 @@
+//! TensorBoard events beside `metrics.jsonl`: the same numbers, for another reader.
+
+use crate::{
+    DiagnosticsReport, Evaluation, TrainError,
+    callback::{Callback, EpochReport, Restored, RunStart},
+    files,
+};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+use stompp_tensorboard::{EventFile, Histogram};
+
+/// Writes the events of one run.
+#[derive(Debug)]
+pub(crate) struct Events {
+    path: PathBuf,
+    /// Open once the run has begun.
+    file: Option<EventFile>,
+}
+
+impl Events {
+    /// Events in the run directory `run`; the file is made or taken up when the run begins.
+    pub(crate) fn of_run(run: &Path) -> Self {
+        Self {
+            path: run.join(files::EVENTS),
+            file: None,
+        }
+    }
+
+    /// Forgets what was told of steps after `step`.
+    fn take_up(&mut self, step: u64) -> Result<(), TrainError> {
+        let file = EventFile::take_up(&self.path, step, now());
+        self.file = Some(file.map_err(|source| files::io_error("write", &self.path, source))?);
+        Ok(())
+    }
+
+    fn write(&mut self, what: impl FnOnce(&mut EventFile) -> io::Result<()>) -> Result<(), TrainError> {
+        match &mut self.file {
+            Some(file) => what(file).map_err(|source| files::io_error("write", &self.path, source)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Seconds since 1970.
+fn now() -> f64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.unwrap_or_default().as_secs_f64()
+}
+
+impl Callback for Events {
+    fn on_start(&mut self, start: &RunStart) -> Result<(), TrainError> {
+        self.take_up(start.step)
+    }
+
+    fn on_epoch(&mut self, epoch: &EpochReport) -> Result<(), TrainError> {
+        let numbers = [
+            ("loss/train, epoch", epoch.train_loss),
+            ("top-1/train", epoch.train_top1),
+            ("speed/images per s", epoch.images_per_s),
+            ("freezing/committed units", epoch.committed_units as f64),
+            ("freezing/frozen fraction", epoch.frozen_fraction),
+        ];
+        self.write(|file| file.scalars(epoch.step, now(), &numbers))
+    }
+
+    fn on_diagnostics(&mut self, diagnostics: &DiagnosticsReport) -> Result<(), TrainError> {
+        let (step, time) = (diagnostics.step, now());
+        self.write(|file| {
+            let ends = [
+                ("gradient norm/stem", diagnostics.stem_gradient_norm),
+                ("gradient norm/head", diagnostics.head_gradient_norm),
+            ];
+            file.scalars(step, time, &ends)?;
+            for unit in &diagnostics.units {
+                let named = |group: &str| format!("{group}/{}", unit.name);
+                let tags = [
+                    (named("gradient norm"), Some(unit.gradient_norm)),
+                    (named("frozen weights"), Some(unit.weight_frozen)),
+                    (named("target"), Some(unit.target)),
+                    (named("frozen activations"), unit.activation_frozen),
+                    (named("weight mask flips"), Some(unit.weight_mask_flips)),
+                    (named("sign flips"), unit.sign_flips),
+                    (named("weights inside"), Some(unit.weights_inside)),
+                    (named("activations inside"), Some(unit.activations_inside)),
+                ];
+                let known = tags.iter().filter_map(|(tag, number)| Some((tag.as_str(), (*number)?)));
+                file.scalars(step, time, &known.collect::<Vec<_>>())?;
+                let histogram = Histogram::of_bins(-1.0, 1.0, &unit.histogram);
+                file.histogram(step, time, &named("latent weights"), &histogram)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn on_evaluation(&mut self, evaluation: &Evaluation) -> Result<(), TrainError> {
+        let numbers = [
+            ("loss/train", evaluation.train_loss),
+            ("loss/test, deployed", evaluation.test_loss),
+            ("top-1/test, deployed", evaluation.top1),
+            ("top-1/test, as it stands", evaluation.top1_as_it_stands),
+        ];
+        self.write(|file| file.scalars(evaluation.step, now(), &numbers))
+    }
+
+    fn on_restore(&mut self, restored: &Restored) -> Result<(), TrainError> {
+        self.take_up(restored.step)?;
+        let rate = [("learning rate", f64::from(restored.learning_rate))];
+        self.write(|file| file.scalars(restored.step, now(), &rate))
+    }
+}
