@@ -40,3 +40,23 @@ fn plans() {
 fn checkpoints() {
     over_the_corpus("checkpoint", bodies::checkpoint);
 }
+
+#[test]
+fn cifar_archives() {
+    over_the_corpus("cifar_archive", bodies::cifar_archive);
+}
+
+#[test]
+fn images() {
+    over_the_corpus("image", bodies::image);
+}
+
+#[test]
+fn image_archives() {
+    over_the_corpus("image_archive", bodies::image_archive);
+}
+
+#[test]
+fn labels() {
+    over_the_corpus("labels", bodies::labels);
+}

@@ -2,7 +2,16 @@
 //!
 //! `tests/fuzz.rs` runs the same functions over the corpus, without a fuzzer.
 
-use std::path::Path;
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+use stompp_data::{
+    ImageTree,
+    cifar::{self, Layout},
+};
 use stompp_schedule::{Curve, Order, Plan, PlanSpec};
 use stompp_train::{RunConfig, checkpoint_step};
 
@@ -47,6 +56,123 @@ pub fn plan(data: &[u8]) {
             }
         }
     }
+}
+
+/// An archive of CIFAR's binary version. The first byte says of which kind: a zip, a gzip file, a tar in a gzip file that is whole,
+/// or a folder with one file of records.
+pub fn cifar_archive(data: &[u8]) {
+    let Some((kind, data)) = data.split_first() else {
+        return;
+    };
+    let layout = [Layout::Cifar10, Layout::Cifar100Fine, Layout::Cifar100Coarse][usize::from(kind / 4) % 3];
+    let (name, bytes) = match kind % 4 {
+        0 => ("cifar.zip", data.to_vec()),
+        1 => ("cifar.tar.gz", data.to_vec()),
+        2 => {
+            let mut whole = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+            whole.write_all(data).expect("memory takes everything");
+            ("cifar.tar.gz", whole.finish().expect("memory takes everything"))
+        }
+        _ => ("folder/test_batch.bin", data.to_vec()),
+    };
+    let path = scratch(name, &bytes);
+    let path = if name.starts_with("folder") {
+        path.parent().expect("a folder")
+    } else {
+        &path
+    };
+    assert!(
+        cifar::read(path, layout).is_err(),
+        "no input here is as large as a data set"
+    );
+}
+
+/// An image file in a tree of images. The first byte says by which ending.
+pub fn image(data: &[u8]) {
+    let Some((kind, data)) = data.split_first() else {
+        return;
+    };
+    let name = ["a.jpeg", "a.png", "a.JPG", "a.jpg"][usize::from(*kind) % 4];
+    let folder = scratch_folder().join("images");
+    // One tree for each ending, listed once; the file is another each time.
+    static TREES: [OnceLock<ImageTree>; 4] = [const { OnceLock::new() }; 4];
+    let part = folder.join(name);
+    let tree = TREES[usize::from(*kind) % 4].get_or_init(|| {
+        for class in ["train/one", "val/one"] {
+            fs::create_dir_all(part.join(class)).expect("a scratch folder");
+            fs::write(part.join(class).join(name), b"").expect("a scratch file");
+        }
+        ImageTree::open(&part, None).expect("two images are a tree")
+    });
+    fs::write(part.join("train/one").join(name), data).expect("a scratch file");
+    let _ = tree.train.load(0);
+}
+
+/// An archive of images: a tar, a zip or a pack, by the first byte.
+pub fn image_archive(data: &[u8]) {
+    let Some((kind, data)) = data.split_first() else {
+        return;
+    };
+    let name = ["images.tar", "images.zip", "images.pack"][usize::from(*kind) % 3];
+    if let Ok(tree) = ImageTree::open(scratch(name, data), None) {
+        for set in [&tree.train, &tree.val] {
+            for index in 0..set.len().min(3) {
+                let _ = (set.image_name(index), set.load(index));
+            }
+        }
+    }
+}
+
+/// Labels of a flat `val`: the official ground truth with its `meta.mat`, lines, or a `.csv`, by the first byte.
+pub fn labels(data: &[u8]) {
+    let Some((kind, data)) = data.split_first() else {
+        return;
+    };
+    let folder = scratch_folder().join("flat");
+    for image in ["train/one/a.png", "train/two/b.png", "val/c.png", "val/d.png"] {
+        let path = folder.join(image);
+        if !path.exists() {
+            fs::create_dir_all(path.parent().expect("a folder")).expect("a scratch folder");
+            fs::write(path, b"").expect("a scratch file");
+        }
+    }
+    let (list, beside) = match kind % 4 {
+        0 => (scratch("labels/lines.txt", data), None),
+        1 => (scratch("labels/table.csv", data), None),
+        2 => (
+            scratch("official/numbers.txt", b"1\n2\n"),
+            Some(scratch("official/meta.mat", data)),
+        ),
+        _ => (scratch("labels/images.json", data), None),
+    };
+    let tree = match beside {
+        _ if kind % 4 == 3 => ImageTree::open_indexed(folder, None, &list),
+        _ => ImageTree::open(folder, Some(&list)),
+    };
+    if let Ok(tree) = tree {
+        assert_eq!(tree.val.len(), 2);
+    }
+}
+
+/// A file of this content where the system keeps files in memory, if it does.
+fn scratch(name: &str, content: &[u8]) -> PathBuf {
+    let path = scratch_folder().join(name);
+    if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
+        fs::create_dir_all(folder).expect("a scratch folder");
+    }
+    fs::write(&path, content).expect("a scratch file");
+    path
+}
+
+/// A folder of this thread's own.
+fn scratch_folder() -> PathBuf {
+    thread_local! {
+        static FOLDER: tempfile::TempDir = {
+            let memory = Path::new("/dev/shm");
+            if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.expect("a scratch folder")
+        };
+    }
+    FOLDER.with(|folder| folder.path().to_owned())
 }
 
 /// A checkpoint.

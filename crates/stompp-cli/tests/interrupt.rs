@@ -91,6 +91,45 @@ fn a_signal_ends_the_run_after_a_whole_step_with_its_code() {
     assert!(network(&parts) == network(&whole));
 }
 
+/// A step of this run takes seconds, so that the first signal is still being heeded when the second comes.
+#[test]
+fn a_second_signal_ends_the_run_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let slow = "--model resnet34 --width 64 --image-size 32 --batch-size 64 --train-limit 64 --test-limit 10 --steps 2 --tail 0ba --method ste";
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stompp"));
+    command.args(["train", "--threads", "1", "--out"]).arg(&out);
+    command.args(slow.split_whitespace()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    while !fs::read_to_string(out.join("metrics.jsonl")).is_ok_and(|text| text.contains("start")) {
+        assert_eq!(child.try_wait().unwrap(), None, "it ended early");
+        thread::sleep(Duration::from_millis(1));
+    }
+    for name in ["INT", "TERM"] {
+        signal(&child, name);
+        thread::sleep(Duration::from_millis(20)); // So that they do not become one.
+    }
+    let output = child.wait_with_output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(143), "{message}");
+    assert!(
+        !message.contains("stopped after step"),
+        "it did not wait for the step: {message}"
+    );
+    let checkpoints: Vec<_> = fs::read_dir(out.join("checkpoints")).unwrap().collect();
+    assert_eq!(checkpoints.len(), 1, "that of the beginning: {checkpoints:?}");
+}
+
+/// What nobody may write to: as root, too, no folder can be made there.
+#[test]
+fn a_place_that_cannot_be_written_is_named() {
+    let place = Path::new("/proc/stompp-run");
+    let output = command(place).output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("error: cannot create /proc/stompp-run"), "{message}");
+}
+
 /// A limit on the size of files stands for a full disk: checkpoints, of some 50 KiB, cannot be written any more.
 #[test]
 fn a_full_disk_leaves_the_checkpoint_before_intact() {

@@ -20,6 +20,9 @@ pub(crate) struct Course {
     /// For the next diagnostics.
     #[serde(default)]
     pub(crate) since_diagnostics: Since,
+    /// What is wrong with each image that was left out until the last checkpoint.
+    #[serde(default)]
+    pub(crate) bad_images: Vec<String>,
     /// Wall time that went into all this.
     pub(crate) seconds: f64,
 }
@@ -30,6 +33,15 @@ impl Course {
         self.step += 1;
         for tally in [&mut self.whole, &mut self.epoch, &mut self.since_evaluation] {
             tally.add(outcome, images);
+        }
+    }
+
+    /// Notes images that were left out, each once.
+    pub(crate) fn note_bad_images(&mut self, images: Vec<String>) {
+        for image in images {
+            if !self.bad_images.contains(&image) {
+                self.bad_images.push(image);
+            }
         }
     }
 

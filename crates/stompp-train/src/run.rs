@@ -189,9 +189,9 @@ impl<D: BinaryBackend> Run<D> {
             None => network_file::to_bytes(&mut self.learner.network),
         };
         dir.write(files::NETWORK, &network)?;
-        let bad = self.images.bad_images();
+        let bad = &self.course.bad_images;
         if !bad.is_empty() {
-            watchers.tell(|watcher| watcher.on_bad_images(&bad))?;
+            watchers.tell(|watcher| watcher.on_bad_images(bad))?;
         }
         let result = self.result();
         watchers.tell(|watcher| watcher.on_end(&result))?;
@@ -344,6 +344,7 @@ impl<D: BinaryBackend> Run<D> {
                 self.course.evaluations.push(evaluation);
             }
             self.course.seconds += on_the_clock.lap();
+            self.course.note_bad_images(self.images.bad_images());
 
             let stopped = session.stop.load(Ordering::Relaxed) && done < steps;
             if let Some(keeper) = &mut keeper {

@@ -63,6 +63,28 @@ pub(crate) fn of_network<D: Backend>(network: &mut impl Walk<D>) -> Vec<Saved> {
     collect.0
 }
 
+/// Bytes of every tensor of a network together.
+pub(crate) fn bytes_of_network<D: Backend>(network: &mut impl Walk<D>) -> u64 {
+    let mut count = Count(0);
+    let Ok(()) = network.walk("", &mut count);
+    count.0
+}
+
+struct Count(u64);
+
+impl<D: Backend> Visitor<D> for Count {
+    type Error = Infallible;
+
+    fn visit<S: Shape>(&mut self, _: &str, _: Role, tensor: &mut Tensor<S, f32, D>) -> Result<(), Infallible> {
+        self.0 += 4 * tensor.shape().num_elements() as u64;
+        Ok(())
+    }
+
+    fn changes(&self, _: Role) -> bool {
+        false
+    }
+}
+
 struct Collect(Vec<Saved>);
 
 impl<D: Backend> Visitor<D> for Collect {

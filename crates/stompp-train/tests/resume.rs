@@ -376,3 +376,34 @@ fn a_divergence_names_layer_and_checkpoint_and_goes_back_once() {
         }
     }
 }
+
+/// A learning rate at which the loss overflows, found by doubling: half of it does not, and that is the run that is gone on with.
+#[test]
+fn after_a_return_the_run_is_the_one_with_half_the_learning_rate() {
+    let train = |learning_rate: f64, rule: OnDivergence, out: &Path| {
+        let mut config = config();
+        config.method.name = Method::Float;
+        config.training.duration = Time::Steps(4);
+        config.training.learning_rate = learning_rate;
+        let session = Session {
+            on_divergence: rule,
+            ..session()
+        };
+        session.train(&config, out, &mut [])
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let out = |name: &str| folder.path().join(name);
+    let rates = (0..70).map(|power| 2f64.powi(power + 50));
+    let fails = |(place, rate): &(usize, f64)| train(*rate, OnDivergence::Stop, &out(&format!("{place}"))).is_err();
+    let (place, rate) = rates.enumerate().find(fails).expect("some learning rate is too large");
+    assert!(place > 0);
+    let result = train(rate, OnDivergence::Restore, &out("restored")).unwrap();
+    let network = |name: &str| fs::read(out(name).join("network.safetensors")).unwrap();
+    assert!(network("restored") == network(&format!("{}", place - 1)));
+    assert_eq!(result.steps, 4);
+    let restores = metrics(&out("restored"))
+        .into_iter()
+        .filter(|line| line["kind"] == "restore");
+    let rates: Vec<_> = restores.map(|line| line["learning_rate"].as_f64().unwrap() as f32).collect();
+    assert_eq!(rates, [rate as f32 / 2.0]);
+}

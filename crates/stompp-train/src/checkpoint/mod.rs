@@ -151,7 +151,8 @@ pub(crate) fn load<D: BinaryBackend>(
     timeline: &Timeline,
     learner: &mut Learner<D>,
 ) -> Result<Header, TrainError> {
-    let file = files::read_at_most(path, MOST_BYTES)?;
+    let most = 4 * tensors::bytes_of_network(&mut learner.network) + HEADER_AND_MASKS;
+    let file = files::read_at_most(path, most)?;
     let mut restore = || {
         let (header, mut loaded) = open(&file)?;
         let written = RunConfig::from_toml(&header.config).map_err(|error| format!("configuration: {error}"))?;
@@ -207,5 +208,6 @@ fn open(file: &[u8]) -> Result<(Header, Loaded<'_>), String> {
     Ok((header, seal::open(file)?))
 }
 
-/// More than any network here needs; a larger file is refused unread.
-const MOST_BYTES: u64 = 8 << 30;
+/// What a checkpoint may have beside its network, momentum and signs, which are less than four times the network: evaluations and
+/// masks of activations, an eighth of a byte an entry. A larger file is refused unread.
+const HEADER_AND_MASKS: u64 = 64 << 20;

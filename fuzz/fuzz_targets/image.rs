@@ -1,0 +1,4 @@
+//! Fuzz target `image`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| stompp_fuzz::image(data));

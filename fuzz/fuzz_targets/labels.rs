@@ -1,0 +1,4 @@
+//! Fuzz target `labels`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| stompp_fuzz::labels(data));
