@@ -20,28 +20,13 @@ fn stompp(arguments: &[&str]) -> Output {
     command.env("MALLOC_ARENA_MAX", "1").output().unwrap()
 }
 
+/// A small network, trained for a moment.
+const SMALL: &str = "--threads 1 --model resnet8 --width 4 --image-size 8 --batch-size 2 --steps 8";
+
 fn train(dataset: &str, data: &Path, out: &Path) -> Output {
-    let arguments = [
-        "train",
-        "--threads",
-        "1",
-        "--dataset",
-        dataset,
-        "--data",
-        data.to_str().unwrap(),
-        "--out",
-        out.to_str().unwrap(),
-        "--model",
-        "resnet8",
-        "--width",
-        "4",
-        "--image-size",
-        "8",
-        "--batch-size",
-        "2",
-        "--steps",
-        "8",
-    ];
+    let [data, out] = [data, out].map(|path| path.to_str().unwrap());
+    let mut arguments = vec!["train", "--dataset", dataset, "--data", data, "--out", out];
+    arguments.extend(SMALL.split_whitespace());
     stompp(&arguments)
 }
 
@@ -127,30 +112,18 @@ fn an_archive_that_expands_to_gigabytes() {
 fn a_checkpoint_with_a_huge_header_and_one_that_is_huge() {
     let folder = folder();
     let run = folder.path().join("run");
-    let options = [
-        "--model",
-        "resnet8",
-        "--width",
-        "4",
-        "--image-size",
-        "8",
-        "--batch-size",
-        "2",
-        "--steps",
-        "8",
-        "--train-limit",
-        "20",
-        "--test-limit",
-        "10",
-    ];
     let again = || {
-        stompp(
-            &[
-                &["train", "--threads", "1", "--out", run.to_str().unwrap()][..],
-                &options,
-            ]
-            .concat(),
-        )
+        let mut arguments = vec![
+            "train",
+            "--train-limit",
+            "20",
+            "--test-limit",
+            "10",
+            "--out",
+            run.to_str().unwrap(),
+        ];
+        arguments.extend(SMALL.split_whitespace());
+        stompp(&arguments)
     };
     let first = again();
     assert!(first.status.success(), "it runs within the limit: {}", stderr(&first));

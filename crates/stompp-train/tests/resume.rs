@@ -404,6 +404,8 @@ fn after_a_return_the_run_is_the_one_with_half_the_learning_rate() {
     let restores = metrics(&out("restored"))
         .into_iter()
         .filter(|line| line["kind"] == "restore");
-    let rates: Vec<_> = restores.map(|line| line["learning_rate"].as_f64().unwrap() as f32).collect();
+    let rates: Vec<_> = restores
+        .map(|line| line["learning_rate"].as_f64().unwrap() as f32)
+        .collect();
     assert_eq!(rates, [rate as f32 / 2.0]);
 }

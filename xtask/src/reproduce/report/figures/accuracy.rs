@@ -1,6 +1,6 @@
 //! Test accuracy along the training, a panel for each network and setting.
 
-use super::style::{FONT, PANEL, color};
+use super::style::{FONT, PANEL, color, draw_legend};
 use super::{Area, Outcome, Picture};
 use crate::reproduce::row::{Procedure, Row};
 use crate::reproduce::run_dir::Record;
@@ -173,12 +173,6 @@ impl Accuracy {
             let tick = |epoch: &f64| PathElement::new(vec![(*epoch, low), (*epoch, high)], color.stroke_width(1));
             chart.draw_series(line.commits.iter().map(tick))?;
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .background_style(WHITE.mix(0.8))
-            .border_style(BLACK.mix(0.2))
-            .label_font((FONT, 12))
-            .draw()
+        draw_legend(&mut chart)
     }
 }

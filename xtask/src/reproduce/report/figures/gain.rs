@@ -1,6 +1,6 @@
 //! What freezing gains over STE against the depth of the network.
 
-use super::style::{FONT, color};
+use super::style::{FONT, color, draw_legend};
 use super::{Area, Outcome, Picture};
 use crate::reproduce::experiments::Contrast;
 use crate::reproduce::preset::{Preset, Scale};
@@ -120,12 +120,6 @@ impl Picture for Gain {
                 .label(format!("published, {}", series.images.title()))
                 .legend(move |(x, y)| Rectangle::new([(x + 4, y - 4), (x + 12, y + 4)], color.stroke_width(2)));
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .background_style(WHITE.mix(0.8))
-            .border_style(BLACK.mix(0.2))
-            .label_font((FONT, 12))
-            .draw()
+        draw_legend(&mut chart)
     }
 }

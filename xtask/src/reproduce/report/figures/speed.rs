@@ -1,6 +1,6 @@
 //! How much faster training gets as units are committed.
 
-use super::style::{FONT, color};
+use super::style::{FONT, color, draw_legend};
 use super::{Area, Outcome, Picture};
 use crate::reproduce::row::Procedure;
 use crate::reproduce::study::Study;
@@ -88,12 +88,6 @@ impl Picture for Speed {
                 .label(&line.label)
                 .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 16, y)], style));
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .background_style(WHITE.mix(0.8))
-            .border_style(BLACK.mix(0.2))
-            .label_font((FONT, 12))
-            .draw()
+        draw_legend(&mut chart)
     }
 }

@@ -1,7 +1,9 @@
-//! What every figure has in common: sizes and colours.
+//! What every figure has in common: sizes, colours, legends.
 
+use super::Outcome;
 use crate::reproduce::row::Procedure;
-use plotters::prelude::RGBColor;
+use plotters::coord::types::RangedCoordf64;
+use plotters::prelude::*;
 use stompp_train::config::Order;
 
 /// The family of every letter.
@@ -19,6 +21,20 @@ pub(super) fn color(procedure: Procedure) -> RGBColor {
         Procedure::Stompp(Order::Reverse) => RGBColor(130, 130, 130),
         Procedure::StomppSte(..) => RGBColor(0, 158, 115),
     }
+}
+
+/// A chart of numbers against numbers.
+pub(super) type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
+/// Names the series of a chart, in its upper left corner.
+pub(super) fn draw_legend<'a, 'b: 'a>(chart: &mut Chart<'a, 'b>) -> Outcome {
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperLeft)
+        .background_style(WHITE.mix(0.8))
+        .border_style(BLACK.mix(0.2))
+        .label_font((FONT, 12))
+        .draw()
 }
 
 /// From dark blue over green to yellow: perceived as evenly rising, also in grey (after *viridis*, Smith and van der Walt).
