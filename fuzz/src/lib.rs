@@ -6,7 +6,6 @@ use std::{
     fs,
     io::Write,
     path::{Path, PathBuf},
-    sync::OnceLock,
 };
 use stompp_data::{
     ImageTree,
@@ -93,18 +92,13 @@ pub fn image(data: &[u8]) {
         return;
     };
     let name = ["a.jpeg", "a.png", "a.JPG", "a.jpg"][usize::from(*kind) % 4];
-    let folder = scratch_folder().join("images");
-    // One tree for each ending, listed once; the file is another each time.
-    static TREES: [OnceLock<ImageTree>; 4] = [const { OnceLock::new() }; 4];
-    let part = folder.join(name);
-    let tree = TREES[usize::from(*kind) % 4].get_or_init(|| {
-        for class in ["train/one", "val/one"] {
-            fs::create_dir_all(part.join(class)).expect("a scratch folder");
-            fs::write(part.join(class).join(name), b"").expect("a scratch file");
-        }
-        ImageTree::open(&part, None).expect("two images are a tree")
-    });
-    fs::write(part.join("train/one").join(name), data).expect("a scratch file");
+    let path = scratch(&format!("images-{name}/train/one/{name}"), data);
+    let folder = path.ancestors().nth(3).expect("three folders");
+    if !folder.join("val").exists() {
+        scratch(&format!("images-{name}/val/one/{name}"), b"");
+    }
+    // Listed anew each time: a file that has changed since is refused unread.
+    let tree = ImageTree::open(folder, None).expect("two images are a tree");
     let _ = tree.train.load(0);
 }
 

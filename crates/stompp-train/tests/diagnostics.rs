@@ -1,5 +1,8 @@
 //! What is told of each unit, and that telling it changes nothing.
 
+mod small;
+
+use small::small;
 use std::{fs, path::Path};
 use stompp_train::{
     Callback, DiagnosticsReport, Metric, RunConfig, Session, TrainError,
@@ -10,21 +13,15 @@ use stompp_train::{
 const STEPS: u64 = 60;
 const UNITS: u64 = 6;
 
-/// ResNet-8 of width 4, 20 steps an epoch, 3 epochs: windows of 10 steps.
+/// 20 steps an epoch, 3 epochs: windows of 10 steps.
 fn config(method: Method, order: Order, setting: Setting) -> RunConfig {
-    let mut config = RunConfig::default();
-    config.data.image_size = 8;
-    config.data.train_limit = Some(200);
-    config.data.test_limit = Some(50);
-    config.network.model = "resnet8".parse().unwrap();
-    config.network.width = Some(4);
+    let mut config = small(200, 50, 10);
     config.network.setting = setting;
     config.method.name = method;
     config.method.order = order;
     config.method.refresh = "2".parse().unwrap();
     config.method.tail = Time::Steps(0);
     config.training.duration = Time::Steps(STEPS);
-    config.training.batch_size = 10;
     config.training.evaluate_every = Time::Steps(STEPS);
     config
 }

@@ -3,8 +3,9 @@
 use image::{Rgb, RgbImage};
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use stompp_train::config::{Dataset, Method, OnBad, Time};
-use stompp_train::{Callback, RunConfig, RunResult, SavedRun, TrainError, data, train};
+use stompp_train::{Callback, Checkpointing, RunConfig, RunResult, SavedRun, Session, Start, TrainError, data, train};
 use tempfile::TempDir;
 
 /// Training images of each of the three classes.
@@ -157,6 +158,35 @@ fn bad_images_end_the_run_or_are_left_out_and_listed() {
         message.contains("1 of 24 images") && message.contains("val/cat/03.png"),
         "{message}"
     );
+}
+
+/// An image that was left out before an interruption is told at the end, though nobody meets it again.
+#[test]
+fn images_left_out_before_an_interruption_are_told_at_the_end() {
+    let (images, place) = (images(), tempfile::tempdir().unwrap());
+    fs::write(images.path().join("train/bee/07.png"), b"no image").unwrap();
+    let mut config = config(images.path());
+    config.data.on_bad_image = OnBad::Skip;
+    // So small batches that those prepared ahead of the last one do not have the image.
+    config.training.batch_size = 2;
+    config.training.duration = Time::Steps(62);
+    let session = Session {
+        start: Start::Resume,
+        checkpoints: Some(Checkpointing::default()),
+        ..Session::default()
+    };
+    let train = |told: &mut Bad| session.train(&config, &place.path().join("run"), &mut [told]);
+    // Stopped after every step: the last part has one batch.
+    session.stop.store(true, Ordering::Relaxed);
+    let mut told = Bad::default();
+    let mut parts = 1;
+    while train(&mut told).is_err() {
+        assert!(told.0.is_empty(), "it is told once, at the end");
+        parts += 1;
+    }
+    assert_eq!(parts, 62);
+    assert_eq!(told.0.len(), 1);
+    assert!(told.0[0].contains("train/bee/07.png"));
 }
 
 #[test]

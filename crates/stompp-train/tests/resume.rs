@@ -1,6 +1,9 @@
 //! Interrupted and resumed, a run is the same run.
 
+mod small;
+
 use serde_json::Value;
+use small::small;
 use std::{
     fs,
     num::NonZero,
@@ -20,15 +23,9 @@ const STEPS: u64 = 13;
 
 /// 13 steps, 5 an epoch, an evaluation every 4.
 fn config() -> RunConfig {
-    let mut config = RunConfig::default();
-    config.data.image_size = 8;
-    config.data.train_limit = Some(50);
-    config.data.test_limit = Some(20);
-    config.network.model = "resnet8".parse().unwrap();
-    config.network.width = Some(4);
+    let mut config = small(50, 20, 10);
     config.method.refresh = "2".parse().unwrap();
     config.training.duration = Time::Steps(STEPS);
-    config.training.batch_size = 10;
     config.training.evaluate_every = Time::Steps(4);
     config
 }

@@ -1,5 +1,8 @@
 //! Small runs from beginning to end.
 
+mod small;
+
+use small::small;
 use std::{fs, path::Path};
 use stompp_train::{
     Callback, RunConfig, RunResult, SavedRun, TrainError,
@@ -8,18 +11,12 @@ use stompp_train::{
     train,
 };
 
-/// ResNet-8 of width 4 on 200 synthetic images of 8x8 pixels: some milliseconds a step.
+/// Four epochs of ten steps.
 fn tiny(method: Method) -> RunConfig {
-    let mut config = RunConfig::default();
-    config.data.image_size = 8;
-    config.data.train_limit = Some(200);
-    config.data.test_limit = Some(100);
-    config.network.model = "resnet8".parse().unwrap();
-    config.network.width = Some(4);
+    let mut config = small(200, 100, 20);
     config.method.name = method;
     config.method.refresh = "0.1w".parse().unwrap();
     config.training.duration = Time::Epochs(4.0);
-    config.training.batch_size = 20;
     config
 }
 

@@ -36,10 +36,8 @@ pub(crate) fn write(studies: &[Study<'_>], options: &Options) -> Result<String> 
             files::replace(&path("png"), &drawn.png)?;
         }
     }
-    let title = match studies {
-        [study] => format!("StoMPP: {}", study.experiment.title),
-        _ => "StoMPP: the paper's tables and ablations".to_owned(),
-    };
+    let preset = studies.first().map(|study| study.ledger.scale.preset.name());
+    let title = format!("StoMPP, reproduced at preset {}", preset.unwrap_or("none"));
     files::replace(&folder.join(FILE), html::text(&page, &title))?;
     Ok(text)
 }
