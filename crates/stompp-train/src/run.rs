@@ -31,8 +31,8 @@ use stompp_resnet::{ResNet, Summary};
 /// Trains the network of `config` on the CPU and keeps everything about the run in the new directory `out`.
 ///
 /// The directory then has `config.toml` (can be fed back in), `run.json` ([`RunRecord`]), `summary.txt` (the network, layer by
-/// layer), `metrics.jsonl` (one JSON object a line, each with its `kind`), `network.safetensors` (torchvision's names) and,
-/// last, `result.json` ([`RunResult`]): its presence means that the run is finished. A run on image files also has
+/// layer), `metrics.jsonl` (one JSON object a line, a [`Metric`](crate::Metric) each), `events.out.tfevents.stompp` (the same for
+/// TensorBoard), `network.safetensors` (torchvision's names) and, last, `result.json` ([`RunResult`]): its presence means that the run is finished. A run on image files also has
 /// `classes.json`, their names in order, and `images.json`, the list of the files. Each file is whole or absent, except that
 /// a crash may cut the last line of the metrics. Configuration and data are checked before the directory is made.
 ///

@@ -98,7 +98,7 @@ fn mode_name(color: ExtendedColorType) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use image::{Rgb, Rgba, RgbaImage};
+    use image::{ImageBuffer, Rgb, Rgba, RgbaImage};
     use jpeg_encoder::{ColorType, Encoder};
 
     /// A picture that is different at every corner: smooth, so that JPEG keeps it within a few levels.
@@ -149,12 +149,15 @@ mod tests {
             let [r, g, b] = original[(x, y)].0;
             Rgba([r, g, b, 7 + x as u8])
         });
+        let sixteen_bits =
+            ImageBuffer::from_fn(40, 24, |x, y| Rgb(original[(x, y)].0.map(|byte| u16::from(byte) * 257)));
         let files = [
             ("jpeg RGB", rgb_jpeg(&original), 2.5),
             ("jpeg CMYK", jpeg(&original, ColorType::Cmyk, cmyk), 2.5),
             ("jpeg YCCK", jpeg(&original, ColorType::CmykAsYcck, cmyk), 2.5),
             ("png RGB", png(&original.clone().into()), 0.0),
             ("png RGBA", png(&rgba.into()), 0.0),
+            ("png Rgb16", png(&sixteen_bits.into()), 0.0),
         ];
         for (mode, bytes, most) in files {
             let decoded = decode(&bytes).unwrap();
@@ -233,6 +236,9 @@ mod tests {
         let sum = crc32fast::hash(&png[12..29]);
         png[29..33].copy_from_slice(&sum.to_be_bytes());
         assert!(decode(&png).unwrap_err().starts_with("is 16383x16383; refused"));
+        // One that is whole, and 30,000 pixels wide.
+        let wide = super::tests::png(&RgbImage::new(30_000, 1).into());
+        assert_eq!(decode(&wide).unwrap_err(), "Image size exceeds limit");
     }
 
     #[test]
