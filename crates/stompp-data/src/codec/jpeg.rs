@@ -6,6 +6,7 @@ use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOpt
 use zune_jpeg::JpegDecoder;
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
+    check_sampling(bytes)?;
     let side = MOST_PIXELS_A_SIDE as usize;
     let options = DecoderOptions::default()
         .set_strict_mode(true)
@@ -32,19 +33,64 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     })
 }
 
+/// A header: its marker, where it begins, and what follows its length.
+struct Header<'a> {
+    marker: u8,
+    start: usize,
+    content: &'a [u8],
+}
+
+const START_OF_SCAN: u8 = 0xda;
+
+/// The headers up to the first scan's, or to what is none.
+fn headers(bytes: &[u8]) -> impl Iterator<Item = Header<'_>> {
+    let mut at = Some(2);
+    std::iter::from_fn(move || {
+        let start = at?;
+        let &[0xff, marker, high, low] = bytes.get(start..start + 4)? else {
+            return None;
+        };
+        let end = start + 2 + usize::from(u16::from_be_bytes([high, low]));
+        at = (marker != START_OF_SCAN).then_some(end);
+        let content = bytes.get(start + 4..end).unwrap_or_default();
+        Some(Header { marker, start, content })
+    })
+}
+
+/// Refuses a file in which some component is sampled more finely than the first one, which no encoder does: the codec (0.5.15) panics
+/// there. Found by fuzzing.
+fn check_sampling(bytes: &[u8]) -> Result<(), String> {
+    let frames =
+        headers(bytes).filter(|header| matches!(header.marker, 0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf));
+    for frame in frames {
+        // Precision, height, width and the number of components; then of each its name, sampling and table.
+        let (components, _) = frame.content.get(6..).unwrap_or_default().as_chunks::<3>();
+        let sampling = |component: &[u8; 3]| (component[1] >> 4, component[1] & 15);
+        let Some(first) = components.first().map(sampling) else {
+            continue;
+        };
+        for (place, (across, down)) in (1..).zip(components.iter().map(sampling)) {
+            if across > first.0 || down > first.1 {
+                return Err(format!(
+                    "its component {place} is sampled {across}x{down}, more finely than the first, {}x{}",
+                    first.0, first.1
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Whether the marker of the end follows the last header. Headers are stepped over, because a thumbnail in one has such a
 /// marker, too; in compressed data there is none.
 fn has_end(bytes: &[u8]) -> bool {
-    const START_OF_SCAN: u8 = 0xda;
-    let mut at = 2;
-    while let Some(&[0xff, marker, high, low]) = bytes.get(at..at + 4) {
-        if marker == START_OF_SCAN {
-            return bytes[at..].windows(2).rev().any(|two| two == [0xff, 0xd9]);
+    match headers(bytes).last() {
+        Some(last) if last.marker == START_OF_SCAN => {
+            bytes[last.start..].windows(2).rev().any(|two| two == [0xff, 0xd9])
         }
-        at += 2 + usize::from(u16::from_be_bytes([high, low]));
+        // Padding between headers, which strict decoding has accepted.
+        _ => bytes.ends_with(&[0xff, 0xd9]),
     }
-    // Padding between headers, which strict decoding has accepted.
-    bytes.ends_with(&[0xff, 0xd9])
 }
 
 fn upright(pixels: RgbImage, orientation: Option<Orientation>) -> RgbImage {

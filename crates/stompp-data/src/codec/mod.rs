@@ -14,6 +14,7 @@ mod jpeg;
 
 use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 use std::io::Cursor;
+use std::panic::{UnwindSafe, catch_unwind};
 
 /// Endings of the names of image files, without regard to case.
 pub(crate) const ENDINGS: [&str; 3] = ["jpeg", "jpg", "png"];
@@ -48,11 +49,17 @@ pub(crate) fn is_image(name: &str) -> bool {
 /// What is wrong with it: not an image, an unknown kind, too large, damaged or cut off.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     match image::guess_format(bytes) {
-        Ok(ImageFormat::Jpeg) => jpeg::decode(bytes),
-        Ok(ImageFormat::Png) => png(bytes),
+        Ok(ImageFormat::Jpeg) => guarded(|| jpeg::decode(bytes)),
+        Ok(ImageFormat::Png) => guarded(|| png(bytes)),
         Ok(format) => Err(format!("is {format:?}, expected JPEG or PNG")),
         Err(_) => Err("is no image: its first bytes are not those of a JPEG or PNG".to_owned()),
     }
+}
+
+/// What `decode` says; a panic of the codec, which a damaged file may cause, is an error of that file.
+fn guarded(decode: impl FnOnce() -> Result<Decoded, String> + UnwindSafe) -> Result<Decoded, String> {
+    catch_unwind(decode)
+        .unwrap_or_else(|_| Err("makes the codec fail: it is damaged, or of a kind that nobody makes".to_owned()))
 }
 
 fn png(bytes: &[u8]) -> Result<Decoded, String> {
@@ -239,6 +246,26 @@ mod tests {
         // One that is whole, and 30,000 pixels wide.
         let wide = super::tests::png(&RgbImage::new(30_000, 1).into());
         assert_eq!(decode(&wide).unwrap_err(), "Image size exceeds limit");
+    }
+
+    /// Found by fuzzing: here the codec panics by itself.
+    #[test]
+    fn components_sampled_more_finely_than_the_first_are_refused() {
+        let mut jpeg = rgb_jpeg(&picture(40, 24));
+        let frame = jpeg.windows(2).position(|two| two == [0xff, 0xc0]).unwrap();
+        jpeg[frame + 11] = 0x11;
+        jpeg[frame + 17] = 0x22;
+        let message = decode(&jpeg).unwrap_err();
+        assert_eq!(
+            message,
+            "its component 3 is sampled 2x2, more finely than the first, 1x1"
+        );
+    }
+
+    #[test]
+    fn a_codec_that_panics_is_an_error_of_the_file() {
+        let message = guarded(|| panic!("out of bounds")).unwrap_err();
+        assert!(message.starts_with("makes the codec fail"), "{message}");
     }
 
     #[test]
