@@ -16,6 +16,9 @@ use stompp_schedule::Phase;
 /// Bins of a histogram of latent weights; each is 1/16 wide.
 pub const HISTOGRAM_BINS: usize = 32;
 
+/// Test images on which activations are looked at: enough for a share of thousands of entries, and few enough to cost less than a step.
+const PROBE: usize = 32;
+
 /// The units of a network after some step, and what became of them since the report before.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DiagnosticsReport {
@@ -52,8 +55,9 @@ pub struct UnitDiagnostics {
     pub sign_flips: Option<f64>,
     /// Share of latent weights inside (-1, 1): the others stand at a bound.
     pub weights_inside: f64,
-    /// Share of the activation's inputs in [-1, 1], where an open entry passes its gradient: first test images, running statistics.
-    pub activations_inside: f64,
+    /// Share of the activation's inputs in [-1, 1], where an open entry passes its gradient: on the first 32 test
+    /// images, by running statistics. Absent if none of them can be read.
+    pub activations_inside: Option<f64>,
     /// L2 norm of the gradient of the latent weight, mean over the steps since the last report. Exactly 0 if none arrived.
     pub gradient_norm: f64,
     /// How many latent weights there are in each of [`HISTOGRAM_BINS`] equal parts of [-1, 1].
@@ -208,7 +212,7 @@ impl<D: BinaryBackend> Look<'_, D> {
                         weights.iter().filter(|weight| weight.abs() < 1.0).count() as u64,
                         weights.len(),
                     ),
-                    activations_inside: inside[place],
+                    activations_inside: inside.get(place).copied(),
                     gradient_norm: mean(since.gradient_norm),
                     histogram: histogram(weights),
                 }
@@ -223,12 +227,12 @@ impl<D: BinaryBackend> Look<'_, D> {
         })
     }
 
-    /// Share of each activation's inputs in [-1, 1], on the first batch of test images.
+    /// Share of each activation's inputs in [-1, 1], on the first test images.
     fn activations_inside(&self, network: &ResNet<D>) -> Result<Vec<f64>, TrainError> {
         let mut shares = Vec::new();
-        let mut batches = self.test.evaluation_batches(self.normalization)?;
-        if let Some(batch) = batches.next() {
-            let images = on_device(self.device, &batch?).map_err(device_error)?;
+        let batch = self.test.first(self.normalization, PROBE)?;
+        if let Some(batch) = batch.filter(|batch| !batch.labels.is_empty()) {
+            let images = on_device(self.device, &batch).map_err(device_error)?;
             let mut seen = |u: &Tensor<_, f32, D>| {
                 let values = u.as_vec();
                 let inside = values.iter().filter(|value| value.abs() <= 1.0).count();

@@ -84,7 +84,7 @@ impl Callback for Events {
                     (named("weight mask flips"), Some(unit.weight_mask_flips)),
                     (named("sign flips"), unit.sign_flips),
                     (named("weights inside"), Some(unit.weights_inside)),
-                    (named("activations inside"), Some(unit.activations_inside)),
+                    (named("activations inside"), unit.activations_inside),
                 ];
                 let known = tags.iter().filter_map(|(tag, number)| Some((tag.as_str(), (*number)?)));
                 file.scalars(step, time, &known.collect::<Vec<_>>())?;

@@ -88,7 +88,7 @@ fn metrics() -> Vec<Metric> {
         activation_mask_flips: 0.0,
         sign_flips: Some(0.1),
         weights_inside: 1.0,
-        activations_inside: 0.5,
+        activations_inside: Some(0.5),
         gradient_norm: if committed { 0.0 } else { 0.5 },
         histogram: vec![1; HISTOGRAM_BINS],
     };

@@ -6,7 +6,7 @@ use crate::{
 };
 use std::sync::Arc;
 use stompp_data::{
-    Augmentation, BadImages, Batches, CropAugmentation, Examples, FileExamples, ImageExamples, ImageSet, Loader,
+    Augmentation, BadImages, Batch, Batches, CropAugmentation, Examples, FileExamples, ImageExamples, ImageSet, Loader,
     Normalization, OnBadImage, Position, TreeSet,
 };
 
@@ -127,10 +127,21 @@ impl Part {
 
     /// The images in order.
     pub(crate) fn evaluation_batches(&self, normalization: &Normalization) -> Result<Batches, TrainError> {
-        let loader = Loader {
-            batch_size: EVALUATION_BATCH,
-            workers: self.workers(),
-        };
+        self.in_order(normalization, EVALUATION_BATCH, self.workers())
+    }
+
+    /// The first `count` images in one batch, those left out that cannot be read.
+    pub(crate) fn first(&self, normalization: &Normalization, count: usize) -> Result<Option<Batch>, TrainError> {
+        Ok(self.in_order(normalization, count, 1)?.next().transpose()?)
+    }
+
+    fn in_order(
+        &self,
+        normalization: &Normalization,
+        batch_size: usize,
+        workers: usize,
+    ) -> Result<Batches, TrainError> {
+        let loader = Loader { batch_size, workers };
         Ok(loader.evaluate(self.plain_examples(normalization))?)
     }
 }
