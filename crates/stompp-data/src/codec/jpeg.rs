@@ -42,12 +42,14 @@ struct Header<'a> {
 
 const START_OF_SCAN: u8 = 0xda;
 
-/// The headers up to the first scan's, or to what is none.
+/// The headers up to the first scan's. What stands between two is stepped over, as the codec does.
 fn headers(bytes: &[u8]) -> impl Iterator<Item = Header<'_>> {
     let mut at = Some(2);
     std::iter::from_fn(move || {
-        let start = at?;
-        let &[0xff, marker, high, low] = bytes.get(start..start + 4)? else {
+        let from = at?;
+        let is_marker = |two: &[u8]| two[0] == 0xff && !matches!(two[1], 0 | 0xff);
+        let start = from + bytes.get(from..)?.windows(2).position(is_marker)?;
+        let &[_, marker, high, low] = bytes.get(start..start + 4)? else {
             return None;
         };
         let end = start + 2 + usize::from(u16::from_be_bytes([high, low]));

@@ -260,6 +260,9 @@ mod tests {
             message,
             "its component 3 is sampled 2x2, more finely than the first, 1x1"
         );
+        // The codec steps over what stands between two headers.
+        jpeg.insert(frame, 0x1b);
+        assert_eq!(decode(&jpeg).unwrap_err(), message);
     }
 
     #[test]
