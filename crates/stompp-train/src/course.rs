@@ -2,6 +2,7 @@
 
 use crate::{Evaluation, diagnostics::Since, step::Outcome, tally::Tally};
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 
 /// Everything that the loop has counted. The plan and the data are functions of `step`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -36,13 +37,11 @@ impl Course {
         }
     }
 
-    /// Notes images that were left out, each once.
+    /// Notes images that were left out; those that are noted already are not noted again.
     pub(crate) fn note_bad_images(&mut self, images: Vec<String>) {
-        for image in images {
-            if !self.bad_images.contains(&image) {
-                self.bad_images.push(image);
-            }
-        }
+        let known: HashSet<String> = self.bad_images.iter().cloned().collect();
+        let new = images.into_iter().filter(|image| !known.contains(image));
+        self.bad_images.extend(new);
     }
 
     /// Whether the last evaluation is at this step and better than every one before.

@@ -230,8 +230,7 @@ impl<D: BinaryBackend> Look<'_, D> {
     /// Share of each activation's inputs in [-1, 1], on the first test images.
     fn activations_inside(&self, network: &ResNet<D>) -> Result<Vec<f64>, TrainError> {
         let mut shares = Vec::new();
-        let batch = self.test.first(self.normalization, PROBE)?;
-        if let Some(batch) = batch.filter(|batch| !batch.labels.is_empty()) {
+        if let Some(batch) = self.test.first(self.normalization, PROBE)? {
             let images = on_device(self.device, &batch).map_err(device_error)?;
             let mut seen = |u: &Tensor<_, f32, D>| {
                 let values = u.as_vec();

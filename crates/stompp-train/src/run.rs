@@ -189,6 +189,7 @@ impl<D: BinaryBackend> Run<D> {
             None => network_file::to_bytes(&mut self.learner.network),
         };
         dir.write(files::NETWORK, &network)?;
+        self.course.note_bad_images(self.images.bad_images());
         let bad = &self.course.bad_images;
         if !bad.is_empty() {
             watchers.tell(|watcher| watcher.on_bad_images(bad))?;
@@ -205,7 +206,7 @@ impl<D: BinaryBackend> Run<D> {
             Some(keeper) => {
                 if !self.go_back(keeper, watchers)? {
                     watchers.metrics.go_back_to(0)?;
-                    keeper.keep(true, &self.header(watchers)?, &mut self.learner)?;
+                    self.keep(true, keeper, watchers)?;
                 }
             }
             None => watchers.metrics.go_back_to(0)?,
@@ -265,16 +266,22 @@ impl<D: BinaryBackend> Run<D> {
                 learning_rate,
             })
         })?;
-        keeper.keep(true, &self.header(watchers)?, &mut self.learner)
+        self.keep(true, keeper, watchers)
     }
 
-    fn header(&self, watchers: &Watchers<'_, '_>) -> Result<Header, TrainError> {
-        Ok(Header {
+    /// Keeps a checkpoint if one is due, in any case if `now`.
+    fn keep(&mut self, now: bool, keeper: &mut Keeper, watchers: &Watchers<'_, '_>) -> Result<(), TrainError> {
+        let Some(due) = keeper.due(now, &self.course) else {
+            return Ok(());
+        };
+        self.course.note_bad_images(self.images.bad_images());
+        let header = Header {
             learning_rate: self.learner.optimizer.learning_rate(),
             halved: self.halved,
             metrics_len: watchers.metrics.len()?,
             ..Header::new(&self.config, &self.course, &self.timeline)
-        })
+        };
+        keeper.keep(due, &header, &mut self.learner)
     }
 
     /// The loop, from where the run stands to its end.
@@ -344,11 +351,10 @@ impl<D: BinaryBackend> Run<D> {
                 self.course.evaluations.push(evaluation);
             }
             self.course.seconds += on_the_clock.lap();
-            self.course.note_bad_images(self.images.bad_images());
 
             let stopped = session.stop.load(Ordering::Relaxed) && done < steps;
             if let Some(keeper) = &mut keeper {
-                keeper.keep(stopped || done == steps, &self.header(watchers)?, &mut self.learner)?;
+                self.keep(stopped || done == steps, keeper, watchers)?;
             }
             if stopped {
                 return Err(TrainError::Stopped { step: done });

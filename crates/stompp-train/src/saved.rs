@@ -72,17 +72,11 @@ impl SavedRun {
         let normalization = Normalization::new(self.record.statistics())?;
         let count = count.min(images.test.len());
         let mut answers = HashMap::new();
-        for batch in images.test.evaluation_batches(&normalization)? {
-            let batch = batch?;
-            if !batch.labels.is_empty() {
-                let pixels = on_device(&device, &batch).map_err(device_error)?;
-                let logits = network.evaluate(pixels, self.config.method.name.deployed());
-                let logits = logits.map_err(device_error)?.as_vec();
-                answers.extend(batch.indices.iter().copied().zip(classes(&logits, batch.labels.len())));
-            }
-            if batch.indices.iter().any(|index| *index + 1 >= count) {
-                break;
-            }
+        if let Some(batch) = images.test.first(&normalization, count)? {
+            let pixels = on_device(&device, &batch).map_err(device_error)?;
+            let logits = network.evaluate(pixels, self.config.method.name.deployed());
+            let logits = logits.map_err(device_error)?.as_vec();
+            answers.extend(batch.indices.iter().copied().zip(classes(&logits, batch.labels.len())));
         }
         let caption = |index: usize, label: usize| match answers.get(&index) {
             Some(&answer) if answer != label => {

@@ -6,7 +6,7 @@ use super::{
     encode,
     folder::{Folder, Kind},
 };
-use crate::{TrainError, config::Timeline, step::Learner};
+use crate::{TrainError, config::Timeline, course::Course, step::Learner};
 use std::path::{Path, PathBuf};
 use stompp_binarize::BinaryBackend;
 
@@ -18,6 +18,14 @@ pub(crate) struct Keeper {
     interval: Interval,
     /// How many have been due so far.
     due: u64,
+}
+
+/// What a checkpoint is due for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Due {
+    best: bool,
+    recent: bool,
+    milestone: bool,
 }
 
 impl Keeper {
@@ -42,32 +50,39 @@ impl Keeper {
         self.due = self.interval.due(header.course.step, header.course.seconds);
     }
 
-    /// Keeps a checkpoint for whatever it is due; one of the newest in any case if `now`.
+    /// What a checkpoint of `course` is due for, if for anything; one of the newest in any case if `now`. Ask once a step.
+    pub(crate) fn due(&mut self, now: bool, course: &Course) -> Option<Due> {
+        let reached = self.interval.due(course.step, course.seconds);
+        let scheduled = reached > self.due;
+        self.due = reached;
+        let due = Due {
+            best: course.is_best(),
+            recent: now || scheduled,
+            milestone: scheduled && self.rules.keep_every.is_some_and(|every| reached % every == 0),
+        };
+        (due.best || due.recent).then_some(due)
+    }
+
+    /// Keeps a checkpoint for what it is due for.
     ///
     /// # Errors
     /// If a file cannot be written; those before are then as they were.
     pub(crate) fn keep<D: BinaryBackend>(
-        &mut self,
-        now: bool,
+        &self,
+        due: Due,
         header: &Header,
         learner: &mut Learner<D>,
     ) -> Result<(), TrainError> {
-        let (step, best) = (header.course.step, header.course.is_best());
-        let due = self.interval.due(step, header.course.seconds);
-        let scheduled = due > self.due;
-        self.due = due;
-        if !(now || best || scheduled) {
-            return Ok(());
-        }
+        let step = header.course.step;
         let file = encode(header, learner)?;
-        if best {
+        if due.best {
             self.folder.write_best(&file)?;
         }
-        if now || scheduled {
+        if due.recent {
             self.folder.write(Kind::Recent, step, &file)?;
             self.folder.prune(self.rules.keep_last.get())?;
         }
-        if scheduled && self.rules.keep_every.is_some_and(|every| due % every == 0) {
+        if due.milestone {
             self.folder.write(Kind::Milestone, step, &file)?;
         }
         Ok(())

@@ -130,9 +130,10 @@ impl Part {
         self.in_order(normalization, EVALUATION_BATCH, self.workers())
     }
 
-    /// The first `count` images in one batch, those left out that cannot be read.
+    /// The first `count` images in one batch, those left out that cannot be read; `None` if there are none.
     pub(crate) fn first(&self, normalization: &Normalization, count: usize) -> Result<Option<Batch>, TrainError> {
-        Ok(self.in_order(normalization, count, 1)?.next().transpose()?)
+        let first = self.in_order(normalization, count, 1)?.next().transpose()?;
+        Ok(first.filter(|batch| !batch.labels.is_empty()))
     }
 
     fn in_order(
