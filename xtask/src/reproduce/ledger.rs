@@ -7,6 +7,7 @@ use super::run_dir::{self, Record, RunState};
 use anyhow::Result;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use stompp_train::{DiagnosticsReport, Metric};
 
 /// What became of a cell.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +42,19 @@ impl Entry {
             Outcome::Finished(record) => Some(record),
             _ => None,
         }
+    }
+
+    /// What its run has told of its units.
+    ///
+    /// # Errors
+    /// If the metrics cannot be read.
+    pub(crate) fn diagnostics(&self) -> Result<Vec<DiagnosticsReport>> {
+        let metrics = Metric::read(&self.dir)?.into_iter();
+        let reports = metrics.filter_map(|metric| match metric {
+            Metric::Diagnostics(report) => Some(report),
+            _ => None,
+        });
+        Ok(reports.collect())
     }
 
     /// Whether it has yet to be run.

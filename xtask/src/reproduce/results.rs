@@ -93,7 +93,7 @@ fn experiment(study: &Study<'_>) -> Result<Value> {
         "differences": contrasts.iter().map(|contrast| json!({
             "row": title(&contrast.row),
             "baseline": title(&contrast.baseline),
-            "difference": difference(study.difference(&contrast.row, &contrast.baseline)),
+            "difference": difference(study.difference(contrast)),
             "published": contrast.published,
         })).collect::<Vec<_>>(),
         "findings": (study.experiment.findings)(study)?.into_iter().map(|Finding { claim, verdict, evidence }| json!({

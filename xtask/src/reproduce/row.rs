@@ -213,6 +213,16 @@ impl Row {
         }
     }
 
+    /// Network and images in prose: `ResNet-20, CIFAR-10`.
+    pub(crate) fn place(&self) -> String {
+        format!("{}, {}", self.network_title(), self.images.title())
+    }
+
+    /// Network and method in prose: `ResNet-20, StoMPP`.
+    pub(crate) fn title(&self) -> String {
+        format!("{}, {}", self.network_title(), self.method_title())
+    }
+
     /// Method and knob in prose.
     pub(crate) fn method_title(&self) -> String {
         let method = self.procedure.title(self.setting);

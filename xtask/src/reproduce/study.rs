@@ -83,9 +83,9 @@ impl<'a> Study<'a> {
         self.top1(row).minus(&self.top1(baseline))
     }
 
-    /// Mean difference in top-1 of two rows, and its interval.
-    pub(crate) fn difference(&self, row: &Row, baseline: &Row) -> Option<Summary> {
-        self.pairs(row, baseline).summary()
+    /// Mean difference in top-1 of the rows that are compared, and its interval.
+    pub(crate) fn difference(&self, contrast: &Contrast) -> Option<Summary> {
+        self.pairs(&contrast.row, &contrast.baseline).summary()
     }
 
     /// Which of its rows are compared.

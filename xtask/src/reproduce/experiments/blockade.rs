@@ -8,7 +8,6 @@ use crate::reproduce::published;
 use crate::reproduce::row::{Procedure, Row};
 use crate::reproduce::study::Study;
 use anyhow::Result;
-use stompp_train::Metric;
 use stompp_train::config::{Order, Setting};
 
 pub(super) const BLOCKADE: Experiment = Experiment {
@@ -39,10 +38,7 @@ fn rows(scale: &Scale) -> Vec<Row> {
 /// How much of the time that units are open they get no gradient at all, in percent.
 fn cut_off(entry: &Entry) -> Result<f64> {
     let (mut open, mut without) = (0, 0);
-    for metric in Metric::read(&entry.dir)? {
-        let Metric::Diagnostics(report) = metric else {
-            continue;
-        };
+    for report in entry.diagnostics()? {
         for unit in report.units.iter().filter(|unit| !unit.committed) {
             open += 1;
             without += u32::from(unit.gradient_norm == 0.0);

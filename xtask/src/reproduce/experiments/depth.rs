@@ -45,10 +45,9 @@ fn findings(study: &Study<'_>) -> Result<Vec<Finding>> {
     let mut findings: Vec<_> = contrasts
         .iter()
         .map(|contrast| {
-            let (network, images) = (contrast.row.network_title(), contrast.row.images.title());
             Finding::positive(
-                format!("StoMPP gains over clipped STE ({network}, {images})"),
-                &study.difference(&contrast.row, &contrast.baseline),
+                format!("StoMPP gains over clipped STE ({})", contrast.row.place()),
+                &study.difference(contrast),
             )
         })
         .collect();

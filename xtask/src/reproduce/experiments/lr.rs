@@ -61,10 +61,7 @@ fn findings(study: &Study<'_>) -> Result<Vec<Finding>> {
     Ok(contrasts
         .map(|contrast| {
             let baseline = contrast.baseline.method_title();
-            Finding::positive(
-                format!("StoMPP gains over {baseline}"),
-                &study.difference(&contrast.row, &contrast.baseline),
-            )
+            Finding::positive(format!("StoMPP gains over {baseline}"), &study.difference(&contrast))
         })
         .collect())
 }

@@ -81,6 +81,11 @@ pub(crate) const ALL: &[Experiment] = &[
 ];
 
 impl Experiment {
+    /// Its rows at the paper's own scale: what is published of it.
+    pub(crate) fn papers_rows(&self) -> Vec<Row> {
+        (self.rows)(&Scale::new(Preset::Paper))
+    }
+
     /// Every run of the experiment, in the order of the table, all rows of a seed before the next seed's.
     pub(crate) fn cells(&self, scale: &Scale) -> Vec<Cell> {
         let rows = (self.rows)(scale);
@@ -167,6 +172,18 @@ fn gains(rows: &[Row]) -> Vec<Contrast> {
             })
         })
         .collect()
+}
+
+/// The claim of each contrast that the row does better than its baseline.
+fn does_better(study: &Study<'_>) -> Result<Vec<Finding>> {
+    let finding = |contrast: &Contrast| {
+        let (row, baseline) = (contrast.row.method_title(), contrast.baseline.method_title());
+        Finding::positive(
+            format!("{row} does better than {baseline} ({})", contrast.row.place()),
+            &study.difference(contrast),
+        )
+    };
+    Ok(study.contrasts().iter().map(finding).collect())
 }
 
 /// No contrast.

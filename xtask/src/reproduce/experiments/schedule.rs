@@ -80,7 +80,7 @@ fn findings(study: &Study<'_>) -> Result<Vec<Finding>> {
         .map(|contrast| {
             Finding::within(
                 format!("{} does as well as the default, to {AS_WELL} points", contrast.row.knob),
-                &study.difference(&contrast.row, &contrast.baseline),
+                &study.difference(&contrast),
                 AS_WELL,
             )
         })

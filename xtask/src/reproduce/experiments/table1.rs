@@ -1,12 +1,9 @@
 //! Table 1: binary networks (BNN) by network and data set, with STE, StoMPP and StoMPP+STE.
 
-use super::{Experiment, Figure, STE, STOMPP, STOMPP_STE, cifar, gains, product, ten_classes};
-use crate::reproduce::finding::Finding;
+use super::{Experiment, Figure, STE, STOMPP, STOMPP_STE, cifar, does_better, gains, product, ten_classes};
 use crate::reproduce::preset::{Preset, Scale};
 use crate::reproduce::published;
 use crate::reproduce::row::{Procedure, Row};
-use crate::reproduce::study::Study;
-use anyhow::Result;
 use stompp_train::config::{Order, Setting};
 
 pub(super) const TABLE1: Experiment = Experiment {
@@ -16,7 +13,7 @@ pub(super) const TABLE1: Experiment = Experiment {
     rows,
     published: published::top1,
     contrasts: gains,
-    findings,
+    findings: does_better,
     figures: &[
         Figure::Accuracy,
         Figure::FrozenFraction,
@@ -45,18 +42,4 @@ fn rows(scale: &Scale) -> Vec<Row> {
             by_images.concat()
         }
     }
-}
-
-fn findings(study: &Study<'_>) -> Result<Vec<Finding>> {
-    let contrasts = study.contrasts().into_iter();
-    Ok(contrasts
-        .map(|contrast| {
-            let (row, baseline) = (contrast.row.method_title(), contrast.baseline.method_title());
-            let place = format!("{}, {}", contrast.row.network_title(), contrast.row.images.title());
-            Finding::positive(
-                format!("{row} does better than {baseline} ({place})"),
-                &study.difference(&contrast.row, &contrast.baseline),
-            )
-        })
-        .collect())
 }

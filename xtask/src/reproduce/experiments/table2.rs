@@ -1,12 +1,9 @@
 //! Table 2: binary weights, continuous activations (BWN).
 
-use super::{Experiment, Figure, STE, STOMPP, cifar, gains, product, ten_classes};
-use crate::reproduce::finding::Finding;
+use super::{Experiment, Figure, STE, STOMPP, cifar, does_better, gains, product, ten_classes};
 use crate::reproduce::preset::{Preset, Scale};
 use crate::reproduce::published;
 use crate::reproduce::row::Row;
-use crate::reproduce::study::Study;
-use anyhow::Result;
 use stompp_train::config::Setting;
 
 pub(super) const TABLE2: Experiment = Experiment {
@@ -16,7 +13,7 @@ pub(super) const TABLE2: Experiment = Experiment {
     rows,
     published: published::top1,
     contrasts: gains,
-    findings,
+    findings: does_better,
     figures: &[Figure::Accuracy],
 };
 
@@ -29,17 +26,4 @@ fn rows(scale: &Scale) -> Vec<Row> {
             .map(|images| bwn(&published::NETWORKS, images))
             .concat(),
     }
-}
-
-fn findings(study: &Study<'_>) -> Result<Vec<Finding>> {
-    let contrasts = study.contrasts().into_iter();
-    Ok(contrasts
-        .map(|contrast| {
-            let (network, images) = (contrast.row.network_title(), contrast.row.images.title());
-            Finding::positive(
-                format!("StoMPP does better than STE ({network}, {images})"),
-                &study.difference(&contrast.row, &contrast.baseline),
-            )
-        })
-        .collect())
 }

@@ -7,7 +7,6 @@ use crate::reproduce::duration::duration;
 use crate::reproduce::experiments::Figure;
 use crate::reproduce::finding::Finding;
 use crate::reproduce::ledger::{Ledger, Outcome};
-use crate::reproduce::preset::{Preset, Scale};
 use crate::reproduce::published;
 use crate::reproduce::run_dir::Record;
 use crate::reproduce::statistics::{ENOUGH, Sample, standard_error};
@@ -188,7 +187,7 @@ fn differences(study: &Study<'_>) -> TextTable {
         ("published", Side::Right),
     ]);
     for contrast in study.contrasts() {
-        let Some(summary) = study.difference(&contrast.row, &contrast.baseline) else {
+        let Some(summary) = study.difference(&contrast) else {
             continue;
         };
         let interval = summary.interval.map(|[low, high]| format!("{low:+.1} to {high:+.1}"));
@@ -217,7 +216,7 @@ fn as_published(study: &Study<'_>) -> TextTable {
         ("method", Side::Left),
         ("published", Side::Right),
     ]);
-    let rows = (study.experiment.rows)(&Scale::new(Preset::Paper));
+    let rows = study.experiment.papers_rows();
     for row in &rows {
         if let Some(top1) = (study.experiment.published)(row) {
             let method = row.method_title();

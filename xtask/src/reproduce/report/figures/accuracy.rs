@@ -43,7 +43,7 @@ pub(super) fn figure(study: &Study<'_>) -> Result<Option<Accuracy>> {
         let Some(line) = line(study, &row)? else {
             continue;
         };
-        let title = format!("{}, {}", row.network_title(), row.images.title());
+        let title = row.place();
         match panels.iter_mut().find(|panel| panel.title == title) {
             Some(panel) => panel.lines.push(line),
             None => panels.push(Panel {

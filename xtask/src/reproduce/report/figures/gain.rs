@@ -3,7 +3,6 @@
 use super::style::{FONT, color, draw_legend};
 use super::{Area, Outcome, Picture};
 use crate::reproduce::experiments::Contrast;
-use crate::reproduce::preset::{Preset, Scale};
 use crate::reproduce::row::{Images, Procedure};
 use crate::reproduce::study::Study;
 use plotters::prelude::*;
@@ -28,10 +27,10 @@ pub(super) fn figure(study: &Study<'_>) -> Option<Gain> {
         .iter()
         .filter(|contrast| contrast.baseline.procedure == clipped)
         .filter_map(|contrast| {
-            let summary = study.difference(&contrast.row, &contrast.baseline)?;
+            let summary = study.difference(contrast)?;
             Some((contrast, summary.mean, summary.interval))
         });
-    let papers = (study.experiment.contrasts)(&(study.experiment.rows)(&Scale::new(Preset::Paper)));
+    let papers = (study.experiment.contrasts)(&study.experiment.papers_rows());
     let published = papers
         .iter()
         .filter_map(|contrast| Some((contrast, contrast.published?, None)));

@@ -1,13 +1,14 @@
 //! Units by time as a map of colours: flips of masks, norms of gradients.
 
 use super::style::{FONT, heat};
-use super::units::{reports, shown, title};
+use super::units::shown;
 use super::{Area, Outcome, Picture};
+use crate::reproduce::ledger::Entry;
 use crate::reproduce::row::Row;
 use crate::reproduce::study::Study;
 use anyhow::Result;
 use plotters::prelude::*;
-use stompp_train::UnitDiagnostics;
+use stompp_train::{DiagnosticsReport, UnitDiagnostics};
 
 const PANEL: (u32, u32) = (460, 330);
 
@@ -32,10 +33,8 @@ struct Panel {
 
 /// The flips of the deepest network that freezes from input to output, if there is one.
 pub(super) fn mask_flips(study: &Study<'_>) -> Result<Option<Flips>> {
-    let row = shown(study);
     let flips = map(
-        study,
-        row.as_slice(),
+        shown(study),
         |unit, most| {
             let share = unit.weight_mask_flips / most;
             Some(if share > 0.0 { heat(share) } else { WHITE })
@@ -50,9 +49,9 @@ pub(super) fn mask_flips(study: &Study<'_>) -> Result<Option<Flips>> {
 pub(super) fn gradient_norms(study: &Study<'_>) -> Result<Option<Norms>> {
     /// Below this part of the largest norm everything is as dark.
     const RANGE: f64 = 1e-4;
+    let rows = study.rows().into_iter();
     let norms = map(
-        study,
-        &study.rows(),
+        rows.filter_map(|row| Some((row, study.of(&row).next()?.0))),
         |unit, most| match unit.gradient_norm {
             _ if unit.committed => None,
             norm if norm > 0.0 => Some(heat(1.0 - (norm / most).ln() / RANGE.ln())),
@@ -65,20 +64,17 @@ pub(super) fn gradient_norms(study: &Study<'_>) -> Result<Option<Norms>> {
 }
 
 /// Units by time: `number` of each unit sets the scale, and `color` shows it, given the largest.
-fn map(
-    study: &Study<'_>,
-    rows: &[Row],
+fn map<'a>(
+    shown: impl IntoIterator<Item = (Row, &'a Entry)>,
     color: impl Fn(&UnitDiagnostics, f64) -> Option<RGBColor>,
     number: impl Fn(&UnitDiagnostics) -> f64,
     ends: impl Fn(f64) -> [String; 2],
 ) -> Result<Option<HeatMap>> {
     let mut runs = Vec::new();
-    for row in rows {
-        if let Some((entry, _)) = study.of(row).next() {
-            let reports = reports(entry)?;
-            if !reports.is_empty() {
-                runs.push((title(row), reports));
-            }
+    for (row, entry) in shown {
+        let reports = entry.diagnostics()?;
+        if !reports.is_empty() {
+            runs.push((row.title(), reports));
         }
     }
     let units = runs
@@ -89,7 +85,7 @@ fn map(
     if most == 0.0 {
         return Ok(None);
     }
-    let panel = |(title, reports): (String, Vec<stompp_train::DiagnosticsReport>)| Panel {
+    let panel = |(title, reports): (String, Vec<DiagnosticsReport>)| Panel {
         title,
         epochs: reports.iter().map(|report| report.epoch).collect(),
         colors: reports

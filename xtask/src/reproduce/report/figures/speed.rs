@@ -2,7 +2,7 @@
 
 use super::style::{FONT, color, draw_legend};
 use super::{Area, Outcome, Picture};
-use crate::reproduce::row::Procedure;
+use crate::reproduce::row::{Procedure, Row};
 use crate::reproduce::study::Study;
 use anyhow::Result;
 use plotters::prelude::*;
@@ -23,7 +23,7 @@ struct Line {
 /// The figure of the runs that freeze from input to output, if there are any.
 pub(super) fn figure(study: &Study<'_>) -> Result<Option<Speed>> {
     let mut lines = Vec::new();
-    let forward = |row: &crate::reproduce::row::Row| row.procedure.order() == Some(Order::Forward);
+    let forward = |row: &Row| row.procedure.order() == Some(Order::Forward);
     for row in study.rows().into_iter().filter(forward) {
         let Some((entry, _)) = study.of(&row).next() else {
             continue;
@@ -42,7 +42,7 @@ pub(super) fn figure(study: &Study<'_>) -> Result<Option<Speed>> {
             .collect();
         lines.push(Line {
             procedure: row.procedure,
-            label: format!("{}, {}", row.network_title(), row.method_title()),
+            label: row.title(),
             points,
         });
     }

@@ -8,8 +8,8 @@ use crate::reproduce::study::Study;
 use anyhow::Result;
 use plotters::prelude::*;
 use std::cmp::Reverse;
+use stompp_train::DiagnosticsReport;
 use stompp_train::config::Order;
-use stompp_train::{DiagnosticsReport, Metric};
 
 pub(super) struct Fractions {
     title: String,
@@ -19,13 +19,10 @@ pub(super) struct Fractions {
 
 /// The figure of the deepest network that freezes, if there is one.
 pub(super) fn frozen_fraction(study: &Study<'_>) -> Result<Option<Fractions>> {
-    let Some(row) = shown(study) else {
+    let Some((row, entry)) = shown(study) else {
         return Ok(None);
     };
-    let Some((entry, _)) = study.of(&row).next() else {
-        return Ok(None);
-    };
-    let reports = reports(entry)?;
+    let reports = entry.diagnostics()?;
     let count = reports.first().map_or(0, |report| report.units.len());
     let of = |place: usize| {
         let unit = |report: &DiagnosticsReport| {
@@ -36,33 +33,18 @@ pub(super) fn frozen_fraction(study: &Study<'_>) -> Result<Option<Fractions>> {
     };
     let units: Vec<_> = (0..count).map(of).collect();
     Ok((!units.is_empty()).then(|| Fractions {
-        title: title(&row),
+        title: row.title(),
         units,
     }))
 }
 
-/// The row whose units are shown: of those that were run and freeze from input to output without straight-through gradients, the
-/// deepest network's.
-pub(super) fn shown(study: &Study<'_>) -> Option<Row> {
+/// The run whose units are shown: of those that freeze from input to output without straight-through gradients, the first of the
+/// deepest network.
+pub(super) fn shown<'a>(study: &Study<'a>) -> Option<(Row, &'a Entry)> {
     let rows = study.rows().into_iter();
-    let wanted =
-        rows.filter(|row| row.procedure == Procedure::Stompp(Order::Forward) && study.of(row).next().is_some());
-    wanted.min_by_key(|row| Reverse(row.network.depth()))
-}
-
-/// What a run told of its units.
-pub(super) fn reports(entry: &Entry) -> Result<Vec<DiagnosticsReport>> {
-    let metrics = Metric::read(&entry.dir)?.into_iter();
-    let reports = metrics.filter_map(|metric| match metric {
-        Metric::Diagnostics(report) => Some(report),
-        _ => None,
-    });
-    Ok(reports.collect())
-}
-
-/// Network and method.
-pub(super) fn title(row: &Row) -> String {
-    format!("{}, {}", row.network_title(), row.method_title())
+    let forward = rows.filter(|row| row.procedure == Procedure::Stompp(Order::Forward));
+    let runs = forward.filter_map(|row| Some((row, study.of(&row).next()?.0)));
+    runs.min_by_key(|(row, _)| Reverse(row.network.depth()))
 }
 
 impl Picture for Fractions {
