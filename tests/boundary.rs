@@ -3,10 +3,10 @@
 use dfdx::{
     prelude::Backward,
     shapes::Shape,
-    tensor::{Cpu, SampleTensor, Tensor},
+    tensor::{Cpu, Tensor},
 };
 use std::convert::Infallible;
-use stompp_binarize::{Freezable, FreezeState, Freezer, Surrogate};
+use stompp_binarize::{BinaryBackend, Freezable, FreezeState, Freezer, Surrogate};
 use stompp_nn::{Role, SwitchTape, Visitor, Walk, ops};
 use stompp_resnet::{Architecture, Binarization, ResNet};
 use stompp_schedule::{Order, Plan, PlanSpec, RefreshRate};
@@ -15,7 +15,7 @@ use stompp_train::Sgd;
 const STEPS: u64 = 50;
 
 /// Gives committed activations complete masks instead, which sever nothing: their zeros are computed and passed on.
-fn keep_everything_on_the_tape(net: &mut ResNet<Cpu>) {
+fn keep_everything_on_the_tape<D: BinaryBackend>(net: &mut ResNet<D>) {
     let mut activations: Vec<_> = net.units().into_iter().filter_map(|unit| unit.activation).collect();
     for activation in &mut activations {
         if *activation.state() == FreezeState::Committed {
@@ -30,10 +30,10 @@ fn keep_everything_on_the_tape(net: &mut ResNet<Cpu>) {
 #[derive(Default)]
 struct Bits(Vec<u32>);
 
-impl Visitor<Cpu> for Bits {
+impl<D: BinaryBackend> Visitor<D> for Bits {
     type Error = Infallible;
 
-    fn visit<S: Shape>(&mut self, _: &str, _: Role, tensor: &mut Tensor<S, f32, Cpu>) -> Result<(), Infallible> {
+    fn visit<S: Shape>(&mut self, _: &str, _: Role, tensor: &mut Tensor<S, f32, D>) -> Result<(), Infallible> {
         self.0.extend(tensor.as_vec().iter().map(|value| value.to_bits()));
         Ok(())
     }
@@ -41,9 +41,19 @@ impl Visitor<Cpu> for Bits {
 
 /// The bits of every tensor after each step. Networks of width 16 take other kernels than those of width 4.
 fn train(order: Order, binarization: Binarization, width: usize, whole_tape: bool) -> Vec<Vec<u32>> {
-    let device = Cpu::seed_from_u64(0);
+    train_on(&Cpu::seed_from_u64(0), order, binarization, width, whole_tape)
+}
+
+/// The same on a device of one's own, whose generator is at its beginning.
+fn train_on<D: BinaryBackend>(
+    device: &D,
+    order: Order,
+    binarization: Binarization,
+    width: usize,
+    whole_tape: bool,
+) -> Vec<Vec<u32>> {
     let architecture = Architecture::with_stages(vec![1, 1], width, 10, 8).expect("a network");
-    let mut net = ResNet::new(&device, &architecture, binarization, 0).expect("a network");
+    let mut net = ResNet::new(device, &architecture, binarization, 0).expect("a network");
     let spec = PlanSpec {
         order,
         warm_up: 2,
@@ -66,7 +76,7 @@ fn train(order: Order, binarization: Binarization, width: usize, whole_tape: boo
             let logits = net.forward_train(images).expect("a forward pass");
             let loss = ops::cross_entropy(logits, &[0, 1, 2, 3]).expect("a loss");
             let mut gradients = SwitchTape::unswitch(loss).expect("a recorded loss").backward();
-            optimizer.step(&device, &mut net, &mut gradients).expect("a step");
+            optimizer.step(device, &mut net, &mut gradients).expect("a step");
             let mut bits = Bits::default();
             net.walk("", &mut bits).expect("a walk");
             bits.0
@@ -89,6 +99,22 @@ fn the_boundary_changes_no_bit() {
         }
         assert_ne!(short[0], short[STEPS as usize - 1], "something was learned");
     }
+}
+
+#[cfg(feature = "cuda")]
+#[test]
+#[cfg_attr(not(feature = "cuda-stand-in"), ignore = "needs a GPU")]
+fn cuda_the_boundary_changes_no_bit() {
+    use stompp_nn::cuda::{Settings, open};
+    let train = |whole_tape| {
+        let device = open(Settings::default()).expect("a GPU");
+        train_on(&device, Order::Forward, Binarization::BNN, 4, whole_tape)
+    };
+    let (short, long) = (train(false), train(true));
+    for (step, (short, long)) in short.iter().zip(&long).enumerate() {
+        assert!(short == long, "parameters differ after step {step}");
+    }
+    assert_eq!(short, train(false), "the same again");
 }
 
 /// The comparison can fail: another order freezes other entries.

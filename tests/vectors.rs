@@ -6,10 +6,10 @@ use approx::abs_diff_eq;
 use dfdx::{
     prelude::Backward,
     shapes::Shape,
-    tensor::{Cpu, Gradients, Tensor, TensorFromVec},
+    tensor::{Cpu, Gradients, Tensor},
 };
 use std::convert::Infallible;
-use stompp_binarize::{Freezable, MaskedQuantizer, View};
+use stompp_binarize::{BinaryBackend, Freezable, MaskedQuantizer, View};
 use stompp_nn::{Role, SwitchTape, Visitor, Walk, ops};
 use stompp_resnet::ResNet;
 use stompp_tests::reference::{self, Reference};
@@ -21,7 +21,7 @@ const TOLERANCE: f64 = 1e-4;
 #[test]
 fn vectors_agree_with_the_boundary() {
     for reference in reference::read_all(&reference::folder()) {
-        check(&reference, AllOnes::Committed);
+        check(&Cpu::default(), &reference, AllOnes::Committed);
     }
 }
 
@@ -30,7 +30,23 @@ fn vectors_agree_with_the_boundary() {
 #[test]
 fn vectors_agree_without_the_boundary() {
     for reference in reference::read_all(&reference::folder()) {
-        check(&reference, AllOnes::Partial);
+        check(&Cpu::default(), &reference, AllOnes::Partial);
+    }
+}
+
+#[cfg(feature = "cuda")]
+#[test]
+#[cfg_attr(not(feature = "cuda-stand-in"), ignore = "needs a GPU")]
+fn cuda_vectors_agree() {
+    use stompp_nn::cuda::{Settings, open};
+    let strict = Settings {
+        tf32: false,
+        ..Settings::default()
+    };
+    let device = open(strict).expect("a GPU");
+    for reference in reference::read_all(&reference::folder()) {
+        check(&device, &reference, AllOnes::Committed);
+        check(&device, &reference, AllOnes::Partial);
     }
 }
 
@@ -62,10 +78,10 @@ fn vectors_notice_a_wrong_rule() {
     }
     let mut wrong = find("stompp_partial");
     wrong.binarization.weight_surrogate = Surrogate::Identity;
-    assert!(std::panic::catch_unwind(|| check(&wrong, AllOnes::Committed)).is_err());
+    assert!(std::panic::catch_unwind(|| check(&Cpu::default(), &wrong, AllOnes::Committed)).is_err());
     let mut wrong = find("stompp_ste_partial");
     wrong.binarization.activation_surrogate = Surrogate::Clipped;
-    assert!(std::panic::catch_unwind(|| check(&wrong, AllOnes::Committed)).is_err());
+    assert!(std::panic::catch_unwind(|| check(&Cpu::default(), &wrong, AllOnes::Committed)).is_err());
 }
 
 /// How a mask of all ones is given to the network.
@@ -75,9 +91,8 @@ enum AllOnes {
     Partial,
 }
 
-fn check(reference: &Reference, all_ones: AllOnes) {
-    let device = Cpu::default();
-    let mut net = ResNet::new(&device, &reference.architecture(), reference.binarization, 0).expect("a network");
+fn check<D: BinaryBackend>(device: &D, reference: &Reference, all_ones: AllOnes) {
+    let mut net = ResNet::new(device, &reference.architecture(), reference.binarization, 0).expect("a network");
     net.walk("", &mut Load { reference, loaded: 0 })
         .expect("every parameter");
     set_masks(&mut net, reference, all_ones);
@@ -109,7 +124,7 @@ fn check(reference: &Reference, all_ones: AllOnes) {
                 reference.name
             );
         }
-        optimizer.step(&device, &mut net, &mut gradients).expect("a step");
+        optimizer.step(device, &mut net, &mut gradients).expect("a step");
         if step == 0 || step == 2 {
             let prefix = format!("step{}/", step + 1);
             let mut compare = CompareValues {
@@ -148,7 +163,7 @@ fn close(reference: &Reference, what: &str, expected: &[f64], found: &[f32]) {
     }
 }
 
-fn set_masks(net: &mut ResNet<Cpu>, reference: &Reference, all_ones: AllOnes) {
+fn set_masks<D: BinaryBackend>(net: &mut ResNet<D>, reference: &Reference, all_ones: AllOnes) {
     let set = |quantizer: &mut MaskedQuantizer, name: &str| {
         let Some(mask) = reference.get(&format!("mask/{name}")) else {
             return 0;
@@ -185,10 +200,10 @@ struct Load<'a> {
     loaded: usize,
 }
 
-impl Visitor<Cpu> for Load<'_> {
+impl<D: BinaryBackend> Visitor<D> for Load<'_> {
     type Error = Infallible;
 
-    fn visit<S: Shape>(&mut self, name: &str, role: Role, tensor: &mut Tensor<S, f32, Cpu>) -> Result<(), Infallible> {
+    fn visit<S: Shape>(&mut self, name: &str, role: Role, tensor: &mut Tensor<S, f32, D>) -> Result<(), Infallible> {
         if role != Role::Statistic {
             let values = self
                 .reference
@@ -201,20 +216,21 @@ impl Visitor<Cpu> for Load<'_> {
     }
 }
 
-struct CompareGradients<'a> {
+struct CompareGradients<'a, D: BinaryBackend> {
     reference: &'a Reference,
-    gradients: &'a mut Gradients<f32, Cpu>,
+    gradients: &'a mut Gradients<f32, D>,
     compared: usize,
 }
 
-impl Visitor<Cpu> for CompareGradients<'_> {
+impl<D: BinaryBackend> Visitor<D> for CompareGradients<'_, D> {
     type Error = Infallible;
 
-    fn visit<S: Shape>(&mut self, name: &str, role: Role, tensor: &mut Tensor<S, f32, Cpu>) -> Result<(), Infallible> {
+    fn visit<S: Shape>(&mut self, name: &str, role: Role, tensor: &mut Tensor<S, f32, D>) -> Result<(), Infallible> {
         if role != Role::Statistic {
             let name = format!("grad/{}", self.reference.tensor_name(name));
-            let found = self.gradients.get_or_alloc_mut(tensor).expect("a gradient");
-            close(self.reference, &name, self.reference.array(&name), found);
+            self.gradients.try_alloc_for(tensor).expect("a gradient");
+            let found = self.gradients.get(tensor).as_vec();
+            close(self.reference, &name, self.reference.array(&name), &found);
             self.compared += 1;
         }
         Ok(())
@@ -227,10 +243,10 @@ struct CompareValues<'a> {
     compared: usize,
 }
 
-impl Visitor<Cpu> for CompareValues<'_> {
+impl<D: BinaryBackend> Visitor<D> for CompareValues<'_> {
     type Error = Infallible;
 
-    fn visit<S: Shape>(&mut self, name: &str, role: Role, tensor: &mut Tensor<S, f32, Cpu>) -> Result<(), Infallible> {
+    fn visit<S: Shape>(&mut self, name: &str, role: Role, tensor: &mut Tensor<S, f32, D>) -> Result<(), Infallible> {
         let name = format!("{}{}", self.prefix, self.reference.tensor_name(name));
         if let Some(expected) = self.reference.get(&name) {
             let mut found = tensor.as_vec();

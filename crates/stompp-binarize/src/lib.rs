@@ -18,6 +18,8 @@ mod activation;
 mod backend;
 mod conv;
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod freezer;
 mod op;
 mod quantizer;

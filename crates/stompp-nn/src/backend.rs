@@ -250,8 +250,14 @@ pub trait Backend: Device<f32> + Cache {
     /// If their number differs.
     fn write(&self, values: &[f32], buffer: &mut Buffer<Self>) -> Result<(), Self::Err>;
 
-    /// The L2 norm of the buffer; finite exactly if each of its values is.
-    fn norm(&self, buffer: &Buffer<Self>) -> f64;
+    /// Norms of several buffers on their way; an empty collection at first.
+    type Norms: Default;
+
+    /// Has the L2 norm of `buffer` computed: finite exactly if each of its values is.
+    fn add_norm(&self, norms: &mut Self::Norms, buffer: &Buffer<Self>) -> Result<(), Self::Err>;
+
+    /// The norms, in the order in which they were added. Together, because a device has to be waited for.
+    fn read_norms(&self, norms: Self::Norms) -> Result<Vec<f64>, Self::Err>;
 }
 
 /// The numbers of one SGD step on one parameter.

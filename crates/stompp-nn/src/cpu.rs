@@ -1,13 +1,16 @@
 //! The CPU backend: hands contiguous slices to `stompp-kernels`. Its helpers are public for ops written elsewhere.
 
-mod spare;
 mod view;
 
-use crate::backend::{Backend, BatchMoments, BatchNormGradients, Buffer, LinearGradients, SgdStep};
+use crate::{
+    backend::{Backend, BatchMoments, BatchNormGradients, Buffer, LinearGradients, SgdStep},
+    spare::Spare,
+};
 use dfdx::{
     shapes::{Dim, HasShape, Shape},
     tensor::{Cpu, CpuError, Storage, Tensor, ZerosTensor},
 };
+use std::cell::RefCell;
 use stompp_kernels::{self as kernels, ChannelShape, ConvShape, PoolShape};
 pub use view::{values, values_mut};
 
@@ -27,6 +30,11 @@ fn buffer(device: &Cpu, values: &[f32]) -> Result<Buffer<Cpu>, CpuError> {
     let mut buffer = Storage::<f32>::try_alloc_len(device, values.len())?;
     buffer.copy_from_slice(values);
     Ok(buffer)
+}
+
+thread_local! {
+    /// Buffers between one use and the next.
+    static SPARE: RefCell<Spare<Buffer<Cpu>>> = const { RefCell::new(Spare::new()) };
 }
 
 impl Backend for Cpu {
@@ -54,14 +62,15 @@ impl Backend for Cpu {
     }
 
     fn spare(&self, len: usize) -> Result<Buffer<Self>, CpuError> {
-        match spare::take(len) {
+        match SPARE.with_borrow_mut(|spare| spare.take(len)) {
             Some(buffer) => Ok(buffer),
             None => Storage::<f32>::try_alloc_len(self, len),
         }
     }
 
     fn recycle(&self, buffer: Buffer<Self>) {
-        spare::give(buffer);
+        // A thread that is ending has dropped its list; then the buffer is simply freed.
+        let _ = SPARE.try_with(|spare| spare.borrow_mut().give(buffer.len(), buffer));
     }
 
     fn conv2d_input_gradient<W: Shape>(
@@ -338,8 +347,15 @@ impl Backend for Cpu {
         Ok(())
     }
 
-    fn norm(&self, buffer: &Buffer<Self>) -> f64 {
-        kernels::square_sum(buffer).sqrt()
+    type Norms = Vec<f64>;
+
+    fn add_norm(&self, norms: &mut Vec<f64>, buffer: &Buffer<Self>) -> Result<(), CpuError> {
+        norms.push(kernels::square_sum(buffer).sqrt());
+        Ok(())
+    }
+
+    fn read_norms(&self, norms: Vec<f64>) -> Result<Vec<f64>, CpuError> {
+        Ok(norms)
     }
 }
 

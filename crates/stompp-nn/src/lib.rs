@@ -31,9 +31,12 @@
 
 pub mod backend;
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod init;
 mod layers;
 pub mod ops;
+mod spare;
 mod tape;
 mod walk;
 

@@ -35,10 +35,12 @@ impl Norms {
         let mut visitor = Slopes {
             device,
             gradients,
-            norms: Vec::new(),
+            names: Vec::new(),
+            norms: D::Norms::default(),
         };
         network.walk("", &mut visitor)?;
-        Ok(Self(visitor.norms))
+        let norms = device.read_norms(visitor.norms)?;
+        Ok(Self(visitor.names.into_iter().zip(norms).collect()))
     }
 
     /// The first layer that a gradient which is not finite reached: the last in the order of the forward pass. `None` if every
@@ -76,7 +78,8 @@ impl<D: Backend> Visitor<D> for Values {
 struct Slopes<'a, D: Backend> {
     device: &'a D,
     gradients: &'a mut Gradients<f32, D>,
-    norms: Vec<(String, f64)>,
+    names: Vec<String>,
+    norms: D::Norms,
 }
 
 impl<D: Backend> Visitor<D> for Slopes<'_, D> {
@@ -85,7 +88,8 @@ impl<D: Backend> Visitor<D> for Slopes<'_, D> {
     fn visit<S: Shape>(&mut self, name: &str, role: Role, tensor: &mut Tensor<S, f32, D>) -> Result<(), D::Err> {
         if let Role::Parameter { learning: true, .. } = role {
             let gradient = self.gradients.get_or_alloc_mut(tensor)?;
-            self.norms.push((name.to_owned(), self.device.norm(gradient)));
+            self.device.add_norm(&mut self.norms, gradient)?;
+            self.names.push(name.to_owned());
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ const TENSORS: &str = "dfdx";
 
 /// From the ground up: a room knows only rooms above its own line. Tests and benchmarks inside a room may use any room
 /// above its line, too.
-const ROOMS: [Room; 14] = [
+const ROOMS: [Room; 15] = [
     room("stompp-rng", false, &[]),
     room("stompp-files", false, &[]),
     room("stompp-fetch", false, &["stompp-files"]),
@@ -28,11 +28,18 @@ const ROOMS: [Room; 14] = [
     room("stompp-schedule", false, &["stompp-rng"]),
     room("stompp-kernels", false, &["stompp-rng"]),
     room("stompp-data", false, &["stompp-rng", "stompp-files"]),
-    room("stompp-nn", true, &["stompp-rng", "stompp-kernels"]),
+    room("stompp-cuda", false, &["stompp-kernels"]),
+    room("stompp-nn", true, &["stompp-rng", "stompp-kernels", "stompp-cuda"]),
     room(
         "stompp-binarize",
         true,
-        &["stompp-rng", "stompp-kernels", "stompp-nn", "stompp-schedule"],
+        &[
+            "stompp-rng",
+            "stompp-kernels",
+            "stompp-cuda",
+            "stompp-nn",
+            "stompp-schedule",
+        ],
     ),
     room("stompp-resnet", true, &["stompp-rng", "stompp-nn", "stompp-binarize"]),
     room(

@@ -1,0 +1,220 @@
+//! Convolution without bias and its gradients: by cuDNN, or by matrix products of patches.
+
+use crate::{
+    Floats, FloatsMut, Gpu, GpuError,
+    cudnn::Pass,
+    launch::{Argument, launch, size},
+    linear::Matrix,
+    memory::check_length,
+};
+use cudarc::driver::{CudaSlice, DevicePtr};
+use stompp_kernels::ConvShape;
+
+/// The most floats of patches that are laid side by side at once: 256 MiB.
+const MOST_PATCHES: usize = 1 << 26;
+
+/// `Conv` of the kernels' sources.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(crate) struct Conv {
+    batch: u32,
+    in_channels: u32,
+    in_height: u32,
+    in_width: u32,
+    out_channels: u32,
+    kernel: u32,
+    stride: u32,
+    padding: u32,
+    out_height: u32,
+    out_width: u32,
+}
+
+// SAFETY: laid out as the kernels' struct.
+unsafe impl Argument for Conv {}
+
+impl Conv {
+    pub(crate) fn of(s: &ConvShape) -> Self {
+        size(s.input_len());
+        size(s.output_len());
+        Self {
+            batch: size(s.batch),
+            in_channels: size(s.in_channels),
+            in_height: size(s.in_height),
+            in_width: size(s.in_width),
+            out_channels: size(s.out_channels),
+            kernel: size(s.kernel),
+            stride: size(s.stride),
+            padding: size(s.padding),
+            out_height: size(s.out_height()),
+            out_width: size(s.out_width()),
+        }
+    }
+}
+
+/// A group of images whose patches are laid side by side.
+struct Group {
+    first: usize,
+    images: usize,
+    /// Output pixels of an image.
+    pixels: usize,
+    /// Entries of a patch.
+    entries: usize,
+}
+
+impl Group {
+    /// Columns of the matrix of patches.
+    fn columns(&self) -> usize {
+        self.images * self.pixels
+    }
+
+    /// The matrix of patches, image by image.
+    fn by_image(&self, cols: &CudaSlice<f32>) -> Matrix {
+        Matrix::new(*cols.device_ptr(), self.columns()).step(self.pixels)
+    }
+
+    /// The group's part of the output or its gradient, (O, pixels) an image.
+    fn outputs(&self, s: &ConvShape, address: u64) -> Matrix {
+        let image = s.out_channels * self.pixels;
+        Matrix::new(address + 4 * (self.first * image) as u64, self.pixels).step(image)
+    }
+}
+
+impl Gpu {
+    /// Convolution of `x` (N, I, H, W) with `w` (O, I, K, K); `y` is overwritten.
+    ///
+    /// # Errors
+    /// The libraries'.
+    pub fn conv2d(&self, s: &ConvShape, x: Floats<'_>, w: Floats<'_>, y: FloatsMut<'_>) -> Result<(), GpuError> {
+        check_length("x", x.len(), s.input_len());
+        check_length("w", w.len(), s.weight_len());
+        check_length("y", y.len(), s.output_len());
+        let addresses = (x.address(), w.address(), y.address());
+        // SAFETY: the lengths were checked, and `y` is borrowed alone.
+        if unsafe { self.by_cudnn(s, Pass::Forward, 0.0, addresses) }? {
+            return Ok(());
+        }
+        self.by_groups(s, |group, cols| {
+            self.lay_patches(s, group, x, cols)?;
+            let w = Matrix::new(w.address(), group.entries);
+            let dims = (s.out_channels, group.entries, group.pixels);
+            let out = group.outputs(s, y.address());
+            // SAFETY: the group's part of `y`, and patches of this group alone.
+            unsafe { self.product(dims, group.images, w, group.by_image(cols), 0.0, out) }
+        })
+    }
+
+    /// Adds the gradient of the input to `gx`.
+    ///
+    /// # Errors
+    /// The libraries'.
+    pub fn conv2d_input_gradient(
+        &self,
+        s: &ConvShape,
+        w: Floats<'_>,
+        gy: Floats<'_>,
+        gx: FloatsMut<'_>,
+    ) -> Result<(), GpuError> {
+        check_length("w", w.len(), s.weight_len());
+        check_length("gy", gy.len(), s.output_len());
+        check_length("gx", gx.len(), s.input_len());
+        let addresses = (gx.address(), w.address(), gy.address());
+        // SAFETY: the lengths were checked, and `gx` is borrowed alone.
+        if unsafe { self.by_cudnn(s, Pass::InputGradient, 1.0, addresses) }? {
+            return Ok(());
+        }
+        self.by_groups(s, |group, gcols| {
+            let w = Matrix::new(w.address(), group.entries).transposed();
+            let dims = (group.entries, s.out_channels, group.pixels);
+            let upstream = group.outputs(s, gy.address());
+            // SAFETY: patches of this group alone.
+            unsafe { self.product(dims, group.images, w, upstream, 0.0, group.by_image(gcols)) }?;
+            let grid = self.grid(size(group.images * s.in_channels * s.in_height * s.in_width));
+            let (first, images) = (size(group.first), size(group.images));
+            launch!(self, "patches_backward", grid, Conv::of(s), first, images, *gcols, gx)
+        })
+    }
+
+    /// Adds the gradient of the weight to `gw`.
+    ///
+    /// # Errors
+    /// The libraries'.
+    pub fn conv2d_weight_gradient(
+        &self,
+        s: &ConvShape,
+        x: Floats<'_>,
+        gy: Floats<'_>,
+        gw: FloatsMut<'_>,
+    ) -> Result<(), GpuError> {
+        check_length("x", x.len(), s.input_len());
+        check_length("gy", gy.len(), s.output_len());
+        check_length("gw", gw.len(), s.weight_len());
+        let addresses = (x.address(), gw.address(), gy.address());
+        // SAFETY: the lengths were checked, and `gw` is borrowed alone.
+        if unsafe { self.by_cudnn(s, Pass::WeightGradient, 1.0, addresses) }? {
+            return Ok(());
+        }
+        self.by_groups(s, |group, cols| {
+            self.lay_patches(s, group, x, cols)?;
+            // The same order of columns as the patches', so that one product sums over all images.
+            let len = s.out_channels * group.columns();
+            // SAFETY: the kernel writes all of it.
+            let rows = unsafe { self.device.alloc::<f32>(len) }?;
+            let grid = self.grid(size(len));
+            let (outputs, pixels) = (size(s.out_channels), size(group.pixels));
+            let (first, images) = (size(group.first), size(group.images));
+            launch!(self, "channels_first", grid, outputs, pixels, first, images, gy, rows)?;
+            let upstream = Matrix::new(*rows.device_ptr(), group.columns());
+            let cols = Matrix::new(*cols.device_ptr(), group.columns()).transposed();
+            let dims = (s.out_channels, group.columns(), group.entries);
+            // SAFETY: `gw` is borrowed alone, the others are this function's own.
+            unsafe { self.product(dims, 1, upstream, cols, 1.0, Matrix::new(gw.address(), group.entries)) }
+        })
+    }
+
+    /// Whether cuDNN has done it.
+    ///
+    /// # Safety
+    /// As `Cudnn::convolve`.
+    unsafe fn by_cudnn(
+        &self,
+        s: &ConvShape,
+        pass: Pass,
+        beta: f32,
+        addresses: (u64, u64, u64),
+    ) -> Result<bool, GpuError> {
+        match &self.cudnn {
+            // SAFETY: the caller's word.
+            Some(cudnn) => unsafe { cudnn.convolve(&self.device, self.settings, s, pass, beta, addresses) },
+            None => Ok(false),
+        }
+    }
+
+    /// Calls `work` for as many images at a time as patches may be laid side by side, with room for them.
+    fn by_groups(
+        &self,
+        s: &ConvShape,
+        mut work: impl FnMut(&Group, &CudaSlice<f32>) -> Result<(), GpuError>,
+    ) -> Result<(), GpuError> {
+        let pixels = s.out_height() * s.out_width();
+        let entries = s.in_channels * s.kernel * s.kernel;
+        let most = (MOST_PATCHES / (entries * pixels).max(1)).max(1);
+        for first in (0..s.batch).step_by(most) {
+            let group = Group {
+                first,
+                images: most.min(s.batch - first),
+                pixels,
+                entries,
+            };
+            // SAFETY: `work` writes all of it before it reads it.
+            let cols = unsafe { self.device.alloc::<f32>(entries * group.columns()) }?;
+            work(&group, &cols)?;
+        }
+        Ok(())
+    }
+
+    fn lay_patches(&self, s: &ConvShape, group: &Group, x: Floats<'_>, cols: &CudaSlice<f32>) -> Result<(), GpuError> {
+        let grid = self.grid(size(group.entries * group.columns()));
+        let (first, images) = (size(group.first), size(group.images));
+        launch!(self, "patches", grid, Conv::of(s), first, images, x, *cols)
+    }
+}

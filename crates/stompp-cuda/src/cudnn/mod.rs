@@ -1,0 +1,296 @@
+//! Convolutions by cuDNN, if the library is there.
+
+mod api;
+
+use crate::{GpuError, Settings};
+use api::{Api, Opaque, Proposal, check};
+use cudarc::driver::{CudaDevice, DevicePtr};
+use std::{
+    collections::HashMap,
+    ptr,
+    sync::{Arc, Mutex, PoisonError},
+};
+use stompp_kernels::ConvShape;
+
+/// Numbers of cuDNN's headers.
+const FLOAT: i32 = 0;
+const NCHW: i32 = 0;
+const CROSS_CORRELATION: i32 = 1;
+const MAY_ROUND: i32 = 0; // CUDNN_DEFAULT_MATH
+const F32_ONLY: i32 = 3; // CUDNN_FMA_MATH
+const DETERMINISTIC: i32 = 1;
+
+/// The most memory that one convolution may take for itself.
+const MOST_WORKSPACE: usize = 1 << 30;
+
+/// Which of a convolution's three products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Pass {
+    Forward,
+    InputGradient,
+    WeightGradient,
+}
+
+/// cuDNN, and what it has found best for each shape so far.
+#[derive(Debug)]
+pub(crate) struct Cudnn {
+    api: Api,
+    handle: Opaque,
+    plans: Mutex<Plans>,
+}
+
+// SAFETY: cuDNN allows one thread at a time to use a handle; every use of it is under the lock of `plans`.
+unsafe impl Send for Cudnn {}
+// SAFETY: as above.
+unsafe impl Sync for Cudnn {}
+
+/// `None` where cuDNN has no algorithm.
+type Plans = HashMap<(ConvShape, Pass), Option<Arc<Plan>>>;
+
+/// How one product of one shape is computed.
+#[derive(Debug)]
+struct Plan {
+    x: Opaque,
+    w: Opaque,
+    y: Opaque,
+    convolution: Opaque,
+    algorithm: i32,
+    workspace: usize,
+}
+
+impl Cudnn {
+    /// The library, set up for `device`; `None` where there is none.
+    ///
+    /// # Errors
+    /// If the library is there and cannot be set up.
+    pub(crate) fn load(device: &CudaDevice) -> Result<Option<Self>, GpuError> {
+        device.bind_to_thread()?;
+        let Some(api) = Api::load() else { return Ok(None) };
+        let mut handle = ptr::null_mut();
+        // SAFETY: the handle is there to be written; it uses the null stream, as everything here.
+        check("cudnnCreate", unsafe { (api.create)(&mut handle) })?;
+        Ok(Some(Self {
+            api,
+            handle,
+            plans: Mutex::default(),
+        }))
+    }
+
+    /// Its version.
+    pub(crate) fn version(&self) -> (usize, usize, usize) {
+        self.api.version()
+    }
+
+    /// Computes `pass` of a convolution; `beta` 1 adds to the output, 0 overwrites it. `false` if cuDNN has no algorithm for it,
+    /// and nothing was done.
+    ///
+    /// # Safety
+    /// `x`, `w` and `y` are the addresses of as many floats as `s` says, in the memory of `device`, and the one that is written
+    /// is nobody else's meanwhile.
+    #[allow(clippy::too_many_arguments)] // three tensors and how
+    pub(crate) unsafe fn convolve(
+        &self,
+        device: &Arc<CudaDevice>,
+        settings: Settings,
+        s: &ConvShape,
+        pass: Pass,
+        beta: f32,
+        (x, w, y): (u64, u64, u64),
+    ) -> Result<bool, GpuError> {
+        device.bind_to_thread()?;
+        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        let plan = match plans.get(&(*s, pass)) {
+            Some(plan) => plan.clone(),
+            None => {
+                let plan = self.plan(settings, s, pass)?.map(Arc::new);
+                plans.insert((*s, pass), plan.clone());
+                plan
+            }
+        };
+        let Some(plan) = plan else { return Ok(false) };
+        // SAFETY: cuDNN writes it before it reads it.
+        let workspace = unsafe { device.alloc::<u8>(plan.workspace.max(1)) }?;
+        let workspace = *workspace.device_ptr();
+        let (alpha, handle) = (1.0f32, self.handle);
+        let Plan {
+            x: xd,
+            w: wd,
+            y: yd,
+            convolution,
+            algorithm,
+            workspace: bytes,
+        } = *plan;
+        // SAFETY: descriptors say the sizes that the caller vouches for; scalars live until the call returns; the workspace is
+        // freed in the order of the stream, behind the convolution.
+        let (name, status) = unsafe {
+            match pass {
+                Pass::Forward => (
+                    "cudnnConvolutionForward",
+                    (self.api.forward)(
+                        handle,
+                        &alpha,
+                        xd,
+                        x,
+                        wd,
+                        w,
+                        convolution,
+                        algorithm,
+                        workspace,
+                        bytes,
+                        &beta,
+                        yd,
+                        y,
+                    ),
+                ),
+                Pass::InputGradient => (
+                    "cudnnConvolutionBackwardData",
+                    (self.api.input_gradient)(
+                        handle,
+                        &alpha,
+                        wd,
+                        w,
+                        yd,
+                        y,
+                        convolution,
+                        algorithm,
+                        workspace,
+                        bytes,
+                        &beta,
+                        xd,
+                        x,
+                    ),
+                ),
+                Pass::WeightGradient => (
+                    "cudnnConvolutionBackwardFilter",
+                    (self.api.weight_gradient)(
+                        handle,
+                        &alpha,
+                        xd,
+                        x,
+                        yd,
+                        y,
+                        convolution,
+                        algorithm,
+                        workspace,
+                        bytes,
+                        &beta,
+                        wd,
+                        w,
+                    ),
+                ),
+            }
+        };
+        check(name, status)?;
+        Ok(true)
+    }
+
+    /// The best way that cuDNN knows under `settings`, or none.
+    fn plan(&self, settings: Settings, s: &ConvShape, pass: Pass) -> Result<Option<Plan>, GpuError> {
+        let mut plan = self.describe(s)?;
+        let mut proposals = [Proposal::default(); 8];
+        let mut count = 0;
+        let math = if settings.tf32 { MAY_ROUND } else { F32_ONLY };
+        let (api, handle, room) = (&self.api, self.handle, proposals.len() as i32);
+        let Plan {
+            x, w, y, convolution, ..
+        } = plan;
+        // SAFETY: the descriptors were made above, and there is room for as many proposals as said.
+        let status = unsafe {
+            check("cudnnSetConvolutionMathType", (api.set_math)(convolution, math))?;
+            let (count, first) = (&raw mut count, proposals.as_mut_ptr());
+            match pass {
+                Pass::Forward => (api.propose_forward)(handle, x, w, convolution, y, room, count, first),
+                Pass::InputGradient => (api.propose_input)(handle, w, y, convolution, x, room, count, first),
+                Pass::WeightGradient => (api.propose_weight)(handle, x, y, convolution, w, room, count, first),
+            }
+        };
+        let proposed = if status == 0 {
+            &proposals[..count.clamp(0, room) as usize]
+        } else {
+            &[]
+        };
+        // The fastest comes first.
+        let best = proposed.iter().find(|proposal| {
+            proposal.status == 0
+                && proposal.workspace <= MOST_WORKSPACE
+                && (!settings.deterministic || proposal.determinism == DETERMINISTIC)
+                && (settings.tf32 || proposal.math == F32_ONLY || proposal.math == MAY_ROUND)
+        });
+        let Some(best) = best else {
+            self.forget(&plan);
+            return Ok(None);
+        };
+        // Strict arithmetic stays strict, whatever was proposed.
+        let math = if settings.tf32 { best.math } else { F32_ONLY };
+        // SAFETY: as above.
+        check("cudnnSetConvolutionMathType", unsafe {
+            (api.set_math)(convolution, math)
+        })?;
+        (plan.algorithm, plan.workspace) = (best.algorithm, best.workspace);
+        Ok(Some(plan))
+    }
+
+    /// Descriptors of a shape; no algorithm yet.
+    fn describe(&self, s: &ConvShape) -> Result<Plan, GpuError> {
+        let api = &self.api;
+        let int = |n: usize| i32::try_from(n).expect("a size of a convolution fits 31 bits");
+        let (stride, padding, kernel) = (int(s.stride), int(s.padding), int(s.kernel));
+        let (batch, inputs, outputs) = (int(s.batch), int(s.in_channels), int(s.out_channels));
+        let (in_height, in_width) = (int(s.in_height), int(s.in_width));
+        let (out_height, out_width) = (int(s.out_height()), int(s.out_width()));
+        let mut plan = Plan {
+            x: ptr::null_mut(),
+            w: ptr::null_mut(),
+            y: ptr::null_mut(),
+            convolution: ptr::null_mut(),
+            algorithm: 0,
+            workspace: 0,
+        };
+        // SAFETY: each descriptor is made before it is set.
+        unsafe {
+            check("cudnnCreateTensorDescriptor", (api.create_tensor)(&mut plan.x))?;
+            check("cudnnCreateTensorDescriptor", (api.create_tensor)(&mut plan.y))?;
+            check("cudnnCreateFilterDescriptor", (api.create_filter)(&mut plan.w))?;
+            let made = (api.create_convolution)(&mut plan.convolution);
+            check("cudnnCreateConvolutionDescriptor", made)?;
+            let set = (api.set_tensor)(plan.x, NCHW, FLOAT, batch, inputs, in_height, in_width);
+            check("cudnnSetTensor4dDescriptor", set)?;
+            let set = (api.set_tensor)(plan.y, NCHW, FLOAT, batch, outputs, out_height, out_width);
+            check("cudnnSetTensor4dDescriptor", set)?;
+            let set = (api.set_filter)(plan.w, FLOAT, NCHW, outputs, inputs, kernel, kernel);
+            check("cudnnSetFilter4dDescriptor", set)?;
+            let set = (api.set_convolution)(
+                plan.convolution,
+                padding,
+                padding,
+                stride,
+                stride,
+                1,
+                1,
+                CROSS_CORRELATION,
+                FLOAT,
+            );
+            check("cudnnSetConvolution2dDescriptor", set)?;
+        }
+        Ok(plan)
+    }
+
+    fn forget(&self, plan: &Plan) {
+        // SAFETY: the descriptors were made by `describe`, and nobody has them any more.
+        unsafe {
+            (self.api.destroy_tensor)(plan.x);
+            (self.api.destroy_tensor)(plan.y);
+            (self.api.destroy_filter)(plan.w);
+            (self.api.destroy_convolution)(plan.convolution);
+        }
+    }
+}
+
+impl Drop for Cudnn {
+    fn drop(&mut self) {
+        let plans = std::mem::take(self.plans.get_mut().unwrap_or_else(PoisonError::into_inner));
+        plans.values().flatten().for_each(|plan| self.forget(plan));
+        // SAFETY: made by `load`, and this is its end.
+        unsafe { (self.api.destroy)(self.handle) };
+    }
+}

@@ -1,0 +1,101 @@
+//! Work on single elements.
+
+use crate::{
+    Floats, FloatsMut, Gpu, GpuError,
+    launch::{launch, size},
+    memory::check_length,
+};
+use cudarc::driver::result::memcpy_dtod_async;
+
+impl Gpu {
+    /// `destination = source`.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn copy(&self, source: Floats<'_>, destination: FloatsMut<'_>) -> Result<(), GpuError> {
+        check_length("destination", destination.len(), source.len());
+        self.device.bind_to_thread()?;
+        let bytes = 4 * source.len();
+        // SAFETY: both have as many bytes, and nobody else has the destination.
+        unsafe { memcpy_dtod_async(destination.address(), source.address(), bytes, *self.device.cu_stream()) }?;
+        Ok(())
+    }
+
+    /// `y = max(x, 0)`.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn relu(&self, x: Floats<'_>, y: FloatsMut<'_>) -> Result<(), GpuError> {
+        check_length("y", y.len(), x.len());
+        let n = size(x.len());
+        launch!(self, "relu", self.grid(n), n, x, y)
+    }
+
+    /// `gx += gy` where `x > 0`.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn relu_backward(&self, x: Floats<'_>, gy: Floats<'_>, gx: FloatsMut<'_>) -> Result<(), GpuError> {
+        check_length("gy", gy.len(), x.len());
+        check_length("gx", gx.len(), x.len());
+        let n = size(x.len());
+        launch!(self, "relu_backward", self.grid(n), n, x, gy, gx)
+    }
+
+    /// `y = a + b`.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn add(&self, a: Floats<'_>, b: Floats<'_>, y: FloatsMut<'_>) -> Result<(), GpuError> {
+        check_length("b", b.len(), a.len());
+        check_length("y", y.len(), a.len());
+        let n = size(a.len());
+        launch!(self, "add", self.grid(n), n, a, b, y)
+    }
+
+    /// `destination += source`.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn accumulate(&self, source: Floats<'_>, destination: FloatsMut<'_>) -> Result<(), GpuError> {
+        check_length("destination", destination.len(), source.len());
+        let n = size(source.len());
+        launch!(self, "accumulate", self.grid(n), n, source, destination)
+    }
+
+    /// `destination += factor * source`; the factor is a single number.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn scale_accumulate(
+        &self,
+        factor: Floats<'_>,
+        source: Floats<'_>,
+        destination: FloatsMut<'_>,
+    ) -> Result<(), GpuError> {
+        check_length("factor", factor.len(), 1);
+        check_length("destination", destination.len(), source.len());
+        let n = size(source.len());
+        launch!(self, "scale_accumulate", self.grid(n), n, factor, source, destination)
+    }
+
+    /// `v = momentum v + g; w -= rate v`, then `w` is clamped to `[-bound, bound]`. As on the CPU, velocities below 1e-30 become 0.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn sgd_step(
+        &self,
+        rate: f32,
+        momentum: f32,
+        bound: Option<f32>,
+        w: FloatsMut<'_>,
+        v: FloatsMut<'_>,
+        g: Floats<'_>,
+    ) -> Result<(), GpuError> {
+        check_length("v", v.len(), w.len());
+        check_length("g", g.len(), w.len());
+        let n = size(w.len());
+        let bound = bound.unwrap_or(f32::INFINITY);
+        launch!(self, "sgd_step", self.grid(n), n, rate, momentum, bound, w, v, g)
+    }
+}

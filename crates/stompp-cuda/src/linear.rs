@@ -1,0 +1,158 @@
+//! The fully connected layer, and the one matrix product that everything here uses.
+
+use crate::{
+    Floats, FloatsMut, Gpu, GpuError,
+    launch::{launch, size},
+    memory::check_length,
+};
+use cudarc::cublas::{result::sgemm_strided_batched, sys::cublasOperation_t};
+
+/// A matrix of a product: row-major, `row` floats from one row to the next, and a step between the matrices of a batch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Matrix {
+    pub(crate) address: u64,
+    pub(crate) row: usize,
+    pub(crate) step: usize,
+    pub(crate) transposed: bool,
+}
+
+impl Matrix {
+    pub(crate) fn new(address: u64, row: usize) -> Self {
+        Self {
+            address,
+            row,
+            step: 0,
+            transposed: false,
+        }
+    }
+
+    pub(crate) fn transposed(self) -> Self {
+        Self {
+            transposed: true,
+            ..self
+        }
+    }
+
+    pub(crate) fn step(self, step: usize) -> Self {
+        Self { step, ..self }
+    }
+
+    fn operation(&self) -> cublasOperation_t {
+        if self.transposed {
+            cublasOperation_t::CUBLAS_OP_T
+        } else {
+            cublasOperation_t::CUBLAS_OP_N
+        }
+    }
+}
+
+impl Gpu {
+    /// `c = a b + beta c` for each matrix of a batch: `a` is (m, k), `b` (k, n), `c` (m, n), as they are after transposition.
+    ///
+    /// # Safety
+    /// The matrices are in the device's memory, and `c` overlaps neither `a` nor `b`.
+    pub(crate) unsafe fn product(
+        &self,
+        (m, k, n): (usize, usize, usize),
+        batch: usize,
+        a: Matrix,
+        b: Matrix,
+        beta: f32,
+        c: Matrix,
+    ) -> Result<(), GpuError> {
+        self.device.bind_to_thread()?;
+        let int = |n: usize| size(n) as i32;
+        let alpha = 1.0f32;
+        // cuBLAS counts columns first: the transposed product of the transposed matrices, which are the same memory.
+        // SAFETY: the caller's word; both factors live until the call returns.
+        unsafe {
+            sgemm_strided_batched(
+                *self.blas.handle(),
+                b.operation(),
+                a.operation(),
+                int(n),
+                int(m),
+                int(k),
+                &alpha,
+                b.address as *const f32,
+                int(b.row),
+                b.step as i64,
+                a.address as *const f32,
+                int(a.row),
+                a.step as i64,
+                &beta,
+                c.address as *mut f32,
+                int(c.row),
+                c.step as i64,
+                int(batch),
+            )
+        }?;
+        Ok(())
+    }
+
+    /// `y = x wᵀ + bias`: `x` (N, I), `w` (O, I), `bias` (O,), `y` (N, O).
+    ///
+    /// # Errors
+    /// cuBLAS's and the driver's.
+    pub fn linear(
+        &self,
+        (batch, inputs, outputs): (usize, usize, usize),
+        x: Floats<'_>,
+        w: Floats<'_>,
+        bias: Floats<'_>,
+        y: FloatsMut<'_>,
+    ) -> Result<(), GpuError> {
+        check_length("x", x.len(), batch * inputs);
+        check_length("w", w.len(), outputs * inputs);
+        check_length("bias", bias.len(), outputs);
+        check_length("y", y.len(), batch * outputs);
+        let (a, b) = (
+            Matrix::new(x.address(), inputs),
+            Matrix::new(w.address(), inputs).transposed(),
+        );
+        // SAFETY: the lengths were checked, and `y` is borrowed alone.
+        unsafe {
+            self.product(
+                (batch, inputs, outputs),
+                1,
+                a,
+                b,
+                0.0,
+                Matrix::new(y.address(), outputs),
+            )
+        }?;
+        let n = size(y.len());
+        launch!(self, "add_bias", self.grid(n), n, size(outputs), bias, y)
+    }
+
+    /// Adds the gradients of input, weight and bias; the input's if wanted.
+    ///
+    /// # Errors
+    /// cuBLAS's and the driver's.
+    pub fn linear_backward(
+        &self,
+        (batch, inputs, outputs): (usize, usize, usize),
+        x: Floats<'_>,
+        w: Floats<'_>,
+        gy: Floats<'_>,
+        (gx, gw, gbias): (Option<FloatsMut<'_>>, FloatsMut<'_>, FloatsMut<'_>),
+    ) -> Result<(), GpuError> {
+        check_length("x", x.len(), batch * inputs);
+        check_length("w", w.len(), outputs * inputs);
+        check_length("gy", gy.len(), batch * outputs);
+        check_length("gw", gw.len(), outputs * inputs);
+        check_length("gbias", gbias.len(), outputs);
+        let upstream = Matrix::new(gy.address(), outputs);
+        if let Some(gx) = gx {
+            check_length("gx", gx.len(), batch * inputs);
+            let (w, gx) = (Matrix::new(w.address(), inputs), Matrix::new(gx.address(), inputs));
+            // SAFETY: as in `linear`.
+            unsafe { self.product((batch, outputs, inputs), 1, upstream, w, 1.0, gx) }?;
+        }
+        let (x, gw) = (Matrix::new(x.address(), inputs), Matrix::new(gw.address(), inputs));
+        // SAFETY: as in `linear`.
+        unsafe { self.product((outputs, batch, inputs), 1, upstream.transposed(), x, 1.0, gw) }?;
+        let (batch, outputs) = (size(batch), size(outputs));
+        launch!(self, "bias_backward", self.grid(outputs), batch, outputs, gy, gbias)
+    }
+}

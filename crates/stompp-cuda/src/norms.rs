@@ -1,0 +1,52 @@
+//! L2 norms of many slices, read at once: each read waits for everything before it.
+
+use crate::{
+    Floats, Gpu, GpuError,
+    launch::{launch, size},
+};
+use cudarc::driver::CudaSlice;
+
+/// Norms that share one piece of memory.
+const PIECE: usize = 256;
+
+/// Norms that are being computed on the device.
+#[derive(Debug, Default)]
+pub struct Norms {
+    pieces: Vec<CudaSlice<f64>>,
+    count: usize,
+}
+
+impl Gpu {
+    /// Has the L2 norm of `x` computed; summed in double.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn add_norm(&self, norms: &mut Norms, x: Floats<'_>) -> Result<(), GpuError> {
+        let place = norms.count % PIECE;
+        if place == 0 {
+            norms.pieces.push(self.device.alloc_zeros(PIECE)?);
+        }
+        let piece = norms.pieces.last_mut().expect("the first norm makes a piece");
+        let n = size(x.len());
+        let (blocks, _) = self.grid(n);
+        // SAFETY: written by the first kernel before the second reads it.
+        let parts = unsafe { self.device.alloc::<f64>(blocks as usize) }?;
+        launch!(self, "square_sums", (blocks, 1), n, x, parts)?;
+        launch!(self, "norm_of_sums", (1, 1), blocks, parts, place as u32, *piece)?;
+        norms.count += 1;
+        Ok(())
+    }
+
+    /// The norms, in the order in which they were added. Each is finite exactly if every value that it is of is.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn read_norms(&self, norms: &Norms) -> Result<Vec<f64>, GpuError> {
+        let mut values = Vec::with_capacity(norms.count);
+        for piece in &norms.pieces {
+            values.extend(self.device.dtoh_sync_copy(piece)?);
+        }
+        values.truncate(norms.count);
+        Ok(values)
+    }
+}

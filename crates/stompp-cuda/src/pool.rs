@@ -1,0 +1,98 @@
+//! Pooling.
+
+use crate::{
+    Floats, FloatsMut, Gpu, GpuError,
+    launch::{Argument, launch, size},
+    memory::check_length,
+};
+use cudarc::driver::{CudaSlice, DeviceSlice};
+use stompp_kernels::{ChannelShape, PoolShape};
+
+/// `Pool` of the kernels' sources.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+struct Pool {
+    planes: u32,
+    in_height: u32,
+    in_width: u32,
+    kernel: u32,
+    stride: u32,
+    padding: u32,
+    out_height: u32,
+    out_width: u32,
+}
+
+// SAFETY: laid out as the kernels' struct.
+unsafe impl Argument for Pool {}
+
+impl Pool {
+    fn of(s: &PoolShape) -> Self {
+        size(s.input_len());
+        Self {
+            planes: size(s.batch * s.channels),
+            in_height: size(s.in_height),
+            in_width: size(s.in_width),
+            kernel: size(s.kernel),
+            stride: size(s.stride),
+            padding: size(s.padding),
+            out_height: size(s.out_height()),
+            out_width: size(s.out_width()),
+        }
+    }
+}
+
+impl Gpu {
+    /// `y = mean of x over the inner elements`: (N, C, inner) to (N, C), summed in double.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn average_pool(&self, s: &ChannelShape, x: Floats<'_>, y: FloatsMut<'_>) -> Result<(), GpuError> {
+        check_length("x", x.len(), s.len());
+        check_length("y", y.len(), s.batch * s.channels);
+        let channels = size(y.len());
+        launch!(self, "average_pool", self.grid(channels), channels, size(s.inner), x, y)
+    }
+
+    /// `gx += gy / inner`.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn average_pool_backward(&self, s: &ChannelShape, gy: Floats<'_>, gx: FloatsMut<'_>) -> Result<(), GpuError> {
+        check_length("gx", gx.len(), s.len());
+        check_length("gy", gy.len(), s.batch * s.channels);
+        let (channels, grid) = (size(gy.len()), self.grid(size(gx.len())));
+        launch!(self, "average_pool_backward", grid, channels, size(s.inner), gy, gx)
+    }
+
+    /// Maximum of each window, and where it was, for [`Gpu::max_pool_backward`].
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn max_pool(&self, s: &PoolShape, x: Floats<'_>, y: FloatsMut<'_>) -> Result<CudaSlice<u32>, GpuError> {
+        check_length("x", x.len(), s.input_len());
+        check_length("y", y.len(), s.output_len());
+        // SAFETY: the kernel writes all of it.
+        let winners = unsafe { self.device.alloc::<u32>(s.output_len()) }?;
+        let grid = self.grid(size(s.output_len()));
+        launch!(self, "max_pool", grid, Pool::of(s), x, y, winners)?;
+        Ok(winners)
+    }
+
+    /// Adds to each input what the windows that it won received.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn max_pool_backward(
+        &self,
+        s: &PoolShape,
+        winners: &CudaSlice<u32>,
+        gy: Floats<'_>,
+        gx: FloatsMut<'_>,
+    ) -> Result<(), GpuError> {
+        check_length("gx", gx.len(), s.input_len());
+        check_length("gy", gy.len(), s.output_len());
+        check_length("winners", winners.len(), s.output_len());
+        let grid = self.grid(size(s.input_len()));
+        launch!(self, "max_pool_backward", grid, Pool::of(s), *winners, gy, gx)
+    }
+}

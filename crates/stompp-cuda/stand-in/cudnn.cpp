@@ -1,0 +1,132 @@
+// cuDNN's convolutions, as far as they are called, one product at a time. It proposes a slow algorithm that does not repeat its
+// bits before one that does, so that whoever takes the first one is found out.
+#include "stand_in.h"
+#include <cstdint>
+
+namespace {
+enum { SUCCESS = 0, BAD_PARAM = 2000, NOT_SUPPORTED = 3000 };
+
+struct Descriptor {
+    int sizes[9] = {};
+    int math = 0;
+};
+
+struct Proposal {
+    int algorithm, status;
+    float milliseconds;
+    std::size_t workspace;
+    int determinism, math, reserved[3];
+};
+
+const int REPEATING = 1, OTHER = 0;
+
+int create(void** made) { return *made = new Descriptor, SUCCESS; }
+int destroy(void* made) { return delete static_cast<Descriptor*>(made), SUCCESS; }
+int* sizes(void* of) { return static_cast<Descriptor*>(of)->sizes; }
+
+int propose(int room, int* count, Proposal* proposals) {
+    if (room < 2) return BAD_PARAM;
+    proposals[0] = {OTHER, 0, 1.0f, 0, 0, 0, {}};
+    proposals[1] = {REPEATING, 0, 2.0f, 64, 1, 0, {}};
+    return *count = 2, SUCCESS;
+}
+
+// Calls `visit` with the places of x, w and y of every product. Refuses sizes that do not fit together, memory that is not the
+// device's, and an algorithm or workspace that was not proposed.
+template <class Visit>
+int each_product(void* xd, const float* x, void* wd, const float* w, void* yd, const float* y, void* conv, int algorithm,
+                 const void* workspace, std::size_t bytes, Visit visit) {
+    const int *xs = sizes(xd), *ws = sizes(wd), *ys = sizes(yd), *cs = sizes(conv);
+    auto len = [](const int* s) { return (unsigned long long)s[0] * s[1] * s[2] * s[3]; };
+    auto extent = [&](int in, int kernel, int which) { return (in + 2 * cs[which] - kernel) / cs[2 + which] + 1; };
+    bool fits = ws[1] == xs[1] && ys[0] == xs[0] && ys[1] == ws[0] && ys[2] == extent(xs[2], ws[2], 0) &&
+                ys[3] == extent(xs[3], ws[3], 1) && cs[4] == 1 && cs[5] == 1 && cs[6] == 1;
+    bool there = is_device_memory(x, 4 * len(xs)) && is_device_memory(w, 4 * len(ws)) && is_device_memory(y, 4 * len(ys));
+    if (!fits || !there || algorithm > 1) return BAD_PARAM;
+    if (algorithm == REPEATING && (bytes < 64 || !is_device_memory(workspace, bytes))) return BAD_PARAM;
+    for (int n = 0; n < ys[0]; ++n)
+        for (int o = 0; o < ys[1]; ++o)
+            for (int oy = 0; oy < ys[2]; ++oy)
+                for (int ox = 0; ox < ys[3]; ++ox)
+                    for (int c = 0; c < ws[1]; ++c)
+                        for (int ky = 0; ky < ws[2]; ++ky)
+                            for (int kx = 0; kx < ws[3]; ++kx) {
+                                int iy = oy * cs[2] + ky - cs[0], ix = ox * cs[3] + kx - cs[1];
+                                if (iy < 0 || iy >= xs[2] || ix < 0 || ix >= xs[3]) continue;
+                                visit(((n * xs[1] + c) * xs[2] + iy) * xs[3] + ix, ((o * ws[1] + c) * ws[2] + ky) * ws[3] + kx,
+                                      ((n * ys[1] + o) * ys[2] + oy) * ys[3] + ox);
+                            }
+    return SUCCESS;
+}
+
+void scale(float* out, void* descriptor, float beta) {
+    const int* s = sizes(descriptor);
+    for (long i = 0; i < (long)s[0] * s[1] * s[2] * s[3]; ++i) out[i] = beta == 0.0f ? 0.0f : beta * out[i];
+}
+}  // namespace
+
+extern "C" {
+
+std::size_t cudnnGetVersion() { return 90100; }
+int cudnnCreate(void** handle) { return create(handle); }
+int cudnnDestroy(void* handle) { return destroy(handle); }
+int cudnnCreateTensorDescriptor(void** made) { return create(made); }
+int cudnnDestroyTensorDescriptor(void* made) { return destroy(made); }
+int cudnnCreateFilterDescriptor(void** made) { return create(made); }
+int cudnnDestroyFilterDescriptor(void* made) { return destroy(made); }
+int cudnnCreateConvolutionDescriptor(void** made) { return create(made); }
+int cudnnDestroyConvolutionDescriptor(void* made) { return destroy(made); }
+int cudnnSetConvolutionMathType(void* made, int math) {
+    static_cast<Descriptor*>(made)->math = math;
+    return math == 0 || math == 3 ? SUCCESS : BAD_PARAM;
+}
+
+static int set(void* made, int n, int c, int h, int w) {
+    int* s = sizes(made);
+    return s[0] = n, s[1] = c, s[2] = h, s[3] = w, SUCCESS;
+}
+int cudnnSetTensor4dDescriptor(void* made, int format, int type, int n, int c, int h, int w) {
+    return format == 0 && type == 0 ? set(made, n, c, h, w) : NOT_SUPPORTED;
+}
+int cudnnSetFilter4dDescriptor(void* made, int type, int format, int k, int c, int h, int w) {
+    return format == 0 && type == 0 ? set(made, k, c, h, w) : NOT_SUPPORTED;
+}
+int cudnnSetConvolution2dDescriptor(void* made, int pad_h, int pad_w, int u, int v, int dilation_h, int dilation_w, int mode,
+                                    int type) {
+    int* s = sizes(made);
+    int values[] = {pad_h, pad_w, u, v, dilation_h, dilation_w, mode};
+    for (int i = 0; i < 7; ++i) s[i] = values[i];
+    return type == 0 ? SUCCESS : NOT_SUPPORTED;
+}
+
+int cudnnGetConvolutionForwardAlgorithm_v7(void*, void*, void*, void*, void*, int room, int* count, Proposal* proposals) {
+    return propose(room, count, proposals);
+}
+int cudnnGetConvolutionBackwardDataAlgorithm_v7(void*, void*, void*, void*, void*, int room, int* count, Proposal* proposals) {
+    return propose(room, count, proposals);
+}
+int cudnnGetConvolutionBackwardFilterAlgorithm_v7(void*, void*, void*, void*, void*, int room, int* count,
+                                                  Proposal* proposals) {
+    return propose(room, count, proposals);
+}
+
+int cudnnConvolutionForward(void*, const float* alpha, void* xd, const float* x, void* wd, const float* w, void* conv, int algo,
+                            void* space, std::size_t bytes, const float* beta, void* yd, float* y) {
+    scale(y, yd, *beta);
+    return each_product(xd, x, wd, w, yd, y, conv, algo, space, bytes,
+                        [&](int i, int j, int k) { y[k] += *alpha * x[i] * w[j]; });
+}
+int cudnnConvolutionBackwardData(void*, const float* alpha, void* wd, const float* w, void* yd, const float* gy, void* conv,
+                                 int algo, void* space, std::size_t bytes, const float* beta, void* xd, float* gx) {
+    scale(gx, xd, *beta);
+    return each_product(xd, gx, wd, w, yd, gy, conv, algo, space, bytes,
+                        [&](int i, int j, int k) { gx[i] += *alpha * gy[k] * w[j]; });
+}
+int cudnnConvolutionBackwardFilter(void*, const float* alpha, void* xd, const float* x, void* yd, const float* gy, void* conv,
+                                   int algo, void* space, std::size_t bytes, const float* beta, void* wd, float* gw) {
+    scale(gw, wd, *beta);
+    return each_product(xd, x, wd, gw, yd, gy, conv, algo, space, bytes,
+                        [&](int i, int j, int k) { gw[j] += *alpha * gy[k] * x[i]; });
+}
+
+}  // extern "C"

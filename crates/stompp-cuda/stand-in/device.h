@@ -1,0 +1,28 @@
+// What a kernel's source needs to be C++: the words of CUDA that the kernels use, and nothing more.
+//
+// A block's threads run one after the other, each up to its next barrier (fibers, in driver.cpp); blocks run in order. So
+// `static` does for __shared__, and a kernel that leaves a barrier out where it needs one gives wrong results here too.
+#pragma once
+#include <cmath>
+#include <cstdint>
+
+struct Dim3 {
+    unsigned x, y, z;
+};
+extern Dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+#define __global__
+#define __device__
+#define __shared__ static
+#define __launch_bounds__(threads)
+
+void barrier();
+#define __syncthreads() barrier()
+
+static inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
+
+static inline unsigned atomicXor(unsigned* word, unsigned bits) {
+    unsigned before = *word;
+    *word ^= bits;
+    return before;
+}

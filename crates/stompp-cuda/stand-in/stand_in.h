@@ -1,0 +1,14 @@
+// What the parts of the stand-in tell each other.
+#pragma once
+
+struct Kernel {
+    const char* name;
+    bool barriers;
+    void (*run)(void** arguments);
+};
+
+// Null if there is no such kernel.
+const Kernel* find_kernel(const char* name);
+
+// Whether all `bytes` from `address` on lie in one live allocation of the device.
+bool is_device_memory(const void* address, unsigned long long bytes);

@@ -1,0 +1,9 @@
+//! Each kernel against the CPU's of the same name, over a grid of shapes. Without a GPU the stand-in runs them
+//! (`--features cuda-stand-in`); with one: `cargo test --features cuda -- --ignored cuda`.
+#![cfg(feature = "cuda")]
+
+mod common;
+mod conv;
+mod elements;
+mod layers;
+mod norm;

@@ -1,0 +1,155 @@
+//! The one place that finds a CUDA tensor's memory.
+//!
+//! dfdx keeps a tensor's storage private, and none of its public functions lends the address without a copy. But `Debug` prints
+//! it, so it is read there, and formatting stops as soon as it has been (2.3 us, no copy, no synchronization). Odd, and the only
+//! way that the public API leaves: `dfdx` and `cudarc` are pinned to the exact releases for which this was read, and
+//! [`check`] refuses to begin with any other.
+#![allow(unsafe_code)]
+
+use super::{failed, gpu};
+use crate::Backend;
+use dfdx::{
+    shapes::{HasShape, Shape},
+    tensor::{Cuda, CudaError, Tensor, TensorFromVec, ZerosTensor},
+};
+use std::fmt::{self, Debug, Write};
+use stompp_cuda::{Floats, FloatsMut, GpuError};
+
+/// The elements of a contiguous tensor, in row-major order.
+///
+/// # Panics
+/// If the tensor is broadcast; in a debug build also if it is permuted.
+pub fn values<S: Shape>(tensor: &Tensor<S, f32, Cuda>) -> Floats<'_> {
+    let (address, len) = memory(tensor);
+    // SAFETY: the tensor's own memory, of as many floats as its storage has (both as `check` has tested); the borrow keeps the
+    // storage alive. Who writes to a tensor has it borrowed alone.
+    unsafe { Floats::from_raw(address, len) }
+}
+
+/// A fresh tensor of shape `out` that `fill` has written.
+///
+/// # Errors
+/// The device's.
+pub fn filled<Y: Shape>(
+    device: &Cuda,
+    out: Y,
+    fill: impl FnOnce(FloatsMut<'_>) -> Result<(), GpuError>,
+) -> Result<Tensor<Y, f32, Cuda>, CudaError> {
+    let mut y = device.try_zeros_like(&out)?;
+    // SAFETY: made in the line above.
+    fill(unsafe { values_mut(&mut y) }).map_err(failed)?;
+    Ok(y)
+}
+
+/// Writes `tensor` anew: `fill` gets its values and where the new ones go. Storage that is shared with another tensor is left to
+/// that one.
+pub(super) fn rewritten<S: Shape>(
+    device: &Cuda,
+    tensor: &mut Tensor<S, f32, Cuda>,
+    fill: impl FnOnce(FloatsMut<'_>) -> Result<(), GpuError>,
+) -> Result<(), CudaError> {
+    let mut fresh = device.spare(tensor.shape().num_elements())?;
+    gpu().copy(values(tensor), FloatsMut::of(&mut fresh)).map_err(failed)?;
+    fill(FloatsMut::of(&mut fresh)).map_err(failed)?;
+    // Whether storage is shared is dfdx's secret. Filling with zeros makes it the tensor's own.
+    tensor.try_fill_with_zeros()?;
+    // SAFETY: as just said.
+    let out = unsafe { values_mut(tensor) };
+    gpu().copy(Floats::of(&fresh), out).map_err(failed)?;
+    device.recycle(fresh);
+    Ok(())
+}
+
+/// The elements of a tensor that was made a moment ago, for writing.
+///
+/// # Safety
+/// Its storage is shared with no other tensor.
+///
+/// # Panics
+/// As [`values`].
+unsafe fn values_mut<S: Shape>(tensor: &mut Tensor<S, f32, Cuda>) -> FloatsMut<'_> {
+    let (address, len) = memory(tensor);
+    // SAFETY: as in `values`; the borrow is the only way to this memory, by the caller's word.
+    unsafe { FloatsMut::from_raw(address, len) }
+}
+
+fn memory<S: Shape>(tensor: &Tensor<S, f32, Cuda>) -> (u64, usize) {
+    let mut found = Found::default();
+    // Ends in an error when everything is found.
+    let _ = write!(found, "{tensor:?}");
+    let (address, len) = found.both().expect("`check` has seen a tensor's memory");
+    assert_eq!(len, tensor.shape().num_elements(), "the tensor is not contiguous");
+    debug_assert!(is_row_major(tensor), "the tensor is not contiguous");
+    (address, len)
+}
+
+/// Address and length of a slice, as they pass by in its `Debug` form.
+#[derive(Default)]
+struct Found {
+    text: String,
+}
+
+impl Found {
+    fn both(&self) -> Option<(u64, usize)> {
+        let after = |key: &str, text: &str| {
+            let (_, rest) = text.split_once(key)?;
+            let (number, rest) = rest.split_once(',')?;
+            Some((number.parse::<u64>().ok()?, rest.to_owned()))
+        };
+        let (address, rest) = after("cu_device_ptr: ", &self.text)?;
+        let (len, _) = after("len: ", &rest)?;
+        Some((address, usize::try_from(len).ok()?))
+    }
+}
+
+impl Write for Found {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        self.text.push_str(part);
+        // Both are numbers that a comma follows.
+        if part.contains(',') && self.both().is_some() {
+            return Err(fmt::Error);
+        }
+        Ok(())
+    }
+}
+
+/// Whether each axis steps through storage as in row-major order. Formats the whole tensor, which takes long.
+fn is_row_major<S: Shape>(tensor: &Tensor<S, f32, Cuda>) -> bool {
+    let text = format!("{tensor:?}");
+    let expected = format!("strides: {:?}", tensor.shape().strides());
+    text.contains(&expected)
+}
+
+/// Makes sure that a tensor's memory is found: by writing and reading through it.
+///
+/// # Errors
+/// What was found instead.
+pub(super) fn check(device: &Cuda) -> Result<(), String> {
+    let numbers = vec![0.5, -2.0, 1e-3, 7.0, 4.0, -0.25];
+    let failed = |error: &dyn Debug| format!("{error:?}");
+    let tensor = device
+        .try_tensor_from_vec(numbers.clone(), (2, 3))
+        .map_err(|e| failed(&e))?;
+    let mut found = Found::default();
+    let _ = write!(found, "{tensor:?}");
+    match found.both() {
+        Some((_, 6)) if is_row_major(&tensor) => {}
+        Some((_, len)) => return Err(format!("a tensor of 6 floats has {len}, or strides that are not shown")),
+        None => return Err("its `Debug` form does not tell".to_owned()),
+    }
+    let mut doubled = device
+        .try_tensor_from_vec(vec![0.0; 6], (2, 3))
+        .map_err(|e| failed(&e))?;
+    // SAFETY: made in the line above.
+    let out = unsafe { values_mut(&mut doubled) };
+    gpu()
+        .add(values(&tensor), values(&tensor), out)
+        .map_err(|e| failed(&e))?;
+    let expected: Vec<f32> = numbers.iter().map(|x| 2.0 * x).collect();
+    let read = doubled.as_vec();
+    if read == expected && tensor.as_vec() == numbers {
+        Ok(())
+    } else {
+        Err(format!("twice {numbers:?} reads as {read:?}"))
+    }
+}
