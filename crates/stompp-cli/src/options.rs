@@ -31,6 +31,13 @@ enum Kind {
     Boolean,
 }
 
+impl Kind {
+    /// Whether the option may stand without a value.
+    fn may_be_bare(self) -> bool {
+        matches!(self, Self::Boolean)
+    }
+}
+
 /// Which options a command has.
 pub(crate) trait Selection: Clone + Send + Sync + 'static {
     /// Whether the command has the option `--flag`.
@@ -82,7 +89,11 @@ impl<S: Selection> Args for Overrides<S> {
         options
             .filter(|(_, option)| S::has(option.flag))
             .fold(command, |command, (heading, option)| {
+                // What is true or false is true where nothing follows.
+                let bare = option.kind.may_be_bare();
                 let argument = Arg::new(option.flag)
+                    .num_args(if bare { 0..=1 } else { 1..=1 })
+                    .default_missing_values(bare.then_some("true"))
                     .long(option.flag)
                     .value_name(option.value)
                     .help_heading(*heading)
@@ -248,6 +259,7 @@ mod tests {
             "7",
             "--augment",
             "false",
+            "--strict-f32",
             "--model",
             "resnet32",
             "--refresh",
@@ -258,7 +270,8 @@ mod tests {
         .unwrap();
         let expected = "seed = 7\n[data]\ndataset = 'cifar10'\npath = '/x'\naugment = false\n\
             [network]\nmodel = 'resnet32'\n[method]\nname = 'ste'\nrefresh = '0.1w'\ntail = '10%'\n\
-            [training]\nduration = '4000ba'\nmomentum = 0.0";
+            [training]\nduration = '4000ba'\nmomentum = 0.0\n\
+            [device]\nstrict_f32 = true";
         assert_eq!(config, RunConfig::from_toml(expected).unwrap());
     }
 

@@ -10,8 +10,10 @@ typedef unsigned char u8;
 typedef unsigned int u32;
 typedef unsigned long long u64;
 
-// Threads of a block, of every kernel.
+// Threads of a block, of every kernel: a power of two. The stand-in has fewer.
+#ifndef THREADS
 #define THREADS 256
+#endif
 
 #define KERNEL extern "C" __global__ void __launch_bounds__(THREADS)
 

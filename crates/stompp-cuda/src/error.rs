@@ -1,5 +1,6 @@
 //! What can go wrong on a GPU.
 
+use crate::Settings;
 use cudarc::{cublas::result::CublasError, driver::DriverError};
 
 /// A call failed; every variant says which library said so.
@@ -52,6 +53,14 @@ pub enum OpenError {
     /// A library failed.
     #[error(transparent)]
     Gpu(#[from] GpuError),
+    /// The process's GPU was opened before, with other settings.
+    #[error("the GPU computes with {was:?} in this process already, not with {wanted:?}")]
+    OtherSettings {
+        /// Those in use.
+        was: Settings,
+        /// Those asked for.
+        wanted: Settings,
+    },
     /// Memory was not where a tensor said it is: this release of the tensor library is not the one that is known.
     #[error("a tensor's memory could not be found: {0}")]
     Pointer(String),

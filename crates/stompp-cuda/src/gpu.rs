@@ -5,7 +5,7 @@ use cudarc::{
     cublas::{CudaBlas, sys as cublas},
     driver::{CudaDevice, sys as driver},
 };
-use std::{ffi::CStr, sync::Arc};
+use std::{ffi::CStr, fmt, sync::Arc};
 
 /// How a GPU computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,18 @@ pub struct Versions {
     pub driver: (i32, i32),
     /// cuDNN's version, such as (9, 1, 0), if it was found.
     pub cudnn: Option<(usize, usize, usize)>,
+}
+
+impl fmt::Display for Versions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ((major, minor), driver) = (self.compute_capability, self.driver);
+        write!(f, "{}, compute capability {major}.{minor}", self.name)?;
+        write!(f, ", CUDA driver {}.{}, ", driver.0, driver.1)?;
+        match self.cudnn {
+            Some((major, minor, patch)) => write!(f, "cuDNN {major}.{minor}.{patch}"),
+            None => f.write_str("no cuDNN"),
+        }
+    }
 }
 
 /// A GPU, ready.

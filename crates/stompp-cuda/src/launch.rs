@@ -5,7 +5,7 @@ use cudarc::driver::{CudaSlice, DevicePtr, result::launch_kernel};
 use std::ffi::c_void;
 
 /// Threads of a block; `THREADS` of the kernels' sources.
-pub(crate) const THREADS: u32 = 256;
+pub(crate) const THREADS: u32 = if cfg!(feature = "cuda-stand-in") { 32 } else { 256 };
 
 /// What a kernel takes as an argument: its bytes are read from where it lies.
 ///

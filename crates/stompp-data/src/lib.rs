@@ -11,7 +11,8 @@
 //!    rule; [`ImageSet::channel_statistics`] measures it.
 //! 3. [`ImageExamples`] is the set seen through [`Normalization`] and, for training, [`Augmentation`]. Other sources of
 //!    images implement [`Examples`].
-//! 4. [`Loader`] prepares batches on other threads; [`Batches`] hands them over in order.
+//! 4. [`Loader`] prepares batches on other threads; [`Batches`] hands them over in order. For whoever holds the images already,
+//!    [`PlacedBatches`] says where to crop each.
 //!
 //! Sets that memory does not hold are image files: [`ImageTree`] lists them in a folder, a `.tar`, a `.zip` or a pack, and
 //! [`FileExamples`] reads, decodes and crops one when it is wanted. What cannot be read is an error, or left out and listed
@@ -69,7 +70,7 @@ pub use error::{DataError, DataFile};
 pub use examples::{Examples, ImageExamples};
 pub use file_examples::{BadImages, FileExamples, OnBadImage};
 pub use image_set::{CHANNELS, ImageSet};
-pub use loader::{Batch, Batches, Loader, Position};
+pub use loader::{Batch, Batches, Loader, PlacedBatch, PlacedBatches, Position};
 pub use order::epoch_order;
 pub use pack::Packed;
 pub use sheet::contact_sheet;

@@ -27,10 +27,10 @@ pub use view::{filled, values};
 /// The process's GPU.
 static GPU: OnceLock<Gpu> = OnceLock::new();
 
-/// Makes the first GPU ready and gives dfdx's device for it. Once it is, the settings are those of the first time.
+/// Makes the first GPU ready and gives dfdx's device for it.
 ///
 /// # Errors
-/// If there is no GPU, or it lacks what is needed.
+/// If there is no GPU, it lacks what is needed, or it was opened before with other settings.
 pub fn open(settings: Settings) -> Result<Cuda, OpenError> {
     static OPENING: Mutex<()> = Mutex::new(());
     let _one_at_a_time = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -46,7 +46,12 @@ pub fn open(settings: Settings) -> Result<Cuda, OpenError> {
     }
     let no_device = |error: CudaError| OpenError::NoDevice(error.to_string());
     let device = Cuda::try_build(0, 0).map_err(no_device)?;
-    if GPU.get().is_none() {
+    if let Some(gpu) = GPU.get() {
+        let (was, wanted) = (gpu.settings(), settings);
+        if was != wanted {
+            return Err(OpenError::OtherSettings { was, wanted });
+        }
+    } else {
         let buffer: Buffer<Cuda> = Storage::<f32>::try_alloc_len(&device, 1).map_err(no_device)?;
         let gpu = Gpu::open(buffer.device(), settings)?;
         GPU.get_or_init(|| gpu);
@@ -73,9 +78,9 @@ pub fn failed(error: GpuError) -> CudaError {
     }
 }
 
-/// What the last error of this thread was, in full.
+/// What the last error of this thread was, in full; it is told once.
 pub fn last_failure() -> Option<String> {
-    LAST_FAILURE.with_borrow(Clone::clone)
+    LAST_FAILURE.take()
 }
 
 thread_local! {
@@ -253,11 +258,7 @@ impl Backend for Cuda {
         let ((batch, inputs), (outputs, _)) = (*x.shape(), *w.shape());
         let sizes = (batch.size(), inputs.size(), outputs.size());
         let LinearGradients { input, weight, bias } = gradients;
-        let wanted = (
-            input.map(FloatsMut::of),
-            FloatsMut::of(weight),
-            FloatsMut::of(bias),
-        );
+        let wanted = (input.map(FloatsMut::of), FloatsMut::of(weight), FloatsMut::of(bias));
         gpu()
             .linear_backward(sizes, values(x), values(w), Floats::of(gy), wanted)
             .map_err(failed)

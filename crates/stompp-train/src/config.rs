@@ -14,7 +14,9 @@ mod time;
 pub use check::Timeline;
 pub use compare::Difference;
 pub use error::ConfigError;
-pub use names::{ActivationMask, ContinuousActivation, Dataset, FreezeUnit, Method, OnBad, Setting, StraightThrough};
+pub use names::{
+    ActivationMask, ContinuousActivation, Dataset, Device, FreezeUnit, Method, OnBad, Setting, StraightThrough,
+};
 pub use stompp_resnet::Model;
 pub use stompp_schedule::{Curve, Order, RefreshRate};
 pub use time::{Time, TimeError};
@@ -46,6 +48,8 @@ pub struct RunConfig {
     pub method: MethodConfig,
     /// The optimizer and how long it runs.
     pub training: TrainingConfig,
+    /// What computes. Devices round differently, so this decides the last bits.
+    pub device: DeviceConfig,
 }
 
 /// The images of a run.
@@ -198,6 +202,28 @@ impl Default for TrainingConfig {
             momentum: 0.9,
             evaluate_every: Time::Epochs(1.0),
             bn_reestimate: 0,
+        }
+    }
+}
+
+/// What computes a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeviceConfig {
+    /// The device.
+    pub name: Device,
+    /// Convolutions and matrix products in f32 throughout. If not, the GPU may round their factors to TF32, as PyTorch does.
+    pub strict_f32: bool,
+    /// Algorithms of the GPU that give the same bits each time. The CPU has no others.
+    pub deterministic: bool,
+}
+
+impl Default for DeviceConfig {
+    fn default() -> Self {
+        Self {
+            name: Device::Cpu,
+            strict_f32: false,
+            deterministic: true,
         }
     }
 }

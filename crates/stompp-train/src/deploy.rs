@@ -3,9 +3,12 @@
 //! While a network trains, running statistics follow the network as it stands. What every mask all ones makes of the same images may
 //! be distributed otherwise; so they can be taken anew, over training batches, before it is scored or kept (*ours*).
 
-use crate::{TrainError, error::device_error, step::on_device};
-use stompp_binarize::{BinaryBackend, Freezable, View};
-use stompp_data::{Batch, DataError};
+use crate::{
+    TrainError,
+    error::device_error,
+    feed::{Fed, Holder},
+};
+use stompp_binarize::{Freezable, View};
 use stompp_resnet::ResNet;
 
 /// A copy of `network` as `view` sees it, whose running statistics are the plain means over `batches`. The network itself stays as
@@ -13,11 +16,10 @@ use stompp_resnet::ResNet;
 ///
 /// # Errors
 /// The device's and the data's.
-pub(crate) fn reestimated<D: BinaryBackend>(
-    device: &D,
+pub(crate) fn reestimated<D: Holder>(
     network: &ResNet<D>,
     view: View,
-    batches: impl Iterator<Item = Result<Batch, DataError>>,
+    batches: impl Iterator<Item = Result<Fed<D>, TrainError>>,
 ) -> Result<ResNet<D>, TrainError> {
     let mut copy = network.clone();
     if view == View::Deployed {
@@ -26,8 +28,7 @@ pub(crate) fn reestimated<D: BinaryBackend>(
     for (before, batch) in batches.enumerate() {
         // The newest of so many weighs as much as each before it.
         copy.set_statistics_momentum(1.0 / (before + 1) as f32);
-        let images = on_device(device, &batch?).map_err(device_error)?;
-        copy.forward_train(images).map_err(device_error)?;
+        copy.forward_train(batch?.images).map_err(device_error)?;
     }
     Ok(copy)
 }

@@ -3,7 +3,7 @@
 //! **Looking changes nothing**: with and without, a run ends in the same bits. Sums over steps are kept with the run's course and the
 //! signs that flips are counted from are kept in checkpoints, so that a run that was interrupted tells the same.
 
-use crate::{TrainError, divergence::Norms, error::device_error, freezing::Freezing, images::Part, step::on_device};
+use crate::{TrainError, divergence::Norms, error::device_error, feed::on_device, freezing::Freezing, images::Part};
 use dfdx::{shapes::Shape, tensor::Tensor};
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;

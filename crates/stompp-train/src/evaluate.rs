@@ -1,8 +1,12 @@
 //! Accuracy and loss of a network on a set of images.
 
-use crate::{TrainError, error::device_error, images::Part, step::on_device};
+use crate::{
+    TrainError,
+    error::device_error,
+    feed::{Fed, Holder, Supply},
+};
 use serde::Serialize;
-use stompp_binarize::{BinaryBackend, View};
+use stompp_binarize::View;
 use stompp_data::Normalization;
 use stompp_nn::ops;
 use stompp_resnet::ResNet;
@@ -22,29 +26,24 @@ pub struct Score {
 ///
 /// # Errors
 /// The device's, as [`TrainError::Device`], and the data's.
-pub(crate) fn evaluate<D: BinaryBackend>(
-    device: &D,
+pub(crate) fn evaluate<D: Holder>(
     network: &ResNet<D>,
-    images: &Part,
+    images: &Supply<D>,
     normalization: &Normalization,
     view: View,
 ) -> Result<Score, TrainError> {
     let (mut right, mut loss, mut seen) = (0, 0.0, 0);
-    for batch in images.evaluation_batches(normalization)? {
-        let batch = batch?;
-        let n = batch.labels.len();
-        if n == 0 {
-            continue; // Every image of it was bad, and left out.
-        }
-        let pixels = on_device(device, &batch).map_err(device_error)?;
-        let logits = network.evaluate(pixels, view).map_err(device_error)?;
-        right += correct(&logits.as_vec(), &batch.labels);
-        let mean = ops::cross_entropy(logits, &batch.labels).map_err(device_error)?;
+    for batch in images.evaluation(normalization)? {
+        let Fed { images, labels } = batch?;
+        let n = labels.len();
+        let logits = network.evaluate(images, view).map_err(device_error)?;
+        right += correct(&logits.as_vec(), &labels);
+        let mean = ops::cross_entropy(logits, &labels).map_err(device_error)?;
         loss += f64::from(mean.as_vec()[0]) * n as f64;
         seen += n;
     }
     // Batches of another size than training's: what they took would lie idle until the next evaluation.
-    device.try_empty_cache().map_err(device_error)?;
+    images.device().try_empty_cache().map_err(device_error)?;
     Ok(Score {
         top1: 100.0 * right as f64 / seen as f64,
         loss: loss / seen as f64,

@@ -25,6 +25,7 @@ mod divergence;
 mod error;
 mod evaluate;
 mod events;
+mod feed;
 mod files;
 mod freezing;
 mod images;

@@ -35,6 +35,9 @@ pub struct Machine {
     pub threads: usize,
     /// Operating system and its version.
     pub os: String,
+    /// The GPU, its driver and libraries, if it computed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<String>,
 }
 
 impl Machine {
@@ -45,6 +48,7 @@ impl Machine {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             threads: rayon::current_num_threads(),
             os: os_name(),
+            gpu: None,
         }
     }
 }

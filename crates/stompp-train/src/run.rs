@@ -4,7 +4,7 @@ use crate::{
     DiagnosticsReport, Evaluation, OnDivergence, RunConfig, RunResult, Session, Start, TrainError,
     callback::{Callback, Restored, RunStart, StepReport},
     checkpoint::{self, Header, Keeper},
-    config::Timeline,
+    config::{Device, Timeline},
     course::Course,
     deploy,
     diagnostics::{Look, Signs},
@@ -12,6 +12,7 @@ use crate::{
     error::device_error,
     evaluate::evaluate,
     events::Events,
+    feed::{Holder, Supply},
     files,
     freezing::{Freezing, Frozen},
     images::Images,
@@ -24,11 +25,11 @@ use crate::{
 };
 use dfdx::tensor::{Cache, Cpu};
 use std::{path::Path, sync::atomic::Ordering, time::SystemTime};
-use stompp_binarize::{BinaryBackend, Freezable, View};
+use stompp_binarize::{Freezable, View};
 use stompp_data::{Normalization, Position};
 use stompp_resnet::{ResNet, Summary};
 
-/// Trains the network of `config` on the CPU and keeps everything about the run in the new directory `out`.
+/// Trains the network of `config` and keeps everything about the run in the new directory `out`.
 ///
 /// The directory then has `config.toml` (can be fed back in), `run.json` ([`RunRecord`]), `summary.txt` (the network, layer by
 /// layer), `metrics.jsonl` (one JSON object a line, a [`Metric`](crate::Metric) each), `events.out.tfevents.stompp` (the same for
@@ -83,16 +84,35 @@ pub(crate) fn run(
     }
     let index = out.join(files::INDEX);
     let images = Images::load(&config.data, (session.start == Start::Resume).then_some(&*index))?;
-    let device = Cpu::default();
-    // A step asks for the same sizes as the one before; from the system they would come page by page each time.
-    device.enable_cache();
-    Run::new(device, config.clone(), images)?.execute(session, out, watchers)
+    match config.device.name {
+        Device::Cpu => {
+            let device = Cpu::default();
+            // A step asks for the same sizes as the one before; from the system they would come page by page each time.
+            device.enable_cache();
+            Run::new(device, config.clone(), images)?.execute(session, out, watchers)
+        }
+        #[cfg(feature = "cuda")]
+        Device::Cuda => {
+            use stompp_nn::cuda::{Settings, open};
+            let settings = Settings {
+                tf32: !config.device.strict_f32,
+                deterministic: config.device.deterministic,
+                ..Settings::default()
+            };
+            let device = open(settings).map_err(device_error)?;
+            Run::new(device, config.clone(), images)?.execute(session, out, watchers)
+        }
+        #[cfg(not(feature = "cuda"))]
+        Device::Cuda => unreachable!("the configuration was checked"),
+    }
 }
 
 /// Everything a run has in memory.
-struct Run<D: BinaryBackend> {
+struct Run<D: Holder> {
     config: RunConfig,
     images: Images,
+    train: Supply<D>,
+    test: Supply<D>,
     normalization: Normalization,
     timeline: Timeline,
     record: RunRecord,
@@ -103,7 +123,7 @@ struct Run<D: BinaryBackend> {
     halved: bool,
 }
 
-impl<D: BinaryBackend> Run<D> {
+impl<D: Holder> Run<D> {
     fn new(device: D, mut config: RunConfig, images: Images) -> Result<Self, TrainError> {
         if let Some(names) = &images.class_names {
             config.data.settle_classes(names.len())?;
@@ -123,7 +143,10 @@ impl<D: BinaryBackend> Run<D> {
         let record = RunRecord {
             started: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
             code: Code::current(),
-            machine: Machine::current(),
+            machine: Machine {
+                gpu: device.words(),
+                ..Machine::current()
+            },
             train_images: images.train.len(),
             test_images: images.test.len(),
             steps_per_epoch: timeline.steps_per_epoch,
@@ -133,8 +156,11 @@ impl<D: BinaryBackend> Run<D> {
             mean: statistics.mean,
             std: statistics.std,
         };
+        let normalization = Normalization::new(statistics)?;
         Ok(Self {
-            normalization: Normalization::new(statistics)?,
+            train: Supply::new(&device, &images.train, &normalization)?,
+            test: Supply::new(&device, &images.test, &normalization)?,
+            normalization,
             timeline,
             record,
             summary: config.summary()?,
@@ -303,10 +329,7 @@ impl<D: BinaryBackend> Run<D> {
             self.learner.signs = None;
         }
         let start = self.timeline.position(self.course.step);
-        let mut batches = self
-            .images
-            .train
-            .training_batches(&self.config, &self.normalization, start)?;
+        let mut batches = self.train.training(&self.config, &self.normalization, start)?;
         let mut on_the_clock = Clock::start();
         while self.course.step < steps {
             let mut clock = Clock::start();
@@ -411,21 +434,20 @@ impl<D: BinaryBackend> Run<D> {
         if count == 0 {
             return Ok(None);
         }
-        let Self { config, learner, .. } = self;
         // Always the same batches: the first ones of the training.
-        let train = &self.images.train;
-        let batches = train.training_batches(config, &self.normalization, Position::default())?;
-        let view = config.method.name.deployed();
-        deploy::reestimated(&learner.device, &learner.network, view, batches.take(count)).map(Some)
+        let first = Position::default();
+        let batches = self.train.training(&self.config, &self.normalization, first)?;
+        let view = self.config.method.name.deployed();
+        deploy::reestimated(&self.learner.network, view, batches.take(count)).map(Some)
     }
 
     /// Scores the deploy network, and the network as it stands where that is another one.
     fn evaluate(&mut self, step: u64, epoch: f64, train_loss: f64) -> Result<Evaluation, TrainError> {
         let reestimated = self.reestimated()?;
-        let Learner { device, network, .. } = &mut self.learner;
+        let network = &mut self.learner.network;
         let frozen = Frozen::of(network);
         let view = self.config.method.name.deployed();
-        let score = |network: &_, view| evaluate(device, network, &self.images.test, &self.normalization, view);
+        let score = |network: &_, view| evaluate(network, &self.test, &self.normalization, view);
         let deployed = score(reestimated.as_ref().unwrap_or(network), view)?;
         if !deployed.loss.is_finite() {
             return Err(TrainError::NonFinite {
@@ -457,7 +479,7 @@ impl<D: BinaryBackend> Run<D> {
 }
 
 /// The optimizer of a run at its beginning.
-fn optimizer<D: BinaryBackend>(config: &RunConfig) -> Sgd<D> {
+fn optimizer<D: Holder>(config: &RunConfig) -> Sgd<D> {
     Sgd::new(config.training.learning_rate as f32, config.training.momentum as f32)
 }
 

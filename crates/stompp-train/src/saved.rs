@@ -4,10 +4,10 @@ use crate::{
     Callback, RunConfig, RunRecord, Score, TrainError,
     error::device_error,
     evaluate::{classes, evaluate},
+    feed::{Supply, on_device},
     files,
     images::Images,
     network_file,
-    step::on_device,
 };
 use dfdx::tensor::Cpu;
 use std::{
@@ -52,7 +52,8 @@ impl SavedRun {
         let images = self.images()?;
         let normalization = Normalization::new(self.record.statistics())?;
         let view = self.config.method.name.deployed();
-        let score = evaluate(&device, &network, &images.test, &normalization, view)?;
+        let test = Supply::new(&device, &images.test, &normalization)?;
+        let score = evaluate(&network, &test, &normalization, view)?;
         let bad = images.bad_images();
         if !bad.is_empty() {
             watcher.on_bad_images(&bad)?;

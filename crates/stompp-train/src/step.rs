@@ -7,14 +7,14 @@ use crate::{
     divergence::{self, Norms},
     error::device_error,
     evaluate::correct,
+    feed::Fed,
     freezing::Freezing,
     optimizer::Sgd,
 };
 use dfdx::tensor_ops::Backward;
 use std::time::Instant;
 use stompp_binarize::{BinaryBackend, Freezable, FreezeReport};
-use stompp_data::Batch;
-use stompp_nn::{OpResult, SwitchTape, ops};
+use stompp_nn::{SwitchTape, ops};
 use stompp_resnet::ResNet;
 
 /// A network, and what changes it.
@@ -44,20 +44,20 @@ pub(crate) struct Outcome {
 }
 
 impl<D: BinaryBackend> Learner<D> {
-    /// Optimizer step `step`: freeze, forward, backward, update.
+    /// Optimizer step `step` on `batch`: freeze, forward, backward, update.
     ///
     /// # Errors
     /// [`TrainError::NonFinite`] if the loss or a gradient is no finite number; parameters are then as before the step.
-    pub(crate) fn step(&mut self, step: u64, batch: Batch) -> Result<Outcome, TrainError> {
+    pub(crate) fn step(&mut self, step: u64, batch: Fed<D>) -> Result<Outcome, TrainError> {
         let mut seconds = TimeSplit::default();
         let mut clock = Clock::start();
         let freezing = self.freezing.apply(step, &mut self.network);
         seconds.update += clock.lap();
 
-        let images = on_device(&self.device, &batch).map_err(device_error)?;
+        let Fed { images, labels } = batch;
         let logits = self.network.forward_train(images).map_err(device_error)?;
-        let correct = correct(&logits.as_vec(), &batch.labels);
-        let loss = ops::cross_entropy(logits, &batch.labels).map_err(device_error)?;
+        let correct = correct(&logits.as_vec(), &labels);
+        let loss = ops::cross_entropy(logits, &labels).map_err(device_error)?;
         let value = loss.as_vec()[0];
         seconds.forward += clock.lap();
         if !value.is_finite() {
@@ -107,16 +107,6 @@ impl<D: BinaryBackend> Learner<D> {
             self.freezing.apply(last, &mut self.network);
         }
     }
-}
-
-/// The images of a batch as a tensor, (N, C, H, W).
-///
-/// They are copied into memory of the device's own, which it uses again; a buffer of ours would be added to what it keeps.
-pub(crate) fn on_device<D: BinaryBackend>(device: &D, batch: &Batch) -> OpResult<(usize, usize, usize, usize), D> {
-    let [n, channels, height, width] = batch.shape;
-    let mut images = device.try_zeros_like(&(n, channels, height, width))?;
-    images.copy_from(&batch.images);
-    Ok(images)
 }
 
 /// Measures lap by lap.

@@ -49,6 +49,7 @@ fn record() -> RunRecord {
             rustc: "rustc 1".to_owned(),
         },
         machine: Machine {
+            gpu: None,
             cpu: "a processor".to_owned(),
             cores: 2,
             threads: 1,

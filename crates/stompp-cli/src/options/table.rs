@@ -2,7 +2,8 @@
 
 use super::Kind::{self, Boolean, Integer, Name, Number, Text, Time};
 use stompp_train::config::{
-    ActivationMask, ContinuousActivation, Curve, Dataset, FreezeUnit, Method, OnBad, Order, Setting, StraightThrough,
+    ActivationMask, ContinuousActivation, Curve, Dataset, Device, FreezeUnit, Method, OnBad, Order, Setting,
+    StraightThrough,
 };
 
 /// One option.
@@ -274,6 +275,32 @@ pub(super) const OPTIONS: &[(&str, &[Opt])] = &[
                 Integer,
                 "N",
                 "Seed of initial weights, data order, augmentation and masks",
+            ),
+        ],
+    ),
+    (
+        "Device",
+        &[
+            opt(
+                "device",
+                "device.name",
+                Name(|| names(Device::ALL, Device::name)),
+                "NAME",
+                "What computes: the processor, or the first NVIDIA GPU (in builds with the feature `cuda`)",
+            ),
+            opt(
+                "strict-f32",
+                "device.strict_f32",
+                Boolean,
+                "BOOL",
+                "On a GPU, no factor of a convolution or product is rounded to TF32",
+            ),
+            opt(
+                "deterministic",
+                "device.deterministic",
+                Boolean,
+                "BOOL",
+                "On a GPU, only algorithms that give the same bits each time",
             ),
         ],
     ),

@@ -5,9 +5,11 @@
 //! itself. Nothing about the position is kept anywhere but in the position: a loader may start at any batch of any
 //! epoch.
 
+mod placed;
 mod plan;
 mod worker;
 
+pub use placed::{PlacedBatch, PlacedBatches};
 pub use plan::Position;
 
 use crate::{DataError, Examples};

@@ -1,7 +1,8 @@
 //! From what was written to what is run: network, plan and lengths, or the field that forbids them.
 
 use super::{
-    ActivationMask, ConfigError, ContinuousActivation, FreezeUnit, Method, RunConfig, Setting, StraightThrough, Time,
+    ActivationMask, ConfigError, ContinuousActivation, Device, FreezeUnit, Method, RunConfig, Setting, StraightThrough,
+    Time,
 };
 use stompp_binarize::{Surrogate, Windows};
 use stompp_data::Position;
@@ -39,6 +40,10 @@ impl RunConfig {
     /// Names the first field that is at fault.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.data.check()?;
+        if self.device.name == Device::Cuda && cfg!(not(feature = "cuda")) {
+            let problem = "cuda: this program was built without it (feature `cuda`, see docs/cuda.md)";
+            return Err(field("device.name", problem.to_owned()));
+        }
         toml_integer("seed", self.seed)?;
         let training = &self.training;
         at_least_1("training.batch_size", Some(training.batch_size))?;

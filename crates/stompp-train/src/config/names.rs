@@ -70,6 +70,16 @@ named! {
 }
 
 named! {
+    /// What computes.
+    "device" Device {
+        /// The processor.
+        Cpu = "cpu",
+        /// The first NVIDIA GPU that the process sees. Only in builds with the feature `cuda`.
+        Cuda = "cuda",
+    }
+}
+
+named! {
     /// What becomes of an image file that cannot be read.
     "rule for bad images" OnBad {
         /// The run ends.

@@ -65,8 +65,8 @@ impl Images {
         let (train, test) = (shrunk(train, config)?, shrunk(test, config)?);
         Ok(Self {
             statistics: train.channel_statistics(),
-            train: Part::in_memory(train),
-            test: Part::in_memory(test),
+            train: Part::of_memory(train),
+            test: Part::of_memory(test),
             class_names: None,
             known_names: match config.dataset {
                 Dataset::Cifar10 => &CIFAR10,
@@ -83,7 +83,7 @@ impl Images {
         };
         let (class_names, index) = (tree.class_names().to_vec(), tree.index(path, labels));
         let (train, test) = chosen(tree.train, tree.val, config)?;
-        let part = |set| Part::in_files(set, config);
+        let part = |set| Part::of_files(set, config);
         Ok(Self {
             train: part(train),
             test: part(test),

@@ -7,7 +7,7 @@ use crate::{
 use std::sync::Arc;
 use stompp_data::{
     Augmentation, BadImages, Batch, Batches, CropAugmentation, Examples, FileExamples, ImageExamples, ImageSet, Loader,
-    Normalization, OnBadImage, Position, TreeSet,
+    Normalization, OnBadImage, PlacedBatches, Position, TreeSet,
 };
 
 /// Images of one evaluation batch.
@@ -28,16 +28,24 @@ enum Kind {
 }
 
 impl Part {
-    pub(crate) fn in_memory(set: ImageSet) -> Self {
+    pub(crate) fn of_memory(set: ImageSet) -> Self {
         Self(Kind::Memory(Arc::new(set)))
     }
 
-    pub(crate) fn in_files(set: TreeSet, config: &DataConfig) -> Self {
+    pub(crate) fn of_files(set: TreeSet, config: &DataConfig) -> Self {
         Self(Kind::Files {
             side: config.image_size as u32,
             bad: BadImages::new(rule(config.on_bad_image), &set),
             set: Arc::new(set),
         })
+    }
+
+    /// The images, if they are in memory.
+    pub(crate) fn in_memory(&self) -> Option<&Arc<ImageSet>> {
+        match &self.0 {
+            Kind::Memory(set) => Some(set),
+            Kind::Files { .. } => None,
+        }
     }
 
     /// Number of images.
@@ -73,14 +81,9 @@ impl Part {
         let normalization = normalization.clone();
         match &self.0 {
             Kind::Memory(set) => {
-                let padding = (set.height() / 8) as u16;
-                let augmentation = Augmentation { padding };
-                Arc::new(ImageExamples::augmented(
-                    Arc::clone(set),
-                    normalization,
-                    augmentation,
-                    config.seed,
-                ))
+                let set = Arc::clone(set);
+                let augmentation = augmentation(&set);
+                Arc::new(ImageExamples::augmented(set, normalization, augmentation, config.seed))
             }
             Kind::Files { set, side, bad } => {
                 let augmentation = CropAugmentation {
@@ -125,6 +128,30 @@ impl Part {
         Ok(loader.train(examples, config.seed, start)?)
     }
 
+    /// As [`Part::training_batches`] of images in memory, but only where they are to be cropped.
+    pub(crate) fn placed_training_batches(
+        &self,
+        config: &RunConfig,
+        start: Position,
+    ) -> Result<PlacedBatches, TrainError> {
+        let set = self.in_memory().expect("only images in memory are held by a device");
+        let augmentation = config.data.augment.then(|| augmentation(set));
+        let batch_size = config.training.batch_size;
+        Ok(PlacedBatches::train(
+            Arc::clone(set),
+            batch_size,
+            augmentation,
+            config.seed,
+            start,
+        )?)
+    }
+
+    /// As [`Part::evaluation_batches`] of images in memory, but only which they are.
+    pub(crate) fn placed_evaluation_batches(&self) -> Result<PlacedBatches, TrainError> {
+        let set = self.in_memory().expect("only images in memory are held by a device");
+        Ok(PlacedBatches::evaluate(Arc::clone(set), EVALUATION_BATCH)?)
+    }
+
     /// The images in order.
     pub(crate) fn evaluation_batches(&self, normalization: &Normalization) -> Result<Batches, TrainError> {
         self.in_order(normalization, EVALUATION_BATCH, self.workers())
@@ -144,6 +171,13 @@ impl Part {
     ) -> Result<Batches, TrainError> {
         let loader = Loader { batch_size, workers };
         Ok(loader.evaluate(self.plain_examples(normalization))?)
+    }
+}
+
+/// How images in memory are augmented.
+fn augmentation(set: &ImageSet) -> Augmentation {
+    Augmentation {
+        padding: (set.height() / 8) as u16,
     }
 }
 

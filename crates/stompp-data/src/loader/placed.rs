@@ -1,0 +1,103 @@
+//! Batches for whoever holds the images of a set already, as a GPU does: where each is to be cropped, instead of its pixels.
+
+use super::{Position, plan::Pass, plan::Plan};
+use crate::{Augmentation, DataError, ImageSet, Placement};
+use std::sync::Arc;
+
+/// A batch of images by their place in the set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlacedBatch {
+    /// Which batch this is.
+    pub position: Position,
+    /// The index of each image, and where it is cropped.
+    pub placements: Vec<(usize, Placement)>,
+    /// The class of each image.
+    pub labels: Vec<usize>,
+}
+
+/// Batches in order, each the same images with the same crops as the batch of [`Loader`](crate::Loader) at its position.
+#[derive(Clone, Debug)]
+pub struct PlacedBatches {
+    set: Arc<ImageSet>,
+    augmentation: Option<(Augmentation, u64)>,
+    plan: Plan,
+    next: Option<Position>,
+    order: (u64, Vec<usize>),
+}
+
+impl PlacedBatches {
+    /// Batches for training, as those of [`Loader::train`](crate::Loader::train) with
+    /// [`ImageExamples`](crate::ImageExamples): from `start` on and without end.
+    ///
+    /// # Errors
+    /// [`DataError::BatchSize`] if the batch size is zero or larger than the set.
+    pub fn train(
+        set: Arc<ImageSet>,
+        batch_size: usize,
+        augmentation: Option<Augmentation>,
+        seed: u64,
+        start: Position,
+    ) -> Result<Self, DataError> {
+        let augmentation = augmentation.map(|augmentation| (augmentation, seed));
+        Self::start(set, batch_size, augmentation, Pass::Training { seed }, start)
+    }
+
+    /// All images once, in order, as they are; the last batch may be smaller.
+    ///
+    /// # Errors
+    /// [`DataError::BatchSize`] if the batch size is zero.
+    pub fn evaluate(set: Arc<ImageSet>, batch_size: usize) -> Result<Self, DataError> {
+        Self::start(set, batch_size, None, Pass::Evaluation, Position::default())
+    }
+
+    fn start(
+        set: Arc<ImageSet>,
+        batch_size: usize,
+        augmentation: Option<(Augmentation, u64)>,
+        pass: Pass,
+        start: Position,
+    ) -> Result<Self, DataError> {
+        let records = set.len();
+        let too_large = matches!(pass, Pass::Training { .. }) && batch_size > records;
+        if batch_size == 0 || too_large {
+            return Err(DataError::BatchSize { batch_size, records });
+        }
+        let plan = Plan {
+            records,
+            batch_size,
+            pass,
+        };
+        let next = plan.advance(start, 0);
+        let epoch = next.map_or(0, |position| position.epoch);
+        Ok(Self {
+            set,
+            augmentation,
+            plan,
+            next,
+            order: (epoch, plan.order(epoch)),
+        })
+    }
+}
+
+impl Iterator for PlacedBatches {
+    type Item = PlacedBatch;
+
+    fn next(&mut self) -> Option<PlacedBatch> {
+        let position = self.next?;
+        if self.order.0 != position.epoch {
+            self.order = (position.epoch, self.plan.order(position.epoch));
+        }
+        let indices = &self.order.1[self.plan.range(position.batch)];
+        let place = |&index: &usize| match self.augmentation {
+            None => (index, Placement::IDENTITY),
+            Some((augmentation, seed)) => (index, augmentation.placement(seed, position.epoch, index)),
+        };
+        let batch = PlacedBatch {
+            position,
+            placements: indices.iter().map(place).collect(),
+            labels: indices.iter().map(|&index| self.set.label(index)).collect(),
+        };
+        self.next = self.plan.advance(position, 1);
+        Some(batch)
+    }
+}
