@@ -29,6 +29,15 @@ import torch.nn.functional as F
 from torch import nn
 
 
+DEVICE = "cpu"
+
+
+def synchronize():
+    """Waits for everything that was asked of the device."""
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
+
+
 class Quantize(torch.autograd.Function):
     """M * sign(u) + (1 - M) * clip(u, -1, 1); frozen entries block the gradient or pass a surrogate."""
 
@@ -173,10 +182,10 @@ class Case:
         torch.manual_seed(0)
         ste = request["method"] == "ste"
         surrogates = ("clipped", "identity") if ste else ("blocked", "blocked")
-        self.net = ResNet(request["model"], request["width"], 10, surrogates)
+        self.net = ResNet(request["model"], request["width"], 10, surrogates).to(DEVICE)
         size, batch = request["image_size"], request["batch"]
-        self.x = torch.randn(batch, 3, size, size)
-        self.y = torch.arange(batch) % 10
+        self.x = torch.randn(batch, 3, size, size, device=DEVICE)
+        self.y = torch.arange(batch, device=DEVICE) % 10
         if request["layout"] == "channels_last":
             self.net = self.net.to(memory_format=torch.channels_last)
             self.x = self.x.contiguous(memory_format=torch.channels_last)
@@ -200,12 +209,13 @@ class Case:
         with torch.no_grad():
             self.net(self.x[:2])
         hook.remove()
-        mask = torch.rand(1, *seen[0][1:]) < 0.125
+        mask = torch.rand(1, *seen[0][1:], device=DEVICE) < 0.125
         if request["layout"] == "channels_last":
             mask = mask.contiguous(memory_format=torch.channels_last)
         unit.activation.mask = mask
 
     def step(self):
+        synchronize()
         start = time.perf_counter()
         loss = F.cross_entropy(self.net(self.x), self.y)
         self.optimizer.zero_grad(set_to_none=True)
@@ -214,6 +224,7 @@ class Case:
         with torch.no_grad():
             torch._foreach_clamp_min_(self.bounded, -1.0) if self.bounded else None
             torch._foreach_clamp_max_(self.bounded, 1.0) if self.bounded else None
+        synchronize()
         return time.perf_counter() - start
 
 
@@ -254,7 +265,15 @@ def memory_mib(field):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
-    torch.set_num_threads(parser.parse_args().threads)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    global DEVICE
+    DEVICE = arguments.device
+    if DEVICE == "cuda":
+        # Its default for convolutions; here for products, too, as ours.
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
+        torch.zeros(1, device=DEVICE)  # fails here if there is none
     print(json.dumps({"peer": f"PyTorch {torch.__version__}", "threads": torch.get_num_threads()}), flush=True)
     before = memory_mib("VmRSS")
     cases = {}

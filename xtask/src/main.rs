@@ -1,9 +1,11 @@
-//! What is done with the whole house: `cargo xtask reproduce`, `bench`, `torture`, `sanitize` and `tidy`. One room a verb, each with a `run`.
+//! What is done with the whole house: `cargo xtask reproduce`, `bench`, `cuda-verify`, `cuda-bundle`, `torture`,
+//! `sanitize` and `tidy`. One room a verb, each with a `run`.
 //!
 //! The exit code is 0, 1 if what was asked for failed, 2 if it cannot be asked for.
 #![forbid(unsafe_code)]
 
 mod bench;
+mod cuda;
 mod reproduce;
 mod sanitize;
 mod tidy;
@@ -33,6 +35,10 @@ enum Verb {
     Reproduce(reproduce::Options),
     /// Time a training step as the network freezes, beside PyTorch's
     Bench(bench::Options),
+    /// Run every test that needs an NVIDIA GPU, or without one their stand-in
+    CudaVerify(cuda::verify::Options),
+    /// Build one folder that trains on a GPU machine which has neither Rust nor a network
+    CudaBundle(cuda::bundle::Options),
     /// Kill small runs at random moments and see that nothing is lost
     Torture(torture::Options),
     /// Run the tests of the unsafe code under AddressSanitizer (nightly)
@@ -55,6 +61,8 @@ fn run(cli: &Cli) -> Result<()> {
     match &cli.verb {
         Verb::Reproduce(options) => reproduce::run(options),
         Verb::Bench(options) => bench::run(options),
+        Verb::CudaVerify(options) => cuda::verify::run(*options),
+        Verb::CudaBundle(options) => cuda::bundle::run(options),
         Verb::Torture(options) => torture::run(options),
         Verb::Sanitize => sanitize::run(),
         Verb::Tidy => tidy::run(),

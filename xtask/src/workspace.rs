@@ -1,10 +1,17 @@
 //! Where the workspace stands.
 
-use std::path::Path;
+use std::{
+    env,
+    path::{Path, PathBuf},
+    sync::LazyLock,
+};
 
-/// The folder of the workspace's `Cargo.toml`.
+/// The folder of the workspace's `Cargo.toml`; in a bundle, which has none, the bundle's own.
 pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("xtask stands in the workspace")
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let built = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let built = built.parent().expect("xtask stands in the workspace");
+        env::var_os("STOMPP_WORKSPACE").map_or_else(|| built.to_owned(), PathBuf::from)
+    });
+    &ROOT
 }

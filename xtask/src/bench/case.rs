@@ -2,23 +2,23 @@
 
 use anyhow::Result;
 use dfdx::{
-    tensor::{Cache, Cpu, SampleTensor, Tensor},
+    tensor::{Synchronize, Tensor},
     tensor_ops::Backward,
 };
 use rand_core::Rng;
 use std::time::Instant;
-use stompp_binarize::{Freezable, MaskedQuantizer, Surrogate};
+use stompp_binarize::{BinaryBackend, Freezable, MaskedQuantizer, Surrogate};
 use stompp_nn::{SwitchTape, ops};
 use stompp_resnet::{Architecture, Binarization, Model, ResNet};
 use stompp_rng::{Purpose, stream};
-use stompp_train::Sgd;
+use stompp_train::{Sgd, config::Device};
 
 /// The networks that are timed, on 32x32 images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Network {
-    /// Width 64, batch 32.
+    /// Width 64.
     ResNet18,
-    /// Width 16, batch 64.
+    /// Width 16.
     ResNet20,
 }
 
@@ -32,10 +32,12 @@ impl Network {
         }
     }
 
-    pub(crate) fn batch(self) -> usize {
-        match self {
-            Self::ResNet18 => 32,
-            Self::ResNet20 => 64,
+    /// Images a step: as many as keep the device busy.
+    pub(crate) fn batch(self, device: Device) -> usize {
+        match (device, self) {
+            (Device::Cpu, Self::ResNet18) => 32,
+            (Device::Cpu, Self::ResNet20) => 64,
+            (Device::Cuda, _) => 256,
         }
     }
 
@@ -65,18 +67,16 @@ impl Work {
 /// Fraction that a cubic window has frozen half way.
 const HALF_WAY: f64 = 0.125;
 
-pub(crate) struct Case {
-    device: Cpu,
-    net: ResNet<Cpu>,
-    optimizer: Sgd<Cpu>,
-    images: Tensor<(usize, usize, usize, usize), f32, Cpu>,
+pub(crate) struct Case<D: BinaryBackend> {
+    device: D,
+    net: ResNet<D>,
+    optimizer: Sgd<D>,
+    images: Tensor<(usize, usize, usize, usize), f32, D>,
     labels: Vec<usize>,
 }
 
-impl Case {
-    pub(crate) fn new(network: Network, work: Work, batch: usize) -> Result<Self> {
-        let device = Cpu::seed_from_u64(0);
-        device.enable_cache(); // as the trainer does
+impl<D: BinaryBackend + Synchronize> Case<D> {
+    pub(crate) fn new(device: D, network: Network, work: Work, batch: usize) -> Result<Self> {
         let architecture = Architecture::new(network.model(), None, 10, network.image_size())?;
         let binarization = match work {
             Work::Freezing(_) => Binarization::BNN,
@@ -86,7 +86,7 @@ impl Case {
                 ..Binarization::BNN
             },
         };
-        let mut net = ResNet::new(&device, &architecture, binarization, 0)?;
+        let mut net = ResNet::new(&device, &architecture, binarization, 0).map_err(failed)?;
         match work {
             Work::Ste | Work::Freezing(100) => net.commit_all(),
             Work::Freezing(percent) => commit_prefix(&mut net, percent),
@@ -105,19 +105,28 @@ impl Case {
 
     /// One training step on the same batch; its seconds.
     pub(crate) fn step(&mut self) -> Result<f64> {
+        self.device.try_synchronize().map_err(failed)?;
         let start = Instant::now();
-        let logits = self.net.forward_train(self.images.clone())?;
-        let loss = ops::cross_entropy(logits, &self.labels)?;
+        let logits = self.net.forward_train(self.images.clone()).map_err(failed)?;
+        let loss = ops::cross_entropy(logits, &self.labels).map_err(failed)?;
         let mut gradients = SwitchTape::unswitch(loss)
             .expect("the head always records")
-            .try_backward()?;
-        self.optimizer.step(&self.device, &mut self.net, &mut gradients)?;
+            .try_backward()
+            .map_err(failed)?;
+        let stepped = self.optimizer.step(&self.device, &mut self.net, &mut gradients);
+        stepped.map_err(failed)?;
         drop(gradients);
+        self.device.try_synchronize().map_err(failed)?;
         Ok(start.elapsed().as_secs_f64())
     }
 }
 
-fn commit_prefix(net: &mut ResNet<Cpu>, percent: usize) {
+/// Errors of dfdx's devices have words, and no more in common.
+fn failed(error: impl std::fmt::Display) -> anyhow::Error {
+    anyhow::anyhow!("device: {error}")
+}
+
+fn commit_prefix<D: BinaryBackend>(net: &mut ResNet<D>, percent: usize) {
     let mut units = net.units();
     let committed = units.len() * percent / 100;
     for unit in &mut units[..committed] {

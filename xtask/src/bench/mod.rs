@@ -15,9 +15,12 @@ use crate::{usage::UsageError, workspace};
 use anyhow::{Context, Result};
 use case::{Case, Network, Work};
 use clap::Args;
+use dfdx::tensor::{Cache, Cpu, Synchronize};
 use peer::{Peer, Task};
 use report::{Comparison, Report};
 use std::{path::PathBuf, time::Duration};
+use stompp_binarize::BinaryBackend;
+use stompp_train::config::Device;
 
 /// Shares of committed units at which a step is timed, in percent.
 const COMMITTED: [usize; 5] = [0, 25, 50, 75, 100];
@@ -28,6 +31,9 @@ pub(crate) struct Options {
     /// A Python that has PyTorch: runs the same steps there, in turns with ours
     #[arg(long, value_name = "PYTHON")]
     peer_python: Option<PathBuf>,
+    /// What computes, here and there. On a GPU single convolutions and memory are left out; TF32 is allowed on both sides
+    #[arg(long, value_name = "NAME", default_value_t = Device::Cpu)]
+    device: Device,
     /// Threads of both
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: u16,
@@ -61,18 +67,26 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 fn measure(options: &Options) -> Result<()> {
     let wanted = |name: &str| options.only.as_ref().is_none_or(|text| name.contains(text.as_str()));
+    let (threads, device) = (options.threads, options.device);
     let mut peer = match &options.peer_python {
-        Some(python) => Some(Peer::start(python, workspace::root(), options.threads)?),
+        Some(python) => Some(Peer::start(python, workspace::root(), threads, device)?),
         None => None,
     };
     let mut report = Report::new(peer.as_ref().map(Peer::name));
-    report.comparisons = kernels::measure(&wanted, options.turns, peer.as_mut())?;
+    if device == Device::Cpu {
+        report.comparisons = kernels::measure(&wanted, options.turns, peer.as_mut())?;
+    } else {
+        report.machine.gpu = Some(gpu_words()?);
+    }
     for network in Network::ALL {
         let works: Vec<Work> = COMMITTED.map(Work::Freezing).into_iter().chain([Work::Ste]).collect();
         let works: Vec<Work> = works.into_iter().filter(|work| wanted(&work.name(network))).collect();
         let mut measured = Vec::new();
         for &work in &works {
-            let comparison = compare(network, work, options.turns, peer.as_mut())?;
+            let comparison = match device {
+                Device::Cpu => compare(cpu(), options, network, work, peer.as_mut())?,
+                Device::Cuda => compare_on_gpu(options, network, work, peer.as_mut())?,
+            };
             eprintln!("{comparison}");
             measured.push((work, comparison));
         }
@@ -82,7 +96,7 @@ fn measure(options: &Options) -> Result<()> {
         report.comparisons.extend(report::schedules(network, &measured));
     }
     for committed in memory::COMMITTED {
-        if wanted(&memory::name(committed)) {
+        if device == Device::Cpu && wanted(&memory::name(committed)) {
             let memory = memory::measure(committed, options.threads, options.peer_python.as_deref())?;
             eprintln!("{memory}");
             report.memory.push(memory);
@@ -114,10 +128,55 @@ fn settle() {
     std::thread::sleep(Duration::from_millis(50));
 }
 
+/// The CPU, as the trainer has it.
+fn cpu() -> Cpu {
+    let device = Cpu::seed_from_u64(0);
+    device.enable_cache();
+    device
+}
+
+#[cfg(feature = "cuda")]
+fn cuda() -> Result<dfdx::tensor::Cuda> {
+    use stompp_nn::cuda::{Settings, open};
+    Ok(open(Settings::default())?)
+}
+
+/// What the GPU is.
+#[cfg(feature = "cuda")]
+fn gpu_words() -> Result<String> {
+    cuda()?;
+    Ok(stompp_nn::cuda::gpu().versions().to_string())
+}
+
+#[cfg(feature = "cuda")]
+fn compare_on_gpu(options: &Options, network: Network, work: Work, peer: Option<&mut Peer>) -> Result<Comparison> {
+    compare(cuda()?, options, network, work, peer)
+}
+
+#[cfg(not(feature = "cuda"))]
+fn gpu_words() -> Result<String> {
+    Err(
+        UsageError::new("--device cuda: xtask was built without it (--features cuda, see docs/cuda.md)".to_owned())
+            .into(),
+    )
+}
+
+#[cfg(not(feature = "cuda"))]
+fn compare_on_gpu(_: &Options, _: Network, _: Work, _: Option<&mut Peer>) -> Result<Comparison> {
+    gpu_words().map(|_| unreachable!("there is no GPU in this build"))
+}
+
 /// Both sides in turns, after one step each that is not counted.
-fn compare(network: Network, work: Work, turns: u16, mut peer: Option<&mut Peer>) -> Result<Comparison> {
-    let mut case = Case::new(network, work, network.batch())?;
-    let task = Task::step(network, work, network.batch());
+fn compare<D: BinaryBackend + Synchronize>(
+    device: D,
+    options: &Options,
+    network: Network,
+    work: Work,
+    mut peer: Option<&mut Peer>,
+) -> Result<Comparison> {
+    let (turns, batch) = (options.turns, network.batch(options.device));
+    let mut case = Case::new(device, network, work, batch)?;
+    let task = Task::step(network, work, batch);
     case.step()?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     if let Some(peer) = &mut peer {

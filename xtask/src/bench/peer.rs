@@ -12,6 +12,7 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 use stompp_kernels::ConvShape;
+use stompp_train::config::Device;
 
 /// PyTorch's memory layouts; the faster counts.
 const LAYOUTS: [&str; 2] = ["channels_last", "nchw"];
@@ -40,11 +41,11 @@ impl Peer {
     ///
     /// # Errors
     /// If it does not start, or does not say hello: most likely that Python has no PyTorch.
-    pub(crate) fn start(python: &Path, root: &Path, threads: u16) -> Result<Self> {
+    pub(crate) fn start(python: &Path, root: &Path, threads: u16, device: Device) -> Result<Self> {
         let script = root.join("benches/peers/pytorch_step.py");
         let mut child = Command::new(python)
             .arg(&script)
-            .args(["--threads", &threads.to_string()])
+            .args(["--threads", &threads.to_string(), "--device", device.name()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -53,8 +54,13 @@ impl Peer {
         let mut answers = BufReader::new(child.stdout.take().expect("standard output is piped"));
         let mut line = String::new();
         answers.read_line(&mut line)?;
-        let hello: Hello = serde_json::from_str(&line)
-            .with_context(|| format!("{} with {}: no PyTorch there?", script.display(), python.display()))?;
+        let hello: Hello = serde_json::from_str(&line).with_context(|| {
+            format!(
+                "{} with {}: no PyTorch there, or not this device?",
+                script.display(),
+                python.display()
+            )
+        })?;
         Ok(Self {
             child,
             requests,
@@ -109,14 +115,14 @@ impl Peer {
     }
 }
 
-/// Peak memory of a few steps in the layout that needs less, each in a process of its own, in mebibytes.
+/// Peak memory of a few steps on the CPU in the layout that needs less, each in a process of its own, in mebibytes.
 ///
 /// # Errors
 /// As [`Peer::start`] and [`Peer::time`].
 pub(crate) fn peak_mib(python: &Path, root: &Path, threads: u16, task: &Task) -> Result<f64> {
     let mut least = f64::INFINITY;
     for layout in LAYOUTS {
-        let answer = Peer::start(python, root, threads)?.ask(task, layout, 3)?;
+        let answer = Peer::start(python, root, threads, Device::Cpu)?.ask(task, layout, 3)?;
         least = least.min(answer.peak_mib);
     }
     Ok(least)

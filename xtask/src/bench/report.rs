@@ -141,7 +141,7 @@ impl fmt::Display for Memory {
 /// Everything that one benchmark found.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
-    machine: Machine,
+    pub(crate) machine: Machine,
     revision: String,
     peer: Option<String>,
     pub(crate) comparisons: Vec<Comparison>,
@@ -162,7 +162,12 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Machine { cpu, threads, os, .. } = &self.machine;
+        let Machine {
+            cpu, threads, os, gpu, ..
+        } = &self.machine;
+        if let Some(gpu) = gpu {
+            writeln!(f, "{gpu}; on")?;
+        }
         writeln!(f, "{cpu}, {threads} threads, {os}; revision {}", self.revision)?;
         for comparison in &self.comparisons {
             writeln!(f, "{comparison}")?;

@@ -3,7 +3,7 @@
 use super::preset::Scale;
 use super::row::{Images, Row};
 use stompp_train::RunConfig;
-use stompp_train::config::Dataset;
+use stompp_train::config::{Dataset, Device};
 
 const NO_IMAGENET: &str = "it needs --imagenet PATH: a folder or archive with ImageNet's train and val";
 
@@ -29,6 +29,8 @@ impl Cell {
     /// The run of `row` with `seed` at a scale.
     pub(crate) fn new(row: Row, seed: u64, scale: &Scale) -> Self {
         let mut words = row.words(&scale.base);
+        let device = scale.base.device.name;
+        words.extend((device != Device::Cpu).then(|| device.name().to_owned()));
         words.push(format!("seed{seed}"));
         let mut config = scale.base.clone();
         config.seed = seed;
@@ -120,6 +122,10 @@ mod tests {
         let reverse = cell(Images::CIFAR10, Procedure::Stompp(Order::Reverse), false);
         assert_eq!(reverse.name(), "resnet20-cifar10-bnn-stompp-reverse-seed3");
         assert_eq!(reverse.config().unwrap().seed, 3);
+        let mut scale = Scale::new(Preset::Smoke);
+        scale.base.device.name = Device::Cuda;
+        let elsewhere = Cell::new(reverse.row, 3, &scale);
+        assert_eq!(elsewhere.name(), "resnet20-cifar10-bnn-stompp-reverse-cuda-seed3");
     }
 
     #[test]

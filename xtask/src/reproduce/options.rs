@@ -12,6 +12,7 @@ use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use std::path::PathBuf;
 use std::thread::available_parallelism;
+use stompp_train::config::Device;
 
 /// Options of `reproduce`.
 #[derive(Clone, Debug, Args)]
@@ -36,6 +37,9 @@ pub(crate) struct Options {
     /// Only runs whose name has all these words, such as `resnet20,stompp` or `seed0,*ste*` (`--dry-run` shows the names)
     #[arg(long, value_name = "WORDS")]
     pub(super) only: Option<String>,
+    /// What computes
+    #[arg(long, value_name = "NAME", default_value_t = Device::Cpu)]
+    device: Device,
     /// Number of seeds: 0 to N-1
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
     seeds: u64,
@@ -93,12 +97,16 @@ impl Options {
             });
             absolute.transpose()
         };
-        Ok(Scale {
+        let mut scale = Scale {
             data: absolute(&self.data)?,
             imagenet: absolute(&self.imagenet)?,
             seeds: self.seeds,
             ..Scale::new(self.preset)
-        })
+        };
+        scale.base.device.name = self.device;
+        // Refuses a device that this build does not know, before anything is begun.
+        scale.base.check().map_err(|error| UsageError::new(error.to_string()))?;
+        Ok(scale)
     }
 
     /// Where results of every preset and experiment go.
@@ -116,8 +124,12 @@ impl Options {
     /// The arguments that make the same again, but for places.
     pub(super) fn again(&self) -> String {
         let place = |given: &Option<PathBuf>, text: &'static str| if given.is_some() { text } else { "" };
+        let (verb, device) = match self.device {
+            Device::Cpu => ("xtask", ""),
+            Device::Cuda => ("xtask-cuda", " --device cuda"),
+        };
         format!(
-            "cargo xtask reproduce {} --preset {}{}{} --seeds {}",
+            "cargo {verb} reproduce {} --preset {}{device}{}{} --seeds {}",
             self.experiment,
             self.preset,
             place(&self.data, " --data PATH"),
@@ -129,7 +141,8 @@ impl Options {
     /// How `runs` runs share the machine.
     pub(super) fn share(&self, runs: usize) -> Share {
         let cores = available_parallelism().map_or(1, usize::from);
-        let default = if self.preset.one_at_a_time() { 1 } else { cores };
+        let one = self.preset.one_at_a_time() || self.device == Device::Cuda;
+        let default = if one { 1 } else { cores };
         Share::of(cores, self.jobs.map_or(default, usize::from), runs)
     }
 
