@@ -1,6 +1,6 @@
 //! What a device must provide for binarization, on top of [`Backend`].
 
-use crate::{FreezeState, NormQuantize, NormQuantizeGradients, Surrogate};
+use crate::{FreezeState, NormQuantize, NormQuantizeGradients, Refresher, Surrogate};
 use dfdx::{
     shapes::{Dim, Shape},
     tensor::Tensor,
@@ -13,7 +13,7 @@ use stompp_nn::{Backend, backend::Buffer};
 ///
 /// A mask covers `period` entries and repeats over the tensor: `C * H * W` for activations, whose mask is shared over the
 /// batch, and the whole tensor for weights.
-pub trait BinaryBackend: Backend {
+pub trait BinaryBackend: Backend + Refresher {
     /// `M * sign(u) + (1 - M) * clip(u, -1, 1)`.
     ///
     /// # Errors

@@ -128,7 +128,7 @@ fn normalization<'a, C: Dim>(of: &'a NormQuantize<'_, C, Cpu>) -> Normalization<
 fn kernel_mask(state: &FreezeState) -> FreezeMask<'_> {
     match state {
         FreezeState::Open => FreezeMask::Open,
-        FreezeState::Freezing(mask) => FreezeMask::Partial(mask.words()),
+        FreezeState::Freezing(mask) => FreezeMask::Partial(mask.host().words()),
         FreezeState::Committed => FreezeMask::Committed,
     }
 }

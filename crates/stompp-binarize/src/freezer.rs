@@ -1,7 +1,7 @@
 //! Moving a network along a plan.
 
-use crate::MaskedQuantizer;
-use stompp_rng::{Purpose, stream};
+use crate::{MaskedQuantizer, Refresher};
+use stompp_rng::{Purpose, StreamKey};
 use stompp_schedule::{Order, Phase, Plan, RefreshRate};
 
 /// One unit of a network: the weight of a binary convolution and the activation that feeds it.
@@ -15,6 +15,11 @@ pub struct UnitMut<'a> {
     pub weight: &'a mut MaskedQuantizer,
 }
 
+/// Draws masks on the host.
+struct Host;
+
+impl Refresher for Host {}
+
 /// A network that can freeze.
 pub trait Freezable {
     /// The units, from input to output.
@@ -22,6 +27,11 @@ pub trait Freezable {
 
     /// The quantizer after the last unit, which feeds the head and belongs to no unit; `None` if it is continuous.
     fn final_activation(&mut self) -> Option<&mut MaskedQuantizer>;
+
+    /// Who draws its masks: the host, unless the network is on a device that does.
+    fn refresher(&self) -> Box<dyn Refresher> {
+        Box::new(Host)
+    }
 
     /// Commits everything: the deploy network, and the whole training of the STE baseline.
     fn commit_all(&mut self) {
@@ -167,6 +177,7 @@ impl Freezer {
     /// # Panics
     /// If the plan has not as many windows as the network needs.
     pub fn apply(&self, step: u64, network: &mut impl Freezable) -> FreezeReport {
+        let refresher = &*network.refresher();
         let units = network.units();
         let count = units.len();
         let activations_freeze = units.iter().any(|unit| unit.activation.is_some());
@@ -182,15 +193,29 @@ impl Freezer {
                 let (activation_window, window) = self.windows.of(index, activations_freeze);
                 UnitReport {
                     phase: self.plan.phase(step, window),
-                    weight_flips: self.advance(unit.weight, Purpose::WEIGHT_MASK, step, window, index),
+                    weight_flips: self.advance(refresher, unit.weight, Purpose::WEIGHT_MASK, step, window, index),
                     activation_flips: unit.activation.map_or(0, |activation| {
-                        self.advance(activation, Purpose::ACTIVATION_MASK, step, activation_window, index)
+                        self.advance(
+                            refresher,
+                            activation,
+                            Purpose::ACTIVATION_MASK,
+                            step,
+                            activation_window,
+                            index,
+                        )
                     }),
                 }
             })
             .collect();
         if let Some(activation) = network.final_activation() {
-            self.advance(activation, Purpose::ACTIVATION_MASK, step, self.last_window(), count);
+            self.advance(
+                refresher,
+                activation,
+                Purpose::ACTIVATION_MASK,
+                step,
+                self.last_window(),
+                count,
+            );
         }
         FreezeReport { units: reports }
     }
@@ -206,6 +231,7 @@ impl Freezer {
     /// Brings one quantizer into the phase of a window, drawing from stream number `draw`; returns how many entries changed.
     fn advance(
         &self,
+        refresher: &dyn Refresher,
         quantizer: &mut MaskedQuantizer,
         purpose: Purpose,
         step: u64,
@@ -217,9 +243,8 @@ impl Freezer {
             Phase::Committed => quantizer.commit(),
             Phase::Freezing { p } => {
                 let r = self.refresh.resolve(self.plan.window(window));
-                return quantizer
-                    .refresh(p, r, &mut stream(self.seed, purpose, draw as u64, step))
-                    .changed;
+                let key = StreamKey::new(self.seed, purpose, draw as u64, step);
+                return quantizer.refresh_by(refresher, p, r, &key).changed;
             }
         }
         0

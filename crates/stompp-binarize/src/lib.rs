@@ -21,6 +21,7 @@ mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod freezer;
+mod mask;
 mod op;
 mod quantizer;
 mod unit;
@@ -30,6 +31,7 @@ pub use activation::Activation;
 pub use backend::BinaryBackend;
 pub use conv::BinaryConv2d;
 pub use freezer::{Freezable, FreezeReport, Freezer, UnitMut, UnitReport, Windows};
+pub use mask::{FreezingMask, MaskOnDevice, Refresher};
 pub use op::quantize;
 pub use quantizer::{FreezeState, MaskedQuantizer, RestoreMaskError};
 pub use stompp_kernels::Surrogate;

@@ -1,10 +1,11 @@
 //! The state of one quantized tensor: which of its entries are frozen, and what gradient frozen entries get.
 
-use crate::{BinaryBackend, Surrogate, View, quantize};
+use crate::{BinaryBackend, FreezingMask, Refresher, Surrogate, View, quantize};
 use dfdx::{shapes::Shape, tensor::Tensor};
 use rand::Rng;
-use std::{iter::repeat_n, sync::Arc};
+use std::iter::repeat_n;
 use stompp_nn::{OpResult, Recording};
+use stompp_rng::StreamKey;
 use stompp_schedule::{Mask, Refreshed, RestoreError};
 
 /// Which entries of a quantized tensor are frozen.
@@ -13,7 +14,7 @@ pub enum FreezeState {
     /// None: the tensor is clipped.
     Open,
     /// Those whose bit is set.
-    Freezing(Arc<Mask>),
+    Freezing(FreezingMask),
     /// All, for good: the tensor is binary.
     Committed,
 }
@@ -87,7 +88,7 @@ impl MaskedQuantizer {
     pub fn frozen_fraction(&self) -> f64 {
         match &self.state {
             FreezeState::Open => 0.0,
-            FreezeState::Freezing(mask) => mask.fraction(),
+            FreezeState::Freezing(mask) => mask.frozen() as f64 / mask.entries() as f64,
             FreezeState::Committed => 1.0,
         }
     }
@@ -123,24 +124,41 @@ impl MaskedQuantizer {
     ///
     /// An open quantizer starts from an empty mask, a committed one stays committed.
     pub fn refresh(&mut self, p: f64, r: f64, rng: &mut impl Rng) -> Refreshed {
-        if self.state == FreezeState::Open {
-            self.state = FreezeState::Freezing(Arc::new(Mask::new(self.entries)));
-        }
-        match &mut self.state {
-            FreezeState::Freezing(mask) if self.group == 1 => Arc::make_mut(mask).refresh(p, r, rng),
-            FreezeState::Freezing(mask) => {
-                let mut groups: Mask = mask.iter().step_by(self.group).collect();
-                let Refreshed { redrawn, changed } = groups.refresh(p, r, rng);
-                if changed > 0 {
-                    *mask = Arc::new(groups.iter().flat_map(|frozen| repeat_n(frozen, self.group)).collect());
-                }
-                Refreshed {
-                    redrawn: redrawn * self.group,
-                    changed: changed * self.group,
-                }
+        let mut mask = match std::mem::replace(&mut self.state, FreezeState::Open) {
+            FreezeState::Open => Mask::new(self.entries),
+            FreezeState::Freezing(mask) => mask.into_mask(),
+            FreezeState::Committed => {
+                self.state = FreezeState::Committed;
+                return Refreshed::default();
             }
-            FreezeState::Open | FreezeState::Committed => Refreshed::default(),
+        };
+        let refreshed = if self.group == 1 {
+            mask.refresh(p, r, rng)
+        } else {
+            let mut groups: Mask = mask.iter().step_by(self.group).collect();
+            let Refreshed { redrawn, changed } = groups.refresh(p, r, rng);
+            if changed > 0 {
+                mask = groups.iter().flat_map(|frozen| repeat_n(frozen, self.group)).collect();
+            }
+            Refreshed {
+                redrawn: redrawn * self.group,
+                changed: changed * self.group,
+            }
+        };
+        self.state = FreezeState::Freezing(FreezingMask::new(mask));
+        refreshed
+    }
+
+    /// As [`MaskedQuantizer::refresh`] with the stream of `key`, by `refresher` where that is faster: the mask is the same.
+    pub fn refresh_by(&mut self, refresher: &dyn Refresher, p: f64, r: f64, key: &StreamKey) -> Refreshed {
+        if self.group == 1
+            && let FreezeState::Freezing(mask) = &self.state
+            && let Some((mask, refreshed)) = refresher.refresh(mask, p, r, key)
+        {
+            self.state = FreezeState::Freezing(mask);
+            return refreshed;
         }
+        self.refresh(p, r, &mut key.rng())
     }
 
     /// Puts a saved mask back, from the words of [`Mask::words`].
@@ -148,7 +166,7 @@ impl MaskedQuantizer {
     /// # Errors
     /// If the words are not a mask of [`MaskedQuantizer::entries`] entries.
     pub fn restore(&mut self, words: Vec<u64>) -> Result<(), RestoreMaskError> {
-        self.state = FreezeState::Freezing(Arc::new(Mask::from_words(self.entries, words)?));
+        self.state = FreezeState::Freezing(FreezingMask::new(Mask::from_words(self.entries, words)?));
         Ok(())
     }
 

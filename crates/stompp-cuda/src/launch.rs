@@ -24,6 +24,8 @@ unsafe impl Argument for u32 {}
 unsafe impl Argument for i32 {}
 // SAFETY: as above.
 unsafe impl Argument for f32 {}
+// SAFETY: CUDA's double.
+unsafe impl Argument for f64 {}
 // SAFETY: begins with the address.
 unsafe impl Argument for Floats<'_> {}
 // SAFETY: begins with the address.

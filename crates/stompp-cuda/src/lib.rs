@@ -33,6 +33,7 @@ mod memory;
 mod norms;
 mod pool;
 mod quantize;
+mod refresh;
 mod xnor;
 
 pub use batch_norm::{Moments, NormGradients, Normalization};
@@ -42,4 +43,5 @@ pub use images::ImagesOnDevice;
 pub use memory::{Floats, FloatsMut};
 pub use norms::Norms;
 pub use quantize::Quantizer;
+pub use refresh::MaskChanges;
 pub use xnor::Signs;

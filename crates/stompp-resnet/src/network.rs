@@ -9,7 +9,8 @@ use dfdx::{
     tensor::{NoneTape, PutTape, Tensor},
 };
 use stompp_binarize::{
-    Activation, BinaryBackend, Convolution, Freezable, MaskedQuantizer, NormActivation, Surrogate, UnitMut, View,
+    Activation, BinaryBackend, Convolution, Freezable, MaskedQuantizer, NormActivation, Refresher, Surrogate, UnitMut,
+    View,
 };
 use stompp_nn::{BatchNorm2d, Conv2d, Image, Linear, OpResult, Recording, SwitchTape, Visitor, Walk, ops};
 use stompp_rng::{Purpose, stream};
@@ -245,6 +246,10 @@ impl<D: BinaryBackend> Freezable for ResNet<D> {
 
     fn final_activation(&mut self) -> Option<&mut MaskedQuantizer> {
         self.final_activation.quantizer_mut()
+    }
+
+    fn refresher(&self) -> Box<dyn Refresher> {
+        Box::new(self.fc.weight.device().clone())
     }
 }
 

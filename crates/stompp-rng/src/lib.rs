@@ -50,14 +50,35 @@ impl Purpose {
     }
 }
 
+/// The key of a stream: what it is drawn from, for whoever makes the stream themselves, as a GPU does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct StreamKey([u8; 32]);
+
+impl StreamKey {
+    /// The key for `purpose` under `seed`, at indices `a` and `b` (for example epoch and record).
+    pub fn new(seed: u64, purpose: Purpose, a: u64, b: u64) -> Self {
+        let mut key = [0u8; 32];
+        key[0..8].copy_from_slice(&seed.to_le_bytes());
+        key[8..16].copy_from_slice(&purpose.0);
+        key[16..24].copy_from_slice(&a.to_le_bytes());
+        key[24..32].copy_from_slice(&b.to_le_bytes());
+        Self(key)
+    }
+
+    /// The stream, at its beginning.
+    pub fn rng(&self) -> ChaCha8Rng {
+        ChaCha8Rng::from_seed(self.0)
+    }
+
+    /// The 256 bits of ChaCha8's key; nonce and block counter begin at 0.
+    pub fn bytes(&self) -> [u8; 32] {
+        self.0
+    }
+}
+
 /// The stream for `purpose` under `seed`, at indices `a` and `b` (for example epoch and record).
 pub fn stream(seed: u64, purpose: Purpose, a: u64, b: u64) -> ChaCha8Rng {
-    let mut key = [0u8; 32];
-    key[0..8].copy_from_slice(&seed.to_le_bytes());
-    key[8..16].copy_from_slice(&purpose.0);
-    key[16..24].copy_from_slice(&a.to_le_bytes());
-    key[24..32].copy_from_slice(&b.to_le_bytes());
-    ChaCha8Rng::from_seed(key)
+    StreamKey::new(seed, purpose, a, b).rng()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use clap::Args;
 use std::process::Command;
 
 /// The packages that have such tests. Their names all have `cuda` in them.
-pub(super) const PACKAGES: [&str; 3] = ["stompp-cuda", "stompp-train", "stompp-tests"];
+pub(super) const PACKAGES: [&str; 4] = ["stompp-cuda", "stompp-binarize", "stompp-train", "stompp-tests"];
 
 /// What `cargo xtask cuda-verify` takes.
 #[derive(Clone, Copy, Debug, Args)]

@@ -7,3 +7,4 @@ mod conv;
 mod elements;
 mod layers;
 mod norm;
+mod refresh;

@@ -23,7 +23,7 @@ pub(super) fn save<D: BinaryBackend>(learner: &mut Learner<D>) -> Result<Vec<Sav
     }
     each_quantizer(network, |name, quantizer| {
         if let FreezeState::Freezing(mask) = quantizer.state() {
-            saved.push(Saved::u64(name, mask.words()));
+            saved.push(Saved::u64(name, mask.host().words()));
         }
         Ok(())
     })
@@ -57,7 +57,7 @@ pub(super) fn restore<D: BinaryBackend>(learner: &mut Learner<D>, loaded: &mut L
         let FreezeState::Freezing(mask) = quantizer.state() else {
             return Ok(());
         };
-        let words = loaded.take_u64(&name, mask.words().len())?;
+        let words = loaded.take_u64(&name, mask.entries().div_ceil(64))?;
         quantizer
             .restore(words)
             .map_err(|error| format!("tensor {name}: {error}"))

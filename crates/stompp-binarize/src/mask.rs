@@ -1,0 +1,119 @@
+//! The mask of a tensor that is freezing, where it is: on the host, on a device, or on both.
+
+use dfdx::tensor::Cpu;
+use std::{
+    any::Any,
+    fmt::Debug,
+    sync::{Arc, OnceLock},
+};
+use stompp_rng::StreamKey;
+use stompp_schedule::{Mask, Refreshed};
+
+/// A mask in a device's memory.
+pub trait MaskOnDevice: Any + Debug + Send + Sync {
+    /// Its words, as those of [`Mask::words`].
+    ///
+    /// # Panics
+    /// If the device fails.
+    fn words(&self) -> Vec<u64>;
+}
+
+/// Draws masks anew, on a device if that is faster there.
+pub trait Refresher {
+    /// `mask` after one step of soft refresh ([`Mask::refresh`] with the stream of `key`, to the bit), and what that did. `None` leaves
+    /// it to the host, which is the default.
+    fn refresh(&self, mask: &FreezingMask, p: f64, r: f64, key: &StreamKey) -> Option<(FreezingMask, Refreshed)> {
+        let _ = (mask, p, r, key);
+        None
+    }
+}
+
+impl Refresher for Cpu {}
+
+/// A mask that is freezing. It is shared and never written to: a refresh makes another one.
+#[derive(Clone, Debug)]
+pub struct FreezingMask(Arc<Held>);
+
+#[derive(Debug)]
+struct Held {
+    entries: usize,
+    frozen: usize,
+    // At least one of the two is there.
+    host: OnceLock<Mask>,
+    device: OnceLock<Arc<dyn MaskOnDevice>>,
+}
+
+impl FreezingMask {
+    /// A mask on the host.
+    pub fn new(mask: Mask) -> Self {
+        Self(Arc::new(Held {
+            entries: mask.len(),
+            frozen: mask.count_ones(),
+            host: mask.into(),
+            device: OnceLock::new(),
+        }))
+    }
+
+    /// A mask of `entries` entries on a device, `frozen` of which are frozen.
+    pub fn on_device(entries: usize, frozen: usize, mask: Arc<dyn MaskOnDevice>) -> Self {
+        Self(Arc::new(Held {
+            entries,
+            frozen,
+            host: OnceLock::new(),
+            device: mask.into(),
+        }))
+    }
+
+    /// How many entries there are.
+    pub fn entries(&self) -> usize {
+        self.0.entries
+    }
+
+    /// How many of them are frozen.
+    pub fn frozen(&self) -> usize {
+        self.0.frozen
+    }
+
+    /// The mask on the host; fetched from the device the first time.
+    ///
+    /// # Panics
+    /// If the device fails.
+    pub fn host(&self) -> &Mask {
+        self.0.host.get_or_init(|| {
+            let device = self.0.device.get().expect("a mask is on the host or on a device");
+            Mask::from_words(self.0.entries, device.words()).expect("a device keeps a mask's words as they are")
+        })
+    }
+
+    /// The mask on the device; `upload` puts it there the first time.
+    ///
+    /// # Errors
+    /// Those of `upload`.
+    pub fn device<E>(
+        &self,
+        upload: impl FnOnce(&Mask) -> Result<Arc<dyn MaskOnDevice>, E>,
+    ) -> Result<Arc<dyn MaskOnDevice>, E> {
+        if let Some(mask) = self.0.device.get() {
+            return Ok(Arc::clone(mask));
+        }
+        let mask = upload(self.host())?;
+        Ok(Arc::clone(self.0.device.get_or_init(|| mask)))
+    }
+
+    /// The mask on the host, to be changed: without a copy if nobody else has it.
+    pub(crate) fn into_mask(self) -> Mask {
+        self.host();
+        match Arc::try_unwrap(self.0) {
+            Ok(held) => held.host.into_inner().expect("it was fetched a line above"),
+            Err(shared) => Self(shared).host().clone(),
+        }
+    }
+}
+
+impl PartialEq for FreezingMask {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.host() == other.host()
+    }
+}
+
+impl Eq for FreezingMask {}

@@ -1,0 +1,79 @@
+//! Soft refresh of a mask that lies in the device's memory.
+
+use crate::{
+    Gpu, GpuError,
+    launch::{Argument, launch, size},
+};
+use cudarc::driver::{CudaSlice, DeviceSlice};
+
+/// `Key` of the kernels' sources: that of a ChaCha8 stream.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+struct Key([u32; 8]);
+
+// SAFETY: laid out as the kernels' struct.
+unsafe impl Argument for Key {}
+
+/// What a refresh did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaskChanges {
+    /// Entries that were drawn anew.
+    pub redrawn: usize,
+    /// Entries that became frozen.
+    pub frozen: usize,
+    /// Entries that became open.
+    pub opened: usize,
+}
+
+impl Gpu {
+    /// A mask of `entries` entries after one step of soft refresh, which stays as it is: each entry is redrawn with probability `1/r`
+    /// from Bernoulli(`p`). The same bits as `stompp_schedule::Mask::refresh` with the ChaCha8 stream of `key` from its beginning.
+    /// Waits for what changed.
+    ///
+    /// # Errors
+    /// The driver's.
+    ///
+    /// # Panics
+    /// If the mask has not `entries / 64` words, rounded up.
+    pub fn refresh_mask(
+        &self,
+        mask: &CudaSlice<u64>,
+        entries: usize,
+        p: f64,
+        r: f64,
+        key: [u8; 32],
+    ) -> Result<(CudaSlice<u64>, MaskChanges), GpuError> {
+        assert_eq!(
+            mask.len(),
+            entries.div_ceil(64),
+            "the mask's words are not those of {entries} entries"
+        );
+        let (words, _) = key.as_chunks();
+        let key = Key(std::array::from_fn(|place| u32::from_le_bytes(words[place])));
+        let ln_q = libm::log1p(-1.0 / r);
+        // As many as are needed mostly: two standard deviations above the mean. One block makes the others.
+        let expected = entries as f64 / r;
+        let count = size((expected + 2.0 * expected.sqrt()) as usize + 16);
+        let n = size(entries);
+        let fresh = mask.try_clone()?;
+        // SAFETY: each is written by one kernel before it is read.
+        let (draws, counts) = unsafe { (self.device.alloc::<u32>(count as usize)?, self.device.alloc::<u32>(3)?) };
+        launch!(self, "mask_draws", self.grid(count), count, key, ln_q, p, n, draws)?;
+        launch!(self, "mask_apply", (1, 1), count, key, ln_q, p, n, draws, fresh, counts)?;
+        let counts = self.device.dtoh_sync_copy(&counts)?;
+        let changes = MaskChanges {
+            redrawn: counts[0] as usize,
+            frozen: counts[1] as usize,
+            opened: counts[2] as usize,
+        };
+        Ok((fresh, changes))
+    }
+
+    /// The words of a mask in the device's memory.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn download_mask(&self, mask: &CudaSlice<u64>) -> Result<Vec<u64>, GpuError> {
+        Ok(self.device.dtoh_sync_copy(mask)?)
+    }
+}
