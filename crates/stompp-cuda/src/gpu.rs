@@ -121,16 +121,16 @@ impl Gpu {
         &self.device
     }
 
-    /// Bytes of the GPU's memory that are free, and that there are.
+    /// Bytes of the GPU's memory that this process uses.
     ///
     /// # Errors
     /// The driver's.
-    pub fn memory(&self) -> Result<(usize, usize), GpuError> {
-        self.device.bind_to_thread()?;
-        let (mut free, mut total) = (0, 0);
-        // SAFETY: both are there to be written.
-        unsafe { driver::cuMemGetInfo_v2(&mut free, &mut total) }.result()?;
-        Ok((free, total))
+    pub fn memory_in_use(&self) -> Result<u64, GpuError> {
+        let mut bytes = 0u64;
+        let attribute = driver::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_CURRENT;
+        // SAFETY: the attribute's value is a u64.
+        unsafe { driver::cuMemPoolGetAttribute(pool(&self.device)?, attribute, (&raw mut bytes).cast()) }.result()?;
+        Ok(bytes)
     }
 
     /// The most blocks of a kernel that goes through its work by itself: enough to keep every multiprocessor busy.
@@ -141,15 +141,19 @@ impl Gpu {
 
 /// The driver gives freed memory back to the system at each synchronization, unless told otherwise, and a step has several.
 fn keep_memory(device: &CudaDevice) -> Result<(), GpuError> {
-    let mut pool = std::ptr::null_mut();
     let mut threshold = u64::MAX;
     let attribute = driver::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
-    // SAFETY: the pool is written by the first call, and the attribute's value is a u64.
-    unsafe {
-        driver::cuDeviceGetDefaultMemPool(&mut pool, *device.cu_device()).result()?;
-        driver::cuMemPoolSetAttribute(pool, attribute, (&raw mut threshold).cast()).result()?;
-    }
+    // SAFETY: the attribute's value is a u64.
+    unsafe { driver::cuMemPoolSetAttribute(pool(device)?, attribute, (&raw mut threshold).cast()) }.result()?;
     Ok(())
+}
+
+/// Where all memory comes from.
+fn pool(device: &CudaDevice) -> Result<driver::CUmemoryPool, GpuError> {
+    let mut pool = std::ptr::null_mut();
+    // SAFETY: it is there to be written.
+    unsafe { driver::cuDeviceGetDefaultMemPool(&mut pool, *device.cu_device()) }.result()?;
+    Ok(pool)
 }
 
 fn name(device: &CudaDevice) -> Result<String, GpuError> {

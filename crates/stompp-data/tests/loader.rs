@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use stompp_data::{
-    Augmentation, Batch, DataError, DataFile, Examples, ImageExamples, ImageSet, Loader, Normalization, Position,
-    epoch_order,
+    Augmentation, Batch, DataError, DataFile, Examples, ImageExamples, ImageSet, Loader, Normalization, PlacedBatches,
+    Position, epoch_order,
 };
 
 const RECORDS: usize = 23;
@@ -244,4 +244,27 @@ fn dropping_stops_the_workers() {
     // The workers have let go of the examples, and memory was bounded: three batches each, and the one taken.
     assert_eq!(Arc::strong_count(&examples), 1);
     assert!(examples.prepared.load(Ordering::Relaxed) <= (3 * 3 + 1) * 10);
+}
+
+#[test]
+fn placed_batches_are_those_of_the_loader() {
+    let start = Position { epoch: 1, batch: 3 };
+    let placed = PlacedBatches::train(images(), 5, Some(Augmentation { padding: 2 }), SEED, start).unwrap();
+    for (placed, batch) in placed.zip(training_batches(2, start)).take(7) {
+        assert_eq!((placed.position, &placed.labels), (batch.position, &batch.labels));
+        for ((index, placement), image) in placed.placements.into_iter().zip(batch.images.chunks(192)) {
+            let mut cropped = [f32::NAN; 192];
+            placement.apply(images().image(index), (8, 8), &normalization(), &mut cropped);
+            assert_eq!(cropped, image);
+        }
+    }
+    let sizes: Vec<usize> = PlacedBatches::evaluate(images(), 5)
+        .unwrap()
+        .map(|batch| batch.labels.len())
+        .collect();
+    assert_eq!(sizes, [5, 5, 5, 5, 3]);
+    for size in [0, RECORDS + 1] {
+        let refused = PlacedBatches::train(images(), size, None, SEED, START);
+        assert!(matches!(refused, Err(DataError::BatchSize { .. })), "{size}");
+    }
 }

@@ -42,7 +42,8 @@ pub fn open(settings: Settings) -> Result<Cuda, OpenError> {
     match shown() {
         Ok(1..) => {}
         Ok(count) => return Err(OpenError::NoDevice(format!("{count} GPUs"))),
-        Err(error) => return Err(OpenError::NoDevice(format!("{error:?}"))),
+        // By its number: a driver that is not there has no words for its errors.
+        Err(error) => return Err(OpenError::NoDevice(format!("{:?}", error.0))),
     }
     let no_device = |error: CudaError| OpenError::NoDevice(error.to_string());
     let device = Cuda::try_build(0, 0).map_err(no_device)?;
