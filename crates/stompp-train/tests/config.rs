@@ -44,6 +44,11 @@ learning_rate = 0.05
 momentum = 0.8
 evaluate_every = "0.5ep"
 bn_reestimate = 20
+
+[device]
+name = "cuda"
+strict_f32 = true
+deterministic = false
 "#;
 
 #[test]
@@ -72,7 +77,14 @@ fn no_field_of_the_full_text_is_at_its_default() {
 
 #[test]
 fn unknown_fields_are_refused_by_name() {
-    for section in ["", "[data]\n", "[network]\n", "[method]\n", "[training]\n"] {
+    for section in [
+        "",
+        "[data]\n",
+        "[network]\n",
+        "[method]\n",
+        "[training]\n",
+        "[device]\n",
+    ] {
         let error = RunConfig::from_toml(&format!("{section}colour = 1"))
             .unwrap_err()
             .to_string();
