@@ -20,7 +20,7 @@ typedef unsigned long long u64;
 // Goes through 0..n, whatever the grid.
 #define FOR_EACH(i, n) for (u32 i = blockIdx.x * blockDim.x + threadIdx.x; i < (n); i += gridDim.x * blockDim.x)
 
-// Sums `value` over the block, in the order of a binary tree. The sum is thread 0's.
+// Sums `value` over the block, in the order of a binary tree. The sum is thread 0's; the others get a part of it.
 static __device__ double block_sum(double value) {
     __shared__ double parts[THREADS];
     parts[threadIdx.x] = value;
@@ -29,7 +29,5 @@ static __device__ double block_sum(double value) {
         if (threadIdx.x < half) parts[threadIdx.x] += parts[threadIdx.x + half];
         __syncthreads();
     }
-    double sum = parts[0];
-    __syncthreads();
-    return sum;
+    return parts[threadIdx.x];  // the others' own, so that the next sum may begin at once
 }

@@ -1,6 +1,6 @@
 // What a kernel's source needs to be C++: the words of CUDA that the kernels use, and nothing more.
 //
-// A block's threads run one after the other, each up to its next barrier (fibers, in driver.cpp); blocks run in order. So
+// A block's threads run one after the other, each up to its next barrier (fibers, in driver.cpp), then the next block. So
 // `static` does for __shared__, and a kernel that leaves a barrier out where it needs one gives wrong results here too.
 #pragma once
 #include <cmath>
