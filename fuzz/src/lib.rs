@@ -117,7 +117,7 @@ pub fn image_archive(data: &[u8]) {
     }
 }
 
-/// Labels of a flat `val`: the official ground truth with its `meta.mat`, lines, or a `.csv`, by the first byte.
+/// By the first byte: labels of a flat `val` (lines, a `.csv`, the official ground truth with its `meta.mat`), or an index kept of it.
 pub fn labels(data: &[u8]) {
     let Some((kind, data)) = data.split_first() else {
         return;
@@ -130,17 +130,17 @@ pub fn labels(data: &[u8]) {
             fs::write(path, b"").expect("a scratch file");
         }
     }
-    let (list, beside) = match kind % 4 {
-        0 => (scratch("labels/lines.txt", data), None),
-        1 => (scratch("labels/table.csv", data), None),
-        2 => (
-            scratch("official/numbers.txt", b"1\n2\n"),
-            Some(scratch("official/meta.mat", data)),
-        ),
-        _ => (scratch("labels/images.json", data), None),
+    let list = match kind % 4 {
+        0 => scratch("labels/lines.txt", data),
+        1 => scratch("labels/table.csv", data),
+        2 => {
+            scratch("official/meta.mat", data);
+            scratch("official/numbers.txt", b"1\n2\n")
+        }
+        _ => scratch("labels/images.json", data),
     };
-    let tree = match beside {
-        _ if kind % 4 == 3 => ImageTree::open_indexed(folder, None, &list),
+    let tree = match kind % 4 {
+        3 => ImageTree::open_indexed(folder, None, &list),
         _ => ImageTree::open(folder, Some(&list)),
     };
     if let Ok(tree) = tree {
