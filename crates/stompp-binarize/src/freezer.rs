@@ -25,8 +25,9 @@ pub trait Freezable {
     /// The units, from input to output.
     fn units(&mut self) -> Vec<UnitMut<'_>>;
 
-    /// The quantizer after the last unit, which feeds the head and belongs to no unit; `None` if it is continuous.
-    fn final_activation(&mut self) -> Option<&mut MaskedQuantizer>;
+    /// The quantizers that feed no binary convolution, such as the one before the average pool. They belong to no unit; none if
+    /// activations are continuous.
+    fn head_activations(&mut self) -> Vec<&mut MaskedQuantizer>;
 
     /// Who draws its masks: the host, unless the network is on a device that does.
     fn refresher(&self) -> Box<dyn Refresher> {
@@ -39,7 +40,7 @@ pub trait Freezable {
             unit.activation.into_iter().for_each(MaskedQuantizer::commit);
             unit.weight.commit();
         }
-        self.final_activation().into_iter().for_each(MaskedQuantizer::commit);
+        self.head_activations().into_iter().for_each(MaskedQuantizer::commit);
     }
 
     /// Opens everything: the beginning of a training.
@@ -48,15 +49,15 @@ pub trait Freezable {
             unit.activation.into_iter().for_each(MaskedQuantizer::open);
             unit.weight.open();
         }
-        self.final_activation().into_iter().for_each(MaskedQuantizer::open);
+        self.head_activations().into_iter().for_each(MaskedQuantizer::open);
     }
 }
 
 /// Freezes a network step by step.
 ///
 /// What it does at a step is a pure function of (plan, refresh rate, seed, step) and the masks as they stand, so the masks
-/// are the only state. The quantizer after the last unit shares the window of the unit that freezes last, whatever the
-/// order (*ours*): it would otherwise sever the whole network before the others have frozen.
+/// are the only state. Head activations share the window of the unit that freezes last, whatever the order (*ours*): committed
+/// earlier, they would block the gradient of units that have yet to freeze.
 ///
 /// ```
 /// use stompp_binarize::{Freezable, Freezer, MaskedQuantizer, Surrogate, UnitMut};
@@ -67,8 +68,8 @@ pub trait Freezable {
 ///     fn units(&mut self) -> Vec<UnitMut<'_>> {
 ///         vec![UnitMut { name: "conv", activation: None, weight: &mut self.0 }]
 ///     }
-///     fn final_activation(&mut self) -> Option<&mut MaskedQuantizer> {
-///         None
+///     fn head_activations(&mut self) -> Vec<&mut MaskedQuantizer> {
+///         Vec::new()
 ///     }
 /// }
 ///
@@ -207,14 +208,14 @@ impl Freezer {
                 }
             })
             .collect();
-        if let Some(activation) = network.final_activation() {
+        for (index, activation) in network.head_activations().into_iter().enumerate() {
             self.advance(
                 refresher,
                 activation,
                 Purpose::ACTIVATION_MASK,
                 step,
                 self.last_window(),
-                count,
+                count + index,
             );
         }
         FreezeReport { units: reports }

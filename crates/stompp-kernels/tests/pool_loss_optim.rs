@@ -4,9 +4,37 @@ mod common;
 
 use common::{assert_close, at_every_level, double, finite_differences, noise, same_bits_whatever_the_threads};
 use stompp_kernels::{
-    ChannelShape, PoolShape, cross_entropy, global_average_pool_backward, global_average_pool_forward,
+    ChannelShape, PoolShape, average_pool_backward, average_pool_forward, cross_entropy, global_average_pool_backward, global_average_pool_forward,
     max_pool_backward, max_pool_forward, sgd_momentum_step,
 };
+
+/// By hand: overlapping windows of 2x2 on 3x3 planes.
+#[test]
+fn the_average_pool_is_the_mean_of_each_window() {
+    let s = PoolShape {
+        batch: 1,
+        channels: 2,
+        in_height: 3,
+        in_width: 3,
+        kernel: 2,
+        stride: 1,
+        padding: 0,
+    };
+    let x: Vec<f32> = (0..18).map(|i| if i < 9 { i as f32 } else { -4.0 }).collect();
+    let mut y = vec![f32::NAN; 8];
+    average_pool_forward(&s, &x, &mut y);
+    assert_eq!(y, [2.0, 3.0, 5.0, 6.0, -4.0, -4.0, -4.0, -4.0]);
+    let mut gx = vec![1.0; 18];
+    average_pool_backward(&s, &[4.0, 8.0, 12.0, 16.0, 0.0, 0.0, 0.0, 4.0], &mut gx);
+    let expected = [2.0, 4.0, 3.0, 5.0, 11.0, 7.0, 4.0, 8.0, 5.0];
+    assert_eq!(gx[..9], expected);
+    assert_eq!(gx[9..], [1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 1.0, 2.0, 2.0]);
+    // Stride 2 leaves the last row and column out.
+    let s = PoolShape { stride: 2, ..s };
+    let mut y = vec![f32::NAN; 2];
+    average_pool_forward(&s, &x, &mut y);
+    assert_eq!(y, [2.0, -4.0]);
+}
 
 #[test]
 fn global_average_pool_is_the_mean_and_spreads_the_gradient() {

@@ -199,6 +199,22 @@ pub trait Backend: Device<f32> + Cache {
         gx: &mut Buffer<Self>,
     ) -> Result<(), Self::Err>;
 
+    /// Mean over windows, without padding: (N, C, H, W) -> (N, C, H', W').
+    fn average_pool<X: Shape, Y: Shape>(
+        &self,
+        shape: &PoolShape,
+        x: &Tensor<X, f32, Self>,
+        out: Y,
+    ) -> Result<Tensor<Y, f32, Self>, Self::Err>;
+
+    /// Adds the average pool's input gradient.
+    fn average_pool_backward(
+        &self,
+        shape: &PoolShape,
+        gy: &Buffer<Self>,
+        gx: &mut Buffer<Self>,
+    ) -> Result<(), Self::Err>;
+
     /// `max(x, 0)`.
     fn relu<X: Shape>(&self, x: &Tensor<X, f32, Self>) -> Result<Tensor<X, f32, Self>, Self::Err>;
 

@@ -267,6 +267,25 @@ impl Backend for Cpu {
         Ok(())
     }
 
+    fn average_pool<X: Shape, Y: Shape>(
+        &self,
+        shape: &PoolShape,
+        x: &Tensor<X, f32, Self>,
+        out: Y,
+    ) -> Result<Tensor<Y, f32, Self>, CpuError> {
+        filled(self, out, |y| kernels::average_pool_forward(shape, values(x), y))
+    }
+
+    fn average_pool_backward(
+        &self,
+        shape: &PoolShape,
+        gy: &Buffer<Self>,
+        gx: &mut Buffer<Self>,
+    ) -> Result<(), CpuError> {
+        kernels::average_pool_backward(shape, gy, gx);
+        Ok(())
+    }
+
     fn relu<X: Shape>(&self, x: &Tensor<X, f32, Self>) -> Result<Tensor<X, f32, Self>, CpuError> {
         filled(self, *x.shape(), |y| kernels::relu_forward(values(x), y))
     }

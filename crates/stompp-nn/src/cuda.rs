@@ -311,6 +311,26 @@ impl Backend for Cuda {
             .map_err(failed)
     }
 
+    fn average_pool<X: Shape, Y: Shape>(
+        &self,
+        shape: &PoolShape,
+        x: &Tensor<X, f32, Self>,
+        out: Y,
+    ) -> Result<Tensor<Y, f32, Self>, CudaError> {
+        filled(self, out, |y| gpu().window_mean(shape, values(x), y))
+    }
+
+    fn average_pool_backward(
+        &self,
+        shape: &PoolShape,
+        gy: &Buffer<Self>,
+        gx: &mut Buffer<Self>,
+    ) -> Result<(), CudaError> {
+        gpu()
+            .window_mean_backward(shape, Floats::of(gy), FloatsMut::of(gx))
+            .map_err(failed)
+    }
+
     fn relu<X: Shape>(&self, x: &Tensor<X, f32, Self>) -> Result<Tensor<X, f32, Self>, CudaError> {
         filled(self, *x.shape(), |y| gpu().relu(values(x), y))
     }
