@@ -6,16 +6,16 @@ use dfdx::{
     tensor::{Cpu, Tensor},
 };
 use std::convert::Infallible;
-use stompp_binarize::{BinaryBackend, Freezable, FreezeState, Freezer, Surrogate};
+use stompp_binarize::{Binarization, BinaryBackend, Freezable, FreezeState, Freezer, Network, Surrogate};
 use stompp_nn::{Role, SwitchTape, Visitor, Walk, ops};
-use stompp_resnet::{Architecture, Binarization, ResNet};
+use stompp_resnet::Architecture;
 use stompp_schedule::{Order, Plan, PlanSpec, RefreshRate};
 use stompp_train::Sgd;
 
 const STEPS: u64 = 50;
 
 /// Gives committed activations complete masks instead, which sever nothing: their zeros are computed and passed on.
-fn keep_everything_on_the_tape<D: BinaryBackend>(net: &mut ResNet<D>) {
+fn keep_everything_on_the_tape<D: BinaryBackend>(net: &mut Network<D>) {
     let mut activations: Vec<_> = net.units().into_iter().filter_map(|unit| unit.activation).collect();
     for activation in &mut activations {
         if *activation.state() == FreezeState::Committed {
@@ -53,7 +53,7 @@ fn train_on<D: BinaryBackend>(
     whole_tape: bool,
 ) -> Vec<Vec<u32>> {
     let architecture = Architecture::with_stages(vec![1, 1], width, 10, 8).expect("a network");
-    let mut net = ResNet::new(device, &architecture, binarization, 0).expect("a network");
+    let mut net = Network::new(device, &architecture.graph(), binarization, 0).expect("a network");
     let spec = PlanSpec {
         order,
         warm_up: 2,

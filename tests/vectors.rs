@@ -9,9 +9,8 @@ use dfdx::{
     tensor::{Cpu, Gradients, Tensor},
 };
 use std::convert::Infallible;
-use stompp_binarize::{BinaryBackend, Freezable, MaskedQuantizer, View};
+use stompp_binarize::{BinaryBackend, Freezable, MaskedQuantizer, Network, View};
 use stompp_nn::{Role, SwitchTape, Visitor, Walk, ops};
-use stompp_resnet::ResNet;
 use stompp_tests::reference::{self, Reference};
 use stompp_train::Sgd;
 
@@ -92,7 +91,7 @@ enum AllOnes {
 }
 
 fn check<D: BinaryBackend>(device: &D, reference: &Reference, all_ones: AllOnes) {
-    let mut net = ResNet::new(device, &reference.architecture(), reference.binarization, 0).expect("a network");
+    let mut net = Network::new(device, &reference.architecture().graph(), reference.binarization, 0).expect("a network");
     net.walk("", &mut Load { reference, loaded: 0 })
         .expect("every parameter");
     set_masks(&mut net, reference, all_ones);
@@ -184,9 +183,9 @@ fn set_masks<D: BinaryBackend>(net: &mut ResNet<D>, reference: &Reference, all_o
         let (activation, weight) = reference.mask_names(unit.name);
         masks += unit.activation.map_or(0, |quantizer| set(quantizer, &activation)) + set(unit.weight, &weight);
     }
-    masks += net
-        .final_activation()
-        .map_or(0, |quantizer| set(quantizer, &reference.final_mask_name()));
+    for quantizer in net.head_activations() {
+        masks += set(quantizer, &reference.final_mask_name());
+    }
     assert_eq!(
         masks,
         reference.names("mask/").count(),

@@ -8,8 +8,7 @@ use crate::{
     error::device_error,
     feed::{Fed, Holder},
 };
-use stompp_binarize::{Freezable, View};
-use stompp_resnet::ResNet;
+use stompp_binarize::{Freezable, Network, View};
 
 /// A copy of `network` as `view` sees it, whose running statistics are the plain means over `batches`. The network itself stays as
 /// it is.
@@ -17,10 +16,10 @@ use stompp_resnet::ResNet;
 /// # Errors
 /// The device's and the data's.
 pub(crate) fn reestimated<D: Holder>(
-    network: &ResNet<D>,
+    network: &Network<D>,
     view: View,
     batches: impl Iterator<Item = Result<Fed<D>, TrainError>>,
-) -> Result<ResNet<D>, TrainError> {
+) -> Result<Network<D>, TrainError> {
     let mut copy = network.clone();
     if view == View::Deployed {
         copy.commit_all();

@@ -108,11 +108,12 @@ fn layer(tensor: &str) -> String {
 mod tests {
     use super::*;
     use dfdx::tensor::{Cpu, TensorFromVec};
-    use stompp_resnet::{Architecture, Binarization, ResNet};
+    use stompp_binarize::{Binarization, Network};
+    use stompp_resnet::Architecture;
 
-    fn network() -> ResNet<Cpu> {
+    fn network() -> Network<Cpu> {
         let architecture = Architecture::with_stages(vec![1, 1], 4, 10, 8).unwrap();
-        ResNet::new(&Cpu::default(), &architecture, Binarization::BNN, 0).unwrap()
+        Network::new(&Cpu::default(), &architecture.graph(), Binarization::BNN, 0).unwrap()
     }
 
     /// Puts NaN into the last entry of one tensor.

@@ -6,10 +6,9 @@ use crate::{
     feed::{Fed, Holder, Supply},
 };
 use serde::Serialize;
-use stompp_binarize::View;
+use stompp_binarize::{Network, View};
 use stompp_data::Normalization;
 use stompp_nn::ops;
-use stompp_resnet::ResNet;
 
 /// How well a network does on a set of images.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -27,7 +26,7 @@ pub struct Score {
 /// # Errors
 /// The device's, as [`TrainError::Device`], and the data's.
 pub(crate) fn evaluate<D: Holder>(
-    network: &ResNet<D>,
+    network: &Network<D>,
     images: &Supply<D>,
     normalization: &Normalization,
     view: View,

@@ -14,8 +14,8 @@ use std::{
     collections::HashMap,
     path::{Path, PathBuf},
 };
+use stompp_binarize::Network;
 use stompp_data::{Normalization, contact_sheet};
-use stompp_resnet::ResNet;
 
 /// The run in a directory that [`train`](crate::train) made.
 #[derive(Clone, Debug)]
@@ -91,7 +91,7 @@ impl SavedRun {
     }
 
     /// The trained network.
-    fn network(&self, device: &Cpu) -> Result<ResNet<Cpu>, TrainError> {
+    fn network(&self, device: &Cpu) -> Result<Network<Cpu>, TrainError> {
         self.config.check()?;
         let path = self.dir.join(files::NETWORK);
         let bytes = files::read(&path)?;

@@ -13,15 +13,14 @@ use crate::{
 };
 use dfdx::tensor_ops::Backward;
 use std::time::Instant;
-use stompp_binarize::{BinaryBackend, Freezable, FreezeReport};
+use stompp_binarize::{BinaryBackend, Freezable, FreezeReport, Network};
 use stompp_nn::{SwitchTape, ops};
-use stompp_resnet::ResNet;
 
 /// A network, and what changes it.
 #[derive(Debug)]
 pub(crate) struct Learner<D: BinaryBackend> {
     pub(crate) device: D,
-    pub(crate) network: ResNet<D>,
+    pub(crate) network: Network<D>,
     pub(crate) optimizer: Sgd<D>,
     pub(crate) freezing: Freezing,
     /// What the next diagnostics count flips of sign from, where that is known.

@@ -89,8 +89,12 @@ fn each_quantizer(
             visit(format!("stompp.mask.{}.input", unit.name), activation)?;
         }
     }
-    match network.final_activation() {
-        Some(activation) => visit("stompp.mask.final".to_owned(), activation),
-        None => Ok(()),
+    for (index, activation) in network.head_activations().into_iter().enumerate() {
+        let name = match index {
+            0 => "stompp.mask.final".to_owned(),
+            _ => format!("stompp.mask.final.{index}"),
+        };
+        visit(name, activation)?;
     }
+    Ok(())
 }
