@@ -38,13 +38,13 @@ mod layers;
 pub mod ops;
 mod spare;
 mod tape;
-mod walk;
+mod visit;
 
 pub use backend::Backend;
 pub use init::{kaiming_normal, uniform_fan_in};
 pub use layers::{BatchNorm2d, Conv2d, GlobalAveragePool, Linear, MaxPool2d, builder};
 pub use tape::{Recording, SwitchTape};
-pub use walk::{Role, Visitor, Walk};
+pub use visit::{TensorKind, TensorMut, VisitTensors, Visitor, VisitorMut};
 
 /// What an op returns: a tensor on the tape `T`, or the device's error.
 pub type OpResult<S, D, T = dfdx::tensor::NoneTape> =

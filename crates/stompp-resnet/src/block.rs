@@ -6,7 +6,7 @@ use dfdx::{
     tensor::{NoneTape, PutTape, SplitTape, Tensor},
 };
 use stompp_binarize::{Activation, BinaryBackend, BinaryConv2d, NormActivation, UnitMut, View};
-use stompp_nn::{BatchNorm2d, Conv2d, Image, Recording, SwitchTape, Visitor, Walk, ops};
+use stompp_nn::{BatchNorm2d, Conv2d, Image, Recording, SwitchTape, VisitTensors, Visitor, VisitorMut, ops};
 
 /// A batch of images whose sizes are all known at run time: (N, C, H, W).
 pub(crate) type Batch<D, T> = Tensor<Image<usize, usize>, f32, D, T>;
@@ -163,16 +163,29 @@ impl<D: BinaryBackend> Block<D> {
     }
 }
 
-impl<D: BinaryBackend> Walk<D> for Block<D> {
-    fn walk<V: Visitor<D>>(&mut self, prefix: &str, visitor: &mut V) -> Result<(), V::Error> {
+impl<D: BinaryBackend> VisitTensors<D> for Block<D> {
+    fn visit<V: Visitor<D>>(&self, prefix: &str, visitor: &mut V) -> Result<(), V::Error> {
+        let prefix = format!("{prefix}{}.", self.name);
+        for (index, unit) in self.units.iter().enumerate() {
+            unit.conv.visit(&format!("{prefix}conv{}.", index + 1), visitor)?;
+            unit.norm.visit(&format!("{prefix}bn{}.", index + 1), visitor)?;
+        }
+        if let Some((conv, norm)) = &self.shortcut {
+            conv.visit(&format!("{prefix}downsample.0."), visitor)?;
+            norm.visit(&format!("{prefix}downsample.1."), visitor)?;
+        }
+        Ok(())
+    }
+
+    fn visit_mut<V: VisitorMut<D>>(&mut self, prefix: &str, visitor: &mut V) -> Result<(), V::Error> {
         let prefix = format!("{prefix}{}.", self.name);
         for (index, unit) in self.units.iter_mut().enumerate() {
-            unit.conv.walk(&format!("{prefix}conv{}.", index + 1), visitor)?;
-            unit.norm.walk(&format!("{prefix}bn{}.", index + 1), visitor)?;
+            unit.conv.visit_mut(&format!("{prefix}conv{}.", index + 1), visitor)?;
+            unit.norm.visit_mut(&format!("{prefix}bn{}.", index + 1), visitor)?;
         }
         if let Some((conv, norm)) = &mut self.shortcut {
-            conv.walk(&format!("{prefix}downsample.0."), visitor)?;
-            norm.walk(&format!("{prefix}downsample.1."), visitor)?;
+            conv.visit_mut(&format!("{prefix}downsample.0."), visitor)?;
+            norm.visit_mut(&format!("{prefix}downsample.1."), visitor)?;
         }
         Ok(())
     }

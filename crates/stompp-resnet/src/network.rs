@@ -12,7 +12,9 @@ use stompp_binarize::{
     Activation, BinaryBackend, Convolution, Freezable, MaskedQuantizer, NormActivation, Refresher, Surrogate, UnitMut,
     View,
 };
-use stompp_nn::{BatchNorm2d, Conv2d, Image, Linear, OpResult, Recording, SwitchTape, Visitor, Walk, ops};
+use stompp_nn::{
+    BatchNorm2d, Conv2d, Image, Linear, OpResult, Recording, SwitchTape, VisitTensors, Visitor, VisitorMut, ops,
+};
 use stompp_rng::{Purpose, stream};
 
 /// Feature maps inside of a network, (N, C, H, W).
@@ -253,13 +255,22 @@ impl<D: BinaryBackend> Freezable for ResNet<D> {
     }
 }
 
-impl<D: BinaryBackend> Walk<D> for ResNet<D> {
-    fn walk<V: Visitor<D>>(&mut self, prefix: &str, visitor: &mut V) -> Result<(), V::Error> {
-        self.conv1.walk(&format!("{prefix}conv1."), visitor)?;
-        self.bn1.walk(&format!("{prefix}bn1."), visitor)?;
-        for block in &mut self.blocks {
-            block.walk(prefix, visitor)?;
+impl<D: BinaryBackend> VisitTensors<D> for ResNet<D> {
+    fn visit<V: Visitor<D>>(&self, prefix: &str, visitor: &mut V) -> Result<(), V::Error> {
+        self.conv1.visit(&format!("{prefix}conv1."), visitor)?;
+        self.bn1.visit(&format!("{prefix}bn1."), visitor)?;
+        for block in &self.blocks {
+            block.visit(prefix, visitor)?;
         }
-        self.fc.walk(&format!("{prefix}fc."), visitor)
+        self.fc.visit(&format!("{prefix}fc."), visitor)
+    }
+
+    fn visit_mut<V: VisitorMut<D>>(&mut self, prefix: &str, visitor: &mut V) -> Result<(), V::Error> {
+        self.conv1.visit_mut(&format!("{prefix}conv1."), visitor)?;
+        self.bn1.visit_mut(&format!("{prefix}bn1."), visitor)?;
+        for block in &mut self.blocks {
+            block.visit_mut(prefix, visitor)?;
+        }
+        self.fc.visit_mut(&format!("{prefix}fc."), visitor)
     }
 }

@@ -3,7 +3,7 @@
 use dfdx::prelude::*;
 use std::{collections::BTreeMap, convert::Infallible};
 use stompp_binarize::{Freezable, Freezer, View};
-use stompp_nn::{Role, SwitchTape, Visitor, Walk, ops};
+use stompp_nn::{SwitchTape, TensorKind, VisitTensors, Visitor, ops};
 use stompp_resnet::{ActivationRule, Architecture, Binarization, ResNet, Summary};
 use stompp_schedule::{Plan, PlanSpec, RefreshRate};
 
@@ -18,8 +18,13 @@ struct Sizes {
 impl Visitor<Cpu> for Sizes {
     type Error = Infallible;
 
-    fn visit<S: Shape>(&mut self, name: &str, role: Role, tensor: &mut Tensor<S, f32, Cpu>) -> Result<(), Infallible> {
-        let group = if role == Role::Statistic {
+    fn visit_tensor<S: Shape>(
+        &mut self,
+        name: &str,
+        kind: TensorKind,
+        tensor: &Tensor<S, f32, Cpu>,
+    ) -> Result<(), Infallible> {
+        let group = if kind == TensorKind::Statistic {
             &mut self.statistics
         } else {
             &mut self.parameters
@@ -28,7 +33,7 @@ impl Visitor<Cpu> for Sizes {
             group.insert(name.to_owned(), tensor.shape().num_elements()).is_none(),
             "{name} twice"
         );
-        if matches!(role, Role::Parameter { bound: Some(_), .. }) {
+        if matches!(kind, TensorKind::Parameter { bound: Some(_), .. }) {
             self.bounded += tensor.shape().num_elements();
         }
         Ok(())
@@ -42,7 +47,7 @@ fn architecture(model: &str, width: Option<usize>, classes: usize, image_size: u
 fn sizes(architecture: &Architecture) -> Sizes {
     let mut net = ResNet::new(&Cpu::default(), architecture, Binarization::BNN, 0).unwrap();
     let mut sizes = Sizes::default();
-    net.walk("", &mut sizes).unwrap();
+    net.visit("", &mut sizes).unwrap();
     sizes
 }
 
@@ -195,8 +200,13 @@ struct Reached<'a>(&'a mut Gradients<f32, Cpu>, Vec<String>);
 impl Visitor<Cpu> for Reached<'_> {
     type Error = CpuError;
 
-    fn visit<S: Shape>(&mut self, name: &str, role: Role, tensor: &mut Tensor<S, f32, Cpu>) -> Result<(), CpuError> {
-        if role != Role::Statistic && self.0.get_or_alloc_mut(tensor)?.iter().any(|g| *g != 0.0) {
+    fn visit_tensor<S: Shape>(
+        &mut self,
+        name: &str,
+        kind: TensorKind,
+        tensor: &Tensor<S, f32, Cpu>,
+    ) -> Result<(), CpuError> {
+        if kind != TensorKind::Statistic && self.0.get_or_alloc_mut(tensor)?.iter().any(|g| *g != 0.0) {
             self.1.push(name.to_owned());
         }
         Ok(())
@@ -208,7 +218,7 @@ fn reached(net: &mut ResNet<Cpu>) -> Vec<String> {
     let loss = ops::cross_entropy(logits, &[0, 1, 2, 3]).unwrap();
     let mut gradients = SwitchTape::unswitch(loss).unwrap().backward();
     let mut reached = Reached(&mut gradients, Vec::new());
-    net.walk("", &mut reached).unwrap();
+    net.visit("", &mut reached).unwrap();
     reached.1
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
 use stompp_binarize::{BinaryBackend, Freezable, FreezeReport, FreezeState, View};
 use stompp_data::Normalization;
-use stompp_nn::{Backend, Role, Visitor, Walk};
+use stompp_nn::{Backend, TensorKind, VisitTensors, Visitor};
 use stompp_resnet::ResNet;
 use stompp_schedule::Phase;
 
@@ -136,7 +136,7 @@ fn latent_weights<D: BinaryBackend>(network: &mut ResNet<D>) -> Vec<Vec<f32>> {
         names,
         found: Vec::new(),
     };
-    let Ok(()) = network.walk("", &mut collect);
+    let Ok(()) = network.visit("", &mut collect);
     collect.found
 }
 
@@ -148,15 +148,16 @@ struct Collect {
 impl<D: Backend> Visitor<D> for Collect {
     type Error = Infallible;
 
-    fn visit<S: Shape>(&mut self, name: &str, _: Role, tensor: &mut Tensor<S, f32, D>) -> Result<(), Infallible> {
+    fn visit_tensor<S: Shape>(
+        &mut self,
+        name: &str,
+        _: TensorKind,
+        tensor: &Tensor<S, f32, D>,
+    ) -> Result<(), Infallible> {
         if self.names.get(self.found.len()).is_some_and(|wanted| wanted == name) {
             self.found.push(tensor.as_vec());
         }
         Ok(())
-    }
-
-    fn changes(&self, _: Role) -> bool {
-        false
     }
 }
 

@@ -5,17 +5,17 @@ use dfdx::{
     tensor::{Gradients, Tensor},
 };
 use stompp_nn::{
-    Backend, Role, Visitor, Walk,
+    Backend, TensorKind, TensorMut, VisitTensors, Visitor, VisitorMut,
     backend::{Buffer, SgdStep},
 };
 
 /// SGD with momentum: `v = momentum v + g; w -= rate v` for every parameter, then `w` is clamped where its
-/// [`Role`] bounds it (latent weights to [-1, 1], *ours*).
+/// [`TensorKind`] bounds it (latent weights to [-1, 1], *ours*).
 ///
 /// The velocity `v` starts at 0. A parameter that no gradient reached has `g = 0`, so it drifts on by its velocity, which
-/// decays; one whose role says that it has stopped learning keeps weight and velocity both.
+/// decays; one whose kind says that it has stopped learning keeps weight and velocity both.
 ///
-/// An optimizer belongs to one network: velocities are found by the identity of the network's tensors and named by its walk.
+/// An optimizer belongs to one network: velocities are found by the identity of the network's tensors and named by its visit.
 #[derive(Clone, Debug)]
 pub struct Sgd<D: Backend> {
     learning_rate: f32,
@@ -40,7 +40,7 @@ impl<D: Backend> Sgd<D> {
     pub fn step(
         &mut self,
         device: &D,
-        network: &mut impl Walk<D>,
+        network: &mut impl VisitTensors<D>,
         gradients: &mut Gradients<f32, D>,
     ) -> Result<(), D::Err> {
         let mut step = Step {
@@ -48,19 +48,19 @@ impl<D: Backend> Sgd<D> {
             optimizer: self,
             gradients,
         };
-        network.walk("", &mut step)
+        network.visit_mut("", &mut step)
     }
 
-    /// The velocity of every parameter, by name, in the order of the network's walk: all the state there is.
+    /// The velocity of every parameter, by name, in the order of the network's visit: all the state there is.
     ///
     /// # Errors
     /// The device's.
-    pub fn velocities(&mut self, network: &mut impl Walk<D>) -> Result<Vec<(String, Vec<f32>)>, D::Err> {
+    pub fn velocities(&mut self, network: &impl VisitTensors<D>) -> Result<Vec<(String, Vec<f32>)>, D::Err> {
         let mut read = Read {
             velocities: &mut self.velocities,
             found: Vec::new(),
         };
-        network.walk("", &mut read)?;
+        network.visit("", &mut read)?;
         Ok(read.found)
     }
 
@@ -71,11 +71,11 @@ impl<D: Backend> Sgd<D> {
     pub(crate) fn restore(
         &mut self,
         device: &D,
-        network: &mut impl Walk<D>,
+        network: &impl VisitTensors<D>,
         saved: impl FnMut(&str, usize) -> Result<Vec<f32>, String>,
     ) -> Result<(), String> {
         let velocities = &mut self.velocities;
-        network.walk(
+        network.visit(
             "",
             &mut Restore {
                 device,
@@ -103,11 +103,16 @@ struct Step<'a, D: Backend> {
     gradients: &'a mut Gradients<f32, D>,
 }
 
-impl<D: Backend> Visitor<D> for Step<'_, D> {
+impl<D: Backend> VisitorMut<D> for Step<'_, D> {
     type Error = D::Err;
 
-    fn visit<S: Shape>(&mut self, _: &str, role: Role, tensor: &mut Tensor<S, f32, D>) -> Result<(), D::Err> {
-        let Role::Parameter { learning: true, bound } = role else {
+    fn visit_tensor_mut<S: Shape>(
+        &mut self,
+        _: &str,
+        kind: TensorKind,
+        mut tensor: TensorMut<'_, S, D>,
+    ) -> Result<(), D::Err> {
+        let TensorKind::Parameter { learning: true, bound } = kind else {
             return Ok(());
         };
         let step = SgdStep {
@@ -115,13 +120,9 @@ impl<D: Backend> Visitor<D> for Step<'_, D> {
             momentum: self.optimizer.momentum,
             bound,
         };
-        let velocity: &mut Buffer<D> = self.optimizer.velocities.get_or_alloc_mut(tensor)?;
-        self.device
-            .sgd_step(step, tensor, velocity, self.gradients.get_or_alloc_mut(tensor)?)
-    }
-
-    fn changes(&self, role: Role) -> bool {
-        matches!(role, Role::Parameter { learning: true, .. })
+        let velocity: &mut Buffer<D> = self.optimizer.velocities.get_or_alloc_mut(&*tensor)?;
+        let gradient = self.gradients.get_or_alloc_mut(&*tensor)?;
+        self.device.sgd_step(step, &mut tensor, velocity, gradient)
     }
 }
 
@@ -134,8 +135,13 @@ struct Read<'a, D: Backend> {
 impl<D: Backend> Visitor<D> for Read<'_, D> {
     type Error = D::Err;
 
-    fn visit<S: Shape>(&mut self, name: &str, role: Role, tensor: &mut Tensor<S, f32, D>) -> Result<(), D::Err> {
-        if let Role::Parameter { .. } = role {
+    fn visit_tensor<S: Shape>(
+        &mut self,
+        name: &str,
+        kind: TensorKind,
+        tensor: &Tensor<S, f32, D>,
+    ) -> Result<(), D::Err> {
+        if let TensorKind::Parameter { .. } = kind {
             self.velocities.try_alloc_for(tensor)?;
             self.found.push((name.to_owned(), self.velocities.get(tensor).as_vec()));
         }
@@ -153,8 +159,13 @@ struct Restore<'a, D: Backend, F> {
 impl<D: Backend, F: FnMut(&str, usize) -> Result<Vec<f32>, String>> Visitor<D> for Restore<'_, D, F> {
     type Error = String;
 
-    fn visit<S: Shape>(&mut self, name: &str, role: Role, tensor: &mut Tensor<S, f32, D>) -> Result<(), String> {
-        let Role::Parameter { .. } = role else {
+    fn visit_tensor<S: Shape>(
+        &mut self,
+        name: &str,
+        kind: TensorKind,
+        tensor: &Tensor<S, f32, D>,
+    ) -> Result<(), String> {
+        let TensorKind::Parameter { .. } = kind else {
             return Ok(());
         };
         let values = (self.saved)(name, tensor.shape().num_elements())?;
@@ -163,10 +174,6 @@ impl<D: Backend, F: FnMut(&str, usize) -> Result<Vec<f32>, String>> Visitor<D> f
             .get_or_alloc_mut(tensor)
             .map_err(|error| error.to_string())?;
         self.device.write(&values, velocity).map_err(|error| error.to_string())
-    }
-
-    fn changes(&self, _: Role) -> bool {
-        false
     }
 }
 
@@ -185,18 +192,28 @@ mod tests {
         learning: bool,
     }
 
-    impl Walk<Cpu> for Pair {
-        fn walk<V: Visitor<Cpu>>(&mut self, prefix: &str, visitor: &mut V) -> Result<(), V::Error> {
-            visitor.visit(&format!("{prefix}free"), Role::PARAMETER, &mut self.free)?;
-            let role = Role::Parameter {
-                learning: self.learning,
-                bound: Some(1.0),
-            };
-            visitor.visit(&format!("{prefix}bounded"), role, &mut self.bounded)
+    impl VisitTensors<Cpu> for Pair {
+        fn visit<V: Visitor<Cpu>>(&self, prefix: &str, visitor: &mut V) -> Result<(), V::Error> {
+            visitor.visit_tensor(&format!("{prefix}free"), TensorKind::PARAMETER, &self.free)?;
+            visitor.visit_tensor(&format!("{prefix}bounded"), self.bounded_kind(), &self.bounded)
+        }
+
+        fn visit_mut<V: VisitorMut<Cpu>>(&mut self, prefix: &str, visitor: &mut V) -> Result<(), V::Error> {
+            let kind = self.bounded_kind();
+            let (free, bounded) = (TensorMut::new(&mut self.free), TensorMut::new(&mut self.bounded));
+            visitor.visit_tensor_mut(&format!("{prefix}free"), TensorKind::PARAMETER, free)?;
+            visitor.visit_tensor_mut(&format!("{prefix}bounded"), kind, bounded)
         }
     }
 
     impl Pair {
+        fn bounded_kind(&self) -> TensorKind {
+            TensorKind::Parameter {
+                learning: self.learning,
+                bound: Some(1.0),
+            }
+        }
+
         /// Gradients [a, b] of `free` and c of `bounded`; none for a parameter that is `None`.
         fn gradients(&self, free: Option<[f32; 2]>, bounded: Option<f32>) -> Gradients<f32, Cpu> {
             let mut gradients = Gradients::leaky();
@@ -231,13 +248,13 @@ mod tests {
         sgd.step(&device, &mut net, &mut gradients).unwrap();
         assert_eq!((net.free.array(), net.bounded.array()), ([0.25, -2.0], [1.0]));
         let expected = [("free".to_owned(), vec![1.0, 0.0]), ("bounded".to_owned(), vec![-2.0])];
-        assert_eq!(sgd.velocities(&mut net).unwrap(), expected);
+        assert_eq!(sgd.velocities(&net).unwrap(), expected);
 
         // What has stopped keeps weight and velocity, whatever its gradient.
         net.learning = false;
         let mut gradients = net.gradients(Some([0.5, 1.0]), Some(100.0));
         sgd.step(&device, &mut net, &mut gradients).unwrap();
         assert_eq!((net.free.array(), net.bounded.array()), ([0.0, -2.25], [1.0]));
-        assert_eq!(sgd.velocities(&mut net).unwrap()[1].1, [-2.0]);
+        assert_eq!(sgd.velocities(&net).unwrap()[1].1, [-2.0]);
     }
 }
