@@ -7,10 +7,12 @@ use dfdx::{
 };
 use std::convert::Infallible;
 use stompp_binarize::{BinaryBackend, Freezable, FreezeState, Freezer, Surrogate};
-use stompp_nn::{SwitchTape, TensorKind, TensorMut, VisitTensors, Visitor, VisitorMut, ops};
+use stompp_nn::{
+    SwitchTape, TensorKind, TensorMut, VisitTensors, Visitor, VisitorMut, ops,
+    optim::{Optimizer, Sgd},
+};
 use stompp_resnet::{Architecture, Binarization, ResNet};
 use stompp_schedule::{Order, Plan, PlanSpec, RefreshRate};
-use stompp_train::Sgd;
 
 const STEPS: u64 = 50;
 

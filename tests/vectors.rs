@@ -10,10 +10,12 @@ use dfdx::{
 };
 use std::convert::Infallible;
 use stompp_binarize::{BinaryBackend, Freezable, MaskedQuantizer, View};
-use stompp_nn::{SwitchTape, TensorKind, TensorMut, VisitTensors, Visitor, VisitorMut, ops};
+use stompp_nn::{
+    SwitchTape, TensorKind, TensorMut, VisitTensors, Visitor, VisitorMut, ops,
+    optim::{Optimizer, Sgd},
+};
 use stompp_resnet::ResNet;
 use stompp_tests::reference::{self, Reference};
-use stompp_train::Sgd;
 
 /// Float32 against float64, as the issue of the vectors allows.
 const TOLERANCE: f64 = 1e-4;

@@ -135,9 +135,12 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> VisitTensors<D> f
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dfdx::tensor::{AsVec, Cpu, OnesTensor};
+    use dfdx::tensor::{AsVec, Cpu, Gradients, OnesTensor};
     use std::convert::Infallible;
-    use stompp_nn::SwitchTape;
+    use stompp_nn::{
+        SwitchTape,
+        optim::{Optimizer, Sgd},
+    };
     use stompp_rng::{Purpose, stream};
 
     /// Reads every tensor through a handle that could write.
@@ -189,7 +192,12 @@ mod tests {
         let before = run(&conv);
         assert!(conv.signs.get().is_some());
         let Ok(()) = conv.visit_mut("", &mut Read);
-        assert!(conv.signs.get().is_some(), "nothing was written");
+        let mut sgd = Sgd::new(0.1, 0.9);
+        sgd.step(&dev, &mut conv, &mut Gradients::leaky()).unwrap();
+        assert!(
+            conv.signs.get().is_some(),
+            "nothing was written: the weight has stopped"
+        );
         let Ok(()) = conv.visit_mut("", &mut Negate);
         assert!(conv.signs.get().is_none());
         let negated: Vec<f32> = before.iter().map(|y| -y).collect();

@@ -19,7 +19,6 @@ use crate::{
     machine::{Code, Machine},
     metrics::Metrics,
     network_file,
-    optimizer::Sgd,
     run_dir::{RunDir, RunRecord},
     step::{Clock, Learner, Outcome},
 };
@@ -27,6 +26,7 @@ use dfdx::tensor::{Cache, Cpu};
 use std::{path::Path, sync::atomic::Ordering, time::SystemTime};
 use stompp_binarize::{Freezable, View};
 use stompp_data::{Normalization, Position};
+use stompp_nn::optim::{Optimizer, Sgd};
 use stompp_resnet::{ResNet, Summary};
 
 /// Trains the network of `config` and keeps everything about the run in the new directory `out`.

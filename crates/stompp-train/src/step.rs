@@ -9,12 +9,14 @@ use crate::{
     evaluate::correct,
     feed::Fed,
     freezing::Freezing,
-    optimizer::Sgd,
 };
 use dfdx::tensor_ops::Backward;
 use std::time::Instant;
 use stompp_binarize::{BinaryBackend, Freezable, FreezeReport};
-use stompp_nn::{SwitchTape, ops};
+use stompp_nn::{
+    SwitchTape, ops,
+    optim::{Optimizer, Sgd},
+};
 use stompp_resnet::ResNet;
 
 /// A network, and what changes it.
