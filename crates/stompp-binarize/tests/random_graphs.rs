@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use std::convert::Infallible;
 use stompp_binarize::{Binarization, Freezable, FreezeState, MaskedQuantizer, Network, Surrogate};
 use stompp_graph::{Conv, Graph, GraphBuilder, NodeId, Pool};
-use stompp_nn::{Role, SwitchTape, Visitor, Walk, ops};
+use stompp_nn::{SwitchTape, TensorKind, TensorMut, VisitTensors, Visitor, VisitorMut, ops};
 use stompp_rng::{Purpose, stream};
 
 /// A node: its op, the two nodes that it reads, and a size.
@@ -67,35 +67,37 @@ struct Bits(Vec<(String, Vec<u32>)>);
 impl Visitor<Cpu> for Bits {
     type Error = Infallible;
 
-    fn visit<S: Shape>(&mut self, name: &str, _: Role, tensor: &mut Tensor<S, f32, Cpu>) -> Result<(), Infallible> {
+    fn visit_tensor<S: Shape>(
+        &mut self,
+        name: &str,
+        _: TensorKind,
+        tensor: &Tensor<S, f32, Cpu>,
+    ) -> Result<(), Infallible> {
         let bits = tensor.as_vec().iter().map(|value| value.to_bits()).collect();
         self.0.push((name.to_owned(), bits));
         Ok(())
-    }
-
-    fn changes(&self, _: Role) -> bool {
-        false
     }
 }
 
 /// Moves every parameter a little against its gradient.
 struct Descend<'a>(&'a mut Gradients<f32, Cpu>);
 
-impl Visitor<Cpu> for Descend<'_> {
+impl VisitorMut<Cpu> for Descend<'_> {
     type Error = CpuError;
 
-    fn visit<S: Shape>(&mut self, _: &str, role: Role, tensor: &mut Tensor<S, f32, Cpu>) -> Result<(), CpuError> {
-        if matches!(role, Role::Parameter { learning: true, .. }) {
-            let gradient = self.0.get_or_alloc_mut(tensor)?.clone();
+    fn visit_tensor_mut<S: Shape>(
+        &mut self,
+        _: &str,
+        kind: TensorKind,
+        mut tensor: TensorMut<'_, S, Cpu>,
+    ) -> Result<(), CpuError> {
+        if matches!(kind, TensorKind::Parameter { learning: true, .. }) {
+            let gradient = self.0.get_or_alloc_mut(&*tensor)?.clone();
             let values = tensor.as_vec();
             let moved: Vec<f32> = values.iter().zip(gradient.iter()).map(|(w, g)| w - 0.05 * g).collect();
             tensor.copy_from(&moved);
         }
         Ok(())
-    }
-
-    fn changes(&self, role: Role) -> bool {
-        matches!(role, Role::Parameter { learning: true, .. })
     }
 }
 
@@ -157,8 +159,8 @@ fn train(graph: &Graph, binarization: Binarization, seed: u64, whole_tape: bool)
         told.0.push(("logits".to_owned(), values));
         let loss = ops::cross_entropy(logits, &[0, 1, 2]).unwrap();
         let mut gradients = SwitchTape::unswitch(loss).unwrap().backward();
-        network.walk("", &mut Descend(&mut gradients)).unwrap();
-        let Ok(()) = network.walk("", &mut told);
+        network.visit_mut("", &mut Descend(&mut gradients)).unwrap();
+        let Ok(()) = network.visit("", &mut told);
     }
     told.0
 }
@@ -223,5 +225,8 @@ proptest! {
 #[test]
 fn another_seed_changes_bits() {
     let graph = graph(&[(0, 0, 0, 1), (3, 0, 0, 0), (5, 0, 0, 0)], false);
-    assert_ne!(train(&graph, Binarization::BNN, 4, false), train(&graph, Binarization::BNN, 8, false));
+    assert_ne!(
+        train(&graph, Binarization::BNN, 4, false),
+        train(&graph, Binarization::BNN, 8, false)
+    );
 }

@@ -4,7 +4,7 @@ use dfdx::prelude::*;
 use std::{collections::BTreeMap, convert::Infallible};
 use stompp_binarize::{ActivationRule, Binarization, Freezable, Freezer, Network, View};
 use stompp_graph::Summary;
-use stompp_nn::{Role, SwitchTape, Visitor, Walk, ops};
+use stompp_nn::{SwitchTape, TensorKind, VisitTensors, Visitor, ops};
 use stompp_resnet::Architecture;
 use stompp_schedule::{Plan, PlanSpec, RefreshRate};
 
@@ -19,8 +19,13 @@ struct Sizes {
 impl Visitor<Cpu> for Sizes {
     type Error = Infallible;
 
-    fn visit<S: Shape>(&mut self, name: &str, role: Role, tensor: &mut Tensor<S, f32, Cpu>) -> Result<(), Infallible> {
-        let group = if role == Role::Statistic {
+    fn visit_tensor<S: Shape>(
+        &mut self,
+        name: &str,
+        kind: TensorKind,
+        tensor: &Tensor<S, f32, Cpu>,
+    ) -> Result<(), Infallible> {
+        let group = if kind == TensorKind::Statistic {
             &mut self.statistics
         } else {
             &mut self.parameters
@@ -29,7 +34,7 @@ impl Visitor<Cpu> for Sizes {
             group.insert(name.to_owned(), tensor.shape().num_elements()).is_none(),
             "{name} twice"
         );
-        if matches!(role, Role::Parameter { bound: Some(_), .. }) {
+        if matches!(kind, TensorKind::Parameter { bound: Some(_), .. }) {
             self.bounded += tensor.shape().num_elements();
         }
         Ok(())
@@ -43,7 +48,7 @@ fn architecture(model: &str, width: Option<usize>, classes: usize, image_size: u
 fn sizes(architecture: &Architecture) -> Sizes {
     let mut net = Network::new(&Cpu::default(), &architecture.graph(), Binarization::BNN, 0).unwrap();
     let mut sizes = Sizes::default();
-    net.walk("", &mut sizes).unwrap();
+    net.visit("", &mut sizes).unwrap();
     sizes
 }
 
@@ -123,7 +128,11 @@ fn the_summary_counts_what_the_network_holds() {
 /// ResNet-18's 1.814 GMACs at 224 are the usual figure (fvcore, torchinfo) without batch norms.
 #[test]
 fn macs_are_the_usual_figure() {
-    let total = Summary::new(&architecture("resnet18", None, 1000, 224).graph(), ActivationRule::Quantized).total();
+    let total = Summary::new(
+        &architecture("resnet18", None, 1000, 224).graph(),
+        ActivationRule::Quantized,
+    )
+    .total();
     assert_eq!(total.binary_macs + total.float_macs, 1_814_073_344);
     let bwn = Summary::new(&architecture("resnet18", None, 1000, 224).graph(), ActivationRule::Relu).total();
     assert_eq!((bwn.binary_macs, bwn.float_macs), (0, 1_814_073_344));
@@ -196,8 +205,13 @@ struct Reached<'a>(&'a mut Gradients<f32, Cpu>, Vec<String>);
 impl Visitor<Cpu> for Reached<'_> {
     type Error = CpuError;
 
-    fn visit<S: Shape>(&mut self, name: &str, role: Role, tensor: &mut Tensor<S, f32, Cpu>) -> Result<(), CpuError> {
-        if role != Role::Statistic && self.0.get_or_alloc_mut(tensor)?.iter().any(|g| *g != 0.0) {
+    fn visit_tensor<S: Shape>(
+        &mut self,
+        name: &str,
+        kind: TensorKind,
+        tensor: &Tensor<S, f32, Cpu>,
+    ) -> Result<(), CpuError> {
+        if kind != TensorKind::Statistic && self.0.get_or_alloc_mut(tensor)?.iter().any(|g| *g != 0.0) {
             self.1.push(name.to_owned());
         }
         Ok(())
@@ -209,7 +223,7 @@ fn reached(net: &mut Network<Cpu>) -> Vec<String> {
     let loss = ops::cross_entropy(logits, &[0, 1, 2, 3]).unwrap();
     let mut gradients = SwitchTape::unswitch(loss).unwrap().backward();
     let mut reached = Reached(&mut gradients, Vec::new());
-    net.walk("", &mut reached).unwrap();
+    net.visit("", &mut reached).unwrap();
     reached.1
 }
 

@@ -115,6 +115,13 @@ impl Gpu {
         assert_eq!(s.padding, 0, "an average pool has no padding");
         check_length("gx", gx.len(), s.input_len());
         check_length("gy", gy.len(), s.output_len());
-        launch!(self, "window_mean_backward", self.grid(size(s.input_len())), Pool::of(s), gy, gx)
+        launch!(
+            self,
+            "window_mean_backward",
+            self.grid(size(s.input_len())),
+            Pool::of(s),
+            gy,
+            gx
+        )
     }
 }

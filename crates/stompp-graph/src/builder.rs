@@ -302,7 +302,9 @@ fn check_size(node: &str, what: &'static str, value: usize, most: usize) -> Resu
 }
 
 fn check_entries(node: &str, what: &'static str, sizes: &[usize]) -> Result<(), GraphError> {
-    let entries = sizes.iter().try_fold(1_usize, |product, size| product.checked_mul(*size));
+    let entries = sizes
+        .iter()
+        .try_fold(1_usize, |product, size| product.checked_mul(*size));
     match entries {
         Some(entries) if entries <= MAX_ENTRIES => Ok(()),
         _ => Err(GraphError::TooLarge {

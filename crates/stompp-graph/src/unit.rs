@@ -20,7 +20,9 @@ pub(crate) fn units(graph: &Graph) -> Vec<Unit> {
         .filter(|(_, node)| matches!(node.op, Op::BinaryConv(_)))
         .map(|(conv, node)| Unit {
             conv,
-            activation: graph.binary_source(node.inputs[0]).filter(|source| taken.insert(*source)),
+            activation: graph
+                .binary_source(node.inputs[0])
+                .filter(|source| taken.insert(*source)),
         })
         .collect()
 }

@@ -13,8 +13,14 @@ fn refusals_name_the_node_and_the_shapes() {
             |g, x| g.conv("my conv", x, Conv::k3(4)),
             "node `my conv`: a name has letters, digits, `.`, `_` and `-` only",
         ),
-        (|g, x| g.batch_norm("conv1", x), "node `conv1`: another node has this name"),
-        (|g, x| g.batch_norm("input", x), "node `input`: another node has this name"),
+        (
+            |g, x| g.batch_norm("conv1", x),
+            "node `conv1`: another node has this name",
+        ),
+        (
+            |g, x| g.batch_norm("input", x),
+            "node `input`: another node has this name",
+        ),
         (
             |g, x| g.conv("c", x, Conv::k3(0)),
             "node `c`: the number of output channels is 0, expected 1 to 1048576",
@@ -73,7 +79,10 @@ fn the_output_depends_on_every_node() {
     let x = g.conv("used", g.input(), Conv::k3(4)).unwrap();
     g.batch_norm("forgotten", x).unwrap();
     let error = g.finish(x).unwrap_err();
-    assert_eq!(error.to_string(), "node `forgotten`: the output `used` does not depend on it");
+    assert_eq!(
+        error.to_string(),
+        "node `forgotten`: the output `used` does not depend on it"
+    );
 }
 
 #[test]
@@ -125,7 +134,13 @@ fn shapes_are_pytorchs() {
 fn a_batch_norm_has_four_tensors() {
     let mut g = GraphBuilder::new([3, 4, 4]);
     let x = g.batch_norm("bn", g.input()).unwrap();
-    let roles: Vec<_> = g.finish(x).unwrap().tensors().iter().map(|t| (t.role, t.shape[0])).collect();
+    let roles: Vec<_> = g
+        .finish(x)
+        .unwrap()
+        .tensors()
+        .iter()
+        .map(|t| (t.role, t.shape[0]))
+        .collect();
     let expected = [
         TensorRole::Weight,
         TensorRole::Bias,
@@ -165,8 +180,15 @@ fn an_activation_freezes_with_the_first_convolution_that_it_feeds() {
         ]
     );
     assert_eq!(graph.head_activations(), [graph.find("head").unwrap()]);
-    let source = |name| graph.binary_source(graph.find(name).unwrap()).map(|id| graph.node(id).name.as_str());
-    assert_eq!((source("pool"), source("third"), source("shared")), (Some("pooled"), None, Some("shared")));
+    let source = |name| {
+        graph
+            .binary_source(graph.find(name).unwrap())
+            .map(|id| graph.node(id).name.as_str())
+    };
+    assert_eq!(
+        (source("pool"), source("third"), source("shared")),
+        (Some("pooled"), None, Some("shared"))
+    );
 }
 
 /// A block's shortcut comes before its convolutions, whatever the order in which the nodes were added.

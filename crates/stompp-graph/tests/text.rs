@@ -85,7 +85,10 @@ fn refusals_name_the_node_and_the_field() {
             "node `a`: unknown op `convolution`, expected one of conv, binary_conv, batch_norm, activation, relu, clip, add, max_pool, \
              average_pool, global_average_pool, linear",
         ),
-        ("{ name = 'a', op = 'conv', kernel = 3 }", "node `a`: conv needs `outputs`"),
+        (
+            "{ name = 'a', op = 'conv', kernel = 3 }",
+            "node `a`: conv needs `outputs`",
+        ),
         ("{ name = 'a', op = 'max_pool' }", "node `a`: max_pool needs `kernel`"),
         (
             "{ name = 'a', op = 'batch_norm', outputs = 3 }",

@@ -208,7 +208,9 @@ pub fn average_pool_backward(s: &PoolShape, gy: &[f32], gx: &mut [f32]) {
             let columns = s.window(i % s.out_width(), s.in_width);
             for row in s.window(i / s.out_width(), s.in_height) {
                 let inputs = &mut gx[row * s.in_width..][columns.clone()];
-                inputs.iter_mut().for_each(|gx| *gx += gy / (s.kernel * s.kernel) as f32);
+                inputs
+                    .iter_mut()
+                    .for_each(|gx| *gx += gy / (s.kernel * s.kernel) as f32);
             }
         }
     });

@@ -6,7 +6,7 @@
 mod view;
 
 use crate::{
-    backend::{Backend, BatchMoments, BatchNormGradients, Buffer, LinearGradients, SgdStep},
+    backend::{Backend, BatchMoments, BatchNormGradients, Buffer, LinearGradients},
     spare::Spare,
 };
 use cudarc::driver::{CudaSlice, DeviceSlice, DriverError, sys::CUresult};
@@ -20,7 +20,7 @@ use std::{
 };
 pub use stompp_cuda::{Floats, FloatsMut, Gpu, GpuError, ImagesOnDevice, OpenError, Settings, Versions};
 use stompp_cuda::{Moments, NormGradients, Normalization};
-use stompp_kernels::{ChannelShape, ConvShape, PoolShape};
+use stompp_kernels::{AdamStep, ChannelShape, ConvShape, PoolShape, SgdStep};
 use view::rewritten;
 pub use view::{filled, values};
 
@@ -386,20 +386,25 @@ impl Backend for Cuda {
 
     fn sgd_step<S: Shape>(
         &self,
-        step: SgdStep,
+        step: &SgdStep,
         w: &mut Tensor<S, f32, Self>,
         velocity: &mut Buffer<Self>,
         gradient: &Buffer<Self>,
     ) -> Result<(), CudaError> {
-        let SgdStep {
-            learning_rate,
-            momentum,
-            bound,
-        } = step;
         let velocity = FloatsMut::of(velocity);
-        rewritten(self, w, |w| {
-            gpu().sgd_step(learning_rate, momentum, bound, w, velocity, Floats::of(gradient))
-        })
+        rewritten(self, w, |w| gpu().sgd_step(step, w, velocity, Floats::of(gradient)))
+    }
+
+    fn adam_step<S: Shape>(
+        &self,
+        step: &AdamStep,
+        w: &mut Tensor<S, f32, Self>,
+        first_moment: &mut Buffer<Self>,
+        second_moment: &mut Buffer<Self>,
+        gradient: &Buffer<Self>,
+    ) -> Result<(), CudaError> {
+        let (m, s) = (FloatsMut::of(first_moment), FloatsMut::of(second_moment));
+        rewritten(self, w, |w| gpu().adam_step(step, w, m, s, Floats::of(gradient)))
     }
 
     fn write(&self, values: &[f32], buffer: &mut Buffer<Self>) -> Result<(), CudaError> {

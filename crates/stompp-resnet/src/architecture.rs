@@ -234,7 +234,11 @@ mod tests {
         let graph = graph("resnet8", 15);
         let sizes = ["layer1.0.add", "layer2.0.add", "layer3.0.add"].map(|name| shape(&graph, name)[1]);
         assert_eq!(sizes, [15, 8, 4]);
-        assert_eq!(shape(&graph, "layer2.0.downsample.0")[1], 8, "both paths end at the same size");
+        assert_eq!(
+            shape(&graph, "layer2.0.downsample.0")[1],
+            8,
+            "both paths end at the same size"
+        );
     }
 
     /// A shortcut around each convolution, and real values between blocks.
@@ -243,7 +247,11 @@ mod tests {
         let graph = graph("bireal18", 32);
         let count = |op: fn(&Op) -> bool| graph.nodes().iter().filter(|node| op(&node.op)).count();
         assert_eq!(count(|op| *op == Op::Add), 16);
-        assert_eq!(count(|op| *op == Op::Activation), 16, "none in front of the average pool");
+        assert_eq!(
+            count(|op| *op == Op::Activation),
+            16,
+            "none in front of the average pool"
+        );
         assert_eq!(count(|op| matches!(op, Op::BinaryConv(_))), 16);
         assert!(graph.head_activations().is_empty());
         let add = graph.node(graph.find("layer1.0.add2").unwrap());
@@ -252,7 +260,9 @@ mod tests {
         let plain = Architecture::new(Model::ResNet18, None, 10, 32).unwrap().graph();
         let names = |graph: &Graph| {
             let tensors = graph.tensors().into_iter();
-            tensors.map(|t| (t.name, t.shape)).collect::<std::collections::BTreeSet<_>>()
+            tensors
+                .map(|t| (t.name, t.shape))
+                .collect::<std::collections::BTreeSet<_>>()
         };
         assert_eq!(names(&graph), names(&plain));
     }

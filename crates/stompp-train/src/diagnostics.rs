@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use std::{collections::HashMap, convert::Infallible};
 use stompp_binarize::{BinaryBackend, Freezable, FreezeReport, FreezeState, Network, View};
 use stompp_data::Normalization;
-use stompp_graph::{Graph, Node, NodeId, Op};
-use stompp_nn::{Backend, Role, Visitor, Walk};
+use stompp_graph::{Graph, Node, NodeId, Op, Unit};
+use stompp_nn::{Backend, TensorKind, VisitTensors, Visitor};
 use stompp_schedule::Phase;
 
 /// Bins of a histogram of latent weights; each is 1/16 wide.
@@ -108,8 +108,9 @@ impl Since {
 
 /// Names of the weights of the first and of the last layer.
 fn ends(graph: &Graph) -> [String; 2] {
-    let layer = |name: &(NodeId, &Node)| matches!(name.1.op, Op::Conv(_) | Op::BinaryConv(_) | Op::Linear { .. });
-    let name = |found: Option<(NodeId, &Node)>| found.map_or_else(String::new, |(_, node)| format!("{}.weight", node.name));
+    let layer = |(_, node): &(NodeId, &Node)| matches!(node.op, Op::Conv(_) | Op::BinaryConv(_) | Op::Linear { .. });
+    let name =
+        |found: Option<(NodeId, &Node)>| found.map_or_else(String::new, |(_, node)| format!("{}.weight", node.name));
     [name(graph.iter().find(layer)), name(graph.iter().rfind(layer))]
 }
 
@@ -149,7 +150,7 @@ fn latent_weights<D: BinaryBackend>(network: &mut Network<D>) -> Vec<Vec<f32>> {
         names,
         found: Vec::new(),
     };
-    let Ok(()) = network.walk("", &mut collect);
+    let Ok(()) = network.visit("", &mut collect);
     collect.found
 }
 
@@ -161,15 +162,16 @@ struct Collect {
 impl<D: Backend> Visitor<D> for Collect {
     type Error = Infallible;
 
-    fn visit<S: Shape>(&mut self, name: &str, _: Role, tensor: &mut Tensor<S, f32, D>) -> Result<(), Infallible> {
+    fn visit_tensor<S: Shape>(
+        &mut self,
+        name: &str,
+        _: TensorKind,
+        tensor: &Tensor<S, f32, D>,
+    ) -> Result<(), Infallible> {
         if self.names.get(self.found.len()).is_some_and(|wanted| wanted == name) {
             self.found.push(tensor.as_vec());
         }
         Ok(())
-    }
-
-    fn changes(&self, _: Role) -> bool {
-        false
     }
 }
 
@@ -225,7 +227,7 @@ impl<D: BinaryBackend> Look<'_, D> {
                         weights.iter().filter(|weight| weight.abs() < 1.0).count() as u64,
                         weights.len(),
                     ),
-                    activations_inside: inside[place],
+                    activations_inside: inside.get(place).copied().flatten(),
                     gradient_norm: mean(since.gradient_norm),
                     histogram: histogram(weights),
                 }
@@ -257,13 +259,11 @@ impl<D: BinaryBackend> Look<'_, D> {
         // As after an evaluation: a batch of another size than training's.
         self.device.try_empty_cache().map_err(device_error)?;
         let graph = network.graph();
-        let units = graph.units().into_iter();
-        Ok(units
-            .map(|unit| {
-                let source = graph.binary_source(graph.node(unit.conv).inputs[0]);
-                source.and_then(|activation| shares.get(&activation).copied())
-            })
-            .collect())
+        let share = |unit: Unit| {
+            let source = graph.binary_source(graph.node(unit.conv).inputs[0]);
+            source.and_then(|activation| shares.get(&activation).copied())
+        };
+        Ok(graph.units().into_iter().map(share).collect())
     }
 }
 

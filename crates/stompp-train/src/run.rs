@@ -19,7 +19,6 @@ use crate::{
     machine::{Code, Machine},
     metrics::Metrics,
     network_file,
-    optimizer::Sgd,
     run_dir::{RunDir, RunRecord},
     step::{Clock, Learner, Outcome},
 };
@@ -27,6 +26,7 @@ use dfdx::tensor::{Cache, Cpu};
 use std::{path::Path, sync::atomic::Ordering, time::SystemTime};
 use stompp_binarize::{Freezable, View};
 use stompp_data::{Normalization, Position};
+use stompp_nn::optim::{Optimizer, Sgd};
 use stompp_resnet::{ResNet, Summary};
 
 /// Trains the network of `config` and keeps everything about the run in the new directory `out`.
@@ -211,8 +211,8 @@ impl<D: Holder> Run<D> {
             self.recover(error, session.on_divergence, keeper.as_mut(), &mut watchers)?;
         }
         let network = match self.reestimated()? {
-            Some(mut network) => network_file::to_bytes(&mut network),
-            None => network_file::to_bytes(&mut self.learner.network),
+            Some(network) => network_file::to_bytes(&network),
+            None => network_file::to_bytes(&self.learner.network),
         };
         dir.write(files::NETWORK, &network)?;
         self.course.note_bad_images(self.images.bad_images());

@@ -9,12 +9,14 @@ use crate::{
     evaluate::correct,
     feed::Fed,
     freezing::Freezing,
-    optimizer::Sgd,
 };
 use dfdx::tensor_ops::Backward;
 use std::time::Instant;
 use stompp_binarize::{BinaryBackend, Freezable, FreezeReport, Network};
-use stompp_nn::{SwitchTape, ops};
+use stompp_nn::{
+    SwitchTape, ops,
+    optim::{Optimizer, Sgd},
+};
 
 /// A network, and what changes it.
 #[derive(Debug)]
@@ -64,7 +66,7 @@ impl<D: BinaryBackend> Learner<D> {
                 what: "training loss",
                 step,
                 value: f64::from(value),
-                layer: divergence::of_loss(&mut self.network),
+                layer: divergence::of_loss(&self.network),
                 last_good: None,
             });
         }
@@ -72,7 +74,7 @@ impl<D: BinaryBackend> Learner<D> {
         let recorded = SwitchTape::unswitch(loss).expect("the head always records");
         let mut gradients = recorded.try_backward().map_err(device_error)?;
         seconds.backward += clock.lap();
-        let norms = Norms::of(&self.device, &mut self.network, &mut gradients).map_err(device_error)?;
+        let norms = Norms::of(&self.device, &self.network, &mut gradients).map_err(device_error)?;
         if let Some(layer) = norms.culprit() {
             return Err(TrainError::NonFinite {
                 what: "gradient",

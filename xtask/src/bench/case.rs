@@ -8,10 +8,13 @@ use dfdx::{
 use rand_core::Rng;
 use std::time::Instant;
 use stompp_binarize::{self as binarize, Binarization, BinaryBackend, Freezable, MaskedQuantizer, Surrogate};
-use stompp_nn::{SwitchTape, ops};
+use stompp_nn::{
+    SwitchTape, ops,
+    optim::{Optimizer, Sgd},
+};
 use stompp_resnet::{Architecture, Model};
 use stompp_rng::{Purpose, stream};
-use stompp_train::{Sgd, config::Device};
+use stompp_train::config::Device;
 
 /// The networks that are timed, on 32x32 images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

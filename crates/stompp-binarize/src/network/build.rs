@@ -4,7 +4,7 @@ use super::{
     Layers, Network,
     plan::{Binding, steps},
 };
-use crate::{Activation, BinaryBackend, BinaryConv2d, Binarization};
+use crate::{Activation, Binarization, BinaryBackend, BinaryConv2d};
 use dfdx::tensor::HasErr;
 use std::sync::Arc;
 use stompp_graph::{ActivationRule, Conv, Graph, NodeId, Op};

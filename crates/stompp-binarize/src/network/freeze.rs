@@ -7,7 +7,10 @@ use stompp_graph::NodeId;
 impl<D: BinaryBackend> Freezable for Network<D> {
     fn units(&mut self) -> Vec<UnitMut<'_>> {
         let Self {
-            graph, layers, bindings, ..
+            graph,
+            layers,
+            bindings,
+            ..
         } = self;
         let activation_of = |id: NodeId| match bindings[id.index()] {
             Binding::Activation(index) => index,

@@ -8,12 +8,12 @@ mod plan;
 mod train;
 mod values;
 
-use crate::{Activation, BinaryBackend, BinaryConv2d, Binarization};
+use crate::{Activation, Binarization, BinaryBackend, BinaryConv2d};
 use dfdx::tensor::{NoneTape, Tensor};
 use plan::{Binding, Step};
 use std::sync::Arc;
 use stompp_graph::Graph;
-use stompp_nn::{BatchNorm2d, Conv2d, Image, Linear, Visitor, Walk};
+use stompp_nn::{BatchNorm2d, Conv2d, Image, Linear, VisitTensors, Visitor, VisitorMut};
 
 /// Feature maps of a batch, (N, C, H, W).
 pub type Feature<D, T = NoneTape> = Tensor<Image<usize, usize>, f32, D, T>;
@@ -115,16 +115,30 @@ impl<D: BinaryBackend> Network<D> {
     }
 }
 
-impl<D: BinaryBackend> Walk<D> for Network<D> {
-    fn walk<V: Visitor<D>>(&mut self, prefix: &str, visitor: &mut V) -> Result<(), V::Error> {
+impl<D: BinaryBackend> VisitTensors<D> for Network<D> {
+    fn visit<V: Visitor<D>>(&self, prefix: &str, visitor: &mut V) -> Result<(), V::Error> {
         for (node, binding) in self.graph.nodes().iter().zip(&*self.bindings) {
             let prefix = format!("{prefix}{}.", node.name);
             match *binding {
                 Binding::None | Binding::Activation(_) => {}
-                Binding::Conv(index) => self.layers.convs[index].walk(&prefix, visitor)?,
-                Binding::BinaryConv(index) => self.layers.binary_convs[index].walk(&prefix, visitor)?,
-                Binding::Norm(index) => self.norms[index].walk(&prefix, visitor)?,
-                Binding::Linear(index) => self.layers.linears[index].walk(&prefix, visitor)?,
+                Binding::Conv(index) => self.layers.convs[index].visit(&prefix, visitor)?,
+                Binding::BinaryConv(index) => self.layers.binary_convs[index].visit(&prefix, visitor)?,
+                Binding::Norm(index) => self.norms[index].visit(&prefix, visitor)?,
+                Binding::Linear(index) => self.layers.linears[index].visit(&prefix, visitor)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_mut<V: VisitorMut<D>>(&mut self, prefix: &str, visitor: &mut V) -> Result<(), V::Error> {
+        for (node, binding) in self.graph.nodes().iter().zip(&*self.bindings) {
+            let prefix = format!("{prefix}{}.", node.name);
+            match *binding {
+                Binding::None | Binding::Activation(_) => {}
+                Binding::Conv(index) => self.layers.convs[index].visit_mut(&prefix, visitor)?,
+                Binding::BinaryConv(index) => self.layers.binary_convs[index].visit_mut(&prefix, visitor)?,
+                Binding::Norm(index) => self.norms[index].visit_mut(&prefix, visitor)?,
+                Binding::Linear(index) => self.layers.linears[index].visit_mut(&prefix, visitor)?,
             }
         }
         Ok(())

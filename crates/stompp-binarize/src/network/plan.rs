@@ -128,7 +128,12 @@ mod tests {
                 Step::Node(id) => vec![name(*id)],
                 Step::Fused(fused) => {
                     let mut names = vec![name(fused.conv), name(fused.norm)];
-                    names.extend(fused.residual.iter().flat_map(|(sum, other)| [name(*sum), name(*other)]));
+                    names.extend(
+                        fused
+                            .residual
+                            .iter()
+                            .flat_map(|(sum, other)| [name(*sum), name(*other)]),
+                    );
                     names.push(name(fused.activation));
                     names
                 }
@@ -161,9 +166,7 @@ mod tests {
         let z = g.batch_norm("bn2", z).unwrap();
         let z = g.add("add2", z, y).unwrap();
         let graph = g.finish(z).unwrap();
-        let expected = [
-            "input", "act1", "conv1", "bn1", "add1", "act2", "conv2", "bn2", "add2",
-        ];
+        let expected = ["input", "act1", "conv1", "bn1", "add1", "act2", "conv2", "bn2", "add2"];
         assert_eq!(names(&graph), expected.map(|name| vec![name]));
     }
 

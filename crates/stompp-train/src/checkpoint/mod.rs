@@ -123,7 +123,7 @@ impl Header {
 /// # Errors
 /// [`TrainError::NonFinite`] if there is something in the network that is no finite number: it could not go on from there.
 pub(crate) fn encode<D: BinaryBackend>(header: &Header, learner: &mut Learner<D>) -> Result<Vec<u8>, TrainError> {
-    if let Some(layer) = divergence::in_network(&mut learner.network) {
+    if let Some(layer) = divergence::in_network(&learner.network) {
         return Err(TrainError::NonFinite {
             what: "network",
             step: header.course.step,
@@ -151,7 +151,7 @@ pub(crate) fn load<D: BinaryBackend>(
     timeline: &Timeline,
     learner: &mut Learner<D>,
 ) -> Result<Header, TrainError> {
-    let most = 4 * tensors::bytes_of_network(&mut learner.network) + HEADER_AND_MASKS;
+    let most = 4 * tensors::bytes_of_network(&learner.network) + HEADER_AND_MASKS;
     let file = files::read_at_most(path, most)?;
     let mut restore = || {
         let (header, mut loaded) = open(&file)?;

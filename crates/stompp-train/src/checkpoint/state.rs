@@ -12,14 +12,16 @@ use crate::{
     step::Learner,
     tensors::{self, Loaded, Saved},
 };
+use std::error::Error;
 use stompp_binarize::{BinaryBackend, Freezable, FreezeState, MaskedQuantizer, UnitMut};
+use stompp_nn::optim::Optimizer;
 
 /// All of it.
 pub(super) fn save<D: BinaryBackend>(learner: &mut Learner<D>) -> Result<Vec<Saved>, TrainError> {
     let Learner { network, optimizer, .. } = learner;
     let mut saved = tensors::of_network(network);
-    for (name, values) in optimizer.velocities(network).map_err(device_error)? {
-        saved.push(Saved::f32(velocity(&name), vec![values.len()], &values));
+    for (name, values) in optimizer.state(network).map_err(device_error)? {
+        saved.push(Saved::f32(ours(&name), vec![values.len()], &values));
     }
     each_quantizer(network, |name, quantizer| {
         if let FreezeState::Freezing(mask) = quantizer.state() {
@@ -52,7 +54,10 @@ pub(super) fn restore<D: BinaryBackend>(learner: &mut Learner<D>, loaded: &mut L
         ..
     } = learner;
     loaded.restore(network)?;
-    optimizer.restore(device, network, |name, len| loaded.take_f32(&velocity(name), &[len]))?;
+    let restored = optimizer.restore(device, network, |name, len| {
+        Ok::<_, Box<dyn Error>>(loaded.take_f32(&ours(name), &[len])?)
+    });
+    restored.map_err(|error| error.to_string())?;
     each_quantizer(network, |name, quantizer| {
         let FreezeState::Freezing(mask) = quantizer.state() else {
             return Ok(());
@@ -75,8 +80,9 @@ fn signs_of(unit: &str) -> String {
     format!("stompp.signs.{unit}.weight")
 }
 
-fn velocity(name: &str) -> String {
-    format!("stompp.velocity.{name}")
+/// The name of a tensor of the optimizer's state.
+fn ours(name: &str) -> String {
+    format!("stompp.{name}")
 }
 
 fn each_quantizer(
