@@ -135,7 +135,7 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> VisitTensors<D> f
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dfdx::tensor::{AsVec, Cpu, Gradients, OnesTensor};
+    use dfdx::tensor::{Cpu, Gradients, OnesTensor};
     use std::convert::Infallible;
     use stompp_nn::{
         SwitchTape,

@@ -4,7 +4,7 @@
 use approx::assert_abs_diff_eq;
 use dfdx::{
     shapes::Const,
-    tensor::{AsArray, AsVec, Cpu, Gradients, Tensor, TensorFrom},
+    tensor::{AsArray, Cpu, Gradients, Tensor, TensorFrom},
 };
 use stompp_nn::{
     DeviceError, TensorKind, TensorMut, VisitTensors, Visitor, VisitorMut,

@@ -7,6 +7,7 @@ mod check;
 mod compare;
 mod data;
 mod error;
+mod model;
 mod names;
 mod text;
 mod time;
@@ -14,6 +15,7 @@ mod time;
 pub use check::Timeline;
 pub use compare::Difference;
 pub use error::ConfigError;
+pub use model::{ModelSource, UnknownModelSource};
 pub use names::{
     ActivationMask, ContinuousActivation, Dataset, Device, FreezeUnit, Method, OnBad, Setting, StraightThrough,
 };
@@ -106,10 +108,10 @@ impl Default for DataConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NetworkConfig {
-    /// Which ResNet.
+    /// Which network: a model of `stompp-resnet`, or a file with a graph.
     #[serde(with = "text")]
-    pub model: Model,
-    /// Channels of the first stage. The model's usual width if absent.
+    pub model: ModelSource,
+    /// Channels of a model's first stage. Its usual width if absent.
     pub width: Option<usize>,
     /// Whether activations are binary, too.
     pub setting: Setting,
@@ -120,7 +122,7 @@ pub struct NetworkConfig {
 impl Default for NetworkConfig {
     fn default() -> Self {
         Self {
-            model: Model::Cifar { blocks: 3 },
+            model: Model::Cifar { blocks: 3 }.into(),
             width: None,
             setting: Setting::Bnn,
             activation: ContinuousActivation::Relu,

@@ -4,9 +4,8 @@ use super::{
     ActivationMask, ConfigError, ContinuousActivation, Device, FreezeUnit, Method, RunConfig, Setting, StraightThrough,
     Time,
 };
-use stompp_binarize::{Surrogate, Windows};
+use stompp_binarize::{ActivationRule, Binarization, Granularity, Surrogate, Windows};
 use stompp_data::Position;
-use stompp_resnet::{ActivationRule, Architecture, Binarization, Granularity, Summary};
 use stompp_schedule::{Plan, PlanSpec};
 
 /// A run's length in optimizer steps.
@@ -68,29 +67,11 @@ impl RunConfig {
             );
             return Err(field("training.duration", problem));
         }
-        self.architecture().map(drop)
-    }
-
-    /// The network's layers and sizes.
-    ///
-    /// # Errors
-    /// If a size cannot be meant.
-    pub fn architecture(&self) -> Result<Architecture, ConfigError> {
-        let (network, data) = (&self.network, &self.data);
-        Ok(Architecture::new(
-            network.model,
-            network.width,
-            data.classes(),
-            data.image_size,
-        )?)
-    }
-
-    /// What the network costs once it is committed, layer by layer.
-    ///
-    /// # Errors
-    /// As [`RunConfig::architecture`].
-    pub fn summary(&self) -> Result<Summary, ConfigError> {
-        Ok(Summary::new(&self.architecture()?, self.binarization().activations))
+        if let (None, Some(width)) = (self.architecture()?, self.network.width) {
+            let problem = format!("{width}: a network from a file has its own widths");
+            return Err(field("network.width", problem));
+        }
+        Ok(())
     }
 
     /// What of the network freezes, and the gradient of what is frozen.
@@ -229,7 +210,7 @@ mod tests {
             ..folder(&mut config).clone()
         };
         config.check().unwrap();
-        assert_eq!(config.architecture().unwrap().classes(), 7);
+        assert_eq!(config.architecture().unwrap().unwrap().classes(), 7);
     }
 
     #[test]
@@ -367,6 +348,6 @@ mod tests {
         config.network.setting = Setting::Bwn;
         assert_eq!(config.binarization().activations, ActivationRule::Relu);
         config.data.dataset = Dataset::Cifar100;
-        assert_eq!(config.architecture().unwrap().classes(), 100);
+        assert_eq!(config.architecture().unwrap().unwrap().classes(), 100);
     }
 }

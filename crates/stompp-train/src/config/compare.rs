@@ -36,7 +36,12 @@ impl RunConfig {
     /// none. Both must be resolved in the same way.
     pub fn difference(&self, now: &Self) -> Option<Difference> {
         let table = |config: &Self| Table::try_from(config).expect("a configuration is a TOML table");
-        first("", &table(self), &table(now))
+        let mut now = now.clone();
+        if self.network.model.named().is_none() && now.network.model.named().is_none() {
+            // Graphs in files are compared by themselves: a run keeps its own.
+            now.network.model = self.network.model.clone();
+        }
+        first("", &table(self), &table(&now))
     }
 }
 
