@@ -1,0 +1,95 @@
+//! A run from beginning to end: load ([`setup`]), train ([`fit`]), evaluate ([`score`]), checkpoint ([`restore`]).
+
+mod callbacks;
+mod fit;
+mod restore;
+mod score;
+mod setup;
+
+#[cfg(feature = "cuda")]
+use crate::error::device_error;
+use crate::{
+    RunConfig, RunResult, Session, Start, TrainError, callback::Callback, config::Device, files, images::Images,
+    run_dir::RunDir,
+};
+use dfdx::tensor::{Cache, Cpu};
+use setup::Run;
+use std::path::Path;
+
+/// Trains the network of `config` and keeps everything about the run in the new directory `out`.
+///
+/// The directory then has `config.toml` (can be fed back in), `run.json` ([`RunRecord`]), `summary.txt` (the network, layer by
+/// layer), `metrics.jsonl` (one JSON object a line, a [`Metric`](crate::Metric) each), `events.out.tfevents.stompp` (the same for
+/// TensorBoard), `network.safetensors` (torchvision's names) and, last, `result.json` ([`RunResult`]): its presence means that the run is finished. A run on image files also has
+/// `classes.json`, their names in order, and `images.json`, the list of the files. Each file is whole or absent, except that
+/// a crash may cut the last line of the metrics. Configuration and data are checked before the directory is made.
+///
+/// The result is the same to the bit for every number of threads. It computes in rayon's current pool: call it inside
+/// [`ThreadPool::install`](rayon::ThreadPool::install), because from outside of a pool each small piece of work is handed over
+/// and waited for.
+///
+/// ```
+/// use stompp_train::{RunConfig, RunResult, train};
+///
+/// let config = RunConfig::from_toml(
+///     "[data]
+///      train_limit = 40
+///      test_limit = 20
+///      image_size = 8
+///      [network]
+///      model = 'resnet8'
+///      width = 4
+///      [training]
+///      duration = '8ba'
+///      batch_size = 10",
+/// )?;
+/// let folder = tempfile::tempdir()?;
+/// let out = folder.path().join("run");
+/// let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
+/// let result = pool.install(|| train(&config, &out, &mut []))?;
+/// assert_eq!(result.evaluations.last().map(|last| last.committed_fraction), Some(1.0));
+/// assert_eq!(RunResult::load(&out)?, result);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// Names the field, file, image or step at fault. A run that ends early leaves a directory without `result.json`.
+pub fn train(config: &RunConfig, out: &Path, callbacks: &mut [&mut dyn Callback]) -> Result<RunResult, TrainError> {
+    Session::default().train(config, out, callbacks)
+}
+
+/// The same in the way of `session`.
+pub(crate) fn run(
+    session: &Session,
+    config: &RunConfig,
+    out: &Path,
+    callbacks: &mut [&mut dyn Callback],
+) -> Result<RunResult, TrainError> {
+    config.check()?;
+    if session.start == Start::New {
+        RunDir::check_free(out)?;
+    }
+    let index = out.join(files::INDEX);
+    let images = Images::load(&config.data, (session.start == Start::Resume).then_some(&*index))?;
+    match config.device.name {
+        Device::Cpu => {
+            let device = Cpu::default();
+            // A step asks for the same sizes as the one before; from the system they would come page by page each time.
+            device.enable_cache();
+            Run::new(device, config.clone(), images)?.execute(session, out, callbacks)
+        }
+        #[cfg(feature = "cuda")]
+        Device::Cuda => {
+            use stompp_nn::cuda::{Settings, open};
+            let settings = Settings {
+                tf32: !config.device.strict_f32,
+                deterministic: config.device.deterministic,
+                ..Settings::default()
+            };
+            let device = open(settings).map_err(device_error)?;
+            Run::new(device, config.clone(), images)?.execute(session, out, callbacks)
+        }
+        #[cfg(not(feature = "cuda"))]
+        Device::Cuda => unreachable!("the configuration was checked"),
+    }
+}

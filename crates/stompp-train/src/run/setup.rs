@@ -1,0 +1,95 @@
+//! What a run has in memory, made from its configuration and its images.
+
+use crate::{
+    RunConfig, RunRecord, TrainError,
+    config::Timeline,
+    course::Course,
+    error::device_error,
+    feed::{Holder, Supply},
+    freezing::Freezing,
+    images::Images,
+    machine::{Code, Machine},
+    optimizer::Sgd,
+    step::Learner,
+};
+use std::time::SystemTime;
+use stompp_binarize::Freezable;
+use stompp_data::Normalization;
+use stompp_resnet::{ResNet, Summary};
+
+/// Everything a run has in memory.
+pub(super) struct Run<D: Holder> {
+    pub(super) config: RunConfig,
+    pub(super) images: Images,
+    pub(super) train: Supply<D>,
+    pub(super) test: Supply<D>,
+    pub(super) normalization: Normalization,
+    pub(super) timeline: Timeline,
+    pub(super) record: RunRecord,
+    pub(super) summary: Summary,
+    pub(super) learner: Learner<D>,
+    pub(super) course: Course,
+    /// Whether the learning rate has been halved after a divergence.
+    pub(super) halved: bool,
+}
+
+impl<D: Holder> Run<D> {
+    pub(super) fn new(device: D, mut config: RunConfig, images: Images) -> Result<Self, TrainError> {
+        if let Some(names) = &images.class_names {
+            config.data.settle_classes(names.len())?;
+        }
+        let architecture = config.architecture()?;
+        config.network.width = Some(architecture.width());
+        for path in [&mut config.data.path, &mut config.data.labels].into_iter().flatten() {
+            // So that the written configuration means the same files wherever it is fed back in.
+            *path = std::path::absolute(&*path).unwrap_or_else(|_| path.clone());
+        }
+        let timeline = config.timeline(images.train.len())?;
+        let binarization = config.binarization();
+        let mut network = ResNet::new(&device, &architecture, binarization, config.seed).map_err(device_error)?;
+        let units = network.units().len();
+        let plan = config.plan(&timeline, units)?;
+        let statistics = images.statistics;
+        let record = RunRecord {
+            started: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+            code: Code::current(),
+            machine: Machine {
+                gpu: device.words(),
+                ..Machine::current()
+            },
+            train_images: images.train.len(),
+            test_images: images.test.len(),
+            steps_per_epoch: timeline.steps_per_epoch,
+            steps: timeline.steps,
+            warm_up_steps: plan.map(|plan| plan.spec().warm_up),
+            tail_steps: plan.map(|plan| plan.spec().tail),
+            mean: statistics.mean,
+            std: statistics.std,
+        };
+        let normalization = Normalization::new(statistics)?;
+        Ok(Self {
+            train: Supply::new(&device, &images.train, &normalization)?,
+            test: Supply::new(&device, &images.test, &normalization)?,
+            normalization,
+            timeline,
+            record,
+            summary: config.summary()?,
+            learner: Learner {
+                device,
+                network,
+                optimizer: optimizer(&config),
+                freezing: Freezing::new(&config, plan),
+                signs: None,
+            },
+            config,
+            images,
+            course: Course::default(),
+            halved: false,
+        })
+    }
+}
+
+/// The optimizer of a run at its beginning.
+pub(super) fn optimizer<D: Holder>(config: &RunConfig) -> Sgd<D> {
+    Sgd::new(config.training.learning_rate as f32, config.training.momentum as f32)
+}
