@@ -60,7 +60,12 @@ pub struct Session {
     /// Time between diagnostics of each unit ([`DiagnosticsReport`](crate::DiagnosticsReport)); none if absent. Less than a step
     /// counts as one.
     pub diagnostics: Option<Time>,
-    /// Set this, from any thread, to end the run after its current step, with a checkpoint: [`TrainError::Stopped`].
+    /// Accept that the list of image files is another than when the run was begun: with [`Start::Resume`] go on with the list as
+    /// it is now. An epoch must have as many steps as before.
+    pub reindex: bool,
+    /// Set this, from any thread, to end the run with a checkpoint: [`TrainError::Stopped`]. It ends after its current step; a
+    /// running evaluation is given up and made again when the run goes on. If it is set from the start, the run takes one step and
+    /// makes the evaluation that is due after it.
     pub stop: Arc<AtomicBool>,
 }
 
@@ -72,6 +77,7 @@ impl Default for Session {
             checkpoints: None,
             on_divergence: OnDivergence::default(),
             diagnostics: Some(Time::Epochs(1.0)),
+            reindex: false,
             stop: Arc::default(),
         }
     }

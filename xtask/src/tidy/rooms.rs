@@ -20,9 +20,10 @@ const TENSORS: &str = "dfdx";
 
 /// From the ground up: a room knows only rooms above its own line. Tests and benchmarks inside a room may use any room
 /// above its line, too.
-const ROOMS: [Room; 15] = [
+const ROOMS: [Room; 16] = [
     room("stompp-rng", false, &[]),
     room("stompp-files", false, &[]),
+    room("stompp-console", false, &[]),
     room("stompp-fetch", false, &["stompp-files"]),
     room("stompp-tensorboard", false, &[]),
     room("stompp-schedule", false, &["stompp-rng"]),
@@ -57,13 +58,14 @@ const ROOMS: [Room; 15] = [
             "stompp-resnet",
         ],
     ),
-    room("stompp-cli", false, &["stompp-fetch", "stompp-train"]),
+    room("stompp-cli", false, &["stompp-console", "stompp-fetch", "stompp-train"]),
     room(
         "xtask",
         true,
         &[
             "stompp-rng",
             "stompp-files",
+            "stompp-console",
             "stompp-kernels",
             "stompp-nn",
             "stompp-binarize",

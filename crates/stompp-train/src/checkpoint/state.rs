@@ -44,15 +44,9 @@ pub(super) fn save<D: BinaryBackend>(learner: &mut Learner<D>) -> Result<Vec<Sav
 /// # Errors
 /// Names the first tensor that is missing or another; the learner may then have some of them.
 pub(super) fn restore<D: BinaryBackend>(learner: &mut Learner<D>, loaded: &mut Loaded<'_>) -> Result<(), String> {
-    let Learner {
-        device,
-        network,
-        optimizer,
-        signs,
-        ..
-    } = learner;
-    loaded.restore(network)?;
-    optimizer.restore(device, network, |name, len| loaded.take_f32(&velocity(name), &[len]))?;
+    loaded.restore(&mut learner.network)?;
+    restore_momentum(learner, loaded)?;
+    let Learner { network, signs, .. } = learner;
     each_quantizer(network, |name, quantizer| {
         let FreezeState::Freezing(mask) = quantizer.state() else {
             return Ok(());
@@ -69,6 +63,23 @@ pub(super) fn restore<D: BinaryBackend>(learner: &mut Learner<D>, loaded: &mut L
         *signs = Some(Signs(units.iter().map(of).collect::<Result<_, _>>()?));
     }
     Ok(())
+}
+
+/// Puts the momentum of every parameter back.
+///
+/// # Errors
+/// As [`restore`].
+pub(super) fn restore_momentum<D: BinaryBackend>(
+    learner: &mut Learner<D>,
+    loaded: &mut Loaded<'_>,
+) -> Result<(), String> {
+    let Learner {
+        device,
+        network,
+        optimizer,
+        ..
+    } = learner;
+    optimizer.restore(device, network, |name, len| loaded.take_f32(&velocity(name), &[len]))
 }
 
 fn signs_of(unit: &str) -> String {

@@ -5,6 +5,7 @@ mod fit;
 mod restore;
 mod score;
 mod setup;
+mod stop;
 
 #[cfg(feature = "cuda")]
 use crate::error::device_error;
@@ -14,6 +15,7 @@ use crate::{
 };
 use dfdx::tensor::{Cache, Cpu};
 use setup::Run;
+use stop::Stop;
 use std::path::Path;
 
 /// Trains the network of `config` and keeps everything about the run in the new directory `out`.
@@ -66,17 +68,20 @@ pub(crate) fn run(
     callbacks: &mut [&mut dyn Callback],
 ) -> Result<RunResult, TrainError> {
     config.check()?;
+    let stop = Stop::new(&session.stop);
     if session.start == Start::New {
         RunDir::check_free(out)?;
     }
     let index = out.join(files::INDEX);
-    let images = Images::load(&config.data, (session.start == Start::Resume).then_some(&*index))?;
+    let images = Images::load(&config.data, (session.start == Start::Resume && !session.reindex).then_some(&*index))?;
     match config.device.name {
         Device::Cpu => {
             let device = Cpu::default();
             // A step asks for the same sizes as the one before; from the system they would come page by page each time.
             device.enable_cache();
-            Run::new(device, config.clone(), images)?.execute(session, out, callbacks)
+            let mut run = Run::new(device, config.clone(), images, stop)?;
+            run.initialize(session, out)?;
+            run.execute(session, out, callbacks)
         }
         #[cfg(feature = "cuda")]
         Device::Cuda => {
@@ -87,7 +92,9 @@ pub(crate) fn run(
                 ..Settings::default()
             };
             let device = open(settings).map_err(device_error)?;
-            Run::new(device, config.clone(), images)?.execute(session, out, callbacks)
+            let mut run = Run::new(device, config.clone(), images, stop)?;
+            run.initialize(session, out)?;
+            run.execute(session, out, callbacks)
         }
         #[cfg(not(feature = "cuda"))]
         Device::Cuda => unreachable!("the configuration was checked"),

@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl<D: Holder> Run<D> {
-    /// Keeps a checkpoint if one is due, in any case if `now`.
+    /// Keeps a checkpoint if one is due, in any case if `now`. Call it before the evaluation of the step.
     pub(super) fn keep(
         &mut self,
         now: bool,
@@ -22,14 +22,33 @@ impl<D: Holder> Run<D> {
         let Some(due) = keeper.due(now, &self.course) else {
             return Ok(());
         };
+        let header = self.header(callbacks)?;
+        keeper.keep(due, &header, &mut self.learner)
+    }
+
+    /// After an evaluation: keeps a checkpoint if it was the best, and removes those that nobody keeps any more. Not before: if the
+    /// evaluation had found a divergence, they would still be needed.
+    pub(super) fn settle(
+        &mut self,
+        keeper: Option<&mut Keeper>,
+        callbacks: &Callbacks<'_, '_>,
+    ) -> Result<(), TrainError> {
+        let Some(keeper) = keeper else { return Ok(()) };
+        if self.course.is_best() {
+            let header = self.header(callbacks)?;
+            keeper.keep_best(&header, &mut self.learner)?;
+        }
+        keeper.prune()
+    }
+
+    fn header(&mut self, callbacks: &Callbacks<'_, '_>) -> Result<Header, TrainError> {
         self.course.note_bad_images(self.images.bad_images());
-        let header = Header {
+        Ok(Header {
             learning_rate: self.learner.optimizer.learning_rate(),
             halved: self.halved,
             metrics_len: callbacks.metrics.len()?,
             ..Header::new(&self.config, &self.course, &self.timeline)
-        };
-        keeper.keep(due, &header, &mut self.learner)
+        })
     }
 
     /// Brings everything into the state of the last checkpoint; `false` if there is none.
@@ -63,6 +82,10 @@ impl<D: Holder> Run<D> {
         let (TrainError::NonFinite { last_good, .. }, Some(keeper)) = (&mut error, keeper) else {
             return Err(error);
         };
+        if self.evaluation_is_due() {
+            // Found by an evaluation: the checkpoint that was written before it is not good.
+            keeper.discard(self.course.step)?;
+        }
         if rule == OnDivergence::Stop || self.halved || !self.go_back(keeper, callbacks)? {
             *last_good = keeper.newest()?;
             return Err(error);

@@ -2,28 +2,46 @@
 
 use super::setup::Run;
 use crate::{
-    DiagnosticsReport, Evaluation, RunResult, TrainError, course::Course, deploy, diagnostics::Look, divergence,
-    evaluate::evaluate, feed::Holder, freezing::Frozen, step::Learner,
+    DiagnosticsReport, Evaluation, RunResult, TrainError,
+    concern::Concern,
+    course::Course,
+    deploy,
+    diagnostics::Look,
+    divergence,
+    evaluate::{Evaluator, Score, macs_per_image},
+    feed::Holder,
+    freezing::Frozen,
+    step::Learner,
 };
 use stompp_binarize::View;
-use stompp_data::Position;
 use stompp_resnet::ResNet;
 
 impl<D: Holder> Run<D> {
-    /// Scores the deploy network, and the network as it stands where that is another one.
-    pub(super) fn evaluate(&mut self, step: u64, epoch: f64, train_loss: f64) -> Result<Evaluation, TrainError> {
+    /// Whether the steps that are done end in an evaluation that has not been made yet.
+    pub(super) fn evaluation_is_due(&self) -> bool {
+        let step = self.course.step;
+        let last = self.course.evaluations.last().map_or(0, |last| last.step);
+        let scheduled = step.is_multiple_of(self.timeline.evaluate_every) || step == self.timeline.steps;
+        step > last && scheduled
+    }
+
+    /// Scores the deploy network, and the network as it stands where that is another one. Changes nothing.
+    ///
+    /// # Errors
+    /// [`TrainError::Stopped`] if the run is told to stop meanwhile, [`TrainError::NonFinite`] if the loss is no finite number.
+    pub(super) fn evaluate(&mut self) -> Result<Evaluation, TrainError> {
+        let step = self.course.step;
         let reestimated = self.reestimated()?;
-        let network = &mut self.learner.network;
-        let frozen = Frozen::of(network);
+        let frozen = Frozen::of(&mut self.learner.network);
         let view = self.config.method.name.deployed();
-        let score = |network: &_, view| evaluate(network, &self.test, &self.normalization, view);
-        let deployed = score(reestimated.as_ref().unwrap_or(network), view)?;
+        let network = reestimated.as_ref().unwrap_or(&self.learner.network);
+        let deployed = self.score(network, view)?;
         if !deployed.loss.is_finite() {
             return Err(TrainError::NonFinite {
                 what: "test loss",
                 step,
                 value: deployed.loss,
-                layer: divergence::of_loss(network),
+                layer: divergence::of_loss(&mut self.learner.network),
                 last_good: None,
             });
         }
@@ -31,12 +49,12 @@ impl<D: Holder> Run<D> {
         let as_it_stands = if same {
             deployed
         } else {
-            score(network, View::AsItStands)?
+            self.score(&self.learner.network, View::AsItStands)?
         };
         Ok(Evaluation {
             step,
-            epoch,
-            train_loss,
+            epoch: step as f64 / self.timeline.steps_per_epoch as f64,
+            train_loss: self.course.since_evaluation.mean_loss(),
             test_loss: deployed.loss,
             top1: deployed.top1,
             top1_as_it_stands: as_it_stands.top1,
@@ -46,17 +64,37 @@ impl<D: Holder> Run<D> {
         })
     }
 
+    fn score(&self, network: &ResNet<D>, view: View) -> Result<Score, TrainError> {
+        let evaluator = Evaluator {
+            images: &self.test,
+            normalization: &self.normalization,
+            view,
+            macs_per_image: macs_per_image(&self.summary),
+        };
+        evaluator.score(network, &mut |_| self.check_stop())
+    }
+
     /// The deploy network with statistics of its own, where the configuration wants them.
+    ///
+    /// # Errors
+    /// [`TrainError::Stopped`] if the run is told to stop meanwhile.
     pub(super) fn reestimated(&self) -> Result<Option<ResNet<D>>, TrainError> {
-        let count = self.config.training.bn_reestimate;
-        if count == 0 {
+        let batches = deploy::batches(&self.config, &self.train, &self.normalization)?;
+        let Some(batches) = batches else {
             return Ok(None);
-        }
-        // Always the same batches: the first ones of the training.
-        let first = Position::default();
-        let batches = self.train.training(&self.config, &self.normalization, first)?;
+        };
+        let batches = batches.map(|batch| self.check_stop().and(batch));
         let view = self.config.method.name.deployed();
-        deploy::reestimated(&self.learner.network, view, batches.take(count)).map(Some)
+        deploy::reestimated(&self.learner.network, view, batches).map(Some)
+    }
+
+    /// # Errors
+    /// [`TrainError::Stopped`] if the run was told to stop.
+    pub(super) fn check_stop(&self) -> Result<(), TrainError> {
+        match self.stop.at_once() {
+            true => Err(TrainError::Stopped { step: self.course.step }),
+            false => Ok(()),
+        }
     }
 
     /// Looks at each unit.
@@ -97,6 +135,7 @@ impl<D: Holder> Run<D> {
             units: Frozen::of(&mut self.learner.network).units,
             seconds: *seconds,
             images_per_s: whole.images_per_s(),
+            concerns: Concern::of(evaluations, self.config.data.classes(), self.images.test.len()),
             evaluations: evaluations.clone(),
         }
     }

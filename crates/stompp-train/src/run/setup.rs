@@ -1,18 +1,20 @@
 //! What a run has in memory, made from its configuration and its images.
 
 use crate::{
-    RunConfig, RunRecord, TrainError,
+    RunConfig, RunRecord, RunResult, Session, Start, TrainError, checkpoint,
     config::Timeline,
     course::Course,
     error::device_error,
     feed::{Holder, Supply},
     freezing::Freezing,
     images::Images,
+    init,
     machine::{Code, Machine},
     optimizer::Sgd,
     step::Learner,
 };
-use std::time::SystemTime;
+use super::stop::Stop;
+use std::{path::Path, time::SystemTime};
 use stompp_binarize::Freezable;
 use stompp_data::Normalization;
 use stompp_resnet::{ResNet, Summary};
@@ -29,18 +31,27 @@ pub(super) struct Run<D: Holder> {
     pub(super) summary: Summary,
     pub(super) learner: Learner<D>,
     pub(super) course: Course,
+    pub(super) stop: Stop,
+    /// What is different from the part of the run before the interruption.
+    pub(super) changes: Vec<String>,
     /// Whether the learning rate has been halved after a divergence.
     pub(super) halved: bool,
 }
 
 impl<D: Holder> Run<D> {
-    pub(super) fn new(device: D, mut config: RunConfig, images: Images) -> Result<Self, TrainError> {
+    pub(super) fn new(device: D, mut config: RunConfig, images: Images, stop: Stop) -> Result<Self, TrainError> {
         if let Some(names) = &images.class_names {
             config.data.settle_classes(names.len())?;
         }
         let architecture = config.architecture()?;
         config.network.width = Some(architecture.width());
-        for path in [&mut config.data.path, &mut config.data.labels].into_iter().flatten() {
+        let paths = [
+            &mut config.data.path,
+            &mut config.data.labels,
+            &mut config.training.init_from,
+            &mut config.training.continue_from,
+        ];
+        for path in paths.into_iter().flatten() {
             // So that the written configuration means the same files wherever it is fed back in.
             *path = std::path::absolute(&*path).unwrap_or_else(|_| path.clone());
         }
@@ -65,6 +76,9 @@ impl<D: Holder> Run<D> {
             tail_steps: plan.map(|plan| plan.spec().tail),
             mean: statistics.mean,
             std: statistics.std,
+            list: images.list.clone(),
+            init: None,
+            parent: None,
         };
         let normalization = Normalization::new(statistics)?;
         Ok(Self {
@@ -84,8 +98,27 @@ impl<D: Holder> Run<D> {
             config,
             images,
             course: Course::default(),
+            stop,
+            changes: Vec::new(),
             halved: false,
         })
+    }
+
+    /// Gives the network the first weights that the configuration names, unless a checkpoint in `out` will.
+    pub(super) fn initialize(&mut self, session: &Session, out: &Path) -> Result<(), TrainError> {
+        let resumes = session.start == Start::Resume && session.checkpoints.is_some();
+        if resumes && (RunResult::exists(out) || checkpoint::newest(out)?.is_some()) {
+            return Ok(());
+        }
+        let training = &self.config.training;
+        if let Some(path) = &training.init_from {
+            self.record.init = Some(init::take(&mut self.learner.network, path)?);
+        }
+        if let Some(path) = &training.continue_from {
+            let steps_per_epoch = self.timeline.steps_per_epoch;
+            self.record.parent = Some(init::continue_from(&mut self.learner, path, steps_per_epoch)?);
+        }
+        Ok(())
     }
 }
 
