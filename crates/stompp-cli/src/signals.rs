@@ -1,8 +1,8 @@
-//! SIGINT and SIGTERM: the first one asks the run to stop, the second one ends the process at once.
+//! SIGINT, SIGTERM and SIGHUP: the first one asks the run to stop, the second one ends the process at once.
 
 use anyhow::Context;
 use signal_hook::{
-    consts::{SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGTERM},
     flag,
 };
 use std::sync::{
@@ -16,7 +16,10 @@ static LAST: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
 /// A flag that the first signal sets; the second one exits with 128 + its number.
 pub(crate) fn stop() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        if signal == SIGHUP && hangup_is_ignored() {
+            continue;
+        }
         // In this order: the first signal finds the flag unset and sets it, the second finds it set.
         flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop))
             .and_then(|_| flag::register_usize(signal, Arc::clone(&LAST), signal as usize))
@@ -26,7 +29,15 @@ pub(crate) fn stop() -> anyhow::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// The exit code of a run that a signal stopped: 130 or 143.
+/// The exit code of a run that a signal stopped: 129, 130 or 143.
 pub(crate) fn exit_code() -> u8 {
     128 + LAST.load(Ordering::Relaxed) as u8
+}
+
+/// Whether the process was started to outlive its terminal, as `nohup` does. Only Linux tells.
+fn hangup_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (SIGHUP - 1) & 1 == 1)
 }

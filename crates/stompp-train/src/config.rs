@@ -23,6 +23,7 @@ pub use stompp_resnet::Model;
 pub use stompp_schedule::{Curve, Order, RefreshRate};
 pub use time::{Time, TimeError};
 
+use crate::files;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -190,6 +191,12 @@ pub struct TrainingConfig {
     pub momentum: f64,
     /// Time between evaluations; there is always one at the end.
     pub evaluate_every: Time,
+    /// Start from the weights and statistics in this file: a safetensors file with torchvision's names, a checkpoint, or the
+    /// directory of a finished run. What does not fit keeps its random values. From the seed if absent.
+    pub init_from: Option<PathBuf>,
+    /// Start from the end of the run in this directory: its weights, statistics and momentum, and its place in the order of the
+    /// data.
+    pub continue_from: Option<PathBuf>,
     /// Training batches over which the deploy network's batch-norm statistics are taken anew, as plain means, before it is evaluated
     /// or kept. With 0 it has those that followed the training (*ours*; the paper is silent).
     pub bn_reestimate: usize,
@@ -203,6 +210,8 @@ impl Default for TrainingConfig {
             learning_rate: 0.1,
             momentum: 0.9,
             evaluate_every: Time::Epochs(1.0),
+            init_from: None,
+            continue_from: None,
             bn_reestimate: 0,
         }
     }
@@ -252,6 +261,15 @@ impl RunConfig {
             path: path.to_owned(),
             source,
         })
+    }
+
+    /// The configuration of the run in the directory `run`; `None` if there is none.
+    ///
+    /// # Errors
+    /// As [`RunConfig::load`].
+    pub fn of_run(run: &Path) -> Result<Option<Self>, ConfigError> {
+        let file = run.join(files::CONFIG);
+        file.is_file().then(|| Self::load(&file)).transpose()
     }
 
     /// The configuration as TOML that [`RunConfig::from_toml`] reads back to an equal one.

@@ -10,6 +10,12 @@ use stompp_nn::{Image, OpResult};
 /// A batch of images, (N, C, H, W).
 pub(crate) type Images<D> = Tensor<Image<usize, usize>, f32, D>;
 
+/// The most images that are evaluated at once.
+const EVALUATION_BATCH: usize = 250;
+
+/// Multiply-accumulates that one thread does in a fraction of a second.
+const MACS_AT_ONCE: usize = 4 << 30;
+
 /// A device, and how it holds a set of images as a whole, if it does.
 pub(crate) trait Holder: BinaryBackend {
     /// Images in its memory.
@@ -20,6 +26,9 @@ pub(crate) trait Holder: BinaryBackend {
 
     /// Takes a set in; `None` if images are as near to it where they are.
     fn hold(&self, set: &ImageSet, normalization: &Normalization) -> Option<Result<Self::Held, Self::Err>>;
+
+    /// How many images to evaluate at once. A running evaluation can be interrupted between two such batches.
+    fn evaluation_batch(macs_per_image: usize) -> usize;
 
     /// The images of these indices, each cropped and normalized.
     fn cut(&self, held: &Self::Held, placements: &[(usize, Placement)]) -> OpResult<Image<usize, usize>, Self>;
@@ -34,6 +43,12 @@ impl Holder for Cpu {
 
     fn hold(&self, _: &ImageSet, _: &Normalization) -> Option<Result<Infallible, Self::Err>> {
         None
+    }
+
+    /// Few enough for a fraction of a second, whatever the network; enough to give each thread one.
+    fn evaluation_batch(macs_per_image: usize) -> usize {
+        let of_a_thread = (MACS_AT_ONCE / macs_per_image.max(1)).max(1);
+        (rayon::current_num_threads() * of_a_thread).min(EVALUATION_BATCH)
     }
 
     fn cut(&self, held: &Infallible, _: &[(usize, Placement)]) -> OpResult<Image<usize, usize>, Self> {
@@ -54,6 +69,10 @@ impl Holder for dfdx::tensor::Cuda {
         let table: Vec<f32> = (0..3).flat_map(|channel| *normalization.table(channel)).collect();
         let sides = (set.height(), set.width());
         Some(gpu().upload_images(sides, set.pixels(), &table).map_err(failed))
+    }
+
+    fn evaluation_batch(_: usize) -> usize {
+        EVALUATION_BATCH
     }
 
     fn cut(&self, held: &Self::Held, placements: &[(usize, Placement)]) -> OpResult<Image<usize, usize>, Self> {
@@ -113,14 +132,14 @@ impl<D: Holder> Supply<D> {
         )
     }
 
-    /// The images in order.
+    /// The images in order, `batch_size` at a time.
     ///
     /// # Errors
     /// The data's.
-    pub(crate) fn evaluation(&self, normalization: &Normalization) -> Result<Feed<D>, TrainError> {
+    pub(crate) fn evaluation(&self, normalization: &Normalization, batch_size: usize) -> Result<Feed<D>, TrainError> {
         self.feed(
-            || self.part.placed_evaluation_batches(),
-            || self.part.evaluation_batches(normalization),
+            || self.part.placed_evaluation_batches(batch_size),
+            || self.part.evaluation_batches(normalization, batch_size),
         )
     }
 
@@ -157,6 +176,8 @@ enum Source<D: Holder> {
 pub(crate) struct Fed<D: BinaryBackend> {
     pub(crate) images: Images<D>,
     pub(crate) labels: Vec<usize>,
+    /// The place of each image in its set.
+    pub(crate) indices: Vec<usize>,
 }
 
 impl<D: Holder> Iterator for Feed<D> {
@@ -169,15 +190,24 @@ impl<D: Holder> Iterator for Feed<D> {
                 let batch = batches.find(|batch| !matches!(batch, Ok(batch) if batch.labels.is_empty()))?;
                 Some(batch.map_err(TrainError::from).and_then(|batch| {
                     let images = on_device(&self.device, &batch).map_err(device_error)?;
-                    let labels = batch.labels;
-                    Ok(Fed { images, labels })
+                    let Batch { labels, indices, .. } = batch;
+                    Ok(Fed {
+                        images,
+                        labels,
+                        indices,
+                    })
                 }))
             }
             Source::Held(held, batches) => {
                 let batch = batches.next()?;
                 let images = self.device.cut(held, &batch.placements).map_err(device_error);
+                let indices = batch.placements.iter().map(|(index, _)| *index).collect();
                 let labels = batch.labels;
-                Some(images.map(|images| Fed { images, labels }))
+                Some(images.map(|images| Fed {
+                    images,
+                    labels,
+                    indices,
+                }))
             }
         }
     }
@@ -206,9 +236,9 @@ mod tests {
         let (train, test) = (supply(&images.train), supply(&images.test));
         let start = Position { epoch: 2, batch: 2 };
         let training = train.training(config, &normalization, start).unwrap().take(3);
-        let batches = training.chain(test.evaluation(&normalization).unwrap());
+        let batches = training.chain(test.evaluation(&normalization, 250).unwrap());
         let values = |batch: Result<Fed<D>, TrainError>| {
-            let Fed { images, labels } = batch.unwrap();
+            let Fed { images, labels, .. } = batch.unwrap();
             (images.as_vec(), labels)
         };
         batches.map(values).collect()

@@ -55,7 +55,7 @@ impl<D: BinaryBackend> Learner<D> {
         let freezing = self.freezing.apply(step, &mut self.network);
         seconds.update += clock.lap();
 
-        let Fed { images, labels } = batch;
+        let Fed { images, labels, .. } = batch;
         let logits = self.network.forward_train(images).map_err(device_error)?;
         let correct = correct(&logits.as_vec(), &labels);
         let loss = ops::cross_entropy(logits, &labels).map_err(device_error)?;

@@ -115,6 +115,17 @@ impl<'a> Loaded<'a> {
         self.file.tensor(name).is_ok()
     }
 
+    /// The tensor of this name, whatever its type and shape.
+    pub(crate) fn tensor(&self, name: &str) -> Option<TensorView<'a>> {
+        self.file.tensor(name).ok()
+    }
+
+    /// Name and shape of every tensor.
+    pub(crate) fn shapes(&self) -> impl Iterator<Item = (&str, Vec<usize>)> {
+        let tensors = self.file.iter();
+        tensors.map(|(name, view)| (name, view.shape().to_vec()))
+    }
+
     /// The bytes of a tensor of this type and shape, inside of the file's.
     pub(crate) fn take(&mut self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<&'a [u8], String> {
         let saved = self.file.tensor(name).map_err(|_| format!("has no tensor {name}"))?;
@@ -171,6 +182,7 @@ impl<D: Backend> VisitorMut<D> for Restore<'_, '_> {
     }
 }
 
-fn sizes<S: Shape, D: Backend>(tensor: &Tensor<S, f32, D>) -> Vec<usize> {
+/// The shape of a tensor.
+pub(crate) fn sizes<S: Shape, D: Backend>(tensor: &Tensor<S, f32, D>) -> Vec<usize> {
     tensor.shape().concrete().into_iter().collect()
 }

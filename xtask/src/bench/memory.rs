@@ -57,7 +57,7 @@ pub(super) fn of_this_process(committed: usize) -> Result<()> {
     for _ in 0..STEPS {
         case.step()?;
     }
-    println!("{:.1}", status_mib("VmHWM")? - before);
+    stompp_console::outln!("{:.1}", status_mib("VmHWM")? - before);
     Ok(())
 }
 

@@ -87,7 +87,7 @@ fn measure(options: &Options) -> Result<()> {
                 Device::Cpu => compare(cpu(), options, network, work, peer.as_mut())?,
                 Device::Cuda => compare_on_gpu(options, network, work, peer.as_mut())?,
             };
-            eprintln!("{comparison}");
+            stompp_console::errln!("{comparison}");
             measured.push((work, comparison));
         }
         report
@@ -98,7 +98,7 @@ fn measure(options: &Options) -> Result<()> {
     for committed in memory::COMMITTED {
         if device == Device::Cpu && wanted(&memory::name(committed)) {
             let memory = memory::measure(committed, options.threads, options.peer_python.as_deref())?;
-            eprintln!("{memory}");
+            stompp_console::errln!("{memory}");
             report.memory.push(memory);
         }
     }
@@ -110,7 +110,7 @@ fn measure(options: &Options) -> Result<()> {
         ))
         .into());
     }
-    println!("{report}");
+    stompp_console::outln!("{report}");
     if let Some(path) = &options.json {
         let text = serde_json::to_string_pretty(&report)? + "\n";
         std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;

@@ -71,7 +71,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         fs::remove_dir_all(&out).with_context(|| format!("removing {}", out.display()))?;
     }
     fs::rename(&parts, &out).with_context(|| format!("making {}", out.display()))?;
-    println!(
+    stompp_console::outln!(
         "{}: {} programs; its README.md says how to run them",
         out.display(),
         built.len()

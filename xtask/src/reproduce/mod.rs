@@ -75,7 +75,7 @@ fn run_with(options: &Options, scale: Scale, runner: Runner<'_>) -> Result<()> {
         files::create_folder(&options.folder())?;
         if !options.quiet {
             for (entry, reason) in ledger.refused() {
-                eprintln!("{}: not run: {reason}", entry.cell.name());
+                stompp_console::errln!("{}: not run: {reason}", entry.cell.name());
             }
             plan::announce_cost(options, &ledger, runner)?;
         }
@@ -89,12 +89,12 @@ fn run_with(options: &Options, scale: Scale, runner: Runner<'_>) -> Result<()> {
         files::create_folder(&options.folder())?;
         let taken = merge::take(&mut ledger, &options.merge, &out)?;
         if !options.quiet {
-            eprintln!("{taken} finished runs taken");
+            stompp_console::errln!("{taken} finished runs taken");
         }
     }
-    println!("{}", book.write(&mut ledger)?);
+    stompp_console::outln!("{}", book.write(&mut ledger)?);
     if !options.quiet {
-        eprintln!("Written to {}: open {}", options.folder().display(), report::FILE);
+        stompp_console::errln!("Written to {}: open {}", options.folder().display(), report::FILE);
     }
     conclude(&ledger, options)
 }

@@ -23,6 +23,7 @@ const TENSORS: &str = "dfdx";
 const ROOMS: [Room; 16] = [
     room("stompp-rng", false, &[]),
     room("stompp-files", false, &[]),
+    room("stompp-console", false, &[]),
     room("stompp-fetch", false, &["stompp-files"]),
     room("stompp-tensorboard", false, &[]),
     room("stompp-schedule", false, &["stompp-rng"]),
@@ -60,13 +61,14 @@ const ROOMS: [Room; 16] = [
             "stompp-resnet",
         ],
     ),
-    room("stompp-cli", false, &["stompp-fetch", "stompp-train"]),
+    room("stompp-cli", false, &["stompp-console", "stompp-fetch", "stompp-train"]),
     room(
         "xtask",
         true,
         &[
             "stompp-rng",
             "stompp-files",
+            "stompp-console",
             "stompp-kernels",
             "stompp-nn",
             "stompp-binarize",

@@ -67,7 +67,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         torture(&stompp, case, &whole, &killed, left, &mut moments, &mut toll)?;
         fs::remove_dir_all(&killed)?;
     }
-    println!(
+    stompp_console::outln!(
         "{} kills survived in {} runs, {} lost, {} differing results; {:.0} s, seed {}",
         toll.kills - toll.lost,
         toll.runs,
@@ -115,14 +115,14 @@ fn torture(
     toll.kills += kills;
     toll.runs += 1;
     match problem {
-        Ok(true) => println!("{case}: {kills} kills, the same result"),
+        Ok(true) => stompp_console::outln!("{case}: {kills} kills, the same result"),
         Ok(false) => {
             toll.differing += 1;
-            println!("{case}: {kills} kills, ANOTHER RESULT");
+            stompp_console::outln!("{case}: {kills} kills, ANOTHER RESULT");
         }
         Err(error) => {
             toll.lost += 1;
-            println!("{case}: LOST after {kills} kills: {error:#}");
+            stompp_console::outln!("{case}: LOST after {kills} kills: {error:#}");
         }
     }
     Ok(())

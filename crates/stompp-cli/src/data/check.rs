@@ -59,7 +59,7 @@ impl Check {
             let mut count = Count::images();
             data::check(&config.data, |done| count.set(done as u64))
         })??;
-        print!("{}", table(&report));
+        stompp_console::outln!("{}", table(&report).trim_end());
         if let Some(file) = self.json {
             data::write_report(&report, &file)?;
         }

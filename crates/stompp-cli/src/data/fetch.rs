@@ -67,7 +67,7 @@ impl Fetch {
             )
         })?;
         drop(count);
-        println!(
+        stompp_console::outln!(
             "{}: {bytes} bytes, MD5 as published{}",
             target.display(),
             match fetched {

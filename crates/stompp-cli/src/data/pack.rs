@@ -60,9 +60,9 @@ impl Pack {
             })
         })??;
         for image in &packed.left_out {
-            eprintln!("left out: {image}");
+            stompp_console::errln!("left out: {image}");
         }
-        println!(
+        stompp_console::outln!(
             "{}: {} images, {} of them shrunk, {} left out",
             self.out.display(),
             packed.images,

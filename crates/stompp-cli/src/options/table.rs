@@ -263,6 +263,22 @@ pub(super) const OPTIONS: &[(&str, &[Opt])] = &[
                 "Time between evaluations; there is always one at the end",
             ),
             opt(
+                "init-from",
+                "training.init_from",
+                Text,
+                "FILE",
+                "Begin with the weights and statistics of a safetensors file with torchvision's names, of a checkpoint, or of a \
+                 finished run (its directory); what fits is taken, the rest is listed",
+            ),
+            opt(
+                "continue",
+                "training.continue_from",
+                Text,
+                "RUN",
+                "Begin a new run at the end of this finished one: with its options where others are not given, its weights, \
+                 statistics and momentum; --steps is the length of the new run, which freezes by a plan of its own",
+            ),
+            opt(
                 "bn-reestimate",
                 "training.bn_reestimate",
                 Integer,

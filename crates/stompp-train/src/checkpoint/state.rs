@@ -46,18 +46,9 @@ pub(super) fn save<D: BinaryBackend>(learner: &mut Learner<D>) -> Result<Vec<Sav
 /// # Errors
 /// Names the first tensor that is missing or another; the learner may then have some of them.
 pub(super) fn restore<D: BinaryBackend>(learner: &mut Learner<D>, loaded: &mut Loaded<'_>) -> Result<(), String> {
-    let Learner {
-        device,
-        network,
-        optimizer,
-        signs,
-        ..
-    } = learner;
-    loaded.restore(network)?;
-    let restored = optimizer.restore(device, network, |name, len| {
-        Ok::<_, Box<dyn Error>>(loaded.take_f32(&ours(name), &[len])?)
-    });
-    restored.map_err(|error| error.to_string())?;
+    loaded.restore(&mut learner.network)?;
+    restore_momentum(learner, loaded)?;
+    let Learner { network, signs, .. } = learner;
     each_quantizer(network, |name, quantizer| {
         let FreezeState::Freezing(mask) = quantizer.state() else {
             return Ok(());
@@ -74,6 +65,26 @@ pub(super) fn restore<D: BinaryBackend>(learner: &mut Learner<D>, loaded: &mut L
         *signs = Some(Signs(units.iter().map(of).collect::<Result<_, _>>()?));
     }
     Ok(())
+}
+
+/// Puts the momentum of every parameter back.
+///
+/// # Errors
+/// As [`restore`].
+pub(super) fn restore_momentum<D: BinaryBackend>(
+    learner: &mut Learner<D>,
+    loaded: &mut Loaded<'_>,
+) -> Result<(), String> {
+    let Learner {
+        device,
+        network,
+        optimizer,
+        ..
+    } = learner;
+    let restored = optimizer.restore(device, network, |name, len| {
+        Ok::<_, Box<dyn Error>>(loaded.take_f32(&ours(name), &[len])?)
+    });
+    restored.map_err(|error| error.to_string())
 }
 
 fn signs_of(unit: &str) -> String {

@@ -4,6 +4,7 @@ use super::{
     ActivationMask, ConfigError, ContinuousActivation, Device, FreezeUnit, Method, RunConfig, Setting, StraightThrough,
     Time,
 };
+use std::path::Path;
 use stompp_binarize::{ActivationRule, Binarization, Granularity, Surrogate, Windows};
 use stompp_data::Position;
 use stompp_schedule::{Plan, PlanSpec};
@@ -17,14 +18,17 @@ pub struct Timeline {
     pub steps: u64,
     /// Steps between evaluations; at least 1.
     pub evaluate_every: u64,
+    /// Batches of the order of the data that came before the first step: those of the run that this one continues.
+    pub first_batch: u64,
 }
 
 impl Timeline {
     /// Where the batch after `step` steps stands.
     pub fn position(&self, step: u64) -> Position {
+        let batch = self.first_batch + step;
         Position {
-            epoch: step / self.steps_per_epoch,
-            batch: (step % self.steps_per_epoch) as usize,
+            epoch: batch / self.steps_per_epoch,
+            batch: (batch % self.steps_per_epoch) as usize,
         }
     }
 }
@@ -53,6 +57,12 @@ impl RunConfig {
                 format!("{rate}: expected a number above 0 that a 32-bit float holds"),
             ));
         }
+        if training.init_from.is_some() && training.continue_from.is_some() {
+            let problem = "training.continue_from gives every weight a value already".to_owned();
+            return Err(field("training.init_from", problem));
+        }
+        utf8("training.init_from", training.init_from.as_deref())?;
+        utf8("training.continue_from", training.continue_from.as_deref())?;
         let momentum = training.momentum;
         if !(0.0..1.0).contains(&momentum) {
             return Err(field(
@@ -124,6 +134,7 @@ impl RunConfig {
             steps_per_epoch,
             steps,
             evaluate_every,
+            first_batch: 0,
         })
     }
 
@@ -174,6 +185,17 @@ pub(super) fn toml_integer(name: &'static str, number: u64) -> Result<(), Config
         return Err(field(name, problem));
     }
     Ok(())
+}
+
+/// Refuses a path that TOML cannot hold.
+pub(super) fn utf8(name: &'static str, path: Option<&Path>) -> Result<(), ConfigError> {
+    match path {
+        Some(path) if path.to_str().is_none() => {
+            let problem = format!("{}: expected a path in UTF-8, so that TOML can hold it", path.display());
+            Err(field(name, problem))
+        }
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn field(field: &'static str, problem: String) -> ConfigError {
@@ -229,6 +251,13 @@ mod tests {
                 "training.learning_rate: NaN",
             ),
             (refused(|c| c.training.momentum = 1.0), "training.momentum: 1"),
+            (
+                refused(|c| {
+                    c.training.init_from = Some(PathBuf::from("x"));
+                    c.training.continue_from = Some(PathBuf::from("y"));
+                }),
+                "training.init_from: training.continue_from",
+            ),
             (
                 refused(|c| c.training.duration = Time::Share(5.0)),
                 "training.duration: 5%",
@@ -291,7 +320,8 @@ mod tests {
             Timeline {
                 steps_per_epoch: 62,
                 steps: 186,
-                evaluate_every: 62
+                evaluate_every: 62,
+                first_batch: 0
             }
         );
         let error = config.timeline(15).unwrap_err().to_string();

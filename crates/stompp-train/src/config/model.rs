@@ -131,7 +131,8 @@ impl RunConfig {
         let [channels, height, width] = graph.input_shape();
         let side = self.data.image_size;
         if [channels, height, width] != [3, side, side] {
-            let problem = format!("{side}: the network takes images of {channels}x{height}x{width}, expected 3x{side}x{side}");
+            let problem =
+                format!("{side}: the network takes images of {channels}x{height}x{width}, expected 3x{side}x{side}");
             return Err(field("data.image_size", problem));
         }
         let [outputs, height, width] = graph.output_shape();
@@ -173,7 +174,10 @@ mod tests {
     fn names_and_files_are_told_apart() {
         let source = |text: &str| text.parse::<ModelSource>();
         assert_eq!(source("resnet18"), Ok(Model::ResNet18.into()));
-        assert_eq!(source("a/resnet18.toml"), Ok(ModelSource::File(PathBuf::from("a/resnet18.toml"))));
+        assert_eq!(
+            source("a/resnet18.toml"),
+            Ok(ModelSource::File(PathBuf::from("a/resnet18.toml")))
+        );
         for text in ["resnet19", "my_network", "network.json"] {
             let error = source(text).unwrap_err().to_string();
             assert!(error.starts_with(&format!("unknown model `{text}`")), "{error}");
@@ -214,7 +218,10 @@ nodes = [
         config.data.image_size = 8;
         config.data.dataset = crate::config::Dataset::Synthetic100;
         let error = config.graph().unwrap_err().to_string();
-        assert!(error.ends_with("its output is 10x1x1, expected 100x1x1 for 100 classes"), "{error}");
+        assert!(
+            error.ends_with("its output is 10x1x1, expected 100x1x1 for 100 classes"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -230,7 +237,10 @@ nodes = [
     fn damage_is_told_with_the_file() {
         let (_folder, config) = config(&GRAPH.replace("fc", "conv"));
         let error = config.graph().unwrap_err().to_string();
-        assert!(error.ends_with("net.toml: node `conv`: another node has this name"), "{error}");
+        assert!(
+            error.ends_with("net.toml: node `conv`: another node has this name"),
+            "{error}"
+        );
     }
 
     /// Moved: the kept graph counts. Changed: refused.
@@ -244,7 +254,11 @@ nodes = [
         let ModelSource::File(path) = &config.network.model else {
             unreachable!()
         };
-        std::fs::write(path, GRAPH.replace("kernel = 3 },\n  { name = 'act'", "kernel = 1 },\n  { name = 'act'")).unwrap();
+        std::fs::write(
+            path,
+            GRAPH.replace("kernel = 3 },\n  { name = 'act'", "kernel = 1 },\n  { name = 'act'"),
+        )
+        .unwrap();
         let error = config.graph_of_run(&kept).unwrap_err().to_string();
         assert!(error.contains("net.toml has changed since the run began"), "{error}");
         config.network.model = ModelSource::File(folder.path().join("gone.toml"));

@@ -14,6 +14,7 @@ use stompp_data::{
     cifar::{self, Layout, Splits},
     synthetic::{Kind, Synthetic},
 };
+use xxhash_rust::xxh3::Xxh3;
 
 /// Images a split of a synthetic set has if nothing limits it: CIFAR's numbers.
 const SYNTHETIC_TRAIN: usize = 50_000;
@@ -50,6 +51,8 @@ pub(crate) struct Images {
     known_names: &'static [&'static str],
     /// The list of image files, to be kept for the next time.
     pub(crate) index: Option<Vec<u8>>,
+    /// XXH3-128 of the names and classes of the image files, in hexadecimal.
+    pub(crate) list: Option<String>,
 }
 
 impl Images {
@@ -73,6 +76,7 @@ impl Images {
                 _ => &[],
             },
             index: None,
+            list: None,
         })
     }
 
@@ -84,13 +88,18 @@ impl Images {
         let (class_names, index) = (tree.class_names().to_vec(), tree.index(path, labels));
         let (train, test) = chosen(tree.train, tree.val, config)?;
         let part = |set| Part::of_files(set, config);
+        let (train, test) = (part(train), part(test));
+        let mut names = Xxh3::new();
+        train.hash_names(&mut names);
+        test.hash_names(&mut names);
         Ok(Self {
-            train: part(train),
-            test: part(test),
+            train,
+            test,
             statistics: ChannelStatistics::IMAGENET,
             class_names: Some(class_names),
             known_names: &[],
             index: Some(index),
+            list: Some(format!("{:032x}", names.digest128())),
         })
     }
 

@@ -6,12 +6,10 @@ use crate::{
 };
 use std::sync::Arc;
 use stompp_data::{
-    Augmentation, BadImages, Batch, Batches, CropAugmentation, Examples, FileExamples, ImageExamples, ImageSet, Loader,
-    Normalization, OnBadImage, PlacedBatches, Position, TreeSet,
+    Augmentation, BadImages, Batch, Batches, CropAugmentation, Examples, FileExamples, ImageExamples, ImageSet,
+    Labelled, Loader, Normalization, OnBadImage, PlacedBatches, Position, TreeSet,
 };
-
-/// Images of one evaluation batch.
-const EVALUATION_BATCH: usize = 250;
+use xxhash_rust::xxh3::Xxh3;
 
 /// Images to train or to test on.
 #[derive(Clone, Debug)]
@@ -61,6 +59,26 @@ impl Part {
         match &self.0 {
             Kind::Memory(_) => Vec::new(),
             Kind::Files { bad, .. } => bad.list(),
+        }
+    }
+
+    /// The name of image `index`; its place in the set where it is not a file.
+    pub(crate) fn image_name(&self, index: usize) -> String {
+        match &self.0 {
+            Kind::Memory(_) => index.to_string(),
+            Kind::Files { set, .. } => set.image_name(index),
+        }
+    }
+
+    /// Adds name and class of every image file to `names`.
+    pub(crate) fn hash_names(&self, names: &mut Xxh3) {
+        if let Kind::Files { set, .. } = &self.0 {
+            names.update(&set.len().to_le_bytes());
+            for (index, label) in set.labels().iter().enumerate() {
+                names.update(set.image_name(index).as_bytes());
+                // No name has a byte of zero.
+                names.update(&[0, label.to_le_bytes()[0], label.to_le_bytes()[1]]);
+            }
         }
     }
 
@@ -147,14 +165,18 @@ impl Part {
     }
 
     /// As [`Part::evaluation_batches`] of images in memory, but only which they are.
-    pub(crate) fn placed_evaluation_batches(&self) -> Result<PlacedBatches, TrainError> {
+    pub(crate) fn placed_evaluation_batches(&self, batch_size: usize) -> Result<PlacedBatches, TrainError> {
         let set = self.in_memory().expect("only images in memory are held by a device");
-        Ok(PlacedBatches::evaluate(Arc::clone(set), EVALUATION_BATCH)?)
+        Ok(PlacedBatches::evaluate(Arc::clone(set), batch_size)?)
     }
 
-    /// The images in order.
-    pub(crate) fn evaluation_batches(&self, normalization: &Normalization) -> Result<Batches, TrainError> {
-        self.in_order(normalization, EVALUATION_BATCH, self.workers())
+    /// The images in order, `batch_size` at a time.
+    pub(crate) fn evaluation_batches(
+        &self,
+        normalization: &Normalization,
+        batch_size: usize,
+    ) -> Result<Batches, TrainError> {
+        self.in_order(normalization, batch_size, self.workers())
     }
 
     /// The first `count` images in one batch, those left out that cannot be read; `None` if there are none.
