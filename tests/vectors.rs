@@ -165,7 +165,7 @@ fn close(reference: &Reference, what: &str, expected: &[f64], found: &[f32]) {
     }
 }
 
-fn set_masks<D: BinaryBackend>(net: &mut ResNet<D>, reference: &Reference, all_ones: AllOnes) {
+fn set_masks<D: BinaryBackend>(net: &mut Network<D>, reference: &Reference, all_ones: AllOnes) {
     let set = |quantizer: &mut MaskedQuantizer, name: &str| {
         let Some(mask) = reference.get(&format!("mask/{name}")) else {
             return 0;

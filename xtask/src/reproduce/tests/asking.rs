@@ -1,6 +1,7 @@
 //! What is asked of the verb, and what it refuses.
 
 use super::*;
+use crate::reproduce::row::model;
 
 #[test]
 fn a_dry_run_leaves_nothing() {
@@ -45,7 +46,7 @@ fn the_cost_of_the_paper_is_told_before_it_begins() {
         begun
             .lock()
             .unwrap()
-            .push((config.network.model.depth(), dir.starts_with(bench.out())));
+            .push((model(config).depth(), dir.starts_with(bench.out())));
         finish(dir, config, 50.0);
         Ok(())
     };
