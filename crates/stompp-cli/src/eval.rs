@@ -43,7 +43,11 @@ impl Eval {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         for file in [&self.json, &self.predictions].into_iter().flatten() {
             // Not only after an evaluation that may have taken long.
-            ensure!(!file.exists(), "{} already exists: choose another file or remove it", file.display());
+            ensure!(
+                !file.exists(),
+                "{} already exists: choose another file or remove it",
+                file.display()
+            );
         }
         let mut run = SavedRun::load(&self.run_dir)?;
         if self.data.is_some() {
@@ -52,8 +56,11 @@ impl Eval {
         if self.labels.is_some() {
             run.config.data.labels = self.labels;
         }
-        let evaluate = || run.evaluate(self.checkpoint.as_ref(), &mut Progress::new());
-        let report = self.threads.run(evaluate)??;
+        let progress = &mut Progress::new();
+        let report = self.threads.run(|| match &self.checkpoint {
+            Some(name) => run.evaluate_checkpoint(name, progress),
+            None => run.evaluate(progress),
+        })??;
         if let Some(file) = &self.json {
             report.write_json(file)?;
         }

@@ -76,7 +76,7 @@ fn main() -> ExitCode {
         Err(error) => {
             stompp_console::errln!("error: {}", report::message(&error));
             ExitCode::from(match error.downcast_ref() {
-                Some(TrainError::Config(_)) => 2,
+                Some(TrainError::Config(_) | TrainError::NoRun { .. }) => 2,
                 Some(TrainError::Stopped { .. }) => signals::exit_code(),
                 _ => 1,
             })

@@ -94,7 +94,10 @@ impl Callback for Progress {
             self.line(&format!("  not used: {tensor}"));
         }
         if init.clamped > 0 {
-            self.line(&format!("  {} latent weights were outside of [-1, 1] and are at its ends now", init.clamped));
+            self.line(&format!(
+                "  {} latent weights were outside of [-1, 1] and are at its ends now",
+                init.clamped
+            ));
         }
         Ok(())
     }

@@ -37,7 +37,10 @@ fn with_options(error: &TrainError) -> String {
 /// Whether `text` has the field, such as `data.path`, as a word of its own. Fields without a section are words of English, too.
 fn has_word(text: &str, field: &str) -> bool {
     let inside = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
-    field.contains('.') && text.split(|c: char| !inside(c)).any(|word| word.trim_end_matches('.') == field)
+    field.contains('.')
+        && text
+            .split(|c: char| !inside(c))
+            .any(|word| word.trim_end_matches('.') == field)
 }
 
 fn tips(error: &TrainError) -> Vec<String> {

@@ -4,20 +4,38 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Options of other programs, and what to type here.
 const OPTIONS: &[(&str, &str)] = &[
-    ("--resume", "`stompp train --out RUN` goes on with an interrupted run by itself"),
-    ("--resume-from", "`stompp train --out RUN` goes on with an interrupted run by itself"),
+    (
+        "--resume",
+        "`stompp train --out RUN` goes on with an interrupted run by itself",
+    ),
+    (
+        "--resume-from",
+        "`stompp train --out RUN` goes on with an interrupted run by itself",
+    ),
     ("--epochs", "--steps 20ep trains for 20 epochs"),
     ("--num-epochs", "--steps 20ep trains for 20 epochs"),
     ("--max-epochs", "--steps 20ep trains for 20 epochs"),
     ("--iterations", "--steps 4000 trains for 4000 batches"),
-    ("--pretrained", "--init-from FILE begins with the weights of a safetensors file or a run"),
-    ("--weights", "--init-from FILE begins with the weights of a safetensors file or a run"),
+    (
+        "--pretrained",
+        "--init-from FILE begins with the weights of a safetensors file or a run",
+    ),
+    (
+        "--weights",
+        "--init-from FILE begins with the weights of a safetensors file or a run",
+    ),
     ("--evaluate", "`stompp eval RUN` evaluates a trained network"),
     ("--gpu", "--device cuda computes on a GPU"),
     ("--cuda", "--device cuda computes on a GPU"),
     ("--workers", "--threads N says how many threads compute and read images"),
-    ("--num-workers", "--threads N says how many threads compute and read images"),
-    ("--weight-decay", "there is none: latent weights are kept in [-1, 1] instead"),
+    (
+        "--num-workers",
+        "--threads N says how many threads compute and read images",
+    ),
+    (
+        "--weight-decay",
+        "there is none: latent weights are kept in [-1, 1] instead",
+    ),
     ("--wd", "there is none: latent weights are kept in [-1, 1] instead"),
     ("--optimizer", "there is one, SGD with --momentum"),
     ("--num-classes", "--classes N"),
@@ -38,7 +56,10 @@ const COMMANDS: &[(&str, &str)] = &[
         "export",
         "there is no export yet; RUN/network.safetensors has the weights under torchvision's names",
     ),
-    ("resume", "`stompp train --out RUN` goes on with an interrupted run by itself"),
+    (
+        "resume",
+        "`stompp train --out RUN` goes on with an interrupted run by itself",
+    ),
     ("continue", "`stompp train --continue RUN --steps TIME --out NEW`"),
     ("download", "`stompp data fetch NAME`"),
 ];

@@ -85,12 +85,22 @@ mod tests {
     #[test]
     fn a_result_that_is_no_better_than_chance_or_diverged_is_doubted() {
         assert_eq!(found(11.0, 2.2, 2.3), [], "3.3 standard deviations above chance");
-        assert_eq!(found(10.5, 2.3, 2.3), [Concern::Chance { top1: 10.5, chance: 10.0 }]);
+        assert_eq!(
+            found(10.5, 2.3, 2.3),
+            [Concern::Chance {
+                top1: 10.5,
+                chance: 10.0
+            }]
+        );
         assert_eq!(found(9.0, 2.3, 2.3).len(), 1);
         assert_eq!(found(40.0, 2.3, 23.0), [], "10 ln 10 is 23.03");
         let grown = found(40.0, 177_252.0, 2.3);
         assert!(matches!(grown[..], [Concern::Loss { loss: 177_252.0, .. }]));
-        assert!(grown[0].to_string().starts_with("the loss ended at 177252, guessing has 2.3"));
+        assert!(
+            grown[0]
+                .to_string()
+                .starts_with("the loss ended at 177252, guessing has 2.3")
+        );
         assert_eq!(found(10.0, 2.0, 1e6).len(), 2);
     }
 }

@@ -115,7 +115,7 @@ impl Collector {
 /// How many entries come before that of `label`: larger ones, and equal ones to its left.
 fn rank(row: &[f32], label: usize) -> usize {
     let own = row[label];
-    let before = |(place, &z): &(usize, &f32)| z > own || z == own && *place < label;
+    let before = |(place, z): &(usize, &f32)| **z > own || **z == own && *place < label;
     row.iter().enumerate().filter(before).count()
 }
 
@@ -186,11 +186,20 @@ mod tests {
         };
         let report = collector.report(&score, |label| format!("class {label}"));
         approx::assert_abs_diff_eq!(report.top5, 200.0 / 3.0, epsilon = 1e-12);
-        assert_eq!((report.confusion[4][0], report.confusion[5][0], report.confusion[0][0]), (1, 1, 1));
+        assert_eq!(
+            (report.confusion[4][0], report.confusion[5][0], report.confusion[0][0]),
+            (1, 1, 1)
+        );
         assert_eq!(report.classes[0].top1, Some(100.0));
         assert_eq!((report.classes[1].images, report.classes[1].top1), (0, None));
-        assert_eq!((report.classes[5].name.as_str(), report.classes[5].top1), ("class 5", Some(0.0)));
-        assert_eq!((report.predictions[1].image.as_str(), report.predictions[1].answer), ("image 8", 0));
+        assert_eq!(
+            (report.classes[5].name.as_str(), report.classes[5].top1),
+            ("class 5", Some(0.0))
+        );
+        assert_eq!(
+            (report.predictions[1].image.as_str(), report.predictions[1].answer),
+            ("image 8", 0)
+        );
         let softmax = 1.0 / (0..6).map(|z| f64::from(-z).exp()).sum::<f64>();
         approx::assert_abs_diff_eq!(report.predictions[2].probability, softmax, epsilon = 1e-12);
     }

@@ -161,10 +161,15 @@ pub(crate) fn take<D: Backend>(network: &mut impl Walk<D>, path: &Path) -> Resul
         }));
     }
     let known = |name: &str| {
-        let mut ours = report.taken.iter().chain(report.not_taken.iter().map(|not| &not.tensor));
+        let mut ours = report
+            .taken
+            .iter()
+            .chain(report.not_taken.iter().map(|not| &not.tensor));
         ours.any(|tensor| tensor.name == name)
     };
-    let unused = loaded.shapes().filter(|(name, _)| !name.starts_with(STATE) && !known(name));
+    let unused = loaded
+        .shapes()
+        .filter(|(name, _)| !name.starts_with(STATE) && !known(name));
     let mut unused: Vec<_> = unused
         .map(|(name, shape)| NamedShape {
             name: name.to_owned(),

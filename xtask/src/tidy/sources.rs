@@ -63,7 +63,9 @@ pub(super) fn prints(text: &str) -> impl Iterator<Item = String> {
             })
         })
     });
-    found.map(|print| format!("contains `{print}`, which panics when nobody reads: use `outln!` or `errln!` of stompp-console"))
+    found.map(|print| {
+        format!("contains `{print}`, which panics when nobody reads: use `outln!` or `errln!` of stompp-console")
+    })
 }
 
 #[cfg(test)]

@@ -222,9 +222,12 @@ pub(crate) fn restore_network<D: Backend>(file: &[u8], network: &mut impl Walk<D
 /// # Errors
 /// Says what is wrong.
 pub(crate) fn tensors(file: &[u8]) -> Result<Loaded<'_>, String> {
-    let (_, metadata) = safetensors::SafeTensors::read_metadata(file)
-        .map_err(|error| format!("is no safetensors file: {error}"))?;
-    let ours = metadata.metadata().as_ref().is_some_and(|metadata| metadata.contains_key(HEADER));
+    let (_, metadata) =
+        safetensors::SafeTensors::read_metadata(file).map_err(|error| format!("is no safetensors file: {error}"))?;
+    let ours = metadata
+        .metadata()
+        .as_ref()
+        .is_some_and(|metadata| metadata.contains_key(HEADER));
     match ours {
         true => open(file).map(|(_, loaded)| loaded),
         false => Loaded::parse(file),

@@ -9,12 +9,12 @@ use crate::{
     config::{DataConfig, Dataset},
 };
 use std::path::{Path, PathBuf};
-use xxhash_rust::xxh3::Xxh3;
 use stompp_data::{
     ChannelStatistics, ImageSet, ImageTree, Labelled,
     cifar::{self, Layout, Splits},
     synthetic::{Kind, Synthetic},
 };
+use xxhash_rust::xxh3::Xxh3;
 
 /// Images a split of a synthetic set has if nothing limits it: CIFAR's numbers.
 const SYNTHETIC_TRAIN: usize = 50_000;

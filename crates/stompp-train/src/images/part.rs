@@ -5,11 +5,11 @@ use crate::{
     config::{DataConfig, OnBad, RunConfig},
 };
 use std::sync::Arc;
-use xxhash_rust::xxh3::Xxh3;
 use stompp_data::{
-    Augmentation, BadImages, Batch, Batches, CropAugmentation, Examples, FileExamples, ImageExamples, ImageSet, Labelled, Loader,
-    Normalization, OnBadImage, PlacedBatches, Position, TreeSet,
+    Augmentation, BadImages, Batch, Batches, CropAugmentation, Examples, FileExamples, ImageExamples, ImageSet,
+    Labelled, Loader, Normalization, OnBadImage, PlacedBatches, Position, TreeSet,
 };
+use xxhash_rust::xxh3::Xxh3;
 
 /// Images to train or to test on.
 #[derive(Clone, Debug)]

@@ -15,8 +15,8 @@ use crate::{
 };
 use dfdx::tensor::{Cache, Cpu};
 use setup::Run;
-use stop::Stop;
 use std::path::Path;
+use stop::Stop;
 
 /// Trains the network of `config` and keeps everything about the run in the new directory `out`.
 ///
@@ -73,7 +73,10 @@ pub(crate) fn run(
         RunDir::check_free(out)?;
     }
     let index = out.join(files::INDEX);
-    let images = Images::load(&config.data, (session.start == Start::Resume && !session.reindex).then_some(&*index))?;
+    let images = Images::load(
+        &config.data,
+        (session.start == Start::Resume && !session.reindex).then_some(&*index),
+    )?;
     match config.device.name {
         Device::Cpu => {
             let device = Cpu::default();

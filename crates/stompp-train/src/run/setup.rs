@@ -1,5 +1,6 @@
 //! What a run has in memory, made from its configuration and its images.
 
+use super::stop::Stop;
 use crate::{
     RunConfig, RunRecord, RunResult, Session, Start, TrainError, checkpoint,
     config::Timeline,
@@ -13,7 +14,6 @@ use crate::{
     optimizer::Sgd,
     step::Learner,
 };
-use super::stop::Stop;
 use std::{path::Path, time::SystemTime};
 use stompp_binarize::Freezable;
 use stompp_data::Normalization;
