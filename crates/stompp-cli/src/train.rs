@@ -74,11 +74,13 @@ impl Train {
             }
             session.train(&config, &self.out, &mut callbacks)
         })??;
-        if finished && !self.quiet {
-            errln!("the run in {} is finished; this is its result", self.out.display());
-        }
-        for concern in &result.concerns {
-            errln!("warning: {concern}");
+        if !self.quiet {
+            if finished {
+                errln!("the run in {} is finished; this is its result", self.out.display());
+            }
+            for concern in &result.concerns {
+                errln!("warning: {concern}");
+            }
         }
         outln!("{}", score::line(result.top1, result.test_loss, result.test_images));
         Ok(())

@@ -208,7 +208,7 @@ fn an_interrupted_run_goes_on_with_its_own_options_and_a_refusal_says_what_there
     );
     assert_fails(
         &stompp(&["eval", text(folder.path())]),
-        1,
+        2,
         &["not the directory of a run"],
     );
 
@@ -383,7 +383,7 @@ fn a_result_that_nobody_should_trust_is_warned_of() {
     );
     stdout(&output);
     assert!(stderr(&output).contains("warning: "), "{}", stderr(&output));
-    let again = train("--quiet", &folder.path().join("run"));
+    let again = train("", &folder.path().join("run"));
     assert!(stderr(&again).contains("warning: "), "{}", stderr(&again));
 }
 
