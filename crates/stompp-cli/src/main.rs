@@ -15,7 +15,6 @@ mod options;
 mod progress;
 mod report;
 mod score;
-mod signals;
 mod summary;
 mod threads;
 mod train;
@@ -77,7 +76,7 @@ fn main() -> ExitCode {
             stompp_console::errln!("error: {}", report::message(&error));
             ExitCode::from(match error.downcast_ref() {
                 Some(TrainError::Config(_) | TrainError::NoRun { .. }) => 2,
-                Some(TrainError::Stopped { .. }) => signals::exit_code(),
+                Some(TrainError::Stopped { .. }) => stompp_console::signals::exit_code(),
                 _ => 1,
             })
         }
