@@ -46,7 +46,7 @@ fn architecture(model: &str, width: Option<usize>, classes: usize, image_size: u
 }
 
 fn sizes(architecture: &Architecture) -> Sizes {
-    let mut net = Network::new(&Cpu::default(), &architecture.graph(), Binarization::BNN, 0).unwrap();
+    let net = Network::new(&Cpu::default(), &architecture.graph(), Binarization::BNN, 0).unwrap();
     let mut sizes = Sizes::default();
     net.visit("", &mut sizes).unwrap();
     sizes

@@ -56,8 +56,11 @@ impl Eval {
         if self.labels.is_some() {
             run.config.data.labels = self.labels;
         }
-        let evaluate = || run.evaluate(self.checkpoint.as_ref(), &mut Progress::new());
-        let report = self.threads.run(evaluate)??;
+        let progress = &mut Progress::new();
+        let report = self.threads.run(|| match &self.checkpoint {
+            Some(name) => run.evaluate_checkpoint(name, progress),
+            None => run.evaluate(progress),
+        })??;
         if let Some(file) = &self.json {
             report.write_json(file)?;
         }

@@ -15,7 +15,6 @@ mod options;
 mod progress;
 mod report;
 mod score;
-mod signals;
 mod summary;
 mod threads;
 mod train;
@@ -76,8 +75,8 @@ fn main() -> ExitCode {
         Err(error) => {
             stompp_console::errln!("error: {}", report::message(&error));
             ExitCode::from(match error.downcast_ref() {
-                Some(TrainError::Config(_)) => 2,
-                Some(TrainError::Stopped { .. }) => signals::exit_code(),
+                Some(TrainError::Config(_) | TrainError::NoRun { .. }) => 2,
+                Some(TrainError::Stopped { .. }) => stompp_console::signals::exit_code(),
                 _ => 1,
             })
         }

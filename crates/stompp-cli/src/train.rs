@@ -4,12 +4,13 @@ use crate::{
     keeping::Keeping,
     options::{All, Overrides},
     progress::Progress,
-    score, signals,
+    score,
     threads::Threads,
 };
+use anyhow::Context;
 use clap::Args;
 use std::path::{Path, PathBuf};
-use stompp_console::{errln, outln};
+use stompp_console::{errln, outln, signals};
 use stompp_train::{Callback, RunConfig, RunResult, TrainError};
 
 /// Train a network and keep everything about the run in a directory
@@ -64,7 +65,9 @@ const CONTINUE: &str = "training.continue_from";
 impl Train {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let config = self.overrides.over(&self.base()?).map_err(TrainError::from)?;
-        let session = self.keeping.session(signals::stop()?);
+        let session = self
+            .keeping
+            .session(signals::stop().context("cannot watch for signals")?);
         let finished = RunResult::exists(&self.out) && self.keeping.resumes();
         let result = self.threads.run(|| {
             let mut progress = Progress::new();
@@ -74,11 +77,13 @@ impl Train {
             }
             session.train(&config, &self.out, &mut callbacks)
         })??;
-        if finished && !self.quiet {
-            errln!("the run in {} is finished; this is its result", self.out.display());
-        }
-        for concern in &result.concerns {
-            errln!("warning: {concern}");
+        if !self.quiet {
+            if finished {
+                errln!("the run in {} is finished; this is its result", self.out.display());
+            }
+            for concern in &result.concerns {
+                errln!("warning: {concern}");
+            }
         }
         outln!("{}", score::line(result.top1, result.test_loss, result.test_images));
         Ok(())

@@ -1,4 +1,4 @@
-//! Lines to standard output and standard error that never panic.
+//! What a program on a terminal needs: lines that never panic, and [`signals`] that end it in good order.
 //!
 //! `println!` and `eprintln!` panic when whoever reads them has gone away (`| head`) or the disk that they go to is full. Here
 //! [`outln!`](crate::outln) and [`errln!`](crate::errln) do not:
@@ -7,6 +7,8 @@
 //! - **Losing a result is one, unless nobody wants it**: [`outcome`] says at the end whether standard output could be written. A
 //!   reader that has gone away is no error.
 #![forbid(unsafe_code)]
+
+pub mod signals;
 
 use std::{
     fmt,

@@ -41,8 +41,8 @@ pub enum InitError {
         /// The last step.
         step: u64,
     },
-    /// No tensor of the file fits the network.
-    #[error("none of its {found} tensors fits the network, whose first is {example}")]
+    /// No weight of the file, a tensor of two or more dimensions, fits the network.
+    #[error("no weight among its {found} tensors fits the network, whose first is {example}")]
     NothingFits {
         /// Tensors of the file.
         found: usize,
@@ -153,7 +153,8 @@ pub(crate) fn take<D: Backend>(network: &mut impl VisitTensors<D>, path: &Path) 
     };
     network.visit_mut("", &mut visitor).map_err(failed)?;
     let mut report = visitor.report;
-    if report.taken.is_empty() {
+    // A bias or a statistic of the same length means nothing.
+    if report.taken.iter().all(|tensor| tensor.shape.len() < 2) {
         let first = report.not_taken.first();
         return Err(failed(InitError::NothingFits {
             found: loaded.shapes().count(),

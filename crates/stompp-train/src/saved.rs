@@ -55,14 +55,31 @@ impl SavedRun {
         })
     }
 
-    /// Scores the deploy network on the test images of the configuration, exactly as the run did: the trained network, or that of a
-    /// checkpoint. `callback` is told of images that could not be read.
+    /// Scores the saved deploy network on the test images of the configuration, exactly as the run did at its end. `callback` is told
+    /// of images that could not be read.
     ///
     /// # Errors
-    /// [`TrainError::Unfinished`] if the run has no trained network yet, [`TrainError::NoCheckpoint`] if it has no such checkpoint,
-    /// [`TrainError::Damaged`] if the file is damaged; [`TrainError::Config`] if the configuration cannot be run, and
-    /// [`TrainError::Data`] if the images cannot be read or have other classes than the run's.
-    pub fn evaluate(
+    /// [`TrainError::Unfinished`] if the run has no trained network yet, [`TrainError::Damaged`] if its file is damaged or the images
+    /// have other classes than the run's; [`TrainError::Config`] if the configuration cannot be run, and [`TrainError::Data`] if the
+    /// images cannot be read.
+    pub fn evaluate(&self, callback: &mut dyn Callback) -> Result<EvaluationReport, TrainError> {
+        self.score(None, callback)
+    }
+
+    /// As [`SavedRun::evaluate`], but the deploy network of a checkpoint, exactly as the run did at its step.
+    ///
+    /// # Errors
+    /// [`TrainError::NoCheckpoint`] if there is no such checkpoint, [`TrainError::OtherRun`] if it is of another run, and as
+    /// [`SavedRun::evaluate`].
+    pub fn evaluate_checkpoint(
+        &self,
+        name: &CheckpointName,
+        callback: &mut dyn Callback,
+    ) -> Result<EvaluationReport, TrainError> {
+        self.score(Some(name), callback)
+    }
+
+    fn score(
         &self,
         checkpoint: Option<&CheckpointName>,
         callback: &mut dyn Callback,

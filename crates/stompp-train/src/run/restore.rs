@@ -68,6 +68,7 @@ impl<D: Holder> Run<D> {
         self.halved = header.halved;
         keeper.go_on_from(&header);
         self.course = header.course;
+        callbacks.events.expect_evaluation(self.evaluation_is_due());
         Ok(true)
     }
 

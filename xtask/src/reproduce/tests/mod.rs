@@ -17,7 +17,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use stompp_train::RunResult;
-use stompp_train::config::{Method, StraightThrough};
+use stompp_train::config::{Dataset, Method, StraightThrough};
 
 #[derive(Parser)]
 struct Line {

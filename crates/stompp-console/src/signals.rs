@@ -1,20 +1,26 @@
-//! SIGINT, SIGTERM and SIGHUP: the first one asks the run to stop, the second one ends the process at once.
+//! SIGINT, SIGTERM and SIGHUP: the first one asks the program to stop, the second one ends it at once.
 
-use anyhow::Context;
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     flag,
 };
-use std::sync::{
-    Arc, LazyLock,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    io,
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
 /// The last signal that came; 0 before the first.
 static LAST: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
 
-/// A flag that the first signal sets; the second one exits with 128 + its number.
-pub(crate) fn stop() -> anyhow::Result<Arc<AtomicBool>> {
+/// A flag that the first signal sets; the second one exits with 128 + its number. SIGHUP is left alone if the process was started to
+/// ignore it, as `nohup` does.
+///
+/// # Errors
+/// If the operating system refuses a handler.
+pub fn stop() -> io::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         if signal == SIGHUP && hangup_is_ignored() {
@@ -23,14 +29,13 @@ pub(crate) fn stop() -> anyhow::Result<Arc<AtomicBool>> {
         // In this order: the first signal finds the flag unset and sets it, the second finds it set.
         flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop))
             .and_then(|_| flag::register_usize(signal, Arc::clone(&LAST), signal as usize))
-            .and_then(|_| flag::register(signal, Arc::clone(&stop)))
-            .context("cannot watch for signals")?;
+            .and_then(|_| flag::register(signal, Arc::clone(&stop)))?;
     }
     Ok(stop)
 }
 
-/// The exit code of a run that a signal stopped: 129, 130 or 143.
-pub(crate) fn exit_code() -> u8 {
+/// The exit code of a program that a signal stopped: 129, 130 or 143.
+pub fn exit_code() -> u8 {
     128 + LAST.load(Ordering::Relaxed) as u8
 }
 
