@@ -2,7 +2,7 @@
 
 use crate::{MaskedQuantizer, Refresher};
 use stompp_rng::{Purpose, StreamKey};
-use stompp_schedule::{Order, Phase, Plan, RefreshRate};
+use stompp_schedule::{Phase, Plan, PlanError, PlanSpec, RefreshRate, Schedule};
 
 /// One unit of a network: the weight of a binary convolution and the activation that feeds it.
 #[derive(Debug)]
@@ -83,8 +83,8 @@ pub trait Freezable {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Freezer {
-    plan: Plan,
+pub struct Freezer<S = Plan> {
+    plan: S,
     windows: Windows,
     refresh: RefreshRate,
     seed: u64,
@@ -145,8 +145,23 @@ impl FreezeReport {
 }
 
 impl Freezer {
-    /// A freezer for `plan`; masks are drawn from streams of `seed`.
-    pub fn new(plan: Plan, refresh: RefreshRate, seed: u64) -> Self {
+    /// A freezer with the paper's plan for `network`: forward, cubic, over `steps` steps, of which the last twentieth has everything
+    /// committed (*ours*). Masks are drawn from streams of seed 0.
+    ///
+    /// # Errors
+    /// If there are not enough steps for the network's units, or it has none.
+    pub fn for_network(network: &mut impl Freezable, steps: u64, refresh: RefreshRate) -> Result<Self, PlanError> {
+        let spec = PlanSpec {
+            tail: steps / 20,
+            ..PlanSpec::new(network.units().len(), steps)
+        };
+        Ok(Self::new(Plan::new(spec)?, refresh, 0))
+    }
+}
+
+impl<S: Schedule> Freezer<S> {
+    /// A freezer for `plan`, a [`Plan`] or a schedule of your own; masks are drawn from streams of `seed`.
+    pub fn new(plan: S, refresh: RefreshRate, seed: u64) -> Self {
         Self {
             plan,
             windows: Windows::default(),
@@ -162,7 +177,7 @@ impl Freezer {
     }
 
     /// The plan.
-    pub fn plan(&self) -> &Plan {
+    pub fn plan(&self) -> &S {
         &self.plan
     }
 
@@ -184,7 +199,7 @@ impl Freezer {
         let activations_freeze = units.iter().any(|unit| unit.activation.is_some());
         assert_eq!(
             self.windows.count(count, activations_freeze),
-            self.plan.spec().units,
+            self.plan.units(),
             "the plan was made for another network"
         );
         let reports = units
@@ -214,19 +229,11 @@ impl Freezer {
                 activation,
                 Purpose::ACTIVATION_MASK,
                 step,
-                self.last_window(),
+                self.plan.last(),
                 count + index,
             );
         }
         FreezeReport { units: reports }
-    }
-
-    /// The last of the windows.
-    fn last_window(&self) -> usize {
-        match self.plan.spec().order {
-            Order::Forward | Order::Global => self.plan.spec().units - 1,
-            Order::Reverse => 0,
-        }
     }
 
     /// Brings one quantizer into the phase of a window, drawing from stream number `draw`; returns how many entries changed.

@@ -53,7 +53,7 @@ impl<D: Holder> Evaluator<'_, D> {
         network: &Network<D>,
         each: &mut dyn FnMut(&Answers<'_>) -> Result<(), TrainError>,
     ) -> Result<Score, TrainError> {
-        let (mut right, mut loss, mut seen) = (0, 0.0, 0);
+        let mut sum = ScoreSum::default();
         let batch_size = D::evaluation_batch(self.macs_per_image);
         for batch in self.images.evaluation(self.normalization, batch_size)? {
             let Fed {
@@ -62,12 +62,7 @@ impl<D: Holder> Evaluator<'_, D> {
                 indices,
             } = batch?;
             let logits = network.evaluate(images, self.view).map_err(device_error)?.as_vec();
-            right += correct(&logits, &labels);
-            loss += rows(&logits, labels.len())
-                .zip(&labels)
-                .map(|(row, label)| cross_entropy(row, *label))
-                .sum::<f64>();
-            seen += labels.len();
+            sum.add(&logits, &labels);
             each(&Answers {
                 indices: &indices,
                 labels: &labels,
@@ -76,11 +71,37 @@ impl<D: Holder> Evaluator<'_, D> {
         }
         // Batches of another size than training's: what they took would lie idle until the next evaluation.
         self.images.device().try_empty_cache().map_err(device_error)?;
-        Ok(Score {
-            top1: 100.0 * right as f64 / seen as f64,
-            loss: loss / seen as f64,
-            images: seen,
-        })
+        Ok(sum.score())
+    }
+}
+
+/// A score over the batches so far.
+#[derive(Debug, Default)]
+pub(crate) struct ScoreSum {
+    right: usize,
+    loss: f64,
+    images: usize,
+}
+
+impl ScoreSum {
+    /// Adds a batch: a row of `logits` for each label.
+    pub(crate) fn add(&mut self, logits: &[f32], labels: &[usize]) {
+        if labels.is_empty() {
+            return;
+        }
+        self.right += correct(logits, labels);
+        let rows = rows(logits, labels.len()).zip(labels);
+        self.loss += rows.map(|(row, label)| cross_entropy(row, *label)).sum::<f64>();
+        self.images += labels.len();
+    }
+
+    /// The score of all of them.
+    pub(crate) fn score(&self) -> Score {
+        Score {
+            top1: 100.0 * self.right as f64 / self.images as f64,
+            loss: self.loss / self.images as f64,
+            images: self.images,
+        }
     }
 }
 

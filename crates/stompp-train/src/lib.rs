@@ -43,6 +43,7 @@ mod session;
 mod step;
 mod tally;
 mod tensors;
+mod trainer;
 
 pub use callback::Callback;
 pub use checkpoint::{Cadence, CheckpointName, Checkpointing, checkpoint_step};
@@ -61,3 +62,4 @@ pub use run_dir::{RunRecord, Standing};
 pub use saved::SavedRun;
 pub use session::{OnDivergence, Session, Start};
 pub use stompp_data::DataError;
+pub use trainer::{Trainer, TrainerStep};

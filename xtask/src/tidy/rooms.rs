@@ -63,6 +63,18 @@ const ROOMS: &[Room] = &[
     ),
     room("stompp-cli", false, &["stompp-console", "stompp-fetch", "stompp-train"]),
     room(
+        "stompp-examples",
+        false,
+        &[
+            "stompp-schedule",
+            "stompp-data",
+            "stompp-graph",
+            "stompp-nn",
+            "stompp-binarize",
+            "stompp-train",
+        ],
+    ),
+    room(
         "xtask",
         true,
         &[
