@@ -111,7 +111,9 @@ pub fn adam_step(step: &AdamStep, w: &mut [f32], m: &mut [f32], s: &mut [f32], g
     check::length("s", s.len(), w.len());
     check::length("g", g.len(), w.len());
     let simd = Simd::current();
-    let piece = |(((w, m), s), g): (((&mut [f32], &mut [f32]), &mut [f32]), &[f32])| {
+    // Weights, both moments and gradients, nested as iterators that are zipped give them.
+    type Piece<'a> = (((&'a mut [f32], &'a mut [f32]), &'a mut [f32]), &'a [f32]);
+    let piece = |(((w, m), s), g): Piece<'_>| {
         simd.vectorize(
             #[inline(always)]
             || adam_piece(step, w, m, s, g),

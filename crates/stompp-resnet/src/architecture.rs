@@ -40,7 +40,7 @@ pub enum ArchitectureError {
     },
     /// Each size is accepted, but together they are too large.
     #[error(transparent)]
-    Graph(#[from] GraphError),
+    Graph(Box<GraphError>),
 }
 
 impl Architecture {
@@ -106,7 +106,8 @@ impl Architecture {
         within("width", self.width, 1..=4096, "1 to 4096 channels")?;
         within("number of classes", self.classes, 2..=100_000, "2 to 100000")?;
         within("image size", self.image_size, 4..=4096, "4 to 4096 pixels")?;
-        self.build()?;
+        self.build()
+            .map_err(|error| ArchitectureError::Graph(Box::new(error)))?;
         Ok(self)
     }
 

@@ -35,7 +35,7 @@ pub enum ConfigError {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        r#source: stompp_graph::TextError,
+        r#source: Box<stompp_graph::TextError>,
     },
     /// There is no such network.
     #[error(transparent)]

@@ -162,7 +162,7 @@ fn read(path: &Path) -> Result<Graph, ConfigError> {
     })?;
     Graph::from_toml(&text).map_err(|source| ConfigError::Graph {
         path: path.to_owned(),
-        source,
+        source: Box::new(source),
     })
 }
 

@@ -45,8 +45,8 @@ impl<D: Holder> Run<D> {
             self.recover(error, session.on_divergence, keeper.as_mut(), &mut callbacks)?;
         }
         let network = match self.reestimated()? {
-            Some(mut network) => network_file::to_bytes(&mut network),
-            None => network_file::to_bytes(&mut self.learner.network),
+            Some(network) => network_file::to_bytes(&network),
+            None => network_file::to_bytes(&self.learner.network),
         };
         dir.write(files::NETWORK, &network)?;
         self.course.note_bad_images(self.images.bad_images());

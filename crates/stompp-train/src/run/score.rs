@@ -40,7 +40,7 @@ impl<D: Holder> Run<D> {
                 what: "test loss",
                 step,
                 value: deployed.loss,
-                layer: divergence::of_loss(&mut self.learner.network),
+                layer: divergence::of_loss(&self.learner.network),
                 last_good: None,
             });
         }
