@@ -15,7 +15,7 @@ use crate::{
     feed::{Holder, Supply},
     files,
     freezing::{Freezing, Frozen},
-    images::Images,
+    images::{Images, changed_files},
     machine::{Code, Machine},
     metrics::Metrics,
     network_file,
@@ -220,6 +220,9 @@ impl<D: Holder> Run<D> {
         if !bad.is_empty() {
             watchers.tell(|watcher| watcher.on_bad_images(bad))?;
         }
+        if let Some(note) = changed_files("while the run went on", &self.images.changed_files()) {
+            watchers.tell(|watcher| watcher.on_notes(std::slice::from_ref(&note)))?;
+        }
         let result = self.result();
         watchers.tell(|watcher| watcher.on_end(&result))?;
         dir.write_result(&result)?;
@@ -247,7 +250,11 @@ impl<D: Holder> Run<D> {
             steps: self.timeline.steps,
             units: Frozen::of(&mut self.learner.network).units,
         };
-        watchers.tell(|watcher| watcher.on_start(&start))
+        watchers.tell(|watcher| watcher.on_start(&start))?;
+        match &*self.images.notes {
+            [] => Ok(()),
+            notes => watchers.tell(|watcher| watcher.on_notes(notes)),
+        }
     }
 
     /// Brings everything into the state of the last checkpoint; `false` if there is none.

@@ -6,7 +6,7 @@ use crate::{
     evaluate::{classes, evaluate},
     feed::{Supply, on_device},
     files,
-    images::Images,
+    images::TestImages,
     network_file,
 };
 use dfdx::tensor::Cpu;
@@ -53,6 +53,9 @@ impl SavedRun {
         let normalization = Normalization::new(self.record.statistics())?;
         let view = self.config.method.name.deployed();
         let test = Supply::new(&device, &images.test, &normalization)?;
+        if !images.notes.is_empty() {
+            watcher.on_notes(&images.notes)?;
+        }
         let score = evaluate(&network, &test, &normalization, view)?;
         let bad = images.bad_images();
         if !bad.is_empty() {
@@ -101,33 +104,13 @@ impl SavedRun {
         Ok(network)
     }
 
-    /// The images of the configuration, if their classes are those that the run was trained on.
-    fn images(&self) -> Result<Images, TrainError> {
-        let images = Images::load(&self.config.data, Some(&self.dir.join(files::INDEX)))?;
-        if let Some(found) = &images.class_names {
-            let path = self.dir.join(files::CLASSES);
-            let trained: Vec<String> = files::read_json(&path)?;
-            if let Some(problem) = difference(&trained, found) {
-                return Err(TrainError::Damaged { path, problem });
-            }
-        }
-        Ok(images)
+    /// The test images of the configuration; training images are not looked for, unless the test images are held out of them.
+    ///
+    /// # Errors
+    /// If the images cannot be read, or have classes that the run was not trained on.
+    fn images(&self) -> Result<TestImages, TrainError> {
+        let path = self.dir.join(files::CLASSES);
+        let trained: Option<Vec<String>> = path.exists().then(|| files::read_json(&path)).transpose()?;
+        TestImages::load(&self.config.data, trained.as_deref(), Some(&self.dir.join(files::INDEX)))
     }
-}
-
-/// How the classes of a data set differ from those of a run.
-fn difference(trained: &[String], found: &[String]) -> Option<String> {
-    if trained == found {
-        return None;
-    }
-    let place = trained.iter().zip(found).position(|(trained, found)| trained != found);
-    let place = place.unwrap_or(trained.len().min(found.len()));
-    let name = |names: &[String]| names.get(place).map_or("none", String::as_str).to_owned();
-    Some(format!(
-        "the run was trained on {} classes, the data set has {}; class {place} was {}, now it is {}",
-        trained.len(),
-        found.len(),
-        name(trained),
-        name(found)
-    ))
 }

@@ -64,6 +64,14 @@ impl Part {
         }
     }
 
+    /// Names of the files that were read and are not those that were listed.
+    pub(crate) fn changed_files(&self) -> Vec<String> {
+        match &self.0 {
+            Kind::Memory(_) => Vec::new(),
+            Kind::Files { set, .. } => set.changed_files(),
+        }
+    }
+
     /// Threads that prepare batches; their number changes no bit. One keeps up with training from memory; files have to be
     /// decoded.
     fn workers(&self) -> usize {
