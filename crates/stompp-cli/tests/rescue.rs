@@ -445,14 +445,19 @@ fn a_bad_image_is_left_out_or_removed_and_the_run_goes_on() {
     let removed = train(&format!("{options} --reindex"), &out("removed"));
     stdout(&removed);
     let metrics = fs::read_to_string(out("removed").join("metrics.jsonl")).unwrap();
-    assert!(
-        metrics.contains("240 to train on and 240 to test on then, 239 and 240 now"),
-        "{metrics}"
-    );
+    for told in [
+        "1 gone (bee/007.png)",
+        "240 to train on and 240 to test on then, 239 and 240 now",
+    ] {
+        assert!(metrics.contains(told), "{metrics}");
+    }
 
     // As many files, but another one.
     fs::write(data.join("train/bee/zzz.png"), &good).unwrap();
-    assert_fails_anyhow(&train(&options, &out("repaired")), "of other names or classes");
+    assert_fails_anyhow(
+        &train(&options, &out("repaired")),
+        "1 gone (bee/007.png), 1 new (bee/zzz.png)",
+    );
     fs::remove_file(data.join("train/bee/zzz.png")).unwrap();
     fs::write(&bad, &good).unwrap();
     stdout(&train(&options, &out("repaired")));
