@@ -163,6 +163,11 @@ impl Callback for Progress {
         Ok(())
     }
 
+    fn on_notes(&mut self, notes: &[String]) -> Result<(), TrainError> {
+        notes.iter().for_each(|note| self.line(&format!("note: {note}")));
+        Ok(())
+    }
+
     fn on_restore(&mut self, restored: &Restored) -> Result<(), TrainError> {
         self.line(&format!(
             "{}; back to step {} with learning rate {}",

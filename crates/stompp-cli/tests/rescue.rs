@@ -445,14 +445,19 @@ fn a_bad_image_is_left_out_or_removed_and_the_run_goes_on() {
     let removed = train(&format!("{options} --reindex"), &out("removed"));
     stdout(&removed);
     let metrics = fs::read_to_string(out("removed").join("metrics.jsonl")).unwrap();
-    assert!(
-        metrics.contains("240 to train on and 240 to test on then, 239 and 240 now"),
-        "{metrics}"
-    );
+    for told in [
+        "1 gone (bee/007.png)",
+        "240 to train on and 240 to test on then, 239 and 240 now",
+    ] {
+        assert!(metrics.contains(told), "{metrics}");
+    }
 
     // As many files, but another one.
     fs::write(data.join("train/bee/zzz.png"), &good).unwrap();
-    assert_fails_anyhow(&train(&options, &out("repaired")), "of other names or classes");
+    assert_fails_anyhow(
+        &train(&options, &out("repaired")),
+        "1 gone (bee/007.png), 1 new (bee/zzz.png)",
+    );
     fs::remove_file(data.join("train/bee/zzz.png")).unwrap();
     fs::write(&bad, &good).unwrap();
     stdout(&train(&options, &out("repaired")));
@@ -466,4 +471,73 @@ fn assert_fails_anyhow(output: &Output, part: &str) {
         "{}",
         stderr(output)
     );
+}
+
+/// What an evaluation does not need may be gone.
+#[test]
+fn only_the_test_images_are_needed_to_evaluate() {
+    let folder = folder();
+    let out = |name: &str| folder.path().join(name);
+    let scored = |run: &Path, more: &[&str]| {
+        let arguments = [&["eval", text(run)], more].concat();
+        stdout(&stompp(&arguments)).to_owned()
+    };
+    let common =
+        "--model resnet8 --width 4 --image-size 8 --batch-size 20 --steps 4 --tail 0ba --method ste --threads 1";
+
+    let data = out("data");
+    images(&data, 30);
+    let run = out("files");
+    let told = train(&format!("--dataset folder --data {} {common}", data.display()), &run);
+    fs::remove_dir_all(data.join("train")).unwrap();
+    assert_eq!(scored(&run, &[]), stdout(&told));
+
+    // A flat val, whose list of labels moves.
+    let flat = out("flat");
+    images(&flat, 30);
+    let mut labels = String::new();
+    for class in ["ant", "bee"] {
+        for index in 0..30 {
+            let name = format!("{class}-{index}.png");
+            fs::rename(
+                flat.join(format!("val/{class}/{index:03}.png")),
+                flat.join("val").join(&name),
+            )
+            .unwrap();
+            labels += &format!("{name} {class}\n");
+        }
+        fs::remove_dir(flat.join("val").join(class)).unwrap();
+    }
+    let (list, moved) = (out("labels.txt"), out("moved.txt"));
+    fs::write(&list, labels).unwrap();
+    let run = out("flat-run");
+    let options = format!(
+        "--dataset folder --data {} --labels {} {common}",
+        flat.display(),
+        list.display()
+    );
+    let told = train(&options, &run);
+    fs::rename(&list, &moved).unwrap();
+    assert_eq!(scored(&run, &["--labels", text(&moved)]), stdout(&told));
+
+    // CIFAR's test file alone.
+    let (cifar, run) = (out("cifar"), out("cifar-run"));
+    stdout(&stompp(&[
+        "data",
+        "write",
+        text(&cifar),
+        "--train-limit",
+        "100",
+        "--test-limit",
+        "40",
+    ]));
+    let told = train(&format!("--dataset cifar10 --data {} {common}", cifar.display()), &run);
+    for batch in 1..=5 {
+        fs::remove_file(cifar.join(format!("data_batch_{batch}.bin"))).unwrap();
+    }
+    assert_eq!(scored(&run, &[]), stdout(&told));
+    // Images that are held out are training images, and are asked for.
+    let run = out("held-out");
+    stdout(&train(&format!("--holdout 20 --train-limit 60 {common}"), &run));
+    assert!(scored(&run, &[]).ends_with("20 test images\n"));
 }

@@ -141,6 +141,13 @@ pub trait Callback {
         Ok(())
     }
 
+    /// If there is something to know about the images, such as files of the folder that are not looked at: at the start, and at the end
+    /// of files that were written anew meanwhile.
+    fn on_notes(&mut self, notes: &[String]) -> Result<(), TrainError> {
+        let _ = notes;
+        Ok(())
+    }
+
     /// After a return to a checkpoint; steps beyond it, and what was told of them, count no more.
     fn on_restore(&mut self, restored: &Restored) -> Result<(), TrainError> {
         let _ = restored;

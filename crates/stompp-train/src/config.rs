@@ -61,8 +61,8 @@ pub struct RunConfig {
 pub struct DataConfig {
     /// The data set.
     pub dataset: Dataset,
-    /// The folder, `.tar.gz` or `.zip` with the binary files of CIFAR; of image files the folder, `.tar`, `.zip` or `.pack`. A
-    /// synthetic set needs none.
+    /// The folder, `.tar.gz` or `.zip` with the binary files of CIFAR; the folder with the idx files of MNIST; of image files the folder,
+    /// `.tar` or `.zip`. A synthetic set needs none.
     pub path: Option<PathBuf>,
     /// What the images of a flat `val` show (data set `folder`): the official ground truth, or a list of names and classes.
     pub labels: Option<PathBuf>,

@@ -169,7 +169,7 @@ mod tests {
         let config = RunConfig::from_toml(config).unwrap();
         let device = Cpu::default();
         let network = Network::new(&device, &config.graph().unwrap(), config.binarization(), 3).unwrap();
-        let images = Images::load(&config.data, None).unwrap();
+        let images = Images::load(&config.data, None, false).unwrap();
         let normalization = Normalization::new(images.statistics).unwrap();
         let supply = Supply::new(&device, &images.test, &normalization).unwrap();
         for view in [View::AsItStands, View::Deployed] {

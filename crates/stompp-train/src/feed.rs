@@ -230,7 +230,7 @@ mod tests {
 
     /// The training images of `config` on a device: three batches over the end of an epoch, and every test batch.
     fn fed<D: Holder>(device: &D, config: &RunConfig) -> Vec<(Vec<f32>, Vec<usize>)> {
-        let images = images::Images::load(&config.data, None).unwrap();
+        let images = images::Images::load(&config.data, None, false).unwrap();
         let normalization = Normalization::new(images.statistics).unwrap();
         let supply = |part| Supply::new(device, part, &normalization).unwrap();
         let (train, test) = (supply(&images.train), supply(&images.test));

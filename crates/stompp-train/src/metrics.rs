@@ -23,7 +23,7 @@ pub(crate) struct Metrics {
 }
 
 /// One line of `metrics.jsonl`, in the order in which things happened. Its JSON has the field `kind`: `start`, `epoch`, `diagnostics`,
-/// `evaluation`, `bad-images`, `restore`, `concern` or `end`, and the fields of what it holds.
+/// `evaluation`, `bad-images`, `notes`, `restore`, `concern` or `end`, and the fields of what it holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -40,6 +40,11 @@ pub enum Metric {
     BadImages {
         /// What is wrong with each, naming its file.
         images: Vec<String>,
+    },
+    /// What there is to know about the images.
+    Notes {
+        /// A line each.
+        notes: Vec<String>,
     },
     /// A return to a checkpoint. Lines before it that are beyond its step are not there any more.
     Restore(Restored),
@@ -137,6 +142,10 @@ impl Callback for Metrics {
         self.write(&Metric::BadImages {
             images: images.to_vec(),
         })
+    }
+
+    fn on_notes(&mut self, notes: &[String]) -> Result<(), TrainError> {
+        self.write(&Metric::Notes { notes: notes.to_vec() })
     }
 
     fn on_restore(&mut self, restored: &Restored) -> Result<(), TrainError> {

@@ -41,9 +41,6 @@ pub struct RunRecord {
     pub mean: [f32; 3],
     /// Standard deviation of each channel, likewise.
     pub std: [f32; 3],
-    /// XXH3-128 of the names and classes of the image files, in hexadecimal; absent where images are not files of their own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub list: Option<String>,
     /// What of the first weights came from a file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<InitReport>,
@@ -87,8 +84,6 @@ impl RunRecord {
             format!("{train} to train on and {test} to test on then, {train_now} and {test_now} now")
         } else if (self.mean, self.std) != (now.mean, now.std) {
             "as many, but of other means or deviations".to_owned()
-        } else if self.list.is_some() && now.list.is_some() && self.list != now.list {
-            "as many, but of other names or classes".to_owned()
         } else {
             return None;
         };
@@ -219,7 +214,8 @@ impl RunDir {
             None => return Ok((before, Vec::new())),
             Some(other) => other,
         };
-        if !(reindex && same_length && record.list.is_some()) {
+        let same_statistics = (before.mean, before.std) == (record.mean, record.std);
+        if !(reindex && same_length && same_statistics) {
             return Err(TrainError::OtherImages {
                 path,
                 details,
@@ -229,7 +225,6 @@ impl RunDir {
         let now = RunRecord {
             train_images: record.train_images,
             test_images: record.test_images,
-            list: record.list.clone(),
             ..before
         };
         files::replace_json(&path, &now)?;

@@ -9,7 +9,7 @@ use crate::{
     evaluate::{Evaluator, classes, macs_per_image},
     feed::{Supply, on_device},
     files,
-    images::Images,
+    images::{TestImages, TrainImages},
     network_file,
 };
 use dfdx::tensor::Cpu;
@@ -89,12 +89,16 @@ impl SavedRun {
         let images = self.images()?;
         let normalization = Normalization::new(self.record.statistics())?;
         let view = self.config.method.name.deployed();
-        if checkpoint.is_some() {
+        if checkpoint.is_some() && self.config.training.bn_reestimate > 0 {
             // The trained network was kept with them.
-            let train = Supply::new(&device, &images.train, &normalization)?;
+            let train = TrainImages::load(&self.config.data)?.train;
+            let train = Supply::new(&device, &train, &normalization)?;
             if let Some(batches) = deploy::batches(&self.config, &train, &normalization)? {
                 network = deploy::reestimated(&network, view, batches)?;
             }
+        }
+        if !images.notes.is_empty() {
+            callback.on_notes(&images.notes)?;
         }
         let evaluator = Evaluator {
             images: &Supply::new(&device, &images.test, &normalization)?,
@@ -187,33 +191,17 @@ impl SavedRun {
         }
     }
 
-    /// The images of the configuration, if their classes are those that the run was trained on.
-    fn images(&self) -> Result<Images, TrainError> {
-        let images = Images::load(&self.config.data, Some(&self.dir.join(files::INDEX)))?;
-        if let Some(found) = &images.class_names {
-            let path = self.dir.join(files::CLASSES);
-            let trained: Vec<String> = files::read_json(&path)?;
-            if let Some(problem) = difference(&trained, found) {
-                return Err(TrainError::Damaged { path, problem });
-            }
-        }
-        Ok(images)
+    /// The test images of the configuration; training images are not looked for, unless the test images are held out of them.
+    ///
+    /// # Errors
+    /// If the images cannot be read, or have classes that the run was not trained on.
+    fn images(&self) -> Result<TestImages, TrainError> {
+        let path = self.dir.join(files::CLASSES);
+        let trained: Option<Vec<String>> = path.exists().then(|| files::read_json(&path)).transpose()?;
+        TestImages::load(
+            &self.config.data,
+            trained.as_deref(),
+            Some(&self.dir.join(files::INDEX)),
+        )
     }
-}
-
-/// How the classes of a data set differ from those of a run.
-fn difference(trained: &[String], found: &[String]) -> Option<String> {
-    if trained == found {
-        return None;
-    }
-    let place = trained.iter().zip(found).position(|(trained, found)| trained != found);
-    let place = place.unwrap_or(trained.len().min(found.len()));
-    let name = |names: &[String]| names.get(place).map_or("none", String::as_str).to_owned();
-    Some(format!(
-        "the run was trained on {} classes, the data set has {}; class {place} was {}, now it is {}",
-        trained.len(),
-        found.len(),
-        name(trained),
-        name(found)
-    ))
 }

@@ -34,6 +34,8 @@ impl Images {
             Self::Set(Dataset::Cifar10) => "CIFAR-10",
             Self::Set(Dataset::Cifar100) => "CIFAR-100",
             Self::Set(Dataset::Cifar100Coarse) => "CIFAR-100, coarse labels",
+            Self::Set(Dataset::Mnist) => "MNIST",
+            Self::Set(Dataset::FashionMnist) => "Fashion-MNIST",
             Self::Set(Dataset::Folder) => "image files",
             Self::ImageNet => "ImageNet",
         }

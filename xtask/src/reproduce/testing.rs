@@ -64,7 +64,6 @@ fn record() -> RunRecord {
         tail_steps: None,
         mean: [0.5; 3],
         std: [0.25; 3],
-        list: None,
         init: None,
         parent: None,
     }

@@ -17,8 +17,9 @@ use stompp_train::{
 
 /// Read a whole data set once and say what is in it
 ///
-/// Classes and counts, sizes, modes, images that cannot be read, images that are the same to the pixel, means and deviations of
-/// the channels. What is found is no failure: the exit code is 0 also when images cannot be read.
+/// Classes and counts, sizes, modes, images that cannot be read, what is not looked at and why, images that are the same to the pixel,
+/// means and deviations of the channels. Training or test images alone are enough. What is found is no failure: the exit code is 0 also
+/// when images cannot be read.
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  stompp data check imagenet\n  stompp data check cifar-10-binary.tar.gz --dataset cifar10 --json cifar10.json"
@@ -100,6 +101,16 @@ fn table(report: &Report) -> String {
         }
     }
     let mut text = aligned(&rows);
+    list(
+        &mut text,
+        "damaged, so that images may be missing",
+        report.faults.iter().cloned(),
+    );
+    list(
+        &mut text,
+        "not looked at",
+        report.parts.iter().flat_map(|part| part.ignored.iter().cloned()),
+    );
     list(
         &mut text,
         "cannot be read",

@@ -51,8 +51,8 @@ pub(super) const OPTIONS: &[(&str, &[Opt])] = &[
                 "data.path",
                 Text,
                 "PATH",
-                "Folder, .tar.gz or .zip with the binary version of CIFAR-10 or CIFAR-100; for `folder` the folder, .tar, .zip or \
-                 .pack with train/CLASS/NAME.jpeg and val",
+                "Folder, .tar.gz or .zip with the binary version of CIFAR-10 or CIFAR-100; for `mnist` and `fashion-mnist` the folder with \
+                 their idx files; for `folder` the folder, .tar or .zip with train/CLASS/NAME.jpeg and val",
             ),
             opt(
                 "labels",

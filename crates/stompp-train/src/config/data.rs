@@ -122,10 +122,10 @@ impl DataConfig {
     }
 
     fn no_files(&self) -> ConfigError {
-        let needs = if self.is_files() {
-            "the folder, .tar, .zip or .pack with train/CLASS/NAME.jpeg and val".to_owned()
-        } else {
-            format!("the folder, .tar.gz or .zip of its binary version, from {CIFAR_SOURCE}")
+        let needs = match self.dataset {
+            Dataset::Folder => "the folder, .tar or .zip with train/CLASS/NAME.jpeg and val".to_owned(),
+            Dataset::Mnist | Dataset::FashionMnist => "the folder with its four idx files".to_owned(),
+            _ => format!("the folder, .tar.gz or .zip of its binary version, from {CIFAR_SOURCE}"),
         };
         let problem = format!(
             "data set {} needs {needs} (synthetic10 and synthetic100 need no files)",

@@ -6,10 +6,9 @@ use crate::{
 };
 use std::sync::Arc;
 use stompp_data::{
-    Augmentation, BadImages, Batch, Batches, CropAugmentation, Examples, FileExamples, ImageExamples, ImageSet,
-    Labelled, Loader, Normalization, OnBadImage, PlacedBatches, Position, TreeSet,
+    Augmentation, BadImages, Batch, Batches, CropAugmentation, Examples, FileExamples, ImageExamples, ImageSet, Loader,
+    Normalization, OnBadImage, PlacedBatches, Position, TreeSet,
 };
-use xxhash_rust::xxh3::Xxh3;
 
 /// Images to train or to test on.
 #[derive(Clone, Debug)]
@@ -70,15 +69,11 @@ impl Part {
         }
     }
 
-    /// Adds name and class of every image file to `names`.
-    pub(crate) fn hash_names(&self, names: &mut Xxh3) {
-        if let Kind::Files { set, .. } = &self.0 {
-            names.update(&set.len().to_le_bytes());
-            for (index, label) in set.labels().iter().enumerate() {
-                names.update(set.image_name(index).as_bytes());
-                // No name has a byte of zero.
-                names.update(&[0, label.to_le_bytes()[0], label.to_le_bytes()[1]]);
-            }
+    /// Names of the files that were read and are not those that were listed.
+    pub(crate) fn changed_files(&self) -> Vec<String> {
+        match &self.0 {
+            Kind::Memory(_) => Vec::new(),
+            Kind::Files { set, .. } => set.changed_files(),
         }
     }
 

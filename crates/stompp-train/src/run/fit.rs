@@ -10,6 +10,7 @@ use crate::{
     feed::{Feed, Holder},
     files,
     freezing::Frozen,
+    images::changed_files,
     metrics::Metrics,
     network_file,
     run_dir::RunDir,
@@ -53,6 +54,9 @@ impl<D: Holder> Run<D> {
         let bad = &self.course.bad_images;
         if !bad.is_empty() {
             callbacks.tell(|callback| callback.on_bad_images(bad))?;
+        }
+        if let Some(note) = changed_files("while the run went on", &self.images.changed_files()) {
+            callbacks.tell(|callback| callback.on_notes(std::slice::from_ref(&note)))?;
         }
         let result = self.result();
         for concern in &result.concerns {
@@ -104,6 +108,10 @@ impl<D: Holder> Run<D> {
             changes: self.changes.clone(),
         };
         callbacks.tell(|callback| callback.on_start(&start))?;
+        let notes = &self.images.notes;
+        if !notes.is_empty() {
+            callbacks.tell(|callback| callback.on_notes(notes))?;
+        }
         match &self.record.init {
             Some(init) if self.course.step == 0 => callbacks.tell(|callback| callback.on_init(init)),
             _ => Ok(()),

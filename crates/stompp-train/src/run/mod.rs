@@ -90,10 +90,8 @@ pub(crate) fn run(
         RunDir::check_free(out)?;
     }
     let index = out.join(files::INDEX);
-    let images = Images::load(
-        &config.data,
-        (session.start == Start::Resume && !session.reindex).then_some(&*index),
-    )?;
+    let index = (session.start == Start::Resume).then_some(&*index);
+    let images = Images::load(&config.data, index, session.reindex)?;
     match config.device.name {
         Device::Cpu => {
             let device = Cpu::default();

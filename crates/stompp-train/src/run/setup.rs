@@ -87,7 +87,6 @@ impl<D: Holder> Run<D> {
             tail_steps: plan.map(|plan| plan.spec().tail),
             mean: statistics.mean,
             std: statistics.std,
-            list: images.list.clone(),
             init: None,
             parent: None,
         };
