@@ -33,6 +33,7 @@ pub mod backend;
 pub mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
+mod device;
 mod error;
 mod init;
 mod layers;
@@ -43,9 +44,12 @@ mod tape;
 mod visit;
 
 pub use backend::Backend;
+pub use device::{cpu, tensor};
+pub use dfdx;
 pub use error::DeviceError;
 pub use init::{kaiming_normal, uniform_fan_in};
 pub use layers::{BatchNorm2d, Conv2d, GlobalAveragePool, Linear, MaxPool2d, builder};
+pub use rand::rand_core;
 pub use tape::{Recording, SwitchTape};
 pub use visit::{TensorKind, TensorMut, VisitTensors, Visitor, VisitorMut};
 

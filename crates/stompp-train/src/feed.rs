@@ -214,13 +214,9 @@ impl<D: Holder> Iterator for Feed<D> {
 }
 
 /// The images of a batch as a tensor.
-///
-/// They are copied into memory of the device's own, which it uses again; a buffer of ours would be added to what it keeps.
 pub(crate) fn on_device<D: BinaryBackend>(device: &D, batch: &Batch) -> OpResult<Image<usize, usize>, D> {
     let [n, channels, height, width] = batch.shape;
-    let mut images = device.try_zeros_like(&(n, channels, height, width))?;
-    images.copy_from(&batch.images);
-    Ok(images)
+    stompp_nn::tensor(device, &batch.images, (n, channels, height, width))
 }
 
 #[cfg(test)]

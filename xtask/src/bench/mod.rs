@@ -15,11 +15,12 @@ use crate::{usage::UsageError, workspace};
 use anyhow::{Context, Result};
 use case::{Case, Network, Work};
 use clap::Args;
-use dfdx::tensor::{Cache, Cpu, Synchronize};
+use dfdx::tensor::Synchronize;
 use peer::{Peer, Task};
 use report::{Comparison, Report};
 use std::{path::PathBuf, time::Duration};
 use stompp_binarize::BinaryBackend;
+use stompp_nn::cpu;
 use stompp_train::config::Device;
 
 /// Shares of committed units at which a step is timed, in percent.
@@ -126,13 +127,6 @@ const IN_A_ROW: usize = 3;
 /// the machine from whoever comes next.
 fn settle() {
     std::thread::sleep(Duration::from_millis(50));
-}
-
-/// The CPU, as the trainer has it.
-fn cpu() -> Cpu {
-    let device = Cpu::seed_from_u64(0);
-    device.enable_cache();
-    device
 }
 
 #[cfg(feature = "cuda")]
