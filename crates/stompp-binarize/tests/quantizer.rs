@@ -182,7 +182,7 @@ fn a_group_freezes_as_one() {
         let FreezeState::Freezing(mask) = quantizer.state() else {
             panic!("it is freezing");
         };
-        let entries: Vec<bool> = mask.host().iter().collect();
+        let entries: Vec<bool> = mask.host().unwrap().iter().collect();
         assert!(
             entries
                 .chunks(GROUP)

@@ -139,7 +139,7 @@ fn cuda() -> Result<dfdx::tensor::Cuda> {
 #[cfg(feature = "cuda")]
 fn gpu_words() -> Result<String> {
     cuda()?;
-    Ok(stompp_nn::cuda::gpu().versions().to_string())
+    Ok(stompp_nn::cuda::gpu()?.versions().to_string())
 }
 
 #[cfg(feature = "cuda")]
