@@ -103,7 +103,13 @@ fn flips_are_counted() {
         let (FreezeState::Freezing(old), FreezeState::Freezing(new)) = (before.state(), toy.weights[0].state()) else {
             continue;
         };
-        let changed = old.host().iter().zip(new.host().iter()).filter(|(a, b)| a != b).count();
+        let changed = old
+            .host()
+            .unwrap()
+            .iter()
+            .zip(new.host().unwrap().iter())
+            .filter(|(a, b)| a != b)
+            .count();
         assert_eq!(report.units[0].weight_flips, changed);
         frozen += changed;
     }

@@ -17,7 +17,9 @@ struct Channels {
 }
 
 // SAFETY: laid out as the kernels' struct.
-unsafe impl Argument for Channels {}
+unsafe impl Argument for Channels {
+    const TYPE: &'static str = "Channels";
+}
 
 impl Channels {
     fn of(s: &ChannelShape) -> Self {
@@ -49,7 +51,9 @@ pub struct Normalization<'a> {
 struct Norm([u64; 4]);
 
 // SAFETY: laid out as the kernels' struct.
-unsafe impl Argument for Norm {}
+unsafe impl Argument for Norm {
+    const TYPE: &'static str = "Norm";
+}
 
 impl Normalization<'_> {
     fn argument(&self, s: &ChannelShape) -> Norm {

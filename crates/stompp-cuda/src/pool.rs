@@ -23,7 +23,9 @@ struct Pool {
 }
 
 // SAFETY: laid out as the kernels' struct.
-unsafe impl Argument for Pool {}
+unsafe impl Argument for Pool {
+    const TYPE: &'static str = "Pool";
+}
 
 impl Pool {
     fn of(s: &PoolShape) -> Self {

@@ -49,6 +49,7 @@ pub use dfdx;
 pub use error::DeviceError;
 pub use init::{kaiming_normal, uniform_fan_in};
 pub use layers::{BatchNorm2d, Conv2d, GlobalAveragePool, Linear, MaxPool2d, builder};
+pub use rand::rand_core;
 pub use tape::{Recording, SwitchTape};
 pub use visit::{TensorKind, TensorMut, VisitTensors, Visitor, VisitorMut};
 

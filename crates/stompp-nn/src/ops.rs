@@ -27,7 +27,7 @@ pub use pool::{average_pool, global_average_pool, max_pool};
 #[macro_export]
 macro_rules! take_gradient {
     ($gradients:expr, $tensor:expr, $device:expr) => {{
-        let placeholder = ::dfdx::tensor::Storage::<f32>::try_alloc_len($device, 1)?;
+        let placeholder = $crate::dfdx::tensor::Storage::<f32>::try_alloc_len($device, 1)?;
         ::std::mem::replace($gradients.get_or_alloc_mut($tensor)?, placeholder)
     }};
 }

@@ -61,14 +61,14 @@ impl Holder for dfdx::tensor::Cuda {
     type Held = stompp_nn::cuda::ImagesOnDevice;
 
     fn words(&self) -> Option<String> {
-        Some(stompp_nn::cuda::gpu().versions().to_string())
+        stompp_nn::cuda::gpu().ok().map(|gpu| gpu.versions().to_string())
     }
 
     fn hold(&self, set: &ImageSet, normalization: &Normalization) -> Option<Result<Self::Held, Self::Err>> {
-        use stompp_nn::cuda::{failed, gpu};
+        use stompp_nn::cuda::on_gpu;
         let table: Vec<f32> = (0..3).flat_map(|channel| *normalization.table(channel)).collect();
         let sides = (set.height(), set.width());
-        Some(gpu().upload_images(sides, set.pixels(), &table).map_err(failed))
+        Some(on_gpu(|gpu| gpu.upload_images(sides, set.pixels(), &table)))
     }
 
     fn evaluation_batch(_: usize) -> usize {
@@ -84,7 +84,7 @@ impl Holder for dfdx::tensor::Cuda {
         let placements: Vec<_> = placements.iter().map(number).collect();
         let (height, width) = held.sides();
         filled(self, (placements.len(), 3, height, width), |out| {
-            gpu().place_images(held, &placements, out)
+            gpu()?.place_images(held, &placements, out)
         })
     }
 }
@@ -214,13 +214,9 @@ impl<D: Holder> Iterator for Feed<D> {
 }
 
 /// The images of a batch as a tensor.
-///
-/// They are copied into memory of the device's own, which it uses again; a buffer of ours would be added to what it keeps.
 pub(crate) fn on_device<D: BinaryBackend>(device: &D, batch: &Batch) -> OpResult<Image<usize, usize>, D> {
     let [n, channels, height, width] = batch.shape;
-    let mut images = device.try_zeros_like(&(n, channels, height, width))?;
-    images.copy_from(&batch.images);
-    Ok(images)
+    stompp_nn::tensor(device, &batch.images, (n, channels, height, width))
 }
 
 #[cfg(test)]

@@ -15,11 +15,12 @@ use crate::{usage::UsageError, workspace};
 use anyhow::{Context, Result};
 use case::{Case, Network, Work};
 use clap::Args;
-use dfdx::tensor::{Cache, Cpu, Synchronize};
+use dfdx::tensor::Synchronize;
 use peer::{Peer, Task};
 use report::{Comparison, Report};
 use std::{path::PathBuf, time::Duration};
 use stompp_binarize::BinaryBackend;
+use stompp_nn::cpu;
 use stompp_train::config::Device;
 
 /// Shares of committed units at which a step is timed, in percent.
@@ -128,13 +129,6 @@ fn settle() {
     std::thread::sleep(Duration::from_millis(50));
 }
 
-/// The CPU, as the trainer has it.
-fn cpu() -> Cpu {
-    let device = Cpu::seed_from_u64(0);
-    device.enable_cache();
-    device
-}
-
 #[cfg(feature = "cuda")]
 fn cuda() -> Result<dfdx::tensor::Cuda> {
     use stompp_nn::cuda::{Settings, open};
@@ -145,7 +139,7 @@ fn cuda() -> Result<dfdx::tensor::Cuda> {
 #[cfg(feature = "cuda")]
 fn gpu_words() -> Result<String> {
     cuda()?;
-    Ok(stompp_nn::cuda::gpu().versions().to_string())
+    Ok(stompp_nn::cuda::gpu()?.versions().to_string())
 }
 
 #[cfg(feature = "cuda")]

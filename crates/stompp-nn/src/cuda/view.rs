@@ -6,7 +6,7 @@
 //! [`check`] refuses to begin with any other.
 #![allow(unsafe_code)]
 
-use super::{failed, gpu};
+use super::{failed, gpu, on_gpu};
 use crate::Backend;
 use dfdx::{
     shapes::{HasShape, Shape},
@@ -49,13 +49,13 @@ pub(super) fn rewritten<S: Shape>(
     fill: impl FnOnce(FloatsMut<'_>) -> Result<(), GpuError>,
 ) -> Result<(), CudaError> {
     let mut fresh = device.spare(tensor.shape().num_elements())?;
-    gpu().copy(values(tensor), FloatsMut::of(&mut fresh)).map_err(failed)?;
+    on_gpu(|gpu| gpu.copy(values(tensor), FloatsMut::of(&mut fresh)))?;
     fill(FloatsMut::of(&mut fresh)).map_err(failed)?;
     // Whether storage is shared is dfdx's secret. Filling with zeros makes it the tensor's own.
     tensor.try_fill_with_zeros()?;
     // SAFETY: as just said.
     let out = unsafe { values_mut(tensor) };
-    gpu().copy(Floats::of(&fresh), out).map_err(failed)?;
+    on_gpu(|gpu| gpu.copy(Floats::of(&fresh), out))?;
     device.recycle(fresh);
     Ok(())
 }
@@ -135,7 +135,7 @@ pub(super) fn check(device: &Cuda) -> Result<(), String> {
     // SAFETY: made in the line above.
     let out = unsafe { values_mut(&mut doubled) };
     gpu()
-        .add(values(&tensor), values(&tensor), out)
+        .and_then(|gpu| gpu.add(values(&tensor), values(&tensor), out))
         .map_err(|e| failed(&e))?;
     let expected: Vec<f32> = numbers.iter().map(|x| 2.0 * x).collect();
     let read = doubled.as_vec();

@@ -25,7 +25,10 @@ pub(super) fn save<D: BinaryBackend>(learner: &mut Learner<D>) -> Result<Vec<Sav
     }
     each_quantizer(network, |name, quantizer| {
         if let FreezeState::Freezing(mask) = quantizer.state() {
-            saved.push(Saved::u64(name, mask.host().words()));
+            saved.push(Saved::u64(
+                name,
+                mask.host().map_err(|error| error.to_string())?.words(),
+            ));
         }
         Ok(())
     })

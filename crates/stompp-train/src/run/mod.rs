@@ -13,7 +13,6 @@ use crate::{
     RunConfig, RunResult, Session, Start, TrainError, callback::Callback, config::Device, files, images::Images,
     run_dir::RunDir,
 };
-use dfdx::tensor::{Cache, Cpu};
 use setup::Run;
 use std::path::Path;
 use stompp_graph::Graph;
@@ -94,10 +93,14 @@ pub(crate) fn run(
     let images = Images::load(&config.data, index, session.reindex)?;
     match config.device.name {
         Device::Cpu => {
-            let device = Cpu::default();
-            // A step asks for the same sizes as the one before; from the system they would come page by page each time.
-            device.enable_cache();
-            let mut run = Run::new(device, config.clone(), own, images, stop, (session.start, out))?;
+            let mut run = Run::new(
+                stompp_nn::cpu(),
+                config.clone(),
+                own,
+                images,
+                stop,
+                (session.start, out),
+            )?;
             run.initialize(session, out)?;
             run.execute(session, out, callbacks)
         }
