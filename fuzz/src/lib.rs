@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use stompp_data::{
-    ImageTree, OnBadImage, TreeOptions,
+    ImageTree, Labelled, OnBadImage, TreeOptions,
     cifar::{self, Layout, Split},
     mnist,
 };

@@ -8,7 +8,7 @@ use std::fs;
 use std::sync::Arc;
 use stompp_data::{
     BadImages, Batch, ChannelStatistics, CropAugmentation, DataError, FileExamples, ImageTree, Loader, Normalization,
-    OnBadImage, Position, TreeOptions, check,
+    OnBadImage, Position, check,
     cifar::Split,
 };
 use tree::{Files, folder, jpeg, picture, png, tar, zip};

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::Path;
+use stompp_data::Labelled;
 use stompp_data::cifar::Split;
 use stompp_data::mnist::{SIDE, read_found, read_split};
 
