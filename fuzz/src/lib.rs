@@ -147,7 +147,13 @@ pub fn labels(data: &[u8]) {
     let tree = match kind % 4 {
         3 => {
             let index = Some(&*list);
-            ImageTree::open_with(folder, &TreeOptions { index, ..TreeOptions::default() })
+            ImageTree::open_with(
+                folder,
+                &TreeOptions {
+                    index,
+                    ..TreeOptions::default()
+                },
+            )
         }
         _ => ImageTree::open(folder, Some(&list)),
     };
@@ -183,7 +189,10 @@ pub fn mnist(data: &[u8]) {
     let Some((kind, data)) = data.split_first() else {
         return;
     };
-    let (images, labels) = ([0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 28, 0, 0, 0, 28], [0, 0, 8, 1, 0, 0, 0, 1, 7]);
+    let (images, labels) = (
+        [0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 28, 0, 0, 0, 28],
+        [0, 0, 8, 1, 0, 0, 0, 1, 7],
+    );
     let mut image = images.to_vec();
     image.resize(16 + 28 * 28, 9);
     let (images, labels) = match kind % 2 {

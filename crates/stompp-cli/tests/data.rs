@@ -77,14 +77,23 @@ fn what_is_not_looked_at_is_said() {
     ];
     let output = stompp(&["data", "check", text(images.path())]);
     let table = stdout(&output);
-    assert!(table.contains(&format!("3 not looked at:\n  {}\n", said.join("\n  "))), "{table}");
+    assert!(
+        table.contains(&format!("3 not looked at:\n  {}\n", said.join("\n  "))),
+        "{table}"
+    );
     let arguments = "train --dataset folder --data DATA --out OUT --image-size 8 --model resnet8 --width 4 --batch-size 3 \
                      --steps 6 --tail 0ba";
     let out = place.path().join("run");
-    let arguments = arguments.replace("DATA", text(images.path())).replace("OUT", text(&out));
+    let arguments = arguments
+        .replace("DATA", text(images.path()))
+        .replace("OUT", text(&out));
     let output = stompp(&arguments.split_whitespace().collect::<Vec<_>>());
     for line in said {
-        assert!(stderr(&output).contains(&format!("note: {line}\n")), "{}", stderr(&output));
+        assert!(
+            stderr(&output).contains(&format!("note: {line}\n")),
+            "{}",
+            stderr(&output)
+        );
     }
     // An archive that is cut off: told by check, refused by train, a note where bad images are skipped.
     let tar = place.path().join("cut.tar");
@@ -93,8 +102,14 @@ fn what_is_not_looked_at_is_said() {
     let whole = builder.into_inner().unwrap();
     fs::write(&tar, &whole[..whole.len() - 1024]).unwrap();
     let output = stompp(&["data", "check", text(&tar)]);
-    assert!(stdout(&output).contains("1 damaged, so that images may be missing:\n  "), "{}", stdout(&output));
-    let arguments = arguments.replace(text(images.path()), text(&tar)).replace("run", "other");
+    assert!(
+        stdout(&output).contains("1 damaged, so that images may be missing:\n  "),
+        "{}",
+        stdout(&output)
+    );
+    let arguments = arguments
+        .replace(text(images.path()), text(&tar))
+        .replace("run", "other");
     let mut arguments: Vec<&str> = arguments.split_whitespace().collect();
     let problem = "ends without the mark of its end: it is cut off; 9 files before that are there";
     assert_fails(&stompp(&arguments), 1, &[problem, "--on-bad-image skip"]);

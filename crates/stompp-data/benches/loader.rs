@@ -61,7 +61,11 @@ fn crops(criterion: &mut Criterion) {
             ImageTree::open(made_up.path(), None)
         }
     };
-    let set = Arc::new(tree.expect("there are images").take(Split::Train).expect("there are training images"));
+    let set = Arc::new(
+        tree.expect("there are images")
+            .take(Split::Train)
+            .expect("there are training images"),
+    );
     let normalization = Normalization::new(ChannelStatistics::IMAGENET).expect("the constants are sound");
     let bad = BadImages::new(OnBadImage::Fail, &set);
     let augmentation = CropAugmentation { jitter: 0.0 };

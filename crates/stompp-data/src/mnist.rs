@@ -45,7 +45,10 @@ pub fn read_split(path: impl AsRef<Path>, name: &str, split: Split) -> Result<Im
     let labels = read_labels(&labels_file, labels)?;
     if labels.len() * CHANNELS * SIDE * SIDE != pixels.len() {
         let images = pixels.len() / (CHANNELS * SIDE * SIDE);
-        return Err(wrong(&labels_file, format!("has {} labels for {images} images", labels.len())));
+        return Err(wrong(
+            &labels_file,
+            format!("has {} labels for {images} images", labels.len()),
+        ));
     }
     ImageSet::new(format!("{name} {split}"), (SIDE, SIDE), CLASSES, pixels, labels)
 }
@@ -56,7 +59,11 @@ pub fn read_split(path: impl AsRef<Path>, name: &str, split: Split) -> Result<Im
 /// As [`read_split`]; also if there is none.
 pub fn read_found(path: impl AsRef<Path>, name: &str) -> Result<Vec<ImageSet>, DataError> {
     let path = path.as_ref();
-    let is_there = |&split: &Split| ["images-idx3-ubyte", "labels-idx1-ubyte"].iter().any(|file| find(path, split, file).is_some());
+    let is_there = |&split: &Split| {
+        ["images-idx3-ubyte", "labels-idx1-ubyte"]
+            .iter()
+            .any(|file| find(path, split, file).is_some())
+    };
     let mut found: Vec<Split> = Split::ALL.into_iter().filter(is_there).collect();
     if found.is_empty() {
         // Says what is missing.
@@ -112,7 +119,10 @@ fn read_head<const DIMENSIONS: usize>(file: &Path, input: &mut dyn Read) -> Resu
     let error = || read_error(DataFile::on_disk(file));
     let mark = next().map_err(error())?;
     if mark != [0, 0, 8, DIMENSIONS as u8] {
-        return Err(wrong(file, format!("is no idx file of bytes with {DIMENSIONS} dimensions")));
+        return Err(wrong(
+            file,
+            format!("is no idx file of bytes with {DIMENSIONS} dimensions"),
+        ));
     }
     let mut dimensions = [0; DIMENSIONS];
     for dimension in &mut dimensions {
@@ -120,7 +130,10 @@ fn read_head<const DIMENSIONS: usize>(file: &Path, input: &mut dyn Read) -> Resu
     }
     match dimensions[0] {
         1..=MOST_IMAGES => Ok(dimensions),
-        count => Err(wrong(file, format!("says that it has {count} entries, expected 1 to {MOST_IMAGES}"))),
+        count => Err(wrong(
+            file,
+            format!("says that it has {count} entries, expected 1 to {MOST_IMAGES}"),
+        )),
     }
 }
 
@@ -128,7 +141,10 @@ fn read_head<const DIMENSIONS: usize>(file: &Path, input: &mut dyn Read) -> Resu
 fn read_images(file: &Path, mut input: Box<dyn Read>) -> Result<Vec<u8>, DataError> {
     let [count, height, width] = read_head(file, &mut input)?;
     if (height, width) != (INNER, INNER) {
-        return Err(wrong(file, format!("has images of {height}x{width}, expected {INNER}x{INNER}")));
+        return Err(wrong(
+            file,
+            format!("has images of {height}x{width}, expected {INNER}x{INNER}"),
+        ));
     }
     let mut pixels = Vec::new();
     let mut image = [0; INNER * INNER];
@@ -157,7 +173,10 @@ fn read_labels(file: &Path, mut input: Box<dyn Read>) -> Result<Vec<u16>, DataEr
     let read = (&mut input).take(count as u64).read_to_end(&mut labels);
     read.map_err(read_error(DataFile::on_disk(file)))?;
     if labels.len() < count {
-        return Err(wrong(file, format!("is cut off after {} of {count} labels", labels.len())));
+        return Err(wrong(
+            file,
+            format!("is cut off after {} of {count} labels", labels.len()),
+        ));
     }
     check_end(file, &mut input)?;
     let out_of_range = labels.iter().position(|&label| usize::from(label) >= CLASSES);

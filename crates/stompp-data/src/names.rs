@@ -73,7 +73,14 @@ mod tests {
 
     #[test]
     fn tools_are_told_from_classes() {
-        for name in [".ipynb_checkpoints", ".Trash-1000", "@eaDir", "__macosx", "$Recycle.Bin", "lost+found"] {
+        for name in [
+            ".ipynb_checkpoints",
+            ".Trash-1000",
+            "@eaDir",
+            "__macosx",
+            "$Recycle.Bin",
+            "lost+found",
+        ] {
             assert!(is_tool_folder(name), "{name}");
         }
         for name in ["cat", "n01440764", "_underscore", "@home", "train.d"] {
@@ -95,6 +102,9 @@ mod tests {
         assert_eq!(normalized("train\\cat\\a.jpg"), "train/cat/a.jpg");
         assert_eq!(normalized("/train/../val/./b.jpg"), "val/b.jpg");
         assert_eq!(normalized("../x"), "x");
-        assert_eq!((base("a/b"), parent("a/b"), base("a"), parent("a")), ("b", "a", "a", ""));
+        assert_eq!(
+            (base("a/b"), parent("a/b"), base("a"), parent("a")),
+            ("b", "a", "a", "")
+        );
     }
 }

@@ -65,7 +65,9 @@ impl ImageTree {
         }
         let mut draft = Draft::beside(path).map_err(write_error)?;
         let mut writer = ZipWriter::new(BufWriter::new(draft.file()));
-        let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored).unix_permissions(0o644);
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Stored)
+            .unix_permissions(0o644);
         let mut packed = Packed {
             images: 0,
             shrunk: 0,

@@ -8,8 +8,7 @@ use std::fs;
 use std::sync::Arc;
 use stompp_data::{
     BadImages, Batch, ChannelStatistics, CropAugmentation, DataError, FileExamples, ImageTree, Loader, Normalization,
-    OnBadImage, Position, check,
-    cifar::Split,
+    OnBadImage, Position, check, cifar::Split,
 };
 use tree::{Files, folder, jpeg, picture, png, tar, zip};
 
@@ -148,7 +147,12 @@ fn epoch(damaged: &[usize], rule: OnBadImage, workers: usize) -> (Result<Vec<Bat
         files[index].1.truncate(99);
     }
     let folder = folder(&files);
-    let set = Arc::new(ImageTree::open(folder.path(), None).unwrap().take(Split::Train).unwrap());
+    let set = Arc::new(
+        ImageTree::open(folder.path(), None)
+            .unwrap()
+            .take(Split::Train)
+            .unwrap(),
+    );
     let bad = BadImages::new(rule, &set);
     let normalization = Normalization::new(ChannelStatistics::IMAGENET).unwrap();
     let augmentation = CropAugmentation { jitter: 0.4 };

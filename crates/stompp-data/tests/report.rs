@@ -96,7 +96,12 @@ fn a_sheet_shows_what_the_network_gets() {
         .collect();
     let files = [files, vec![("val/c/x.png".to_owned(), png(&image))]].concat();
     let folder = folder(&files);
-    let set = Arc::new(ImageTree::open(folder.path(), None).unwrap().take(Split::Train).unwrap());
+    let set = Arc::new(
+        ImageTree::open(folder.path(), None)
+            .unwrap()
+            .take(Split::Train)
+            .unwrap(),
+    );
     let normalization = Normalization::new(ChannelStatistics::IMAGENET).unwrap();
     let bad = BadImages::new(OnBadImage::Fail, &set);
     // The centre 140 of 160 pixels is the image itself.

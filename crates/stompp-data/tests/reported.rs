@@ -29,7 +29,13 @@ type Contents = (Vec<String>, Vec<(String, u16, Vec<u8>)>);
 fn contents(tree: &ImageTree) -> Contents {
     let of = |set: &stompp_data::TreeSet| -> Vec<_> {
         (0..set.len())
-            .map(|index| (set.image_name(index), set.labels()[index], set.load(index).unwrap().into_raw()))
+            .map(|index| {
+                (
+                    set.image_name(index),
+                    set.labels()[index],
+                    set.load(index).unwrap().into_raw(),
+                )
+            })
             .collect()
     };
     let images = tree.parts().flat_map(|(_, set)| of(set)).collect();
@@ -47,7 +53,14 @@ fn message(path: &Path) -> String {
 /// As `--on-bad-image skip` opens a tree.
 fn skipping(path: &Path) -> ImageTree {
     let on_fault = OnBadImage::Skip;
-    ImageTree::open_with(path, &TreeOptions { on_fault, ..TreeOptions::default() }).unwrap()
+    ImageTree::open_with(
+        path,
+        &TreeOptions {
+            on_fault,
+            ..TreeOptions::default()
+        },
+    )
+    .unwrap()
 }
 
 fn ignored(tree: &ImageTree) -> Vec<String> {
@@ -105,7 +118,11 @@ fn links_in_archives_are_followed_as_in_folders() {
     fs::write(whole.path().join("train/ant/5.jpg"), jpeg(&picture(20, 24, 99))).unwrap();
     symlink("ant", whole.path().join("train/dog")).unwrap();
     symlink("../bee/1.jpg", whole.path().join("train/cat/link.jpg")).unwrap();
-    fs::hard_link(whole.path().join("train/cat/0.jpg"), whole.path().join("train/cat/same.jpg")).unwrap();
+    fs::hard_link(
+        whole.path().join("train/cat/0.jpg"),
+        whole.path().join("train/cat/same.jpg"),
+    )
+    .unwrap();
     let expected = read(whole.path());
     assert_eq!(expected.0, ["ant", "bee", "cat", "dog"]);
     assert_eq!(expected.1.len(), 12 + 1 + 5 + 2 + 3);
@@ -113,13 +130,22 @@ fn links_in_archives_are_followed_as_in_folders() {
     let mut files = files();
     files.push(("train/ant/5.jpg".to_owned(), jpeg(&picture(20, 24, 99))));
     let symbolic = [("train/dog", "ant"), ("train/cat/link.jpg", "../bee/1.jpg")];
-    let mut links: Vec<_> = symbolic.iter().map(|&(name, target)| (name, Link::Symbolic(target))).collect();
+    let mut links: Vec<_> = symbolic
+        .iter()
+        .map(|&(name, target)| (name, Link::Symbolic(target)))
+        .collect();
     links.push(("train/cat/same.jpg", Link::Hard("train/cat/0.jpg")));
     let (tar, zip) = (whole.path().join("a.tar"), whole.path().join("a.zip"));
     fs::write(&tar, tar_with_links(&files, &links)).unwrap();
     assert_eq!(read(&tar), expected);
     // No zip has hard links.
-    files.push(files.iter().find(|(name, _)| name == "train/cat/0.jpg").cloned().unwrap());
+    files.push(
+        files
+            .iter()
+            .find(|(name, _)| name == "train/cat/0.jpg")
+            .cloned()
+            .unwrap(),
+    );
     files.last_mut().unwrap().0 = "train/cat/same.jpg".to_owned();
     fs::write(&zip, zip_with_links(&files, &symbolic)).unwrap();
     assert_eq!(read(&zip), expected);
@@ -133,7 +159,11 @@ fn circles_of_links_are_refused_and_pipes_counted() {
     symlink("..", whole.path().join("train/cat/up")).unwrap();
     assert!(message(whole.path()).contains("train/cat/up: is a link to a folder that it is in itself"));
     let archive = whole.path().join("a.tar");
-    fs::write(&archive, tar_with_links(&files(), &[("train/cat/up", Link::Symbolic(".."))])).unwrap();
+    fs::write(
+        &archive,
+        tar_with_links(&files(), &[("train/cat/up", Link::Symbolic(".."))]),
+    )
+    .unwrap();
     assert!(message(&archive).contains("train/cat/up is a link to a folder that it is in itself"));
 
     // A device, among the images of a tar.
@@ -149,7 +179,10 @@ fn circles_of_links_are_refused_and_pipes_counted() {
     }
     fs::write(&archive, builder.into_inner().unwrap()).unwrap();
     let tree = ImageTree::open(&archive, None).unwrap();
-    assert_eq!(ignored(&tree), ["train: ignored 1 neither file, folder nor link: cat/pipe.jpg"]);
+    assert_eq!(
+        ignored(&tree),
+        ["train: ignored 1 neither file, folder nor link: cat/pipe.jpg"]
+    );
 }
 
 #[test]
@@ -159,18 +192,31 @@ fn dangling_links_are_bad_images_and_lost_classes_faults() {
     let whole = folder(&files());
     symlink("nowhere.jpg", whole.path().join("train/cat/9.jpg")).unwrap();
     let archive = whole.path().join("a.tar");
-    fs::write(&archive, tar_with_links(&files(), &[("train/cat/9.jpg", Link::Symbolic("/etc/passwd"))])).unwrap();
+    fs::write(
+        &archive,
+        tar_with_links(&files(), &[("train/cat/9.jpg", Link::Symbolic("/etc/passwd"))]),
+    )
+    .unwrap();
     for path in [whole.path(), &archive] {
         let tree = ImageTree::open(path, None).unwrap();
         let report = check::check_tree(&tree, |_| {});
-        assert_eq!((report.parts[0].images, report.parts[0].unreadable.len()), (13, 1), "{path:?}");
+        assert_eq!(
+            (report.parts[0].images, report.parts[0].unreadable.len()),
+            (13, 1),
+            "{path:?}"
+        );
         assert!(report.parts[0].unreadable[0].contains("9.jpg") && report.parts[0].unreadable[0].contains("is a link"));
     }
     fs::remove_file(whole.path().join("train/cat/9.jpg")).unwrap();
     symlink("../gone/dog", whole.path().join("train/dog")).unwrap();
     let error = ImageTree::open(whole.path(), None).unwrap_err();
     assert!(matches!(error, DataError::Incomplete(_)));
-    assert!(error.to_string().starts_with("train/dog is a link to ../gone/dog, which is not there"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .starts_with("train/dog is a link to ../gone/dog, which is not there"),
+        "{error}"
+    );
     assert_eq!(skipping(whole.path()).faults().len(), 1);
 }
 
@@ -212,7 +258,9 @@ fn what_is_left_out_is_said_and_more_kinds_are_read() {
     let mut files = files();
     let encoded = |format: ImageFormat| {
         let mut bytes = Cursor::new(Vec::new());
-        DynamicImage::from(picture(20, 24, 3)).write_to(&mut bytes, format).unwrap();
+        DynamicImage::from(picture(20, 24, 3))
+            .write_to(&mut bytes, format)
+            .unwrap();
         bytes.into_inner()
     };
     for (name, format) in [
@@ -255,27 +303,61 @@ fn a_damaged_tar_says_what_is_missing() {
     garbage[seventh..seventh + 512].fill(b'x');
     let twice = [whole.clone(), whole.clone()].concat();
     let cases = [
-        (whole[..seventh].to_vec(), 6, "ends without the mark of its end: it is cut off; 6 files before that are there, more may be"),
-        (whole[..next - 600].to_vec(), 7, "is cut off inside train/bee/1.jpg; 6 files before that are there, more may be"),
+        (
+            whole[..seventh].to_vec(),
+            6,
+            "ends without the mark of its end: it is cut off; 6 files before that are there, more may be",
+        ),
+        (
+            whole[..next - 600].to_vec(),
+            7,
+            "is cut off inside train/bee/1.jpg; 6 files before that are there, more may be",
+        ),
         (whole[..seventh + 100].to_vec(), 6, "is damaged at byte"),
-        (whole[..whole.len() - 1024].to_vec(), 15, "ends without the mark of its end"),
-        (zeros, 6, "behind the mark of its end; 6 files before that are there, at least 8 behind it are not"),
-        (garbage, 6, "6 files before that are there, at least 8 behind it are not"),
-        (twice, 15, "15 files before that are there, at least 15 behind it are not"),
+        (
+            whole[..whole.len() - 1024].to_vec(),
+            15,
+            "ends without the mark of its end",
+        ),
+        (
+            zeros,
+            6,
+            "behind the mark of its end; 6 files before that are there, at least 8 behind it are not",
+        ),
+        (
+            garbage,
+            6,
+            "6 files before that are there, at least 8 behind it are not",
+        ),
+        (
+            twice,
+            15,
+            "15 files before that are there, at least 15 behind it are not",
+        ),
     ];
     for (bytes, files, problem) in cases {
         fs::write(&path, &bytes).unwrap();
         let error = message(&path);
         assert!(error.starts_with(&format!("{} ", path.display())), "{error}");
         assert!(error.contains(problem), "{error:?} should say {problem:?}");
-        assert!(error.ends_with("(--on-bad-image skip goes on with what is there)"), "{error}");
+        assert!(
+            error.ends_with("(--on-bad-image skip goes on with what is there)"),
+            "{error}"
+        );
         let tree = skipping(&path);
         assert_eq!(tree.faults().len(), 1);
-        assert_eq!(tree.parts().map(|(_, set)| set.len()).sum::<usize>(), files, "{problem}");
+        assert_eq!(
+            tree.parts().map(|(_, set)| set.len()).sum::<usize>(),
+            files,
+            "{problem}"
+        );
         assert_eq!(check::check_tree(&tree, |_| {}).faults, tree.faults());
     }
     // One block of zeros is an end, and so are many.
-    for end in [whole[..whole.len() - 512].to_vec(), [whole.clone(), vec![0; 9000]].concat()] {
+    for end in [
+        whole[..whole.len() - 512].to_vec(),
+        [whole.clone(), vec![0; 9000]].concat(),
+    ] {
         fs::write(&path, end).unwrap();
         assert_eq!(read(&path).1.len(), 15);
     }
@@ -286,7 +368,11 @@ fn a_damaged_tar_says_what_is_missing() {
         ("val/ant/v.jpg".to_owned(), jpeg(&picture(9, 9, 2))),
     ]);
     fs::write(&path, nested).unwrap();
-    assert!(message(&path).contains("train/ant.tar in it ends without the mark of its end"), "{}", message(&path));
+    assert!(
+        message(&path).contains("train/ant.tar in it ends without the mark of its end"),
+        "{}",
+        message(&path)
+    );
 }
 
 #[test]
@@ -296,7 +382,10 @@ fn parts_are_found_below_other_folders() {
         .into_iter()
         .map(|(name, bytes)| (format!("ILSVRC/Data/CLS-LOC/{name}"), bytes))
         .collect();
-    kaggle.push(("ILSVRC/Annotations/CLS-LOC/train/ant/0.xml".to_owned(), b"<xml>".to_vec()));
+    kaggle.push((
+        "ILSVRC/Annotations/CLS-LOC/train/ant/0.xml".to_owned(),
+        b"<xml>".to_vec(),
+    ));
     kaggle.push(("ILSVRC/Annotations/CLS-LOC/val/v.xml".to_owned(), b"<xml>".to_vec()));
     kaggle.push(("ILSVRC/ImageSets/CLS-LOC/train_cls.txt".to_owned(), b"0".to_vec()));
     let whole = folder(&kaggle);
@@ -304,7 +393,10 @@ fn parts_are_found_below_other_folders() {
     let (a, b) = (archives.path().join("a.tar"), archives.path().join("b.zip"));
     // Its names are too long for the old format.
     fs::write(&a, tar_with_links(&kaggle, &[])).unwrap();
-    let windows: Files = kaggle.iter().map(|(name, bytes)| (name.replace('/', "\\"), bytes.clone())).collect();
+    let windows: Files = kaggle
+        .iter()
+        .map(|(name, bytes)| (name.replace('/', "\\"), bytes.clone()))
+        .collect();
     fs::write(&b, zip(&windows, true)).unwrap();
     for path in [whole.path(), &a, &b] {
         assert_eq!(read(path), expected, "{path:?}");
@@ -324,11 +416,18 @@ fn parts_are_found_below_other_folders() {
     fs::write(separate.path().join("val.zip"), zip(&below("val/"), false)).unwrap();
     assert_eq!(read(separate.path()), expected);
     // Two sets in one folder: which is meant is not guessed.
-    let two: Files = files().into_iter().flat_map(|(name, bytes)| [(format!("a/{name}"), bytes.clone()), (format!("b/{name}"), bytes)]).collect();
+    let two: Files = files()
+        .into_iter()
+        .flat_map(|(name, bytes)| [(format!("a/{name}"), bytes.clone()), (format!("b/{name}"), bytes)])
+        .collect();
     let two_folder = folder(&two);
     fs::write(&a, tar(&two)).unwrap();
     for path in [two_folder.path(), &a] {
-        assert!(message(path).contains("holds more than one set of images"), "{}", message(path));
+        assert!(
+            message(path).contains("holds more than one set of images"),
+            "{}",
+            message(path)
+        );
     }
 }
 
@@ -346,12 +445,20 @@ fn what_is_there_instead_is_said() {
     let gzip = gzip.finish().unwrap();
     for name in ["images.tar", "images.tar.gz", "images.tgz", "sub/train.tar.gz"] {
         let path = write(name, &gzip);
-        let path = if name.starts_with("sub") { path.parent().unwrap().to_owned() } else { path };
+        let path = if name.starts_with("sub") {
+            path.parent().unwrap().to_owned()
+        } else {
+            path
+        };
         assert!(message(&path).contains("is compressed with gzip"), "{}", message(&path));
         assert!(message(&path).contains("`gunzip -c "), "{}", message(&path));
     }
     let seven = write("a.zip", b"7z\xbc\xaf\x27\x1c....");
-    assert!(message(&seven).contains("is a 7z archive, expected"), "{}", message(&seven));
+    assert!(
+        message(&seven).contains("is a 7z archive, expected"),
+        "{}",
+        message(&seven)
+    );
     // What an archive is, not its name says.
     let mistaken = write("really-a-zip.tar", &zip(&files(), false));
     assert_eq!(read(&mistaken).1.len(), 15);
@@ -365,14 +472,23 @@ fn what_is_there_instead_is_said() {
     let archive = write("classes.tar", &tar(&classes));
     for path in [&whole.path().join("train"), &archive] {
         let told = message(path);
-        assert!(told.contains("it has folders with images (ant, bee, cat): if these are the classes"), "{told}");
+        assert!(
+            told.contains("it has folders with images (ant, bee, cat): if these are the classes"),
+            "{told}"
+        );
     }
     // Another name of val.
     fs::rename(whole.path().join("val"), whole.path().join("Validation")).unwrap();
     let tree = ImageTree::open(whole.path(), None).unwrap();
     let told = tree.val().unwrap_err().to_string();
-    assert!(told.contains("has no val") && told.contains("it has Validation: call it val"), "{told}");
-    assert!(told.contains("--holdout N tests on N training images instead"), "{told}");
+    assert!(
+        told.contains("has no val") && told.contains("it has Validation: call it val"),
+        "{told}"
+    );
+    assert!(
+        told.contains("--holdout N tests on N training images instead"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -396,8 +512,13 @@ fn one_part_is_enough() {
     };
     let tree = ImageTree::open_with(whole.path(), &options(&classes)).unwrap();
     assert_eq!(tree.val().unwrap().labels(), [0, 2, 3]);
-    let error = ImageTree::open_with(whole.path(), &options(&classes[1..])).unwrap_err().to_string();
-    assert!(error.contains("is of class ant, which is none of the classes that were trained on"), "{error}");
+    let error = ImageTree::open_with(whole.path(), &options(&classes[1..]))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("is of class ant, which is none of the classes that were trained on"),
+        "{error}"
+    );
     // A flat val alone, whose list says the classes.
     let list = whole.path().join("labels.csv");
     fs::write(&list, "image,class\na,bee\nb,ant\n").unwrap();
@@ -407,18 +528,27 @@ fn one_part_is_enough() {
         fs::write(val.join(name), png(&picture(9, 9, 1))).unwrap();
     }
     let tree = ImageTree::open(whole.path(), Some(&list)).unwrap();
-    assert_eq!((tree.class_names(), tree.val().unwrap().labels()), (&["ant".to_owned(), "bee".to_owned()][..], &[1, 0][..]));
+    assert_eq!(
+        (tree.class_names(), tree.val().unwrap().labels()),
+        (&["ant".to_owned(), "bee".to_owned()][..], &[1, 0][..])
+    );
 }
 
 #[test]
 fn marks_of_byte_order_before_labels_are_read_over() {
-    let mut flat: Files = files().into_iter().filter(|(name, _)| name.starts_with("train")).collect();
+    let mut flat: Files = files()
+        .into_iter()
+        .filter(|(name, _)| name.starts_with("train"))
+        .collect();
     flat.push(("val/x.png".to_owned(), png(&picture(9, 9, 1))));
     flat.push(("val/y.png".to_owned(), png(&picture(9, 9, 2))));
     let whole = folder(&flat);
     let text = "x.png bee\r\ny.png cat\r\n";
     let utf16 = |mark: u16, bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
-        std::iter::once(mark).chain(text.encode_utf16()).flat_map(bytes).collect()
+        std::iter::once(mark)
+            .chain(text.encode_utf16())
+            .flat_map(bytes)
+            .collect()
     };
     let lists = [
         [b"\xef\xbb\xbf", text.as_bytes()].concat(),
@@ -428,11 +558,28 @@ fn marks_of_byte_order_before_labels_are_read_over() {
     for list in lists {
         let path = whole.path().join("labels.txt");
         fs::write(&path, &list).unwrap();
-        assert_eq!(ImageTree::open(whole.path(), Some(&path)).unwrap().val().unwrap().labels(), [1, 2]);
+        assert_eq!(
+            ImageTree::open(whole.path(), Some(&path))
+                .unwrap()
+                .val()
+                .unwrap()
+                .labels(),
+            [1, 2]
+        );
         let path = whole.path().join("labels.csv");
-        let commas: Vec<u8> = list.iter().map(|&byte| if byte == b' ' { b',' } else { byte }).collect();
+        let commas: Vec<u8> = list
+            .iter()
+            .map(|&byte| if byte == b' ' { b',' } else { byte })
+            .collect();
         fs::write(&path, &commas).unwrap();
-        assert_eq!(ImageTree::open(whole.path(), Some(&path)).unwrap().val().unwrap().labels(), [1, 2]);
+        assert_eq!(
+            ImageTree::open(whole.path(), Some(&path))
+                .unwrap()
+                .val()
+                .unwrap()
+                .labels(),
+            [1, 2]
+        );
     }
 }
 
@@ -445,12 +592,24 @@ fn tiny_imagenet_is_read_as_it_comes() {
             let name = format!("tiny-imagenet-200/train/{class}/images/{class}_{index}.JPEG");
             files.push((name, image((place * 2 + index) as u32)));
         }
-        files.push((format!("tiny-imagenet-200/train/{class}/{class}_boxes.txt"), b"x".to_vec()));
-        files.push((format!("tiny-imagenet-200/val/images/val_{place}.JPEG"), image(place as u32)));
-        files.push((format!("tiny-imagenet-200/test/images/test_{place}.JPEG"), image(place as u32)));
+        files.push((
+            format!("tiny-imagenet-200/train/{class}/{class}_boxes.txt"),
+            b"x".to_vec(),
+        ));
+        files.push((
+            format!("tiny-imagenet-200/val/images/val_{place}.JPEG"),
+            image(place as u32),
+        ));
+        files.push((
+            format!("tiny-imagenet-200/test/images/test_{place}.JPEG"),
+            image(place as u32),
+        ));
     }
     let annotations = b"val_0.JPEG\tn02\t0\t32\t44\t62\nval_1.JPEG\tn01\t52\t55\t57\t59\n";
-    files.push(("tiny-imagenet-200/val/val_annotations.txt".to_owned(), annotations.to_vec()));
+    files.push((
+        "tiny-imagenet-200/val/val_annotations.txt".to_owned(),
+        annotations.to_vec(),
+    ));
     files.push(("tiny-imagenet-200/wnids.txt".to_owned(), b"n02\nn01\n".to_vec()));
     let whole = folder(&files);
     let archive = whole.path().join("tiny-imagenet-200.zip");

@@ -46,7 +46,15 @@ fn open(path: &Path) -> ImageTree {
 
 fn open_indexed(path: &Path, labels: Option<&Path>, index: &Path) -> ImageTree {
     let index = Some(index);
-    ImageTree::open_with(path, &TreeOptions { labels, index, ..TreeOptions::default() }).unwrap()
+    ImageTree::open_with(
+        path,
+        &TreeOptions {
+            labels,
+            index,
+            ..TreeOptions::default()
+        },
+    )
+    .unwrap()
 }
 
 fn message(path: &Path, labels: Option<&Path>) -> String {
@@ -347,10 +355,7 @@ fn an_index_is_used_only_while_it_holds() {
         tree.class_names()[2].clone()
     };
     assert_eq!(last(), "marked");
-    assert_eq!(
-        contents(&open_indexed(folder.path(), None, &index)).len(),
-        20
-    );
+    assert_eq!(contents(&open_indexed(folder.path(), None, &index)).len(), 20);
 
     // Of other labels, damaged, missing, or after a file has come: not used.
     let list = place.path().join("labels.csv");
@@ -399,7 +404,10 @@ fn a_file_that_was_written_anew_is_read_as_it_is_and_told() {
     // The same beside a list that was kept: the list is the same, one file is told.
     let index = folder.path().join("images.json");
     fs::write(&index, tree.index(None)).unwrap();
-    assert!(tree.changes(&index).is_some_and(|changes| changes == Changes::default()));
+    assert!(
+        tree.changes(&index)
+            .is_some_and(|changes| changes == Changes::default())
+    );
     let changes = open(folder.path()).changes(&index).unwrap();
     assert!(!changes.is_other_list());
     assert_eq!(changes.changed, ["n01/n01_0.JPEG"]);
@@ -407,7 +415,10 @@ fn a_file_that_was_written_anew_is_read_as_it_is_and_told() {
     fs::rename(&path, folder.path().join("train/n02/new.png")).unwrap();
     let changes = open(folder.path()).changes(&index).unwrap();
     assert!(changes.is_other_list());
-    assert_eq!((&*changes.gone, &*changes.new), (&["n01/n01_0.JPEG".to_owned()][..], &["n02/new.png".to_owned()][..]));
+    assert_eq!(
+        (&*changes.gone, &*changes.new),
+        (&["n01/n01_0.JPEG".to_owned()][..], &["n02/new.png".to_owned()][..])
+    );
     let archive = folder.path().join("all.tar");
     fs::write(&archive, tar(&files())).unwrap();
     assert_eq!(open(&archive).changes(&index).unwrap(), Changes::default());
@@ -434,6 +445,8 @@ fn parts_of_a_set_keep_their_images() {
     let (held, rest) = tree.train().unwrap().hold_out(3, 5).unwrap();
     assert_eq!((held.class_counts(), rest.class_counts()), (vec![1; 3], vec![3, 2, 3]));
     let name = held.image_name(0);
-    let index = (0..11).find(|&index| tree.train().unwrap().image_name(index) == name).unwrap();
+    let index = (0..11)
+        .find(|&index| tree.train().unwrap().image_name(index) == name)
+        .unwrap();
     assert_eq!(held.load(0).unwrap(), tree.train().unwrap().load(index).unwrap());
 }

@@ -84,11 +84,23 @@ fn linked_tar(images: &Path, place: &Path) -> PathBuf {
         tar.append_link(&mut header, name, target).unwrap();
     };
     for part in ["train", "val"] {
-        link(tar::EntryType::Symlink, format!("set/{part}/ant"), format!("../../deep/er/store/{part}/ant"));
-        link(tar::EntryType::Symlink, format!("set/{part}/bee"), format!("../../deep/er/store/{part}/bee"));
+        link(
+            tar::EntryType::Symlink,
+            format!("set/{part}/ant"),
+            format!("../../deep/er/store/{part}/ant"),
+        );
+        link(
+            tar::EntryType::Symlink,
+            format!("set/{part}/bee"),
+            format!("../../deep/er/store/{part}/bee"),
+        );
         for image in fs::read_dir(images.join(part).join("cat")).unwrap() {
             let name = image.unwrap().file_name().into_string().unwrap();
-            link(tar::EntryType::Link, format!("set/{part}/cat/{name}"), format!("deep/er/store/{part}/cat/{name}"));
+            link(
+                tar::EntryType::Link,
+                format!("set/{part}/cat/{name}"),
+                format!("deep/er/store/{part}/cat/{name}"),
+            );
         }
     }
     tar.into_inner().unwrap().sync_all().unwrap();
@@ -120,7 +132,10 @@ fn a_run_on_files_is_kept_and_evaluates_again() {
     assert!(network(&packed) == network(&out));
     // A class that is a link, and images that are, in a folder and in a tar; tools' folders beside them.
     #[cfg(unix)]
-    for (name, linked) in [("linked", linked_folder as fn(&Path, &Path) -> PathBuf), ("linked-tar", linked_tar)] {
+    for (name, linked) in [
+        ("linked", linked_folder as fn(&Path, &Path) -> PathBuf),
+        ("linked-tar", linked_tar),
+    ] {
         let linked = linked(images.path(), &place.path().join(name));
         let out = place.path().join(format!("run-{name}"));
         run(&config(&linked), &out, 2).unwrap();
@@ -190,7 +205,10 @@ fn only_what_is_needed_has_to_be_there() {
     fs::rename(&away, &train).unwrap();
     let mut config = config(images.path());
     let message = run(&config, &place.path().join("lacks"), 1).unwrap_err().to_string();
-    assert!(message.contains("has no val") && message.contains("--holdout"), "{message}");
+    assert!(
+        message.contains("has no val") && message.contains("--holdout"),
+        "{message}"
+    );
     data::show(&config, 4, &place.path().join("sheet.png")).unwrap();
     config.data.holdout = Some(30);
     let result = run(&config, &place.path().join("held-out"), 1).unwrap();
@@ -249,24 +267,39 @@ fn a_repaired_image_is_accepted_and_another_list_is_not() {
     assert_eq!(told.0, [ignored]);
 
     // Written anew where it was, so that no folder tells; and one in a folder that has changed.
-    let (repaired, other) = (images.path().join("train/bee/07.png"), images.path().join("train/cat/00.png"));
+    let (repaired, other) = (
+        images.path().join("train/bee/07.png"),
+        images.path().join("train/cat/00.png"),
+    );
     fs::copy(images.path().join("train/bee/08.png"), &repaired).unwrap();
     let later = std::time::SystemTime::now() + std::time::Duration::from_secs(100);
-    fs::File::options().write(true).open(&repaired).unwrap().set_modified(later).unwrap();
+    fs::File::options()
+        .write(true)
+        .open(&repaired)
+        .unwrap()
+        .set_modified(later)
+        .unwrap();
     let mut told = Notes::default();
     train(&mut told).unwrap_err();
     fs::remove_file(&other).unwrap();
     let message = train(&mut told).unwrap_err().to_string();
-    assert!(message.contains("1 gone (cat/00.png)") && message.contains("--reindex"), "{message}");
+    assert!(
+        message.contains("1 gone (cat/00.png)") && message.contains("--reindex"),
+        "{message}"
+    );
     fs::copy(images.path().join("train/cat/01.png"), &other).unwrap();
     let mut told = Notes::default();
     session.stop.store(false, Ordering::Relaxed);
     train(&mut told).unwrap();
     assert_eq!(told.0[0], ignored);
-    let expected = "2 images were written anew since the run began, and are read as they are now: bee/07.png, cat/00.png";
+    let expected =
+        "2 images were written anew since the run began, and are read as they are now: bee/07.png, cat/00.png";
     assert_eq!(told.0[1..], [expected]);
     let metrics = fs::read_to_string(out.join("metrics.jsonl")).unwrap();
-    assert!(metrics.contains("\"notes\"") && metrics.contains("written anew"), "{metrics}");
+    assert!(
+        metrics.contains("\"notes\"") && metrics.contains("written anew"),
+        "{metrics}"
+    );
     // A finished run keeps its result, whatever becomes of the images.
     fs::remove_file(&other).unwrap();
     train(&mut Notes::default()).unwrap();

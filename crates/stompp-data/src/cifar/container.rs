@@ -19,7 +19,9 @@ pub(super) fn collect(path: &Path, layout: Layout, wanted: &[Split]) -> Result<C
     }
     let mut start = Vec::new();
     let file = File::open(path).map_err(read_error(here()))?;
-    file.take(TAR_MARK.end as u64).read_to_end(&mut start).map_err(read_error(here()))?;
+    file.take(TAR_MARK.end as u64)
+        .read_to_end(&mut start)
+        .map_err(read_error(here()))?;
     let name = path.to_string_lossy().to_lowercase();
     if start.starts_with(&[0x1f, 0x8b]) {
         read_tar_gz(path, layout, wanted)
@@ -186,7 +188,11 @@ impl Collector {
         if name.ends_with(".bin") && self.seen.len() < SEEN_AT_MOST {
             self.seen.push(name.to_owned());
         }
-        if !self.wanted.iter().any(|&split| self.layout.files(split).contains(&name)) {
+        if !self
+            .wanted
+            .iter()
+            .any(|&split| self.layout.files(split).contains(&name))
+        {
             return Ok(());
         }
         if self.files.iter().any(|(known, _)| known == name) {
@@ -203,7 +209,9 @@ impl Collector {
 
     /// Whether a file of the split has come.
     pub(super) fn has(&self, split: Split) -> bool {
-        self.files.iter().any(|(known, _)| self.layout.files(split).contains(&known.as_str()))
+        self.files
+            .iter()
+            .any(|(known, _)| self.layout.files(split).contains(&known.as_str()))
     }
 
     /// The images of one split of a data set called `name`, file after file, if every file has come.

@@ -82,5 +82,8 @@ pub fn read_found(path: impl AsRef<Path>, layout: Layout) -> Result<Vec<ImageSet
         // Says what is missing.
         found.push(Split::Train);
     }
-    found.into_iter().map(|split| files.take(layout.name(), split)).collect()
+    found
+        .into_iter()
+        .map(|split| files.take(layout.name(), split))
+        .collect()
 }

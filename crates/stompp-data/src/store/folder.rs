@@ -44,7 +44,11 @@ fn visit(folder: &Path, prefix: &str, open: &mut Vec<PathBuf>, listing: &mut Lis
             Err(_) if is_link => {
                 let target = fs::read_link(&path).map_err(read_error(file()))?;
                 listing.dangling.insert(full.clone(), target.display().to_string());
-                listing.members.push(Member { name: full, bytes: 0, place: BROKEN });
+                listing.members.push(Member {
+                    name: full,
+                    bytes: 0,
+                    place: BROKEN,
+                });
                 continue;
             }
             metadata => metadata.map_err(read_error(file()))?,
@@ -68,7 +72,11 @@ fn visit(folder: &Path, prefix: &str, open: &mut Vec<PathBuf>, listing: &mut Lis
             open.pop();
         } else if metadata.is_file() {
             let place = modified(&metadata).map_err(read_error(file()))?;
-            listing.members.push(Member { name: full, bytes: metadata.len(), place });
+            listing.members.push(Member {
+                name: full,
+                bytes: metadata.len(),
+                place,
+            });
         } else {
             listing.others.push(full);
         }

@@ -113,10 +113,16 @@ impl<'a> Tree<'a> {
             Target::Folder(folder) => {
                 let above = |inner: &str| inner == folder || inside(inner, &folder).is_some();
                 if above(parent(at)) || open.iter().any(|open| above(open)) {
-                    return Err(self.refused(format!("{name} is a link to a folder that it is in itself, or that leads back to it")));
+                    return Err(self.refused(format!(
+                        "{name} is a link to a folder that it is in itself, or that leads back to it"
+                    )));
                 }
                 listing.folders.insert(name.clone());
-                let prefix = if folder.is_empty() { folder.clone() } else { format!("{folder}/") };
+                let prefix = if folder.is_empty() {
+                    folder.clone()
+                } else {
+                    format!("{folder}/")
+                };
                 open.push(folder);
                 let below = self.nodes.range(prefix.clone()..);
                 for (at, entry) in below.take_while(|(at, _)| at.starts_with(&prefix)) {
@@ -131,7 +137,8 @@ impl<'a> Tree<'a> {
     /// What the link to `target` in `folder` leads to.
     fn follow(&self, folder: &str, target: &'a str) -> Target<'a> {
         let mut hops = 0;
-        self.resolve(folder, target, &mut hops).unwrap_or(Target::Nothing(target))
+        self.resolve(folder, target, &mut hops)
+            .unwrap_or(Target::Nothing(target))
     }
 
     /// What `path` is, seen from `folder`; `None` if it is nothing, outside of the archive, or the end of too many links.
@@ -152,7 +159,11 @@ impl<'a> Tree<'a> {
                 }
                 _ => {}
             }
-            let next = if here.is_empty() { part.to_owned() } else { format!("{here}/{part}") };
+            let next = if here.is_empty() {
+                part.to_owned()
+            } else {
+                format!("{here}/{part}")
+            };
             at = match self.nodes.get(&next) {
                 Some(&Entry::File { bytes, place }) => Target::File { bytes, place },
                 Some(Entry::Symbolic(target)) => self.resolve(here, target, hops)?,
@@ -199,9 +210,16 @@ mod tests {
     }
 
     fn listed(entries: Vec<(&str, Entry)>) -> Result<Vec<(String, u64)>, String> {
-        let entries = entries.into_iter().map(|(name, entry)| (name.to_owned(), entry)).collect();
+        let entries = entries
+            .into_iter()
+            .map(|(name, entry)| (name.to_owned(), entry))
+            .collect();
         let listing = listing(Path::new("x.tar"), entries).map_err(|error| error.to_string())?;
-        let mut members: Vec<_> = listing.members.into_iter().map(|member| (member.name, member.place)).collect();
+        let mut members: Vec<_> = listing
+            .members
+            .into_iter()
+            .map(|member| (member.name, member.place))
+            .collect();
         members.sort();
         Ok(members)
     }
@@ -256,7 +274,13 @@ mod tests {
     fn folders_that_hold_themselves_are_refused() {
         for target in [".", "..", "../a", "../../t", "b/.."] {
             let found = listed(vec![("t/a/b/1", file(1)), ("t/a/loop", symbolic(target))]);
-            assert!(found.clone().unwrap_err().contains("loop is a link to a folder that it is in"), "{target}: {found:?}");
+            assert!(
+                found
+                    .clone()
+                    .unwrap_err()
+                    .contains("loop is a link to a folder that it is in"),
+                "{target}: {found:?}"
+            );
         }
         let found = listed(vec![("a/b", symbolic("../c")), ("c/d", symbolic("../a"))]);
         assert!(found.unwrap_err().contains("leads back to it"));

@@ -202,8 +202,9 @@ impl Store {
         }
         let unchanged = |bytes| (bytes, false);
         let read = match &self.kind {
-            Kind::Folder => folder::read(&self.path.join(&member.name), member)
-                .map(|(bytes, changed)| (Cow::Owned(bytes), changed)),
+            Kind::Folder => {
+                folder::read(&self.path.join(&member.name), member).map(|(bytes, changed)| (Cow::Owned(bytes), changed))
+            }
             _ if member.place == BROKEN => Err(io::Error::other("is a link to a file that the archive does not have")),
             Kind::Tar(map) => map.part(member.place, member.bytes).map(Cow::Borrowed).map(unchanged),
             Kind::Zip(archive, map) => zip::read(archive, map, member).map(unchanged),
@@ -228,7 +229,11 @@ fn unreadable(path: &Path, bytes: &[u8]) -> DataError {
         Some((kind, Some(command))) => {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let stem = name.split('.').next().unwrap_or("images");
-            let target = if *name == *format!("{stem}.tar") { "unpacked" } else { stem };
+            let target = if *name == *format!("{stem}.tar") {
+                "unpacked"
+            } else {
+                stem
+            };
             format!(
                 "is compressed with {kind}, and cannot be read here and there: `{command} {name} > {target}.tar` makes a .tar of it"
             )

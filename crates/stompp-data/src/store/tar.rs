@@ -88,7 +88,10 @@ impl<'a> Reader<'a> {
                 entry.size()
             };
             let start = entry.raw_file_position();
-            end = start.saturating_add(size).div_ceil(BLOCK as u64).saturating_mul(BLOCK as u64);
+            end = start
+                .saturating_add(size)
+                .div_ceil(BLOCK as u64)
+                .saturating_mul(BLOCK as u64);
             if start.saturating_add(size) > tar.len() as u64 {
                 let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
                 self.fault(tar, end, &format!("is cut off inside {name}"));
@@ -100,17 +103,15 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn add(
-        &mut self,
-        entry: &tar::Entry<'_, Cursor<&[u8]>>,
-        kind: EntryType,
-        bytes: u64,
-    ) -> Result<(), DataError> {
+    fn add(&mut self, entry: &tar::Entry<'_, Cursor<&[u8]>>, kind: EntryType, bytes: u64) -> Result<(), DataError> {
         let path_bytes = entry.path_bytes();
         let text = |bytes: &[u8]| {
             str::from_utf8(bytes).map(str::to_owned).map_err(|_| DataError::Tree {
                 path: self.path.to_owned(),
-                problem: format!("a member is called {:?}, expected UTF-8", String::from_utf8_lossy(bytes)),
+                problem: format!(
+                    "a member is called {:?}, expected UTF-8",
+                    String::from_utf8_lossy(bytes)
+                ),
             })
         };
         let name = text(&path_bytes)?;
@@ -138,12 +139,18 @@ impl<'a> Reader<'a> {
 
     /// Whether a file is kept in pieces, in the way that is written as an ordinary file.
     fn is_sparse(&self, entry: &tar::Entry<'_, Cursor<&[u8]>>) -> bool {
-        entry.path_bytes().windows(16).any(|part| part.starts_with(b"GNUSparseFile."))
+        entry
+            .path_bytes()
+            .windows(16)
+            .any(|part| part.starts_with(b"GNUSparseFile."))
     }
 
     /// After the last member, at `end`, there must be the mark of the end, a block of zeros, and nothing but zeros behind it.
     fn check_end(&mut self, tar: &[u8], end: u64) {
-        let rest = usize::try_from(end).ok().and_then(|end| tar.get(end..)).unwrap_or_default();
+        let rest = usize::try_from(end)
+            .ok()
+            .and_then(|end| tar.get(end..))
+            .unwrap_or_default();
         if rest.len() < BLOCK {
             self.fault(tar, end, "ends without the mark of its end: it is cut off");
         } else if let Some(at) = rest.iter().position(|&byte| byte != 0) {
@@ -156,8 +163,14 @@ impl<'a> Reader<'a> {
     fn fault(&mut self, tar: &[u8], end: u64, problem: &str) {
         let is_file = |(_, entry): &&(String, Entry)| matches!(entry, Entry::File { .. });
         let found = self.entries.iter().filter(is_file).count();
-        let behind = usize::try_from(end).ok().and_then(|end| tar.get(end..)).unwrap_or_default();
-        let lost = behind.chunks_exact(BLOCK).filter(|block| is_header_of_file(block)).count();
+        let behind = usize::try_from(end)
+            .ok()
+            .and_then(|end| tar.get(end..))
+            .unwrap_or_default();
+        let lost = behind
+            .chunks_exact(BLOCK)
+            .filter(|block| is_header_of_file(block))
+            .count();
         let what = match self.prefix {
             "" => String::new(),
             folder => format!("{}.tar in it ", folder.trim_end_matches('/')),
@@ -166,13 +179,19 @@ impl<'a> Reader<'a> {
             0 => "more may be missing".to_owned(),
             lost => format!("at least {lost} behind it are not"),
         };
-        self.faults.push(format!("{what}{problem}; {found} files before that are there, {lost}"));
+        self.faults
+            .push(format!("{what}{problem}; {found} files before that are there, {lost}"));
     }
 }
 
 /// Whether a block is the header of a file, by its sum.
 fn is_header_of_file(block: &[u8]) -> bool {
     let header = tar::Header::from_byte_slice(block);
-    let sum: u32 = block[..148].iter().chain(&block[156..]).map(|&byte| u32::from(byte)).sum::<u32>() + 8 * 32;
+    let sum: u32 = block[..148]
+        .iter()
+        .chain(&block[156..])
+        .map(|&byte| u32::from(byte))
+        .sum::<u32>()
+        + 8 * 32;
     header.cksum().is_ok_and(|declared| declared == sum) && header.entry_type().is_file()
 }

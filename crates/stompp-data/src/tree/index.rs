@@ -135,8 +135,9 @@ pub(super) fn changes(file: &Path, tree: &ImageTree) -> Option<Changes> {
             ignored: Arc::default(),
             changed: Arc::default(),
         };
-        let mut known: HashMap<String, &Member> =
-            (0..old.len()).map(|image| (old.image_name(image), &old.members[image])).collect();
+        let mut known: HashMap<String, &Member> = (0..old.len())
+            .map(|image| (old.image_name(image), &old.members[image]))
+            .collect();
         for (image, member) in set.members.iter().enumerate() {
             let name = set.image_name(image);
             match known.remove(&name) {

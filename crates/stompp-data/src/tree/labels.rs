@@ -85,8 +85,15 @@ impl Labels {
     /// The labels of these images, which are sorted by name.
     pub(super) fn of(&self, images: &[&str], known: &Known<'_>) -> Result<Vec<u16>, DataError> {
         let label = |row: &Row| {
-            let by_number = || row.class.parse().ok().filter(|&label: &usize| label < known.classes.len());
-            let label = known.named(&row.class).or_else(|| by_number().map(|label| label as u16));
+            let by_number = || {
+                row.class
+                    .parse()
+                    .ok()
+                    .filter(|&label: &usize| label < known.classes.len())
+            };
+            let label = known
+                .named(&row.class)
+                .or_else(|| by_number().map(|label| label as u16));
             label.ok_or_else(|| self.wrong(format!("line {}: class {} {}", row.line, row.class, known.otherwise)))
         };
         match &self.kind {
@@ -140,7 +147,12 @@ fn official_rows(path: &Path, rows: &[(usize, Vec<String>)]) -> Result<Vec<Row>,
     let named = |(line, words): &(usize, Vec<String>)| {
         let number = &words[0];
         let name = number.parse().ok().and_then(|number: u32| names.get(&number));
-        let name = name.ok_or_else(|| wrong(path, format!("line {line}: {number} is no class of {}", meaning.display())))?;
+        let name = name.ok_or_else(|| {
+            wrong(
+                path,
+                format!("line {line}: {number} is no class of {}", meaning.display()),
+            )
+        })?;
         Ok(Row {
             line: *line,
             class: name.clone(),
@@ -178,7 +190,8 @@ fn csv_rows(path: &Path, text: &str) -> Result<Vec<(usize, Vec<String>)>, DataEr
 
 /// Text in UTF-8, or in UTF-16 with the mark of it, as programs on Windows write it; marks at its beginning are left away.
 fn text_of(path: &Path, mut bytes: Vec<u8>) -> Result<String, DataError> {
-    let pairs = |of: fn([u8; 2]) -> u16| -> Vec<u16> { bytes[2..].as_chunks().0.iter().map(|&pair| of(pair)).collect() };
+    let pairs =
+        |of: fn([u8; 2]) -> u16| -> Vec<u16> { bytes[2..].as_chunks().0.iter().map(|&pair| of(pair)).collect() };
     let text = match bytes[..] {
         [0xef, 0xbb, 0xbf, ..] => String::from_utf8(bytes.split_off(3)).ok(),
         [0xff, 0xfe, ..] => String::from_utf16(&pairs(u16::from_le_bytes)).ok(),

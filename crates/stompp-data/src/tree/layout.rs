@@ -35,7 +35,13 @@ pub(super) fn open(path: &Path, options: &TreeOptions<'_>) -> Result<ImageTree, 
         let store = Arc::new(Store::open(path)?);
         let mut listing = store.listing()?;
         notes.stamps.append(&mut listing.stamps);
-        notes.faults.append(&mut listing.faults.iter().map(|fault| format!("{} {fault}", path.display())).collect());
+        notes.faults.append(
+            &mut listing
+                .faults
+                .iter()
+                .map(|fault| format!("{} {fault}", path.display()))
+                .collect(),
+        );
         let base = parts::base_in_archive(&store, &listing)?;
         for (found, part) in found.iter_mut().zip(PARTS).filter(|(_, part)| asked(part)) {
             *found = parts::in_archive(&store, &listing, &base, part)?;
@@ -131,7 +137,10 @@ fn labelled(
 
 /// Whether a part is flat, or all in Tiny ImageNet's folder `images`.
 fn in_no_class(found: &Found) -> bool {
-    found.images.iter().all(|(name, _)| class(name).is_none_or(|folder| folder == "images"))
+    found
+        .images
+        .iter()
+        .all(|(name, _)| class(name).is_none_or(|folder| folder == "images"))
 }
 
 /// The folders of a part, sorted.
@@ -176,7 +185,10 @@ impl Known<'_> {
             let folder = class(name).ok_or_else(|| flat(found, name))?;
             self.named(folder).ok_or_else(|| DataError::Tree {
                 path: found.store.path().to_owned(),
-                problem: format!("{} image {name} is of class {folder}, which {}", found.name, self.otherwise),
+                problem: format!(
+                    "{} image {name} is of class {folder}, which {}",
+                    found.name, self.otherwise
+                ),
             })
         };
         found.images.iter().map(label).collect()

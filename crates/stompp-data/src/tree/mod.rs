@@ -100,7 +100,13 @@ impl ImageTree {
     /// # Errors
     /// As [`open_with`](Self::open_with).
     pub fn open(path: impl AsRef<Path>, labels: Option<&Path>) -> Result<Self, DataError> {
-        Self::open_with(path, &TreeOptions { labels, ..TreeOptions::default() })
+        Self::open_with(
+            path,
+            &TreeOptions {
+                labels,
+                ..TreeOptions::default()
+            },
+        )
     }
 
     /// Lists the images of `path`; none is opened.

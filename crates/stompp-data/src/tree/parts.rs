@@ -90,10 +90,15 @@ fn subfolders(folder: &Path) -> Vec<PathBuf> {
 fn holds_images(folder: &Path) -> bool {
     let looks_so = |part: PathBuf| {
         !part.is_dir()
-            || std::iter::once(part.clone()).chain(subfolders(&part)).take(16).any(|folder| {
-                let files = fs::read_dir(folder).into_iter().flatten().flatten().take(256);
-                files.into_iter().any(|file| is_image(&file.file_name().to_string_lossy()))
-            })
+            || std::iter::once(part.clone())
+                .chain(subfolders(&part))
+                .take(16)
+                .any(|folder| {
+                    let files = fs::read_dir(folder).into_iter().flatten().flatten().take(256);
+                    files
+                        .into_iter()
+                        .any(|file| is_image(&file.file_name().to_string_lossy()))
+                })
     };
     PARTS.iter().filter_map(|&part| locate(folder, part)).any(looks_so)
 }
@@ -124,8 +129,18 @@ pub(super) fn in_folder(base: &Path, part: Split, notes: &mut Notes) -> Result<O
     let store = Arc::new(Store::open(&path)?);
     let mut listing = store.listing()?;
     notes.stamps.append(&mut listing.stamps);
-    notes.faults.append(&mut listing.faults.iter().map(|fault| format!("{} {fault}", path.display())).collect());
-    let prefix = if store.is_folder() { String::new() } else { common_prefix(&listing, name(part)) };
+    notes.faults.append(
+        &mut listing
+            .faults
+            .iter()
+            .map(|fault| format!("{} {fault}", path.display()))
+            .collect(),
+    );
+    let prefix = if store.is_folder() {
+        String::new()
+    } else {
+        common_prefix(&listing, name(part))
+    };
     sift(&store, name(part), below(&listing, &prefix)).map(Some)
 }
 
@@ -136,7 +151,11 @@ fn common_prefix(listing: &Listing, part: &str) -> String {
         return String::new();
     };
     let start = format!("{prefix}{part}/");
-    if images.all(|image| image.starts_with(&start)) { start } else { String::new() }
+    if images.all(|image| image.starts_with(&start)) {
+        start
+    } else {
+        String::new()
+    }
 }
 
 /// The images of a listing that are not in folders of tools.
@@ -187,7 +206,11 @@ pub(super) fn in_archive(
 
 /// What is below `prefix`, which is empty or ends in `/`.
 fn below(listing: &Listing, prefix: &str) -> Contents {
-    let rest = |name: &String| name.strip_prefix(prefix).filter(|rest| !rest.is_empty()).map(str::to_owned);
+    let rest = |name: &String| {
+        name.strip_prefix(prefix)
+            .filter(|rest| !rest.is_empty())
+            .map(str::to_owned)
+    };
     let file = |member: &crate::store::Member| Some((rest(&member.name)?, member.clone()));
     Contents {
         files: listing.members.iter().filter_map(file).collect(),
@@ -205,21 +228,33 @@ fn below(listing: &Listing, prefix: &str) -> Contents {
 pub(super) fn missing(part: Split, has_other: bool, top: &[String], folders_with_images: &[String]) -> String {
     let name = name(part);
     let mut problem = format!("has no {name}: expected a folder {name}, or {name}.tar or {name}.zip");
-    let others = OTHER_NAMES.iter().find(|(known, _)| *known == name).map_or(&[][..], |(_, others)| others);
-    let same = top.iter().find(|found| others.iter().any(|other| other.eq_ignore_ascii_case(found)));
+    let others = OTHER_NAMES
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map_or(&[][..], |(_, others)| others);
+    let same = top
+        .iter()
+        .find(|found| others.iter().any(|other| other.eq_ignore_ascii_case(found)));
     let cased = top.iter().find(|found| found.eq_ignore_ascii_case(name));
     if let Some(found) = cased.or(same) {
         problem += &format!("; it has {found}: call it {name}, or make a link {name} to it");
     } else if !has_other && !folders_with_images.is_empty() {
         let first: Vec<&str> = folders_with_images.iter().take(3).map(String::as_str).collect();
-        let more = if folders_with_images.len() > first.len() { ", ..." } else { "" };
+        let more = if folders_with_images.len() > first.len() {
+            ", ..."
+        } else {
+            ""
+        };
         problem += &format!(
             "; it has folders with images ({}{more}): if these are the classes, put them into a folder train, give the folder that \
              train is in, and test on some of them with --holdout N",
             first.join(", ")
         );
     } else if !top.is_empty() {
-        problem += &format!("; it has {}", top.iter().take(8).cloned().collect::<Vec<_>>().join(", "));
+        problem += &format!(
+            "; it has {}",
+            top.iter().take(8).cloned().collect::<Vec<_>>().join(", ")
+        );
     }
     if part == Split::Test && has_other {
         problem += "; --holdout N tests on N training images instead";
@@ -232,11 +267,16 @@ pub(super) fn top_of_folder(folder: &Path) -> (Vec<String>, Vec<String>) {
     let text = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let with_images = subfolders(folder).into_iter().filter(|folder| {
         let files = fs::read_dir(folder).into_iter().flatten().flatten().take(256);
-        files.into_iter().any(|file| is_image(&file.file_name().to_string_lossy()))
+        files
+            .into_iter()
+            .any(|file| is_image(&file.file_name().to_string_lossy()))
     });
     let with_images = with_images.take(64).map(|folder| text(&folder)).collect();
     let entries = fs::read_dir(folder).into_iter().flatten().flatten().take(MOST_FOLDERS);
-    let mut top: Vec<String> = entries.map(|entry| text(&entry.path())).filter(|name| !name.starts_with('.')).collect();
+    let mut top: Vec<String> = entries
+        .map(|entry| text(&entry.path()))
+        .filter(|name| !name.starts_with('.'))
+        .collect();
     top.sort();
     (top, with_images)
 }
@@ -247,7 +287,11 @@ pub(super) fn top_of_archive(listing: &Listing, base: &str) -> (Vec<String>, Vec
         let rest = name.strip_prefix(base)?;
         Some(rest.split('/').next().unwrap_or(rest).to_owned())
     };
-    let top: BTreeSet<String> = listing.members.iter().filter_map(|member| first(&member.name)).collect();
+    let top: BTreeSet<String> = listing
+        .members
+        .iter()
+        .filter_map(|member| first(&member.name))
+        .collect();
     let in_folders = images(listing).filter(|image| image.strip_prefix(base).is_some_and(|rest| rest.contains('/')));
     let with_images: BTreeSet<String> = in_folders.filter_map(first).collect();
     (top.into_iter().collect(), with_images.into_iter().collect())

@@ -65,7 +65,9 @@ pub(super) fn sift(store: &Arc<Store>, name: &'static str, contents: Contents) -
         } else if member.place == BROKEN && (ending(&file).is_empty() || class(&file).is_none()) {
             // It may be the folder of a class.
             let target = contents.dangling.get(&file).map_or("nothing", String::as_str);
-            found.faults.push(format!("{name}/{file} is a link to {target}, which is not there"));
+            found
+                .faults
+                .push(format!("{name}/{file} is a link to {target}, which is not there"));
         } else if name == "val" && base(&file) == ANNOTATIONS && class(&file).is_none() {
             found.annotations = Some(member);
         } else {
@@ -80,7 +82,9 @@ pub(super) fn sift(store: &Arc<Store>, name: &'static str, contents: Contents) -
         return Err(tree(format!("has no images ({}) for {name}", endings())));
     }
     let with_images: BTreeSet<&str> = found.images.iter().filter_map(|(file, _)| class(file)).collect();
-    let without = no_images.iter().find_map(|file| class(file).filter(|class| !with_images.contains(class)));
+    let without = no_images
+        .iter()
+        .find_map(|file| class(file).filter(|class| !with_images.contains(class)));
     if let Some(class) = without {
         let problem = format!("class {class} of {name} has files, but no images ({})", endings());
         return Err(tree(problem));
@@ -95,9 +99,16 @@ pub(super) fn sift(store: &Arc<Store>, name: &'static str, contents: Contents) -
         line("folders of tools, or hidden ones", tools.iter().map(String::as_str)),
         line("hidden files, or files of tools", hidden.iter().map(String::as_str)),
         line("folders without an image, which are no classes", empty.into_iter()),
-        line("neither file, folder nor link", contents.others.iter().map(String::as_str)),
+        line(
+            "neither file, folder nor link",
+            contents.others.iter().map(String::as_str),
+        ),
     ];
-    let lines: Vec<String> = lines.into_iter().flatten().map(|line| format!("{name}: ignored {line}")).collect();
+    let lines: Vec<String> = lines
+        .into_iter()
+        .flatten()
+        .map(|line| format!("{name}: ignored {line}"))
+        .collect();
     found.ignored = lines;
     Ok(found)
 }
@@ -109,7 +120,9 @@ pub(super) fn class(name: &str) -> Option<&str> {
 
 /// The ending of a file's name in small letters; empty if it has none.
 fn ending(name: &str) -> String {
-    base(name).rsplit_once('.').map_or(String::new(), |(_, ending)| ending.to_lowercase())
+    base(name)
+        .rsplit_once('.')
+        .map_or(String::new(), |(_, ending)| ending.to_lowercase())
 }
 
 /// How many files there are of which ending.
@@ -126,7 +139,11 @@ fn of_endings(files: &[String]) -> Option<String> {
         })
         .collect();
     let first = files.first()?;
-    Some(format!("{} files that are no images that can be read: {} (the first: {first})", files.len(), counts.join(", ")))
+    Some(format!(
+        "{} files that are no images that can be read: {} (the first: {first})",
+        files.len(),
+        counts.join(", ")
+    ))
 }
 
 /// How many there are, and what the first are called.
@@ -134,6 +151,10 @@ fn line<'a>(what: &str, names: impl ExactSizeIterator<Item = &'a str>) -> Option
     let count = names.len();
     let first: Vec<&str> = names.take(MOST_NAMED).collect();
     let more = count - first.len();
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let more = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
     (count > 0).then(|| format!("{count} {what}: {}{more}", first.join(", ")))
 }
