@@ -111,10 +111,6 @@ impl SavedRun {
     fn images(&self) -> Result<TestImages, TrainError> {
         let path = self.dir.join(files::CLASSES);
         let trained: Option<Vec<String>> = path.exists().then(|| files::read_json(&path)).transpose()?;
-        TestImages::load(
-            &self.config.data,
-            trained.as_deref(),
-            Some(&self.dir.join(files::INDEX)),
-        )
+        TestImages::load(&self.config.data, trained.as_deref(), Some(&self.dir.join(files::INDEX)))
     }
 }

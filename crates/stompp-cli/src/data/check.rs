@@ -101,11 +101,7 @@ fn table(report: &Report) -> String {
         }
     }
     let mut text = aligned(&rows);
-    list(
-        &mut text,
-        "damaged, so that images may be missing",
-        report.faults.iter().cloned(),
-    );
+    list(&mut text, "damaged, so that images may be missing", report.faults.iter().cloned());
     list(
         &mut text,
         "not looked at",

@@ -15,9 +15,7 @@ pub(super) fn accept(changes: &Changes, index: &Path) -> Result<Option<String>, 
     if changes.is_other_list() {
         let sides = [("gone", &changes.gone), ("new", &changes.new)];
         let told = sides.into_iter().filter(|(_, names)| !names.is_empty());
-        let told: Vec<String> = told
-            .map(|(what, names)| format!("{} {what} ({})", names.len(), first(names)))
-            .collect();
+        let told: Vec<String> = told.map(|(what, names)| format!("{} {what} ({})", names.len(), first(names))).collect();
         let problem = format!(
             "the images are not those that the run was begun on: {}; put them back, or go on with those that are there now: --reindex",
             told.join(", ")
@@ -30,11 +28,7 @@ pub(super) fn accept(changes: &Changes, index: &Path) -> Result<Option<String>, 
 /// What to tell of files that were written anew.
 pub(crate) fn changed_files(when: &str, files: &[String]) -> Option<String> {
     (!files.is_empty()).then(|| {
-        format!(
-            "{} images were written anew {when}, and are read as they are now: {}",
-            files.len(),
-            first(files)
-        )
+        format!("{} images were written anew {when}, and are read as they are now: {}", files.len(), first(files))
     })
 }
 

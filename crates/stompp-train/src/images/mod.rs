@@ -119,15 +119,7 @@ impl Images {
     /// If the images cannot be had; [`TrainError::Damaged`] if files have come or gone since that list was kept, unless the run is finished.
     pub(crate) fn load(config: &DataConfig, index: Option<&Path>) -> Result<Self, TrainError> {
         let (train, test, classes) = (true, true, None);
-        let mut found = find(
-            config,
-            Wanted {
-                train,
-                test,
-                classes,
-                index,
-            },
-        )?;
+        let mut found = find(config, Wanted { train, test, classes, index })?;
         if let (Some(changes), Some(index)) = (&found.changes, index)
             && !index.parent().is_some_and(RunResult::exists)
         {
@@ -166,15 +158,7 @@ impl TestImages {
         index: Option<&Path>,
     ) -> Result<Self, TrainError> {
         let (train, test) = (false, true);
-        let found = find(
-            config,
-            Wanted {
-                train,
-                test,
-                classes,
-                index,
-            },
-        )?;
+        let found = find(config, Wanted { train, test, classes, index })?;
         Ok(Self {
             test: found.test.expect("it was wanted"),
             notes: found.notes,
@@ -198,15 +182,7 @@ impl TrainImages {
     /// As [`Images::load`], but only the images to train on.
     pub(crate) fn load(config: &DataConfig) -> Result<Self, TrainError> {
         let (train, test, classes, index) = (true, false, None, None);
-        let found = find(
-            config,
-            Wanted {
-                train,
-                test,
-                classes,
-                index,
-            },
-        )?;
+        let found = find(config, Wanted { train, test, classes, index })?;
         Ok(Self {
             train: found.train.expect("it was wanted"),
             statistics: found.statistics,
@@ -251,8 +227,7 @@ fn find(config: &DataConfig, wanted: Wanted<'_>) -> Result<Found, TrainError> {
             Some(split) => only(split, cifar::read_split(config.files()?, layout, split)?),
         },
         Source::Mnist => {
-            let read =
-                |split| mnist::read_split(config.files()?, config.dataset.name(), split).map_err(TrainError::from);
+            let read = |split| mnist::read_split(config.files()?, config.dataset.name(), split).map_err(TrainError::from);
             match part {
                 None => (Some(read(Split::Train)?), Some(read(Split::Test)?)),
                 Some(split) => only(split, read(split)?),
@@ -264,11 +239,7 @@ fn find(config: &DataConfig, wanted: Wanted<'_>) -> Result<Found, TrainError> {
     let shrunk = |set: Option<ImageSet>| set.map(|set| shrunk(set, config)).transpose();
     let (train, test) = (shrunk(train)?, shrunk(test)?);
     Ok(Found {
-        statistics: train
-            .as_ref()
-            .or(test.as_ref())
-            .expect("a part was read")
-            .channel_statistics(),
+        statistics: train.as_ref().or(test.as_ref()).expect("a part was read").channel_statistics(),
         train: train.map(Part::of_memory),
         test: test.map(Part::of_memory),
         class_names: None,
