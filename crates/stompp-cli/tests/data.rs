@@ -65,6 +65,61 @@ fn a_check_prints_a_table_and_writes_json() {
 }
 
 #[test]
+fn what_is_not_looked_at_is_said() {
+    let (images, place) = (images(), folder());
+    fs::write(images.path().join("train/ant/a.heic"), b"x").unwrap();
+    fs::create_dir_all(images.path().join("train/zebra")).unwrap();
+    fs::create_dir_all(images.path().join("train/.ipynb_checkpoints")).unwrap();
+    let said = [
+        "train: ignored 1 files that are no images that can be read: 1 .heic (the first: ant/a.heic)",
+        "train: ignored 1 folders of tools, or hidden ones: .ipynb_checkpoints",
+        "train: ignored 1 folders without an image, which are no classes: zebra",
+    ];
+    let output = stompp(&["data", "check", text(images.path())]);
+    let table = stdout(&output);
+    assert!(
+        table.contains(&format!("3 not looked at:\n  {}\n", said.join("\n  "))),
+        "{table}"
+    );
+    let arguments = "train --dataset folder --data DATA --out OUT --image-size 8 --model resnet8 --width 4 --batch-size 3 \
+                     --steps 6 --tail 0ba";
+    let out = place.path().join("run");
+    let arguments = arguments
+        .replace("DATA", text(images.path()))
+        .replace("OUT", text(&out));
+    let output = stompp(&arguments.split_whitespace().collect::<Vec<_>>());
+    for line in said {
+        assert!(
+            stderr(&output).contains(&format!("note: {line}\n")),
+            "{}",
+            stderr(&output)
+        );
+    }
+    // An archive that is cut off: told by check, refused by train, a note where bad images are skipped.
+    let tar = place.path().join("cut.tar");
+    let mut builder = tar::Builder::new(Vec::new());
+    builder.append_dir_all(".", images.path()).unwrap();
+    let whole = builder.into_inner().unwrap();
+    fs::write(&tar, &whole[..whole.len() - 1024]).unwrap();
+    let output = stompp(&["data", "check", text(&tar)]);
+    assert!(
+        stdout(&output).contains("1 damaged, so that images may be missing:\n  "),
+        "{}",
+        stdout(&output)
+    );
+    let arguments = arguments
+        .replace(text(images.path()), text(&tar))
+        .replace("run", "other");
+    let mut arguments: Vec<&str> = arguments.split_whitespace().collect();
+    let problem = "ends without the mark of its end: it is cut off; 9 files before that are there";
+    assert_fails(&stompp(&arguments), 1, &[problem, "--on-bad-image skip"]);
+    arguments.extend(["--on-bad-image", "skip"]);
+    let output = stompp(&arguments);
+    stdout(&output);
+    assert!(stderr(&output).contains(problem), "{}", stderr(&output));
+}
+
+#[test]
 fn sets_in_cifars_layout_are_checked_too() {
     let place = folder();
     let shapes = place.path().join("shapes");
@@ -84,7 +139,7 @@ fn sets_in_cifars_layout_are_checked_too() {
 #[test]
 fn a_pack_trains_and_is_checked_as_the_folder() {
     let (images, place) = (images(), folder());
-    let pack = place.path().join("a.pack");
+    let pack = place.path().join("a.zip");
     let output = stompp(&["data", "pack", text(images.path()), text(&pack), "--short-side", "20"]);
     assert_eq!(
         stdout(&output),
@@ -107,12 +162,12 @@ fn a_pack_trains_and_is_checked_as_the_folder() {
 
     let bad = images.path().join("train/bee/1.png");
     fs::write(&bad, b"no image").unwrap();
-    let other = place.path().join("b.pack");
+    let other = place.path().join("b.zip");
     let fails = stompp(&["data", "pack", text(images.path()), text(&other)]);
     assert_fails(&fails, 1, &["train/bee/1.png", "is no image"]);
     assert!(!other.exists());
     let cifar = stompp(&["data", "pack", text(images.path()), text(&place.path().join("c.tar"))]);
-    assert_fails(&cifar, 1, &["c.tar", ".pack"]);
+    assert_fails(&cifar, 1, &["c.tar", ".zip"]);
 }
 
 #[test]

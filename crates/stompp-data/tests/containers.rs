@@ -354,3 +354,71 @@ fn layouts_name_their_files() {
     assert_eq!(Layout::Cifar10.files(Split::Test), &CIFAR10[5..]);
     assert_eq!(Layout::Cifar100Fine.record_bytes(), 3074);
 }
+
+#[test]
+fn names_kinds_and_versions_that_people_have() {
+    let files = official_files();
+    let place = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| {
+        let path = place.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    };
+    let whole = folder(&files);
+    let expected = cifar::read(whole.path(), Layout::Cifar10).unwrap();
+    let windows: Files = files
+        .iter()
+        .map(|(name, bytes)| (name.replace('/', "\\"), bytes.clone()))
+        .collect();
+    for path in [
+        write("windows.zip", &zip(&windows)),
+        write("cifar.tar", &tar(&files)),
+        // What an archive is, its first bytes tell.
+        write("downloaded", &gzip(&tar(&files))),
+        write("cifar.tgz", &gzip(&tar(&files))),
+        write("misnamed.tar.gz", &zip(&files)),
+    ] {
+        assert_eq!(cifar::read(&path, Layout::Cifar10).unwrap(), expected, "{path:?}");
+    }
+    let python = vec![
+        ("cifar-10-batches-py/batches.meta".to_owned(), vec![1]),
+        ("cifar-10-batches-py/data_batch_1".to_owned(), vec![1]),
+    ];
+    let message = cifar::read(write("cifar-10-python.tar.gz", &gzip(&tar(&python))), Layout::Cifar10)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        message.ends_with("its .bin files: none; it is the Python version"),
+        "{message}"
+    );
+}
+
+#[test]
+fn one_split_is_read_alone() {
+    let files = official_files();
+    let expected = cifar::read(folder(&files).path(), Layout::Cifar10).unwrap();
+    let test = folder(&files[5..].to_vec());
+    assert_eq!(
+        cifar::read_split(test.path(), Layout::Cifar10, Split::Test).unwrap(),
+        expected.test
+    );
+    assert_eq!(
+        cifar::read_found(test.path(), Layout::Cifar10).unwrap(),
+        [expected.test]
+    );
+    assert!(cifar::read_split(test.path(), Layout::Cifar10, Split::Train).is_err());
+    let train = folder(&files[..5].to_vec());
+    assert_eq!(
+        cifar::read_split(train.path(), Layout::Cifar10, Split::Train).unwrap(),
+        expected.train
+    );
+    assert_eq!(
+        cifar::read_found(train.path(), Layout::Cifar10).unwrap(),
+        [expected.train]
+    );
+    // A part of the training images is no set.
+    let message = cifar::read_found(folder(&files[1..].to_vec()).path(), Layout::Cifar10)
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains("has no data_batch_1.bin"), "{message}");
+}

@@ -2,7 +2,7 @@
 
 use image::{Rgb, RgbImage};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use stompp_train::config::{Dataset, Method, OnBad, Time};
 use stompp_train::{Callback, Checkpointing, RunConfig, RunResult, SavedRun, Session, Start, TrainError, data, train};
@@ -52,6 +52,61 @@ fn network(out: &Path) -> Vec<u8> {
     fs::read(out.join("network.safetensors")).unwrap()
 }
 
+/// The same images in `place`, the class `bee` and all images of `cat` as links.
+#[cfg(unix)]
+fn linked_folder(images: &Path, place: &Path) -> PathBuf {
+    use std::os::unix::fs::symlink;
+    for part in ["train", "val"] {
+        fs::create_dir_all(place.join(part).join("cat")).unwrap();
+        symlink(images.join(part).join("ant"), place.join(part).join("ant")).unwrap();
+        symlink(images.join(part).join("bee"), place.join(part).join("bee")).unwrap();
+        for image in fs::read_dir(images.join(part).join("cat")).unwrap() {
+            let image = image.unwrap();
+            symlink(image.path(), place.join(part).join("cat").join(image.file_name())).unwrap();
+        }
+        fs::create_dir_all(place.join(part).join(".ipynb_checkpoints")).unwrap();
+        let checkpoint = place.join(part).join(".ipynb_checkpoints/00-checkpoint.png");
+        fs::copy(images.join(part).join("ant/00.png"), checkpoint).unwrap();
+    }
+    place.to_owned()
+}
+
+/// The same in a tar, with the images themselves elsewhere in it.
+#[cfg(unix)]
+fn linked_tar(images: &Path, place: &Path) -> PathBuf {
+    let path = place.with_extension("tar");
+    let mut tar = tar::Builder::new(fs::File::create(&path).unwrap());
+    tar.append_dir_all("deep/er/store", images).unwrap();
+    let mut link = |kind, name: String, target: String| {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_size(0);
+        tar.append_link(&mut header, name, target).unwrap();
+    };
+    for part in ["train", "val"] {
+        link(
+            tar::EntryType::Symlink,
+            format!("set/{part}/ant"),
+            format!("../../deep/er/store/{part}/ant"),
+        );
+        link(
+            tar::EntryType::Symlink,
+            format!("set/{part}/bee"),
+            format!("../../deep/er/store/{part}/bee"),
+        );
+        for image in fs::read_dir(images.join(part).join("cat")).unwrap() {
+            let name = image.unwrap().file_name().into_string().unwrap();
+            link(
+                tar::EntryType::Link,
+                format!("set/{part}/cat/{name}"),
+                format!("deep/er/store/{part}/cat/{name}"),
+            );
+        }
+    }
+    tar.into_inner().unwrap().sync_all().unwrap();
+    path
+}
+
 #[test]
 fn a_run_on_files_is_kept_and_evaluates_again() {
     let (images, place) = (images(), tempfile::tempdir().unwrap());
@@ -66,15 +121,26 @@ fn a_run_on_files_is_kept_and_evaluates_again() {
     let score = saved.evaluate(&mut ()).unwrap();
     assert_eq!((score.top1, score.images), (result.top1, 24));
 
-    // Another number of threads, and the files in a pack, are the same run to the bit.
+    // Another number of threads, and the files in an archive, are the same run to the bit.
     let again = place.path().join("again");
     run(&config(images.path()), &again, 1).unwrap();
     assert!(network(&again) == network(&out));
-    let pack = place.path().join("images.pack");
+    let pack = place.path().join("images.zip");
     data::pack(&config(images.path()).data, 64, &pack, |_| {}).unwrap();
     let packed = place.path().join("packed");
     run(&config(&pack), &packed, 2).unwrap();
     assert!(network(&packed) == network(&out));
+    // A class that is a link, and images that are, in a folder and in a tar; tools' folders beside them.
+    #[cfg(unix)]
+    for (name, linked) in [
+        ("linked", linked_folder as fn(&Path, &Path) -> PathBuf),
+        ("linked-tar", linked_tar),
+    ] {
+        let linked = linked(images.path(), &place.path().join(name));
+        let out = place.path().join(format!("run-{name}"));
+        run(&config(&linked), &out, 2).unwrap();
+        assert!(network(&out) == network(&place.path().join("run")), "{name}");
+    }
 
     // What is written can be fed back in; the seed is what makes a difference.
     let mut other = RunConfig::load(&out.join("config.toml")).unwrap();
@@ -90,28 +156,153 @@ fn the_kept_list_is_used_and_other_classes_are_refused() {
     let out = place.path().join("run");
     run(&config(images.path()), &out, 1).unwrap();
     let index = out.join("images.json");
-    // A list that still holds is believed.
+    // A list that still holds is believed: a file that it has not is not tested on.
     let list = fs::read_to_string(&index).unwrap();
-    fs::write(&index, list.replace("\"ant\",\"bee\"", "\"ant\",\"bug\"")).unwrap();
     let evaluate = || SavedRun::load(&out).unwrap().evaluate(&mut ());
-    let message = evaluate().unwrap_err().to_string();
-    assert!(
-        message.contains("classes.json: the run was trained on 3 classes, the data set has 3"),
-        "{message}"
-    );
-    assert!(message.ends_with("class 1 was bee, now it is bug"), "{message}");
-    // One that is damaged is made anew.
+    let mut fewer: serde_json::Value = serde_json::from_str(&list).unwrap();
+    for field in ["members", "labels"] {
+        fewer["val"][field].as_array_mut().unwrap().pop();
+    }
+    fs::write(&index, fewer.to_string()).unwrap();
+    assert_eq!(evaluate().unwrap().images, 23);
+    // One of other classes or that is damaged is made anew.
+    fs::write(&index, list.replace("\"ant\",\"bee\"", "\"ant\",\"bug\"")).unwrap();
+    assert_eq!(evaluate().unwrap().images, 24);
     fs::write(&index, &list[..list.len() / 3]).unwrap();
-    evaluate().unwrap();
+    assert_eq!(evaluate().unwrap().images, 24);
 
-    let more = images.path().join("train/dog");
-    fs::create_dir_all(&more).unwrap();
-    fs::copy(images.path().join("train/ant/00.png"), more.join("x.png")).unwrap();
-    let message = evaluate().unwrap_err().to_string();
+    // A class that was not trained on is refused where it is tested on, and nowhere else.
+    for part in ["train", "val"] {
+        let more = images.path().join(part).join("dog");
+        fs::create_dir_all(&more).unwrap();
+        fs::copy(images.path().join("train/ant/00.png"), more.join("x.png")).unwrap();
+        match evaluate() {
+            Ok(score) => assert_eq!((part, score.images), ("train", 24)),
+            Err(error) => {
+                let expected = "val image dog/x.png is of class dog, which is none of the classes that were trained on";
+                assert!(part == "val" && error.to_string().ends_with(expected), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn only_what_is_needed_has_to_be_there() {
+    let (images, place) = (images(), tempfile::tempdir().unwrap());
+    let out = place.path().join("run");
+    let result = run(&config(images.path()), &out, 1).unwrap();
+    // Test images alone are enough to evaluate, also from elsewhere.
+    let (train, away) = (images.path().join("train"), place.path().join("away"));
+    fs::rename(&train, &away).unwrap();
+    let mut saved = SavedRun::load(&out).unwrap();
+    assert_eq!(saved.evaluate(&mut ()).unwrap().top1, result.top1);
+    fs::create_dir_all(place.path().join("moved")).unwrap();
+    fs::rename(images.path().join("val"), place.path().join("moved/val")).unwrap();
+    saved.config.data.path = Some(place.path().join("moved"));
+    assert_eq!(saved.evaluate(&mut ()).unwrap().top1, result.top1);
+    assert_eq!(data::check(&saved.config.data, |_| {}).unwrap().parts.len(), 1);
+    // Training images alone are enough where some are held out, and to be shown.
+    fs::rename(&away, &train).unwrap();
+    let mut config = config(images.path());
+    let message = run(&config, &place.path().join("lacks"), 1).unwrap_err().to_string();
     assert!(
-        message.ends_with("the data set has 4; class 3 was none, now it is dog"),
+        message.contains("has no val") && message.contains("--holdout"),
         "{message}"
     );
+    data::show(&config, 4, &place.path().join("sheet.png")).unwrap();
+    config.data.holdout = Some(30);
+    let result = run(&config, &place.path().join("held-out"), 1).unwrap();
+    assert_eq!((result.train_images, result.test_images), (3 * EACH - 30, 30));
+}
+
+#[test]
+fn a_test_batch_alone_is_enough_to_evaluate() {
+    let place = tempfile::tempdir().unwrap();
+    let (folder, out) = (place.path().join("shapes"), place.path().join("run"));
+    let mut config = RunConfig::default();
+    (config.data.train_limit, config.data.test_limit) = (Some(200), Some(100));
+    data::write_synthetic(&config.data, &folder).unwrap();
+    let mut config = self::config(&folder);
+    config.data.dataset = Dataset::Cifar10;
+    config.data.color_jitter = 0.0;
+    config.training.duration = Time::Steps(9);
+    let result = run(&config, &out, 1).unwrap();
+    for batch in 1..=5 {
+        fs::remove_file(folder.join(format!("data_batch_{batch}.bin"))).unwrap();
+    }
+    let score = SavedRun::load(&out).unwrap().evaluate(&mut ()).unwrap();
+    assert_eq!((score.top1, score.loss), (result.top1, result.test_loss));
+    assert_eq!(data::check(&config.data, |_| {}).unwrap().parts.len(), 1);
+    let message = run(&config, &place.path().join("other"), 1).unwrap_err().to_string();
+    assert!(message.contains("has no data_batch_1.bin"), "{message}");
+}
+
+/// Keeps what it is told of the images.
+#[derive(Default)]
+struct Notes(Vec<String>);
+
+impl Callback for Notes {
+    fn on_notes(&mut self, notes: &[String]) -> Result<(), TrainError> {
+        self.0.extend_from_slice(notes);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_repaired_image_is_accepted_and_another_list_is_not() {
+    let (images, place) = (images(), tempfile::tempdir().unwrap());
+    let out = place.path().join("run");
+    let config = config(images.path());
+    let session = Session {
+        start: Start::Resume,
+        checkpoints: Some(Checkpointing::default()),
+        ..Session::default()
+    };
+    let train = |told: &mut Notes| session.train(&config, &out, &mut [told]);
+    session.stop.store(true, Ordering::Relaxed);
+    let mut told = Notes::default();
+    fs::write(images.path().join("train/ant/notes.txt"), b"x").unwrap();
+    train(&mut told).unwrap_err();
+    let ignored = "train: ignored 1 files that are no images that can be read: 1 .txt (the first: ant/notes.txt)";
+    assert_eq!(told.0, [ignored]);
+
+    // Written anew where it was, so that no folder tells; and one in a folder that has changed.
+    let (repaired, other) = (
+        images.path().join("train/bee/07.png"),
+        images.path().join("train/cat/00.png"),
+    );
+    fs::copy(images.path().join("train/bee/08.png"), &repaired).unwrap();
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(100);
+    fs::File::options()
+        .write(true)
+        .open(&repaired)
+        .unwrap()
+        .set_modified(later)
+        .unwrap();
+    let mut told = Notes::default();
+    train(&mut told).unwrap_err();
+    fs::remove_file(&other).unwrap();
+    let message = train(&mut told).unwrap_err().to_string();
+    assert!(
+        message.contains("1 gone (cat/00.png)") && message.contains("--reindex"),
+        "{message}"
+    );
+    fs::copy(images.path().join("train/cat/01.png"), &other).unwrap();
+    let mut told = Notes::default();
+    session.stop.store(false, Ordering::Relaxed);
+    train(&mut told).unwrap();
+    assert_eq!(told.0[0], ignored);
+    let expected =
+        "2 images were written anew since the run began, and are read as they are now: bee/07.png, cat/00.png";
+    assert_eq!(told.0[1..], [expected]);
+    let metrics = fs::read_to_string(out.join("metrics.jsonl")).unwrap();
+    assert!(
+        metrics.contains("\"notes\"") && metrics.contains("written anew"),
+        "{metrics}"
+    );
+    // A finished run keeps its result, whatever becomes of the images.
+    fs::remove_file(&other).unwrap();
+    train(&mut Notes::default()).unwrap();
 }
 
 /// Keeps what it is told of bad images.

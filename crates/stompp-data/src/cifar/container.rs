@@ -3,6 +3,7 @@
 use super::record_file::{MAX_BYTES, Records, read_records};
 use super::{Layout, SIDE, Split, Splits};
 use crate::error::{DataFile, read_error};
+use crate::names::{base, normalized};
 use crate::{DataError, ImageSet};
 use flate2::read::GzDecoder;
 use std::fs::File;
@@ -40,6 +41,9 @@ pub(super) fn collect(path: &Path, layout: Layout, wanted: &[Split]) -> Result<C
         })
     }
 }
+
+/// Files that only the Python versions of CIFAR-10 and CIFAR-100 have.
+const PYTHON_VERSION: [&str; 2] = ["batches.meta", "meta"];
 
 /// Where a tar says that it is one.
 const TAR_MARK: std::ops::Range<usize> = 257..262;
@@ -112,7 +116,7 @@ fn collect_tar(tar: impl Read, path: &Path, layout: Layout, wanted: &[Split]) ->
     let mut tar = tar::Archive::new(tar);
     for entry in tar.entries().map_err(read_error(archive()))? {
         let entry = entry.map_err(read_error(archive()))?;
-        let name = base_name(&entry.path().map_err(read_error(archive()))?);
+        let name = in_archive(&entry.path().map_err(read_error(archive()))?.to_string_lossy());
         if entry.header().entry_type().is_file() {
             collector.offer(&name, DataFile::inside(path, &name), || Ok((entry.size(), entry)))?;
         }
@@ -139,7 +143,7 @@ fn read_zip(path: &Path, layout: Layout, wanted: &[Split]) -> Result<Collector, 
     let mut collector = Collector::new(path, layout, wanted);
     for index in 0..zip.len() {
         let entry = zip.by_index(index).map_err(zip_error(archive()))?;
-        let name = base_name(Path::new(entry.name().map_err(zip_error(archive()))?.as_ref()));
+        let name = in_archive(&entry.name().map_err(zip_error(archive()))?);
         if entry.is_file() {
             collector.offer(&name, DataFile::inside(path, &name), || Ok((entry.size(), entry)))?;
         }
@@ -156,6 +160,8 @@ pub(super) struct Collector {
     files: Vec<(String, Records)>,
     /// The `.bin` files seen, to say what is there when a file is missing.
     seen: Vec<String>,
+    /// Whether a file of the Python version was seen, which people take for this one.
+    is_python: bool,
 }
 
 impl Collector {
@@ -166,6 +172,7 @@ impl Collector {
             wanted: wanted.to_vec(),
             files: Vec::new(),
             seen: Vec::new(),
+            is_python: false,
         }
     }
 
@@ -177,6 +184,7 @@ impl Collector {
         open: impl FnOnce() -> Result<(u64, R), DataError>,
     ) -> Result<(), DataError> {
         const SEEN_AT_MOST: usize = 8;
+        self.is_python |= PYTHON_VERSION.contains(&name);
         if name.ends_with(".bin") && self.seen.len() < SEEN_AT_MOST {
             self.seen.push(name.to_owned());
         }
@@ -227,10 +235,10 @@ impl Collector {
 
     fn missing(&mut self, file: &'static str) -> DataError {
         self.seen.sort();
-        let found = if self.seen.is_empty() {
-            "none".to_owned()
-        } else {
-            self.seen.join(", ")
+        let found = match (self.is_python, self.seen.is_empty()) {
+            (true, _) => "none; it is the Python version".to_owned(),
+            (false, true) => "none".to_owned(),
+            (false, false) => self.seen.join(", "),
         };
         DataError::MissingFile {
             container: self.container.clone(),
@@ -239,6 +247,11 @@ impl Collector {
             found,
         }
     }
+}
+
+/// The name of an archive's member without folders; Windows programs have written `\` between them.
+fn in_archive(path: &str) -> String {
+    base(&normalized(path)).to_owned()
 }
 
 fn base_name(path: &Path) -> String {

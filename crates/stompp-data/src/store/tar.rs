@@ -92,12 +92,12 @@ impl<'a> Reader<'a> {
                 .saturating_add(size)
                 .div_ceil(BLOCK as u64)
                 .saturating_mul(BLOCK as u64);
-            self.add(&entry, kind, size)?;
             if start.saturating_add(size) > tar.len() as u64 {
-                let problem = format!("is cut off inside {}", self.entries.last().map_or("", |(name, _)| name));
-                self.fault(tar, end, &problem);
-                return Ok(());
+                let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+                self.fault(tar, end, &format!("is cut off inside {name}"));
+                return self.add(&entry, kind, size);
             }
+            self.add(&entry, kind, size)?;
         }
         self.check_end(tar, end);
         Ok(())
