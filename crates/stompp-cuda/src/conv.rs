@@ -2,10 +2,11 @@
 
 use crate::{
     Floats, FloatsMut, Gpu, GpuError,
-    cudnn::Pass,
+    cudnn::{Math, Pass},
     launch::{Argument, launch, size},
     linear::Matrix,
     memory::check_length,
+    xnor::words,
 };
 use cudarc::driver::{CudaSlice, DevicePtr};
 use stompp_kernels::ConvShape;
@@ -90,7 +91,7 @@ impl Gpu {
         check_length("y", y.len(), s.output_len());
         let addresses = (x.address(), w.address(), y.address());
         // SAFETY: the lengths were checked, and `y` is borrowed alone.
-        if unsafe { self.by_cudnn(s, Pass::Forward, 0.0, addresses) }? {
+        if unsafe { self.by_cudnn(s, Pass::Forward, Math::Values, 0.0, addresses) }? {
             return Ok(());
         }
         self.by_groups(s, |group, cols| {
@@ -119,7 +120,7 @@ impl Gpu {
         check_length("gx", gx.len(), s.input_len());
         let addresses = (gx.address(), w.address(), gy.address());
         // SAFETY: the lengths were checked, and `gx` is borrowed alone.
-        if unsafe { self.by_cudnn(s, Pass::InputGradient, 1.0, addresses) }? {
+        if unsafe { self.by_cudnn(s, Pass::InputGradient, Math::Values, 1.0, addresses) }? {
             return Ok(());
         }
         self.by_groups(s, |group, gcols| {
@@ -150,7 +151,7 @@ impl Gpu {
         check_length("gw", gw.len(), s.weight_len());
         let addresses = (x.address(), gw.address(), gy.address());
         // SAFETY: the lengths were checked, and `gw` is borrowed alone.
-        if unsafe { self.by_cudnn(s, Pass::WeightGradient, 1.0, addresses) }? {
+        if unsafe { self.by_cudnn(s, Pass::WeightGradient, Math::Values, 1.0, addresses) }? {
             return Ok(());
         }
         self.by_groups(s, |group, cols| {
@@ -175,18 +176,20 @@ impl Gpu {
     ///
     /// # Safety
     /// As `Cudnn::convolve`.
-    unsafe fn by_cudnn(
+    pub(crate) unsafe fn by_cudnn(
         &self,
         s: &ConvShape,
         pass: Pass,
+        math: Math,
         beta: f32,
         addresses: (u64, u64, u64),
     ) -> Result<bool, GpuError> {
-        match &self.cudnn {
-            // SAFETY: the caller's word.
-            Some(cudnn) => unsafe { cudnn.convolve(&self.device, self.settings, s, pass, beta, addresses) },
-            None => Ok(false),
-        }
+        let Some(cudnn) = &self.cudnn else { return Ok(false) };
+        let span = self.start_span(|| format!("cuDNN {pass:?} {}", words(s)))?;
+        // SAFETY: the caller's word.
+        let done = unsafe { cudnn.convolve(&self.device, self.settings, s, (pass, math), beta, addresses) }?;
+        self.end_span(span)?;
+        Ok(done)
     }
 
     /// Calls `work` for as many images at a time as patches may be laid side by side, with room for them.

@@ -1,6 +1,8 @@
 //! A GPU that is ready: its kernels compiled, its libraries loaded.
 
-use crate::{GpuError, OpenError, cudnn::Cudnn, kernels::Kernels};
+use crate::{
+    GpuError, OpenError, choice::Choices, cudnn::Cudnn, kernels::Kernels, profile::Profile, xnor::SignWays,
+};
 use cudarc::{
     cublas::{CudaBlas, sys as cublas},
     driver::{CudaDevice, sys as driver},
@@ -57,7 +59,10 @@ impl fmt::Display for Versions {
 /// A GPU, ready.
 #[derive(Debug)]
 pub struct Gpu {
-    // In the order in which they are let go: the device last.
+    // In the order in which they are dropped: the device last.
+    pub(crate) profile: Profile,
+    pub(crate) choices: Choices,
+    pub(crate) sign_ways: SignWays,
     pub(crate) cudnn: Option<Cudnn>,
     pub(crate) blas: CudaBlas,
     pub(crate) kernels: Kernels,
@@ -96,6 +101,9 @@ impl Gpu {
             cudnn: cudnn.as_ref().map(Cudnn::version),
         };
         Ok(Self {
+            profile: Profile::default(),
+            choices: Choices::default(),
+            sign_ways: SignWays::default(),
             device,
             kernels,
             blas,

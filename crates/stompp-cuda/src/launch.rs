@@ -81,9 +81,10 @@ impl Gpu {
     ) -> Result<(), GpuError> {
         self.device.bind_to_thread()?;
         let (function, stream) = (self.kernels.function(kernel), *self.device.cu_stream());
+        let span = self.start_span(|| kernel.to_owned())?;
         // SAFETY: the caller's word.
         unsafe { launch_kernel(function, (x, y, 1), (THREADS, 1, 1), 0, stream, arguments) }?;
-        Ok(())
+        self.end_span(span)
     }
 
     /// The grid for work on `n` elements, which a kernel goes through by itself.

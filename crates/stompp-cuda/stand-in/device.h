@@ -22,6 +22,10 @@ extern Dim3 threadIdx, blockIdx, blockDim, gridDim;
 void barrier();
 #define __syncthreads() barrier()
 
+// A warp is a block here. Every thread gives its part and waits for the others'.
+void mma_bytes(int* sums, unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0, unsigned b1);
+#define mma_bytes mma_bytes
+
 static inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
 
 static inline unsigned atomicXor(unsigned* word, unsigned bits) {

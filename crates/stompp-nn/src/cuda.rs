@@ -18,7 +18,9 @@ use std::{
     cell::RefCell,
     sync::{Mutex, OnceLock, PoisonError},
 };
-pub use stompp_cuda::{Floats, FloatsMut, Gpu, GpuError, ImagesOnDevice, OpenError, Settings, Versions};
+pub use stompp_cuda::{
+    Choice, Floats, FloatsMut, Gpu, GpuError, ImagesOnDevice, KernelTime, OpenError, Settings, Versions,
+};
 use stompp_cuda::{Moments, NormGradients, Normalization};
 use stompp_kernels::{ChannelShape, ConvShape, PoolShape};
 use view::rewritten;

@@ -7,8 +7,9 @@ use api::{Api, Opaque, Proposal, check};
 use cudarc::driver::{CudaDevice, DevicePtr};
 use std::{
     collections::HashMap,
+    ops::RangeInclusive,
     ptr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use stompp_kernels::ConvShape;
 
@@ -20,6 +21,12 @@ const MAY_ROUND: i32 = 0; // CUDNN_DEFAULT_MATH
 const F32_ONLY: i32 = 3; // CUDNN_FMA_MATH
 const DETERMINISTIC: i32 = 1;
 
+/// CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION: factors become half precision, whose range is too small.
+const CONVERTS: i32 = 2;
+/// The algorithms of a forward pass that only multiply and add: IMPLICIT_GEMM, IMPLICIT_PRECOMP_GEMM, GEMM and DIRECT. FFT and Winograd
+/// transform first, so that sums of integers are not exact.
+const PLAIN: RangeInclusive<i32> = 0..=3;
+
 /// The most memory that one convolution may take for itself.
 const MOST_WORKSPACE: usize = 1 << 30;
 
@@ -29,6 +36,15 @@ pub(crate) enum Pass {
     Forward,
     InputGradient,
     WeightGradient,
+}
+
+/// What is convolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Math {
+    /// Numbers, as precisely as [`Settings`] say.
+    Values,
+    /// Signs, exactly. Tensor cores may do that: 1 and -1 are not rounded by TF32, and sums are f32. Forward only.
+    Signs,
 }
 
 /// cuDNN, and what it has found best for each shape so far.
@@ -45,7 +61,7 @@ unsafe impl Send for Cudnn {}
 unsafe impl Sync for Cudnn {}
 
 /// `None` where cuDNN has no algorithm.
-type Plans = HashMap<(ConvShape, Pass), Option<Arc<Plan>>>;
+type Plans = HashMap<(ConvShape, Pass, Math), Option<Arc<Plan>>>;
 
 /// How one product of one shape is computed.
 #[derive(Debug)]
@@ -93,21 +109,15 @@ impl Cudnn {
         device: &Arc<CudaDevice>,
         settings: Settings,
         s: &ConvShape,
-        pass: Pass,
+        (pass, math): (Pass, Math),
         beta: f32,
         (x, w, y): (u64, u64, u64),
     ) -> Result<bool, GpuError> {
         device.bind_to_thread()?;
-        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
-        let plan = match plans.get(&(*s, pass)) {
-            Some(plan) => plan.clone(),
-            None => {
-                let plan = self.plan(settings, s, pass)?.map(Arc::new);
-                plans.insert((*s, pass), plan.clone());
-                plan
-            }
+        let mut plans = self.plans();
+        let Some(plan) = self.known_plan(&mut plans, settings, s, pass, math)? else {
+            return Ok(false);
         };
-        let Some(plan) = plan else { return Ok(false) };
         // SAFETY: cuDNN writes it before it reads it.
         let workspace = unsafe { device.alloc::<u8>(plan.workspace.max(1)) }?;
         let workspace = *workspace.device_ptr();
@@ -184,12 +194,41 @@ impl Cudnn {
         Ok(true)
     }
 
+    /// Whether it has an algorithm.
+    pub(crate) fn can(&self, settings: Settings, s: &ConvShape, pass: Pass, math: Math) -> Result<bool, GpuError> {
+        let plan = self.known_plan(&mut self.plans(), settings, s, pass, math)?;
+        Ok(plan.is_some())
+    }
+
+    fn plans(&self) -> MutexGuard<'_, Plans> {
+        self.plans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The plan of an earlier call, or a new one.
+    fn known_plan(
+        &self,
+        plans: &mut Plans,
+        settings: Settings,
+        s: &ConvShape,
+        pass: Pass,
+        math: Math,
+    ) -> Result<Option<Arc<Plan>>, GpuError> {
+        if let Some(plan) = plans.get(&(*s, pass, math)) {
+            return Ok(plan.clone());
+        }
+        let plan = self.plan(settings, s, pass, math)?.map(Arc::new);
+        plans.insert((*s, pass, math), plan.clone());
+        Ok(plan)
+    }
+
     /// The best way that cuDNN knows under `settings`, or none.
-    fn plan(&self, settings: Settings, s: &ConvShape, pass: Pass) -> Result<Option<Plan>, GpuError> {
+    fn plan(&self, settings: Settings, s: &ConvShape, pass: Pass, of: Math) -> Result<Option<Plan>, GpuError> {
         let mut plan = self.describe(s)?;
         let mut proposals = [Proposal::default(); 8];
         let mut count = 0;
-        let math = if settings.tf32 { MAY_ROUND } else { F32_ONLY };
+        let signs = of == Math::Signs;
+        let tf32 = settings.tf32 || signs;
+        let math = if tf32 { MAY_ROUND } else { F32_ONLY };
         let (api, handle, room) = (&self.api, self.handle, proposals.len() as i32);
         let Plan {
             x, w, y, convolution, ..
@@ -214,14 +253,16 @@ impl Cudnn {
             proposal.status == 0
                 && proposal.workspace <= MOST_WORKSPACE
                 && (!settings.deterministic || proposal.determinism == DETERMINISTIC)
-                && (settings.tf32 || proposal.math == F32_ONLY || proposal.math == MAY_ROUND)
+                && proposal.math != CONVERTS
+                && (tf32 || proposal.math == F32_ONLY || proposal.math == MAY_ROUND)
+                && (!signs || PLAIN.contains(&proposal.algorithm))
         });
         let Some(best) = best else {
             self.forget(&plan);
             return Ok(None);
         };
         // Strict arithmetic stays strict, whatever was proposed.
-        let math = if settings.tf32 { best.math } else { F32_ONLY };
+        let math = if tf32 { best.math } else { F32_ONLY };
         // SAFETY: as above.
         check("cudnnSetConvolutionMathType", unsafe {
             (api.set_math)(convolution, math)

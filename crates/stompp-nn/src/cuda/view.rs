@@ -35,7 +35,9 @@ pub fn filled<Y: Shape>(
     out: Y,
     fill: impl FnOnce(FloatsMut<'_>) -> Result<(), GpuError>,
 ) -> Result<Tensor<Y, f32, Cuda>, CudaError> {
+    let span = gpu().start_span(|| "zeroing of outputs".to_owned()).map_err(failed)?;
     let mut y = device.try_zeros_like(&out)?;
+    gpu().end_span(span).map_err(failed)?;
     // SAFETY: made in the line above.
     fill(unsafe { values_mut(&mut y) }).map_err(failed)?;
     Ok(y)
