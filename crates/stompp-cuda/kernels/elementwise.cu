@@ -22,16 +22,16 @@ KERNEL scale_accumulate(u32 n, const float* factor, const float* source, float* 
     FOR_EACH(i, n) destination[i] += by * source[i];
 }
 
-// v = momentum v + g; w -= rate v; then w is clamped to [-bound, bound]. Tiny velocities become 0, as on the CPU.
-KERNEL sgd_step(u32 n, float rate, float momentum, float bound, float* w, float* v, const float* g) {
+// v = momentum v + g; next = w - rate v, clamped to [-bound, bound]. Tiny velocities become 0, as on the CPU.
+KERNEL sgd_step(u32 n, float rate, float momentum, float bound, const float* w, float* next, float* v, const float* g) {
     FOR_EACH(i, n) {
         float moved = momentum * v[i] + g[i];
         if (fabsf(moved) < 1e-30f) moved = 0.0f;
         v[i] = moved;
-        float next = w[i] - rate * moved;
-        if (next > bound) next = bound;
-        if (next < -bound) next = -bound;
-        w[i] = next;
+        float to = w[i] - rate * moved;
+        if (to > bound) to = bound;
+        if (to < -bound) to = -bound;
+        next[i] = to;
     }
 }
 

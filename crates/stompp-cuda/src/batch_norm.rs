@@ -127,7 +127,7 @@ impl Gpu {
         )
     }
 
-    /// Moves a running mean towards a batch's: `r += momentum (mean - r)`.
+    /// A running mean one step closer to a batch's: `next = r + momentum (mean - r)`.
     ///
     /// # Errors
     /// The driver's.
@@ -136,12 +136,13 @@ impl Gpu {
         s: &ChannelShape,
         momentum: f32,
         mean: Floats<'_>,
-        running: FloatsMut<'_>,
+        running: Floats<'_>,
+        next: FloatsMut<'_>,
     ) -> Result<(), GpuError> {
-        self.follow(s, momentum, 1.0, mean, running)
+        self.follow(s, momentum, 1.0, mean, (running, next))
     }
 
-    /// Moves a running variance towards a batch's, which is taken as unbiased; `variance` is the biased one.
+    /// A running variance one step closer to a batch's, which is taken as unbiased; `variance` is the biased one.
     ///
     /// # Errors
     /// The driver's.
@@ -150,12 +151,13 @@ impl Gpu {
         s: &ChannelShape,
         momentum: f32,
         variance: Floats<'_>,
-        running: FloatsMut<'_>,
+        running: Floats<'_>,
+        next: FloatsMut<'_>,
     ) -> Result<(), GpuError> {
         let n = (s.batch * s.inner) as f32;
         // A single value a channel has no unbiased variance; its biased one, zero, is all there is to follow.
         let unbiased = if n > 1.0 { n / (n - 1.0) } else { 1.0 };
-        self.follow(s, momentum, unbiased, variance, running)
+        self.follow(s, momentum, unbiased, variance, (running, next))
     }
 
     fn follow(
@@ -164,21 +166,14 @@ impl Gpu {
         momentum: f32,
         factor: f32,
         batch: Floats<'_>,
-        running: FloatsMut<'_>,
+        (running, next): (Floats<'_>, FloatsMut<'_>),
     ) -> Result<(), GpuError> {
         check_length("the batch's statistic", batch.len(), s.channels);
         check_length("the running statistic", running.len(), s.channels);
+        check_length("the next statistic", next.len(), s.channels);
         let channels = size(s.channels);
-        launch!(
-            self,
-            "follow",
-            self.grid(channels),
-            channels,
-            momentum,
-            factor,
-            batch,
-            running
-        )
+        let grid = self.grid(channels);
+        launch!(self, "follow", grid, channels, momentum, factor, batch, running, next)
     }
 
     /// `1 / sqrt(variance + eps)`.

@@ -80,23 +80,24 @@ impl Gpu {
         launch!(self, "scale_accumulate", self.grid(n), n, factor, source, destination)
     }
 
-    /// `v = momentum v + g; w -= rate v`, then `w` is clamped to `[-bound, bound]`. As on the CPU, velocities below 1e-30 become 0.
+    /// `v = momentum v + g; next = w - rate v`, which is clamped to `[-bound, bound]`. As on the CPU, velocities below 1e-30 become 0.
     ///
     /// # Errors
-    /// The driver's.
+    /// If the launch fails.
     pub fn sgd_step(
         &self,
         rate: f32,
         momentum: f32,
         bound: Option<f32>,
-        w: FloatsMut<'_>,
+        (w, next): (Floats<'_>, FloatsMut<'_>),
         v: FloatsMut<'_>,
         g: Floats<'_>,
     ) -> Result<(), GpuError> {
+        check_length("next", next.len(), w.len());
         check_length("v", v.len(), w.len());
         check_length("g", g.len(), w.len());
         let n = size(w.len());
         let bound = bound.unwrap_or(f32::INFINITY);
-        launch!(self, "sgd_step", self.grid(n), n, rate, momentum, bound, w, v, g)
+        launch!(self, "sgd_step", self.grid(n), n, rate, momentum, bound, w, next, v, g)
     }
 }

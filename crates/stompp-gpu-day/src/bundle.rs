@@ -79,6 +79,10 @@ pub(crate) struct Scale {
     pub(crate) network: &'static [&'static str],
     /// Images of each file of CIFAR-10.
     pub(crate) images_per_file: u64,
+    /// Time limits of steps, as a share of those on a GPU.
+    pub(crate) limits: f64,
+    /// Turns of the benchmark.
+    pub(crate) bench_turns: &'static str,
     /// Further options of the run that measures speed.
     pub(crate) probe: &'static [&'static str],
     /// Seconds that a process needs before its first step: compiling kernels, reading images.
@@ -88,6 +92,8 @@ pub(crate) struct Scale {
 const FULL: Scale = Scale {
     network: &["--model", "resnet18", "--batch-size", "256", "--learning-rate", "0.1"],
     images_per_file: 10_000,
+    limits: 1.0,
+    bench_turns: "5",
     probe: &["--train-limit", "25600", "--test-limit", "1000", "--steps", "100ba"],
     start_s: 6.0,
 };
@@ -106,6 +112,8 @@ const FAKE: Scale = Scale {
         "0.02",
     ],
     images_per_file: 100,
+    limits: 0.2,
+    bench_turns: "1",
     probe: &["--train-limit", "500", "--test-limit", "100", "--steps", "20ba"],
     start_s: 1.0,
 };

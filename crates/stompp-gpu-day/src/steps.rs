@@ -48,6 +48,9 @@ pub(crate) fn steps(bundle: &Bundle, machine: &Machine, work: &Path) -> Result<V
         120,
         Ok(profile(bundle, &work.join("profile.json"))),
     ));
+    for step in &mut steps {
+        step.limit = step.limit.mul_f64(bundle.scale().limits);
+    }
     Ok(steps)
 }
 
@@ -65,7 +68,7 @@ fn sanitizer(bundle: &Bundle, machine: &Machine, tool: &str) -> Result<Command, 
 fn bench(bundle: &Bundle, machine: &Machine, json: &Path) -> Command {
     let mut command = bundle.program("xtask");
     command
-        .args(["bench", "--device", "cuda", "--turns", "5", "--json"])
+        .args(["bench", "--device", "cuda", "--turns", bundle.scale().bench_turns, "--json"])
         .arg(json);
     if machine.torch.is_some() {
         command.args(["--peer-python", "python3"]);

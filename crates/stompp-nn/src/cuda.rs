@@ -215,9 +215,11 @@ impl Backend for Cuda {
         variance: &mut Tensor<(C,), f32, Self>,
     ) -> Result<(), CudaError> {
         let batch = || (Floats::of(&moments.mean), Floats::of(&moments.variance));
-        rewritten(self, mean, |mean| gpu().follow_mean(shape, momentum, batch().0, mean))?;
-        rewritten(self, variance, |variance| {
-            gpu().follow_variance(shape, momentum, batch().1, variance)
+        rewritten(self, mean, |mean, next| {
+            gpu().follow_mean(shape, momentum, batch().0, mean, next)
+        })?;
+        rewritten(self, variance, |variance, next| {
+            gpu().follow_variance(shape, momentum, batch().1, variance, next)
         })
     }
 
@@ -346,12 +348,12 @@ impl Backend for Cuda {
         &self,
         logits: &Tensor<(B, C), f32, Self>,
         labels: &[usize],
-    ) -> Result<(f32, Buffer<Self>), CudaError> {
+    ) -> Result<(Tensor<(), f32, Self>, Buffer<Self>), CudaError> {
         let classes = logits.shape().1.size();
         let mut gradient = Storage::<f32>::try_alloc_len(self, logits.shape().num_elements())?;
-        let loss = gpu()
-            .cross_entropy(classes, values(logits), labels, FloatsMut::of(&mut gradient))
-            .map_err(failed)?;
+        let loss = filled(self, (), |loss| {
+            gpu().cross_entropy(classes, values(logits), labels, loss, FloatsMut::of(&mut gradient))
+        })?;
         Ok((loss, gradient))
     }
 
@@ -379,8 +381,8 @@ impl Backend for Cuda {
             bound,
         } = step;
         let velocity = FloatsMut::of(velocity);
-        rewritten(self, w, |w| {
-            gpu().sgd_step(learning_rate, momentum, bound, w, velocity, Floats::of(gradient))
+        rewritten(self, w, |w, next| {
+            gpu().sgd_step(learning_rate, momentum, bound, (w, next), velocity, Floats::of(gradient))
         })
     }
 

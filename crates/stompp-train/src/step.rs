@@ -11,7 +11,10 @@ use crate::{
     freezing::Freezing,
     optimizer::Sgd,
 };
-use dfdx::tensor_ops::Backward;
+use dfdx::{
+    tensor::{PutTape, SplitTape},
+    tensor_ops::Backward,
+};
 use std::time::Instant;
 use stompp_binarize::{BinaryBackend, Freezable, FreezeReport};
 use stompp_nn::{SwitchTape, ops};
@@ -55,11 +58,17 @@ impl<D: BinaryBackend> Learner<D> {
         seconds.update += clock.lap();
 
         let Fed { images, labels } = batch;
-        let logits = self.network.forward_train(images).map_err(device_error)?;
-        let correct = correct(&logits.as_vec(), &labels);
-        let loss = ops::cross_entropy(logits, &labels).map_err(device_error)?;
-        let value = loss.as_vec()[0];
+        // Nothing is read back from the device before all of the step's gradients are queued: it never waits for the host.
+        let (logits, tape) = self.network.forward_train(images).map_err(device_error)?.split_tape();
+        let recorded = ops::cross_entropy(logits.clone().put_tape(tape), &labels).map_err(device_error)?;
+        let (loss, tape) = recorded.split_tape();
+        let recorded = SwitchTape::unswitch(loss.clone().put_tape(tape)).expect("the head always records");
         seconds.forward += clock.lap();
+        let mut gradients = recorded.try_backward().map_err(device_error)?;
+        let norms = Norms::of(&self.device, &mut self.network, &mut gradients).map_err(device_error)?;
+        let value = loss.as_vec()[0];
+        let correct = correct(&logits.as_vec(), &labels);
+        seconds.backward += clock.lap();
         if !value.is_finite() {
             return Err(TrainError::NonFinite {
                 what: "training loss",
@@ -70,10 +79,6 @@ impl<D: BinaryBackend> Learner<D> {
             });
         }
 
-        let recorded = SwitchTape::unswitch(loss).expect("the head always records");
-        let mut gradients = recorded.try_backward().map_err(device_error)?;
-        seconds.backward += clock.lap();
-        let norms = Norms::of(&self.device, &mut self.network, &mut gradients).map_err(device_error)?;
         if let Some(layer) = norms.culprit() {
             return Err(TrainError::NonFinite {
                 what: "gradient",

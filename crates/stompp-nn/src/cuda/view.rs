@@ -43,16 +43,15 @@ pub fn filled<Y: Shape>(
     Ok(y)
 }
 
-/// Writes `tensor` anew: `fill` gets its values and where the new ones go. Storage that is shared with another tensor is left to
-/// that one.
+/// Gives `tensor` new values: `fill` gets the old ones and where the new ones go. Storage that is shared with another tensor is left
+/// to that one.
 pub(super) fn rewritten<S: Shape>(
     device: &Cuda,
     tensor: &mut Tensor<S, f32, Cuda>,
-    fill: impl FnOnce(FloatsMut<'_>) -> Result<(), GpuError>,
+    fill: impl FnOnce(Floats<'_>, FloatsMut<'_>) -> Result<(), GpuError>,
 ) -> Result<(), CudaError> {
     let mut fresh = device.spare(tensor.shape().num_elements())?;
-    gpu().copy(values(tensor), FloatsMut::of(&mut fresh)).map_err(failed)?;
-    fill(FloatsMut::of(&mut fresh)).map_err(failed)?;
+    fill(values(tensor), FloatsMut::of(&mut fresh)).map_err(failed)?;
     // Whether storage is shared is dfdx's secret. Filling with zeros makes it the tensor's own.
     tensor.try_fill_with_zeros()?;
     // SAFETY: as just said.
