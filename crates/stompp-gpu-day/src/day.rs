@@ -133,7 +133,7 @@ impl<'a> Day<'a> {
             Some(data) => match training::missing(data, scale) {
                 Some(missing) => (Status::Skipped, Some(missing)),
                 None if self.no_time() => (Status::CutOff, Some("no time was left".to_owned())),
-                None => self.train_on(&data.clone(), &result)?,
+                None => self.train_on(data, &result)?,
             },
         };
         self.record("training".to_owned(), status, reason, start, Duration::ZERO)

@@ -19,9 +19,6 @@ const LIBRARIES: [&str; 5] = [
     "libcudnn.so.9",
 ];
 
-/// Where NVIDIA's tools are if they are not on `PATH`.
-const TOOLS: &str = "/usr/local/cuda/bin";
-
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Machine {
@@ -64,7 +61,7 @@ impl Machine {
             gpu: output(&mut smi, quick),
             // Its first import reads a gigabyte.
             torch: output(&mut python, Duration::from_secs(60)),
-            compute_sanitizer: find(&self::folders("PATH", &[TOOLS]), "compute-sanitizer"),
+            compute_sanitizer: find(&self::folders("PATH", &[]), "compute-sanitizer"),
             libraries: libraries.into(),
             os: output(&mut uname, quick),
         }

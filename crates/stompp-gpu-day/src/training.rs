@@ -128,11 +128,9 @@ fn last_epoch(method: &Method) -> u32 {
 /// The evaluations of a run so far. Lines that are being written are left out.
 fn evaluations(run: &Path) -> Vec<Evaluation> {
     let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
-    let lines = text
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let told = lines.filter(|line| line["kind"] == "evaluation");
-    told.filter_map(|line| serde_json::from_value(line).ok()).collect()
+    // Other lines may be long.
+    let told = text.lines().filter(|line| line.contains(r#""kind":"evaluation""#));
+    told.filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
 /// Trains until every method has all its epochs, or time ends. Gives the status and what there is to say about it.
@@ -147,7 +145,7 @@ pub(crate) fn train(
     budget: &Budget,
     mut turn_ended: impl FnMut(&Training) -> Result<()>,
 ) -> Result<(Status, Option<String>)> {
-    let mut failed: Vec<String> = Vec::new();
+    let mut failed: Vec<(&str, i32)> = Vec::new();
     for target in (TURN..training.epochs + TURN).step_by(TURN as usize) {
         let target = target.min(training.epochs);
         for (name, options) in METHODS {
@@ -158,7 +156,7 @@ pub(crate) fn train(
                     .is_some_and(|last| last.epoch.round() as u32 >= target)
             };
             let finished = run.join("result.json").is_file();
-            if finished || (reached() && target < training.epochs) || failed.iter().any(|line| line.starts_with(name)) {
+            if finished || (reached() && target < training.epochs) || failed.iter().any(|(other, _)| *other == name) {
                 continue;
             }
             let last = target == training.epochs;
@@ -171,13 +169,15 @@ pub(crate) fn train(
                 Ending::Exited(0) | Ending::Enough => {}
                 Ending::CutOff | Ending::TimedOut => return Ok((Status::CutOff, None)),
                 // The others go on; this one does in the next call.
-                Ending::Exited(code) => failed.push(format!("{name} ended with exit code {code}")),
+                Ending::Exited(code) => failed.push((name, code)),
             }
         }
     }
+    let told = failed.iter().map(|(name, code)| format!("{name} ended with exit code {code}"));
+    let told = told.collect::<Vec<_>>().join("; ");
     match failed.is_empty() {
         true => Ok((Status::Passed, None)),
-        false => Ok((Status::Failed, Some(failed.join("; ")))),
+        false => Ok((Status::Failed, Some(told))),
     }
 }
 
