@@ -1,7 +1,7 @@
 //! A GPU that is ready: its kernels compiled, its libraries loaded.
 
 use crate::{
-    GpuError, OpenError, choice::Choices, cudnn::Cudnn, kernels::Kernels, profile::Profile, xnor::SignWays,
+    GpuError, OpenError, by_cudnn::Layouts, choice::Choices, cudnn::Cudnn, kernels::Kernels, profile::Profile, xnor::SignWays,
 };
 use cudarc::{
     cublas::{CudaBlas, sys as cublas},
@@ -62,6 +62,7 @@ pub struct Gpu {
     // In the order in which they are dropped: the device last.
     pub(crate) profile: Profile,
     pub(crate) choices: Choices,
+    pub(crate) layouts: Layouts,
     pub(crate) sign_ways: SignWays,
     pub(crate) cudnn: Option<Cudnn>,
     pub(crate) blas: CudaBlas,
@@ -103,6 +104,7 @@ impl Gpu {
         Ok(Self {
             profile: Profile::default(),
             choices: Choices::default(),
+            layouts: Layouts::default(),
             sign_ways: SignWays::default(),
             device,
             kernels,

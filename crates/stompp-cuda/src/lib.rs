@@ -19,6 +19,7 @@
 #![cfg(feature = "cuda")]
 
 mod batch_norm;
+mod by_cudnn;
 mod choice;
 mod conv;
 mod cudnn;
@@ -40,6 +41,7 @@ mod xnor;
 
 pub use batch_norm::{Moments, NormGradients, Normalization};
 pub use choice::Choice;
+pub use cudnn::Layout;
 pub use error::{GpuError, OpenError};
 pub use gpu::{Gpu, Settings, Versions};
 pub use images::ImagesOnDevice;

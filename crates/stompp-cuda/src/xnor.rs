@@ -3,8 +3,9 @@
 
 use crate::{
     Floats, FloatsMut, Gpu, GpuError,
+    by_cudnn::Words,
     conv::Conv,
-    cudnn::{Math, Pass},
+    cudnn::{Layout, Math, Pass},
     launch::{THREADS, launch, size},
     memory::check_length,
 };
@@ -35,15 +36,16 @@ pub enum SignWay {
     /// Bytes on tensor cores (`mma` of int8): compute capability 8.0 or newer.
     Bytes,
     /// Floats, by those algorithms of cuDNN that only multiply and add; TF32 where [`crate::Settings`] allows it.
-    Cudnn,
+    Cudnn(Layout),
 }
 
 impl SignWay {
     /// All of them, with their names in [`Gpu::choices`].
-    pub const ALL: [(&str, Self); 3] = [
+    pub const ALL: [(&str, Self); 4] = [
         ("popcount", Self::Popcount),
         ("int8 mma", Self::Bytes),
-        ("cuDNN", Self::Cudnn),
+        ("cuDNN NCHW", Self::Cudnn(Layout::ChannelsFirst)),
+        ("cuDNN NHWC", Self::Cudnn(Layout::ChannelsLast)),
     ];
 }
 
@@ -102,7 +104,7 @@ impl Gpu {
         let way = match known {
             Some(way) => way,
             None => {
-                let what = format!("signs {}", words(s));
+                let what = format!("signs {}", Words(s));
                 let way = self.fastest(what, &SignWay::ALL, |way| self.sign_conv2d_by(way, s, x, w, y.reborrow()))?;
                 let mut ways = self.sign_ways.0.lock().unwrap_or_else(PoisonError::into_inner);
                 ways.insert(*s, way);
@@ -139,7 +141,7 @@ impl Gpu {
         match way {
             SignWay::Popcount => self.by_popcount(s, x, w, y).map(|()| true),
             SignWay::Bytes => self.by_bytes(s, x, w, y),
-            SignWay::Cudnn => self.by_floats(s, x, w, y),
+            SignWay::Cudnn(layout) => self.by_floats(layout, s, x, w, y),
         }
     }
 
@@ -181,9 +183,10 @@ impl Gpu {
         Ok(true)
     }
 
-    fn by_floats(&self, s: &ConvShape, x: Floats<'_>, w: &Signs, y: FloatsMut<'_>) -> Result<bool, GpuError> {
+    fn by_floats(&self, layout: Layout, s: &ConvShape, x: Floats<'_>, w: &Signs, y: FloatsMut<'_>) -> Result<bool, GpuError> {
         let Some(cudnn) = &self.cudnn else { return Ok(false) };
-        if s.in_channels * s.kernel * s.kernel >= EXACT || !cudnn.can(self.settings, s, Pass::Forward, Math::Signs)? {
+        let way = (Pass::Forward, Math::Signs, layout);
+        if s.in_channels * s.kernel * s.kernel >= EXACT || !cudnn.can(self.settings, s, way)? {
             return Ok(false);
         }
         // SAFETY: the kernel writes all of it.
@@ -191,9 +194,9 @@ impl Gpu {
         let n = size(x.len());
         launch!(self, "signs_of", self.grid(n), n, x, signs)?;
         let weight = w.as_floats(self)?;
-        let addresses = (*signs.device_ptr(), *weight.device_ptr(), y.address());
+        let addresses = [*signs.device_ptr(), *weight.device_ptr(), y.address()];
         // SAFETY: the lengths were checked, and `y` is borrowed alone.
-        unsafe { self.by_cudnn(s, Pass::Forward, Math::Signs, 0.0, addresses) }
+        unsafe { self.convolve(cudnn, s, way, false, addresses) }
     }
 }
 
@@ -232,18 +235,4 @@ impl Signs {
 /// Words of four channels, in whole instructions.
 fn byte_words(channels: usize) -> usize {
     channels.div_ceil(4 * BYTE_WORDS) * BYTE_WORDS
-}
-
-/// A shape in words: `256 x 64 -> 128, 3x3/2 @32`.
-pub(crate) fn words(s: &ConvShape) -> String {
-    let ConvShape {
-        batch,
-        in_channels,
-        in_height,
-        out_channels,
-        kernel,
-        stride,
-        ..
-    } = s;
-    format!("{batch} x {in_channels} -> {out_channels}, {kernel}x{kernel}/{stride} @{in_height}")
 }

@@ -9,6 +9,7 @@ enum { SUCCESS = 0, BAD_PARAM = 2000, NOT_SUPPORTED = 3000 };
 struct Descriptor {
     int sizes[9] = {};
     int math = 0;
+    int format = 0;  // 0: channels first, 1: last
 };
 
 struct Proposal {
@@ -24,6 +25,13 @@ const int OTHER = 0, REPEATING = 1, WINOGRAD = 6;
 int create(void** made) { return *made = new Descriptor, SUCCESS; }
 int destroy(void* made) { return delete static_cast<Descriptor*>(made), SUCCESS; }
 int* sizes(void* of) { return static_cast<Descriptor*>(of)->sizes; }
+
+// Where an element lies.
+int place(void* of, int n, int c, int h, int w) {
+    const int* s = sizes(of);
+    bool last = static_cast<Descriptor*>(of)->format == 1;
+    return last ? ((n * s[2] + h) * s[3] + w) * s[1] + c : ((n * s[1] + c) * s[2] + h) * s[3] + w;
+}
 
 // Fastest first: one that rounds to half precision, one that does not repeat its bits, forward one that transforms, and a plain one.
 int propose(int room, int* count, Proposal* proposals, bool forward) {
@@ -44,7 +52,8 @@ int each_product(void* xd, const float* x, void* wd, const float* w, void* yd, c
     const int *xs = sizes(xd), *ws = sizes(wd), *ys = sizes(yd), *cs = sizes(conv);
     auto len = [](const int* s) { return (unsigned long long)s[0] * s[1] * s[2] * s[3]; };
     auto extent = [&](int in, int kernel, int which) { return (in + 2 * cs[which] - kernel) / cs[2 + which] + 1; };
-    bool fits = ws[1] == xs[1] && ys[0] == xs[0] && ys[1] == ws[0] && ys[2] == extent(xs[2], ws[2], 0) &&
+    auto format = [](void* of) { return static_cast<Descriptor*>(of)->format; };
+    bool fits = format(xd) == format(wd) && format(xd) == format(yd) && ws[1] == xs[1] && ys[0] == xs[0] && ys[1] == ws[0] && ys[2] == extent(xs[2], ws[2], 0) &&
                 ys[3] == extent(xs[3], ws[3], 1) && cs[4] == 1 && cs[5] == 1 && cs[6] == 1;
     bool there = is_device_memory(x, 4 * len(xs)) && is_device_memory(w, 4 * len(ws)) && is_device_memory(y, 4 * len(ys));
     if (!fits || !there || (algorithm > 1 && algorithm != WINOGRAD)) return BAD_PARAM;
@@ -58,8 +67,7 @@ int each_product(void* xd, const float* x, void* wd, const float* w, void* yd, c
                             for (int kx = 0; kx < ws[3]; ++kx) {
                                 int iy = oy * cs[2] + ky - cs[0], ix = ox * cs[3] + kx - cs[1];
                                 if (iy < 0 || iy >= xs[2] || ix < 0 || ix >= xs[3]) continue;
-                                visit(((n * xs[1] + c) * xs[2] + iy) * xs[3] + ix, ((o * ws[1] + c) * ws[2] + ky) * ws[3] + kx,
-                                      ((n * ys[1] + o) * ys[2] + oy) * ys[3] + ox);
+                                visit(place(xd, n, c, iy, ix), place(wd, o, c, ky, kx), place(yd, n, o, oy, ox));
                             }
     return SUCCESS;
 }
@@ -86,15 +94,16 @@ int cudnnSetConvolutionMathType(void* made, int math) {
     return math == 0 || math == 3 ? SUCCESS : BAD_PARAM;
 }
 
-static int set(void* made, int n, int c, int h, int w) {
+static int set(void* made, int format, int n, int c, int h, int w) {
     int* s = sizes(made);
+    static_cast<Descriptor*>(made)->format = format;
     return s[0] = n, s[1] = c, s[2] = h, s[3] = w, SUCCESS;
 }
 int cudnnSetTensor4dDescriptor(void* made, int format, int type, int n, int c, int h, int w) {
-    return format == 0 && type == 0 ? set(made, n, c, h, w) : NOT_SUPPORTED;
+    return (format == 0 || format == 1) && type == 0 ? set(made, format, n, c, h, w) : NOT_SUPPORTED;
 }
 int cudnnSetFilter4dDescriptor(void* made, int type, int format, int k, int c, int h, int w) {
-    return format == 0 && type == 0 ? set(made, k, c, h, w) : NOT_SUPPORTED;
+    return (format == 0 || format == 1) && type == 0 ? set(made, format, k, c, h, w) : NOT_SUPPORTED;
 }
 int cudnnSetConvolution2dDescriptor(void* made, int pad_h, int pad_w, int u, int v, int dilation_h, int dilation_w, int mode,
                                     int type) {

@@ -1,7 +1,7 @@
 //! Convolutions.
 
 use crate::common::{STRICT, assert_close, blank, down, gpu, numbers, up};
-use stompp_cuda::{Floats, FloatsMut, Gpu, SignWay, Settings};
+use stompp_cuda::{Floats, FloatsMut, Gpu, Layout, Settings, SignWay};
 use stompp_kernels::{self as kernels, ConvShape};
 
 /// Kernel, stride, padding and sizes of convolutions that are common, and some that are not.
@@ -51,6 +51,46 @@ fn cuda_convolutions_by_cudnn_are_the_cpu_s() {
         }
         None => println!("no cuDNN: skipped"),
     }
+}
+
+/// Where bits may differ from run to run, both orders of axes are tried for each pass, and one is kept. Tries leave gradients alone.
+#[test]
+#[cfg_attr(not(feature = "cuda-stand-in"), ignore = "needs a GPU")]
+fn cuda_convolutions_in_either_layout_are_the_cpu_s() {
+    let gpu = gpu(Settings {
+        cudnn: true,
+        deterministic: false,
+        ..STRICT
+    });
+    if gpu.versions().cudnn.is_none() {
+        println!("no cuDNN: skipped");
+        return;
+    }
+    convolutions_are_the_cpu_s(&gpu);
+    let (choices, shapes) = (gpu.choices(), convolutions());
+    assert_eq!(choices.len(), 3 * shapes.len(), "each pass of each shape once");
+    let kept = |layout: &str| choices.iter().any(|choice| choice.tried[0].0 == layout);
+    println!("NCHW kept: {}, NHWC kept: {}", kept("NCHW"), kept("NHWC"));
+}
+
+/// What is only timed is not used.
+#[test]
+#[cfg_attr(not(feature = "cuda-stand-in"), ignore = "needs a GPU")]
+fn cuda_layouts_are_timed_and_not_used_where_bits_must_repeat() {
+    let gpu = gpu(Settings { cudnn: true, ..STRICT });
+    let s = convolutions()[1];
+    let (x, w) = (up(&gpu, &numbers(s.input_len(), 1)), up(&gpu, &numbers(s.weight_len(), 2)));
+    let mut y = [(); 2].map(|()| blank(&gpu, s.output_len()));
+    let [first, second] = &mut y;
+    gpu.conv2d(&s, Floats::of(&x), Floats::of(&w), FloatsMut::of(first)).unwrap();
+    gpu.time_layouts().unwrap();
+    let timed = gpu.choices();
+    assert_eq!(timed.len(), usize::from(gpu.versions().cudnn.is_some()), "{timed:?}");
+    gpu.start_profile();
+    gpu.conv2d(&s, Floats::of(&x), Floats::of(&w), FloatsMut::of(second)).unwrap();
+    let rows = gpu.end_profile().unwrap();
+    assert!(rows.iter().all(|row| !row.name.contains("NHWC") && row.name != "transpose"), "{rows:?}");
+    assert_eq!(down(&gpu, first), down(&gpu, second));
 }
 
 fn convolutions_are_the_cpu_s(gpu: &Gpu) {
@@ -136,7 +176,9 @@ fn cuda_convolutions_of_signs_are_exact_by_every_way() {
         ways.dedup();
         let cudnn = gpu.versions().cudnn.is_some();
         assert!(ways.contains(&SignWay::Popcount));
-        assert_eq!(ways.contains(&SignWay::Cudnn), cudnn);
+        for layout in [Layout::ChannelsFirst, Layout::ChannelsLast] {
+            assert_eq!(ways.contains(&SignWay::Cudnn(layout)), cudnn, "{layout:?}");
+        }
         assert_eq!(ways.contains(&SignWay::Bytes), gpu.versions().compute_capability >= (8, 0));
     }
 }
@@ -157,7 +199,7 @@ fn cuda_the_fastest_way_is_chosen_once_a_shape() {
     let choices = gpu.choices();
     assert_eq!(choices.len(), 1, "{choices:?}");
     let tried = &choices[0].tried;
-    let possible = 1 + usize::from(gpu.versions().cudnn.is_some()) + usize::from(gpu.versions().compute_capability >= (8, 0));
+    let possible = 1 + 2 * usize::from(gpu.versions().cudnn.is_some()) + usize::from(gpu.versions().compute_capability >= (8, 0));
     assert_eq!(tried.len(), possible, "{tried:?}");
     assert!(tried.is_sorted_by(|a, b| a.1 <= b.1), "{tried:?}");
     assert!(choices[0].to_string().starts_with("signs 2 x 3 -> 5, 3x3/1 @8: "), "{}", choices[0]);
