@@ -202,7 +202,9 @@ mod tests {
     use cudarc::driver::CudaDevice;
 
     fn numbers(len: usize, salt: usize) -> Vec<f32> {
-        (0..len).map(|i| ((i * 7919 + salt) % 1009) as f32 / 504.5 - 1.0).collect()
+        (0..len)
+            .map(|i| ((i * 7919 + salt) % 1009) as f32 / 504.5 - 1.0)
+            .collect()
     }
 
     /// Each pass in both orders of axes on the same memory, added and overwritten.
@@ -218,7 +220,9 @@ mod tests {
             println!("no cuDNN: skipped");
             return;
         };
-        for (kernel, stride, padding, in_channels, out_channels) in [(3, 1, 1, 5, 40), (3, 2, 1, 33, 3), (1, 2, 0, 4, 70)] {
+        for (kernel, stride, padding, in_channels, out_channels) in
+            [(3, 1, 1, 5, 40), (3, 2, 1, 33, 3), (1, 2, 0, 4, 70)]
+        {
             let s = ConvShape {
                 batch: 2,
                 in_channels,
@@ -247,8 +251,14 @@ mod tests {
                     gpu.device.dtoh_sync_copy(&operands[written(pass)]).unwrap()
                 });
                 let largest = first.iter().fold(0.0f32, |most, value| most.max(value.abs()));
-                let off = first.iter().zip(&last).fold(0.0f32, |most, (a, b)| most.max((a - b).abs()));
-                assert!(off <= 1e-5 * largest, "{pass:?}, added: {add}, {s:?}: off by {off} of {largest}");
+                let off = first
+                    .iter()
+                    .zip(&last)
+                    .fold(0.0f32, |most, (a, b)| most.max((a - b).abs()));
+                assert!(
+                    off <= 1e-5 * largest,
+                    "{pass:?}, added: {add}, {s:?}: off by {off} of {largest}"
+                );
             }
         }
     }

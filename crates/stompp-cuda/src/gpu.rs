@@ -1,7 +1,8 @@
 //! A GPU that is ready: its kernels compiled, its libraries loaded.
 
 use crate::{
-    GpuError, OpenError, by_cudnn::Layouts, choice::Choices, cudnn::Cudnn, kernels::Kernels, profile::Profile, xnor::SignWays,
+    GpuError, OpenError, by_cudnn::Layouts, choice::Choices, cudnn::Cudnn, kernels::Kernels, profile::Profile,
+    xnor::SignWays,
 };
 use cudarc::{
     cublas::{CudaBlas, sys as cublas},

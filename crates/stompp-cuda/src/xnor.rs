@@ -105,7 +105,9 @@ impl Gpu {
             Some(way) => way,
             None => {
                 let what = format!("signs {}", Words(s));
-                let way = self.fastest(what, &SignWay::ALL, |way| self.sign_conv2d_by(way, s, x, w, y.reborrow()))?;
+                let way = self.fastest(what, &SignWay::ALL, |way| {
+                    self.sign_conv2d_by(way, s, x, w, y.reborrow())
+                })?;
                 let mut ways = self.sign_ways.0.lock().unwrap_or_else(PoisonError::into_inner);
                 ways.insert(*s, way);
                 way
@@ -171,19 +173,47 @@ impl Gpu {
         let bytes = unsafe { self.device.alloc::<u32>(len) }?;
         let sizes = (size(s.batch), size(s.in_channels), size(plane), size(words));
         let grid = self.grid(size(len));
-        launch!(self, "pack_image_bytes", grid, sizes.0, sizes.1, sizes.2, sizes.3, x, bytes)?;
+        launch!(
+            self,
+            "pack_image_bytes",
+            grid,
+            sizes.0,
+            sizes.1,
+            sizes.2,
+            sizes.3,
+            x,
+            bytes
+        )?;
         let weight = w.as_bytes(self)?;
         let (pixels, outputs) = BYTE_TILE;
         let warps = THREADS / 32;
         let grid = (
-            size(s.batch * s.out_height() * s.out_width()).div_ceil(warps * pixels).max(1),
+            size(s.batch * s.out_height() * s.out_width())
+                .div_ceil(warps * pixels)
+                .max(1),
             size(s.out_channels).div_ceil(outputs).max(1),
         );
-        launch!(self, "sign_conv_bytes", grid, Conv::of(s), size(words), bytes, *weight, y)?;
+        launch!(
+            self,
+            "sign_conv_bytes",
+            grid,
+            Conv::of(s),
+            size(words),
+            bytes,
+            *weight,
+            y
+        )?;
         Ok(true)
     }
 
-    fn by_floats(&self, layout: Layout, s: &ConvShape, x: Floats<'_>, w: &Signs, y: FloatsMut<'_>) -> Result<bool, GpuError> {
+    fn by_floats(
+        &self,
+        layout: Layout,
+        s: &ConvShape,
+        x: Floats<'_>,
+        w: &Signs,
+        y: FloatsMut<'_>,
+    ) -> Result<bool, GpuError> {
         let Some(cudnn) = &self.cudnn else { return Ok(false) };
         let way = (Pass::Forward, Math::Signs, layout);
         if s.in_channels * s.kernel * s.kernel >= EXACT || !cudnn.can(self.settings, s, way)? {
@@ -212,7 +242,16 @@ impl Signs {
         let bytes = unsafe { gpu.device.alloc::<u32>(len) }?;
         let sizes = (size(self.inputs), size(words));
         let grid = gpu.grid(size(len));
-        launch!(gpu, "weight_sign_bytes", grid, size(len), sizes.0, sizes.1, self.bits, bytes)?;
+        launch!(
+            gpu,
+            "weight_sign_bytes",
+            grid,
+            size(len),
+            sizes.0,
+            sizes.1,
+            self.bits,
+            bytes
+        )?;
         Ok(self.bytes.get_or_init(|| bytes))
     }
 
@@ -227,7 +266,16 @@ impl Signs {
         let floats = unsafe { gpu.device.alloc::<f32>(len) }?;
         let sizes = (size(self.inputs), size(taps));
         let grid = gpu.grid(size(len));
-        launch!(gpu, "weight_sign_floats", grid, size(len), sizes.0, sizes.1, self.bits, floats)?;
+        launch!(
+            gpu,
+            "weight_sign_floats",
+            grid,
+            size(len),
+            sizes.0,
+            sizes.1,
+            self.bits,
+            floats
+        )?;
         Ok(self.floats.get_or_init(|| floats))
     }
 }

@@ -191,7 +191,7 @@ mod tests {
         let long = budget(Duration::from_secs(600));
         let never = &mut || false;
         let minute = Duration::from_secs(60);
-        let mut run = |script: &str, limit, budget: &Budget, enough: &mut dyn FnMut() -> bool| {
+        let run = |script: &str, limit, budget: &Budget, enough: &mut dyn FnMut() -> bool| {
             super::run(&mut shell(script), &log, limit, budget, enough).unwrap()
         };
         assert_eq!(run("echo seen; exit 3", minute, &long, never), Ending::Exited(3));

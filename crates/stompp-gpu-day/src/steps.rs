@@ -68,7 +68,14 @@ fn sanitizer(bundle: &Bundle, machine: &Machine, tool: &str) -> Result<Command, 
 fn bench(bundle: &Bundle, machine: &Machine, json: &Path) -> Command {
     let mut command = bundle.program("xtask");
     command
-        .args(["bench", "--device", "cuda", "--turns", bundle.scale().bench_turns, "--json"])
+        .args([
+            "bench",
+            "--device",
+            "cuda",
+            "--turns",
+            bundle.scale().bench_turns,
+            "--json",
+        ])
         .arg(json);
     if machine.torch.is_some() {
         command.args(["--peer-python", "python3"]);

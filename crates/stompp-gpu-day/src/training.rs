@@ -173,7 +173,9 @@ pub(crate) fn train(
             }
         }
     }
-    let told = failed.iter().map(|(name, code)| format!("{name} ended with exit code {code}"));
+    let told = failed
+        .iter()
+        .map(|(name, code)| format!("{name} ended with exit code {code}"));
     let told = told.collect::<Vec<_>>().join("; ");
     match failed.is_empty() {
         true => Ok((Status::Passed, None)),

@@ -382,7 +382,14 @@ impl Backend for Cuda {
         } = step;
         let velocity = FloatsMut::of(velocity);
         rewritten(self, w, |w, next| {
-            gpu().sgd_step(learning_rate, momentum, bound, (w, next), velocity, Floats::of(gradient))
+            gpu().sgd_step(
+                learning_rate,
+                momentum,
+                bound,
+                (w, next),
+                velocity,
+                Floats::of(gradient),
+            )
         })
     }
 

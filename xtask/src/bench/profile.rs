@@ -102,7 +102,11 @@ impl fmt::Display for Profile {
             "{name}: {step_ms:.2} ms a step; {launches:.0} launches and calls, {kernels_ms:.2} ms together"
         )?;
         for Row { kernel, ms, calls } in rows.iter().take(ROWS) {
-            writeln!(f, "{ms:>9.3} ms {:>5.1} % {calls:>7.1} x {kernel}", 100.0 * ms / kernels_ms)?;
+            writeln!(
+                f,
+                "{ms:>9.3} ms {:>5.1} % {calls:>7.1} x {kernel}",
+                100.0 * ms / kernels_ms
+            )?;
         }
         choices.iter().try_for_each(|choice| writeln!(f, "  {choice}"))
     }

@@ -205,7 +205,10 @@ mod tests {
         assert_eq!(check_size(folder.path(), None).unwrap(), 4 << 20);
         assert_eq!(check_size(folder.path(), Some(4 << 20)).unwrap(), 4 << 20);
         let refused = check_size(folder.path(), Some((4 << 20) - 1)).unwrap_err().to_string();
-        assert!(refused.contains("--max-size") && refused.contains("bin/large 3.0"), "{refused}");
+        assert!(
+            refused.contains("--max-size") && refused.contains("bin/large 3.0"),
+            "{refused}"
+        );
     }
 
     #[test]

@@ -83,12 +83,16 @@ fn cargo(kit: &Kit, verb: &[&str], packages: &[&str], feature: &[&str]) -> Resul
     let mut cargo = kit.cargo()?;
     cargo.args(verb).args(kit.options()).args(feature);
     cargo.args(packages.iter().flat_map(|name| ["--package", *name]));
-    cargo.arg("--message-format=json-render-diagnostics").stdout(Stdio::piped());
+    cargo
+        .arg("--message-format=json-render-diagnostics")
+        .stdout(Stdio::piped());
     let mut child = cargo.spawn().context("cannot start cargo")?;
     let output = BufReader::new(child.stdout.take().expect("standard output is piped"));
     let mut programs = Vec::new();
     for message in Message::parse_stream(output) {
-        let Message::CompilerArtifact(artifact) = message? else { continue };
+        let Message::CompilerArtifact(artifact) = message? else {
+            continue;
+        };
         let Some(file) = artifact.executable else { continue };
         // `cargo test` builds a package's commands, too.
         let test = artifact.profile.test;
@@ -111,12 +115,16 @@ fn cargo(kit: &Kit, verb: &[&str], packages: &[&str], feature: &[&str]) -> Resul
 fn has_gpu_tests(kit: &Kit, file: &Path) -> Result<bool> {
     let mut list = kit.program(file)?;
     list.args(["--list", "--include-ignored", "cuda"]);
-    let output = list.output().with_context(|| format!("cannot start {}", file.display()))?;
+    let output = list
+        .output()
+        .with_context(|| format!("cannot start {}", file.display()))?;
     ensure!(
         output.status.success(),
         "{} --list: {}",
         file.display(),
         String::from_utf8_lossy(&output.stderr)
     );
-    Ok(String::from_utf8_lossy(&output.stdout).lines().any(|line| line.ends_with(": test")))
+    Ok(String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .any(|line| line.ends_with(": test")))
 }

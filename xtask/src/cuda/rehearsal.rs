@@ -43,14 +43,25 @@ pub(crate) fn run() -> Result<()> {
     println!("==> the next one, with half of the data");
     day.data(&["data_batch_1.bin", "data_batch_2.bin", "data_batch_4.bin"])?;
     day.call(&["--minutes", "4", "--data"], true)?;
-    for step in ["stompp-cuda-kernels", "stompp-tests-vectors", "memcheck", "racecheck", "bench", "profile", "speed"] {
+    for step in [
+        "stompp-cuda-kernels",
+        "stompp-tests-vectors",
+        "memcheck",
+        "racecheck",
+        "bench",
+        "profile",
+        "speed",
+    ] {
         day.expect(step, &["passed"])?;
     }
     // As long as the rest together: a slow machine ends it at its limit.
     day.expect("stompp-tests-cuda", &["passed", "timed-out"])?;
     day.expect("training", &["skipped"])?;
     let why = day.summary()?["steps"].to_string();
-    ensure!(why.contains("data_batch_3.bin, data_batch_5.bin, test_batch.bin"), "what is missing is not named: {why}");
+    ensure!(
+        why.contains("data_batch_3.bin, data_batch_5.bin, test_batch.bin"),
+        "what is missing is not named: {why}"
+    );
 
     println!("==> with all of it, cut off in the trainings");
     day.data(&["data_batch_3.bin", "data_batch_5.bin", "test_batch.bin"])?;
@@ -63,9 +74,15 @@ pub(crate) fn run() -> Result<()> {
     let summary = day.summary()?;
     check_trainings(&summary["training"])?;
     let profile = &summary["profile"][0];
-    ensure!(profile["rows"].as_array().is_some_and(|rows| rows.len() > 10), "the profile has no rows: {profile}");
+    ensure!(
+        profile["rows"].as_array().is_some_and(|rows| rows.len() > 10),
+        "the profile has no rows: {profile}"
+    );
     let comparisons = summary["bench"]["comparisons"].as_array();
-    ensure!(comparisons.is_some_and(|all| all.iter().any(|one| one["name"] == "resnet50-schedule")), "no ResNet-50");
+    ensure!(
+        comparisons.is_some_and(|all| all.iter().any(|one| one["name"] == "resnet50-schedule")),
+        "no ResNet-50"
+    );
     check_files(&day.out.join("results"))?;
     println!("{}", serde_json::to_string_pretty(&summary["steps"])?);
     println!("{}", serde_json::to_string_pretty(&summary["training"])?);
@@ -128,7 +145,11 @@ impl Day {
         // A step at its own limit counts as a failure.
         ensure!(matches!(status.code(), Some(0 | 1)), "gpu-day.sh ended with {status}");
         let summary = self.summary()?;
-        let failed = summary["steps"].as_array().into_iter().flatten().find(|step| step["status"] == "failed");
+        let failed = summary["steps"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|step| step["status"] == "failed");
         ensure!(failed.is_none(), "a step failed: {failed:?}\n{}", self.logs());
         Ok(())
     }
@@ -145,9 +166,17 @@ impl Day {
 
     fn expect(&self, step: &str, allowed: &[&str]) -> Result<()> {
         let summary = self.summary()?;
-        let found = summary["steps"].as_array().into_iter().flatten().find(|found| found["name"] == step);
+        let found = summary["steps"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|found| found["name"] == step);
         let status = found.and_then(|found| found["status"].as_str()).unwrap_or("absent");
-        ensure!(allowed.contains(&status), "step {step}: {status}, expected {allowed:?}\n{}", self.logs());
+        ensure!(
+            allowed.contains(&status),
+            "step {step}: {status}, expected {allowed:?}\n{}",
+            self.logs()
+        );
         Ok(())
     }
 }
@@ -155,7 +184,10 @@ impl Day {
 /// All four methods have come to the end, each evaluated once after each turn.
 fn check_trainings(training: &Value) -> Result<()> {
     let methods = training["methods"].as_array().map_or(&[][..], Vec::as_slice);
-    ensure!(methods.len() == 4 && training["common_epoch"] == 10, "not all four methods are done: {training}");
+    ensure!(
+        methods.len() == 4 && training["common_epoch"] == 10,
+        "not all four methods are done: {training}"
+    );
     for method in methods {
         let epochs: Vec<f64> = method["evaluations"]
             .as_array()
@@ -163,7 +195,10 @@ fn check_trainings(training: &Value) -> Result<()> {
             .flatten()
             .filter_map(|evaluation| evaluation["epoch"].as_f64())
             .collect();
-        ensure!(method["finished"] == true && epochs == [5.0, 10.0], "not trained in two turns: {method}");
+        ensure!(
+            method["finished"] == true && epochs == [5.0, 10.0],
+            "not trained in two turns: {method}"
+        );
     }
     Ok(())
 }

@@ -79,17 +79,26 @@ fn cuda_convolutions_in_either_layout_are_the_cpu_s() {
 fn cuda_layouts_are_timed_and_not_used_where_bits_must_repeat() {
     let gpu = gpu(Settings { cudnn: true, ..STRICT });
     let s = convolutions()[1];
-    let (x, w) = (up(&gpu, &numbers(s.input_len(), 1)), up(&gpu, &numbers(s.weight_len(), 2)));
+    let (x, w) = (
+        up(&gpu, &numbers(s.input_len(), 1)),
+        up(&gpu, &numbers(s.weight_len(), 2)),
+    );
     let mut y = [(); 2].map(|()| blank(&gpu, s.output_len()));
     let [first, second] = &mut y;
-    gpu.conv2d(&s, Floats::of(&x), Floats::of(&w), FloatsMut::of(first)).unwrap();
+    gpu.conv2d(&s, Floats::of(&x), Floats::of(&w), FloatsMut::of(first))
+        .unwrap();
     gpu.time_layouts().unwrap();
     let timed = gpu.choices();
     assert_eq!(timed.len(), usize::from(gpu.versions().cudnn.is_some()), "{timed:?}");
     gpu.start_profile();
-    gpu.conv2d(&s, Floats::of(&x), Floats::of(&w), FloatsMut::of(second)).unwrap();
+    gpu.conv2d(&s, Floats::of(&x), Floats::of(&w), FloatsMut::of(second))
+        .unwrap();
     let rows = gpu.end_profile().unwrap();
-    assert!(rows.iter().all(|row| !row.name.contains("NHWC") && row.name != "transpose"), "{rows:?}");
+    assert!(
+        rows.iter()
+            .all(|row| !row.name.contains("NHWC") && row.name != "transpose"),
+        "{rows:?}"
+    );
     assert_eq!(down(&gpu, first), down(&gpu, second));
 }
 
@@ -151,7 +160,14 @@ fn signs_of(values: &[f32]) -> Vec<f32> {
 #[cfg_attr(not(feature = "cuda-stand-in"), ignore = "needs a GPU")]
 fn cuda_convolutions_of_signs_are_exact_by_every_way() {
     // Signs are exact on TF32, too.
-    for settings in [STRICT, Settings { cudnn: true, tf32: true, ..STRICT }] {
+    for settings in [
+        STRICT,
+        Settings {
+            cudnn: true,
+            tf32: true,
+            ..STRICT
+        },
+    ] {
         let gpu = gpu(settings);
         let mut ways = Vec::new();
         for s in sign_convolutions() {
@@ -170,7 +186,8 @@ fn cuda_convolutions_of_signs_are_exact_by_every_way() {
                 }
             }
             let mut y = blank(&gpu, s.output_len());
-            gpu.sign_conv2d(&s, Floats::of(&x), &signs, FloatsMut::of(&mut y)).unwrap();
+            gpu.sign_conv2d(&s, Floats::of(&x), &signs, FloatsMut::of(&mut y))
+                .unwrap();
             assert_eq!(down(&gpu, &y), expected, "the fastest way, {s:?}");
         }
         ways.dedup();
@@ -179,7 +196,10 @@ fn cuda_convolutions_of_signs_are_exact_by_every_way() {
         for layout in [Layout::ChannelsFirst, Layout::ChannelsLast] {
             assert_eq!(ways.contains(&SignWay::Cudnn(layout)), cudnn, "{layout:?}");
         }
-        assert_eq!(ways.contains(&SignWay::Bytes), gpu.versions().compute_capability >= (8, 0));
+        assert_eq!(
+            ways.contains(&SignWay::Bytes),
+            gpu.versions().compute_capability >= (8, 0)
+        );
     }
 }
 
@@ -191,18 +211,26 @@ fn cuda_the_fastest_way_is_chosen_once_a_shape() {
     let s = convolutions()[0];
     let x = up(&gpu, &numbers(s.input_len(), 1));
     let w = up(&gpu, &numbers(s.weight_len(), 2));
-    let signs = gpu.signs((s.out_channels, s.in_channels, s.kernel), Floats::of(&w)).unwrap();
+    let signs = gpu
+        .signs((s.out_channels, s.in_channels, s.kernel), Floats::of(&w))
+        .unwrap();
     let mut y = blank(&gpu, s.output_len());
     for _ in 0..3 {
-        gpu.sign_conv2d(&s, Floats::of(&x), &signs, FloatsMut::of(&mut y)).unwrap();
+        gpu.sign_conv2d(&s, Floats::of(&x), &signs, FloatsMut::of(&mut y))
+            .unwrap();
     }
     let choices = gpu.choices();
     assert_eq!(choices.len(), 1, "{choices:?}");
     let tried = &choices[0].tried;
-    let possible = 1 + 2 * usize::from(gpu.versions().cudnn.is_some()) + usize::from(gpu.versions().compute_capability >= (8, 0));
+    let possible =
+        1 + 2 * usize::from(gpu.versions().cudnn.is_some()) + usize::from(gpu.versions().compute_capability >= (8, 0));
     assert_eq!(tried.len(), possible, "{tried:?}");
     assert!(tried.is_sorted_by(|a, b| a.1 <= b.1), "{tried:?}");
-    assert!(choices[0].to_string().starts_with("signs 2 x 3 -> 5, 3x3/1 @8: "), "{}", choices[0]);
+    assert!(
+        choices[0].to_string().starts_with("signs 2 x 3 -> 5, 3x3/1 @8: "),
+        "{}",
+        choices[0]
+    );
 }
 
 #[test]
@@ -213,7 +241,10 @@ fn cuda_a_profile_has_a_row_for_each_kernel() {
     let x = up(&gpu, &numbers(s.input_len(), 1));
     let w = up(&gpu, &numbers(s.weight_len(), 2));
     let mut y = blank(&gpu, s.output_len());
-    let mut step = || gpu.conv2d(&s, Floats::of(&x), Floats::of(&w), FloatsMut::of(&mut y)).unwrap();
+    let mut step = || {
+        gpu.conv2d(&s, Floats::of(&x), Floats::of(&w), FloatsMut::of(&mut y))
+            .unwrap()
+    };
     step();
     assert_eq!(gpu.end_profile().unwrap(), [], "nothing was begun");
     gpu.start_profile();

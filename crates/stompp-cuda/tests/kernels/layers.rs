@@ -116,7 +116,8 @@ fn cuda_cross_entropy_is_the_cpu_s() {
         let on_logits = up(&gpu, &logits);
         let mut found = blank(&gpu, 1);
         let out = (FloatsMut::of(&mut found), FloatsMut::of(&mut gradient));
-        gpu.cross_entropy(classes, Floats::of(&on_logits), &labels, out.0, out.1).unwrap();
+        gpu.cross_entropy(classes, Floats::of(&on_logits), &labels, out.0, out.1)
+            .unwrap();
         assert_close("loss", &down(&gpu, &found), &[loss], 1e-6);
         assert_close("gradient", &down(&gpu, &gradient), &expected, 1e-6);
     }
