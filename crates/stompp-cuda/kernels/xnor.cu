@@ -145,13 +145,13 @@ KERNEL sign_conv_bytes(Conv s, u32 words, const u32* x, const u32* w, float* y) 
     u32 first_pixel = (blockIdx.x * (THREADS / 32) + threadIdx.x / 32) * BYTE_PIXELS;
     u32 first_output = blockIdx.y * BYTE_OUTPUTS;
     int sums[BYTE_PIXELS / 16][BYTE_OUTPUTS / 8][4];
-    for (u32 m = 0; m < BYTE_PIXELS / 16; ++m)
-        for (u32 o = 0; o < BYTE_OUTPUTS / 8; ++o)
-            for (u32 i = 0; i < 4; ++i) sums[m][o][i] = 0;
+    UNROLL for (u32 m = 0; m < BYTE_PIXELS / 16; ++m)
+        UNROLL for (u32 o = 0; o < BYTE_OUTPUTS / 8; ++o)
+            UNROLL for (u32 i = 0; i < 4; ++i) sums[m][o][i] = 0;
     for (u32 tap = 0; tap < taps; ++tap) {
         // Where this lane's four rows of `a` begin; null outside of the image.
         const u32* rows[BYTE_PIXELS / 8];
-        for (u32 r = 0; r < BYTE_PIXELS / 8; ++r) {
+        UNROLL for (u32 r = 0; r < BYTE_PIXELS / 8; ++r) {
             u32 at = first_pixel + 8 * r + group, n = at / pixels, pixel = at % pixels;
             int row = int(pixel / s.out_width * s.stride + tap / s.kernel) - int(s.padding);
             int column = int(pixel % s.out_width * s.stride + tap % s.kernel) - int(s.padding);
@@ -160,19 +160,19 @@ KERNEL sign_conv_bytes(Conv s, u32 words, const u32* x, const u32* w, float* y) 
         }
         for (u32 start = place; start < words; start += BYTE_WORDS) {
             u64 a[BYTE_PIXELS / 8];
-            for (u32 r = 0; r < BYTE_PIXELS / 8; ++r) a[r] = rows[r] ? *(const u64*)(rows[r] + start) : 0;
-            for (u32 o = 0; o < BYTE_OUTPUTS / 8; ++o) {
+            UNROLL for (u32 r = 0; r < BYTE_PIXELS / 8; ++r) a[r] = rows[r] ? *(const u64*)(rows[r] + start) : 0;
+            UNROLL for (u32 o = 0; o < BYTE_OUTPUTS / 8; ++o) {
                 u32 output = first_output + 8 * o + group;
                 u64 b = output < s.out_channels ? *(const u64*)(w + (output * taps + tap) * words + start) : 0;
-                for (u32 m = 0; m < BYTE_PIXELS / 16; ++m)
+                UNROLL for (u32 m = 0; m < BYTE_PIXELS / 16; ++m)
                     mma_bytes(sums[m][o], u32(a[2 * m]), u32(a[2 * m + 1]), u32(a[2 * m] >> 32), u32(a[2 * m + 1] >> 32),
                               u32(b), u32(b >> 32));
             }
         }
     }
-    for (u32 m = 0; m < BYTE_PIXELS / 16; ++m)
-        for (u32 o = 0; o < BYTE_OUTPUTS / 8; ++o)
-            for (u32 i = 0; i < 4; ++i) {
+    UNROLL for (u32 m = 0; m < BYTE_PIXELS / 16; ++m)
+        UNROLL for (u32 o = 0; o < BYTE_OUTPUTS / 8; ++o)
+            UNROLL for (u32 i = 0; i < 4; ++i) {
                 u32 at = first_pixel + 16 * m + 8 * (i / 2) + group, output = first_output + 8 * o + place + i % 2;
                 if (at < total && output < s.out_channels)
                     y[(at / pixels * s.out_channels + output) * pixels + at % pixels] = float(sums[m][o][i]);

@@ -18,6 +18,7 @@ extern Dim3 threadIdx, blockIdx, blockDim, gridDim;
 #define __device__
 #define __shared__ static
 #define __launch_bounds__(threads)
+#define UNROLL
 
 void barrier();
 #define __syncthreads() barrier()

@@ -112,7 +112,7 @@ const FAKE: Scale = Scale {
         "0.02",
     ],
     images_per_file: 100,
-    limits: 0.25,
+    limits: 0.5,
     bench_turns: "1",
     probe: &["--train-limit", "500", "--test-limit", "100", "--steps", "20ba"],
     start_s: 1.0,

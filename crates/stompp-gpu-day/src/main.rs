@@ -32,7 +32,8 @@ use std::{
 #[derive(Debug, Parser)]
 #[command(
     name = "gpu-day.sh",
-    about = "Test, measure and train on a GPU that is at hand for some minutes"
+    about = "Test, measure and train on a GPU that is at hand for some minutes",
+    override_usage = "gpu-day.sh --minutes <N> --out <DIR> [--data <DIR>] [--epochs <N>]"
 )]
 struct Options {
     /// When to end, whatever is left to do

@@ -1,10 +1,12 @@
 //! The programs of a bundle: what is built, and which of the tests belong into it.
 
 use super::{toolkit::Toolkit, verify::PACKAGES};
-use crate::workspace;
+use crate::{tidy::rust_files, workspace};
 use anyhow::{Context, Result, ensure};
-use cargo_metadata::{Message, TargetKind};
+use cargo_metadata::{Message, MetadataCommand, TargetKind};
 use std::{
+    collections::BTreeSet,
+    fs,
     io::BufReader,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -70,7 +72,9 @@ pub(super) fn build(kit: &Kit) -> Result<Vec<Program>> {
     let feature = ["--features", kit.feature()];
     let mut programs = cargo(kit, &["build"], &["stompp-cli", "xtask"], &feature)?;
     programs.extend(cargo(kit, &["build"], &["stompp-gpu-day"], &[])?);
-    for test in cargo(kit, &["test", "--no-run"], &PACKAGES, &feature)? {
+    let targets = gpu_test_targets()?;
+    let targets = targets.iter().map(String::as_str).chain(feature).collect::<Vec<_>>();
+    for test in cargo(kit, &["test", "--no-run"], &PACKAGES, &targets)? {
         if has_gpu_tests(kit, &test.file)? {
             programs.push(test);
         }
@@ -78,10 +82,49 @@ pub(super) fn build(kit: &Kit) -> Result<Vec<Program>> {
     Ok(programs)
 }
 
+/// Options that select the test targets whose sources have a test for a GPU: their names begin with `cuda_`. Building all of them would
+/// take twice as long.
+fn gpu_test_targets() -> Result<BTreeSet<String>> {
+    let metadata = MetadataCommand::new()
+        .manifest_path(workspace::root().join("Cargo.toml"))
+        .no_deps()
+        .exec()?;
+    let mut options = BTreeSet::new();
+    for package in metadata
+        .packages
+        .iter()
+        .filter(|package| PACKAGES.contains(&package.name.as_str()))
+    {
+        for target in &package.targets {
+            let option = if target.is_kind(TargetKind::Lib) {
+                "--lib".to_owned()
+            } else if target.is_kind(TargetKind::Test) {
+                format!("--test={}", target.name)
+            } else {
+                continue;
+            };
+            // The root of a target of several files stands in a folder of its own.
+            let root = target.src_path.as_std_path();
+            let alone = target.is_kind(TargetKind::Test) && root.file_stem().is_some_and(|stem| stem != "main");
+            let files = match root.parent() {
+                Some(folder) if !alone => rust_files(folder)?,
+                _ => vec![root.to_owned()],
+            };
+            for file in files {
+                let text = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+                if text.contains("fn cuda_") {
+                    options.insert(option.clone());
+                }
+            }
+        }
+    }
+    Ok(options)
+}
+
 /// Builds packages and returns their programs.
-fn cargo(kit: &Kit, verb: &[&str], packages: &[&str], feature: &[&str]) -> Result<Vec<Program>> {
+fn cargo(kit: &Kit, verb: &[&str], packages: &[&str], options: &[&str]) -> Result<Vec<Program>> {
     let mut cargo = kit.cargo()?;
-    cargo.args(verb).args(kit.options()).args(feature);
+    cargo.args(verb).args(kit.options()).args(options);
     cargo.args(packages.iter().flat_map(|name| ["--package", *name]));
     cargo
         .arg("--message-format=json-render-diagnostics")
@@ -127,4 +170,24 @@ fn has_gpu_tests(kit: &Kit, file: &Path) -> Result<bool> {
     Ok(String::from_utf8_lossy(&output.stdout)
         .lines()
         .any(|line| line.ends_with(": test")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_with_tests_for_a_gpu_are_found() {
+        let options: Vec<String> = gpu_test_targets().unwrap().into_iter().collect();
+        assert_eq!(
+            options,
+            [
+                "--lib",
+                "--test=boundary",
+                "--test=cuda",
+                "--test=kernels",
+                "--test=vectors"
+            ]
+        );
+    }
 }

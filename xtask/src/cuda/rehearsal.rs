@@ -42,7 +42,7 @@ pub(crate) fn run() -> Result<()> {
 
     println!("==> the next one, with half of the data");
     day.data(&["data_batch_1.bin", "data_batch_2.bin", "data_batch_4.bin"])?;
-    day.call(&["--minutes", "4", "--data"], true)?;
+    day.call(&["--minutes", "10", "--data"], true)?;
     for step in [
         "stompp-cuda-kernels",
         "stompp-tests-vectors",

@@ -32,6 +32,7 @@ const WHEELS: [&str; 7] = [
 const LIBRARIES: [&str; 3] = ["cublas", "cublasLt", "nvrtc"];
 
 /// A toolkit in a folder of its own.
+#[derive(Debug)]
 pub(super) struct Toolkit {
     folder: PathBuf,
 }

@@ -10,7 +10,7 @@ const LONGEST: usize = 600;
 const STUBS: [&str; 2] = [concat!("todo", "!"), concat!("unimplemented", "!")];
 
 /// Every Rust file under `folder`, sorted, build output left out.
-pub(super) fn rust_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+pub(crate) fn rust_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
