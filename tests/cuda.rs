@@ -7,7 +7,7 @@ use std::{
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError, atomic::Ordering},
 };
-use stompp_nn::cuda::gpu;
+use stompp_nn::cuda::{Gpu, gpu};
 use stompp_train::{Callback, Checkpointing, RunConfig, Session, Start, TrainError, callback::StepReport};
 
 /// One test at a time: memory is the process's.
@@ -134,7 +134,8 @@ fn cuda_memory_does_not_grow() {
     struct Memory(Vec<u64>);
     impl Callback for Memory {
         fn on_step(&mut self, _: &StepReport) -> Result<(), TrainError> {
-            self.0.push(gpu().memory_in_use().expect("the driver tells"));
+            self.0
+                .push(gpu().and_then(Gpu::memory_in_use).expect("the driver tells"));
             Ok(())
         }
     }

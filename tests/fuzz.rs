@@ -60,3 +60,8 @@ fn image_archives() {
 fn labels() {
     over_the_corpus("labels", bodies::labels);
 }
+
+#[test]
+fn mnist() {
+    over_the_corpus("mnist", bodies::mnist);
+}

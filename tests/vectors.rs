@@ -9,11 +9,12 @@ use dfdx::{
     tensor::{Cpu, Gradients, Tensor},
 };
 use std::convert::Infallible;
-use stompp_binarize::{BinaryBackend, Freezable, MaskedQuantizer, View};
-use stompp_nn::{Role, SwitchTape, Visitor, Walk, ops};
-use stompp_resnet::ResNet;
+use stompp_binarize::{BinaryBackend, Freezable, MaskedQuantizer, Network, View};
+use stompp_nn::{
+    SwitchTape, TensorKind, TensorMut, VisitTensors, Visitor, VisitorMut, ops,
+    optim::{Optimizer, Sgd},
+};
 use stompp_tests::reference::{self, Reference};
-use stompp_train::Sgd;
 
 /// Float32 against float64, as the issue of the vectors allows.
 const TOLERANCE: f64 = 1e-4;
@@ -92,8 +93,9 @@ enum AllOnes {
 }
 
 fn check<D: BinaryBackend>(device: &D, reference: &Reference, all_ones: AllOnes) {
-    let mut net = ResNet::new(device, &reference.architecture(), reference.binarization, 0).expect("a network");
-    net.walk("", &mut Load { reference, loaded: 0 })
+    let mut net =
+        Network::new(device, &reference.architecture().graph(), reference.binarization, 0).expect("a network");
+    net.visit_mut("", &mut Load { reference, loaded: 0 })
         .expect("every parameter");
     set_masks(&mut net, reference, all_ones);
 
@@ -116,7 +118,7 @@ fn check<D: BinaryBackend>(device: &D, reference: &Reference, all_ones: AllOnes)
                 gradients: &mut gradients,
                 compared: 0,
             };
-            net.walk("", &mut compare).expect("a walk");
+            net.visit("", &mut compare).expect("a visit");
             assert_eq!(
                 compare.compared,
                 reference.names("grad/").count(),
@@ -132,7 +134,7 @@ fn check<D: BinaryBackend>(device: &D, reference: &Reference, all_ones: AllOnes)
                 prefix: &prefix,
                 compared: 0,
             };
-            net.walk("", &mut compare).expect("a walk");
+            net.visit("", &mut compare).expect("a visit");
             assert_eq!(
                 compare.compared,
                 reference.names(&prefix).count(),
@@ -163,7 +165,7 @@ fn close(reference: &Reference, what: &str, expected: &[f64], found: &[f32]) {
     }
 }
 
-fn set_masks<D: BinaryBackend>(net: &mut ResNet<D>, reference: &Reference, all_ones: AllOnes) {
+fn set_masks<D: BinaryBackend>(net: &mut Network<D>, reference: &Reference, all_ones: AllOnes) {
     let set = |quantizer: &mut MaskedQuantizer, name: &str| {
         let Some(mask) = reference.get(&format!("mask/{name}")) else {
             return 0;
@@ -184,9 +186,9 @@ fn set_masks<D: BinaryBackend>(net: &mut ResNet<D>, reference: &Reference, all_o
         let (activation, weight) = reference.mask_names(unit.name);
         masks += unit.activation.map_or(0, |quantizer| set(quantizer, &activation)) + set(unit.weight, &weight);
     }
-    masks += net
-        .final_activation()
-        .map_or(0, |quantizer| set(quantizer, &reference.final_mask_name()));
+    for quantizer in net.head_activations() {
+        masks += set(quantizer, &reference.final_mask_name());
+    }
     assert_eq!(
         masks,
         reference.names("mask/").count(),
@@ -200,11 +202,16 @@ struct Load<'a> {
     loaded: usize,
 }
 
-impl<D: BinaryBackend> Visitor<D> for Load<'_> {
+impl<D: BinaryBackend> VisitorMut<D> for Load<'_> {
     type Error = Infallible;
 
-    fn visit<S: Shape>(&mut self, name: &str, role: Role, tensor: &mut Tensor<S, f32, D>) -> Result<(), Infallible> {
-        if role != Role::Statistic {
+    fn visit_tensor_mut<S: Shape>(
+        &mut self,
+        name: &str,
+        kind: TensorKind,
+        mut tensor: TensorMut<'_, S, D>,
+    ) -> Result<(), Infallible> {
+        if kind != TensorKind::Statistic {
             let values = self
                 .reference
                 .array(&format!("param/{}", self.reference.tensor_name(name)));
@@ -225,8 +232,13 @@ struct CompareGradients<'a, D: BinaryBackend> {
 impl<D: BinaryBackend> Visitor<D> for CompareGradients<'_, D> {
     type Error = Infallible;
 
-    fn visit<S: Shape>(&mut self, name: &str, role: Role, tensor: &mut Tensor<S, f32, D>) -> Result<(), Infallible> {
-        if role != Role::Statistic {
+    fn visit_tensor<S: Shape>(
+        &mut self,
+        name: &str,
+        kind: TensorKind,
+        tensor: &Tensor<S, f32, D>,
+    ) -> Result<(), Infallible> {
+        if kind != TensorKind::Statistic {
             let name = format!("grad/{}", self.reference.tensor_name(name));
             self.gradients.try_alloc_for(tensor).expect("a gradient");
             let found = self.gradients.get(tensor).as_vec();
@@ -246,14 +258,19 @@ struct CompareValues<'a> {
 impl<D: BinaryBackend> Visitor<D> for CompareValues<'_> {
     type Error = Infallible;
 
-    fn visit<S: Shape>(&mut self, name: &str, role: Role, tensor: &mut Tensor<S, f32, D>) -> Result<(), Infallible> {
+    fn visit_tensor<S: Shape>(
+        &mut self,
+        name: &str,
+        kind: TensorKind,
+        tensor: &Tensor<S, f32, D>,
+    ) -> Result<(), Infallible> {
         let name = format!("{}{}", self.prefix, self.reference.tensor_name(name));
         if let Some(expected) = self.reference.get(&name) {
             let mut found = tensor.as_vec();
-            if let Role::Parameter {
+            if let TensorKind::Parameter {
                 learning: false,
                 bound: Some(bound),
-            } = role
+            } = kind
             {
                 // A weight that has stopped is not clamped either, since only its sign is read; the reference still does it.
                 found.iter_mut().for_each(|value| *value = value.clamp(-bound, bound));

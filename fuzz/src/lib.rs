@@ -8,8 +8,9 @@ use std::{
     path::{Path, PathBuf},
 };
 use stompp_data::{
-    ImageTree,
-    cifar::{self, Layout},
+    ImageTree, Labelled, OnBadImage, TreeOptions,
+    cifar::{self, Layout, Split},
+    mnist,
 };
 use stompp_schedule::{Curve, Order, Plan, PlanSpec};
 use stompp_train::{RunConfig, checkpoint_step};
@@ -91,7 +92,7 @@ pub fn image(data: &[u8]) {
     let Some((kind, data)) = data.split_first() else {
         return;
     };
-    let name = ["a.jpeg", "a.png", "a.JPG", "a.jpg"][usize::from(*kind) % 4];
+    let name = ["a.jpeg", "a.png", "a.JPG", "a.webp"][usize::from(*kind) % 4];
     let path = scratch(&format!("images-{name}/train/one/{name}"), data);
     let folder = path.ancestors().nth(3).expect("three folders");
     if !folder.join("val").exists() {
@@ -99,17 +100,21 @@ pub fn image(data: &[u8]) {
     }
     // Listed anew each time: a file that has changed since is refused unread.
     let tree = ImageTree::open(folder, None).expect("two images are a tree");
-    let _ = tree.train.load(0);
+    let _ = tree.train().expect("a training image").load(0);
 }
 
-/// An archive of images: a tar, a zip or a pack, by the first byte.
+/// An archive of images: a tar or a zip, by the first byte; damaged ones are read as far as they go.
 pub fn image_archive(data: &[u8]) {
     let Some((kind, data)) = data.split_first() else {
         return;
     };
-    let name = ["images.tar", "images.zip", "images.pack"][usize::from(*kind) % 3];
-    if let Ok(tree) = ImageTree::open(scratch(name, data), None) {
-        for set in [&tree.train, &tree.val] {
+    let name = ["images.tar", "images.zip"][usize::from(*kind) % 2];
+    let options = TreeOptions {
+        on_fault: OnBadImage::Skip,
+        ..TreeOptions::default()
+    };
+    if let Ok(tree) = ImageTree::open_with(scratch(name, data), &options) {
+        for (_, set) in tree.parts() {
             for index in 0..set.len().min(3) {
                 let _ = (set.image_name(index), set.load(index));
             }
@@ -140,11 +145,21 @@ pub fn labels(data: &[u8]) {
         _ => scratch("labels/images.json", data),
     };
     let tree = match kind % 4 {
-        3 => ImageTree::open_indexed(folder, None, &list),
+        3 => {
+            let index = Some(&*list);
+            ImageTree::open_with(
+                folder,
+                &TreeOptions {
+                    index,
+                    ..TreeOptions::default()
+                },
+            )
+        }
         _ => ImageTree::open(folder, Some(&list)),
     };
     if let Ok(tree) = tree {
-        assert_eq!(tree.val.len(), 2);
+        let _ = tree.changes(&list);
+        assert_eq!(tree.val().expect("two images").len(), 2);
     }
 }
 
@@ -167,6 +182,28 @@ fn scratch_folder() -> PathBuf {
         };
     }
     FOLDER.with(|folder| folder.path().to_owned())
+}
+
+/// MNIST's files. The first byte says which one is fuzzed: images or labels, as they are or gzipped.
+pub fn mnist(data: &[u8]) {
+    let Some((kind, data)) = data.split_first() else {
+        return;
+    };
+    let (images, labels) = (
+        [0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 28, 0, 0, 0, 28],
+        [0, 0, 8, 1, 0, 0, 0, 1, 7],
+    );
+    let mut image = images.to_vec();
+    image.resize(16 + 28 * 28, 9);
+    let (images, labels) = match kind % 2 {
+        0 => (data.to_vec(), labels.to_vec()),
+        _ => (image, data.to_vec()),
+    };
+    scratch("mnist/t10k-images-idx3-ubyte", &images);
+    let path = scratch("mnist/t10k-labels-idx1-ubyte", &labels);
+    if let Ok(set) = mnist::read_split(path.parent().expect("a folder"), "mnist", Split::Test) {
+        assert_eq!((set.height(), set.classes()), (mnist::SIDE, mnist::CLASSES));
+    }
 }
 
 /// A checkpoint.

@@ -9,8 +9,8 @@ use std::{
     io::BufReader,
     path::{Path, PathBuf},
 };
-use stompp_binarize::Surrogate;
-use stompp_resnet::{ActivationRule, Architecture, Binarization, Granularity};
+use stompp_binarize::{ActivationRule, Binarization, Granularity, Surrogate};
+use stompp_resnet::Architecture;
 
 /// The vectors of one mode.
 #[derive(Debug)]
@@ -167,8 +167,11 @@ impl Reference {
 
     fn stages(&self) -> Vec<usize> {
         let mut stages: Vec<usize> = Vec::new();
-        for block in self.architecture().blocks() {
-            let stage = stage_index(block.name.split('.').next().expect("a stage"));
+        for node in self.architecture().graph().nodes() {
+            let Some(block) = node.name.strip_suffix(".conv1") else {
+                continue;
+            };
+            let stage = stage_index(block.split('.').next().expect("a stage"));
             stages.resize(stages.len().max(stage + 1), 0);
             stages[stage] += 1;
         }

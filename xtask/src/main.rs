@@ -1,7 +1,7 @@
 //! What is done with the whole house: `cargo xtask reproduce`, `bench`, `cuda-verify`, `cuda-bundle`,
 //! `cuda-rehearsal`, `torture`, `sanitize` and `tidy`. One room a verb, each with a `run`.
 //!
-//! The exit code is 0, 1 if what was asked for failed, 2 if it cannot be asked for.
+//! The exit code is 0, 1 if what was asked for failed, 2 if it cannot be asked for, 129, 130 or 143 after SIGHUP, SIGINT or SIGTERM.
 #![forbid(unsafe_code)]
 
 mod bench;
@@ -53,10 +53,20 @@ fn main() -> ExitCode {
     match run(&Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::from(if error.is::<UsageError>() { 2 } else { 1 })
+            stompp_console::errln!("error: {error:#}");
+            ExitCode::from(match () {
+                () if error.is::<UsageError>() => 2,
+                () if is_stopped(&error) => stompp_console::signals::exit_code(),
+                () => 1,
+            })
         }
     }
+}
+
+/// Whether a signal is what ended the program.
+fn is_stopped(error: &anyhow::Error) -> bool {
+    let single = matches!(error.downcast_ref(), Some(stompp_train::TrainError::Stopped { .. }));
+    single || error.is::<reproduce::Stopped>()
 }
 
 fn run(cli: &Cli) -> Result<()> {

@@ -6,7 +6,7 @@ use dfdx::{
     tensor::{PutTape, SplitTape, Tensor},
 };
 use std::sync::OnceLock;
-use stompp_nn::{Conv2d, Image, OpResult, Recording, Role, Visitor, Walk};
+use stompp_nn::{Conv2d, Image, OpResult, Recording, TensorKind, TensorMut, VisitTensors, Visitor, VisitorMut};
 
 /// A convolution with a latent weight and the quantizer that freezes it: (N, I, H, W) to (N, O, H', W').
 ///
@@ -16,13 +16,13 @@ use stompp_nn::{Conv2d, Image, OpResult, Recording, Role, Visitor, Walk};
 ///
 /// The convolution reads `M * sign(w) + (1 - M) * clip(w, -1, 1)` of the latent weight `w`. Zero padding pads the input,
 /// which is quantized already, with 0 (*ours*). After each optimizer step latent weights are kept in [-1, 1] (*ours*): the
-/// walk says so by its [`Role`].
+/// [`TensorKind`] of the weight says so.
 #[derive(Clone, Debug)]
 pub struct BinaryConv2d<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> {
     latent: Conv2d<I, O, K, S, P, f32, D>,
     /// What of the weight is frozen.
     pub quantizer: MaskedQuantizer,
-    /// The latent weight's signs, from the first pass after it has stopped until something may have changed it.
+    /// The latent weight's signs, from the first pass after it has stopped until something writes to it.
     signs: OnceLock<D::Signs>,
 }
 
@@ -86,6 +86,14 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O
         self.convolution(x, weight, product).forward()
     }
 
+    /// A committed weight that gets no gradient has stopped: momentum must not move it either.
+    fn weight_kind(&self) -> TensorKind {
+        TensorKind::Parameter {
+            learning: !self.quantizer.severs(),
+            bound: Some(1.0),
+        }
+    }
+
     /// The packed signs of a latent weight that has stopped.
     fn signs(&self) -> Result<&D::Signs, D::Err> {
         if let Some(signs) = self.signs.get() {
@@ -111,16 +119,88 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O
     }
 }
 
-impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> Walk<D> for BinaryConv2d<I, O, K, S, P, D> {
-    fn walk<V: Visitor<D>>(&mut self, prefix: &str, visitor: &mut V) -> Result<(), V::Error> {
-        // A committed weight that gets no gradient has stopped: momentum must not move it either.
-        let role = Role::Parameter {
-            learning: !self.quantizer.severs(),
-            bound: Some(1.0),
-        };
-        if visitor.changes(role) {
-            self.signs.take();
+impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> VisitTensors<D> for BinaryConv2d<I, O, K, S, P, D> {
+    fn visit<V: Visitor<D>>(&self, prefix: &str, visitor: &mut V) -> Result<(), V::Error> {
+        visitor.visit_tensor(&format!("{prefix}weight"), self.weight_kind(), &self.latent.weight)
+    }
+
+    fn visit_mut<V: VisitorMut<D>>(&mut self, prefix: &str, visitor: &mut V) -> Result<(), V::Error> {
+        let kind = self.weight_kind();
+        let mut drop_signs = || drop(self.signs.take());
+        let weight = TensorMut::with_derived(&mut self.latent.weight, &mut drop_signs);
+        visitor.visit_tensor_mut(&format!("{prefix}weight"), kind, weight)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dfdx::tensor::{Cpu, Gradients, OnesTensor};
+    use std::convert::Infallible;
+    use stompp_nn::{
+        SwitchTape,
+        optim::{Optimizer, Sgd},
+    };
+    use stompp_rng::{Purpose, stream};
+
+    /// Reads every tensor through a handle that could write.
+    struct Read;
+    impl VisitorMut<Cpu> for Read {
+        type Error = Infallible;
+        fn visit_tensor_mut<S: Shape>(
+            &mut self,
+            _: &str,
+            _: TensorKind,
+            tensor: TensorMut<'_, S, Cpu>,
+        ) -> Result<(), Infallible> {
+            assert!(tensor.shape().num_elements() > 0);
+            Ok(())
         }
-        visitor.visit(&format!("{prefix}weight"), role, &mut self.latent.weight)
+    }
+
+    struct Negate;
+    impl VisitorMut<Cpu> for Negate {
+        type Error = Infallible;
+        fn visit_tensor_mut<S: Shape>(
+            &mut self,
+            _: &str,
+            _: TensorKind,
+            mut tensor: TensorMut<'_, S, Cpu>,
+        ) -> Result<(), Infallible> {
+            let negated: Vec<f32> = tensor.as_vec().iter().map(|w| -w).collect();
+            tensor.copy_from(&negated);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn signs_are_packed_once_and_again_after_a_write() {
+        let dev = Cpu::seed_from_u64(5);
+        let mut rng = stream(0, Purpose::INITIAL_WEIGHTS, 0, 0);
+        let latent = Conv2d::new(&dev, 16, 8, 3, 1, 1, &mut rng).unwrap();
+        let mut conv = BinaryConv2d::new(latent, Surrogate::Blocked);
+        conv.quantizer.commit();
+        let x = dev.ones_like(&(1, 16, 4, 4));
+        let run = |conv: &BinaryConv2d<_, _, _, _, _, _>| {
+            let y = conv
+                .of(x.clone().put_tape(SwitchTape::off()), true, SwitchTape::off())
+                .and_then(Convolution::forward)
+                .unwrap();
+            y.as_vec()
+        };
+        assert!(conv.signs.get().is_none());
+        let before = run(&conv);
+        assert!(conv.signs.get().is_some());
+        let Ok(()) = conv.visit_mut("", &mut Read);
+        let mut sgd = Sgd::new(0.1, 0.9);
+        sgd.step(&dev, &mut conv, &mut Gradients::leaky()).unwrap();
+        assert!(
+            conv.signs.get().is_some(),
+            "nothing was written: the weight has stopped"
+        );
+        let Ok(()) = conv.visit_mut("", &mut Negate);
+        assert!(conv.signs.get().is_none());
+        let negated: Vec<f32> = before.iter().map(|y| -y).collect();
+        assert_eq!(run(&conv), negated);
     }
 }

@@ -128,7 +128,10 @@ fn normalization<'a, C: Dim>(of: &'a NormQuantize<'_, C, Cpu>) -> Normalization<
 fn kernel_mask(state: &FreezeState) -> FreezeMask<'_> {
     match state {
         FreezeState::Open => FreezeMask::Open,
-        FreezeState::Freezing(mask) => FreezeMask::Partial(mask.host().words()),
+        FreezeState::Freezing(mask) => {
+            let mask = mask.host().expect("the masks of a network on the host are there, too");
+            FreezeMask::Partial(mask.words())
+        }
         FreezeState::Committed => FreezeMask::Committed,
     }
 }

@@ -12,8 +12,9 @@ use std::{any::Any, sync::Arc};
 use stompp_cuda::{Floats, FloatsMut, MaskChanges, NormGradients, Quantizer, Signs};
 use stompp_kernels::ConvShape;
 use stompp_nn::{
+    DeviceError,
     backend::Buffer,
-    cuda::{failed, filled, gpu, normalization, values},
+    cuda::{filled, gpu, normalization, on_gpu, values},
 };
 use stompp_rng::StreamKey;
 use stompp_schedule::Refreshed;
@@ -23,17 +24,15 @@ use stompp_schedule::Refreshed;
 struct CudaMask(CudaSlice<u64>);
 
 impl MaskOnDevice for CudaMask {
-    fn words(&self) -> Vec<u64> {
-        gpu()
-            .download_mask(&self.0)
-            .expect("the device has failed, and with it the mask")
+    fn words(&self) -> Result<Vec<u64>, DeviceError> {
+        on_gpu(|gpu| gpu.download_mask(&self.0)).map_err(DeviceError::new)
     }
 }
 
 /// `mask` on the device.
 fn on_device(mask: &FreezingMask) -> Result<Arc<CudaMask>, CudaError> {
     let mask: Arc<dyn Any + Send + Sync> = mask.device(|mask| {
-        let words = gpu().upload_mask(mask.words()).map_err(failed)?;
+        let words = on_gpu(|gpu| gpu.upload_mask(mask.words()))?;
         Ok::<Arc<dyn MaskOnDevice>, CudaError>(Arc::new(CudaMask(words)))
     })?;
     Ok(mask.downcast().expect("a process has masks on one kind of device"))
@@ -51,7 +50,7 @@ impl Refresher for Cuda {
         }
         // The host draws the same mask where the device cannot, for want of memory; an error that stays is met by the next kernel.
         let before = on_device(mask).ok()?;
-        let (fresh, changes) = gpu().refresh_mask(&before.0, entries, p, r, key.bytes()).ok()?;
+        let (fresh, changes) = gpu().ok()?.refresh_mask(&before.0, entries, p, r, key.bytes()).ok()?;
         let MaskChanges {
             redrawn,
             frozen,
@@ -98,7 +97,7 @@ impl BinaryBackend for Cuda {
         let state = OnDevice::of(state)?;
         // No gradient is asked for here.
         let quantizer = state.quantizer(period, Surrogate::Blocked);
-        filled(self, *u.shape(), |out| gpu().quantize(quantizer, values(u), out))
+        filled(self, *u.shape(), |out| gpu()?.quantize(quantizer, values(u), out))
     }
 
     fn quantize_backward<S: Shape>(
@@ -112,9 +111,7 @@ impl BinaryBackend for Cuda {
     ) -> Result<(), CudaError> {
         let state = OnDevice::of(state)?;
         let quantizer = state.quantizer(period, surrogate);
-        gpu()
-            .quantize_backward(quantizer, values(u), Floats::of(gout), FloatsMut::of(gu))
-            .map_err(failed)
+        on_gpu(|gpu| gpu.quantize_backward(quantizer, values(u), Floats::of(gout), FloatsMut::of(gu)))
     }
 
     fn norm_quantize<Y: Shape, C: Dim>(
@@ -128,7 +125,7 @@ impl BinaryBackend for Cuda {
         let quantizer = state.quantizer(of.quantizer.entries(), of.quantizer.surrogate());
         let norm = normalization(of.moments, of.scale, of.shift);
         filled(self, out, |y| {
-            gpu().norm_quantize(&of.shape, norm, quantizer, Floats::of(x), residual.map(values), y)
+            gpu()?.norm_quantize(&of.shape, norm, quantizer, Floats::of(x), residual.map(values), y)
         })
     }
 
@@ -151,9 +148,7 @@ impl BinaryBackend for Cuda {
             shift: FloatsMut::of(gradients.shift),
         };
         let (x, residual, gout) = (Floats::of(x), residual.map(values), Floats::of(gout));
-        gpu()
-            .norm_backward(&of.shape, norm, Some(quantizer), x, residual, gout, gradients)
-            .map_err(failed)
+        on_gpu(|gpu| gpu.norm_backward(&of.shape, norm, Some(quantizer), x, residual, gout, gradients))
     }
 
     /// Shared, because layers are cloned.
@@ -162,7 +157,7 @@ impl BinaryBackend for Cuda {
     fn signs<O: Dim, I: Dim, K: Dim>(&self, w: &Tensor<(O, I, K, K), f32, Self>) -> Result<Arc<Signs>, CudaError> {
         let (outputs, inputs, kernel, _) = *w.shape();
         let sizes = (outputs.size(), inputs.size(), kernel.size());
-        gpu().signs(sizes, values(w)).map(Arc::new).map_err(failed)
+        on_gpu(|gpu| gpu.signs(sizes, values(w)).map(Arc::new))
     }
 
     fn sign_conv2d<X: Shape, Y: Shape>(
@@ -172,7 +167,7 @@ impl BinaryBackend for Cuda {
         w: &Arc<Signs>,
         out: Y,
     ) -> Result<Tensor<Y, f32, Self>, CudaError> {
-        filled(self, out, |y| gpu().sign_conv2d(shape, values(x), w, y))
+        filled(self, out, |y| gpu()?.sign_conv2d(shape, values(x), w, y))
     }
 
     fn sign_conv2d_into<X: Shape>(
@@ -182,8 +177,6 @@ impl BinaryBackend for Cuda {
         w: &Arc<Signs>,
         out: &mut Buffer<Self>,
     ) -> Result<(), CudaError> {
-        gpu()
-            .sign_conv2d(shape, values(x), w, FloatsMut::of(out))
-            .map_err(failed)
+        on_gpu(|gpu| gpu.sign_conv2d(shape, values(x), w, FloatsMut::of(out)))
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{MaskedQuantizer, Refresher};
 use stompp_rng::{Purpose, StreamKey};
-use stompp_schedule::{Order, Phase, Plan, RefreshRate};
+use stompp_schedule::{Phase, Plan, PlanError, PlanSpec, RefreshRate, Schedule};
 
 /// One unit of a network: the weight of a binary convolution and the activation that feeds it.
 #[derive(Debug)]
@@ -25,8 +25,9 @@ pub trait Freezable {
     /// The units, from input to output.
     fn units(&mut self) -> Vec<UnitMut<'_>>;
 
-    /// The quantizer after the last unit, which feeds the head and belongs to no unit; `None` if it is continuous.
-    fn final_activation(&mut self) -> Option<&mut MaskedQuantizer>;
+    /// The quantizers that feed no binary convolution, such as the one before the average pool. They belong to no unit; none if
+    /// activations are continuous.
+    fn head_activations(&mut self) -> Vec<&mut MaskedQuantizer>;
 
     /// Who draws its masks: the host, unless the network is on a device that does.
     fn refresher(&self) -> Box<dyn Refresher> {
@@ -39,7 +40,7 @@ pub trait Freezable {
             unit.activation.into_iter().for_each(MaskedQuantizer::commit);
             unit.weight.commit();
         }
-        self.final_activation().into_iter().for_each(MaskedQuantizer::commit);
+        self.head_activations().into_iter().for_each(MaskedQuantizer::commit);
     }
 
     /// Opens everything: the beginning of a training.
@@ -48,15 +49,15 @@ pub trait Freezable {
             unit.activation.into_iter().for_each(MaskedQuantizer::open);
             unit.weight.open();
         }
-        self.final_activation().into_iter().for_each(MaskedQuantizer::open);
+        self.head_activations().into_iter().for_each(MaskedQuantizer::open);
     }
 }
 
 /// Freezes a network step by step.
 ///
 /// What it does at a step is a pure function of (plan, refresh rate, seed, step) and the masks as they stand, so the masks
-/// are the only state. The quantizer after the last unit shares the window of the unit that freezes last, whatever the
-/// order (*ours*): it would otherwise sever the whole network before the others have frozen.
+/// are the only state. Head activations share the window of the unit that freezes last, whatever the order (*ours*): committed
+/// earlier, they would block the gradient of units that have yet to freeze.
 ///
 /// ```
 /// use stompp_binarize::{Freezable, Freezer, MaskedQuantizer, Surrogate, UnitMut};
@@ -67,8 +68,8 @@ pub trait Freezable {
 ///     fn units(&mut self) -> Vec<UnitMut<'_>> {
 ///         vec![UnitMut { name: "conv", activation: None, weight: &mut self.0 }]
 ///     }
-///     fn final_activation(&mut self) -> Option<&mut MaskedQuantizer> {
-///         None
+///     fn head_activations(&mut self) -> Vec<&mut MaskedQuantizer> {
+///         Vec::new()
 ///     }
 /// }
 ///
@@ -82,8 +83,8 @@ pub trait Freezable {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Freezer {
-    plan: Plan,
+pub struct Freezer<S = Plan> {
+    plan: S,
     windows: Windows,
     refresh: RefreshRate,
     seed: u64,
@@ -144,8 +145,23 @@ impl FreezeReport {
 }
 
 impl Freezer {
-    /// A freezer for `plan`; masks are drawn from streams of `seed`.
-    pub fn new(plan: Plan, refresh: RefreshRate, seed: u64) -> Self {
+    /// A freezer with the paper's plan for `network`: forward, cubic, over `steps` steps, of which the last twentieth has everything
+    /// committed (*ours*). Masks are drawn from streams of seed 0.
+    ///
+    /// # Errors
+    /// If there are not enough steps for the network's units, or it has none.
+    pub fn for_network(network: &mut impl Freezable, steps: u64, refresh: RefreshRate) -> Result<Self, PlanError> {
+        let spec = PlanSpec {
+            tail: steps / 20,
+            ..PlanSpec::new(network.units().len(), steps)
+        };
+        Ok(Self::new(Plan::new(spec)?, refresh, 0))
+    }
+}
+
+impl<S: Schedule> Freezer<S> {
+    /// A freezer for `plan`, a [`Plan`] or a schedule of your own; masks are drawn from streams of `seed`.
+    pub fn new(plan: S, refresh: RefreshRate, seed: u64) -> Self {
         Self {
             plan,
             windows: Windows::default(),
@@ -161,7 +177,7 @@ impl Freezer {
     }
 
     /// The plan.
-    pub fn plan(&self) -> &Plan {
+    pub fn plan(&self) -> &S {
         &self.plan
     }
 
@@ -183,7 +199,7 @@ impl Freezer {
         let activations_freeze = units.iter().any(|unit| unit.activation.is_some());
         assert_eq!(
             self.windows.count(count, activations_freeze),
-            self.plan.spec().units,
+            self.plan.units(),
             "the plan was made for another network"
         );
         let reports = units
@@ -207,25 +223,17 @@ impl Freezer {
                 }
             })
             .collect();
-        if let Some(activation) = network.final_activation() {
+        for (index, activation) in network.head_activations().into_iter().enumerate() {
             self.advance(
                 refresher,
                 activation,
                 Purpose::ACTIVATION_MASK,
                 step,
-                self.last_window(),
-                count,
+                self.plan.last(),
+                count + index,
             );
         }
         FreezeReport { units: reports }
-    }
-
-    /// The last of the windows.
-    fn last_window(&self) -> usize {
-        match self.plan.spec().order {
-            Order::Forward | Order::Global => self.plan.spec().units - 1,
-            Order::Reverse => 0,
-        }
     }
 
     /// Brings one quantizer into the phase of a window, drawing from stream number `draw`; returns how many entries changed.

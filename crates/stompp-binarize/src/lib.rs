@@ -16,12 +16,14 @@
 
 mod activation;
 mod backend;
+mod binarization;
 mod conv;
 mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod freezer;
 mod mask;
+mod network;
 mod op;
 mod quantizer;
 mod unit;
@@ -29,11 +31,14 @@ mod view;
 
 pub use activation::Activation;
 pub use backend::BinaryBackend;
+pub use binarization::{Binarization, Granularity};
 pub use conv::BinaryConv2d;
 pub use freezer::{Freezable, FreezeReport, Freezer, UnitMut, UnitReport, Windows};
 pub use mask::{FreezingMask, MaskOnDevice, Refresher};
+pub use network::{Feature, Network};
 pub use op::quantize;
 pub use quantizer::{FreezeState, MaskedQuantizer, RestoreMaskError};
+pub use stompp_graph::ActivationRule;
 pub use stompp_kernels::Surrogate;
 pub use unit::{Convolution, NormActivation, NormQuantize, NormQuantizeGradients};
 pub use view::View;

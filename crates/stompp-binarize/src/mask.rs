@@ -6,6 +6,7 @@ use std::{
     fmt::Debug,
     sync::{Arc, OnceLock},
 };
+use stompp_nn::DeviceError;
 use stompp_rng::StreamKey;
 use stompp_schedule::{Mask, Refreshed};
 
@@ -13,9 +14,9 @@ use stompp_schedule::{Mask, Refreshed};
 pub trait MaskOnDevice: Any + Debug + Send + Sync {
     /// Its words, as those of [`Mask::words`].
     ///
-    /// # Panics
+    /// # Errors
     /// If the device fails.
-    fn words(&self) -> Vec<u64>;
+    fn words(&self) -> Result<Vec<u64>, DeviceError>;
 }
 
 /// Draws masks anew, on a device if that is faster there.
@@ -76,13 +77,16 @@ impl FreezingMask {
 
     /// The mask on the host; fetched from the device the first time.
     ///
-    /// # Panics
+    /// # Errors
     /// If the device fails.
-    pub fn host(&self) -> &Mask {
-        self.0.host.get_or_init(|| {
-            let device = self.0.device.get().expect("a mask is on the host or on a device");
-            Mask::from_words(self.0.entries, device.words()).expect("a device keeps a mask's words as they are")
-        })
+    pub fn host(&self) -> Result<&Mask, DeviceError> {
+        if let Some(mask) = self.0.host.get() {
+            return Ok(mask);
+        }
+        let device = self.0.device.get().expect("a mask is on the host or on a device");
+        let mask =
+            Mask::from_words(self.0.entries, device.words()?).expect("a device keeps a mask's words as they are");
+        Ok(self.0.host.get_or_init(|| mask))
     }
 
     /// The mask on the device; `upload` puts it there the first time.
@@ -96,23 +100,33 @@ impl FreezingMask {
         if let Some(mask) = self.0.device.get() {
             return Ok(Arc::clone(mask));
         }
-        let mask = upload(self.host())?;
+        let host = self.0.host.get().expect("a mask is on the host or on a device");
+        let mask = upload(host)?;
         Ok(Arc::clone(self.0.device.get_or_init(|| mask)))
     }
 
     /// The mask on the host, to be changed: without a copy if nobody else has it.
+    ///
+    /// # Panics
+    /// If it is on a device that fails.
     pub(crate) fn into_mask(self) -> Mask {
-        self.host();
+        self.fetched();
         match Arc::try_unwrap(self.0) {
             Ok(held) => held.host.into_inner().expect("it was fetched a line above"),
-            Err(shared) => Self(shared).host().clone(),
+            Err(shared) => Self(shared).fetched().clone(),
         }
+    }
+
+    /// As [`FreezingMask::host`], where a failure has no way out.
+    fn fetched(&self) -> &Mask {
+        self.host().expect("the device has failed, and with it the mask")
     }
 }
 
+/// Compares the entries. Panics if a mask is on a device that fails.
 impl PartialEq for FreezingMask {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || self.host() == other.host()
+        Arc::ptr_eq(&self.0, &other.0) || self.fetched() == other.fetched()
     }
 }
 

@@ -19,7 +19,8 @@ use stompp_nn::{OpResult, Recording, take_gradient};
 /// The device's.
 ///
 /// # Panics
-/// If the tensor's size is not a multiple of `period`, or the mask has not `period` entries.
+/// If `period` is neither the number of entries of the tensor nor of one of its samples (along the first axis), or the mask has not
+/// `period` entries.
 pub fn quantize<S, D, T>(
     u: Tensor<S, f32, D, T>,
     state: &FreezeState,
@@ -32,12 +33,10 @@ where
     T: Recording<D>,
 {
     let (u, mut tape) = u.try_contiguous()?.split_tape();
-    assert_eq!(
-        u.shape().num_elements() % period,
-        0,
-        "a mask of {period} entries does not cover {:?}",
-        u.shape()
-    );
+    assert_covers(u.shape(), period);
+    if let FreezeState::Freezing(mask) = state {
+        assert_eq!(mask.entries(), period, "the mask has another number of entries");
+    }
     let device = u.device().clone();
     let out = device.quantize(state, period, &u)?;
     if state.severs(surrogate) {
@@ -50,4 +49,44 @@ where
         device.quantize_backward(&state, surrogate, period, &u, &gout, gradients.get_or_alloc_mut(&u)?)
     });
     Ok(out.put_tape(tape))
+}
+
+/// Panics unless a mask of `period` entries covers a tensor of this shape, or one of its samples.
+fn assert_covers<S: Shape>(shape: &S, period: usize) {
+    let (all, sizes) = (shape.num_elements(), shape.concrete());
+    // An empty batch has samples of no known size.
+    let covers = match sizes.into_iter().next() {
+        Some(samples) if samples > 0 => period == all / samples || period == all,
+        Some(_) => true,
+        None => period == all,
+    };
+    assert!(
+        covers,
+        "a mask of {period} entries covers neither {shape:?} nor a sample of it"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dfdx::tensor::{Cpu, OnesTensor};
+
+    fn run<S: Shape>(shape: S, period: usize) {
+        let u = Cpu::default().ones_like(&shape);
+        quantize(u, &FreezeState::Open, Surrogate::Blocked, period).unwrap();
+    }
+
+    #[test]
+    fn a_mask_covers_a_sample_or_the_whole_tensor() {
+        run((4, 32, 8, 8), 32 * 8 * 8);
+        run((16, 8, 3, 3), 16 * 8 * 3 * 3);
+        run((5,), 5);
+        run((), 1);
+    }
+
+    #[test]
+    #[should_panic(expected = "covers neither")]
+    fn a_mask_that_only_divides_the_tensor_is_refused() {
+        run((4, 32, 8, 8), 32 * 8);
+    }
 }

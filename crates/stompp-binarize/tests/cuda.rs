@@ -11,7 +11,7 @@ const ENTRIES: usize = 200_000;
 
 fn mask(quantizer: &MaskedQuantizer) -> Mask {
     match quantizer.state() {
-        FreezeState::Freezing(mask) => mask.host().clone(),
+        FreezeState::Freezing(mask) => mask.host().unwrap().clone(),
         state => panic!("{state:?}"),
     }
 }

@@ -34,8 +34,8 @@ impl Freezable for Toy {
             .collect()
     }
 
-    fn final_activation(&mut self) -> Option<&mut MaskedQuantizer> {
-        Some(&mut self.last)
+    fn head_activations(&mut self) -> Vec<&mut MaskedQuantizer> {
+        vec![&mut self.last]
     }
 }
 
@@ -76,7 +76,7 @@ fn every_step_matches_the_plan() {
 }
 
 #[test]
-fn the_final_activation_freezes_with_the_last_window() {
+fn a_head_activation_freezes_with_the_last_window() {
     for (order, last) in [(Order::Forward, 2), (Order::Reverse, 0), (Order::Global, 1)] {
         let freezer = freezer(order, 0);
         let mut toy = Toy::new();
@@ -103,7 +103,13 @@ fn flips_are_counted() {
         let (FreezeState::Freezing(old), FreezeState::Freezing(new)) = (before.state(), toy.weights[0].state()) else {
             continue;
         };
-        let changed = old.host().iter().zip(new.host().iter()).filter(|(a, b)| a != b).count();
+        let changed = old
+            .host()
+            .unwrap()
+            .iter()
+            .zip(new.host().unwrap().iter())
+            .filter(|(a, b)| a != b)
+            .count();
         assert_eq!(report.units[0].weight_flips, changed);
         frozen += changed;
     }

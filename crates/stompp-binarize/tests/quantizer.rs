@@ -121,7 +121,7 @@ fn a_mask_of_another_size_is_refused() {
 }
 
 #[test]
-#[should_panic(expected = "does not cover")]
+#[should_panic(expected = "covers neither")]
 fn a_tensor_of_another_size_is_refused() {
     let _ = MaskedQuantizer::new(4, Surrogate::Blocked).forward(u());
 }
@@ -168,50 +168,6 @@ fn a_committed_convolution_is_the_float_one_exactly() {
     }
 }
 
-/// What is packed once is packed again after anything may have changed the weight, and only then.
-#[test]
-fn packed_signs_follow_the_weight() {
-    use dfdx::shapes::Shape;
-    use stompp_binarize::{BinaryConv2d, Convolution};
-    use stompp_nn::{Conv2d, Role, Visitor, Walk};
-    use stompp_rng::{Purpose, stream};
-
-    struct Negate {
-        owns_up: bool,
-    }
-    impl Visitor<Cpu> for Negate {
-        type Error = CpuError;
-        fn visit<S: Shape>(&mut self, _: &str, _: Role, tensor: &mut Tensor<S, f32, Cpu>) -> Result<(), CpuError> {
-            *tensor = tensor.clone().try_negate()?;
-            Ok(())
-        }
-        fn changes(&self, _: Role) -> bool {
-            self.owns_up
-        }
-    }
-
-    let dev = Cpu::seed_from_u64(5);
-    let mut rng = stream(0, Purpose::INITIAL_WEIGHTS, 0, 0);
-    let latent = Conv2d::new(&dev, 16, 8, 3, 1, 1, &mut rng).unwrap();
-    let mut conv = BinaryConv2d::new(latent, Surrogate::Blocked);
-    conv.quantizer.commit();
-    let x = dev.ones_like(&(1, 16, 4, 4));
-    let run = |conv: &BinaryConv2d<_, _, _, _, _, _>| {
-        let y = conv
-            .of(x.clone().put_tape(SwitchTape::off()), true, SwitchTape::off())
-            .and_then(Convolution::forward)
-            .unwrap();
-        y.as_vec()
-    };
-    let before = run(&conv);
-    conv.walk("", &mut Negate { owns_up: false }).unwrap();
-    assert_eq!(run(&conv), before, "packed once");
-    conv.walk("", &mut Negate { owns_up: false }).unwrap();
-    conv.walk("", &mut Negate { owns_up: true }).unwrap();
-    let negated: Vec<f32> = before.iter().map(|y| -y).collect();
-    assert_eq!(run(&conv), negated, "packed again");
-}
-
 /// Groups of entries: all of one value, drawn as often as single entries are, and counted as entries.
 #[test]
 fn a_group_freezes_as_one() {
@@ -226,7 +182,7 @@ fn a_group_freezes_as_one() {
         let FreezeState::Freezing(mask) = quantizer.state() else {
             panic!("it is freezing");
         };
-        let entries: Vec<bool> = mask.host().iter().collect();
+        let entries: Vec<bool> = mask.host().unwrap().iter().collect();
         assert!(
             entries
                 .chunks(GROUP)

@@ -42,7 +42,7 @@ impl Count {
         if self.bar.is_hidden() && self.last.elapsed() >= BETWEEN {
             self.last = Instant::now();
             let of = self.bar.length().map_or(String::new(), |whole| format!(" of {whole}"));
-            eprintln!("{done}{of} {}", self.what);
+            stompp_console::errln!("{done}{of} {}", self.what);
         }
     }
 }

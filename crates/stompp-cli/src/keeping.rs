@@ -23,6 +23,10 @@ pub(crate) struct Keeping {
     #[arg(long, value_name = "K")]
     keep_every: Option<NonZeroU64>,
 
+    /// Go on although the list of image files is another than when the run was begun (told in the metrics)
+    #[arg(long)]
+    reindex: bool,
+
     /// Start a new run; refused if the directory holds one
     #[arg(long)]
     fresh: bool,
@@ -71,7 +75,13 @@ impl Keeping {
                 Rule::Restore => OnDivergence::Restore,
             },
             diagnostics: (!self.no_diagnostics).then_some(self.diagnostics),
+            reindex: self.reindex,
             stop,
         }
+    }
+
+    /// Whether a run that is there is gone on with.
+    pub(crate) fn resumes(&self) -> bool {
+        !self.fresh
     }
 }

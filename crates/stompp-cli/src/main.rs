@@ -3,7 +3,7 @@
 //! Invariants:
 //! - **Each configuration option is defined once**, in `options`; the same names in TOML do the same.
 //! - **What a command found goes to standard output; progress and errors go to standard error.** The exit code is 0 for
-//!   success, 2 for what was asked wrongly, 1 for what failed, 130 or 143 after SIGINT or SIGTERM.
+//!   success, 2 for what was asked wrongly, 1 for what failed, 129, 130 or 143 after SIGHUP, SIGINT or SIGTERM.
 //! - **This crate knows nothing of the paper's tables.**
 #![forbid(unsafe_code)]
 
@@ -13,11 +13,12 @@ mod eval;
 mod keeping;
 mod options;
 mod progress;
+mod report;
 mod score;
-mod signals;
 mod summary;
 mod threads;
 mod train;
+mod typed;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -51,19 +52,31 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(error) => typed::with_tip(error).exit(),
+    };
+    // What a training found is kept in its directory, whoever reads what it prints.
+    let printing_counts = !matches!(command, Command::Train(_));
+    let outcome = match command {
         Command::Train(train) => train.run(),
         Command::Eval(eval) => eval.run(),
         Command::Summary(summary) => summary.run(),
         Command::Data(data) => data.run(),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => match stompp_console::outcome() {
+            Err(error) if printing_counts => {
+                stompp_console::errln!("error: cannot write to standard output: {error}");
+                ExitCode::FAILURE
+            }
+            _ => ExitCode::SUCCESS,
+        },
         Err(error) => {
-            eprintln!("error: {error:#}");
+            stompp_console::errln!("error: {}", report::message(&error));
             ExitCode::from(match error.downcast_ref() {
-                Some(TrainError::Config(_)) => 2,
-                Some(TrainError::Stopped { .. }) => signals::exit_code(),
+                Some(TrainError::Config(_) | TrainError::NoRun { .. }) => 2,
+                Some(TrainError::Stopped { .. }) => stompp_console::signals::exit_code(),
                 _ => 1,
             })
         }

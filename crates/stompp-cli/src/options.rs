@@ -80,6 +80,27 @@ impl<S: Selection> Overrides<S> {
     }
 }
 
+impl<S: Selection> Overrides<S> {
+    /// The text that was given for `field`, if it was.
+    pub(crate) fn get(&self, field: &str) -> Option<&str> {
+        let found = self.fields.iter().find(|(name, _)| *name == field);
+        found.and_then(|(_, value)| value.as_str())
+    }
+}
+
+/// Every option and the field that it sets.
+pub(crate) fn fields() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let options = OPTIONS.iter().flat_map(|(_, options)| *options);
+    options
+        .map(|option| (option.flag, option.field))
+        .chain([("checkpoint-every", "checkpoints.every")])
+}
+
+/// The option that sets `field`.
+pub(crate) fn flag(field: &str) -> Option<&'static str> {
+    fields().find(|(_, other)| *other == field).map(|(flag, _)| flag)
+}
+
 impl<S: Selection> Args for Overrides<S> {
     fn augment_args(command: Command) -> Command {
         let defaults = to_table(&S::base());
@@ -95,6 +116,7 @@ impl<S: Selection> Args for Overrides<S> {
                     .num_args(if bare { 0..=1 } else { 1..=1 })
                     .default_missing_values(bare.then_some("true"))
                     .long(option.flag)
+                    .aliases(aliases(option.flag))
                     .value_name(option.value)
                     .help_heading(*heading)
                     .value_parser(parser(option))
@@ -129,6 +151,17 @@ impl<S: Selection> FromArgMatches for Overrides<S> {
         });
         self.fields.extend(given);
         Ok(())
+    }
+}
+
+/// Other names of an option, which other programs have for it.
+fn aliases(flag: &str) -> &'static [&'static str] {
+    match flag {
+        "learning-rate" => &["lr"],
+        "batch-size" => &["batch"],
+        "model" => &["arch"],
+        "data" => &["data-dir", "data-path"],
+        _ => &[],
     }
 }
 
@@ -216,6 +249,8 @@ mod tests {
         full.data.classes = Some(1);
         full.data.holdout = Some(1);
         full.network.width = Some(1);
+        full.training.init_from = Some("x".into());
+        full.training.continue_from = Some("x".into());
         let fields = leaves(&to_table(&full));
         let options: Vec<&Opt> = OPTIONS.iter().flat_map(|(_, options)| *options).collect();
         assert_eq!(options.len(), fields.len());

@@ -3,7 +3,7 @@
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::time::{Duration, Instant};
 use stompp_train::{
-    Callback, Evaluation, RunResult, TrainError,
+    Callback, Evaluation, InitReport, RunResult, TrainError,
     callback::{EpochReport, Restored, RunStart, StepReport},
 };
 
@@ -43,7 +43,7 @@ impl Progress {
     /// Writes a line that stays.
     fn line(&self, text: &str) {
         if self.bar.is_hidden() {
-            eprintln!("{text}");
+            stompp_console::errln!("{text}");
         } else {
             self.bar.println(text);
         }
@@ -73,6 +73,31 @@ impl Callback for Progress {
         ));
         if start.step > 0 {
             self.line(&format!("goes on after step {}", start.step));
+        }
+        for change in &start.changes {
+            self.line(&format!("changed since: {change}"));
+        }
+        Ok(())
+    }
+
+    fn on_init(&mut self, init: &InitReport) -> Result<(), TrainError> {
+        self.line(&format!(
+            "{} of the network's {} tensors are taken from {}",
+            init.taken.len(),
+            init.taken.len() + init.not_taken.len(),
+            init.file.display()
+        ));
+        for tensor in &init.not_taken {
+            self.line(&format!("  not taken: {tensor}"));
+        }
+        for tensor in &init.unused {
+            self.line(&format!("  not used: {tensor}"));
+        }
+        if init.clamped > 0 {
+            self.line(&format!(
+                "  {} latent weights were outside of [-1, 1] and are at its ends now",
+                init.clamped
+            ));
         }
         Ok(())
     }
@@ -135,6 +160,11 @@ impl Callback for Progress {
     fn on_bad_images(&mut self, images: &[String]) -> Result<(), TrainError> {
         self.line(&format!("{} images could not be read and were left out:", images.len()));
         images.iter().for_each(|image| self.line(&format!("  {image}")));
+        Ok(())
+    }
+
+    fn on_notes(&mut self, notes: &[String]) -> Result<(), TrainError> {
+        notes.iter().for_each(|note| self.line(&format!("note: {note}")));
         Ok(())
     }
 

@@ -27,7 +27,7 @@ impl Selection for Size {
 impl ShowSummary {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let config = self.overrides.over(&RunConfig::default()).map_err(TrainError::from)?;
-        println!("{}", config.summary().map_err(TrainError::from)?);
+        stompp_console::outln!("{}", config.summary().map_err(TrainError::from)?);
         Ok(())
     }
 }

@@ -4,31 +4,34 @@ use crate::{
     keeping::Keeping,
     options::{All, Overrides},
     progress::Progress,
-    score, signals,
+    score,
     threads::Threads,
 };
+use anyhow::Context;
 use clap::Args;
-use std::path::PathBuf;
-use stompp_train::{Callback, RunConfig, TrainError};
+use std::path::{Path, PathBuf};
+use stompp_console::{errln, outln, signals};
+use stompp_train::{Callback, RunConfig, RunResult, TrainError};
 
 /// Train a network and keep everything about the run in a directory
 ///
 /// The directory gets config.toml (which --config reads back), run.json (code and machine), summary.txt (the network),
 /// metrics.jsonl (what happened), checkpoints, network.safetensors (the trained network) and, last, result.json.
 ///
-/// If the run was interrupted, anyhow, the same command goes on from the last checkpoint, to the same result. Ctrl-C (SIGINT) and
-/// SIGTERM finish the step and write a checkpoint first; a second one ends at once. The exit code is then 130 or 143.
+/// If the run was interrupted, anyhow, the same command goes on from the last checkpoint, to the same result; `stompp train --out DIR`
+/// alone does so, too, with the run's own options. Ctrl-C (SIGINT), SIGTERM and SIGHUP finish the step and write a checkpoint first;
+/// an evaluation is given up and made again later. A second one ends at once. The exit code is then 130, 143 or 129.
 ///
 /// Times are written 20ep (epochs), 4000ba or 4000 (batches, that is, optimizer steps), or 5% (of the whole training).
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Train {
     /// Directory for the run; one that was interrupted there goes on
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", aliases = ["output", "output-dir"])]
     out: PathBuf,
 
-    /// Configuration in TOML; options override it
-    #[arg(long, value_name = "FILE")]
+    /// Configuration in TOML; options override it [default: that of the run in --out, if there is one]
+    #[arg(long, value_name = "FILE", conflicts_with = "continue")]
     config: Option<PathBuf>,
 
     /// Print the result only
@@ -52,25 +55,58 @@ Examples:
   stompp train --dataset cifar10 --data cifar-10-binary.tar.gz --model resnet20 --method stompp --steps 20ep --out runs/a
       The same on CIFAR-10, from https://www.cs.toronto.edu/~kriz/cifar.html (binary version).
   stompp train --config runs/a/config.toml --method ste --out runs/b
-      The same again with another method.";
+      The same again with another method.
+  stompp train --continue runs/b --steps 5ep --learning-rate 0.01 --out runs/c
+      5 epochs more, from the end of runs/b.";
+
+/// The field that says which run is continued.
+const CONTINUE: &str = "training.continue_from";
 
 impl Train {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let base = match &self.config {
-            Some(file) => RunConfig::load(file).map_err(TrainError::from)?,
-            None => RunConfig::default(),
-        };
-        let config = self.overrides.over(&base).map_err(TrainError::from)?;
-        let session = self.keeping.session(signals::stop()?);
+        let config = self.overrides.over(&self.base()?).map_err(TrainError::from)?;
+        let session = self
+            .keeping
+            .session(signals::stop().context("cannot watch for signals")?);
+        let finished = RunResult::exists(&self.out) && self.keeping.resumes();
         let result = self.threads.run(|| {
             let mut progress = Progress::new();
-            let mut watchers: Vec<&mut dyn Callback> = Vec::new();
+            let mut callbacks: Vec<&mut dyn Callback> = Vec::new();
             if !self.quiet {
-                watchers.push(&mut progress);
+                callbacks.push(&mut progress);
             }
-            session.train(&config, &self.out, &mut watchers)
+            session.train(&config, &self.out, &mut callbacks)
         })??;
-        println!("{}", score::line(result.top1, result.test_loss, result.test_images));
+        if !self.quiet {
+            if finished {
+                errln!("the run in {} is finished; this is its result", self.out.display());
+            }
+            for concern in &result.concerns {
+                errln!("warning: {concern}");
+            }
+        }
+        outln!("{}", score::line(result.top1, result.test_loss, result.test_images));
         Ok(())
+    }
+
+    /// The configuration that the options override.
+    fn base(&self) -> Result<RunConfig, TrainError> {
+        if let Some(file) = &self.config {
+            return Ok(RunConfig::load(file)?);
+        }
+        if let Some(parent) = self.overrides.get(CONTINUE) {
+            let mut config = RunConfig::of_run(Path::new(parent))?.ok_or_else(|| TrainError::NoRun {
+                path: PathBuf::from(parent),
+            })?;
+            // Those of its own beginning.
+            (config.training.init_from, config.training.continue_from) = (None, None);
+            return Ok(config);
+        }
+        let own = if self.keeping.resumes() {
+            RunConfig::of_run(&self.out)?
+        } else {
+            None
+        };
+        Ok(own.unwrap_or_default())
     }
 }

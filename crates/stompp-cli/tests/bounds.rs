@@ -71,10 +71,11 @@ fn a_huge_image() {
     }
     let output = train("folder", &folder.path().join("data"), &folder.path().join("run"));
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
-    let last = stderr(&output).lines().last().unwrap();
+    let text = stderr(&output);
+    let error = text.lines().find(|line| line.starts_with("error: ")).unwrap();
     assert!(
-        last.starts_with("error: image ") && last.ends_with("x.png: Image size exceeds limit"),
-        "{last}"
+        error.starts_with("error: image ") && error.ends_with("x.png: Image size exceeds limit"),
+        "{error}"
     );
 }
 

@@ -56,9 +56,9 @@ KERNEL channel_moments_finish(Channels s, u32 splits, float eps, const double* p
     }
 }
 
-// next = running + momentum (factor batch - running)
-KERNEL follow(u32 channels, float momentum, float factor, const float* batch, const float* running, float* next) {
-    FOR_EACH(c, channels) next[c] = running[c] + momentum * (factor * batch[c] - running[c]);
+// r += momentum (factor s - r)
+KERNEL follow(u32 channels, float momentum, float factor, const float* batch, float* running) {
+    FOR_EACH(c, channels) running[c] += momentum * (factor * batch[c] - running[c]);
 }
 
 KERNEL inverse_deviation(u32 channels, float eps, const float* variance, float* inv_std) {

@@ -22,16 +22,38 @@ KERNEL scale_accumulate(u32 n, const float* factor, const float* source, float* 
     FOR_EACH(i, n) destination[i] += by * source[i];
 }
 
-// v = momentum v + g; next = w - rate v, clamped to [-bound, bound]. Tiny velocities become 0, as on the CPU.
-KERNEL sgd_step(u32 n, float rate, float momentum, float bound, const float* w, float* next, float* v, const float* g) {
+// As on the CPU: state that is tiny becomes 0.
+static __device__ float negligible_to_zero(float x) { return fabsf(x) < 1e-30f ? 0.0f : x; }
+
+// x in [-bound, bound]; NaN stays NaN.
+static __device__ float clamped(float x, float bound) {
+    if (x > bound) x = bound;
+    if (x < -bound) x = -bound;
+    return x;
+}
+
+// g' = g + decay w; v = momentum v + g'; w -= rate v; then w is clamped to [-bound, bound].
+KERNEL sgd_step(u32 n, float rate, float momentum, float decay, float bound, float* w, float* v, const float* g) {
     FOR_EACH(i, n) {
-        float moved = momentum * v[i] + g[i];
-        if (fabsf(moved) < 1e-30f) moved = 0.0f;
+        // A penalty of zero is not added: it could turn a gradient of -0 into +0.
+        float slope = decay == 0.0f ? g[i] : g[i] + decay * w[i];
+        float moved = negligible_to_zero(momentum * v[i] + slope);
         v[i] = moved;
-        float to = w[i] - rate * moved;
-        if (to > bound) to = bound;
-        if (to < -bound) to = -bound;
-        next[i] = to;
+        w[i] = clamped(w[i] - rate * moved, bound);
+    }
+}
+
+// g' = g + decay w; m += first_rate (g' - m); s = beta2 s + second_rate g'^2; w -= size m / (sqrt(s) / correction + epsilon); then w
+// is clamped to [-bound, bound].
+KERNEL adam_step(u32 n, float size, float first_rate, float beta2, float second_rate, float correction, float epsilon,
+                 float decay, float bound, float* w, float* m, float* s, const float* g) {
+    FOR_EACH(i, n) {
+        float slope = g[i] + decay * w[i];
+        float first = negligible_to_zero(m[i] + first_rate * (slope - m[i]));
+        float second = negligible_to_zero(beta2 * s[i] + second_rate * (slope * slope));
+        m[i] = first;
+        s[i] = second;
+        w[i] = clamped(w[i] - size * (first / (sqrtf(second) / correction + epsilon)), bound);
     }
 }
 

@@ -66,3 +66,32 @@ KERNEL max_pool_backward(Pool s, const u32* winners, const float* gy, float* gx)
         gx[at] += sum;
     }
 }
+
+// Mean of each window, without padding; summed in double.
+KERNEL window_mean(Pool s, const float* x, float* y) {
+    u32 pixels = s.out_height * s.out_width;
+    FOR_EACH(at, s.planes * pixels) {
+        const float* plane = x + at / pixels * s.in_height * s.in_width;
+        u32 top = at % pixels / s.out_width * s.stride, left = at % s.out_width * s.stride;
+        double sum = 0.0;
+        for (u32 row = top; row < top + s.kernel; ++row)
+            for (u32 column = left; column < left + s.kernel; ++column) sum += double(plane[row * s.in_width + column]);
+        y[at] = float(sum / double(s.kernel * s.kernel));
+    }
+}
+
+// Each input gathers from the windows that cover it, in a fixed order.
+KERNEL window_mean_backward(Pool s, const float* gy, float* gx) {
+    u32 plane = s.in_height * s.in_width, pixels = s.out_height * s.out_width;
+    FOR_EACH(at, s.planes * plane) {
+        u32 place = at % plane, row = place / s.in_width, column = place % s.in_width;
+        u32 base = at / plane * pixels;
+        u32 top = row < s.kernel ? 0 : (row - s.kernel) / s.stride + 1;
+        u32 left = column < s.kernel ? 0 : (column - s.kernel) / s.stride + 1;
+        float sum = 0.0f;
+        for (u32 oy = top; oy * s.stride <= row && oy < s.out_height; ++oy)
+            for (u32 ox = left; ox * s.stride <= column && ox < s.out_width; ++ox)
+                sum += gy[base + oy * s.out_width + ox] / float(s.kernel * s.kernel);
+        gx[at] += sum;
+    }
+}

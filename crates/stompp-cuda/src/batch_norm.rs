@@ -17,7 +17,9 @@ struct Channels {
 }
 
 // SAFETY: laid out as the kernels' struct.
-unsafe impl Argument for Channels {}
+unsafe impl Argument for Channels {
+    const TYPE: &'static str = "Channels";
+}
 
 impl Channels {
     fn of(s: &ChannelShape) -> Self {
@@ -49,7 +51,9 @@ pub struct Normalization<'a> {
 struct Norm([u64; 4]);
 
 // SAFETY: laid out as the kernels' struct.
-unsafe impl Argument for Norm {}
+unsafe impl Argument for Norm {
+    const TYPE: &'static str = "Norm";
+}
 
 impl Normalization<'_> {
     fn argument(&self, s: &ChannelShape) -> Norm {
@@ -127,7 +131,7 @@ impl Gpu {
         )
     }
 
-    /// A running mean one step closer to a batch's: `next = r + momentum (mean - r)`.
+    /// Moves a running mean towards a batch's: `r += momentum (mean - r)`.
     ///
     /// # Errors
     /// The driver's.
@@ -136,13 +140,12 @@ impl Gpu {
         s: &ChannelShape,
         momentum: f32,
         mean: Floats<'_>,
-        running: Floats<'_>,
-        next: FloatsMut<'_>,
+        running: FloatsMut<'_>,
     ) -> Result<(), GpuError> {
-        self.follow(s, momentum, 1.0, mean, (running, next))
+        self.follow(s, momentum, 1.0, mean, running)
     }
 
-    /// A running variance one step closer to a batch's, which is taken as unbiased; `variance` is the biased one.
+    /// Moves a running variance towards a batch's, which is taken as unbiased; `variance` is the biased one.
     ///
     /// # Errors
     /// The driver's.
@@ -151,13 +154,12 @@ impl Gpu {
         s: &ChannelShape,
         momentum: f32,
         variance: Floats<'_>,
-        running: Floats<'_>,
-        next: FloatsMut<'_>,
+        running: FloatsMut<'_>,
     ) -> Result<(), GpuError> {
         let n = (s.batch * s.inner) as f32;
         // A single value a channel has no unbiased variance; its biased one, zero, is all there is to follow.
         let unbiased = if n > 1.0 { n / (n - 1.0) } else { 1.0 };
-        self.follow(s, momentum, unbiased, variance, (running, next))
+        self.follow(s, momentum, unbiased, variance, running)
     }
 
     fn follow(
@@ -166,14 +168,21 @@ impl Gpu {
         momentum: f32,
         factor: f32,
         batch: Floats<'_>,
-        (running, next): (Floats<'_>, FloatsMut<'_>),
+        running: FloatsMut<'_>,
     ) -> Result<(), GpuError> {
         check_length("the batch's statistic", batch.len(), s.channels);
         check_length("the running statistic", running.len(), s.channels);
-        check_length("the next statistic", next.len(), s.channels);
         let channels = size(s.channels);
-        let grid = self.grid(channels);
-        launch!(self, "follow", grid, channels, momentum, factor, batch, running, next)
+        launch!(
+            self,
+            "follow",
+            self.grid(channels),
+            channels,
+            momentum,
+            factor,
+            batch,
+            running
+        )
     }
 
     /// `1 / sqrt(variance + eps)`.

@@ -30,7 +30,9 @@ pub(crate) struct Conv {
 }
 
 // SAFETY: laid out as the kernels' struct.
-unsafe impl Argument for Conv {}
+unsafe impl Argument for Conv {
+    const TYPE: &'static str = "Conv";
+}
 
 impl Conv {
     pub(crate) fn of(s: &ConvShape) -> Self {

@@ -6,6 +6,7 @@ use crate::{
     memory::check_length,
 };
 use cudarc::driver::result::memcpy_dtod_async;
+use stompp_kernels::{AdamStep, SgdStep};
 
 impl Gpu {
     /// `destination = source`.
@@ -80,24 +81,80 @@ impl Gpu {
         launch!(self, "scale_accumulate", self.grid(n), n, factor, source, destination)
     }
 
-    /// `v = momentum v + g; next = w - rate v`, which is clamped to `[-bound, bound]`. As on the CPU, velocities below 1e-30 become 0.
+    /// One step of SGD with momentum, as [`stompp_kernels::sgd_momentum_step`] takes it.
     ///
     /// # Errors
-    /// If the launch fails.
-    pub fn sgd_step(
-        &self,
-        rate: f32,
-        momentum: f32,
-        bound: Option<f32>,
-        (w, next): (Floats<'_>, FloatsMut<'_>),
-        v: FloatsMut<'_>,
-        g: Floats<'_>,
-    ) -> Result<(), GpuError> {
-        check_length("next", next.len(), w.len());
+    /// The driver's.
+    pub fn sgd_step(&self, step: &SgdStep, w: FloatsMut<'_>, v: FloatsMut<'_>, g: Floats<'_>) -> Result<(), GpuError> {
         check_length("v", v.len(), w.len());
         check_length("g", g.len(), w.len());
         let n = size(w.len());
+        let SgdStep {
+            learning_rate: rate,
+            momentum,
+            weight_decay,
+            bound,
+        } = *step;
         let bound = bound.unwrap_or(f32::INFINITY);
-        launch!(self, "sgd_step", self.grid(n), n, rate, momentum, bound, w, next, v, g)
+        launch!(
+            self,
+            "sgd_step",
+            self.grid(n),
+            n,
+            rate,
+            momentum,
+            weight_decay,
+            bound,
+            w,
+            v,
+            g
+        )
+    }
+
+    /// One step of Adam, as [`stompp_kernels::adam_step`] takes it.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn adam_step(
+        &self,
+        step: &AdamStep,
+        w: FloatsMut<'_>,
+        m: FloatsMut<'_>,
+        s: FloatsMut<'_>,
+        g: Floats<'_>,
+    ) -> Result<(), GpuError> {
+        check_length("m", m.len(), w.len());
+        check_length("s", s.len(), w.len());
+        check_length("g", g.len(), w.len());
+        let n = size(w.len());
+        let AdamStep {
+            step_size,
+            first_rate,
+            beta2,
+            second_rate,
+            correction,
+            epsilon,
+            weight_decay,
+            bound,
+        } = *step;
+        let bound = bound.unwrap_or(f32::INFINITY);
+        launch!(
+            self,
+            "adam_step",
+            self.grid(n),
+            n,
+            step_size,
+            first_rate,
+            beta2,
+            second_rate,
+            correction,
+            epsilon,
+            weight_decay,
+            bound,
+            w,
+            m,
+            s,
+            g
+        )
     }
 }

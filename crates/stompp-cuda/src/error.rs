@@ -13,6 +13,9 @@ pub enum GpuError {
     /// cuBLAS's.
     #[error("cuBLAS: {0:?}")]
     Blas(CublasError),
+    /// The GPU was used before it was opened.
+    #[error("the GPU is not open: get the device from `stompp_nn::cuda::open`")]
+    NotOpen,
     /// cuDNN's.
     #[error("cuDNN: {function} returned status {status}")]
     Cudnn {

@@ -1,6 +1,7 @@
-//! Launching kernels by name. **The one place that hands arguments to the driver.**
+//! Launching kernels by name. **The one place that hands arguments to the driver.** Each launch compares the types of its arguments
+//! with those that the kernel's source declares.
 
-use crate::{Floats, FloatsMut, Gpu, GpuError};
+use crate::{Floats, FloatsMut, Gpu, GpuError, kernels::Kernel};
 use cudarc::driver::{CudaSlice, DevicePtr, result::launch_kernel};
 use std::ffi::c_void;
 
@@ -10,29 +11,64 @@ pub(crate) const THREADS: u32 = if cfg!(feature = "cuda-stand-in") { 32 } else {
 /// What a kernel takes as an argument: its bytes are read from where it lies.
 ///
 /// # Safety
-/// It is laid out as the type that kernels declare for it; a slice begins with its address.
+/// It is laid out as [`Argument::TYPE`] of the kernels' sources; a slice begins with its address.
 pub(crate) unsafe trait Argument {
+    /// The type in the kernels' sources, without `const`.
+    const TYPE: &'static str;
+
     /// Where the bytes are.
     fn place(&self) -> *mut c_void {
         (&raw const *self).cast_mut().cast()
     }
+
+    /// Type and place together.
+    fn typed(&self) -> TypedArgument {
+        TypedArgument {
+            kind: Self::TYPE,
+            place: self.place(),
+        }
+    }
 }
 
-// SAFETY: CUDA's unsigned int, int and float.
-unsafe impl Argument for u32 {}
-// SAFETY: as above.
-unsafe impl Argument for i32 {}
-// SAFETY: as above.
-unsafe impl Argument for f32 {}
+/// An [`Argument`] of any type; it points to where the argument lies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TypedArgument {
+    kind: &'static str,
+    place: *mut c_void,
+}
+
+/// Arguments of a kernel, at most.
+const MOST_ARGUMENTS: usize = 16;
+
+// SAFETY: CUDA's unsigned int.
+unsafe impl Argument for u32 {
+    const TYPE: &'static str = "u32";
+}
+// SAFETY: CUDA's int.
+unsafe impl Argument for i32 {
+    const TYPE: &'static str = "int";
+}
+// SAFETY: CUDA's float.
+unsafe impl Argument for f32 {
+    const TYPE: &'static str = "float";
+}
 // SAFETY: CUDA's double.
-unsafe impl Argument for f64 {}
+unsafe impl Argument for f64 {
+    const TYPE: &'static str = "double";
+}
 // SAFETY: begins with the address.
-unsafe impl Argument for Floats<'_> {}
+unsafe impl Argument for Floats<'_> {
+    const TYPE: &'static str = "float*";
+}
 // SAFETY: begins with the address.
-unsafe impl Argument for FloatsMut<'_> {}
+unsafe impl Argument for FloatsMut<'_> {
+    const TYPE: &'static str = "float*";
+}
 
 // SAFETY: a null pointer where there are no floats, of the same size as the address.
 unsafe impl Argument for Option<Floats<'_>> {
+    const TYPE: &'static str = Floats::TYPE;
+
     fn place(&self) -> *mut c_void {
         self.as_ref().map_or(null(), Argument::place)
     }
@@ -40,13 +76,43 @@ unsafe impl Argument for Option<Floats<'_>> {
 
 // SAFETY: as above.
 unsafe impl Argument for Option<FloatsMut<'_>> {
+    const TYPE: &'static str = FloatsMut::TYPE;
+
     fn place(&self) -> *mut c_void {
         self.as_ref().map_or(null(), Argument::place)
     }
 }
 
+/// What a slice in the device's memory has, as kernels see it.
+pub(crate) trait Element {
+    /// The type of a pointer to it in the kernels' sources, without `const`.
+    const POINTER: &'static str;
+}
+
+impl Element for u8 {
+    const POINTER: &'static str = "u8*";
+}
+impl Element for u32 {
+    const POINTER: &'static str = "u32*";
+}
+impl Element for u64 {
+    // Kernels read the words of a mask in halves.
+    const POINTER: &'static str = "u32*";
+}
+impl Element for i32 {
+    const POINTER: &'static str = "int*";
+}
+impl Element for f32 {
+    const POINTER: &'static str = "float*";
+}
+impl Element for f64 {
+    const POINTER: &'static str = "double*";
+}
+
 // SAFETY: `device_ptr` lends the address itself.
-unsafe impl<T> Argument for CudaSlice<T> {
+unsafe impl<T: Element> Argument for CudaSlice<T> {
+    const TYPE: &'static str = T::POINTER;
+
     fn place(&self) -> *mut c_void {
         (&raw const *self.device_ptr()).cast_mut().cast()
     }
@@ -61,9 +127,9 @@ fn null() -> *mut c_void {
 /// `launch!(gpu, "kernel", grid, argument, ...)`: launches a kernel of `kernels/` on `grid` blocks (x, y).
 macro_rules! launch {
     ($gpu:expr, $kernel:literal, $grid:expr, $($argument:expr),+ $(,)?) => {
-        // SAFETY: every function of this crate checks the lengths of what it is given before it comes here, and the arguments
-        // are of the types that the kernel declares; the stand-in's tests run each one. They live to the end of the call.
-        unsafe { $gpu.launch($kernel, $grid, &mut [$($crate::launch::Argument::place(&$argument)),+]) }
+        // SAFETY: every function of this crate checks the lengths of what it is given before it comes here; the stand-in's tests
+        // run each one. The arguments live to the end of the call.
+        unsafe { $gpu.launch($kernel, $grid, &[$($crate::launch::Argument::typed(&$argument)),+]) }
     };
 }
 pub(crate) use launch;
@@ -72,18 +138,32 @@ impl Gpu {
     /// Launches a kernel on a grid of (x, y) blocks; see [`launch!`].
     ///
     /// # Safety
-    /// The arguments are those of the kernel, and the memory that it reads and writes is there.
+    /// The memory that the kernel reads and writes is there, and so are the arguments.
+    ///
+    /// # Panics
+    /// If there is no such kernel, or its arguments are of other types.
     pub(crate) unsafe fn launch(
         &self,
         kernel: &'static str,
         (x, y): (u32, u32),
-        arguments: &mut [*mut c_void],
+        arguments: &[TypedArgument],
     ) -> Result<(), GpuError> {
+        let Kernel { function, types } = self.kernels.get(kernel);
+        let given = arguments.iter().map(|argument| argument.kind);
+        assert!(
+            given.clone().eq(types.iter().map(String::as_str)),
+            "kernel {kernel} takes {types:?}, not {:?}",
+            given.collect::<Vec<_>>()
+        );
+        let mut places = [std::ptr::null_mut(); MOST_ARGUMENTS];
+        for (place, argument) in places.iter_mut().zip(arguments) {
+            *place = argument.place;
+        }
         self.device.bind_to_thread()?;
-        let (function, stream) = (self.kernels.function(kernel), *self.device.cu_stream());
+        let (stream, places) = (*self.device.cu_stream(), &mut places[..arguments.len()]);
         let span = self.start_span(|| kernel.to_owned())?;
-        // SAFETY: the caller's word.
-        unsafe { launch_kernel(function, (x, y, 1), (THREADS, 1, 1), 0, stream, arguments) }?;
+        // SAFETY: as many arguments as the kernel has, of its types (just asserted); the rest is the caller's word.
+        unsafe { launch_kernel(*function, (x, y, 1), (THREADS, 1, 1), 0, stream, places) }?;
         self.end_span(span)
     }
 

@@ -23,7 +23,9 @@ struct Pool {
 }
 
 // SAFETY: laid out as the kernels' struct.
-unsafe impl Argument for Pool {}
+unsafe impl Argument for Pool {
+    const TYPE: &'static str = "Pool";
+}
 
 impl Pool {
     fn of(s: &PoolShape) -> Self {
@@ -94,5 +96,34 @@ impl Gpu {
         check_length("winners", winners.len(), s.output_len());
         let grid = self.grid(size(s.input_len()));
         launch!(self, "max_pool_backward", grid, Pool::of(s), *winners, gy, gx)
+    }
+
+    /// Mean of each window; windows have no padding.
+    ///
+    /// # Errors
+    /// Returns an error if the launch fails.
+    pub fn window_mean(&self, s: &PoolShape, x: Floats<'_>, y: FloatsMut<'_>) -> Result<(), GpuError> {
+        assert_eq!(s.padding, 0, "an average pool has no padding");
+        check_length("x", x.len(), s.input_len());
+        check_length("y", y.len(), s.output_len());
+        launch!(self, "window_mean", self.grid(size(s.output_len())), Pool::of(s), x, y)
+    }
+
+    /// Adds to each input its share of what the windows that cover it received.
+    ///
+    /// # Errors
+    /// Returns an error if the launch fails.
+    pub fn window_mean_backward(&self, s: &PoolShape, gy: Floats<'_>, gx: FloatsMut<'_>) -> Result<(), GpuError> {
+        assert_eq!(s.padding, 0, "an average pool has no padding");
+        check_length("gx", gx.len(), s.input_len());
+        check_length("gy", gy.len(), s.output_len());
+        launch!(
+            self,
+            "window_mean_backward",
+            self.grid(size(s.input_len())),
+            Pool::of(s),
+            gy,
+            gx
+        )
     }
 }

@@ -21,7 +21,9 @@ pub struct Quantizer<'a> {
 }
 
 // SAFETY: laid out as the kernels' struct, which the compilers of both sides pad alike.
-unsafe impl Argument for Quantizer<'_> {}
+unsafe impl Argument for Quantizer<'_> {
+    const TYPE: &'static str = "Quantizer";
+}
 
 impl<'a> Quantizer<'a> {
     /// No quantizer at all.

@@ -12,7 +12,9 @@ use cudarc::driver::{CudaSlice, DeviceSlice};
 struct Key([u32; 8]);
 
 // SAFETY: laid out as the kernels' struct.
-unsafe impl Argument for Key {}
+unsafe impl Argument for Key {
+    const TYPE: &'static str = "Key";
+}
 
 /// What a refresh did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use std::fs;
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
+use stompp_data::cifar::Split;
 use stompp_data::synthetic::{Kind, Synthetic};
 use stompp_data::{
     Augmentation, BadImages, ChannelStatistics, CropAugmentation, Examples, FileExamples, ImageExamples, ImageTree,
@@ -60,7 +61,11 @@ fn crops(criterion: &mut Criterion) {
             ImageTree::open(made_up.path(), None)
         }
     };
-    let set = Arc::new(tree.expect("there are images").train);
+    let set = Arc::new(
+        tree.expect("there are images")
+            .take(Split::Train)
+            .expect("there are training images"),
+    );
     let normalization = Normalization::new(ChannelStatistics::IMAGENET).expect("the constants are sound");
     let bad = BadImages::new(OnBadImage::Fail, &set);
     let augmentation = CropAugmentation { jitter: 0.0 };

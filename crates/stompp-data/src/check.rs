@@ -14,10 +14,12 @@ const AT_A_TIME: usize = 512;
 /// What is in a data set.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
-    /// Training images, then those to validate or test on.
+    /// Training images, then those to validate or test on, as far as they are there.
     pub parts: Vec<PartReport>,
     /// Names of images that are the same to the pixel, across the parts, in groups of two and more.
     pub duplicates: Vec<Vec<String>>,
+    /// What is wrong with the archives or folders, so that images may be missing.
+    pub faults: Vec<String>,
 }
 
 /// What is in one part of a data set. Statistics are of the images that could be read.
@@ -39,6 +41,8 @@ pub struct PartReport {
     pub modes: BTreeMap<String, usize>,
     /// What is wrong with each file that cannot be read.
     pub unreadable: Vec<String>,
+    /// What is not looked at, a line for each reason, with counts and names.
+    pub ignored: Vec<String>,
     /// Mean of red, green and blue over all pixels, from 0 to 1. Absent if nothing could be read.
     pub mean: Option<[f32; 3]>,
     /// Standard deviation, likewise.
@@ -70,31 +74,30 @@ struct Seen {
 pub fn check_tree(tree: &ImageTree, mut progress: impl FnMut(usize)) -> Report {
     let mut duplicates = Duplicates::default();
     let mut done = 0;
-    let parts = [("train", &tree.train), ("val", &tree.val)].map(|(name, set)| {
+    let mut parts = Vec::new();
+    for (name, set) in tree.parts() {
         let look = |index| look_at_file(set, index);
         let name_of = |index| format!("{name}/{}", set.image_name(index));
         let classes = set.class_names().iter().cloned().zip(set.class_counts()).collect();
-        let report = examine(
-            set.name(),
-            set.len(),
-            classes,
-            look,
-            name_of,
-            &mut duplicates,
-            |images| {
-                progress(done + images);
-            },
-        );
+        let told = |images| progress(done + images);
+        let report = examine(set.name(), set.len(), classes, look, name_of, &mut duplicates, told);
+        parts.push(PartReport {
+            ignored: set.ignored().to_vec(),
+            ..report
+        });
         done += set.len();
-        report
-    });
-    duplicates.report(parts)
+    }
+    Report {
+        parts,
+        duplicates: duplicates.groups(),
+        faults: tree.faults().to_vec(),
+    }
 }
 
 /// Looks at every image of sets in memory.
-pub fn check_sets(sets: [&ImageSet; 2]) -> Report {
+pub fn check_sets(sets: &[&ImageSet]) -> Report {
     let mut duplicates = Duplicates::default();
-    let parts = sets.map(|set| {
+    let part = |set: &&ImageSet| {
         let look = |index| Ok(look_at_pixels(set, index));
         let name_of = |index| format!("{} {index}", set.name());
         let classes = (0..)
@@ -102,8 +105,12 @@ pub fn check_sets(sets: [&ImageSet; 2]) -> Report {
             .zip(set.class_counts())
             .collect();
         examine(set.name(), set.len(), classes, look, name_of, &mut duplicates, |_| {})
-    });
-    duplicates.report(parts)
+    };
+    Report {
+        parts: sets.iter().map(part).collect(),
+        duplicates: duplicates.groups(),
+        faults: Vec::new(),
+    }
 }
 
 fn look_at_file(set: &TreeSet, index: usize) -> Result<Seen, String> {
@@ -180,6 +187,7 @@ fn examine(
         height: height.range(),
         modes,
         unreadable,
+        ignored: Vec::new(),
         mean: statistics.map(|statistics| statistics.mean),
         std: statistics.map(|statistics| statistics.std),
     }
@@ -229,11 +237,8 @@ impl Duplicates {
         }
     }
 
-    fn report(self, parts: [PartReport; 2]) -> Report {
+    fn groups(self) -> Vec<Vec<String>> {
         let group = |(first, others): (String, Vec<String>)| [vec![first], others].concat();
-        Report {
-            parts: parts.into(),
-            duplicates: self.groups.into_iter().map(group).collect(),
-        }
+        self.groups.into_iter().map(group).collect()
     }
 }

@@ -170,6 +170,9 @@ pub enum DataError {
         /// What is wrong, and what was expected.
         problem: String,
     },
+    /// An archive or folder of image files that is damaged, so that images may be missing.
+    #[error("{0} (--on-bad-image skip goes on with what is there)")]
+    Incomplete(String),
     /// A file that should be an image and cannot be decoded.
     #[error("image {file}: {problem}")]
     BadImage {

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What becomes of an image that cannot be read or decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum OnBadImage {
     /// It is an error.
+    #[default]
     Fail,
     /// It is left out of its batch, and listed in [`BadImages`]. More than 1 % of a set's images is an error.
     Skip,

@@ -6,7 +6,7 @@
 //! The way of an image:
 //!
 //! 1. [`cifar::read`] reads CIFAR-10 or CIFAR-100 in the official binary layout, from a folder, a `.tar.gz` or a `.zip`,
-//!    **and checks every record**; or [`synthetic::Synthetic`] makes a set in the same layout, with nothing to download.
+//!    **and checks every record**; [`mnist::read_split`] does so for MNIST's files; or [`synthetic::Synthetic`] makes a set in the same layout, with nothing to download.
 //! 2. Both give an [`ImageSet`]: bytes in memory. [`ImageSet::subset`] and [`ImageSet::shrink_to`] make it smaller by
 //!    rule; [`ImageSet::channel_statistics`] measures it.
 //! 3. [`ImageExamples`] is the set seen through [`Normalization`] and, for training, [`Augmentation`]. Other sources of
@@ -14,7 +14,7 @@
 //! 4. [`Loader`] prepares batches on other threads; [`Batches`] hands them over in order. For whoever holds the images already,
 //!    [`PlacedBatches`] says where to crop each.
 //!
-//! Sets that memory does not hold are image files: [`ImageTree`] lists them in a folder, a `.tar`, a `.zip` or a pack, and
+//! Sets that memory does not hold are image files: [`ImageTree`] lists them in a folder, a `.tar` or a `.zip`, and
 //! [`FileExamples`] reads, decodes and crops one when it is wanted. What cannot be read is an error, or left out and listed
 //! ([`BadImages`]). [`check`] says what is in a set, [`contact_sheet`] shows it, [`ImageTree::pack`] shrinks it into one file.
 //!
@@ -54,6 +54,8 @@ mod examples;
 mod file_examples;
 mod image_set;
 mod loader;
+pub mod mnist;
+mod names;
 mod order;
 mod pack;
 mod sheet;
@@ -76,4 +78,4 @@ pub use pack::Packed;
 pub use sheet::contact_sheet;
 pub use statistics::{ChannelStatistics, Normalization};
 pub use subset::Labelled;
-pub use tree::{ImageTree, TreeSet};
+pub use tree::{Changes, ImageTree, TreeOptions, TreeSet};

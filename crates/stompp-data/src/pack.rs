@@ -1,4 +1,4 @@
-//! Shrinking a tree of images into one file: [`ImageTree::pack`].
+//! Shrinking a tree of images into one `.zip`: [`ImageTree::pack`].
 
 use crate::codec::Decoded;
 use crate::crop::{
@@ -6,7 +6,6 @@ use crate::crop::{
     shrunk_size,
 };
 use crate::store::ending;
-use crate::store::pack::{ENDING, Writer};
 use crate::{BadImages, DataError, ImageTree, OnBadImage, TreeSet};
 use image::{ImageFormat, RgbImage};
 use rayon::prelude::*;
@@ -14,6 +13,10 @@ use std::borrow::Cow;
 use std::io::{self, BufWriter, Cursor, Write};
 use std::path::Path;
 use stompp_files::Draft;
+use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
+
+/// Ending of the new file's name.
+const ENDING: &str = "zip";
 
 /// Images that are shrunk at a time; so many are in memory.
 const AT_A_TIME: usize = 256;
@@ -21,7 +24,7 @@ const AT_A_TIME: usize = 256;
 /// What [`ImageTree::pack`] wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packed {
-    /// Images in the pack.
+    /// Images in the archive.
     pub images: usize,
     /// Of them, those that were shrunk; the others are the files as they were.
     pub shrunk: usize,
@@ -30,12 +33,13 @@ pub struct Packed {
 }
 
 impl ImageTree {
-    /// Writes all images into the new file `path` (a `.pack`), which [`ImageTree::open`] reads: those whose shorter side is longer
-    /// than `short_side` shrunk to it, as PNG and so without further loss; the others as the files that they are. `progress` is
-    /// told how many images are done. The images are called as before, with the class as folder.
+    /// Writes all images into the new file `path` (a `.zip`), which [`ImageTree::open`] and every program for archives reads: those whose
+    /// shorter side is longer than `short_side` shrunk to it, as PNG and so without further loss; the others as the files that they
+    /// are. Nothing is compressed again; each file has a CRC-32. The images are called as before, with the class as folder. `progress`
+    /// is told how many are done.
     ///
-    /// The pack appears whole or not at all. It is made by rayon's current pool; at most 256 images and their files are in
-    /// memory at a time.
+    /// The archive appears whole or not at all, and the same images make the same bytes. It is made by rayon's current pool; at most 256
+    /// images and their files are in memory at a time.
     ///
     /// # Errors
     /// [`DataError::Write`], also if `path` exists; the first bad image if these are to fail, or too many of them.
@@ -60,14 +64,17 @@ impl ImageTree {
             });
         }
         let mut draft = Draft::beside(path).map_err(write_error)?;
-        let mut writer = Writer::new(BufWriter::new(draft.file()), short_side).map_err(write_error)?;
+        let mut writer = ZipWriter::new(BufWriter::new(draft.file()));
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Stored)
+            .unix_permissions(0o644);
         let mut packed = Packed {
             images: 0,
             shrunk: 0,
             left_out: Vec::new(),
         };
         let mut done = 0;
-        for (name, set) in [("train", &self.train), ("val", &self.val)] {
+        for (name, set) in self.parts() {
             let bad = BadImages::new(on_bad, set);
             for start in (0..set.len()).step_by(AT_A_TIME) {
                 let end = (start + AT_A_TIME).min(set.len());
@@ -84,8 +91,9 @@ impl ImageTree {
                         }
                     };
                     writer
-                        .add(format!("{name}/{}", set.image_name(index)), &bytes)
-                        .map_err(write_error)?;
+                        .start_file(format!("{name}/{}", set.image_name(index)), options)
+                        .map_err(|error| write_error(error.into()))?;
+                    writer.write_all(&bytes).map_err(write_error)?;
                     packed.images += 1;
                     packed.shrunk += usize::from(shrunk);
                 }
@@ -94,16 +102,15 @@ impl ImageTree {
             }
             packed.left_out.extend(bad.list());
         }
-        writer
-            .finish()
-            .and_then(|mut output| output.flush())
-            .map_err(write_error)?;
+        let mut output = writer.finish().map_err(|error| write_error(error.into()))?;
+        output.flush().map_err(write_error)?;
+        drop(output);
         draft.create_new().map_err(write_error)?;
         Ok(packed)
     }
 }
 
-/// The file of an image for the pack, and whether it is a new one.
+/// The file of an image for the archive, and whether it is a new one.
 fn shrunk_file(set: &TreeSet, index: usize, short_side: u32) -> Result<(Cow<'_, [u8]>, bool), DataError> {
     let (Decoded { pixels, .. }, bytes) = set.inspect(index)?;
     let (width, height) = pixels.dimensions();

@@ -4,6 +4,7 @@ mod tree;
 
 use std::sync::Arc;
 use stompp_data::check::{Range, check_sets, check_tree};
+use stompp_data::cifar::Split;
 use stompp_data::{
     Augmentation, BadImages, ChannelStatistics, FileExamples, ImageExamples, ImageSet, ImageTree, Normalization,
     OnBadImage, contact_sheet,
@@ -71,7 +72,7 @@ fn sets_in_memory_are_checked_alike() {
     let pixels = (0..48u8).chain(0..48).chain(1..49).collect();
     let train = ImageSet::new("made up train", (4, 4), 3, pixels, vec![0, 2, 2]).unwrap();
     let test = ImageSet::new("made up test", (4, 4), 3, vec![9; 48], vec![1]).unwrap();
-    let report = check_sets([&train, &test]);
+    let report = check_sets(&[&train, &test]);
     assert_eq!(report.duplicates, [["made up train 0", "made up train 1"]]);
     let counts: Vec<usize> = report.parts[0].classes.values().copied().collect();
     assert_eq!(counts, [1, 0, 2]);
@@ -95,7 +96,12 @@ fn a_sheet_shows_what_the_network_gets() {
         .collect();
     let files = [files, vec![("val/c/x.png".to_owned(), png(&image))]].concat();
     let folder = folder(&files);
-    let set = Arc::new(ImageTree::open(folder.path(), None).unwrap().train);
+    let set = Arc::new(
+        ImageTree::open(folder.path(), None)
+            .unwrap()
+            .take(Split::Train)
+            .unwrap(),
+    );
     let normalization = Normalization::new(ChannelStatistics::IMAGENET).unwrap();
     let bad = BadImages::new(OnBadImage::Fail, &set);
     // The centre 140 of 160 pixels is the image itself.

@@ -1,10 +1,10 @@
-//! Trees of image files: the same images from a folder, a tar, a zip and a pack; their classes, labels, index and faults.
+//! Trees of image files: the same images from a folder, a tar and a zip; their classes, labels, index and faults.
 
 mod tree;
 
 use std::fs;
 use std::path::Path;
-use stompp_data::{DataError, ImageTree, Labelled, OnBadImage, TreeSet};
+use stompp_data::{Changes, ImageTree, Labelled, OnBadImage, TreeOptions, TreeSet};
 use tree::{Files, folder, jpeg, nested_tar, picture, png, tar, zip, zip64};
 
 /// Three classes, unequal in number; one image lies deeper, one is a PNG named `.JPEG`, and not everything is an image.
@@ -37,11 +37,24 @@ fn contents(tree: &ImageTree) -> Vec<(String, usize, Vec<u8>)> {
             })
             .collect()
     };
-    [of(&tree.train), of(&tree.val)].concat()
+    tree.parts().flat_map(|(_, set)| of(set)).collect()
 }
 
 fn open(path: &Path) -> ImageTree {
     ImageTree::open(path, None).unwrap()
+}
+
+fn open_indexed(path: &Path, labels: Option<&Path>, index: &Path) -> ImageTree {
+    let index = Some(index);
+    ImageTree::open_with(
+        path,
+        &TreeOptions {
+            labels,
+            index,
+            ..TreeOptions::default()
+        },
+    )
+    .unwrap()
 }
 
 fn message(path: &Path, labels: Option<&Path>) -> String {
@@ -53,11 +66,11 @@ fn classes_are_sorted_and_images_found() {
     let folder = folder(&files());
     let tree = open(folder.path());
     assert_eq!(tree.class_names(), ["n01", "n02", "n10"]);
-    assert_eq!(tree.train.class_counts(), [4, 3, 4]);
-    assert_eq!(tree.val.class_counts(), [3, 2, 4]);
-    assert_eq!(tree.train.image_name(4), "n02/deep/er/x.png");
-    assert_eq!(tree.train.image_name(3), "n01/really_a_png.JPEG");
-    assert_eq!(tree.train.load(3).unwrap(), picture(33, 50, 201));
+    assert_eq!(tree.train().unwrap().class_counts(), [4, 3, 4]);
+    assert_eq!(tree.val().unwrap().class_counts(), [3, 2, 4]);
+    assert_eq!(tree.train().unwrap().image_name(4), "n02/deep/er/x.png");
+    assert_eq!(tree.train().unwrap().image_name(3), "n01/really_a_png.JPEG");
+    assert_eq!(tree.train().unwrap().load(3).unwrap(), picture(33, 50, 201));
 }
 
 #[test]
@@ -109,7 +122,7 @@ fn a_pack_has_the_same_images_shrunk_and_no_loss() {
     let whole = folder(&files());
     let tree = open(whole.path());
     let place = tempfile::tempdir().unwrap();
-    let path = place.path().join("small.pack");
+    let path = place.path().join("small.zip");
     let mut told = Vec::new();
     let packed = tree.pack(32, OnBadImage::Fail, &path, |done| told.push(done)).unwrap();
     assert_eq!((packed.images, packed.left_out.len(), told), (20, 0, vec![11, 20]));
@@ -138,7 +151,7 @@ fn a_pack_has_the_same_images_shrunk_and_no_loss() {
     assert_eq!(pixels, expected.buffer());
 
     // A pack that shrinks nothing is the images as they were.
-    let path = place.path().join("large.pack");
+    let path = place.path().join("large.zip");
     tree.pack(64, OnBadImage::Fail, &path, |_| {}).unwrap();
     assert_eq!(contents(&open(&path)), large);
 
@@ -151,7 +164,7 @@ fn a_pack_has_the_same_images_shrunk_and_no_loss() {
         .pack(64, OnBadImage::Fail, &place.path().join("x.tar"), |_| {})
         .unwrap_err()
         .to_string();
-    assert!(other.contains("expected a name that ends in .pack"), "{other}");
+    assert!(other.contains("expected a name that ends in .zip"), "{other}");
 }
 
 #[test]
@@ -160,7 +173,7 @@ fn a_failed_pack_leaves_nothing() {
     files[2].1.truncate(200);
     let whole = folder(&files);
     let place = tempfile::tempdir().unwrap();
-    let path = place.path().join("a.pack");
+    let path = place.path().join("a.zip");
     let error = open(whole.path())
         .pack(32, OnBadImage::Fail, &path, |_| {})
         .unwrap_err()
@@ -224,8 +237,8 @@ fn labels_of_a_flat_folder_come_in_three_forms() {
     for (file, text) in lists {
         let (folder, labels) = flat(file, text.as_bytes());
         let tree = ImageTree::open(folder.path(), Some(&labels)).unwrap();
-        assert_eq!(tree.val.class_counts(), [3, 2, 4], "{file}");
-        let names: Vec<String> = (0..9).map(|index| tree.val.image_name(index)).collect();
+        assert_eq!(tree.val().unwrap().class_counts(), [3, 2, 4], "{file}");
+        let names: Vec<String> = (0..9).map(|index| tree.val().unwrap().image_name(index)).collect();
         let expected: Vec<String> = FLAT.iter().map(|(name, class)| format!("{class}/{name}.jpg")).collect();
         assert_eq!(names, expected, "{file}");
     }
@@ -246,7 +259,7 @@ fn the_official_ground_truth_needs_and_uses_its_meta_mat() {
     .unwrap();
     let tree = ImageTree::open(folder.path(), Some(&labels)).unwrap();
     let expected: Vec<String> = FLAT.iter().map(|(name, class)| format!("{class}/{name}.jpg")).collect();
-    assert!((0..9).map(|index| tree.val.image_name(index)).eq(expected));
+    assert!((0..9).map(|index| tree.val().unwrap().image_name(index)).eq(expected));
 
     for (change, part) in [
         (text.clone() + "1\n", "has 10 labels for 9 images"),
@@ -281,9 +294,9 @@ fn lists_that_do_not_fit_are_named_with_their_line() {
             "{message}"
         );
     }
-    let (folder, labels) = flat("list.txt", b"\xff\xfe");
+    let (folder, labels) = flat("list.txt", b"\xff\xfd");
     assert!(message(folder.path(), Some(&labels)).contains("expected text in UTF-8"));
-    assert!(message(folder.path(), None).contains("a flat val needs a list of labels"));
+    assert!(message(folder.path(), None).contains("a flat val needs a list of labels, given with --labels FILE"));
 }
 
 #[test]
@@ -292,14 +305,13 @@ fn trees_that_are_none_are_told() {
     assert!(message(&place.path().join("nowhere"), None).starts_with("cannot read "));
     assert!(message(place.path(), None).contains("has no train: expected a folder train"));
     type Case<'a> = (&'a [(&'a str, &'a [u8])], &'a str);
-    let cases: [Case<'_>; 5] = [
-        (&[("train/a/x.jpg", b""), ("test/a/y.jpg", b"")], "has no val: expected"),
+    let cases: [Case<'_>; 4] = [
         (
-            &[("train/a/x.webp", b""), ("val/a/y.jpg", b"")],
-            "has no images (.jpeg, .jpg, .png) for train",
+            &[("train/a/x.heic", b""), ("val/a/y.jpg", b"")],
+            "has no images (.jpeg, .jpg, .jpe, .jfif, .png, .webp,",
         ),
         (
-            &[("train/a/x.jpg", b""), ("train/b/x.webp", b""), ("val/a/y.jpg", b"")],
+            &[("train/a/x.jpg", b""), ("train/b/x.heic", b""), ("val/a/y.jpg", b"")],
             "class b of train has files, but no images",
         ),
         (
@@ -323,7 +335,7 @@ fn trees_that_are_none_are_told() {
     }
     for name in ["a.tar.gz", "a.rar", "a"] {
         fs::write(place.path().join(name), b"x").unwrap();
-        assert!(message(&place.path().join(name), None).contains("expected a folder, a .tar, a .zip or a .pack"));
+        assert!(message(&place.path().join(name), None).contains("expected a folder, a .tar or a .zip"));
     }
 }
 
@@ -333,25 +345,22 @@ fn an_index_is_used_only_while_it_holds() {
     let place = tempfile::tempdir().unwrap();
     let index = place.path().join("images.json");
     let tree = open(folder.path());
-    fs::write(&index, tree.index(folder.path(), None)).unwrap();
+    fs::write(&index, tree.index(None)).unwrap();
     // Something that only an index could say, to tell where a tree came from.
     let marked = fs::read_to_string(&index).unwrap().replace("n10\"]", "marked\"]");
     assert!(marked.contains("marked"));
     fs::write(&index, &marked).unwrap();
     let last = || {
-        let tree = ImageTree::open_indexed(folder.path(), None, &index).unwrap();
+        let tree = open_indexed(folder.path(), None, &index);
         tree.class_names()[2].clone()
     };
     assert_eq!(last(), "marked");
-    assert_eq!(
-        contents(&ImageTree::open_indexed(folder.path(), None, &index).unwrap()).len(),
-        20
-    );
+    assert_eq!(contents(&open_indexed(folder.path(), None, &index)).len(), 20);
 
     // Of other labels, damaged, missing, or after a file has come: not used.
     let list = place.path().join("labels.csv");
     fs::write(&list, FLAT.map(|(name, class)| format!("{name},{class}\n")).concat()).unwrap();
-    let tree = ImageTree::open_indexed(folder.path(), Some(&list), &index).unwrap();
+    let tree = open_indexed(folder.path(), Some(&list), &index);
     assert_eq!(tree.class_names()[2], "n10");
     fs::write(&index, &marked[..marked.len() / 2]).unwrap();
     assert_eq!(last(), "n10");
@@ -370,28 +379,50 @@ fn an_archive_that_was_written_again_is_listed_again() {
     let place = tempfile::tempdir().unwrap();
     let (path, index) = (place.path().join("a.tar"), place.path().join("images.json"));
     fs::write(&path, tar(&files())).unwrap();
-    fs::write(&index, open(&path).index(&path, None)).unwrap();
+    fs::write(&index, open(&path).index(None)).unwrap();
     let mut more = files();
     more.push(("train/n99/new.png".to_owned(), png(&picture(9, 9, 9))));
     fs::write(&path, tar(&more)).unwrap();
-    let tree = ImageTree::open_indexed(&path, None, &index).unwrap();
+    let tree = open_indexed(&path, None, &index);
     assert_eq!(tree.class_names(), ["n01", "n02", "n10", "n99"]);
 }
 
 #[test]
-fn a_file_that_was_changed_is_found_out_when_it_is_read() {
+fn a_file_that_was_written_anew_is_read_as_it_is_and_told() {
     let folder = folder(&files());
     let tree = open(folder.path());
+    let train = tree.train().unwrap();
     let path = folder.path().join("train/n01/n01_0.JPEG");
-    tree.train.load(0).unwrap();
-    fs::write(&path, jpeg(&picture(40, 30, 0))).unwrap();
+    train.load(0).unwrap();
+    assert_eq!(train.changed_files(), [""; 0]);
+    let repaired = picture(45, 33, 9);
+    fs::write(&path, png(&repaired)).unwrap();
     tree::touch(&path);
-    let error = tree.train.load(0).unwrap_err();
-    assert!(matches!(&error, DataError::Read { .. }));
-    assert_eq!(
-        error.to_string(),
-        format!("cannot read {}: has changed since the index was made", path.display())
+    assert_eq!(train.load(0).unwrap(), repaired);
+    assert_eq!(train.changed_files(), [path.display().to_string()]);
+
+    // The same beside a list that was kept: the list is the same, one file is told.
+    let index = folder.path().join("images.json");
+    fs::write(&index, tree.index(None)).unwrap();
+    assert!(
+        tree.changes(&index)
+            .is_some_and(|changes| changes == Changes::default())
     );
+    let changes = open(folder.path()).changes(&index).unwrap();
+    assert!(!changes.is_other_list());
+    assert_eq!(changes.changed, ["n01/n01_0.JPEG"]);
+    // A file gone and one come are another list, also from another place.
+    fs::rename(&path, folder.path().join("train/n02/new.png")).unwrap();
+    let changes = open(folder.path()).changes(&index).unwrap();
+    assert!(changes.is_other_list());
+    assert_eq!(
+        (&*changes.gone, &*changes.new),
+        (&["n01/n01_0.JPEG".to_owned()][..], &["n02/new.png".to_owned()][..])
+    );
+    let archive = folder.path().join("all.tar");
+    fs::write(&archive, tar(&files())).unwrap();
+    assert_eq!(open(&archive).changes(&index).unwrap(), Changes::default());
+    assert!(tree.changes(&folder.path().join("nothing")).is_none());
 }
 
 #[test]
@@ -411,9 +442,11 @@ fn names_that_occur_twice_are_refused() {
 fn parts_of_a_set_keep_their_images() {
     let folder = folder(&files());
     let tree = open(folder.path());
-    let (held, rest) = tree.train.hold_out(3, 5).unwrap();
+    let (held, rest) = tree.train().unwrap().hold_out(3, 5).unwrap();
     assert_eq!((held.class_counts(), rest.class_counts()), (vec![1; 3], vec![3, 2, 3]));
     let name = held.image_name(0);
-    let index = (0..11).find(|&index| tree.train.image_name(index) == name).unwrap();
-    assert_eq!(held.load(0).unwrap(), tree.train.load(index).unwrap());
+    let index = (0..11)
+        .find(|&index| tree.train().unwrap().image_name(index) == name)
+        .unwrap();
+    assert_eq!(held.load(0).unwrap(), tree.train().unwrap().load(index).unwrap());
 }

@@ -5,8 +5,8 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use stompp_kernels::{
-    BatchNormQuantizeGradients, BitTensor, BitWeights, ChannelShape, ConvShape, FreezeMask, Normalization, Surrogate,
-    batch_norm_backward, batch_norm_forward, batch_norm_quantize_backward, batch_norm_quantize_forward,
+    BatchNormQuantizeGradients, BitTensor, BitWeights, ChannelShape, ConvShape, FreezeMask, Normalization, SgdStep,
+    Surrogate, batch_norm_backward, batch_norm_forward, batch_norm_quantize_backward, batch_norm_quantize_forward,
     batch_norm_statistics, conv2d_backward_input, conv2d_backward_weight, conv2d_forward, quantize_backward,
     quantize_forward, sgd_momentum_step, xnor_conv2d,
 };
@@ -162,7 +162,13 @@ fn elementwise(c: &mut Criterion) {
             });
         });
         group.bench_function(id("sgd_momentum_step"), |b| {
-            b.iter(|| sgd_momentum_step(0.1, 0.9, &mut gx, &mut velocity, &g, Some(1.0)));
+            let step = SgdStep {
+                learning_rate: 0.1,
+                momentum: 0.9,
+                weight_decay: 0.0,
+                bound: Some(1.0),
+            };
+            b.iter(|| sgd_momentum_step(&step, &mut gx, &mut velocity, &g));
         });
     }
 }

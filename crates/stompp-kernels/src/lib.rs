@@ -57,9 +57,10 @@ pub use conv::{ConvShape, conv2d_backward_input, conv2d_backward_weight, conv2d_
 pub use elementwise::{ChannelShape, accumulate, add_forward, relu_backward, relu_forward, square_sum};
 pub use linear::{linear_backward, linear_forward};
 pub use loss::cross_entropy;
-pub use optim::sgd_momentum_step;
+pub use optim::{AdamStep, SgdStep, adam_step, sgd_momentum_step};
 pub use pool::{
-    PoolShape, global_average_pool_backward, global_average_pool_forward, max_pool_backward, max_pool_forward,
+    PoolShape, average_pool_backward, average_pool_forward, global_average_pool_backward, global_average_pool_forward,
+    max_pool_backward, max_pool_forward,
 };
 pub use quantize::{FreezeMask, Surrogate, quantize_backward, quantize_forward};
 pub use xnor::{BitTensor, BitWeights, xnor_conv2d};

@@ -1,4 +1,4 @@
-//! The optimizer's step.
+//! Optimizer steps.
 
 use rayon::prelude::*;
 
@@ -6,44 +6,161 @@ use crate::check;
 use crate::parallel::PIECE;
 use crate::simd::Simd;
 
-/// Velocities below this become 0, so that decaying momentum never turns subnormal, which is slow (**ours**).
+/// State below this becomes 0, so that decaying averages never turn subnormal, which is slow (**ours**).
 const NEGLIGIBLE: f32 = 1e-30;
 
-/// One step of stochastic gradient descent with momentum: `v = momentum * v + g`, `w -= lr * v`; then, with a `limit`,
-/// `w` is clamped to `[-limit, limit]`.
+/// The numbers of one SGD step on one parameter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SgdStep {
+    /// Learning rate.
+    pub learning_rate: f32,
+    /// Momentum, in [0, 1).
+    pub momentum: f32,
+    /// L2 penalty: `weight_decay * w` is added to the gradient.
+    pub weight_decay: f32,
+    /// Clamp the parameter to `[-bound, bound]` afterwards.
+    pub bound: Option<f32>,
+}
+
+/// The numbers of one Adam step on one parameter, as PyTorch computes them from step number t = 1, 2, ...
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamStep {
+    /// Learning rate over `1 - beta1^t`.
+    pub step_size: f32,
+    /// `1 - beta1`: share of the gradient in the first moment.
+    pub first_rate: f32,
+    /// Share of the old second moment, in [0, 1).
+    pub beta2: f32,
+    /// `1 - beta2`: share of the squared gradient in the second moment.
+    pub second_rate: f32,
+    /// `sqrt(1 - beta2^t)`.
+    pub correction: f32,
+    /// Added to the root of the second moment.
+    pub epsilon: f32,
+    /// L2 penalty: `weight_decay * w` is added to the gradient.
+    pub weight_decay: f32,
+    /// Clamp the parameter to `[-bound, bound]` afterwards.
+    pub bound: Option<f32>,
+}
+
+/// One step of stochastic gradient descent with momentum: `g' = g + weight_decay * w`, `v = momentum * v + g'`,
+/// `w -= learning_rate * v`; then, with a bound, `w` is clamped to `[-bound, bound]`.
 ///
 /// Velocities below 1e-30 are flushed to 0. A NaN stays NaN.
 ///
 /// # Panics
 ///
 /// If the lengths differ.
-pub fn sgd_momentum_step(lr: f32, momentum: f32, w: &mut [f32], v: &mut [f32], g: &[f32], limit: Option<f32>) {
+pub fn sgd_momentum_step(step: &SgdStep, w: &mut [f32], v: &mut [f32], g: &[f32]) {
     check::length("v", v.len(), w.len());
     check::length("g", g.len(), w.len());
     let simd = Simd::current();
-    let limit = limit.unwrap_or(f32::INFINITY);
-    let step = |(w, v, g): (&mut [f32], &mut [f32], &[f32])| {
-        simd.vectorize(
-            #[inline(always)]
-            || {
-                for ((w, v), &g) in w.iter_mut().zip(v).zip(g) {
-                    let moved = momentum * *v + g;
-                    let moved = if moved.abs() < NEGLIGIBLE { 0.0 } else { moved };
-                    *v = moved;
-                    let next = *w - lr * moved;
-                    let next = if next > limit { limit } else { next };
-                    *w = if next < -limit { -limit } else { next };
-                }
-            },
-        );
+    let piece = |(w, v, g): (&mut [f32], &mut [f32], &[f32])| {
+        // Two loops: adding a penalty of zero could turn a gradient of -0 into +0.
+        if step.weight_decay == 0.0 {
+            simd.vectorize(
+                #[inline(always)]
+                || sgd_piece(step, |_, g| g, w, v, g),
+            );
+        } else {
+            let decay = step.weight_decay;
+            simd.vectorize(
+                #[inline(always)]
+                || sgd_piece(step, |w, g| g + decay * w, w, v, g),
+            );
+        }
     };
     if w.len() <= PIECE {
-        step((w, v, g));
+        piece((w, v, g));
     } else {
         let pieces = w
             .par_chunks_mut(PIECE)
             .zip(v.par_chunks_mut(PIECE))
             .zip(g.par_chunks(PIECE));
-        pieces.for_each(|((w, v), g)| step((w, v, g)));
+        pieces.for_each(|((w, v), g)| piece((w, v, g)));
     }
+}
+
+/// `gradient` gives the gradient of a weight with its penalty.
+#[inline(always)]
+fn sgd_piece(step: &SgdStep, gradient: impl Fn(f32, f32) -> f32, w: &mut [f32], v: &mut [f32], g: &[f32]) {
+    let SgdStep {
+        learning_rate,
+        momentum,
+        ..
+    } = *step;
+    let limit = step.bound.unwrap_or(f32::INFINITY);
+    for ((w, v), &g) in w.iter_mut().zip(v).zip(g) {
+        let moved = negligible_to_zero(momentum * *v + gradient(*w, g));
+        *v = moved;
+        *w = clamp(*w - learning_rate * moved, limit);
+    }
+}
+
+/// One step of Adam (Kingma & Ba 2015) as PyTorch computes it: `g' = g + weight_decay * w`, `m += (1 - beta1) (g' - m)`,
+/// `s = beta2 * s + (1 - beta2) g'^2`, `w -= step_size * m / (sqrt(s) / correction + epsilon)`; then, with a bound, `w` is clamped to
+/// `[-bound, bound]`.
+///
+/// Moments below 1e-30 are flushed to 0. A NaN stays NaN.
+///
+/// # Panics
+///
+/// If the lengths differ.
+pub fn adam_step(step: &AdamStep, w: &mut [f32], m: &mut [f32], s: &mut [f32], g: &[f32]) {
+    check::length("m", m.len(), w.len());
+    check::length("s", s.len(), w.len());
+    check::length("g", g.len(), w.len());
+    let simd = Simd::current();
+    // Weights, both moments and gradients, nested as iterators that are zipped give them.
+    type Piece<'a> = (((&'a mut [f32], &'a mut [f32]), &'a mut [f32]), &'a [f32]);
+    let piece = |(((w, m), s), g): Piece<'_>| {
+        simd.vectorize(
+            #[inline(always)]
+            || adam_piece(step, w, m, s, g),
+        );
+    };
+    if w.len() <= PIECE {
+        piece((((w, m), s), g));
+    } else {
+        let pieces = w
+            .par_chunks_mut(PIECE)
+            .zip(m.par_chunks_mut(PIECE))
+            .zip(s.par_chunks_mut(PIECE))
+            .zip(g.par_chunks(PIECE));
+        pieces.for_each(piece);
+    }
+}
+
+#[inline(always)]
+fn adam_piece(step: &AdamStep, w: &mut [f32], m: &mut [f32], s: &mut [f32], g: &[f32]) {
+    let AdamStep {
+        step_size,
+        first_rate,
+        beta2,
+        second_rate,
+        correction,
+        epsilon,
+        weight_decay,
+        bound,
+    } = *step;
+    let limit = bound.unwrap_or(f32::INFINITY);
+    for (((w, m), s), &g) in w.iter_mut().zip(m).zip(s).zip(g) {
+        let g = g + weight_decay * *w;
+        let first = negligible_to_zero(*m + first_rate * (g - *m));
+        let second = negligible_to_zero(beta2 * *s + second_rate * (g * g));
+        (*m, *s) = (first, second);
+        *w = clamp(*w - step_size * (first / (second.sqrt() / correction + epsilon)), limit);
+    }
+}
+
+#[inline(always)]
+fn negligible_to_zero(x: f32) -> f32 {
+    if x.abs() < NEGLIGIBLE { 0.0 } else { x }
+}
+
+/// `x` in `[-limit, limit]`; NaN stays NaN.
+#[inline(always)]
+fn clamp(x: f32, limit: f32) -> f32 {
+    let x = if x > limit { limit } else { x };
+    if x < -limit { -limit } else { x }
 }

@@ -80,7 +80,7 @@ impl Product<'_> {
     ///
     /// # Panics
     ///
-    /// If a slice is too short for the offsets or for its shape.
+    /// If a slice is too short for the offsets or for its shape, or `width` is none that [`width`] gives.
     pub(crate) fn compute(self, simd: Simd) {
         let (Some(last), Some(reach)) = (self.rows.iter().map(|row| row.x).max(), self.steps.iter().max()) else {
             assert!(self.add || self.rows.is_empty(), "a sum over nothing that overwrites");
@@ -120,10 +120,18 @@ impl Kernel for Product<'_> {
 impl Product<'_> {
     /// # Safety
     ///
-    /// The machine has the instructions of `L`, and `width` is `NV * L::LANES`.
+    /// The machine has the instructions of `L`, and [`Product::compute`] has checked the offsets.
+    ///
+    /// # Panics
+    ///
+    /// If `width` is not `NV * L::LANES`.
     #[inline(always)]
     unsafe fn tiles<L: Lanes, const MR: usize, const NV: usize>(self) {
-        debug_assert_eq!(self.width, NV * L::LANES);
+        assert_eq!(
+            self.width,
+            NV * L::LANES,
+            "the panel's width is none of this SIMD level"
+        );
         let mut add = self.add;
         let out = self.out.as_mut_ptr();
         for (steps, panel) in self.steps.chunks(BLOCK).zip(self.panel.chunks(BLOCK * self.width)) {
@@ -239,6 +247,22 @@ mod tests {
                 });
             }
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "width")]
+    fn a_width_of_another_level_panics() {
+        let rows = [Row { x: 0, out: 0 }];
+        Product {
+            width: 24,
+            x: &[0.0; 5],
+            rows: &rows,
+            steps: &[2],
+            panel: &[0.0; 24],
+            out: &mut [0.0; 24],
+            add: false,
+        }
+        .compute(Simd::current());
     }
 
     #[test]

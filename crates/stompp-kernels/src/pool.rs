@@ -1,4 +1,4 @@
-//! Global average pooling and maximum pooling.
+//! Pooling: the mean over a plane, the mean over windows, and the maximum over windows.
 
 use rayon::prelude::*;
 
@@ -36,7 +36,7 @@ fn check_average(s: &ChannelShape, full_name: &str, full: &[f32], pooled_name: &
     check::length(pooled_name, pooled.len(), s.batch * s.channels);
 }
 
-/// The sizes of a maximum pooling with square windows.
+/// The sizes of a pooling with square windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PoolShape {
     /// Images.
@@ -165,4 +165,59 @@ pub fn max_pool_backward(s: &PoolShape, gy: &[f32], argmax: &[u32], gx: &mut [f3
             gx[at as usize] += gy;
         }
     });
+}
+
+/// `y = mean over each window of x`, summed in `f64`: `x` is `(N, C, H, W)`; `y`, `(N, C, H', W')`, is overwritten. Windows have no
+/// padding.
+///
+/// # Panics
+///
+/// If a length does not fit `s`, the padding is not 0, or as [`PoolShape::out_height`].
+pub fn average_pool_forward(s: &PoolShape, x: &[f32], y: &mut [f32]) {
+    check_windows(s, "x", x, "y", y);
+    if y.is_empty() {
+        return;
+    }
+    let (in_plane, out_plane) = (s.in_height * s.in_width, s.out_height() * s.out_width());
+    let planes = y.par_chunks_mut(out_plane).zip(x.par_chunks(in_plane));
+    planes.for_each(|(y, x)| {
+        for (i, y) in y.iter_mut().enumerate() {
+            let columns = s.window(i % s.out_width(), s.in_width);
+            let rows = s.window(i / s.out_width(), s.in_height);
+            let window = rows.flat_map(|row| &x[row * s.in_width..][columns.clone()]);
+            let sum: f64 = window.map(|&x| f64::from(x)).sum();
+            *y = (sum / (s.kernel * s.kernel) as f64) as f32;
+        }
+    });
+}
+
+/// `gx += gy / window size`, for every input of the window.
+///
+/// # Panics
+///
+/// As [`average_pool_forward`].
+pub fn average_pool_backward(s: &PoolShape, gy: &[f32], gx: &mut [f32]) {
+    check_windows(s, "gx", gx, "gy", gy);
+    if gy.is_empty() {
+        return;
+    }
+    let (in_plane, out_plane) = (s.in_height * s.in_width, s.out_height() * s.out_width());
+    let planes = gx.par_chunks_mut(in_plane).zip(gy.par_chunks(out_plane));
+    planes.for_each(|(gx, gy)| {
+        for (i, gy) in gy.iter().enumerate() {
+            let columns = s.window(i % s.out_width(), s.in_width);
+            for row in s.window(i / s.out_width(), s.in_height) {
+                let inputs = &mut gx[row * s.in_width..][columns.clone()];
+                inputs
+                    .iter_mut()
+                    .for_each(|gx| *gx += gy / (s.kernel * s.kernel) as f32);
+            }
+        }
+    });
+}
+
+fn check_windows(s: &PoolShape, full_name: &str, full: &[f32], pooled_name: &str, pooled: &[f32]) {
+    assert_eq!(s.padding, 0, "an average pool has no padding");
+    check::length(full_name, full.len(), s.input_len());
+    check::length(pooled_name, pooled.len(), s.output_len());
 }

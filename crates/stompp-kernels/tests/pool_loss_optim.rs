@@ -4,9 +4,37 @@ mod common;
 
 use common::{assert_close, at_every_level, double, finite_differences, noise, same_bits_whatever_the_threads};
 use stompp_kernels::{
-    ChannelShape, PoolShape, cross_entropy, global_average_pool_backward, global_average_pool_forward,
-    max_pool_backward, max_pool_forward, sgd_momentum_step,
+    AdamStep, ChannelShape, PoolShape, SgdStep, adam_step, average_pool_backward, average_pool_forward, cross_entropy,
+    global_average_pool_backward, global_average_pool_forward, max_pool_backward, max_pool_forward, sgd_momentum_step,
 };
+
+/// By hand: overlapping windows of 2x2 on 3x3 planes.
+#[test]
+fn the_average_pool_is_the_mean_of_each_window() {
+    let s = PoolShape {
+        batch: 1,
+        channels: 2,
+        in_height: 3,
+        in_width: 3,
+        kernel: 2,
+        stride: 1,
+        padding: 0,
+    };
+    let x: Vec<f32> = (0..18).map(|i| if i < 9 { i as f32 } else { -4.0 }).collect();
+    let mut y = vec![f32::NAN; 8];
+    average_pool_forward(&s, &x, &mut y);
+    assert_eq!(y, [2.0, 3.0, 5.0, 6.0, -4.0, -4.0, -4.0, -4.0]);
+    let mut gx = vec![1.0; 18];
+    average_pool_backward(&s, &[4.0, 8.0, 12.0, 16.0, 0.0, 0.0, 0.0, 4.0], &mut gx);
+    let expected = [2.0, 4.0, 3.0, 5.0, 11.0, 7.0, 4.0, 8.0, 5.0];
+    assert_eq!(gx[..9], expected);
+    assert_eq!(gx[9..], [1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 1.0, 2.0, 2.0]);
+    // Stride 2 leaves the last row and column out.
+    let s = PoolShape { stride: 2, ..s };
+    let mut y = vec![f32::NAN; 2];
+    average_pool_forward(&s, &x, &mut y);
+    assert_eq!(y, [2.0, -4.0]);
+}
 
 #[test]
 fn global_average_pool_is_the_mean_and_spreads_the_gradient() {
@@ -142,6 +170,16 @@ fn a_label_out_of_range_panics() {
     cross_entropy(1, 2, &[0.0, 0.0], &[2], None);
 }
 
+/// Learning rate 0.1 and momentum 0.9.
+fn sgd(weight_decay: f32, bound: Option<f32>) -> SgdStep {
+    SgdStep {
+        learning_rate: 0.1,
+        momentum: 0.9,
+        weight_decay,
+        bound,
+    }
+}
+
 #[test]
 fn sgd_follows_its_formula_clamps_and_flushes() {
     at_every_level(|level| {
@@ -157,17 +195,72 @@ fn sgd_follows_its_formula_clamps_and_flushes() {
             .zip(&v_expected)
             .map(|(&w, v)| (f64::from(w) - 0.1 * v).clamp(-0.75, 0.75))
             .collect();
-        sgd_momentum_step(0.1, 0.9, &mut w, &mut v, &g, Some(0.75));
+        sgd_momentum_step(&sgd(0.0, Some(0.75)), &mut w, &mut v, &g);
         assert_close(&format!("v, {level}"), &v, &v_expected, 1e-6);
         assert_close(&format!("w, {level}"), &w, &w_expected, 1e-6);
         assert!(w.contains(&0.75) && w.contains(&-0.75));
 
         let (mut w, mut v) = ([5.0, -5.0, 2.0], [2e-30, -1.05e-30, 1.2e-30]);
-        sgd_momentum_step(0.1, 0.9, &mut w, &mut v, &[0.0; 3], None);
+        sgd_momentum_step(&sgd(0.0, None), &mut w, &mut v, &[0.0; 3]);
         assert_eq!((w, v), ([5.0, -5.0, 2.0], [0.9 * 2e-30, 0.0, 0.9 * 1.2e-30]));
 
         let (mut w, mut v) = ([f32::NAN], [0.0]);
-        sgd_momentum_step(0.1, 0.9, &mut w, &mut v, &[1.0], Some(1.0));
+        sgd_momentum_step(&sgd(0.0, Some(1.0)), &mut w, &mut v, &[1.0]);
+        assert!(w[0].is_nan());
+    });
+}
+
+#[test]
+fn sgd_adds_the_penalty_to_the_gradient() {
+    at_every_level(|level| {
+        let (mut w, mut v, g) = (noise(40_000, 1), noise(40_000, 2), noise(40_000, 3));
+        let v_expected: Vec<f64> = (0..w.len())
+            .map(|i| 0.9 * f64::from(v[i]) + f64::from(g[i]) + 0.25 * f64::from(w[i]))
+            .collect();
+        let w_expected: Vec<f64> = (0..w.len()).map(|i| f64::from(w[i]) - 0.1 * v_expected[i]).collect();
+        sgd_momentum_step(&sgd(0.25, None), &mut w, &mut v, &g);
+        assert_close(&format!("v, {level}"), &v, &v_expected, 1e-6);
+        assert_close(&format!("w, {level}"), &w, &w_expected, 1e-6);
+    });
+}
+
+#[test]
+fn adam_follows_its_formula_clamps_and_flushes() {
+    let step = |bound| AdamStep {
+        step_size: 0.02,
+        first_rate: 0.1,
+        beta2: 0.999,
+        second_rate: 0.001,
+        correction: 0.05,
+        epsilon: 1e-3,
+        weight_decay: 0.25,
+        bound,
+    };
+    at_every_level(|level| {
+        let n = 40_000; // More than one piece.
+        let (mut w, mut m, g) = (noise(n, 1), noise(n, 2), noise(n, 3));
+        let mut s: Vec<f32> = noise(n, 4).iter().map(|x| x * x).collect();
+        let g_expected: Vec<f64> = (0..n).map(|i| f64::from(g[i]) + 0.25 * f64::from(w[i])).collect();
+        let m_expected: Vec<f64> = (0..n).map(|i| 0.9 * f64::from(m[i]) + 0.1 * g_expected[i]).collect();
+        let s_expected: Vec<f64> = (0..n)
+            .map(|i| 0.999 * f64::from(s[i]) + 0.001 * g_expected[i].powi(2))
+            .collect();
+        let w_expected: Vec<f64> = (0..n)
+            .map(|i| f64::from(w[i]) - 0.02 * m_expected[i] / (s_expected[i].sqrt() / 0.05 + 1e-3))
+            .map(|w| w.clamp(-0.75, 0.75))
+            .collect();
+        adam_step(&step(Some(0.75)), &mut w, &mut m, &mut s, &g);
+        assert_close(&format!("m, {level}"), &m, &m_expected, 1e-6);
+        assert_close(&format!("s, {level}"), &s, &s_expected, 1e-6);
+        assert_close(&format!("w, {level}"), &w, &w_expected, 1e-5);
+        assert!(w.contains(&0.75) && w.contains(&-0.75));
+
+        let (mut w, mut m, mut s) = ([0.0], [1.05e-30], [1.0005e-30]);
+        adam_step(&step(None), &mut w, &mut m, &mut s, &[0.0]);
+        assert_eq!((w, m, s), ([0.0], [0.0], [0.0]));
+
+        let (mut w, mut m, mut s) = ([f32::NAN], [0.0], [0.0]);
+        adam_step(&step(Some(1.0)), &mut w, &mut m, &mut s, &[1.0]);
         assert!(w[0].is_nan());
     });
 }
@@ -176,7 +269,7 @@ fn sgd_follows_its_formula_clamps_and_flushes() {
 fn the_number_of_threads_changes_no_bit() {
     same_bits_whatever_the_threads(|| {
         let (mut w, mut v, g) = (noise(100_000, 1), noise(100_000, 2), noise(100_000, 3));
-        sgd_momentum_step(0.1, 0.9, &mut w, &mut v, &g, Some(0.75));
+        sgd_momentum_step(&sgd(0.0, Some(0.75)), &mut w, &mut v, &g);
         [w, v].concat()
     });
 }

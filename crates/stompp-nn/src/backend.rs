@@ -8,6 +8,7 @@ use dfdx::{
     tensor::{Cache, Storage, Tensor},
     tensor_ops::Device,
 };
+pub use stompp_kernels::{AdamStep, SgdStep};
 use stompp_kernels::{ChannelShape, ConvShape, PoolShape};
 
 /// A device's raw storage, such as a gradient in place.
@@ -199,6 +200,22 @@ pub trait Backend: Device<f32> + Cache {
         gx: &mut Buffer<Self>,
     ) -> Result<(), Self::Err>;
 
+    /// Mean over windows, without padding: (N, C, H, W) -> (N, C, H', W').
+    fn average_pool<X: Shape, Y: Shape>(
+        &self,
+        shape: &PoolShape,
+        x: &Tensor<X, f32, Self>,
+        out: Y,
+    ) -> Result<Tensor<Y, f32, Self>, Self::Err>;
+
+    /// Adds the average pool's input gradient.
+    fn average_pool_backward(
+        &self,
+        shape: &PoolShape,
+        gy: &Buffer<Self>,
+        gx: &mut Buffer<Self>,
+    ) -> Result<(), Self::Err>;
+
     /// `max(x, 0)`.
     fn relu<X: Shape>(&self, x: &Tensor<X, f32, Self>) -> Result<Tensor<X, f32, Self>, Self::Err>;
 
@@ -236,12 +253,22 @@ pub trait Backend: Device<f32> + Cache {
         destination: &mut Buffer<Self>,
     ) -> Result<(), Self::Err>;
 
-    /// One step of SGD with momentum, in place: `v = momentum v + g; w -= rate v`, then `w` is clamped to `[-bound, bound]`.
+    /// One step of SGD with momentum, in place; see [`stompp_kernels::sgd_momentum_step`].
     fn sgd_step<S: Shape>(
         &self,
-        step: SgdStep,
+        step: &SgdStep,
         w: &mut Tensor<S, f32, Self>,
         velocity: &mut Buffer<Self>,
+        gradient: &Buffer<Self>,
+    ) -> Result<(), Self::Err>;
+
+    /// One step of Adam, in place; see [`stompp_kernels::adam_step`].
+    fn adam_step<S: Shape>(
+        &self,
+        step: &AdamStep,
+        w: &mut Tensor<S, f32, Self>,
+        first_moment: &mut Buffer<Self>,
+        second_moment: &mut Buffer<Self>,
         gradient: &Buffer<Self>,
     ) -> Result<(), Self::Err>;
 
@@ -259,15 +286,4 @@ pub trait Backend: Device<f32> + Cache {
 
     /// The norms, in the order in which they were added. Together, because a device has to be waited for.
     fn read_norms(&self, norms: Self::Norms) -> Result<Vec<f64>, Self::Err>;
-}
-
-/// The numbers of one SGD step on one parameter.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SgdStep {
-    /// Learning rate.
-    pub learning_rate: f32,
-    /// Momentum, in [0, 1).
-    pub momentum: f32,
-    /// Clamp the parameter to `[-bound, bound]` afterwards.
-    pub bound: Option<f32>,
 }

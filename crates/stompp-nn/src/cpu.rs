@@ -3,7 +3,7 @@
 mod view;
 
 use crate::{
-    backend::{Backend, BatchMoments, BatchNormGradients, Buffer, LinearGradients, SgdStep},
+    backend::{Backend, BatchMoments, BatchNormGradients, Buffer, LinearGradients},
     spare::Spare,
 };
 use dfdx::{
@@ -11,7 +11,7 @@ use dfdx::{
     tensor::{Cpu, CpuError, Storage, Tensor, ZerosTensor},
 };
 use std::cell::RefCell;
-use stompp_kernels::{self as kernels, ChannelShape, ConvShape, PoolShape};
+use stompp_kernels::{self as kernels, AdamStep, ChannelShape, ConvShape, PoolShape, SgdStep};
 pub use view::{values, values_mut};
 
 /// A fresh tensor of shape `out` whose zeroed elements `fill` has written.
@@ -267,6 +267,25 @@ impl Backend for Cpu {
         Ok(())
     }
 
+    fn average_pool<X: Shape, Y: Shape>(
+        &self,
+        shape: &PoolShape,
+        x: &Tensor<X, f32, Self>,
+        out: Y,
+    ) -> Result<Tensor<Y, f32, Self>, CpuError> {
+        filled(self, out, |y| kernels::average_pool_forward(shape, values(x), y))
+    }
+
+    fn average_pool_backward(
+        &self,
+        shape: &PoolShape,
+        gy: &Buffer<Self>,
+        gx: &mut Buffer<Self>,
+    ) -> Result<(), CpuError> {
+        kernels::average_pool_backward(shape, gy, gx);
+        Ok(())
+    }
+
     fn relu<X: Shape>(&self, x: &Tensor<X, f32, Self>) -> Result<Tensor<X, f32, Self>, CpuError> {
         filled(self, *x.shape(), |y| kernels::relu_forward(values(x), y))
     }
@@ -327,19 +346,24 @@ impl Backend for Cpu {
 
     fn sgd_step<S: Shape>(
         &self,
-        step: SgdStep,
+        step: &SgdStep,
         w: &mut Tensor<S, f32, Self>,
         velocity: &mut Buffer<Self>,
         gradient: &Buffer<Self>,
     ) -> Result<(), CpuError> {
-        kernels::sgd_momentum_step(
-            step.learning_rate,
-            step.momentum,
-            values_mut(w),
-            velocity,
-            gradient,
-            step.bound,
-        );
+        kernels::sgd_momentum_step(step, values_mut(w), velocity, gradient);
+        Ok(())
+    }
+
+    fn adam_step<S: Shape>(
+        &self,
+        step: &AdamStep,
+        w: &mut Tensor<S, f32, Self>,
+        first_moment: &mut Buffer<Self>,
+        second_moment: &mut Buffer<Self>,
+        gradient: &Buffer<Self>,
+    ) -> Result<(), CpuError> {
+        kernels::adam_step(step, values_mut(w), first_moment, second_moment, gradient);
         Ok(())
     }
 

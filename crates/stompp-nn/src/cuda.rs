@@ -6,7 +6,7 @@
 mod view;
 
 use crate::{
-    backend::{Backend, BatchMoments, BatchNormGradients, Buffer, LinearGradients, SgdStep},
+    backend::{Backend, BatchMoments, BatchNormGradients, Buffer, LinearGradients},
     spare::Spare,
 };
 use cudarc::driver::{CudaSlice, DeviceSlice, DriverError, sys::CUresult};
@@ -22,7 +22,7 @@ pub use stompp_cuda::{
     Choice, Floats, FloatsMut, Gpu, GpuError, ImagesOnDevice, KernelTime, OpenError, Settings, Versions,
 };
 use stompp_cuda::{Moments, NormGradients, Normalization};
-use stompp_kernels::{ChannelShape, ConvShape, PoolShape};
+use stompp_kernels::{AdamStep, ChannelShape, ConvShape, PoolShape, SgdStep};
 use view::rewritten;
 pub use view::{filled, values};
 
@@ -65,10 +65,18 @@ pub fn open(settings: Settings) -> Result<Cuda, OpenError> {
 
 /// The GPU.
 ///
-/// # Panics
-/// If [`open`] has not made it ready.
-pub fn gpu() -> &'static Gpu {
-    GPU.get().expect("stompp_nn::cuda::open was called")
+/// # Errors
+/// [`GpuError::NotOpen`] if [`open`] has not made it ready: dfdx makes a [`Cuda`] by itself, too.
+pub fn gpu() -> Result<&'static Gpu, GpuError> {
+    GPU.get().ok_or(GpuError::NotOpen)
+}
+
+/// Does `work` on the GPU; its error as one of dfdx.
+///
+/// # Errors
+/// Those of [`gpu`] and of `work`.
+pub fn on_gpu<T>(work: impl FnOnce(&'static Gpu) -> Result<T, GpuError>) -> Result<T, CudaError> {
+    gpu().and_then(work).map_err(failed)
 }
 
 /// An error of the kernels as one of dfdx, which knows no cuDNN: [`last_failure`] has its words.
@@ -77,6 +85,7 @@ pub fn failed(error: GpuError) -> CudaError {
     match error {
         GpuError::Driver(error) => CudaError::Driver(error),
         GpuError::Blas(error) => CudaError::Blas(error),
+        GpuError::NotOpen => CudaError::Driver(DriverError(CUresult::CUDA_ERROR_NOT_INITIALIZED)),
         _ => CudaError::Driver(DriverError(CUresult::CUDA_ERROR_UNKNOWN)),
     }
 }
@@ -102,7 +111,7 @@ impl Backend for Cuda {
         w: &Tensor<W, f32, Self>,
         out: Y,
     ) -> Result<Tensor<Y, f32, Self>, CudaError> {
-        filled(self, out, |y| gpu().conv2d(shape, values(x), values(w), y))
+        filled(self, out, |y| gpu()?.conv2d(shape, values(x), values(w), y))
     }
 
     fn conv2d_into<X: Shape, W: Shape>(
@@ -112,9 +121,7 @@ impl Backend for Cuda {
         w: &Tensor<W, f32, Self>,
         out: &mut Buffer<Self>,
     ) -> Result<(), CudaError> {
-        gpu()
-            .conv2d(shape, values(x), values(w), FloatsMut::of(out))
-            .map_err(failed)
+        on_gpu(|gpu| gpu.conv2d(shape, values(x), values(w), FloatsMut::of(out)))
     }
 
     fn spare(&self, len: usize) -> Result<Buffer<Self>, CudaError> {
@@ -136,9 +143,7 @@ impl Backend for Cuda {
         gy: &Buffer<Self>,
         gx: &mut Buffer<Self>,
     ) -> Result<(), CudaError> {
-        gpu()
-            .conv2d_input_gradient(shape, values(w), Floats::of(gy), FloatsMut::of(gx))
-            .map_err(failed)
+        on_gpu(|gpu| gpu.conv2d_input_gradient(shape, values(w), Floats::of(gy), FloatsMut::of(gx)))
     }
 
     fn conv2d_weight_gradient<X: Shape>(
@@ -148,9 +153,7 @@ impl Backend for Cuda {
         gy: &Buffer<Self>,
         gw: &mut Buffer<Self>,
     ) -> Result<(), CudaError> {
-        gpu()
-            .conv2d_weight_gradient(shape, values(x), Floats::of(gy), FloatsMut::of(gw))
-            .map_err(failed)
+        on_gpu(|gpu| gpu.conv2d_weight_gradient(shape, values(x), Floats::of(gy), FloatsMut::of(gw)))
     }
 
     fn batch_moments<X: Shape>(
@@ -180,7 +183,7 @@ impl Backend for Cuda {
         shift: &Tensor<(C,), f32, Self>,
     ) -> Result<Tensor<X, f32, Self>, CudaError> {
         let norm = normalization(moments, scale, shift);
-        filled(self, *x.shape(), |y| gpu().batch_norm(shape, norm, values(x), y))
+        filled(self, *x.shape(), |y| gpu()?.batch_norm(shape, norm, values(x), y))
     }
 
     fn batch_norm_backward<X: Shape, C: Dim>(
@@ -201,9 +204,7 @@ impl Backend for Cuda {
             scale: FloatsMut::of(gradients.scale),
             shift: FloatsMut::of(gradients.shift),
         };
-        gpu()
-            .norm_backward(shape, norm, None, values(x), None, Floats::of(gy), gradients)
-            .map_err(failed)
+        on_gpu(|gpu| gpu.norm_backward(shape, norm, None, values(x), None, Floats::of(gy), gradients))
     }
 
     fn update_running<C: Dim>(
@@ -215,11 +216,9 @@ impl Backend for Cuda {
         variance: &mut Tensor<(C,), f32, Self>,
     ) -> Result<(), CudaError> {
         let batch = || (Floats::of(&moments.mean), Floats::of(&moments.variance));
-        rewritten(self, mean, |mean, next| {
-            gpu().follow_mean(shape, momentum, batch().0, mean, next)
-        })?;
-        rewritten(self, variance, |variance, next| {
-            gpu().follow_variance(shape, momentum, batch().1, variance, next)
+        rewritten(self, mean, |mean| gpu()?.follow_mean(shape, momentum, batch().0, mean))?;
+        rewritten(self, variance, |variance| {
+            gpu()?.follow_variance(shape, momentum, batch().1, variance)
         })
     }
 
@@ -231,12 +230,10 @@ impl Backend for Cuda {
     ) -> Result<BatchMoments<Self>, CudaError> {
         let channels = mean.shape().num_elements();
         let mut moments = no_moments(self, channels)?;
-        let copy = |from: Floats<'_>, to: &mut Buffer<Self>| gpu().copy(from, FloatsMut::of(to)).map_err(failed);
+        let copy = |from: Floats<'_>, to: &mut Buffer<Self>| on_gpu(|gpu| gpu.copy(from, FloatsMut::of(to)));
         copy(values(mean), &mut moments.mean)?;
         copy(values(variance), &mut moments.variance)?;
-        gpu()
-            .inverse_deviation(eps, values(variance), FloatsMut::of(&mut moments.inv_std))
-            .map_err(failed)?;
+        on_gpu(|gpu| gpu.inverse_deviation(eps, values(variance), FloatsMut::of(&mut moments.inv_std)))?;
         Ok(moments)
     }
 
@@ -249,7 +246,7 @@ impl Backend for Cuda {
         let ((batch, inputs), (outputs, _)) = (*x.shape(), *w.shape());
         let sizes = (batch.size(), inputs.size(), outputs.size());
         filled(self, (batch, outputs), |y| {
-            gpu().linear(sizes, values(x), values(w), values(b), y)
+            gpu()?.linear(sizes, values(x), values(w), values(b), y)
         })
     }
 
@@ -264,9 +261,7 @@ impl Backend for Cuda {
         let sizes = (batch.size(), inputs.size(), outputs.size());
         let LinearGradients { input, weight, bias } = gradients;
         let wanted = (input.map(FloatsMut::of), FloatsMut::of(weight), FloatsMut::of(bias));
-        gpu()
-            .linear_backward(sizes, values(x), values(w), Floats::of(gy), wanted)
-            .map_err(failed)
+        on_gpu(|gpu| gpu.linear_backward(sizes, values(x), values(w), Floats::of(gy), wanted))
     }
 
     fn global_average_pool<X: Shape, Y: Shape>(
@@ -275,7 +270,7 @@ impl Backend for Cuda {
         x: &Tensor<X, f32, Self>,
         out: Y,
     ) -> Result<Tensor<Y, f32, Self>, CudaError> {
-        filled(self, out, |y| gpu().average_pool(shape, values(x), y))
+        filled(self, out, |y| gpu()?.average_pool(shape, values(x), y))
     }
 
     fn global_average_pool_backward(
@@ -284,9 +279,7 @@ impl Backend for Cuda {
         gy: &Buffer<Self>,
         gx: &mut Buffer<Self>,
     ) -> Result<(), CudaError> {
-        gpu()
-            .average_pool_backward(shape, Floats::of(gy), FloatsMut::of(gx))
-            .map_err(failed)
+        on_gpu(|gpu| gpu.average_pool_backward(shape, Floats::of(gy), FloatsMut::of(gx)))
     }
 
     fn max_pool<X: Shape, Y: Shape>(
@@ -297,7 +290,7 @@ impl Backend for Cuda {
     ) -> Result<(Tensor<Y, f32, Self>, Self::Winners), CudaError> {
         let mut winners = None;
         let y = filled(self, out, |y| {
-            winners = Some(gpu().max_pool(shape, values(x), y)?);
+            winners = Some(gpu()?.max_pool(shape, values(x), y)?);
             Ok(())
         })?;
         Ok((y, winners.expect("the pool has run")))
@@ -310,13 +303,29 @@ impl Backend for Cuda {
         gy: &Buffer<Self>,
         gx: &mut Buffer<Self>,
     ) -> Result<(), CudaError> {
-        gpu()
-            .max_pool_backward(shape, winners, Floats::of(gy), FloatsMut::of(gx))
-            .map_err(failed)
+        on_gpu(|gpu| gpu.max_pool_backward(shape, winners, Floats::of(gy), FloatsMut::of(gx)))
+    }
+
+    fn average_pool<X: Shape, Y: Shape>(
+        &self,
+        shape: &PoolShape,
+        x: &Tensor<X, f32, Self>,
+        out: Y,
+    ) -> Result<Tensor<Y, f32, Self>, CudaError> {
+        filled(self, out, |y| gpu()?.window_mean(shape, values(x), y))
+    }
+
+    fn average_pool_backward(
+        &self,
+        shape: &PoolShape,
+        gy: &Buffer<Self>,
+        gx: &mut Buffer<Self>,
+    ) -> Result<(), CudaError> {
+        on_gpu(|gpu| gpu.window_mean_backward(shape, Floats::of(gy), FloatsMut::of(gx)))
     }
 
     fn relu<X: Shape>(&self, x: &Tensor<X, f32, Self>) -> Result<Tensor<X, f32, Self>, CudaError> {
-        filled(self, *x.shape(), |y| gpu().relu(values(x), y))
+        filled(self, *x.shape(), |y| gpu()?.relu(values(x), y))
     }
 
     fn relu_backward<X: Shape>(
@@ -325,9 +334,7 @@ impl Backend for Cuda {
         gy: &Buffer<Self>,
         gx: &mut Buffer<Self>,
     ) -> Result<(), CudaError> {
-        gpu()
-            .relu_backward(values(x), Floats::of(gy), FloatsMut::of(gx))
-            .map_err(failed)
+        on_gpu(|gpu| gpu.relu_backward(values(x), Floats::of(gy), FloatsMut::of(gx)))
     }
 
     fn add<X: Shape>(
@@ -335,13 +342,11 @@ impl Backend for Cuda {
         a: &Tensor<X, f32, Self>,
         b: &Tensor<X, f32, Self>,
     ) -> Result<Tensor<X, f32, Self>, CudaError> {
-        filled(self, *a.shape(), |y| gpu().add(values(a), values(b), y))
+        filled(self, *a.shape(), |y| gpu()?.add(values(a), values(b), y))
     }
 
     fn accumulate(&self, source: &Buffer<Self>, destination: &mut Buffer<Self>) -> Result<(), CudaError> {
-        gpu()
-            .accumulate(Floats::of(source), FloatsMut::of(destination))
-            .map_err(failed)
+        on_gpu(|gpu| gpu.accumulate(Floats::of(source), FloatsMut::of(destination)))
     }
 
     fn cross_entropy<B: Dim, C: Dim>(
@@ -352,7 +357,7 @@ impl Backend for Cuda {
         let classes = logits.shape().1.size();
         let mut gradient = Storage::<f32>::try_alloc_len(self, logits.shape().num_elements())?;
         let loss = filled(self, (), |loss| {
-            gpu().cross_entropy(classes, values(logits), labels, loss, FloatsMut::of(&mut gradient))
+            gpu()?.cross_entropy(classes, values(logits), labels, loss, FloatsMut::of(&mut gradient))
         })?;
         Ok((loss, gradient))
     }
@@ -363,34 +368,30 @@ impl Backend for Cuda {
         source: &Buffer<Self>,
         destination: &mut Buffer<Self>,
     ) -> Result<(), CudaError> {
-        gpu()
-            .scale_accumulate(Floats::of(factor), Floats::of(source), FloatsMut::of(destination))
-            .map_err(failed)
+        on_gpu(|gpu| gpu.scale_accumulate(Floats::of(factor), Floats::of(source), FloatsMut::of(destination)))
     }
 
     fn sgd_step<S: Shape>(
         &self,
-        step: SgdStep,
+        step: &SgdStep,
         w: &mut Tensor<S, f32, Self>,
         velocity: &mut Buffer<Self>,
         gradient: &Buffer<Self>,
     ) -> Result<(), CudaError> {
-        let SgdStep {
-            learning_rate,
-            momentum,
-            bound,
-        } = step;
         let velocity = FloatsMut::of(velocity);
-        rewritten(self, w, |w, next| {
-            gpu().sgd_step(
-                learning_rate,
-                momentum,
-                bound,
-                (w, next),
-                velocity,
-                Floats::of(gradient),
-            )
-        })
+        rewritten(self, w, |w| gpu()?.sgd_step(step, w, velocity, Floats::of(gradient)))
+    }
+
+    fn adam_step<S: Shape>(
+        &self,
+        step: &AdamStep,
+        w: &mut Tensor<S, f32, Self>,
+        first_moment: &mut Buffer<Self>,
+        second_moment: &mut Buffer<Self>,
+        gradient: &Buffer<Self>,
+    ) -> Result<(), CudaError> {
+        let (m, s) = (FloatsMut::of(first_moment), FloatsMut::of(second_moment));
+        rewritten(self, w, |w| gpu()?.adam_step(step, w, m, s, Floats::of(gradient)))
     }
 
     fn write(&self, values: &[f32], buffer: &mut Buffer<Self>) -> Result<(), CudaError> {
@@ -406,11 +407,11 @@ impl Backend for Cuda {
     type Norms = stompp_cuda::Norms;
 
     fn add_norm(&self, norms: &mut Self::Norms, buffer: &Buffer<Self>) -> Result<(), CudaError> {
-        gpu().add_norm(norms, Floats::of(buffer)).map_err(failed)
+        on_gpu(|gpu| gpu.add_norm(norms, Floats::of(buffer)))
     }
 
     fn read_norms(&self, norms: Self::Norms) -> Result<Vec<f64>, CudaError> {
-        gpu().read_norms(&norms).map_err(failed)
+        on_gpu(|gpu| gpu.read_norms(&norms))
     }
 }
 
@@ -444,6 +445,6 @@ fn moments_of(device: &Cuda, shape: &ChannelShape, eps: f32, x: Floats<'_>) -> R
         variance: FloatsMut::of(&mut moments.variance),
         inv_std: FloatsMut::of(&mut moments.inv_std),
     };
-    gpu().moments(shape, eps, x, out).map_err(failed)?;
+    on_gpu(|gpu| gpu.moments(shape, eps, x, out))?;
     Ok(moments)
 }

@@ -2,7 +2,7 @@
 //!
 //! dfdx compiles convolution and pooling on nightly compilers only, and its batch norm is slow on the CPU. This crate brings
 //! [`Conv2d`], [`BatchNorm2d`], [`Linear`], [`GlobalAveragePool`] and [`MaxPool2d`] that implement dfdx's module traits and
-//! therefore compose with dfdx's own layers, tuples included:
+//! therefore compose with dfdx's own layers, tuples included, and the optimizers of [`optim`]:
 //!
 //! ```
 //! use dfdx::prelude::*;
@@ -33,18 +33,25 @@ pub mod backend;
 pub mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
+mod device;
+mod error;
 mod init;
 mod layers;
 pub mod ops;
+pub mod optim;
 mod spare;
 mod tape;
-mod walk;
+mod visit;
 
 pub use backend::Backend;
+pub use device::{cpu, tensor};
+pub use dfdx;
+pub use error::DeviceError;
 pub use init::{kaiming_normal, uniform_fan_in};
 pub use layers::{BatchNorm2d, Conv2d, GlobalAveragePool, Linear, MaxPool2d, builder};
+pub use rand::rand_core;
 pub use tape::{Recording, SwitchTape};
-pub use walk::{Role, Visitor, Walk};
+pub use visit::{TensorKind, TensorMut, VisitTensors, Visitor, VisitorMut};
 
 /// What an op returns: a tensor on the tape `T`, or the device's error.
 pub type OpResult<S, D, T = dfdx::tensor::NoneTape> =

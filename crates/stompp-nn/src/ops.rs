@@ -18,7 +18,7 @@ pub use conv::{conv_shape, conv2d, conv2d_by};
 pub use linear::linear;
 pub use loss::cross_entropy;
 pub use pointwise::{add, relu};
-pub use pool::{global_average_pool, max_pool};
+pub use pool::{average_pool, global_average_pool, max_pool};
 
 /// Takes a tensor's gradient out of the map, leaving a placeholder: it must not be asked for again, unless
 /// [`put_gradient!`](crate::put_gradient) puts it back. For ops written elsewhere, inside their backward step.
@@ -27,7 +27,7 @@ pub use pool::{global_average_pool, max_pool};
 #[macro_export]
 macro_rules! take_gradient {
     ($gradients:expr, $tensor:expr, $device:expr) => {{
-        let placeholder = ::dfdx::tensor::Storage::<f32>::try_alloc_len($device, 1)?;
+        let placeholder = $crate::dfdx::tensor::Storage::<f32>::try_alloc_len($device, 1)?;
         ::std::mem::replace($gradients.get_or_alloc_mut($tensor)?, placeholder)
     }};
 }

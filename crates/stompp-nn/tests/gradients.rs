@@ -187,6 +187,10 @@ fn pools() {
             let what = format!("max pool {case} {kernel} {stride} {padding}");
             check(&what, &x, |x| ops::max_pool(x, kernel, stride, padding).unwrap());
         }
+        for (kernel, stride) in [(2, 2), (3, 1), (2, 1)] {
+            let what = format!("average pool {case} {kernel} {stride}");
+            check(&what, &x, |x| ops::average_pool(x, kernel, stride).unwrap());
+        }
     }
 }
 

@@ -1,9 +1,9 @@
-//! Layers as dfdx modules: what training mode changes, what evaluation leaves alone, how they are built and walked.
+//! Layers as dfdx modules: what training mode changes, what evaluation leaves alone, how they are built and visited.
 
 use approx::assert_abs_diff_eq;
 use dfdx::prelude::*;
 use std::convert::Infallible;
-use stompp_nn::{GlobalAveragePool, MaxPool2d, Role, Visitor, Walk, builder};
+use stompp_nn::{GlobalAveragePool, MaxPool2d, TensorKind, VisitTensors, Visitor, builder};
 
 type Net = (
     builder::Conv2d<3, 4, 3, 2, 1>,
@@ -75,32 +75,37 @@ fn batch_norm_follows_training_batches_only() {
 }
 
 #[test]
-fn the_walk_names_tensors_as_torchvision_does() {
-    struct Names(Vec<(String, Role, usize)>);
+fn a_visit_names_tensors_as_torchvision_does() {
+    struct Names(Vec<(String, TensorKind, usize)>);
     impl Visitor<Cpu> for Names {
         type Error = Infallible;
-        fn visit<S: Shape>(&mut self, name: &str, role: Role, t: &mut Tensor<S, f32, Cpu>) -> Result<(), Infallible> {
-            self.0.push((name.to_owned(), role, t.shape().num_elements()));
+        fn visit_tensor<S: Shape>(
+            &mut self,
+            name: &str,
+            kind: TensorKind,
+            t: &Tensor<S, f32, Cpu>,
+        ) -> Result<(), Infallible> {
+            self.0.push((name.to_owned(), kind, t.shape().num_elements()));
             Ok(())
         }
     }
     let mut names = Names(Vec::new());
     let dev = Cpu::default();
     dev.build_module::<builder::BatchNorm2d<4>, f32>()
-        .walk("bn1.", &mut names)
+        .visit("bn1.", &mut names)
         .unwrap();
     dev.build_module::<builder::Linear<4, 5>, f32>()
-        .walk("fc.", &mut names)
+        .visit("fc.", &mut names)
         .unwrap();
     let expected = [
-        ("bn1.weight", Role::PARAMETER, 4),
-        ("bn1.bias", Role::PARAMETER, 4),
-        ("bn1.running_mean", Role::Statistic, 4),
-        ("bn1.running_var", Role::Statistic, 4),
-        ("fc.weight", Role::PARAMETER, 20),
-        ("fc.bias", Role::PARAMETER, 5),
+        ("bn1.weight", TensorKind::PARAMETER, 4),
+        ("bn1.bias", TensorKind::PARAMETER, 4),
+        ("bn1.running_mean", TensorKind::Statistic, 4),
+        ("bn1.running_var", TensorKind::Statistic, 4),
+        ("fc.weight", TensorKind::PARAMETER, 20),
+        ("fc.bias", TensorKind::PARAMETER, 5),
     ];
-    assert_eq!(names.0, expected.map(|(name, role, n)| (name.to_owned(), role, n)));
+    assert_eq!(names.0, expected.map(|(name, kind, n)| (name.to_owned(), kind, n)));
 }
 
 #[test]

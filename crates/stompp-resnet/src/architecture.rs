@@ -1,85 +1,23 @@
-//! A network's layers and sizes, before anything is allocated.
+//! A network's sizes, and the graph that they give.
 
-use crate::Model;
+use crate::{Model, block::Block, model::Shortcuts};
+use stompp_graph::{Conv, Graph, GraphBuilder, GraphError, NodeId, Pool};
 
-/// How the network begins.
+/// How a network begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stem {
     /// 3x3 convolution, stride 1: images up to 64 pixels.
     Cifar,
-    /// 7x7 convolution, stride 2, then a 3x3 maximum of stride 2.
+    /// 7x7 convolution, stride 2, then a 3x3 maximum pool of stride 2.
     ImageNet,
 }
 
-/// One convolution without bias, square images and kernels.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConvSpec {
-    /// Name, such as `layer1.0.conv1`.
-    pub name: String,
-    /// Channels that enter.
-    pub inputs: usize,
-    /// Channels that leave.
-    pub outputs: usize,
-    /// Side of the kernel.
-    pub kernel: usize,
-    /// Step between windows.
-    pub stride: usize,
-    /// Zeros around the input.
-    pub padding: usize,
-    /// Side of the input.
-    pub in_size: usize,
-    /// Side of the output.
-    pub out_size: usize,
-}
-
-impl ConvSpec {
-    fn new(name: String, inputs: usize, outputs: usize, kernel: usize, stride: usize, in_size: usize) -> Self {
-        let padding = kernel / 2;
-        let out_size = (in_size + 2 * padding - kernel) / stride + 1;
-        Self {
-            name,
-            inputs,
-            outputs,
-            kernel,
-            stride,
-            padding,
-            in_size,
-            out_size,
-        }
-    }
-
-    /// Number of weights.
-    pub fn weights(&self) -> usize {
-        self.outputs * self.inputs * self.kernel * self.kernel
-    }
-
-    /// Multiply-accumulates for one image.
-    pub fn macs(&self) -> usize {
-        self.weights() * self.out_size * self.out_size
-    }
-
-    /// Entries of one input image.
-    pub fn input_entries(&self) -> usize {
-        self.inputs * self.in_size * self.in_size
-    }
-}
-
-/// One residual block.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BlockSpec {
-    /// Name, such as `layer1.0`.
-    pub name: String,
-    /// The binary convolutions, in order: two in a basic block, three in a bottleneck.
-    pub convs: Vec<ConvSpec>,
-    /// The full-precision 1x1 convolution of the shortcut, where the shape changes.
-    pub shortcut: Option<ConvSpec>,
-}
-
-/// Everything that fixes a network's layers and sizes.
+/// Everything that fixes a residual network's layers and sizes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Architecture {
     stages: Vec<usize>,
     expansion: usize,
+    shortcuts: Shortcuts,
     width: usize,
     classes: usize,
     image_size: usize,
@@ -100,6 +38,9 @@ pub enum ArchitectureError {
         /// What is accepted.
         expected: &'static str,
     },
+    /// Each size is accepted, but together they are too large.
+    #[error(transparent)]
+    Graph(Box<GraphError>),
 }
 
 impl Architecture {
@@ -115,8 +56,16 @@ impl Architecture {
         classes: usize,
         image_size: usize,
     ) -> Result<Self, ArchitectureError> {
-        let width = width.unwrap_or_else(|| model.default_width());
-        Self::checked(model.stages(), model.expansion(), width, classes, image_size)
+        Self {
+            stages: model.stages(),
+            expansion: model.expansion(),
+            shortcuts: model.shortcuts(),
+            width: width.unwrap_or_else(|| model.default_width()),
+            classes,
+            image_size,
+            stem: stem(image_size),
+        }
+        .checked()
     }
 
     /// A network of your own: so many basic blocks in each stage; each stage has twice the channels of the one before and,
@@ -130,16 +79,19 @@ impl Architecture {
         classes: usize,
         image_size: usize,
     ) -> Result<Self, ArchitectureError> {
-        Self::checked(stages, 1, width, classes, image_size)
+        Self {
+            stages,
+            expansion: 1,
+            shortcuts: Shortcuts::Block,
+            width,
+            classes,
+            image_size,
+            stem: stem(image_size),
+        }
+        .checked()
     }
 
-    fn checked(
-        stages: Vec<usize>,
-        expansion: usize,
-        width: usize,
-        classes: usize,
-        image_size: usize,
-    ) -> Result<Self, ArchitectureError> {
+    fn checked(self) -> Result<Self, ArchitectureError> {
         let within = |what, value, range: std::ops::RangeInclusive<usize>, expected| {
             if range.contains(&value) {
                 Ok(())
@@ -147,22 +99,16 @@ impl Architecture {
                 Err(ArchitectureError::Size { what, value, expected })
             }
         };
-        within("number of stages", stages.len(), 1..=6, "1 to 6")?;
-        for &blocks in &stages {
+        within("number of stages", self.stages.len(), 1..=6, "1 to 6")?;
+        for &blocks in &self.stages {
             within("number of blocks in a stage", blocks, 1..=1000, "1 to 1000")?;
         }
-        within("width", width, 1..=4096, "1 to 4096 channels")?;
-        within("number of classes", classes, 2..=100_000, "2 to 100000")?;
-        within("image size", image_size, 4..=4096, "4 to 4096 pixels")?;
-        let stem = if image_size <= 64 { Stem::Cifar } else { Stem::ImageNet };
-        Ok(Self {
-            stages,
-            expansion,
-            width,
-            classes,
-            image_size,
-            stem,
-        })
+        within("width", self.width, 1..=4096, "1 to 4096 channels")?;
+        within("number of classes", self.classes, 2..=100_000, "2 to 100000")?;
+        within("image size", self.image_size, 4..=4096, "4 to 4096 pixels")?;
+        self.build()
+            .map_err(|error| ArchitectureError::Graph(Box::new(error)))?;
+        Ok(self)
     }
 
     /// Channels of the first stage.
@@ -185,122 +131,141 @@ impl Architecture {
         self.stem
     }
 
-    /// The first convolution, full precision.
-    pub fn stem_conv(&self) -> ConvSpec {
-        let (kernel, stride) = match self.stem {
-            Stem::Cifar => (3, 1),
-            Stem::ImageNet => (7, 2),
-        };
-        ConvSpec::new("conv1".to_owned(), 3, self.width, kernel, stride, self.image_size)
+    /// The network.
+    pub fn graph(&self) -> Graph {
+        self.build().expect("checked when it was made")
     }
 
-    /// Side of what enters the first block.
-    pub fn stem_size(&self) -> usize {
-        let size = self.stem_conv().out_size;
-        match self.stem {
-            Stem::Cifar => size,
-            Stem::ImageNet => size.div_ceil(2), // 3x3 maximum, stride 2, padding 1
-        }
-    }
-
-    /// The residual blocks, from input to output.
-    pub fn blocks(&self) -> Vec<BlockSpec> {
-        let (mut channels, mut size) = (self.width, self.stem_size());
-        let mut blocks = Vec::new();
+    fn build(&self) -> Result<Graph, GraphError> {
+        let mut g = GraphBuilder::new([3, self.image_size, self.image_size]);
+        let mut x = self.add_stem(&mut g)?;
         for (stage, count) in self.stages.iter().enumerate() {
             let inner = self.width << stage;
             for index in 0..*count {
                 let name = format!("layer{}.{index}", stage + 1);
                 let stride = if stage > 0 && index == 0 { 2 } else { 1 };
-                let block = block(name, channels, inner, inner * self.expansion, stride, size);
-                size = block.convs.last().expect("a block has convolutions").out_size;
-                channels = inner * self.expansion;
-                blocks.push(block);
+                let block = if self.expansion == 1 {
+                    Block::basic(name, inner, stride)
+                } else {
+                    Block::bottleneck(name, inner, inner * self.expansion, stride)
+                };
+                x = match self.shortcuts {
+                    Shortcuts::Block => block.residual(&mut g, x)?,
+                    Shortcuts::Convolution => block.bi_real(&mut g, x)?,
+                };
             }
         }
-        blocks
+        // A Bi-Real network averages its real values.
+        if self.shortcuts == Shortcuts::Block {
+            x = g.activation("act", x)?;
+        }
+        let x = g.global_average_pool("avgpool", x)?;
+        let logits = g.linear("fc", x, self.classes)?;
+        g.finish(logits)
     }
 
-    /// Entries of one image behind the last block.
-    pub fn final_entries(&self) -> usize {
-        let halvings = self.stages.len() - 1;
-        let size = (0..halvings).fold(self.stem_size(), |size, _| size.div_ceil(2));
-        self.features() * size * size
-    }
-
-    /// Channels that enter the head.
-    pub fn features(&self) -> usize {
-        (self.width << (self.stages.len() - 1)) * self.expansion
+    /// The stem up to the first block's activation.
+    ///
+    /// ImageNet's maximum pool stands before the activation, which torchvision has first: both are monotone, so the committed
+    /// network computes the same, and the mask covers a quarter of the entries (*ours*).
+    fn add_stem(&self, g: &mut GraphBuilder) -> Result<NodeId, GraphError> {
+        let conv = match self.stem {
+            Stem::Cifar => Conv::k3(self.width),
+            Stem::ImageNet => Conv::new(self.width, 7).stride(2),
+        };
+        let x = g.conv("conv1", g.input(), conv)?;
+        let x = g.batch_norm("bn1", x)?;
+        match self.stem {
+            Stem::Cifar => Ok(x),
+            Stem::ImageNet => g.max_pool("maxpool", x, Pool::new(3).stride(2).padding(1)),
+        }
     }
 }
 
-/// A basic block where the inner channels are those that leave, else a bottleneck.
-fn block(name: String, inputs: usize, inner: usize, outputs: usize, stride: usize, size: usize) -> BlockSpec {
-    let conv = |index: usize, inputs, outputs, kernel, stride, size| {
-        ConvSpec::new(format!("{name}.conv{index}"), inputs, outputs, kernel, stride, size)
-    };
-    let convs = if inner == outputs {
-        let first = conv(1, inputs, inner, 3, stride, size);
-        let second = conv(2, inner, outputs, 3, 1, first.out_size);
-        vec![first, second]
-    } else {
-        let first = conv(1, inputs, inner, 1, 1, size);
-        let second = conv(2, inner, inner, 3, stride, size);
-        let third = conv(3, inner, outputs, 1, 1, second.out_size);
-        vec![first, second, third]
-    };
-    let shortcut = (stride != 1 || inputs != outputs)
-        .then(|| ConvSpec::new(format!("{name}.downsample.0"), inputs, outputs, 1, stride, size));
-    BlockSpec { name, convs, shortcut }
+fn stem(image_size: usize) -> Stem {
+    if image_size <= 64 { Stem::Cifar } else { Stem::ImageNet }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use stompp_graph::Op;
 
-    fn architecture(model: &str, image_size: usize) -> Architecture {
-        Architecture::new(model.parse().unwrap(), None, 10, image_size).unwrap()
+    fn graph(model: &str, image_size: usize) -> Graph {
+        Architecture::new(model.parse().unwrap(), None, 10, image_size)
+            .unwrap()
+            .graph()
+    }
+
+    /// The shape of a node.
+    fn shape(graph: &Graph, name: &str) -> [usize; 3] {
+        graph.node(graph.find(name).expect(name)).shape
+    }
+
+    fn stride(graph: &Graph, name: &str) -> usize {
+        match graph.node(graph.find(name).expect(name)).op {
+            Op::Conv(conv) | Op::BinaryConv(conv) => conv.stride,
+            other => panic!("{name} is {other:?}"),
+        }
     }
 
     #[test]
     fn sizes_are_torchvisions() {
-        let imagenet = architecture("resnet50", 224);
-        assert_eq!(imagenet.stem(), Stem::ImageNet);
-        assert_eq!(imagenet.stem_size(), 56);
-        assert_eq!(imagenet.features(), 2048);
-        let blocks = imagenet.blocks();
-        assert_eq!(blocks.len(), 16);
+        let imagenet = graph("resnet50", 224);
+        assert_eq!(shape(&imagenet, "maxpool"), [64, 56, 56]);
+        assert_eq!(shape(&imagenet, "avgpool"), [2048, 1, 1]);
+        assert_eq!(imagenet.units().len(), 48);
+        assert_eq!(shape(&imagenet, "layer1.0.downsample.0"), [256, 56, 56]);
+        assert_eq!(imagenet.find("layer1.1.downsample.0"), None);
+        assert_eq!(shape(&imagenet, "layer4.2.conv3"), [2048, 7, 7]);
+        assert_eq!(stride(&imagenet, "layer2.0.conv1"), 1);
         assert_eq!(
-            blocks[0].shortcut.as_ref().map(|s| (s.inputs, s.outputs, s.stride)),
-            Some((64, 256, 1))
-        );
-        assert_eq!(blocks[1].shortcut, None);
-        let last = blocks.last().unwrap().convs.last().unwrap();
-        assert_eq!(
-            (last.inputs, last.outputs, last.kernel, last.out_size),
-            (512, 2048, 1, 7)
-        );
-        assert_eq!(
-            blocks[3].convs[1].stride, 2,
+            stride(&imagenet, "layer2.0.conv2"),
+            2,
             "the 3x3 convolution carries a bottleneck's stride"
         );
 
-        let cifar = architecture("resnet20", 32);
-        assert_eq!((cifar.stem(), cifar.width(), cifar.features()), (Stem::Cifar, 16, 64));
-        assert_eq!(cifar.blocks().last().unwrap().convs[1].out_size, 8);
+        let cifar = graph("resnet20", 32);
+        assert_eq!(shape(&cifar, "conv1"), [16, 32, 32]);
+        assert_eq!(shape(&cifar, "layer3.2.conv2"), [64, 8, 8]);
     }
 
     #[test]
     fn odd_sizes_round_up_as_convolutions_do() {
-        let blocks = architecture("resnet8", 15).blocks();
-        let sizes: Vec<_> = blocks.iter().map(|b| b.convs[1].out_size).collect();
+        let graph = graph("resnet8", 15);
+        let sizes = ["layer1.0.add", "layer2.0.add", "layer3.0.add"].map(|name| shape(&graph, name)[1]);
         assert_eq!(sizes, [15, 8, 4]);
-        assert_eq!(architecture("resnet8", 15).final_entries(), 64 * 4 * 4);
         assert_eq!(
-            blocks[1].shortcut.as_ref().unwrap().out_size,
+            shape(&graph, "layer2.0.downsample.0")[1],
             8,
             "both paths end at the same size"
         );
+    }
+
+    /// A shortcut around each convolution, and real values between blocks.
+    #[test]
+    fn a_bi_real_network_adds_after_every_convolution() {
+        let graph = graph("bireal18", 32);
+        let count = |op: fn(&Op) -> bool| graph.nodes().iter().filter(|node| op(&node.op)).count();
+        assert_eq!(count(|op| *op == Op::Add), 16);
+        assert_eq!(
+            count(|op| *op == Op::Activation),
+            16,
+            "none in front of the average pool"
+        );
+        assert_eq!(count(|op| matches!(op, Op::BinaryConv(_))), 16);
+        assert!(graph.head_activations().is_empty());
+        let add = graph.node(graph.find("layer1.0.add2").unwrap());
+        assert_eq!(add.inputs[1], graph.find("layer1.0.add1").unwrap());
+        // Tensors have the names and sizes of the network without Bi-Real's shortcuts.
+        let plain = Architecture::new(Model::ResNet18, None, 10, 32).unwrap().graph();
+        let names = |graph: &Graph| {
+            let tensors = graph.tensors().into_iter();
+            tensors
+                .map(|t| (t.name, t.shape))
+                .collect::<std::collections::BTreeSet<_>>()
+        };
+        assert_eq!(names(&graph), names(&plain));
     }
 
     #[test]
@@ -309,5 +274,7 @@ mod tests {
             let error = Architecture::new(Model::ResNet18, width, classes, image_size).unwrap_err();
             assert!(error.to_string().contains("expected"), "{error}");
         }
+        let error = Architecture::new(Model::ResNet50, Some(4096), 10, 4096).unwrap_err();
+        assert!(error.to_string().contains("more than"), "{error}");
     }
 }

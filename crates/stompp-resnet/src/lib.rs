@@ -1,40 +1,26 @@
-//! The networks of the paper: ResNet-18, -34, -50 and the CIFAR family 6n+2, whose weights and activations freeze.
+//! Builders of residual networks: ResNet-18, -34, -50, the CIFAR family 6n+2, and their Bi-Real variants.
 //!
-//! Arranged as torchvision's, with each ReLU replaced by the activation in front of the next convolution, and named as its
-//! `state_dict`. First, last and shortcut layers stay in full precision (paper). A network is built from an
-//! [`Architecture`], which also gives its [`Summary`] without building it.
-//!
-//! Depth, width, classes and image size are values, not types: they are command-line options, and one compiled network
-//! serves them all. (The layers of `stompp-nn` check sizes at compile time for whoever composes a network of their own.)
-//!
-//! Invariants:
-//! - **The forward pass of training finds the boundary itself**: whatever lies upstream of a quantizer that passes no
-//!   gradient runs off the tape, and changes no bit of the result by that.
-//! - **This crate knows nothing of data, optimizers or schedules.**
+//! An [`Architecture`] gives a [`Graph`](stompp_graph::Graph), which the executor of `stompp-binarize` trains. Layers are arranged as
+//! torchvision's, with each ReLU replaced by the activation in front of the next convolution, and named as its `state_dict`. The
+//! first, the last and the shortcut layers stay in full precision (*paper*).
 //!
 //! ```
-//! use dfdx::tensor::{Cpu, ZerosTensor};
-//! use dfdx::shapes::HasShape;
-//! use stompp_binarize::{Freezable, View};
-//! use stompp_resnet::{Architecture, Binarization, Model, ResNet};
+//! use stompp_graph::{ActivationRule, Summary};
+//! use stompp_resnet::{Architecture, Model};
 //!
-//! let architecture = Architecture::new("resnet8".parse::<Model>()?, Some(4), 10, 16)?;
-//! let mut net = ResNet::new(&Cpu::default(), &architecture, Binarization::BNN, 0)?;
-//! assert_eq!(net.units().len(), 6);
-//! let images = Cpu::default().zeros_like(&(2, 3, 16, 16));
-//! assert_eq!(*net.evaluate(images, View::Deployed)?.shape(), (2, 10));
+//! let graph = Architecture::new("resnet18".parse::<Model>()?, None, 10, 32)?.graph();
+//! assert_eq!(graph.units().len(), 16);
+//! println!("{}", Summary::new(&graph, ActivationRule::Quantized));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! Depth, width, classes and image size are values, because they are command-line options. **This crate knows no tensors and no
+//! training.**
 #![forbid(unsafe_code)]
 
 mod architecture;
 mod block;
 mod model;
-mod network;
-mod summary;
 
-pub use architecture::{Architecture, ArchitectureError, BlockSpec, ConvSpec, Stem};
-pub use block::Block;
+pub use architecture::{Architecture, ArchitectureError, Stem};
 pub use model::{Model, UnknownModel};
-pub use network::{ActivationRule, Binarization, Feature, Granularity, ResNet};
-pub use summary::{LayerSummary, Summary};

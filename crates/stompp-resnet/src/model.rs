@@ -2,10 +2,12 @@
 
 use std::{fmt, str::FromStr};
 
-/// Which ResNet.
+/// Which residual network.
 ///
 /// `resnet18`, `resnet34` and `resnet50` are torchvision's. Every other depth 6n+2 (`resnet8`, `resnet20`, `resnet32`, ...) is
-/// of the CIFAR family of He et al. 2016: three stages of n basic blocks.
+/// of the CIFAR family of He et al. 2016: three stages of n basic blocks. `bireal18`, `bireal34` and `birealN` have the same
+/// layers, with a shortcut around every convolution (Bi-Real Net, Liu et al. 2018; where the shape changes, it is torchvision's
+/// strided 1x1 convolution, *ours*).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Model {
     /// Basic blocks 2-2-2-2.
@@ -19,6 +21,24 @@ pub enum Model {
         /// n in depth 6n+2, at least 1.
         blocks: usize,
     },
+    /// As ResNet-18, with Bi-Real shortcuts.
+    BiReal18,
+    /// As ResNet-34, with Bi-Real shortcuts.
+    BiReal34,
+    /// As the CIFAR family, with Bi-Real shortcuts.
+    BiRealCifar {
+        /// n in depth 6n+2, at least 1.
+        blocks: usize,
+    },
+}
+
+/// What a shortcut goes around.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Shortcuts {
+    /// A block.
+    Block,
+    /// Each convolution.
+    Convolution,
 }
 
 /// Deepest network of the CIFAR family that is accepted: He et al.'s own deepest, ResNet-1202.
@@ -28,17 +48,17 @@ impl Model {
     /// Number of weighted layers on the longest path.
     pub fn depth(self) -> usize {
         match self {
-            Self::ResNet18 => 18,
-            Self::ResNet34 => 34,
+            Self::ResNet18 | Self::BiReal18 => 18,
+            Self::ResNet34 | Self::BiReal34 => 34,
             Self::ResNet50 => 50,
-            Self::Cifar { blocks } => 6 * blocks + 2,
+            Self::Cifar { blocks } | Self::BiRealCifar { blocks } => 6 * blocks + 2,
         }
     }
 
     /// Channels of the first stage that the literature uses: 64, or 16 for the CIFAR family.
     pub fn default_width(self) -> usize {
         match self {
-            Self::Cifar { .. } => 16,
+            Self::Cifar { .. } | Self::BiRealCifar { .. } => 16,
             _ => 64,
         }
     }
@@ -46,9 +66,9 @@ impl Model {
     /// Blocks in each stage.
     pub fn stages(self) -> Vec<usize> {
         match self {
-            Self::ResNet18 => vec![2, 2, 2, 2],
-            Self::ResNet34 | Self::ResNet50 => vec![3, 4, 6, 3],
-            Self::Cifar { blocks } => vec![blocks; 3],
+            Self::ResNet18 | Self::BiReal18 => vec![2, 2, 2, 2],
+            Self::ResNet34 | Self::ResNet50 | Self::BiReal34 => vec![3, 4, 6, 3],
+            Self::Cifar { blocks } | Self::BiRealCifar { blocks } => vec![blocks; 3],
         }
     }
 
@@ -56,17 +76,32 @@ impl Model {
     pub fn expansion(self) -> usize {
         if self == Self::ResNet50 { 4 } else { 1 }
     }
+
+    /// What a shortcut goes around.
+    pub(crate) fn shortcuts(self) -> Shortcuts {
+        match self {
+            Self::ResNet18 | Self::ResNet34 | Self::ResNet50 | Self::Cifar { .. } => Shortcuts::Block,
+            Self::BiReal18 | Self::BiReal34 | Self::BiRealCifar { .. } => Shortcuts::Convolution,
+        }
+    }
 }
 
 impl fmt::Display for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "resnet{}", self.depth())
+        let family = match self.shortcuts() {
+            Shortcuts::Block => "resnet",
+            Shortcuts::Convolution => "bireal",
+        };
+        write!(f, "{family}{}", self.depth())
     }
 }
 
 /// There is no network of that name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown model `{0}`: expected resnet18, resnet34, resnet50 or resnetN with N = 6n+2 (8, 14, 20, 26, 32, ...)")]
+#[error(
+    "unknown model `{0}`: expected resnet18, resnet34, resnet50, bireal18, bireal34, or resnetN or birealN with N = 6n+2 (8, 14, 20, \
+     26, 32, ...)"
+)]
 pub struct UnknownModel(String);
 
 impl FromStr for Model {
@@ -74,14 +109,22 @@ impl FromStr for Model {
 
     fn from_str(name: &str) -> Result<Self, UnknownModel> {
         let unknown = || UnknownModel(name.to_owned());
-        let digits = name.strip_prefix("resnet").ok_or_else(unknown)?;
-        match digits.parse::<usize>().map_err(|_| unknown())? {
-            18 => Ok(Self::ResNet18),
-            34 => Ok(Self::ResNet34),
-            50 => Ok(Self::ResNet50),
-            depth if (8..=MAX_DEPTH).contains(&depth) && (depth - 2) % 6 == 0 => Ok(Self::Cifar {
-                blocks: (depth - 2) / 6,
-            }),
+        let (shortcuts, digits) = match (name.strip_prefix("resnet"), name.strip_prefix("bireal")) {
+            (Some(digits), _) => (Shortcuts::Block, digits),
+            (None, Some(digits)) => (Shortcuts::Convolution, digits),
+            (None, None) => return Err(unknown()),
+        };
+        let depth = digits.parse::<usize>().map_err(|_| unknown())?;
+        let blocks = depth.saturating_sub(2) / 6;
+        let cifar = (8..=MAX_DEPTH).contains(&depth) && (depth - 2) % 6 == 0;
+        match (shortcuts, depth) {
+            (Shortcuts::Block, 18) => Ok(Self::ResNet18),
+            (Shortcuts::Block, 34) => Ok(Self::ResNet34),
+            (Shortcuts::Block, 50) => Ok(Self::ResNet50),
+            (Shortcuts::Convolution, 18) => Ok(Self::BiReal18),
+            (Shortcuts::Convolution, 34) => Ok(Self::BiReal34),
+            (Shortcuts::Block, _) if cifar => Ok(Self::Cifar { blocks }),
+            (Shortcuts::Convolution, _) if cifar => Ok(Self::BiRealCifar { blocks }),
             _ => Err(unknown()),
         }
     }
@@ -102,6 +145,9 @@ mod tests {
             "resnet50",
             "resnet56",
             "resnet1202",
+            "bireal18",
+            "bireal34",
+            "bireal20",
         ] {
             assert_eq!(name.parse::<Model>().expect(name).to_string(), name);
         }
@@ -119,6 +165,8 @@ mod tests {
             "resnet9",
             "resnet-8",
             "vgg16",
+            "bireal",
+            "bireal19",
             "resnet99999999999999999999",
             "resnet1208",
         ] {

@@ -11,6 +11,7 @@ mod order;
 mod plan;
 mod rate;
 mod refresh;
+mod schedule;
 mod window;
 
 pub use curve::Curve;
@@ -20,3 +21,4 @@ pub use order::Order;
 pub use plan::{Phase, Plan, PlanError, PlanSpec};
 pub use rate::{RateError, RefreshRate};
 pub use refresh::Refreshed;
+pub use schedule::Schedule;

@@ -104,6 +104,37 @@ impl Mask {
         }
     }
 
+    /// Writes 1 for each frozen entry and 0 for each open one.
+    ///
+    /// # Panics
+    ///
+    /// If `out` has not one element for each entry.
+    pub fn write_u8(&self, out: &mut [u8]) {
+        self.write(out, 0, 1);
+    }
+
+    /// As [`Mask::write_u8`], with floats.
+    ///
+    /// # Panics
+    ///
+    /// As [`Mask::write_u8`].
+    pub fn write_f32(&self, out: &mut [f32]) {
+        self.write(out, 0.0, 1.0);
+    }
+
+    fn write<T: Copy>(&self, out: &mut [T], open: T, frozen: T) {
+        assert_eq!(
+            out.len(),
+            self.len,
+            "a mask of {} entries into {} elements",
+            self.len,
+            out.len()
+        );
+        for (out, bit) in out.iter_mut().zip(self.iter()) {
+            *out = if bit { frozen } else { open };
+        }
+    }
+
     /// Sets entry `index`, which the caller knows to exist, and says whether that changed it.
     pub(crate) fn replace(&mut self, index: usize, frozen: bool) -> bool {
         debug_assert!(index < self.len);

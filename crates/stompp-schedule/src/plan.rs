@@ -1,7 +1,7 @@
 //! The plan: for every step and unit, its phase. A pure function; nothing in it changes, so there is nothing to save.
 
 use crate::window::{boundary, partition_point};
-use crate::{Curve, Order};
+use crate::{Curve, Order, Schedule};
 use core::fmt;
 use core::ops::Range;
 
@@ -162,17 +162,7 @@ impl Plan {
     ///
     /// If the plan has no such unit.
     pub fn phase(&self, step: u64, unit: usize) -> Phase {
-        let window = self.window(unit);
-        if step < window.start {
-            Phase::Open
-        } else if step < window.end {
-            let x = (step - window.start) as f64 / (window.end - window.start) as f64;
-            Phase::Freezing {
-                p: self.spec.curve.p(x),
-            }
-        } else {
-            Phase::Committed
-        }
+        Schedule::phase(self, step, unit)
     }
 
     /// The units that are [`Phase::Open`] during `step`.

@@ -1,6 +1,6 @@
 //! Soft refresh: a few entries redrawn per step, found by geometric skips.
 
-use crate::Mask;
+use crate::{Mask, Phase, RefreshRate, Schedule};
 use rand_core::Rng;
 
 /// What one refresh did.
@@ -52,6 +52,47 @@ impl Mask {
             done.changed += usize::from(self.replace(index, uniform(rng) < p));
             index += 1;
         }
+    }
+}
+
+impl Mask {
+    /// Brings the mask of `unit` into the state that `schedule` says for optimizer step `step`: all open before the unit's window,
+    /// refreshed once inside it, all frozen after it. Call it once before each step, in order.
+    ///
+    /// ```
+    /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+    /// use stompp_schedule::{Mask, Plan, PlanSpec, RefreshRate};
+    ///
+    /// let plan = Plan::new(PlanSpec::new(2, 100))?;
+    /// let rate = RefreshRate::of_window(0.1)?;
+    /// let mut rng = ChaCha8Rng::seed_from_u64(0);
+    /// let mut masks = [Mask::new(1000), Mask::new(500)];
+    /// for step in 0..=100 {
+    ///     for (unit, mask) in masks.iter_mut().enumerate() {
+    ///         mask.advance(&plan, step, unit, rate, &mut rng);
+    ///     }
+    /// }
+    /// assert!(masks.iter().all(|mask| mask.fraction() == 1.0));
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the schedule has no such unit, or gives fractions outside of `[0, 1]`.
+    pub fn advance<R: Rng + ?Sized>(
+        &mut self,
+        schedule: &(impl Schedule + ?Sized),
+        step: u64,
+        unit: usize,
+        rate: RefreshRate,
+        rng: &mut R,
+    ) -> Refreshed {
+        match schedule.phase(step, unit) {
+            Phase::Open => self.fill(false),
+            Phase::Committed => self.fill(true),
+            Phase::Freezing { p } => return self.refresh(p, rate.resolve(schedule.window(unit)), rng),
+        }
+        Refreshed::default()
     }
 }
 

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Infallible, SeedableRng, TryRng};
-use stompp_schedule::{Mask, Refreshed, RestoreError};
+use stompp_schedule::{Mask, Phase, Plan, PlanSpec, RefreshRate, Refreshed, RestoreError};
 
 /// What the type promises of the bits past the last entry.
 fn tail_is_zero(mask: &Mask) -> bool {
@@ -184,5 +184,48 @@ fn the_bits_never_change() {
     ] {
         assert_eq!(mask.refresh(p, r, &mut rng), Refreshed { redrawn, changed });
         assert_eq!(mask.words(), words);
+    }
+}
+
+#[test]
+fn entries_are_written_as_numbers() {
+    let mask: Mask = (0..70).map(|index| index % 3 == 0).collect();
+    let (mut bytes, mut floats) = ([7_u8; 70], [7.0_f32; 70]);
+    mask.write_u8(&mut bytes);
+    mask.write_f32(&mut floats);
+    for index in 0..70 {
+        assert_eq!(bytes[index], u8::from(index % 3 == 0));
+        assert_eq!(floats[index], f32::from(bytes[index]));
+    }
+}
+
+#[test]
+#[should_panic(expected = "a mask of 70 entries into 69 elements")]
+fn the_output_has_an_element_for_each_entry() {
+    Mask::new(70).write_u8(&mut [0; 69]);
+}
+
+/// `advance` is the same as doing by hand what the plan says.
+#[test]
+fn a_mask_follows_a_plan() {
+    let plan = Plan::new(PlanSpec {
+        warm_up: 3,
+        tail: 5,
+        ..PlanSpec::new(2, 60)
+    })
+    .unwrap();
+    let rate = RefreshRate::of_window(0.2).unwrap();
+    let (mut one, mut other) = (ChaCha8Rng::seed_from_u64(1), ChaCha8Rng::seed_from_u64(1));
+    let (mut advanced, mut by_hand) = (Mask::new(200), Mask::new(200));
+    for step in 0..=60 {
+        let refreshed = advanced.advance(&plan, step, 1, rate, &mut one);
+        match plan.phase(step, 1) {
+            Phase::Open => assert_eq!(advanced.count_ones(), 0),
+            Phase::Freezing { p } => {
+                let expected = by_hand.refresh(p, rate.resolve(plan.window(1)), &mut other);
+                assert_eq!((refreshed, &advanced), (expected, &by_hand));
+            }
+            Phase::Committed => assert_eq!(advanced.fraction(), 1.0),
+        }
     }
 }

@@ -70,6 +70,10 @@ impl Histogram {
     }
 }
 
+fn told_at_or_before(event: &Event, step: u64) -> bool {
+    u64::try_from(event.step).is_ok_and(|told| told <= step)
+}
+
 /// An event file that is being written.
 #[derive(Debug)]
 pub struct EventFile {
@@ -99,6 +103,26 @@ impl EventFile {
     /// # Errors
     /// If the file cannot be read or written.
     pub fn take_up(path: &Path, step: u64, time: f64) -> io::Result<Self> {
+        Self::keep(path, time, |event| told_at_or_before(event, step))
+    }
+
+    /// As [`EventFile::take_up`], but of `step` itself what was told from the scalar `tag` on is forgotten, too.
+    ///
+    /// # Errors
+    /// As [`EventFile::take_up`].
+    pub fn take_up_before(path: &Path, step: u64, tag: &str, time: f64) -> io::Result<Self> {
+        let has_tag = |event: &Event| match &event.what {
+            Some(What::Summary(summary)) => summary.value.iter().any(|value| value.tag == tag),
+            _ => false,
+        };
+        let at_step = |event: &Event| u64::try_from(event.step) == Ok(step);
+        Self::keep(path, time, |event| {
+            told_at_or_before(event, step) && !(at_step(event) && has_tag(event))
+        })
+    }
+
+    /// Goes on after the first events that `keep` is true of.
+    fn keep(path: &Path, time: f64, keep: impl Fn(&Event) -> bool) -> io::Result<Self> {
         let mut bytes = Vec::new();
         match File::open(path) {
             Ok(mut file) => drop(file.read_to_end(&mut bytes)?),
@@ -108,7 +132,7 @@ impl EventFile {
         let mut kept = 0;
         for (record, end) in record::all(&bytes) {
             match Event::decode(record) {
-                Ok(event) if u64::try_from(event.step).is_ok_and(|told| told <= step) => kept = end,
+                Ok(event) if keep(&event) => kept = end,
                 _ => break,
             }
         }

@@ -1,6 +1,6 @@
 //! Callbacks look on: progress, metrics and reports are made of what they are told.
 
-use crate::{DiagnosticsReport, Evaluation, RunResult, TrainError};
+use crate::{Concern, DiagnosticsReport, Evaluation, InitReport, RunResult, TrainError};
 use serde::{Deserialize, Serialize};
 
 /// What is known when training begins, or goes on.
@@ -22,6 +22,9 @@ pub struct RunStart {
     pub steps: u64,
     /// Units of the network.
     pub units: usize,
+    /// What is different from the part of the run before the interruption, a line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<String>,
 }
 
 /// What one optimizer step did.
@@ -102,6 +105,12 @@ pub trait Callback {
         Ok(())
     }
 
+    /// After [`Callback::on_start`], if the network's first weights were read from a file.
+    fn on_init(&mut self, init: &InitReport) -> Result<(), TrainError> {
+        let _ = init;
+        Ok(())
+    }
+
     /// After every optimizer step.
     fn on_step(&mut self, step: &StepReport) -> Result<(), TrainError> {
         let _ = step;
@@ -132,9 +141,22 @@ pub trait Callback {
         Ok(())
     }
 
+    /// If there is something to know about the images, such as files of the folder that are not looked at: at the start, and at the end
+    /// of files that were written anew meanwhile.
+    fn on_notes(&mut self, notes: &[String]) -> Result<(), TrainError> {
+        let _ = notes;
+        Ok(())
+    }
+
     /// After a return to a checkpoint; steps beyond it, and what was told of them, count no more.
     fn on_restore(&mut self, restored: &Restored) -> Result<(), TrainError> {
         let _ = restored;
+        Ok(())
+    }
+
+    /// Before the end, for each reason to doubt the result.
+    fn on_concern(&mut self, concern: &Concern) -> Result<(), TrainError> {
+        let _ = concern;
         Ok(())
     }
 

@@ -7,6 +7,7 @@ mod check;
 mod compare;
 mod data;
 mod error;
+mod model;
 mod names;
 mod text;
 mod time;
@@ -14,6 +15,7 @@ mod time;
 pub use check::Timeline;
 pub use compare::Difference;
 pub use error::ConfigError;
+pub use model::{ModelSource, UnknownModelSource};
 pub use names::{
     ActivationMask, ContinuousActivation, Dataset, Device, FreezeUnit, Method, OnBad, Setting, StraightThrough,
 };
@@ -21,6 +23,7 @@ pub use stompp_resnet::Model;
 pub use stompp_schedule::{Curve, Order, RefreshRate};
 pub use time::{Time, TimeError};
 
+use crate::files;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -58,8 +61,8 @@ pub struct RunConfig {
 pub struct DataConfig {
     /// The data set.
     pub dataset: Dataset,
-    /// The folder, `.tar.gz` or `.zip` with the binary files of CIFAR; of image files the folder, `.tar`, `.zip` or `.pack`. A
-    /// synthetic set needs none.
+    /// The folder, `.tar.gz` or `.zip` with the binary files of CIFAR; the folder with the idx files of MNIST; of image files the folder,
+    /// `.tar` or `.zip`. A synthetic set needs none.
     pub path: Option<PathBuf>,
     /// What the images of a flat `val` show (data set `folder`): the official ground truth, or a list of names and classes.
     pub labels: Option<PathBuf>,
@@ -106,10 +109,10 @@ impl Default for DataConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NetworkConfig {
-    /// Which ResNet.
+    /// Which network: a model of `stompp-resnet`, or a file with a graph.
     #[serde(with = "text")]
-    pub model: Model,
-    /// Channels of the first stage. The model's usual width if absent.
+    pub model: ModelSource,
+    /// Channels of a model's first stage. Its usual width if absent.
     pub width: Option<usize>,
     /// Whether activations are binary, too.
     pub setting: Setting,
@@ -120,7 +123,7 @@ pub struct NetworkConfig {
 impl Default for NetworkConfig {
     fn default() -> Self {
         Self {
-            model: Model::Cifar { blocks: 3 },
+            model: Model::Cifar { blocks: 3 }.into(),
             width: None,
             setting: Setting::Bnn,
             activation: ContinuousActivation::Relu,
@@ -188,6 +191,12 @@ pub struct TrainingConfig {
     pub momentum: f64,
     /// Time between evaluations; there is always one at the end.
     pub evaluate_every: Time,
+    /// Start from the weights and statistics in this file: a safetensors file with torchvision's names, a checkpoint, or the
+    /// directory of a finished run. What does not fit keeps its random values. From the seed if absent.
+    pub init_from: Option<PathBuf>,
+    /// Start from the end of the run in this directory: its weights, statistics and momentum, and its place in the order of the
+    /// data.
+    pub continue_from: Option<PathBuf>,
     /// Training batches over which the deploy network's batch-norm statistics are taken anew, as plain means, before it is evaluated
     /// or kept. With 0 it has those that followed the training (*ours*; the paper is silent).
     pub bn_reestimate: usize,
@@ -201,6 +210,8 @@ impl Default for TrainingConfig {
             learning_rate: 0.1,
             momentum: 0.9,
             evaluate_every: Time::Epochs(1.0),
+            init_from: None,
+            continue_from: None,
             bn_reestimate: 0,
         }
     }
@@ -250,6 +261,15 @@ impl RunConfig {
             path: path.to_owned(),
             source,
         })
+    }
+
+    /// The configuration of the run in the directory `run`; `None` if there is none.
+    ///
+    /// # Errors
+    /// As [`RunConfig::load`].
+    pub fn of_run(run: &Path) -> Result<Option<Self>, ConfigError> {
+        let file = run.join(files::CONFIG);
+        file.is_file().then(|| Self::load(&file)).transpose()
     }
 
     /// The configuration as TOML that [`RunConfig::from_toml`] reads back to an equal one.

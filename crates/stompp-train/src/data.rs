@@ -4,13 +4,13 @@ use crate::{
     RunConfig, TrainError,
     config::DataConfig,
     files,
-    images::{Images, Source, rule, source, synthetic},
+    images::{Source, TrainImages, rule, source, synthetic, tree_notes},
 };
 use std::{fs, path::Path};
 use stompp_data::{
-    ImageTree, Normalization, check,
+    ImageSet, ImageTree, Normalization, OnBadImage, TreeOptions, check,
     cifar::{self, Split},
-    contact_sheet, epoch_order,
+    contact_sheet, epoch_order, mnist,
 };
 
 pub use stompp_data::{
@@ -39,40 +39,57 @@ pub fn write_synthetic(config: &DataConfig, folder: &Path) -> Result<(), TrainEr
     Ok(synthetic(kind, config).write_to(folder)?)
 }
 
-/// Reads every image of the configured data set, all of it, once. `progress` is told how many are done.
+/// Reads every image of the configured data set, all of it, once; training or test images alone are enough. `progress` is told how many
+/// are done.
 ///
 /// # Errors
-/// If the data set cannot be found; images that cannot be read are in the report instead.
+/// If the data set cannot be found; images that cannot be read, and what is wrong with an archive, are in the report instead.
 pub fn check(config: &DataConfig, progress: impl FnMut(usize)) -> Result<Report, TrainError> {
     config.check()?;
     let sets = match source(config)? {
         Source::Files { path, labels } => {
-            let tree = ImageTree::open(path, labels.as_deref())?;
+            let options = TreeOptions {
+                labels: labels.as_deref(),
+                on_fault: OnBadImage::Skip,
+                ..TreeOptions::default()
+            };
+            let tree = ImageTree::open_with(path, &options)?;
             return Ok(check::check_tree(&tree, progress));
         }
-        Source::Cifar(layout) => cifar::read(config.files()?, layout)?,
-        Source::Synthetic(kind) => synthetic(kind, config).generate()?,
+        Source::Cifar(layout) => cifar::read_found(config.files()?, layout)?,
+        Source::Mnist => mnist::read_found(config.files()?, config.dataset.name())?,
+        Source::Synthetic(kind) => {
+            let sets = synthetic(kind, config).generate()?;
+            vec![sets.train, sets.test]
+        }
     };
-    Ok(check::check_sets([&sets.train, &sets.test]))
+    Ok(check::check_sets(&sets.iter().collect::<Vec<&ImageSet>>()))
 }
 
-/// Writes the configured image files, shrunk to a shorter side of `short_side` pixels, into the pack `out`, as
-/// [`ImageTree::pack`] does. `progress` is told how many are done.
+/// Writes the configured image files, shrunk to a shorter side of `short_side` pixels, into the new `.zip` `out`, as
+/// [`ImageTree::pack`] does. `progress` is told how many are done. The lines that come with what was written say what of the folders was
+/// not looked at.
 ///
 /// # Errors
-/// If the data set is not one of image files, cannot be found, or the pack cannot be written.
+/// If the data set is not one of image files, cannot be found, or the archive cannot be written.
 pub fn pack(
     config: &DataConfig,
     short_side: u32,
     out: &Path,
     progress: impl FnMut(usize),
-) -> Result<Packed, TrainError> {
+) -> Result<(Packed, Vec<String>), TrainError> {
     config.check()?;
     let Source::Files { path, labels } = source(config)? else {
         return Err(config.no_image_files().into());
     };
-    let tree = ImageTree::open(path, labels.as_deref())?;
-    Ok(tree.pack(short_side, rule(config.on_bad_image), out, progress)?)
+    let on_bad = rule(config.on_bad_image);
+    let options = TreeOptions {
+        labels: labels.as_deref(),
+        on_fault: on_bad,
+        ..TreeOptions::default()
+    };
+    let tree = ImageTree::open_with(path, &options)?;
+    Ok((tree.pack(short_side, on_bad, out, progress)?, tree_notes(&tree)))
 }
 
 /// Writes the first `count` training images of a run's first epoch, as its network would get them, into the new picture `out`
@@ -82,7 +99,7 @@ pub fn pack(
 /// If the data set or an image cannot be read, or the picture cannot be written.
 pub fn show(config: &RunConfig, count: usize, out: &Path) -> Result<(), TrainError> {
     config.check()?;
-    let images = Images::load(&config.data, None)?;
+    let images = TrainImages::load(&config.data)?;
     let normalization = Normalization::new(images.statistics)?;
     let examples = images.train.training_examples(config, &normalization);
     let order = epoch_order(images.train.len(), config.seed, 0);

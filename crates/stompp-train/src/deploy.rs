@@ -4,12 +4,29 @@
 //! be distributed otherwise; so they can be taken anew, over training batches, before it is scored or kept (*ours*).
 
 use crate::{
-    TrainError,
+    RunConfig, TrainError,
     error::device_error,
-    feed::{Fed, Holder},
+    feed::{Fed, Holder, Supply},
 };
-use stompp_binarize::{Freezable, View};
-use stompp_resnet::ResNet;
+use stompp_binarize::{Freezable, Network, View};
+use stompp_data::{Normalization, Position};
+
+/// The batches over which a run takes statistics anew: always its first training batches. `None` if it does not.
+///
+/// # Errors
+/// [`TrainError::Data`] if they cannot be read.
+pub(crate) fn batches<D: Holder>(
+    config: &RunConfig,
+    train: &Supply<D>,
+    normalization: &Normalization,
+) -> Result<Option<impl Iterator<Item = Result<Fed<D>, TrainError>>>, TrainError> {
+    let count = config.training.bn_reestimate;
+    if count == 0 {
+        return Ok(None);
+    }
+    let batches = train.training(config, normalization, Position::default())?;
+    Ok(Some(batches.take(count)))
+}
 
 /// A copy of `network` as `view` sees it, whose running statistics are the plain means over `batches`. The network itself stays as
 /// it is.
@@ -17,10 +34,10 @@ use stompp_resnet::ResNet;
 /// # Errors
 /// The device's and the data's.
 pub(crate) fn reestimated<D: Holder>(
-    network: &ResNet<D>,
+    network: &Network<D>,
     view: View,
     batches: impl Iterator<Item = Result<Fed<D>, TrainError>>,
-) -> Result<ResNet<D>, TrainError> {
+) -> Result<Network<D>, TrainError> {
     let mut copy = network.clone();
     if view == View::Deployed {
         copy.commit_all();

@@ -6,11 +6,11 @@
 use crate::{TrainError, divergence::Norms, error::device_error, feed::on_device, freezing::Freezing, images::Part};
 use dfdx::{shapes::Shape, tensor::Tensor};
 use serde::{Deserialize, Serialize};
-use std::convert::Infallible;
-use stompp_binarize::{BinaryBackend, Freezable, FreezeReport, FreezeState, View};
+use std::{collections::HashMap, convert::Infallible};
+use stompp_binarize::{BinaryBackend, Freezable, FreezeReport, FreezeState, Network, View};
 use stompp_data::Normalization;
-use stompp_nn::{Backend, Role, Visitor, Walk};
-use stompp_resnet::ResNet;
+use stompp_graph::{Graph, Node, NodeId, Op, Unit};
+use stompp_nn::{Backend, TensorKind, VisitTensors, Visitor};
 use stompp_schedule::Phase;
 
 /// Bins of a histogram of latent weights; each is 1/16 wide.
@@ -26,9 +26,9 @@ pub struct DiagnosticsReport {
     pub step: u64,
     /// The same in epochs.
     pub epoch: f64,
-    /// L2 norm of the gradient of the first convolution's weight, mean over the steps since the last report.
+    /// L2 norm of the gradient of the first layer's weight, mean over the steps since the last report.
     pub stem_gradient_norm: f64,
-    /// The same of the classifier's weight.
+    /// The same of the last layer's weight.
     pub head_gradient_norm: f64,
     /// The units, from input to output.
     pub units: Vec<UnitDiagnostics>,
@@ -84,11 +84,17 @@ struct UnitSince {
 
 impl Since {
     /// Adds a step with these gradients, in which freezing did this.
-    pub(crate) fn add(&mut self, network: &mut impl Freezable, norms: &Norms, freezing: Option<&FreezeReport>) {
-        let units = network.units();
+    pub(crate) fn add<D: BinaryBackend>(
+        &mut self,
+        network: &mut Network<D>,
+        norms: &Norms,
+        freezing: Option<&FreezeReport>,
+    ) {
+        let [stem, head] = ends(network.graph());
         self.steps += 1;
-        self.stem_norm += norms.get("conv1.weight");
-        self.head_norm += norms.get("fc.weight");
+        self.stem_norm += norms.get(&stem);
+        self.head_norm += norms.get(&head);
+        let units = network.units();
         self.units.resize_with(units.len(), UnitSince::default);
         for (place, (unit, since)) in units.iter().zip(&mut self.units).enumerate() {
             since.gradient_norm += norms.get(&format!("{}.weight", unit.name));
@@ -100,13 +106,21 @@ impl Since {
     }
 }
 
+/// Names of the weights of the first and of the last layer.
+fn ends(graph: &Graph) -> [String; 2] {
+    let layer = |(_, node): &(NodeId, &Node)| matches!(node.op, Op::Conv(_) | Op::BinaryConv(_) | Op::Linear { .. });
+    let name =
+        |found: Option<(NodeId, &Node)>| found.map_or_else(String::new, |(_, node)| format!("{}.weight", node.name));
+    [name(graph.iter().find(layer)), name(graph.iter().rfind(layer))]
+}
+
 /// The signs of every unit's latent weight, a bit each, 64 to a word; set means negative.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Signs(pub(crate) Vec<Vec<u64>>);
 
 impl Signs {
     /// Those of `network` as it stands.
-    pub(crate) fn of<D: BinaryBackend>(network: &mut ResNet<D>) -> Self {
+    pub(crate) fn of<D: BinaryBackend>(network: &mut Network<D>) -> Self {
         Self(
             latent_weights(network)
                 .iter()
@@ -126,7 +140,7 @@ fn negative(weights: &[f32]) -> Vec<u64> {
 }
 
 /// The latent weight of each unit.
-fn latent_weights<D: BinaryBackend>(network: &mut ResNet<D>) -> Vec<Vec<f32>> {
+fn latent_weights<D: BinaryBackend>(network: &mut Network<D>) -> Vec<Vec<f32>> {
     let names = network
         .units()
         .iter()
@@ -136,7 +150,7 @@ fn latent_weights<D: BinaryBackend>(network: &mut ResNet<D>) -> Vec<Vec<f32>> {
         names,
         found: Vec::new(),
     };
-    let Ok(()) = network.walk("", &mut collect);
+    let Ok(()) = network.visit("", &mut collect);
     collect.found
 }
 
@@ -148,15 +162,16 @@ struct Collect {
 impl<D: Backend> Visitor<D> for Collect {
     type Error = Infallible;
 
-    fn visit<S: Shape>(&mut self, name: &str, _: Role, tensor: &mut Tensor<S, f32, D>) -> Result<(), Infallible> {
+    fn visit_tensor<S: Shape>(
+        &mut self,
+        name: &str,
+        _: TensorKind,
+        tensor: &Tensor<S, f32, D>,
+    ) -> Result<(), Infallible> {
         if self.names.get(self.found.len()).is_some_and(|wanted| wanted == name) {
             self.found.push(tensor.as_vec());
         }
         Ok(())
-    }
-
-    fn changes(&self, _: Role) -> bool {
-        false
     }
 }
 
@@ -177,7 +192,7 @@ impl<D: BinaryBackend> Look<'_, D> {
     pub(crate) fn report(
         &self,
         step: u64,
-        network: &mut ResNet<D>,
+        network: &mut Network<D>,
         since: &mut Since,
         signs: &mut Option<Signs>,
     ) -> Result<DiagnosticsReport, TrainError> {
@@ -212,7 +227,7 @@ impl<D: BinaryBackend> Look<'_, D> {
                         weights.iter().filter(|weight| weight.abs() < 1.0).count() as u64,
                         weights.len(),
                     ),
-                    activations_inside: inside.get(place).copied(),
+                    activations_inside: inside.get(place).copied().flatten(),
                     gradient_norm: mean(since.gradient_norm),
                     histogram: histogram(weights),
                 }
@@ -227,23 +242,28 @@ impl<D: BinaryBackend> Look<'_, D> {
         })
     }
 
-    /// Share of each activation's inputs in [-1, 1], on the first test images.
-    fn activations_inside(&self, network: &ResNet<D>) -> Result<Vec<f64>, TrainError> {
-        let mut shares = Vec::new();
+    /// Share of the inputs in [-1, 1] of the activation that feeds each unit, on the first test images.
+    fn activations_inside(&self, network: &Network<D>) -> Result<Vec<Option<f64>>, TrainError> {
+        let mut shares = HashMap::new();
         if let Some(batch) = self.test.first(self.normalization, PROBE)? {
             let images = on_device(self.device, &batch).map_err(device_error)?;
-            let mut seen = |u: &Tensor<_, f32, D>| {
+            let mut seen = |activation: NodeId, u: &Tensor<_, f32, D>| {
                 let values = u.as_vec();
                 let inside = values.iter().filter(|value| value.abs() <= 1.0).count();
-                shares.push(inside as f64 / values.len().max(1) as f64);
+                shares.insert(activation, inside as f64 / values.len().max(1) as f64);
             };
             network
-                .evaluate_shown(images, View::AsItStands, &mut seen)
+                .evaluate_with(images, View::AsItStands, &mut seen)
                 .map_err(device_error)?;
         }
         // As after an evaluation: a batch of another size than training's.
         self.device.try_empty_cache().map_err(device_error)?;
-        Ok(shares)
+        let graph = network.graph();
+        let share = |unit: Unit| {
+            let source = graph.binary_source(graph.node(unit.conv).inputs[0]);
+            source.and_then(|activation| shares.get(&activation).copied())
+        };
+        Ok(graph.units().into_iter().map(share).collect())
     }
 }
 

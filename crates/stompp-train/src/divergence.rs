@@ -4,17 +4,17 @@ use dfdx::{
     shapes::Shape,
     tensor::{Gradients, Tensor},
 };
-use stompp_nn::{Backend, Role, Visitor, Walk};
+use stompp_nn::{Backend, TensorKind, VisitTensors, Visitor};
 
 /// The layer, in the order of the forward pass, where a value of the network first is not finite.
 ///
 /// Parameters tell of themselves, and running statistics, which follow each training batch, of what a layer let through.
-pub(crate) fn in_network<D: Backend>(network: &mut impl Walk<D>) -> Option<String> {
-    network.walk("", &mut Values).err()
+pub(crate) fn in_network<D: Backend>(network: &impl VisitTensors<D>) -> Option<String> {
+    network.visit("", &mut Values).err()
 }
 
 /// Where the loss of a network stopped being finite: if everything in it is finite, in what follows, the head.
-pub(crate) fn of_loss<D: Backend>(network: &mut impl Walk<D>) -> String {
+pub(crate) fn of_loss<D: Backend>(network: &impl VisitTensors<D>) -> String {
     in_network(network).unwrap_or_else(|| "the head".to_owned())
 }
 
@@ -29,7 +29,7 @@ impl Norms {
     /// The device's.
     pub(crate) fn of<D: Backend>(
         device: &D,
-        network: &mut impl Walk<D>,
+        network: &impl VisitTensors<D>,
         gradients: &mut Gradients<f32, D>,
     ) -> Result<Self, D::Err> {
         let mut visitor = Slopes {
@@ -38,7 +38,7 @@ impl Norms {
             names: Vec::new(),
             norms: D::Norms::default(),
         };
-        network.walk("", &mut visitor)?;
+        network.visit("", &mut visitor)?;
         let norms = device.read_norms(visitor.norms)?;
         Ok(Self(visitor.names.into_iter().zip(norms).collect()))
     }
@@ -62,16 +62,12 @@ struct Values;
 impl<D: Backend> Visitor<D> for Values {
     type Error = String;
 
-    fn visit<S: Shape>(&mut self, name: &str, _: Role, tensor: &mut Tensor<S, f32, D>) -> Result<(), String> {
+    fn visit_tensor<S: Shape>(&mut self, name: &str, _: TensorKind, tensor: &Tensor<S, f32, D>) -> Result<(), String> {
         if tensor.as_vec().iter().all(|value| value.is_finite()) {
             Ok(())
         } else {
             Err(layer(name))
         }
-    }
-
-    fn changes(&self, _: Role) -> bool {
-        false
     }
 }
 
@@ -85,17 +81,18 @@ struct Slopes<'a, D: Backend> {
 impl<D: Backend> Visitor<D> for Slopes<'_, D> {
     type Error = D::Err;
 
-    fn visit<S: Shape>(&mut self, name: &str, role: Role, tensor: &mut Tensor<S, f32, D>) -> Result<(), D::Err> {
-        if let Role::Parameter { learning: true, .. } = role {
+    fn visit_tensor<S: Shape>(
+        &mut self,
+        name: &str,
+        kind: TensorKind,
+        tensor: &Tensor<S, f32, D>,
+    ) -> Result<(), D::Err> {
+        if let TensorKind::Parameter { learning: true, .. } = kind {
             let gradient = self.gradients.get_or_alloc_mut(tensor)?;
             self.device.add_norm(&mut self.norms, gradient)?;
             self.names.push(name.to_owned());
         }
         Ok(())
-    }
-
-    fn changes(&self, _: Role) -> bool {
-        false
     }
 }
 
@@ -108,24 +105,26 @@ fn layer(tensor: &str) -> String {
 mod tests {
     use super::*;
     use dfdx::tensor::{Cpu, TensorFromVec};
-    use stompp_resnet::{Architecture, Binarization, ResNet};
+    use stompp_binarize::{Binarization, Network};
+    use stompp_nn::{TensorMut, VisitorMut};
+    use stompp_resnet::Architecture;
 
-    fn network() -> ResNet<Cpu> {
+    fn network() -> Network<Cpu> {
         let architecture = Architecture::with_stages(vec![1, 1], 4, 10, 8).unwrap();
-        ResNet::new(&Cpu::default(), &architecture, Binarization::BNN, 0).unwrap()
+        Network::new(&Cpu::default(), &architecture.graph(), Binarization::BNN, 0).unwrap()
     }
 
     /// Puts NaN into the last entry of one tensor.
     struct Spoil(&'static str);
 
-    impl Visitor<Cpu> for Spoil {
+    impl VisitorMut<Cpu> for Spoil {
         type Error = std::convert::Infallible;
 
-        fn visit<S: Shape>(
+        fn visit_tensor_mut<S: Shape>(
             &mut self,
             name: &str,
-            _: Role,
-            tensor: &mut Tensor<S, f32, Cpu>,
+            _: TensorKind,
+            mut tensor: TensorMut<'_, S, Cpu>,
         ) -> Result<(), Self::Error> {
             if name == self.0 {
                 let mut values = tensor.as_vec();
@@ -139,10 +138,10 @@ mod tests {
     #[test]
     fn the_first_layer_with_a_value_that_is_not_finite_is_named() {
         let mut net = network();
-        assert_eq!((in_network(&mut net), of_loss(&mut net)), (None, "the head".to_owned()));
+        assert_eq!((in_network(&net), of_loss(&net)), (None, "the head".to_owned()));
         for (tensor, expected) in [("layer2.0.conv1.weight", "layer2.0.conv1"), ("bn1.running_var", "bn1")] {
-            let Ok(()) = net.walk("", &mut Spoil(tensor));
-            assert_eq!(of_loss(&mut net), expected);
+            let Ok(()) = net.visit_mut("", &mut Spoil(tensor));
+            assert_eq!(of_loss(&net), expected);
         }
     }
 
@@ -154,7 +153,7 @@ mod tests {
         pixels[7] = f32::INFINITY;
         let images = device.tensor_from_vec(pixels, (2, 3, 8, 8));
         net.forward_train(images).unwrap();
-        assert_eq!(in_network(&mut net).unwrap(), "bn1");
+        assert_eq!(in_network(&net).unwrap(), "bn1");
     }
 
     #[test]
@@ -162,11 +161,11 @@ mod tests {
         struct Plant<'a>(&'a mut Gradients<f32, Cpu>, &'static [&'static str]);
         impl Visitor<Cpu> for Plant<'_> {
             type Error = std::convert::Infallible;
-            fn visit<S: Shape>(
+            fn visit_tensor<S: Shape>(
                 &mut self,
                 name: &str,
-                _: Role,
-                tensor: &mut Tensor<S, f32, Cpu>,
+                _: TensorKind,
+                tensor: &Tensor<S, f32, Cpu>,
             ) -> Result<(), Self::Error> {
                 if self.1.contains(&name) {
                     self.0.get_or_alloc_mut(tensor).unwrap()[0] = f32::NEG_INFINITY;
@@ -174,10 +173,10 @@ mod tests {
                 Ok(())
             }
         }
-        let (mut net, mut gradients) = (network(), Gradients::leaky());
+        let (net, mut gradients) = (network(), Gradients::leaky());
         let mut found = |spoiled| {
-            let Ok(()) = net.walk("", &mut Plant(&mut gradients, spoiled));
-            let norms = Norms::of(&Cpu::default(), &mut net, &mut gradients).unwrap();
+            let Ok(()) = net.visit("", &mut Plant(&mut gradients, spoiled));
+            let norms = Norms::of(&Cpu::default(), &net, &mut gradients).unwrap();
             norms.culprit()
         };
         assert_eq!(found(&[]), None);

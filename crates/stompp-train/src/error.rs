@@ -3,7 +3,10 @@
 //! Messages are whole: they end with what the system or a library said. That part is a field spelled `r#source`, which keeps
 //! `thiserror` from offering it a second time as the error's source.
 
-use crate::config::{ConfigError, Difference};
+use crate::{
+    InitError,
+    config::{ConfigError, Difference},
+};
 use std::{
     io,
     path::{Path, PathBuf},
@@ -70,12 +73,58 @@ pub enum TrainError {
         last_good: Option<PathBuf>,
     },
     /// The run directory, or a checkpoint of it, has a configuration with another result; nothing was touched.
-    #[error("{} is of another run: {difference} (--fresh starts over)", path.display())]
+    #[error("{} is of another run: {difference}", path.display())]
     OtherRun {
         /// The file with the other configuration.
         path: PathBuf,
         /// The first field that differs.
         difference: Difference,
+    },
+    /// The run directory was begun on another list of image files; nothing was touched.
+    #[error("{}: the run was begun on other images than data.path has now: {details}", path.display())]
+    OtherImages {
+        /// The record of the run.
+        path: PathBuf,
+        /// How they differ, such as "60 to train on and 15 to test on then, 59 and 15 now".
+        details: String,
+        /// Whether an epoch has as many steps nevertheless, so that [`Session::reindex`](crate::Session::reindex) can accept it.
+        same_length: bool,
+    },
+    /// The run has no result yet.
+    #[error(
+        "the run in {} is unfinished: {}",
+        path.display(),
+        if *step == 0 { "it has taken no step since a checkpoint".to_owned() } else { format!("its last checkpoint is of step {step}") }
+    )]
+    Unfinished {
+        /// The directory.
+        path: PathBuf,
+        /// Optimizer steps done at its newest checkpoint.
+        step: u64,
+    },
+    /// There is no run in the directory.
+    #[error("{} is not the directory of a run: it has no config.toml", path.display())]
+    NoRun {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The run does not have the checkpoint that was asked for.
+    #[error("{} has no checkpoint {name}; there are: {there}", path.display())]
+    NoCheckpoint {
+        /// The directory.
+        path: PathBuf,
+        /// What was asked for.
+        name: String,
+        /// The checkpoints that the run has.
+        there: String,
+    },
+    /// The network's first weights cannot be had from a file or another run.
+    #[error("{}: {source}", path.display())]
+    Init {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        r#source: InitError,
     },
     /// Another process works on the run directory; nothing was touched.
     #[error("{} is in use by another process", path.display())]

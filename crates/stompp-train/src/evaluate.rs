@@ -6,10 +6,9 @@ use crate::{
     feed::{Fed, Holder, Supply},
 };
 use serde::Serialize;
-use stompp_binarize::View;
+use stompp_binarize::{Network, View};
 use stompp_data::Normalization;
-use stompp_nn::ops;
-use stompp_resnet::ResNet;
+use stompp_graph::Summary;
 
 /// How well a network does on a set of images.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -22,33 +21,107 @@ pub struct Score {
     pub images: usize,
 }
 
-/// Scores `network` on all of `images`. Changes nothing.
-///
-/// # Errors
-/// The device's, as [`TrainError::Device`], and the data's.
-pub(crate) fn evaluate<D: Holder>(
-    network: &ResNet<D>,
-    images: &Supply<D>,
-    normalization: &Normalization,
-    view: View,
-) -> Result<Score, TrainError> {
-    let (mut right, mut loss, mut seen) = (0, 0.0, 0);
-    for batch in images.evaluation(normalization)? {
-        let Fed { images, labels } = batch?;
-        let n = labels.len();
-        let logits = network.evaluate(images, view).map_err(device_error)?;
-        right += correct(&logits.as_vec(), &labels);
-        let mean = ops::cross_entropy(logits, &labels).map_err(device_error)?;
-        loss += f64::from(mean.as_vec()[0]) * n as f64;
-        seen += n;
+/// What a network answered to some images.
+pub(crate) struct Answers<'a> {
+    /// The place of each image in its set.
+    pub(crate) indices: &'a [usize],
+    /// The class of each image.
+    pub(crate) labels: &'a [usize],
+    /// A row of logits an image.
+    pub(crate) logits: &'a [f32],
+}
+
+/// An evaluation of a network: of which images, and how.
+pub(crate) struct Evaluator<'a, D: Holder> {
+    pub(crate) images: &'a Supply<D>,
+    pub(crate) normalization: &'a Normalization,
+    pub(crate) view: View,
+    /// What the network costs.
+    pub(crate) macs_per_image: usize,
+}
+
+impl<D: Holder> Evaluator<'_, D> {
+    /// Scores `network` on all of the images. Changes nothing. `each` sees the answers to a few images at a time, in order; its
+    /// error ends the evaluation.
+    ///
+    /// The score does not depend on how many images are evaluated at once.
+    ///
+    /// # Errors
+    /// That of `each`; [`TrainError::Device`] and [`TrainError::Data`] if the device fails or an image cannot be read.
+    pub(crate) fn score(
+        &self,
+        network: &Network<D>,
+        each: &mut dyn FnMut(&Answers<'_>) -> Result<(), TrainError>,
+    ) -> Result<Score, TrainError> {
+        let mut sum = ScoreSum::default();
+        let batch_size = D::evaluation_batch(self.macs_per_image);
+        for batch in self.images.evaluation(self.normalization, batch_size)? {
+            let Fed {
+                images,
+                labels,
+                indices,
+            } = batch?;
+            let logits = network.evaluate(images, self.view).map_err(device_error)?.as_vec();
+            sum.add(&logits, &labels);
+            each(&Answers {
+                indices: &indices,
+                labels: &labels,
+                logits: &logits,
+            })?;
+        }
+        // Batches of another size than training's: what they took would lie idle until the next evaluation.
+        self.images.device().try_empty_cache().map_err(device_error)?;
+        Ok(sum.score())
     }
-    // Batches of another size than training's: what they took would lie idle until the next evaluation.
-    images.device().try_empty_cache().map_err(device_error)?;
-    Ok(Score {
-        top1: 100.0 * right as f64 / seen as f64,
-        loss: loss / seen as f64,
-        images: seen,
-    })
+}
+
+/// A score over the batches so far.
+#[derive(Debug, Default)]
+pub(crate) struct ScoreSum {
+    right: usize,
+    loss: f64,
+    images: usize,
+}
+
+impl ScoreSum {
+    /// Adds a batch: a row of `logits` for each label.
+    pub(crate) fn add(&mut self, logits: &[f32], labels: &[usize]) {
+        if labels.is_empty() {
+            return;
+        }
+        self.right += correct(logits, labels);
+        let rows = rows(logits, labels.len()).zip(labels);
+        self.loss += rows.map(|(row, label)| cross_entropy(row, *label)).sum::<f64>();
+        self.images += labels.len();
+    }
+
+    /// The score of all of them.
+    pub(crate) fn score(&self) -> Score {
+        Score {
+            top1: 100.0 * self.right as f64 / self.images as f64,
+            loss: self.loss / self.images as f64,
+            images: self.images,
+        }
+    }
+}
+
+/// What a network costs while its weights are open.
+pub(crate) fn macs_per_image(summary: &Summary) -> usize {
+    let total = summary.total();
+    total.binary_macs + total.float_macs
+}
+
+/// The cross-entropy of one row of logits and its label: `ln sum exp(z - max) + max - z[label]`, in 64 bits. `libm` gives the same
+/// bits on every machine.
+fn cross_entropy(row: &[f32], label: usize) -> f64 {
+    let largest = f64::from(row.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    let sum: f64 = row.iter().map(|z| libm::exp(f64::from(*z) - largest)).sum();
+    libm::log(sum) + largest - f64::from(row[label])
+}
+
+/// The rows of logits, of which there are `rows`.
+pub(crate) fn rows(logits: &[f32], rows: usize) -> std::slice::ChunksExact<'_, f32> {
+    logits.chunks_exact(logits.len() / rows)
 }
 
 /// How many rows of `logits`, one a label, have their largest entry at the label; the first of equals counts.
@@ -59,7 +132,7 @@ pub(crate) fn correct(logits: &[f32], labels: &[usize]) -> usize {
 
 /// Where each of the `rows` rows of `logits` has its largest entry; of equals the first.
 pub(crate) fn classes(logits: &[f32], rows: usize) -> impl Iterator<Item = usize> {
-    logits.chunks_exact(logits.len() / rows).map(|row| {
+    self::rows(logits, rows).map(|row| {
         let entries = row.iter().enumerate();
         entries.fold(0, |best, (class, z)| if *z > row[best] { class } else { best })
     })
@@ -68,11 +141,47 @@ pub(crate) fn classes(logits: &[f32], rows: usize) -> impl Iterator<Item = usize
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{RunConfig, images::Images};
+    use dfdx::tensor::Cpu;
 
     #[test]
     fn the_first_of_equal_logits_is_the_answer() {
         let logits = [0.0, 2.0, 2.0, /**/ -1.0, -3.0, -0.5, /**/ 0.0, 0.0, 0.0];
         assert_eq!(correct(&logits, &[1, 2, 0]), 3);
         assert_eq!(correct(&logits, &[2, 2, 1]), 1);
+    }
+
+    #[test]
+    fn cross_entropy_is_that_of_the_softmax() {
+        // softmax of (0, ln 3) is (1/4, 3/4).
+        let row = [0.0, 3f32.ln()];
+        approx::assert_abs_diff_eq!(cross_entropy(&row, 0), 4f64.ln(), epsilon = 1e-7);
+        approx::assert_abs_diff_eq!(cross_entropy(&row, 1), (4.0f64 / 3.0).ln(), epsilon = 1e-7);
+        assert_eq!(cross_entropy(&[1e30, 0.0], 0), 0.0);
+        assert!(cross_entropy(&[f32::NAN, 0.0], 1).is_nan());
+    }
+
+    /// An evaluation is interrupted between two batches, so their size must decide nothing.
+    #[test]
+    fn logits_are_the_same_bits_in_batches_of_any_size() {
+        let config = "data = { train_limit = 20, test_limit = 40, image_size = 16 }
+             network = { model = 'resnet8', width = 8 }";
+        let config = RunConfig::from_toml(config).unwrap();
+        let device = Cpu::default();
+        let network = Network::new(&device, &config.graph().unwrap(), config.binarization(), 3).unwrap();
+        let images = Images::load(&config.data, None, false).unwrap();
+        let normalization = Normalization::new(images.statistics).unwrap();
+        let supply = Supply::new(&device, &images.test, &normalization).unwrap();
+        for view in [View::AsItStands, View::Deployed] {
+            let logits = |batch_size: usize| -> Vec<u32> {
+                let batches = supply.evaluation(&normalization, batch_size).unwrap();
+                let answers = batches.map(|batch| network.evaluate(batch.unwrap().images, view).unwrap().as_vec());
+                answers.flatten().map(f32::to_bits).collect()
+            };
+            let together = logits(40);
+            for batch_size in [1, 2, 7, 39] {
+                assert!(logits(batch_size) == together, "batches of {batch_size}");
+            }
+        }
     }
 }

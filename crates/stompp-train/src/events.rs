@@ -18,7 +18,12 @@ pub(crate) struct Events {
     path: PathBuf,
     /// Open once the run has begun.
     file: Option<EventFile>,
+    /// Whether the evaluation of the step that the run goes on after is still to be made: what was told of it is forgotten.
+    evaluation_is_due: bool,
 }
+
+/// What is told first of an evaluation.
+const FIRST_OF_EVALUATION: &str = "loss/train";
 
 impl Events {
     /// Events in the run directory `run`; the file is made or taken up when the run begins.
@@ -26,12 +31,21 @@ impl Events {
         Self {
             path: run.join(files::EVENTS),
             file: None,
+            evaluation_is_due: false,
         }
+    }
+
+    /// Says whether the evaluation of the step that the run goes on after is still to be made.
+    pub(crate) fn expect_evaluation(&mut self, is_due: bool) {
+        self.evaluation_is_due = is_due;
     }
 
     /// Forgets what was told of steps after `step`.
     fn take_up(&mut self, step: u64) -> Result<(), TrainError> {
-        let file = EventFile::take_up(&self.path, step, now());
+        let file = match self.evaluation_is_due {
+            true => EventFile::take_up_before(&self.path, step, FIRST_OF_EVALUATION, now()),
+            false => EventFile::take_up(&self.path, step, now()),
+        };
         self.file = Some(file.map_err(|source| files::io_error("write", &self.path, source))?);
         Ok(())
     }
@@ -97,7 +111,7 @@ impl Callback for Events {
 
     fn on_evaluation(&mut self, evaluation: &Evaluation) -> Result<(), TrainError> {
         let numbers = [
-            ("loss/train", evaluation.train_loss),
+            (FIRST_OF_EVALUATION, evaluation.train_loss),
             ("loss/test, deployed", evaluation.test_loss),
             ("top-1/test, deployed", evaluation.top1),
             ("top-1/test, as it stands", evaluation.top1_as_it_stands),

@@ -10,6 +10,12 @@ use stompp_nn::{Image, OpResult};
 /// A batch of images, (N, C, H, W).
 pub(crate) type Images<D> = Tensor<Image<usize, usize>, f32, D>;
 
+/// The most images that are evaluated at once.
+const EVALUATION_BATCH: usize = 250;
+
+/// Multiply-accumulates that one thread does in a fraction of a second.
+const MACS_AT_ONCE: usize = 4 << 30;
+
 /// A device, and how it holds a set of images as a whole, if it does.
 pub(crate) trait Holder: BinaryBackend {
     /// Images in its memory.
@@ -20,6 +26,9 @@ pub(crate) trait Holder: BinaryBackend {
 
     /// Takes a set in; `None` if images are as near to it where they are.
     fn hold(&self, set: &ImageSet, normalization: &Normalization) -> Option<Result<Self::Held, Self::Err>>;
+
+    /// How many images to evaluate at once. A running evaluation can be interrupted between two such batches.
+    fn evaluation_batch(macs_per_image: usize) -> usize;
 
     /// The images of these indices, each cropped and normalized.
     fn cut(&self, held: &Self::Held, placements: &[(usize, Placement)]) -> OpResult<Image<usize, usize>, Self>;
@@ -36,6 +45,12 @@ impl Holder for Cpu {
         None
     }
 
+    /// Few enough for a fraction of a second, whatever the network; enough to give each thread one.
+    fn evaluation_batch(macs_per_image: usize) -> usize {
+        let of_a_thread = (MACS_AT_ONCE / macs_per_image.max(1)).max(1);
+        (rayon::current_num_threads() * of_a_thread).min(EVALUATION_BATCH)
+    }
+
     fn cut(&self, held: &Infallible, _: &[(usize, Placement)]) -> OpResult<Image<usize, usize>, Self> {
         match *held {}
     }
@@ -46,14 +61,18 @@ impl Holder for dfdx::tensor::Cuda {
     type Held = stompp_nn::cuda::ImagesOnDevice;
 
     fn words(&self) -> Option<String> {
-        Some(stompp_nn::cuda::gpu().versions().to_string())
+        stompp_nn::cuda::gpu().ok().map(|gpu| gpu.versions().to_string())
     }
 
     fn hold(&self, set: &ImageSet, normalization: &Normalization) -> Option<Result<Self::Held, Self::Err>> {
-        use stompp_nn::cuda::{failed, gpu};
+        use stompp_nn::cuda::on_gpu;
         let table: Vec<f32> = (0..3).flat_map(|channel| *normalization.table(channel)).collect();
         let sides = (set.height(), set.width());
-        Some(gpu().upload_images(sides, set.pixels(), &table).map_err(failed))
+        Some(on_gpu(|gpu| gpu.upload_images(sides, set.pixels(), &table)))
+    }
+
+    fn evaluation_batch(_: usize) -> usize {
+        EVALUATION_BATCH
     }
 
     fn cut(&self, held: &Self::Held, placements: &[(usize, Placement)]) -> OpResult<Image<usize, usize>, Self> {
@@ -65,7 +84,7 @@ impl Holder for dfdx::tensor::Cuda {
         let placements: Vec<_> = placements.iter().map(number).collect();
         let (height, width) = held.sides();
         filled(self, (placements.len(), 3, height, width), |out| {
-            gpu().place_images(held, &placements, out)
+            gpu()?.place_images(held, &placements, out)
         })
     }
 }
@@ -113,14 +132,14 @@ impl<D: Holder> Supply<D> {
         )
     }
 
-    /// The images in order.
+    /// The images in order, `batch_size` at a time.
     ///
     /// # Errors
     /// The data's.
-    pub(crate) fn evaluation(&self, normalization: &Normalization) -> Result<Feed<D>, TrainError> {
+    pub(crate) fn evaluation(&self, normalization: &Normalization, batch_size: usize) -> Result<Feed<D>, TrainError> {
         self.feed(
-            || self.part.placed_evaluation_batches(),
-            || self.part.evaluation_batches(normalization),
+            || self.part.placed_evaluation_batches(batch_size),
+            || self.part.evaluation_batches(normalization, batch_size),
         )
     }
 
@@ -157,6 +176,8 @@ enum Source<D: Holder> {
 pub(crate) struct Fed<D: BinaryBackend> {
     pub(crate) images: Images<D>,
     pub(crate) labels: Vec<usize>,
+    /// The place of each image in its set.
+    pub(crate) indices: Vec<usize>,
 }
 
 impl<D: Holder> Iterator for Feed<D> {
@@ -169,28 +190,33 @@ impl<D: Holder> Iterator for Feed<D> {
                 let batch = batches.find(|batch| !matches!(batch, Ok(batch) if batch.labels.is_empty()))?;
                 Some(batch.map_err(TrainError::from).and_then(|batch| {
                     let images = on_device(&self.device, &batch).map_err(device_error)?;
-                    let labels = batch.labels;
-                    Ok(Fed { images, labels })
+                    let Batch { labels, indices, .. } = batch;
+                    Ok(Fed {
+                        images,
+                        labels,
+                        indices,
+                    })
                 }))
             }
             Source::Held(held, batches) => {
                 let batch = batches.next()?;
                 let images = self.device.cut(held, &batch.placements).map_err(device_error);
+                let indices = batch.placements.iter().map(|(index, _)| *index).collect();
                 let labels = batch.labels;
-                Some(images.map(|images| Fed { images, labels }))
+                Some(images.map(|images| Fed {
+                    images,
+                    labels,
+                    indices,
+                }))
             }
         }
     }
 }
 
 /// The images of a batch as a tensor.
-///
-/// They are copied into memory of the device's own, which it uses again; a buffer of ours would be added to what it keeps.
 pub(crate) fn on_device<D: BinaryBackend>(device: &D, batch: &Batch) -> OpResult<Image<usize, usize>, D> {
     let [n, channels, height, width] = batch.shape;
-    let mut images = device.try_zeros_like(&(n, channels, height, width))?;
-    images.copy_from(&batch.images);
-    Ok(images)
+    stompp_nn::tensor(device, &batch.images, (n, channels, height, width))
 }
 
 #[cfg(test)]
@@ -200,15 +226,15 @@ mod tests {
 
     /// The training images of `config` on a device: three batches over the end of an epoch, and every test batch.
     fn fed<D: Holder>(device: &D, config: &RunConfig) -> Vec<(Vec<f32>, Vec<usize>)> {
-        let images = images::Images::load(&config.data, None).unwrap();
+        let images = images::Images::load(&config.data, None, false).unwrap();
         let normalization = Normalization::new(images.statistics).unwrap();
         let supply = |part| Supply::new(device, part, &normalization).unwrap();
         let (train, test) = (supply(&images.train), supply(&images.test));
         let start = Position { epoch: 2, batch: 2 };
         let training = train.training(config, &normalization, start).unwrap().take(3);
-        let batches = training.chain(test.evaluation(&normalization).unwrap());
+        let batches = training.chain(test.evaluation(&normalization, 250).unwrap());
         let values = |batch: Result<Fed<D>, TrainError>| {
-            let Fed { images, labels } = batch.unwrap();
+            let Fed { images, labels, .. } = batch.unwrap();
             (images.as_vec(), labels)
         };
         batches.map(values).collect()

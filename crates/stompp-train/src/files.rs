@@ -8,6 +8,8 @@ use std::{fs, io, path::Path};
 pub(crate) const CONFIG: &str = "config.toml";
 /// Code, machine and derived values.
 pub(crate) const RUN: &str = "run.json";
+/// The network's graph.
+pub(crate) const MODEL: &str = "model.toml";
 /// The network's summary.
 pub(crate) const SUMMARY: &str = "summary.txt";
 /// What happened, line by line.
@@ -25,7 +27,9 @@ pub(crate) const CLASSES: &str = "classes.json";
 pub(crate) const INDEX: &str = "images.json";
 
 /// Every file of a run directory.
-pub(crate) const ALL: [&str; 9] = [CONFIG, RUN, SUMMARY, METRICS, EVENTS, NETWORK, RESULT, CLASSES, INDEX];
+pub(crate) const ALL: [&str; 10] = [
+    CONFIG, RUN, MODEL, SUMMARY, METRICS, EVENTS, NETWORK, RESULT, CLASSES, INDEX,
+];
 
 /// Writes a file whole or not at all. Replaces nothing.
 ///

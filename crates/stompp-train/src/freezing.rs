@@ -21,14 +21,14 @@ impl Frozen {
     /// How much of `network` is frozen now.
     pub(crate) fn of(network: &mut impl Freezable) -> Self {
         let committed = |quantizer: &MaskedQuantizer| *quantizer.state() == FreezeState::Committed;
-        let last = network.final_activation().is_none_or(|quantizer| committed(quantizer));
+        let heads = network.head_activations().iter().all(|quantizer| committed(quantizer));
         let units = network.units();
         let committed_units = units.iter().filter(|unit| committed(unit.weight)).count();
         Self {
             committed_units,
             units: units.len(),
             frozen_fraction: units.iter().map(|unit| unit.weight.frozen_fraction()).sum::<f64>() / units.len() as f64,
-            everything: last && committed_units == units.len(),
+            everything: heads && committed_units == units.len(),
         }
     }
 

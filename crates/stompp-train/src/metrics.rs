@@ -3,7 +3,7 @@
 //! A line is written whole, with one call, and synced: a crash may lose the last line, no other.
 
 use crate::{
-    DiagnosticsReport, Evaluation, RunResult, TrainError,
+    Concern, DiagnosticsReport, Evaluation, RunResult, TrainError,
     callback::{Callback, EpochReport, Restored, RunStart},
     error::damaged,
     files,
@@ -23,7 +23,7 @@ pub(crate) struct Metrics {
 }
 
 /// One line of `metrics.jsonl`, in the order in which things happened. Its JSON has the field `kind`: `start`, `epoch`, `diagnostics`,
-/// `evaluation`, `bad-images`, `restore` or `end`, and the fields of what it holds.
+/// `evaluation`, `bad-images`, `notes`, `restore`, `concern` or `end`, and the fields of what it holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -41,8 +41,15 @@ pub enum Metric {
         /// What is wrong with each, naming its file.
         images: Vec<String>,
     },
+    /// What there is to know about the images.
+    Notes {
+        /// A line each.
+        notes: Vec<String>,
+    },
     /// A return to a checkpoint. Lines before it that are beyond its step are not there any more.
     Restore(Restored),
+    /// A reason to doubt the result.
+    Concern(Concern),
     /// The run ended.
     End {
         /// Wall time of the training.
@@ -137,8 +144,16 @@ impl Callback for Metrics {
         })
     }
 
+    fn on_notes(&mut self, notes: &[String]) -> Result<(), TrainError> {
+        self.write(&Metric::Notes { notes: notes.to_vec() })
+    }
+
     fn on_restore(&mut self, restored: &Restored) -> Result<(), TrainError> {
         self.write(&Metric::Restore(restored.clone()))
+    }
+
+    fn on_concern(&mut self, concern: &Concern) -> Result<(), TrainError> {
+        self.write(&Metric::Concern(*concern))
     }
 
     fn on_end(&mut self, result: &RunResult) -> Result<(), TrainError> {

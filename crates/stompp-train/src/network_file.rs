@@ -6,10 +6,10 @@ use crate::{
     tensors::{self, Loaded},
 };
 use std::path::Path;
-use stompp_nn::{Backend, Walk};
+use stompp_nn::{Backend, VisitTensors};
 
 /// The network's tensors as the bytes of a safetensors file.
-pub(crate) fn to_bytes<D: Backend>(network: &mut impl Walk<D>) -> Vec<u8> {
+pub(crate) fn to_bytes<D: Backend>(network: &impl VisitTensors<D>) -> Vec<u8> {
     tensors::to_bytes(&tensors::of_network(network), None)
 }
 
@@ -18,7 +18,11 @@ pub(crate) fn to_bytes<D: Backend>(network: &mut impl Walk<D>) -> Vec<u8> {
 /// # Errors
 /// [`TrainError::Damaged`] if the bytes are not such a file or have not exactly the network's tensors; the network may
 /// then have some of them.
-pub(crate) fn restore<D: Backend>(network: &mut impl Walk<D>, bytes: &[u8], path: &Path) -> Result<(), TrainError> {
+pub(crate) fn restore<D: Backend>(
+    network: &mut impl VisitTensors<D>,
+    bytes: &[u8],
+    path: &Path,
+) -> Result<(), TrainError> {
     let mut restore = || {
         let mut loaded = Loaded::parse(bytes)?;
         loaded.restore(network)?;

@@ -1,6 +1,6 @@
 //! What a run found: [`RunResult`], kept as `result.json`.
 
-use crate::{TrainError, files};
+use crate::{Concern, TrainError, checkpoint, files};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -50,6 +50,9 @@ pub struct RunResult {
     pub seconds: f64,
     /// Training images per second of training, evaluations not counted.
     pub images_per_s: f64,
+    /// Reasons to doubt the result.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub concerns: Vec<Concern>,
     /// Every evaluation, the last one at the end of the training.
     pub evaluations: Vec<Evaluation>,
 }
@@ -58,8 +61,14 @@ impl RunResult {
     /// Reads the result of the finished run in the directory `run`.
     ///
     /// # Errors
-    /// If there is none, because the run has not finished, or it cannot be read.
+    /// [`TrainError::Unfinished`] if there is none; [`TrainError::Io`] or [`TrainError::Damaged`] if it cannot be read.
     pub fn load(run: &Path) -> Result<Self, TrainError> {
+        if !Self::exists(run) && run.join(files::CONFIG).is_file() {
+            return Err(TrainError::Unfinished {
+                path: run.to_owned(),
+                step: checkpoint::newest_step(run)?,
+            });
+        }
         files::read_json(&run.join(files::RESULT))
     }
 

@@ -1,9 +1,10 @@
 //! The directory that holds everything about a run.
 
 use crate::{
-    RunConfig, RunResult, Start, TrainError, checkpoint,
+    InitError, InitReport, Parent, RunConfig, RunResult, Start, TrainError, checkpoint,
     error::damaged,
     files,
+    init::init_error,
     machine::{Code, Machine},
 };
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,12 @@ pub struct RunRecord {
     pub mean: [f32; 3],
     /// Standard deviation of each channel, likewise.
     pub std: [f32; 3],
+    /// What of the first weights came from a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<InitReport>,
+    /// The run that this one continues.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
 }
 
 impl RunRecord {
@@ -49,6 +56,38 @@ impl RunRecord {
             mean: self.mean,
             std: self.std,
         }
+    }
+
+    /// # Errors
+    /// [`TrainError::Init`] if the weights that `now` was begun from are others than those that this run was.
+    fn compare_origin(&self, now: &Self) -> Result<(), TrainError> {
+        if let (Some(then), Some(now)) = (&self.init, &now.init)
+            && then.checksum != now.checksum
+        {
+            return Err(init_error(&now.file, InitError::Changed));
+        }
+        if let (Some(then), Some(now)) = (&self.parent, &now.parent)
+            && then.checksum != now.checksum
+        {
+            return Err(init_error(&now.path, InitError::Changed));
+        }
+        Ok(())
+    }
+
+    /// How the images of `now` differ from those of this run, in words, and whether an epoch is as long nevertheless; `None` if they
+    /// do not.
+    fn other_images(&self, now: &Self) -> Option<(String, bool)> {
+        let number = |record: &Self| (record.train_images, record.test_images);
+        let length = |record: &Self| (record.steps_per_epoch, record.steps);
+        let ((train, test), (train_now, test_now)) = (number(self), number(now));
+        let details = if number(self) != number(now) {
+            format!("{train} to train on and {test} to test on then, {train_now} and {test_now} now")
+        } else if (self.mean, self.std) != (now.mean, now.std) {
+            "as many, but of other means or deviations".to_owned()
+        } else {
+            return None;
+        };
+        Some((details, length(self) == length(now)))
     }
 }
 
@@ -154,25 +193,53 @@ impl RunDir {
         files::replace(&self.path.join(file), bytes)
     }
 
-    /// Keeps the record of a new run; that of one that goes on stays, if it was trained on the same images.
+    /// Keeps the record of a new run. That of one that goes on stays, if its images are the same; if the list of image files is
+    /// another and `reindex` allows it, it is told the new one. Returns the record that is kept, and what has changed in it.
     ///
     /// # Errors
-    /// If the images are others.
-    pub(crate) fn write_record(&self, record: &RunRecord) -> Result<(), TrainError> {
+    /// [`TrainError::OtherImages`] if the images are others, [`TrainError::Init`] if the file of the first weights is.
+    pub(crate) fn settle_record(
+        &self,
+        record: &RunRecord,
+        reindex: bool,
+    ) -> Result<(RunRecord, Vec<String>), TrainError> {
         let path = self.path.join(files::RUN);
         if !path.exists() {
-            return files::replace_json(&path, record);
+            files::replace_json(&path, record)?;
+            return Ok((record.clone(), Vec::new()));
         }
         let before: RunRecord = files::read_json(&path)?;
-        let images = |record: &RunRecord| (record.train_images, record.test_images, record.mean, record.std);
-        if images(&before) == images(record) {
-            Ok(())
-        } else {
-            Err(damaged(
-                &path,
-                "the run was begun on other images than data.path has now".to_owned(),
-            ))
+        before.compare_origin(record)?;
+        let (details, same_length) = match before.other_images(record) {
+            None => return Ok((before, Vec::new())),
+            Some(other) => other,
+        };
+        let same_statistics = (before.mean, before.std) == (record.mean, record.std);
+        if !(reindex && same_length && same_statistics) {
+            return Err(TrainError::OtherImages {
+                path,
+                details,
+                same_length,
+            });
         }
+        let now = RunRecord {
+            train_images: record.train_images,
+            test_images: record.test_images,
+            ..before
+        };
+        files::replace_json(&path, &now)?;
+        Ok((now, vec![format!("the list of images is another: {details}")]))
+    }
+
+    /// Writes a configuration that means the same run in place of the one that is kept, so that the last place of the data is the one
+    /// that is looked at. Returns what has changed.
+    pub(crate) fn settle_config(&self, config: &RunConfig) -> Result<Vec<String>, TrainError> {
+        let file = self.path.join(files::CONFIG);
+        let changes = RunConfig::load(&file)?.differences(config);
+        if !changes.is_empty() {
+            files::replace(&file, config.to_toml().as_bytes())?;
+        }
+        Ok(changes.iter().map(ToString::to_string).collect())
     }
 
     /// The result, if the run is finished.

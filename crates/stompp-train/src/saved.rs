@@ -1,12 +1,15 @@
 //! A trained network, read back from its run directory.
 
 use crate::{
-    Callback, RunConfig, RunRecord, Score, TrainError,
-    error::device_error,
-    evaluate::{classes, evaluate},
+    Callback, RunConfig, RunRecord, RunResult, TrainError, checkpoint,
+    checkpoint::CheckpointName,
+    deploy,
+    error::{damaged, device_error},
+    eval_report::{Collector, EvaluationReport},
+    evaluate::{Evaluator, classes, macs_per_image},
     feed::{Supply, on_device},
     files,
-    images::Images,
+    images::{TestImages, TrainImages},
     network_file,
 };
 use dfdx::tensor::Cpu;
@@ -14,8 +17,9 @@ use std::{
     collections::HashMap,
     path::{Path, PathBuf},
 };
+use stompp_binarize::Network;
 use stompp_data::{Normalization, contact_sheet};
-use stompp_resnet::ResNet;
+use stompp_graph::{Graph, Summary};
 
 /// The run in a directory that [`train`](crate::train) made.
 #[derive(Clone, Debug)]
@@ -31,34 +35,87 @@ impl SavedRun {
     /// Reads configuration and record of the run in `dir`.
     ///
     /// # Errors
-    /// If they are missing or damaged.
+    /// [`TrainError::NoRun`] if there is none, [`TrainError::Unfinished`] if it has not begun to train,
+    /// [`TrainError::Config`], [`TrainError::Io`] or [`TrainError::Damaged`] if they cannot be read.
     pub fn load(dir: &Path) -> Result<Self, TrainError> {
+        let config = dir.join(files::CONFIG);
+        if !config.is_file() {
+            return Err(TrainError::NoRun { path: dir.to_owned() });
+        }
+        if !dir.join(files::RUN).is_file() {
+            return Err(TrainError::Unfinished {
+                path: dir.to_owned(),
+                step: 0,
+            });
+        }
         Ok(Self {
             dir: dir.to_owned(),
-            config: RunConfig::load(&dir.join(files::CONFIG))?,
+            config: RunConfig::load(&config)?,
             record: files::read_json(&dir.join(files::RUN))?,
         })
     }
 
-    /// Scores the saved deploy network on the test images of the configuration, exactly as the run did at its end. `watcher` is
-    /// told of images that could not be read.
+    /// Scores the saved deploy network on the test images of the configuration, exactly as the run did at its end. `callback` is told
+    /// of images that could not be read.
     ///
     /// # Errors
-    /// If the configuration cannot be run, the network is missing (the run has not finished) or damaged, or the images cannot
-    /// be read or have other classes than the run's.
-    pub fn evaluate(&self, watcher: &mut dyn Callback) -> Result<Score, TrainError> {
+    /// [`TrainError::Unfinished`] if the run has no trained network yet, [`TrainError::Damaged`] if its file is damaged or the images
+    /// have other classes than the run's; [`TrainError::Config`] if the configuration cannot be run, and [`TrainError::Data`] if the
+    /// images cannot be read.
+    pub fn evaluate(&self, callback: &mut dyn Callback) -> Result<EvaluationReport, TrainError> {
+        self.score(None, callback)
+    }
+
+    /// As [`SavedRun::evaluate`], but the deploy network of a checkpoint, exactly as the run did at its step.
+    ///
+    /// # Errors
+    /// [`TrainError::NoCheckpoint`] if there is no such checkpoint, [`TrainError::OtherRun`] if it is of another run, and as
+    /// [`SavedRun::evaluate`].
+    pub fn evaluate_checkpoint(
+        &self,
+        name: &CheckpointName,
+        callback: &mut dyn Callback,
+    ) -> Result<EvaluationReport, TrainError> {
+        self.score(Some(name), callback)
+    }
+
+    fn score(
+        &self,
+        checkpoint: Option<&CheckpointName>,
+        callback: &mut dyn Callback,
+    ) -> Result<EvaluationReport, TrainError> {
         let device = Cpu::default();
-        let network = self.network(&device)?;
+        let mut network = self.network(&device, checkpoint)?;
         let images = self.images()?;
         let normalization = Normalization::new(self.record.statistics())?;
         let view = self.config.method.name.deployed();
-        let test = Supply::new(&device, &images.test, &normalization)?;
-        let score = evaluate(&network, &test, &normalization, view)?;
+        if checkpoint.is_some() && self.config.training.bn_reestimate > 0 {
+            // The trained network was kept with them.
+            let train = TrainImages::load(&self.config.data)?.train;
+            let train = Supply::new(&device, &train, &normalization)?;
+            if let Some(batches) = deploy::batches(&self.config, &train, &normalization)? {
+                network = deploy::reestimated(&network, view, batches)?;
+            }
+        }
+        if !images.notes.is_empty() {
+            callback.on_notes(&images.notes)?;
+        }
+        let evaluator = Evaluator {
+            images: &Supply::new(&device, &images.test, &normalization)?,
+            normalization: &normalization,
+            view,
+            macs_per_image: macs_per_image(&Summary::new(network.graph(), self.config.binarization().activations)),
+        };
+        let mut collector = Collector::new(self.config.data.classes());
+        let score = evaluator.score(&network, &mut |answers| {
+            collector.add(answers, |index| images.test.image_name(index));
+            Ok(())
+        })?;
         let bad = images.bad_images();
         if !bad.is_empty() {
-            watcher.on_bad_images(&bad)?;
+            callback.on_bad_images(&bad)?;
         }
-        Ok(score)
+        Ok(collector.report(&score, |label| images.class_name(label)))
     }
 
     /// A picture (PNG) of the first `count` test images as the network gets them. Under each stands what the deploy network says;
@@ -68,7 +125,7 @@ impl SavedRun {
     /// As [`SavedRun::evaluate`].
     pub fn predictions_sheet(&self, count: usize) -> Result<Vec<u8>, TrainError> {
         let device = Cpu::default();
-        let network = self.network(&device)?;
+        let network = self.network(&device, None)?;
         let images = self.images()?;
         let normalization = Normalization::new(self.record.statistics())?;
         let count = count.min(images.test.len());
@@ -90,44 +147,61 @@ impl SavedRun {
         Ok(contact_sheet(&*examples, &normalization, 0, &indices, caption)?)
     }
 
-    /// The trained network.
-    fn network(&self, device: &Cpu) -> Result<ResNet<Cpu>, TrainError> {
+    /// The network's graph.
+    ///
+    /// # Errors
+    /// [`TrainError::Config`] if the run has no graph that can be read.
+    pub fn graph(&self) -> Result<Graph, TrainError> {
+        Ok(self.config.graph_of_run(&self.dir.join(files::MODEL))?)
+    }
+
+    /// The trained network, or that of a checkpoint.
+    fn network(&self, device: &Cpu, checkpoint: Option<&CheckpointName>) -> Result<Network<Cpu>, TrainError> {
         self.config.check()?;
-        let path = self.dir.join(files::NETWORK);
+        let path = match checkpoint {
+            Some(name) => checkpoint::find(&self.dir, name)?,
+            None => self.trained()?,
+        };
         let bytes = files::read(&path)?;
-        let (architecture, binarization) = (self.config.architecture()?, self.config.binarization());
-        let mut network = ResNet::new(device, &architecture, binarization, self.config.seed).map_err(device_error)?;
-        network_file::restore(&mut network, &bytes, &path)?;
+        let graph = self.graph()?;
+        let network = Network::new(device, &graph, self.config.binarization(), self.config.seed);
+        let mut network = network.map_err(device_error)?;
+        match checkpoint {
+            Some(_) => {
+                let written = checkpoint::restore_network(&bytes, &mut network);
+                let written = written.map_err(|problem| damaged(&path, problem))?;
+                let own = RunConfig::load(&self.dir.join(files::CONFIG))?;
+                if let Some(difference) = written.difference(&own) {
+                    return Err(TrainError::OtherRun { path, difference });
+                }
+            }
+            None => network_file::restore(&mut network, &bytes, &path)?,
+        }
         Ok(network)
     }
 
-    /// The images of the configuration, if their classes are those that the run was trained on.
-    fn images(&self) -> Result<Images, TrainError> {
-        let images = Images::load(&self.config.data, Some(&self.dir.join(files::INDEX)))?;
-        if let Some(found) = &images.class_names {
-            let path = self.dir.join(files::CLASSES);
-            let trained: Vec<String> = files::read_json(&path)?;
-            if let Some(problem) = difference(&trained, found) {
-                return Err(TrainError::Damaged { path, problem });
-            }
+    /// The file with the trained network.
+    fn trained(&self) -> Result<PathBuf, TrainError> {
+        match RunResult::exists(&self.dir) {
+            true => Ok(self.dir.join(files::NETWORK)),
+            false => Err(TrainError::Unfinished {
+                path: self.dir.clone(),
+                step: checkpoint::newest_step(&self.dir)?,
+            }),
         }
-        Ok(images)
     }
-}
 
-/// How the classes of a data set differ from those of a run.
-fn difference(trained: &[String], found: &[String]) -> Option<String> {
-    if trained == found {
-        return None;
+    /// The test images of the configuration; training images are not looked for, unless the test images are held out of them.
+    ///
+    /// # Errors
+    /// If the images cannot be read, or have classes that the run was not trained on.
+    fn images(&self) -> Result<TestImages, TrainError> {
+        let path = self.dir.join(files::CLASSES);
+        let trained: Option<Vec<String>> = path.exists().then(|| files::read_json(&path)).transpose()?;
+        TestImages::load(
+            &self.config.data,
+            trained.as_deref(),
+            Some(&self.dir.join(files::INDEX)),
+        )
     }
-    let place = trained.iter().zip(found).position(|(trained, found)| trained != found);
-    let place = place.unwrap_or(trained.len().min(found.len()));
-    let name = |names: &[String]| names.get(place).map_or("none", String::as_str).to_owned();
-    Some(format!(
-        "the run was trained on {} classes, the data set has {}; class {place} was {}, now it is {}",
-        trained.len(),
-        found.len(),
-        name(trained),
-        name(found)
-    ))
 }

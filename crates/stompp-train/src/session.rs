@@ -5,6 +5,7 @@ use std::{
     path::Path,
     sync::{Arc, atomic::AtomicBool},
 };
+use stompp_graph::Graph;
 
 /// What to do about a run that the directory holds already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,7 +61,12 @@ pub struct Session {
     /// Time between diagnostics of each unit ([`DiagnosticsReport`](crate::DiagnosticsReport)); none if absent. Less than a step
     /// counts as one.
     pub diagnostics: Option<Time>,
-    /// Set this, from any thread, to end the run after its current step, with a checkpoint: [`TrainError::Stopped`].
+    /// Accept that the list of image files is another than when the run was begun: with [`Start::Resume`] go on with the list as
+    /// it is now. An epoch must have as many steps as before.
+    pub reindex: bool,
+    /// Set this, from any thread, to end the run with a checkpoint: [`TrainError::Stopped`]. It ends after its current step; a
+    /// running evaluation is given up and made again when the run goes on. If it is set from the start, the run takes one step and
+    /// makes the evaluation that is due after it.
     pub stop: Arc<AtomicBool>,
 }
 
@@ -72,6 +78,7 @@ impl Default for Session {
             checkpoints: None,
             on_divergence: OnDivergence::default(),
             diagnostics: Some(Time::Epochs(1.0)),
+            reindex: false,
             stop: Arc::default(),
         }
     }
@@ -92,6 +99,20 @@ impl Session {
         out: &Path,
         watchers: &mut [&mut dyn Callback],
     ) -> Result<RunResult, TrainError> {
-        run::run(self, config, out, watchers)
+        run::run(self, config, None, out, watchers)
+    }
+
+    /// As [`train_graph`](crate::train_graph), in this way.
+    ///
+    /// # Errors
+    /// As [`Session::train`] and [`train_graph`](crate::train_graph).
+    pub fn train_graph(
+        &self,
+        graph: &Graph,
+        config: &RunConfig,
+        out: &Path,
+        callbacks: &mut [&mut dyn Callback],
+    ) -> Result<RunResult, TrainError> {
+        run::run(self, config, Some(graph), out, callbacks)
     }
 }

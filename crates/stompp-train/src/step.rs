@@ -7,24 +7,25 @@ use crate::{
     divergence::{self, Norms},
     error::device_error,
     evaluate::correct,
-    feed::Fed,
+    feed::{Fed, Images},
     freezing::Freezing,
-    optimizer::Sgd,
 };
 use dfdx::{
     tensor::{PutTape, SplitTape},
     tensor_ops::Backward,
 };
 use std::time::Instant;
-use stompp_binarize::{BinaryBackend, Freezable, FreezeReport};
-use stompp_nn::{SwitchTape, ops};
-use stompp_resnet::ResNet;
+use stompp_binarize::{BinaryBackend, Freezable, FreezeReport, Network};
+use stompp_nn::{
+    SwitchTape, ops,
+    optim::{Optimizer, Sgd},
+};
 
 /// A network, and what changes it.
 #[derive(Debug)]
 pub(crate) struct Learner<D: BinaryBackend> {
     pub(crate) device: D,
-    pub(crate) network: ResNet<D>,
+    pub(crate) network: Network<D>,
     pub(crate) optimizer: Sgd<D>,
     pub(crate) freezing: Freezing,
     /// What the next diagnostics count flips of sign from, where that is known.
@@ -52,51 +53,22 @@ impl<D: BinaryBackend> Learner<D> {
     /// # Errors
     /// [`TrainError::NonFinite`] if the loss or a gradient is no finite number; parameters are then as before the step.
     pub(crate) fn step(&mut self, step: u64, batch: Fed<D>) -> Result<Outcome, TrainError> {
-        let mut seconds = TimeSplit::default();
-        let mut clock = Clock::start();
+        let mut timer = StepTimer::start();
         let freezing = self.freezing.apply(step, &mut self.network);
-        seconds.update += clock.lap();
-
-        let Fed { images, labels } = batch;
-        // Nothing is read back from the device before all of the step's gradients are queued: it never waits for the host.
-        let (logits, tape) = self.network.forward_train(images).map_err(device_error)?.split_tape();
-        let recorded = ops::cross_entropy(logits.clone().put_tape(tape), &labels).map_err(device_error)?;
-        let (loss, tape) = recorded.split_tape();
-        let recorded = SwitchTape::unswitch(loss.clone().put_tape(tape)).expect("the head always records");
-        seconds.forward += clock.lap();
-        let mut gradients = recorded.try_backward().map_err(device_error)?;
-        let norms = Norms::of(&self.device, &mut self.network, &mut gradients).map_err(device_error)?;
-        let value = loss.as_vec()[0];
-        let correct = correct(&logits.as_vec(), &labels);
-        seconds.backward += clock.lap();
-        if !value.is_finite() {
-            return Err(TrainError::NonFinite {
-                what: "training loss",
-                step,
-                value: f64::from(value),
-                layer: divergence::of_loss(&mut self.network),
-                last_good: None,
-            });
-        }
-
-        if let Some(layer) = norms.culprit() {
-            return Err(TrainError::NonFinite {
-                what: "gradient",
-                step,
-                value: f64::NAN,
-                layer,
-                last_good: None,
-            });
-        }
-
-        self.optimizer
-            .step(&self.device, &mut self.network, &mut gradients)
-            .map_err(device_error)?;
-        seconds.update += clock.lap();
+        timer.seconds.update += timer.clock.lap();
+        let Fed { images, labels, .. } = batch;
+        let Descent { loss, correct, norms } = descend(
+            &mut self.network,
+            &mut self.optimizer,
+            step,
+            images,
+            &labels,
+            &mut timer,
+        )?;
         Ok(Outcome {
-            loss: value,
+            loss,
             correct,
-            seconds,
+            seconds: timer.seconds,
             norms,
             freezing,
         })
@@ -112,6 +84,88 @@ impl<D: BinaryBackend> Learner<D> {
             self.freezing.apply(last, &mut self.network);
         }
     }
+}
+
+/// What a forward and a backward pass saw.
+#[derive(Debug)]
+pub(crate) struct Descent {
+    /// Mean loss of the batch, before the update.
+    pub(crate) loss: f32,
+    /// Images of the batch that were classified right.
+    pub(crate) correct: usize,
+    /// How large the gradients were.
+    pub(crate) norms: Norms,
+}
+
+/// Where the time of a step goes.
+#[derive(Debug)]
+pub(crate) struct StepTimer {
+    seconds: TimeSplit,
+    clock: Clock,
+}
+
+impl StepTimer {
+    pub(crate) fn start() -> Self {
+        Self {
+            seconds: TimeSplit::default(),
+            clock: Clock::start(),
+        }
+    }
+}
+
+/// Forward, backward and update of optimizer step `step` on a batch.
+///
+/// # Errors
+/// [`TrainError::NonFinite`] if the loss or a gradient is no finite number; parameters are then as before. [`TrainError::Device`] if an
+/// allocation or a kernel fails.
+pub(crate) fn descend<D: BinaryBackend>(
+    network: &mut Network<D>,
+    optimizer: &mut impl Optimizer<D>,
+    step: u64,
+    images: Images<D>,
+    labels: &[usize],
+    timer: &mut StepTimer,
+) -> Result<Descent, TrainError> {
+    let StepTimer { seconds, clock } = timer;
+    let device = network.device().clone();
+    // Nothing is read back from the device before all gradients of the step are queued: it never waits for the host.
+    let (logits, tape) = network.forward_train(images).map_err(device_error)?.split_tape();
+    let recorded = ops::cross_entropy(logits.clone().put_tape(tape), labels).map_err(device_error)?;
+    let (loss, tape) = recorded.split_tape();
+    let recorded = SwitchTape::unswitch(loss.clone().put_tape(tape)).expect("the last layer always records");
+    seconds.forward += clock.lap();
+    let mut gradients = recorded.try_backward().map_err(device_error)?;
+    let norms = Norms::of(&device, network, &mut gradients).map_err(device_error)?;
+    let value = loss.as_vec()[0];
+    let correct = correct(&logits.as_vec(), labels);
+    seconds.backward += clock.lap();
+    if !value.is_finite() {
+        return Err(TrainError::NonFinite {
+            what: "training loss",
+            step,
+            value: f64::from(value),
+            layer: divergence::of_loss(network),
+            last_good: None,
+        });
+    }
+
+    if let Some(layer) = norms.culprit() {
+        return Err(TrainError::NonFinite {
+            what: "gradient",
+            step,
+            value: f64::NAN,
+            layer,
+            last_good: None,
+        });
+    }
+
+    optimizer.step(&device, network, &mut gradients).map_err(device_error)?;
+    seconds.update += clock.lap();
+    Ok(Descent {
+        loss: value,
+        correct,
+        norms,
+    })
 }
 
 /// Measures lap by lap.

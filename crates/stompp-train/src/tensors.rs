@@ -6,7 +6,7 @@ use dfdx::{
 };
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::{collections::HashMap, convert::Infallible};
-use stompp_nn::{Backend, Role, Visitor, Walk};
+use stompp_nn::{Backend, TensorKind, TensorMut, VisitTensors, Visitor, VisitorMut};
 
 /// A tensor ready to be written, row-major and little-endian.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,17 +56,17 @@ pub(crate) fn to_bytes(tensors: &[Saved], note: Option<(&str, String)>) -> Vec<u
     safetensors::serialize(views, metadata).expect("names are unique and sizes agree")
 }
 
-/// Every tensor of a network, in the order of its walk.
-pub(crate) fn of_network<D: Backend>(network: &mut impl Walk<D>) -> Vec<Saved> {
+/// Every tensor of a network, in the order of its visit.
+pub(crate) fn of_network<D: Backend>(network: &impl VisitTensors<D>) -> Vec<Saved> {
     let mut collect = Collect(Vec::new());
-    let Ok(()) = network.walk("", &mut collect);
+    let Ok(()) = network.visit("", &mut collect);
     collect.0
 }
 
 /// Bytes of every tensor of a network together.
-pub(crate) fn bytes_of_network<D: Backend>(network: &mut impl Walk<D>) -> u64 {
+pub(crate) fn bytes_of_network<D: Backend>(network: &impl VisitTensors<D>) -> u64 {
     let mut count = Count(0);
-    let Ok(()) = network.walk("", &mut count);
+    let Ok(()) = network.visit("", &mut count);
     count.0
 }
 
@@ -75,13 +75,9 @@ struct Count(u64);
 impl<D: Backend> Visitor<D> for Count {
     type Error = Infallible;
 
-    fn visit<S: Shape>(&mut self, _: &str, _: Role, tensor: &mut Tensor<S, f32, D>) -> Result<(), Infallible> {
+    fn visit_tensor<S: Shape>(&mut self, _: &str, _: TensorKind, tensor: &Tensor<S, f32, D>) -> Result<(), Infallible> {
         self.0 += 4 * tensor.shape().num_elements() as u64;
         Ok(())
-    }
-
-    fn changes(&self, _: Role) -> bool {
-        false
     }
 }
 
@@ -90,14 +86,15 @@ struct Collect(Vec<Saved>);
 impl<D: Backend> Visitor<D> for Collect {
     type Error = Infallible;
 
-    fn visit<S: Shape>(&mut self, name: &str, _: Role, tensor: &mut Tensor<S, f32, D>) -> Result<(), Infallible> {
+    fn visit_tensor<S: Shape>(
+        &mut self,
+        name: &str,
+        _: TensorKind,
+        tensor: &Tensor<S, f32, D>,
+    ) -> Result<(), Infallible> {
         self.0
             .push(Saved::f32(name.to_owned(), sizes(tensor), &tensor.as_vec()));
         Ok(())
-    }
-
-    fn changes(&self, _: Role) -> bool {
-        false
     }
 }
 
@@ -116,6 +113,17 @@ impl<'a> Loaded<'a> {
     /// Whether there is a tensor of this name.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.file.tensor(name).is_ok()
+    }
+
+    /// The tensor of this name, whatever its type and shape.
+    pub(crate) fn tensor(&self, name: &str) -> Option<TensorView<'a>> {
+        self.file.tensor(name).ok()
+    }
+
+    /// Name and shape of every tensor.
+    pub(crate) fn shapes(&self) -> impl Iterator<Item = (&str, Vec<usize>)> {
+        let tensors = self.file.iter();
+        tensors.map(|(name, view)| (name, view.shape().to_vec()))
     }
 
     /// The bytes of a tensor of this type and shape, inside of the file's.
@@ -143,8 +151,8 @@ impl<'a> Loaded<'a> {
     }
 
     /// Puts every tensor of a network back; after an error it may have some of them.
-    pub(crate) fn restore<D: Backend>(&mut self, network: &mut impl Walk<D>) -> Result<(), String> {
-        network.walk("", &mut Restore(self))
+    pub(crate) fn restore<D: Backend>(&mut self, network: &mut impl VisitTensors<D>) -> Result<(), String> {
+        network.visit_mut("", &mut Restore(self))
     }
 
     /// Refuses a file from which not every tensor was taken.
@@ -159,16 +167,22 @@ impl<'a> Loaded<'a> {
 
 struct Restore<'a, 'b>(&'a mut Loaded<'b>);
 
-impl<D: Backend> Visitor<D> for Restore<'_, '_> {
+impl<D: Backend> VisitorMut<D> for Restore<'_, '_> {
     type Error = String;
 
-    fn visit<S: Shape>(&mut self, name: &str, _: Role, tensor: &mut Tensor<S, f32, D>) -> Result<(), String> {
-        let values = self.0.take_f32(name, &sizes(tensor))?;
+    fn visit_tensor_mut<S: Shape>(
+        &mut self,
+        name: &str,
+        _: TensorKind,
+        mut tensor: TensorMut<'_, S, D>,
+    ) -> Result<(), String> {
+        let values = self.0.take_f32(name, &sizes(&tensor))?;
         tensor.copy_from(&values);
         Ok(())
     }
 }
 
-fn sizes<S: Shape, D: Backend>(tensor: &Tensor<S, f32, D>) -> Vec<usize> {
+/// The shape of a tensor.
+pub(crate) fn sizes<S: Shape, D: Backend>(tensor: &Tensor<S, f32, D>) -> Vec<usize> {
     tensor.shape().concrete().into_iter().collect()
 }

@@ -234,7 +234,15 @@ fn metrics_are_read_back_and_a_cut_line_is_passed_over() {
     let epoch = ["epoch", "diagnostics"];
     assert_eq!(
         kinds,
-        [&["start"][..], &epoch, &epoch, &epoch, &["evaluation", "end"]].concat()
+        [
+            &["start"][..],
+            &epoch,
+            &epoch,
+            &epoch,
+            &["evaluation", "concern", "end"],
+        ]
+        .concat(),
+        "so short a run ends no better than chance, and says so"
     );
 
     let path = folder.path().join("metrics.jsonl");

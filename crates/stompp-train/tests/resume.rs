@@ -190,6 +190,28 @@ fn every_step_is_a_place_to_stop_and_threads_may_change() {
     assert_same_run(&whole, &parts, "stopped after every step");
 }
 
+/// The checkpoint comes before the evaluation of its step: whatever happens to that one, the steps are kept. It is made again, to the
+/// same bytes.
+#[test]
+fn a_stop_before_an_evaluation_keeps_the_steps_and_leaves_the_evaluation_for_later() {
+    for bn_reestimate in [0, 2] {
+        let mut config = config();
+        config.training.bn_reestimate = bn_reestimate;
+        let folder = tempfile::tempdir().unwrap();
+        let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
+        session().train(&config, &whole, &mut []).unwrap();
+        for (place, step) in [4, 8, 12, STEPS].into_iter().enumerate() {
+            until(step, &config, &parts);
+            let (header, _) = checkpoint(&parts.join(format!("checkpoints/step-{step:013}.safetensors")));
+            let evaluations = header["course"]["evaluations"].as_array().unwrap();
+            assert_eq!(evaluations.len(), place, "that of step {step} is still to be made");
+            assert!(!parts.join("result.json").exists());
+        }
+        session().train(&config, &parts, &mut []).unwrap();
+        assert_same_run(&whole, &parts, "stopped before each evaluation");
+    }
+}
+
 /// The negative control of the comparison: another seed is another run.
 #[test]
 fn another_seed_is_noticed() {

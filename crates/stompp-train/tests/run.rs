@@ -91,7 +91,7 @@ fn the_loss_falls_and_everything_is_kept() {
             .unwrap()
             .map(|entry| entry.unwrap().file_name())
             .collect();
-        assert_eq!(names.len(), 7, "no temporary file is left: {names:?}");
+        assert_eq!(names.len(), 8, "no temporary file is left: {names:?}");
     }
 }
 

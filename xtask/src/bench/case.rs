@@ -7,11 +7,14 @@ use dfdx::{
 };
 use rand_core::Rng;
 use std::time::Instant;
-use stompp_binarize::{BinaryBackend, Freezable, MaskedQuantizer, Surrogate};
-use stompp_nn::{SwitchTape, ops};
-use stompp_resnet::{Architecture, Binarization, Model, ResNet};
+use stompp_binarize::{self as binarize, Binarization, BinaryBackend, Freezable, MaskedQuantizer, Surrogate};
+use stompp_nn::{
+    SwitchTape, ops,
+    optim::{Optimizer, Sgd},
+};
+use stompp_resnet::{Architecture, Model};
 use stompp_rng::{Purpose, stream};
-use stompp_train::{Sgd, config::Device};
+use stompp_train::config::Device;
 
 /// The networks that are timed, on 32x32 images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +90,7 @@ const HALF_WAY: f64 = 0.125;
 
 pub(crate) struct Case<D: BinaryBackend> {
     device: D,
-    net: ResNet<D>,
+    net: binarize::Network<D>,
     optimizer: Sgd<D>,
     images: Tensor<(usize, usize, usize, usize), f32, D>,
     labels: Vec<usize>,
@@ -105,7 +108,7 @@ impl<D: BinaryBackend + Synchronize> Case<D> {
                 ..Binarization::BNN
             },
         };
-        let mut net = ResNet::new(&device, &architecture, binarization, 0).map_err(failed)?;
+        let mut net = binarize::Network::new(&device, &architecture.graph(), binarization, 0).map_err(failed)?;
         match work {
             Work::Ste | Work::Freezing(100) => net.commit_all(),
             Work::Freezing(percent) => commit_prefix(&mut net, percent),
@@ -144,7 +147,7 @@ fn failed(error: impl std::fmt::Display) -> anyhow::Error {
     anyhow::anyhow!("device: {error}")
 }
 
-fn commit_prefix<D: BinaryBackend>(net: &mut ResNet<D>, percent: usize) {
+fn commit_prefix<D: BinaryBackend>(net: &mut binarize::Network<D>, percent: usize) {
     let mut units = net.units();
     let committed = units.len() * percent / 100;
     for unit in &mut units[..committed] {

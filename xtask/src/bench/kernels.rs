@@ -66,7 +66,7 @@ pub(super) fn measure(
             let name = format!("{}-{kernel}x{kernel}-{inputs}-{outputs}@{side}", pass.name());
             if wanted(&name) {
                 let comparison = compare(&conv_shape(shape), pass, name, turns, peer.as_deref_mut())?;
-                eprintln!("{comparison}");
+                stompp_console::errln!("{comparison}");
                 of_pass.push(comparison);
             }
         }

@@ -57,11 +57,11 @@ pub(super) fn measure(committed: usize, threads: u16, peer_python: Option<&Path>
 /// If the system does not tell, or the step fails.
 pub(super) fn of_this_process(committed: usize) -> Result<()> {
     let before = status_mib("VmRSS")?;
-    let mut case = Case::new(super::cpu(), Network::ResNet18, Work::Freezing(committed), SIZE)?;
+    let mut case = Case::new(stompp_nn::cpu(), Network::ResNet18, Work::Freezing(committed), SIZE)?;
     for _ in 0..STEPS {
         case.step()?;
     }
-    println!("{:.1}", status_mib("VmHWM")? - before);
+    stompp_console::outln!("{:.1}", status_mib("VmHWM")? - before);
     Ok(())
 }
 

@@ -17,12 +17,13 @@ use crate::{usage::UsageError, workspace};
 use anyhow::{Context, Result};
 use case::{Case, Network, Work};
 use clap::Args;
-use dfdx::tensor::{Cache, Cpu, Synchronize};
+use dfdx::tensor::Synchronize;
 use peer::{Peer, Task};
 use report::{Comparison, Report};
 use serde::Serialize;
 use std::{path::PathBuf, time::Duration};
 use stompp_binarize::BinaryBackend;
+use stompp_nn::cpu;
 use stompp_train::config::Device;
 
 /// Shares of committed units at which a step is timed, in percent.
@@ -94,7 +95,7 @@ fn measure(options: &Options) -> Result<()> {
                 Device::Cpu => compare(cpu(), options, network, work, peer.as_mut())?,
                 Device::Cuda => compare_on_gpu(options, network, work, peer.as_mut())?,
             };
-            eprintln!("{comparison}");
+            stompp_console::errln!("{comparison}");
             report.comparisons.push(comparison.clone());
             measured.push((work, comparison));
             write_json(options, &report)?;
@@ -104,14 +105,14 @@ fn measure(options: &Options) -> Result<()> {
     for committed in memory::COMMITTED {
         if device == Device::Cpu && wanted(&memory::name(committed)) {
             let memory = memory::measure(committed, options.threads, options.peer_python.as_deref())?;
-            eprintln!("{memory}");
+            stompp_console::errln!("{memory}");
             report.memory.push(memory);
         }
     }
     if report.comparisons.is_empty() && report.memory.is_empty() {
         return Err(no_such_case(options));
     }
-    println!("{report}");
+    stompp_console::outln!("{report}");
     write_json(options, &report)
 }
 
@@ -174,13 +175,6 @@ fn settle() {
     std::thread::sleep(Duration::from_millis(50));
 }
 
-/// The CPU, as the trainer has it.
-fn cpu() -> Cpu {
-    let device = Cpu::seed_from_u64(0);
-    device.enable_cache();
-    device
-}
-
 #[cfg(feature = "cuda")]
 fn cuda() -> Result<dfdx::tensor::Cuda> {
     use stompp_nn::cuda::{Settings, open};
@@ -191,7 +185,7 @@ fn cuda() -> Result<dfdx::tensor::Cuda> {
 #[cfg(feature = "cuda")]
 fn gpu_words() -> Result<String> {
     cuda()?;
-    Ok(stompp_nn::cuda::gpu().versions().to_string())
+    Ok(stompp_nn::cuda::gpu()?.versions().to_string())
 }
 
 #[cfg(feature = "cuda")]

@@ -47,21 +47,21 @@ struct Row {
 /// # Errors
 /// If the step fails.
 pub(super) fn measure(device: Cuda, network: Network, work: Work) -> Result<Profile> {
-    let known = gpu().choices().len();
+    let known = gpu()?.choices().len();
     let mut case = Case::new(device, network, work, network.size(Device::Cuda))?;
     let mut fastest = f64::INFINITY;
     for _ in 0..WARM_UP {
         fastest = fastest.min(case.step()?);
     }
-    gpu().start_profile();
+    gpu()?.start_profile();
     for _ in 0..STEPS {
         case.step()?;
     }
-    let times = gpu().end_profile()?;
-    gpu().time_layouts()?;
+    let times = gpu()?.end_profile()?;
+    gpu()?.time_layouts()?;
     let mut profile = Profile::new(work.name(network), fastest, times);
-    profile.choices = gpu().choices()[known..].iter().map(ToString::to_string).collect();
-    println!("{profile}");
+    profile.choices = gpu()?.choices()[known..].iter().map(ToString::to_string).collect();
+    stompp_console::outln!("{profile}");
     Ok(profile)
 }
 

@@ -57,7 +57,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let programs = programs::build(&Kit::Toolkit(toolkit))?;
     let limit = options.max_size.map(|mib| u64::from(mib) * MIB);
     let bytes = put_together(&out, &programs, Some(&options.compute_capability), limit)?;
-    println!(
+    stompp_console::outln!(
         "{}: {} programs, {:.1} MiB; its README.md says how to run them",
         out.display(),
         programs.len(),

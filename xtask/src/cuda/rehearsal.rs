@@ -35,12 +35,12 @@ pub(crate) fn run() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let day = Day::new(bundle, folder.path())?;
 
-    println!("==> a call that is cut off, without cuDNN");
+    stompp_console::outln!("==> a call that is cut off, without cuDNN");
     day.call(&["--minutes", "0.1"], true)?;
     day.expect("bench", &["cut-off"])?;
     day.expect("training", &["skipped"])?;
 
-    println!("==> the next one, with half of the data");
+    stompp_console::outln!("==> the next one, with half of the data");
     day.data(&["data_batch_1.bin", "data_batch_2.bin", "data_batch_4.bin"])?;
     day.call(&["--minutes", "10", "--data"], true)?;
     for step in [
@@ -63,12 +63,12 @@ pub(crate) fn run() -> Result<()> {
         "what is missing is not named: {why}"
     );
 
-    println!("==> with all of it, cut off in the trainings");
+    stompp_console::outln!("==> with all of it, cut off in the trainings");
     day.data(&["data_batch_3.bin", "data_batch_5.bin", "test_batch.bin"])?;
     day.call(&["--epochs", EPOCHS, "--minutes", "0.08", "--data"], false)?;
     day.expect("training", &["cut-off"])?;
 
-    println!("==> to the end");
+    stompp_console::outln!("==> to the end");
     day.call(&["--minutes", "4", "--data"], false)?;
     day.expect("training", &["passed"])?;
     let summary = day.summary()?;
@@ -84,8 +84,8 @@ pub(crate) fn run() -> Result<()> {
         "no ResNet-50"
     );
     check_files(&day.out.join("results"))?;
-    println!("{}", serde_json::to_string_pretty(&summary["steps"])?);
-    println!("{}", serde_json::to_string_pretty(&summary["training"])?);
+    stompp_console::outln!("{}", serde_json::to_string_pretty(&summary["steps"])?);
+    stompp_console::outln!("{}", serde_json::to_string_pretty(&summary["training"])?);
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use super::preset::Scale;
 use super::row::{Images, Row};
+use std::borrow::Cow;
 use stompp_train::RunConfig;
 use stompp_train::config::{Dataset, Device};
 
@@ -13,7 +14,7 @@ pub(crate) enum Work {
     /// Train by this configuration.
     Train(Box<RunConfig>),
     /// Nothing: it cannot be run as it was asked for, for this reason.
-    Refused(&'static str),
+    Refused(Cow<'static, str>),
 }
 
 /// One run of an experiment. Cells of several experiments that are the same run have the same name.
@@ -43,7 +44,7 @@ impl Cell {
                 }
                 Work::Train(Box::new(config))
             }
-            Images::ImageNet if scale.imagenet.is_none() => Work::Refused(NO_IMAGENET),
+            Images::ImageNet if scale.imagenet.is_none() => Work::Refused(NO_IMAGENET.into()),
             Images::ImageNet => {
                 config.data.dataset = Dataset::Folder;
                 config.data.path = scale.imagenet.clone();
@@ -131,7 +132,7 @@ mod tests {
     #[test]
     fn imagenet_is_read_from_its_own_place_and_refused_without() {
         let cell = |given| cell(Images::ImageNet, Procedure::Stompp(Order::Forward), given);
-        assert_eq!(cell(false).work, Work::Refused(NO_IMAGENET));
+        assert_eq!(cell(false).work, Work::Refused(NO_IMAGENET.into()));
         let data = &cell(true).config().unwrap().data.clone();
         assert_eq!((data.dataset, data.image_size), (Dataset::Folder, 224));
         assert_eq!(data.path.as_deref(), Some("imagenet".as_ref()));

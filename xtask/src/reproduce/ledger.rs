@@ -5,6 +5,7 @@ use super::experiments::Experiment;
 use super::preset::Scale;
 use super::run_dir::{self, Record, RunState};
 use anyhow::Result;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use stompp_train::{DiagnosticsReport, Metric};
@@ -23,7 +24,7 @@ pub(crate) enum Outcome {
     /// It failed, for this reason.
     Failed(String),
     /// It cannot be run, for this reason.
-    Refused(&'static str),
+    Refused(Cow<'static, str>),
 }
 
 /// A cell, its run directory and what became of it.
@@ -62,13 +63,19 @@ impl Entry {
         matches!(self.outcome, Outcome::Pending | Outcome::Interrupted(_))
     }
 
+    /// Leaves the cell out, for this reason.
+    pub(crate) fn refuse(&mut self, reason: String) {
+        self.cell.work = Work::Refused(reason.clone().into());
+        self.outcome = Outcome::Refused(reason.into());
+    }
+
     /// Reads the run directory again.
     ///
     /// # Errors
     /// If it holds something else than the cell's run.
     pub(crate) fn refresh(&mut self) -> Result<()> {
         self.outcome = match &self.cell.work {
-            Work::Refused(reason) => Outcome::Refused(reason),
+            Work::Refused(reason) => Outcome::Refused(reason.clone()),
             Work::Train(config) => match run_dir::inspect(&self.dir, config)? {
                 RunState::Absent => Outcome::Pending,
                 RunState::Interrupted(step) => Outcome::Interrupted(step),
@@ -143,9 +150,9 @@ impl Ledger {
     }
 
     /// The cells that cannot be run, and why.
-    pub(crate) fn refused(&self) -> impl Iterator<Item = (&Entry, &'static str)> {
-        self.entries.iter().filter_map(|entry| match entry.outcome {
-            Outcome::Refused(reason) => Some((entry, reason)),
+    pub(crate) fn refused(&self) -> impl Iterator<Item = (&Entry, &str)> {
+        self.entries.iter().filter_map(|entry| match &entry.outcome {
+            Outcome::Refused(reason) => Some((entry, &**reason)),
             _ => None,
         })
     }

@@ -37,27 +37,39 @@ use preset::Scale;
 use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
+use std::sync::{Arc, atomic::AtomicBool};
+use stompp_console::signals;
 use stompp_train::config::Time;
-use stompp_train::{Callback, Checkpointing, RunConfig, Session, Start, TrainError};
+use stompp_train::{Callback, Checkpointing, DataError, RunConfig, Session, Start, TrainError};
 use study::Study;
 use sweep::{Runner, cost};
 
 pub(crate) use options::Options;
+pub(crate) use sweep::Stopped;
 
 /// Runs the experiment that `options` names.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    run_with(options, options.scale()?, &train)
+    let stop = signals::stop().context("cannot watch for signals")?;
+    run_with(options, options.scale()?, &|config, dir, callbacks| {
+        train(config, dir, callbacks, &stop)
+    })
 }
 
-/// Trains a run, from its beginning or from where it stands.
-fn train(config: &RunConfig, dir: &Path, watchers: &mut [&mut dyn Callback]) -> Result<(), TrainError> {
+/// Trains a run, from its beginning or from where it stands, until its end or until `stop` is set.
+fn train(
+    config: &RunConfig,
+    dir: &Path,
+    callbacks: &mut [&mut dyn Callback],
+    stop: &Arc<AtomicBool>,
+) -> Result<(), TrainError> {
     let session = Session {
         start: Start::Resume,
         checkpoints: Some(Checkpointing::default()),
         diagnostics: Some(Time::Share(2.0)),
+        stop: Arc::clone(stop),
         ..Session::default()
     };
-    session.train(config, dir, watchers).map(drop)
+    session.train(config, dir, callbacks).map(drop)
 }
 
 fn run_with(options: &Options, scale: Scale, runner: Runner<'_>) -> Result<()> {
@@ -71,11 +83,11 @@ fn run_with(options: &Options, scale: Scale, runner: Runner<'_>) -> Result<()> {
 
     let book = Book { experiments, options };
     if options.merge.is_empty() {
-        check_images(&ledger, options, runner)?;
+        leave_out_missing_images(&mut ledger, options, runner)?;
         files::create_folder(&options.folder())?;
         if !options.quiet {
             for (entry, reason) in ledger.refused() {
-                eprintln!("{}: not run: {reason}", entry.cell.name());
+                stompp_console::errln!("{}: not run: {reason}", entry.cell.name());
             }
             plan::announce_cost(options, &ledger, runner)?;
         }
@@ -89,12 +101,12 @@ fn run_with(options: &Options, scale: Scale, runner: Runner<'_>) -> Result<()> {
         files::create_folder(&options.folder())?;
         let taken = merge::take(&mut ledger, &options.merge, &out)?;
         if !options.quiet {
-            eprintln!("{taken} finished runs taken");
+            stompp_console::errln!("{taken} finished runs taken");
         }
     }
-    println!("{}", book.write(&mut ledger)?);
+    stompp_console::outln!("{}", book.write(&mut ledger)?);
     if !options.quiet {
-        eprintln!("Written to {}: open {}", options.folder().display(), report::FILE);
+        stompp_console::errln!("Written to {}: open {}", options.folder().display(), report::FILE);
     }
     conclude(&ledger, options)
 }
@@ -138,17 +150,53 @@ fn check_pattern(ledger: &Ledger, options: &Options) -> Result<()> {
     Err(UsageError::new(format!("--only {only} means none of the runs:\n{names}")).into())
 }
 
-/// Tries the images of every selected run before anything is trained or written.
-fn check_images(ledger: &Ledger, options: &Options, runner: Runner<'_>) -> Result<()> {
-    let mut tried = Vec::new();
+/// Tries the images of every selected run before anything is trained or written. Runs on a data set that is not there are left out,
+/// unless none is.
+///
+/// # Errors
+/// If no data set is there, or one cannot be read.
+fn leave_out_missing_images(ledger: &mut Ledger, options: &Options, runner: Runner<'_>) -> Result<()> {
+    let mut tried: Vec<RunConfig> = Vec::new();
     for config in options.selected(ledger).filter_map(|entry| entry.cell.config()) {
-        let images = (config.data.dataset, &config.data.path);
-        if config.data.path.is_some() && !tried.contains(&images) {
-            cost::rehearse(config, runner)?;
-            tried.push(images);
+        if config.data.path.is_some() && !tried.iter().any(|other| same_images(other, config)) {
+            tried.push(config.clone());
+        }
+    }
+    let mut missing = Vec::new();
+    let mut first = None;
+    for config in &tried {
+        match cost::rehearse(config, runner) {
+            Err(error) if is_missing(&error) => {
+                missing.push((config, format!("its images are not there: {error:#}")));
+                first.get_or_insert(error);
+            }
+            outcome => drop(outcome?),
+        }
+    }
+    if let Some(error) = first
+        && missing.len() == tried.len()
+    {
+        return Err(error);
+    }
+    for entry in &mut ledger.entries {
+        let of_entry = |config: &RunConfig| entry.cell.config().is_some_and(|own| same_images(own, config));
+        if let Some((_, reason)) = missing.iter().find(|(config, _)| of_entry(config)) {
+            entry.refuse(reason.clone());
         }
     }
     Ok(())
+}
+
+fn same_images(one: &RunConfig, other: &RunConfig) -> bool {
+    (one.data.dataset, &one.data.path) == (other.data.dataset, &other.data.path)
+}
+
+/// Whether a data set is not where it was looked for, while another may be.
+fn is_missing(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref(),
+        Some(TrainError::Data(DataError::MissingFile { .. }))
+    )
 }
 
 /// Waits until no other process writes reports to `folder`, and keeps them waiting for as long as the file is open.

@@ -22,10 +22,10 @@ pub(super) fn show(options: &Options, ledger: &Ledger) {
         due += usize::from(entry.is_due());
         finished += usize::from(entry.record().is_some());
         all += 1;
-        println!("{:60} {what}", entry.cell.name());
+        stompp_console::outln!("{:60} {what}", entry.cell.name());
     }
     let share = options.share(due);
-    println!(
+    stompp_console::outln!(
         "{finished} of {all} finished; {due} to run, {} at a time with {} thread(s) each, into {}",
         share.jobs,
         share.threads,
@@ -46,13 +46,13 @@ pub(super) fn announce_cost(options: &Options, ledger: &Ledger, runner: Runner<'
     if ledger.scale.preset != Preset::Paper || due.is_empty() {
         return Ok(());
     }
-    eprintln!("Timing a few steps of each network on this machine ...");
+    stompp_console::errln!("Timing a few steps of each network on this machine ...");
     let estimates = cost::measure(&due, runner)?;
     for estimate in &estimates {
-        eprintln!("  {estimate}");
+        stompp_console::errln!("  {estimate}");
     }
     let total = estimates.iter().map(cost::Estimate::total).sum();
-    eprintln!(
+    stompp_console::errln!(
         "All {} runs together: about {}. Interrupt at any time: finished runs are kept.",
         due.len(),
         duration(total)

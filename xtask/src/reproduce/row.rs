@@ -34,6 +34,8 @@ impl Images {
             Self::Set(Dataset::Cifar10) => "CIFAR-10",
             Self::Set(Dataset::Cifar100) => "CIFAR-100",
             Self::Set(Dataset::Cifar100Coarse) => "CIFAR-100, coarse labels",
+            Self::Set(Dataset::Mnist) => "MNIST",
+            Self::Set(Dataset::FashionMnist) => "Fashion-MNIST",
             Self::Set(Dataset::Folder) => "image files",
             Self::ImageNet => "ImageNet",
         }
@@ -174,7 +176,7 @@ pub(crate) struct Row {
 impl Row {
     /// Writes the row into the configuration that its preset starts from.
     pub(crate) fn configure(&self, config: &mut RunConfig) {
-        config.network.model = self.network;
+        config.network.model = self.network.into();
         config.network.width.get_or_insert(self.network.default_width());
         config.network.setting = self.setting;
         self.procedure.configure(config);
@@ -233,7 +235,12 @@ impl Row {
     }
 }
 
-/// The network in prose: `ResNet-20`.
+/// The model of a configuration that a row has written.
+pub(crate) fn model(config: &RunConfig) -> Model {
+    config.network.model.named().expect("rows have models with a name")
+}
+
+/// A network in prose: `ResNet-20`.
 pub(crate) fn network_title(network: Model) -> String {
     format!("ResNet-{}", network.depth())
 }
@@ -270,7 +277,7 @@ mod tests {
     fn a_row_is_what_its_configuration_says() {
         let mut config = RunConfig::default();
         ROW.configure(&mut config);
-        assert_eq!(config.network.model, ROW.network);
+        assert_eq!(model(&config), ROW.network);
         assert_eq!(config.method.name, Method::StomppSte);
         assert_eq!(config.method.order, Order::Reverse);
         assert_eq!(config.method.activation_surrogate, StraightThrough::Identity);

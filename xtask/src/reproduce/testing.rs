@@ -21,6 +21,7 @@ pub(crate) fn result(top1: f64) -> RunResult {
         units: 6,
         seconds: 2.0,
         images_per_s: 1600.0,
+        concerns: Vec::new(),
         evaluations: vec![evaluation(50, top1 / 2.0), evaluation(100, top1)],
     }
 }
@@ -63,6 +64,8 @@ fn record() -> RunRecord {
         tail_steps: None,
         mean: [0.5; 3],
         std: [0.25; 3],
+        init: None,
+        parent: None,
     }
 }
 

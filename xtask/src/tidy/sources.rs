@@ -9,6 +9,14 @@ const LONGEST: usize = 600;
 /// Macros that stand for code that is not there.
 const STUBS: [&str; 2] = [concat!("todo", "!"), concat!("unimplemented", "!")];
 
+/// Macros that panic when whoever reads what they print has gone away.
+const PRINTS: [&str; 4] = [
+    concat!("print", "!"),
+    concat!("println", "!"),
+    concat!("eprint", "!"),
+    concat!("eprintln", "!"),
+];
+
 /// Every Rust file under `folder`, sorted, build output left out.
 pub(crate) fn rust_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
@@ -44,6 +52,22 @@ pub(super) fn breaches(text: &str) -> impl Iterator<Item = String> {
     undocumented.into_iter().chain(long).chain(stubs)
 }
 
+/// What in the text of a library or program prints with a macro that can panic. Comments may show such macros.
+pub(super) fn prints(text: &str) -> impl Iterator<Item = String> {
+    let code = || text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let found = PRINTS.iter().filter(move |print| {
+        code().any(|line| {
+            line.match_indices(**print).any(|(at, _)| {
+                let before = line[..at].chars().next_back();
+                !before.is_some_and(|before| before.is_alphanumeric() || before == '_')
+            })
+        })
+    });
+    found.map(|print| {
+        format!("contains `{print}`, which panics when nobody reads: use `outln!` or `errln!` of stompp-console")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,6 +94,18 @@ mod tests {
                 [format!("contains `{stub}`")]
             );
         }
+    }
+
+    #[test]
+    fn what_can_panic_when_nobody_reads_is_found() {
+        for print in PRINTS {
+            let text = format!("//! x\nfn f() {{ std::{print}(\"y\") }}");
+            let found: Vec<String> = prints(&text).collect();
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(found[0].starts_with(&format!("contains `{print}`")), "{found:?}");
+            assert_eq!(prints(&format!("    // {print}(\"y\")")).count(), 0);
+        }
+        assert_eq!(prints("//! x\nfn f() { outln!(\"y\"); errln!(\"z\") }").count(), 0);
     }
 
     #[test]

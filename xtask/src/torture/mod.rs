@@ -2,21 +2,23 @@
 //!
 //! Each run is trained once undisturbed. Then it is started again and again and killed (SIGKILL) after a random time, until it
 //! ends; it must end in the same network, the same evaluations and the same metrics. After each kill every checkpoint must be
-//! whole, and at the end no temporary file may be left.
+//! whole, and at the end no temporary file may be left. Whoever reads the log of every second start goes away after a line.
 
 mod case;
 
 use anyhow::{Context, Result, bail, ensure};
-use case::{CASES, Case};
+use case::{CASES, Case, EVALUATE_EVERY};
 use clap::Args;
 use rand_core::Rng;
 use std::{
     fs,
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 use stompp_rng::{Purpose, stream};
+use stompp_train::Metric;
 
 /// What `cargo xtask torture` takes.
 #[derive(Debug, Args)]
@@ -33,11 +35,16 @@ pub(crate) struct Options {
 #[derive(Debug, Default)]
 struct Toll {
     kills: u32,
+    /// Those in the middle of an evaluation.
+    in_evaluations: u32,
+    /// Starts whose log was read no more after a line.
+    unread: u32,
     /// Kills after which a run did not go on.
     lost: u32,
     /// Runs that ended in another result.
     differing: u32,
     runs: u32,
+    starts: u32,
 }
 
 /// Builds the command, tortures it and prints the toll.
@@ -67,10 +74,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         torture(&stompp, case, &whole, &killed, left, &mut moments, &mut toll)?;
         fs::remove_dir_all(&killed)?;
     }
-    println!(
-        "{} kills survived in {} runs, {} lost, {} differing results; {:.0} s, seed {}",
+    stompp_console::outln!(
+        "{} kills survived in {} runs ({} kills inside of an evaluation, {} logs that nobody read on), {} lost, {} differing results; \
+         {:.0} s, seed {}",
         toll.kills - toll.lost,
         toll.runs,
+        toll.in_evaluations,
+        toll.unread,
         toll.lost,
         toll.differing,
         begun.elapsed().as_secs_f64(),
@@ -96,6 +106,14 @@ fn torture(
     let mut kills = 0;
     let problem = loop {
         let mut child = start(stompp, case, killed)?;
+        toll.starts += 1;
+        if toll.starts.is_multiple_of(2) {
+            toll.unread += 1;
+            std::thread::spawn({
+                let log = child.stderr.take();
+                move || log.map(|log| BufReader::new(log).lines().next())
+            });
+        }
         if kills < most {
             // Up to two thirds of the run, so that most runs are killed several times and some at their end.
             let moment = undisturbed.mul_f64(f64::from(moments.next_u32()) / f64::from(u32::MAX) * 0.67);
@@ -104,7 +122,10 @@ fn torture(
         }
         let status = child.wait()?;
         match status.code() {
-            None => kills += 1,
+            None => {
+                kills += 1;
+                toll.in_evaluations += u32::from(is_in_evaluation(killed));
+            }
             Some(0) => break compare(whole, killed),
             Some(code) => break Err(anyhow::anyhow!("exit code {code} after kill {kills}")),
         }
@@ -115,17 +136,31 @@ fn torture(
     toll.kills += kills;
     toll.runs += 1;
     match problem {
-        Ok(true) => println!("{case}: {kills} kills, the same result"),
+        Ok(true) => stompp_console::outln!("{case}: {kills} kills, the same result"),
         Ok(false) => {
             toll.differing += 1;
-            println!("{case}: {kills} kills, ANOTHER RESULT");
+            stompp_console::outln!("{case}: {kills} kills, ANOTHER RESULT");
         }
         Err(error) => {
             toll.lost += 1;
-            println!("{case}: LOST after {kills} kills: {error:#}");
+            stompp_console::outln!("{case}: LOST after {kills} kills: {error:#}");
         }
     }
     Ok(())
+}
+
+/// Whether the evaluation after the newest checkpoint was begun and not told.
+fn is_in_evaluation(run: &Path) -> bool {
+    let Ok(standing) = stompp_train::Standing::of(run) else {
+        return false; // Killed before anything was written.
+    };
+    let told = |metric: &Metric| match metric {
+        Metric::Evaluation(evaluation) => evaluation.step >= standing.step,
+        Metric::Epoch(epoch) => epoch.step > standing.step,
+        _ => false,
+    };
+    let due = standing.step > 0 && standing.step.is_multiple_of(EVALUATE_EVERY);
+    due && Metric::read(run).is_ok_and(|metrics| !metrics.iter().any(told))
 }
 
 /// Every checkpoint that a kill left must be readable.
@@ -176,8 +211,9 @@ fn steps(run: &Path) -> Result<Vec<(String, u64)>> {
 
 fn start(stompp: &Path, case: &Case, out: &Path) -> Result<std::process::Child> {
     let mut command = Command::new(stompp);
-    command.args(["train", "--quiet", "--out"]).arg(out);
-    command.args(case.arguments()).stdout(Stdio::null());
+    command.args(["train", "--out"]).arg(out).args(case.arguments());
+    command.args(["--evaluate-every", &format!("{EVALUATE_EVERY}ba")]);
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
     command.spawn().context("cannot start stompp")
 }
 

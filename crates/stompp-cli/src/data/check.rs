@@ -17,8 +17,9 @@ use stompp_train::{
 
 /// Read a whole data set once and say what is in it
 ///
-/// Classes and counts, sizes, modes, images that cannot be read, images that are the same to the pixel, means and deviations of
-/// the channels. What is found is no failure: the exit code is 0 also when images cannot be read.
+/// Classes and counts, sizes, modes, images that cannot be read, what is not looked at and why, images that are the same to the pixel,
+/// means and deviations of the channels. Training or test images alone are enough. What is found is no failure: the exit code is 0 also
+/// when images cannot be read.
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  stompp data check imagenet\n  stompp data check cifar-10-binary.tar.gz --dataset cifar10 --json cifar10.json"
@@ -59,7 +60,7 @@ impl Check {
             let mut count = Count::images();
             data::check(&config.data, |done| count.set(done as u64))
         })??;
-        print!("{}", table(&report));
+        stompp_console::outln!("{}", table(&report).trim_end());
         if let Some(file) = self.json {
             data::write_report(&report, &file)?;
         }
@@ -100,6 +101,16 @@ fn table(report: &Report) -> String {
         }
     }
     let mut text = aligned(&rows);
+    list(
+        &mut text,
+        "damaged, so that images may be missing",
+        report.faults.iter().cloned(),
+    );
+    list(
+        &mut text,
+        "not looked at",
+        report.parts.iter().flat_map(|part| part.ignored.iter().cloned()),
+    );
     list(
         &mut text,
         "cannot be read",

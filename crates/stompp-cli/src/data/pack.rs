@@ -11,18 +11,19 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use stompp_train::{RunConfig, data};
 
-/// Write image files into one file, already shrunk, for fast reading
+/// Write image files into one .zip, already shrunk, for fast reading
 ///
 /// Images whose shorter side is longer than --short-side are shrunk to it and kept as PNG, so without further loss; the others
-/// are kept as the files that they are. Each has a checksum. The pack is read by `stompp train --dataset folder --data PACK`.
+/// are kept as the files that they are. Nothing is compressed again, and each file has a checksum. Every program for archives opens it,
+/// and so does `stompp train --dataset folder --data ZIP`.
 #[derive(Args)]
-#[command(after_help = "Example:\n  stompp data pack imagenet imagenet-256.pack\n  \
-    stompp train --dataset folder --data imagenet-256.pack --image-size 224 --model resnet18 --out runs/a")]
+#[command(after_help = "Example:\n  stompp data pack imagenet imagenet-256.zip\n  \
+    stompp train --dataset folder --data imagenet-256.zip --image-size 224 --model resnet18 --out runs/a")]
 pub(super) struct Pack {
     /// Folder or archive with train/CLASS/NAME.jpeg and val
     dir: PathBuf,
 
-    /// The new file, called .pack
+    /// The new file, called .zip
     out: PathBuf,
 
     /// Shorter side of the images, in pixels
@@ -53,16 +54,19 @@ impl Selection for Packed {
 impl Pack {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let config = configured(&self.overrides, Some(self.dir))?;
-        let packed = self.threads.run(|| {
+        let (packed, notes) = self.threads.run(|| {
             let mut count = Count::images();
             data::pack(&config.data, self.short_side.get(), &self.out, |done| {
                 count.set(done as u64)
             })
         })??;
-        for image in &packed.left_out {
-            eprintln!("left out: {image}");
+        for note in notes {
+            stompp_console::errln!("note: {note}");
         }
-        println!(
+        for image in &packed.left_out {
+            stompp_console::errln!("left out: {image}");
+        }
+        stompp_console::outln!(
             "{}: {} images, {} of them shrunk, {} left out",
             self.out.display(),
             packed.images,

@@ -51,8 +51,8 @@ pub(super) const OPTIONS: &[(&str, &[Opt])] = &[
                 "data.path",
                 Text,
                 "PATH",
-                "Folder, .tar.gz or .zip with the binary version of CIFAR-10 or CIFAR-100; for `folder` the folder, .tar, .zip or \
-                 .pack with train/CLASS/NAME.jpeg and val",
+                "Folder, .tar.gz or .zip with the binary version of CIFAR-10 or CIFAR-100; for `mnist` and `fashion-mnist` the folder with \
+                 their idx files; for `folder` the folder, .tar or .zip with train/CLASS/NAME.jpeg and val",
             ),
             opt(
                 "labels",
@@ -261,6 +261,22 @@ pub(super) const OPTIONS: &[(&str, &[Opt])] = &[
                 Time,
                 "TIME",
                 "Time between evaluations; there is always one at the end",
+            ),
+            opt(
+                "init-from",
+                "training.init_from",
+                Text,
+                "FILE",
+                "Begin with the weights and statistics of a safetensors file with torchvision's names, of a checkpoint, or of a \
+                 finished run (its directory); what fits is taken, the rest is listed",
+            ),
+            opt(
+                "continue",
+                "training.continue_from",
+                Text,
+                "RUN",
+                "Begin a new run at the end of this finished one: with its options where others are not given, its weights, \
+                 statistics and momentum; --steps is the length of the new run, which freezes by a plan of its own",
             ),
             opt(
                 "bn-reestimate",

@@ -37,20 +37,50 @@ fn cuda_elementwise_kernels_are_the_cpu_s() {
             let on_g = up(&gpu, &g);
             let (mut w, mut v) = (a.clone(), b.clone());
             v[0] = 1e-30;
-            let (on_w, mut next, mut on_v) = (up(&gpu, &w), blank(&gpu, len), up(&gpu, &v));
-            kernels::sgd_momentum_step(0.1, 0.9, &mut w, &mut v, &g, bound);
-            gpu.sgd_step(
-                0.1,
-                0.9,
+            let (mut on_w, mut on_v) = (up(&gpu, &w), up(&gpu, &v));
+            let step = kernels::SgdStep {
+                learning_rate: 0.1,
+                momentum: 0.9,
+                weight_decay: if bound.is_some() { 0.0 } else { 0.25 },
                 bound,
-                (Floats::of(&on_w), FloatsMut::of(&mut next)),
+            };
+            kernels::sgd_momentum_step(&step, &mut w, &mut v, &g);
+            gpu.sgd_step(
+                &step,
+                FloatsMut::of(&mut on_w),
                 FloatsMut::of(&mut on_v),
                 Floats::of(&on_g),
             )
             .unwrap();
             // The CPU may fuse multiplication and addition.
-            assert_close("w", &down(&gpu, &next), &w, 1e-6);
+            assert_close("w", &down(&gpu, &on_w), &w, 1e-6);
             assert_close("v", &down(&gpu, &on_v), &v, 1e-6);
+
+            let (mut w, mut m) = (a.clone(), b.clone());
+            let mut s: Vec<f32> = b.iter().map(|x| x * x).collect();
+            let (mut on_w, mut on_m, mut on_s) = (up(&gpu, &w), up(&gpu, &m), up(&gpu, &s));
+            let step = kernels::AdamStep {
+                step_size: 0.02,
+                first_rate: 0.1,
+                beta2: 0.999,
+                second_rate: 0.001,
+                correction: 0.05,
+                epsilon: 1e-3,
+                weight_decay: 0.25,
+                bound,
+            };
+            kernels::adam_step(&step, &mut w, &mut m, &mut s, &g);
+            gpu.adam_step(
+                &step,
+                FloatsMut::of(&mut on_w),
+                FloatsMut::of(&mut on_m),
+                FloatsMut::of(&mut on_s),
+                Floats::of(&on_g),
+            )
+            .unwrap();
+            assert_close("w", &down(&gpu, &on_w), &w, 1e-6);
+            assert_close("m", &down(&gpu, &on_m), &m, 1e-6);
+            assert_close("s", &down(&gpu, &on_s), &s, 1e-6);
         }
     }
 }

@@ -51,6 +51,30 @@ fn cuda_pools_are_the_cpu_s() {
         kernels::max_pool_backward(&s, &gy, &places, &mut expected);
         assert_close(&format!("{s:?}"), &down(&gpu, &gx), &expected, 1e-6);
     }
+    for (kernel, stride) in [(2, 2), (3, 2), (3, 1), (2, 3), (1, 1)] {
+        let s = PoolShape {
+            batch: 2,
+            channels: 3,
+            in_height: 9,
+            in_width: 11,
+            kernel,
+            stride,
+            padding: 0,
+        };
+        let (x, gy) = (numbers(s.input_len(), 1), numbers(s.output_len(), 2));
+        let mut y = blank(&gpu, s.output_len());
+        gpu.window_mean(&s, Floats::of(&up(&gpu, &x)), FloatsMut::of(&mut y))
+            .unwrap();
+        let mut expected = vec![0.0; s.output_len()];
+        kernels::average_pool_forward(&s, &x, &mut expected);
+        assert_close(&format!("{s:?}"), &down(&gpu, &y), &expected, 1e-6);
+        let mut expected = numbers(s.input_len(), 3);
+        let mut gx = up(&gpu, &expected);
+        gpu.window_mean_backward(&s, Floats::of(&up(&gpu, &gy)), FloatsMut::of(&mut gx))
+            .unwrap();
+        kernels::average_pool_backward(&s, &gy, &mut expected);
+        assert_close(&format!("{s:?}"), &down(&gpu, &gx), &expected, 1e-6);
+    }
 }
 
 #[test]

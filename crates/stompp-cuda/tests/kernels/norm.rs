@@ -242,12 +242,10 @@ fn cuda_running_statistics_follow_as_the_cpu_s() {
                 .collect()
         };
         let on_batch = up(&gpu, &batch);
-        let on_running = up(&gpu, &running);
-        let [mut mean, mut variance] = [(); 2].map(|()| blank(&gpu, s.channels));
-        let (on_batch, on_running) = (Floats::of(&on_batch), Floats::of(&on_running));
-        gpu.follow_mean(&s, 0.1, on_batch, on_running, FloatsMut::of(&mut mean))
+        let [mut mean, mut variance] = [(); 2].map(|()| up(&gpu, &running));
+        gpu.follow_mean(&s, 0.1, Floats::of(&on_batch), FloatsMut::of(&mut mean))
             .unwrap();
-        gpu.follow_variance(&s, 0.1, on_batch, on_running, FloatsMut::of(&mut variance))
+        gpu.follow_variance(&s, 0.1, Floats::of(&on_batch), FloatsMut::of(&mut variance))
             .unwrap();
         assert_close("mean", &down(&gpu, &mean), &expected(1.0), 1e-6);
         assert_close("variance", &down(&gpu, &variance), &expected(unbiased), 1e-6);

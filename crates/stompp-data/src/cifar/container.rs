@@ -9,16 +9,30 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-/// Reads the layout from whatever `path` is.
-pub(super) fn read_path(path: &Path, layout: Layout) -> Result<Splits, DataError> {
-    let metadata = std::fs::metadata(path).map_err(read_error(DataFile::on_disk(path)))?;
-    let name = path.to_string_lossy().to_lowercase();
+/// Collects the files of the `wanted` splits from whatever `path` is: a folder, or an archive, which its first bytes tell.
+pub(super) fn collect(path: &Path, layout: Layout, wanted: &[Split]) -> Result<Collector, DataError> {
+    let here = || DataFile::on_disk(path);
+    let metadata = std::fs::metadata(path).map_err(read_error(here()))?;
     if metadata.is_dir() {
-        read_folder(path, layout)
+        return read_folder(path, layout, wanted);
+    }
+    let mut start = Vec::new();
+    let file = File::open(path).map_err(read_error(here()))?;
+    file.take(TAR_MARK.end as u64)
+        .read_to_end(&mut start)
+        .map_err(read_error(here()))?;
+    let name = path.to_string_lossy().to_lowercase();
+    if start.starts_with(&[0x1f, 0x8b]) {
+        read_tar_gz(path, layout, wanted)
+    } else if start.starts_with(b"PK") {
+        read_zip(path, layout, wanted)
+    } else if start.get(TAR_MARK) == Some(b"ustar") {
+        read_tar(path, layout, wanted)
     } else if name.ends_with(".tar.gz") {
-        read_tar_gz(path, layout)
+        // No gzip file: says what is wrong with it.
+        read_tar_gz(path, layout, wanted)
     } else if name.ends_with(".zip") {
-        read_zip(path, layout)
+        read_zip(path, layout, wanted)
     } else {
         Err(DataError::UnknownContainer {
             path: path.to_owned(),
@@ -27,25 +41,31 @@ pub(super) fn read_path(path: &Path, layout: Layout) -> Result<Splits, DataError
     }
 }
 
+/// Where a tar says that it is one.
+const TAR_MARK: std::ops::Range<usize> = 257..262;
+
 /// Reads files that are in memory, each a name and its bytes; `name` stands for the container in messages.
 pub(crate) fn read_memory<'a>(
     name: &str,
     layout: Layout,
     files: impl IntoIterator<Item = (&'a str, Vec<u8>)>,
 ) -> Result<Splits, DataError> {
-    let mut collector = Collector::new(name, layout);
+    let mut collector = Collector::new(name, layout, &Split::ALL);
     for (file, bytes) in files {
         collector.offer(file, DataFile::inside(name, file), || {
             Ok((bytes.len() as u64, &bytes[..]))
         })?;
     }
-    collector.finish(name)
+    Ok(Splits {
+        train: collector.take(name, Split::Train)?,
+        test: collector.take(name, Split::Test)?,
+    })
 }
 
-fn read_folder(path: &Path, layout: Layout) -> Result<Splits, DataError> {
+fn read_folder(path: &Path, layout: Layout, wanted: &[Split]) -> Result<Collector, DataError> {
     let official = path.join(layout.folder());
     let folder = if official.is_dir() { official } else { path.to_owned() };
-    let mut collector = Collector::new(&folder, layout);
+    let mut collector = Collector::new(&folder, layout, wanted);
     let here = || DataFile::on_disk(&folder);
     for entry in std::fs::read_dir(&folder).map_err(read_error(here()))? {
         let path = entry.map_err(read_error(here()))?.path();
@@ -56,15 +76,20 @@ fn read_folder(path: &Path, layout: Layout) -> Result<Splits, DataError> {
             Ok((bytes, BufReader::new(input)))
         })?;
     }
-    collector.finish(layout.name())
+    Ok(collector)
 }
 
-fn read_tar_gz(path: &Path, layout: Layout) -> Result<Splits, DataError> {
+fn read_tar(path: &Path, layout: Layout, wanted: &[Split]) -> Result<Collector, DataError> {
+    let file = File::open(path).map_err(read_error(DataFile::on_disk(path)))?;
+    collect_tar(BufReader::new(file), path, layout, wanted)
+}
+
+fn read_tar_gz(path: &Path, layout: Layout, wanted: &[Split]) -> Result<Collector, DataError> {
     let archive = || DataFile::on_disk(path);
     let compressed = BufReader::new(File::open(path).map_err(read_error(archive()))?);
     // One byte more than allowed, so that reaching the limit tells an archive that is too large from one that ends there.
     let mut expanded = GzDecoder::new(compressed).take(MAX_BYTES + 1);
-    let collected = collect_tar(&mut expanded, path, layout);
+    let collected = collect_tar(&mut expanded, path, layout, wanted);
     let too_large = |expanded: &io::Take<_>| match expanded.limit() {
         0 => Err(DataError::TooLarge {
             file: archive(),
@@ -78,12 +103,12 @@ fn read_tar_gz(path: &Path, layout: Layout) -> Result<Splits, DataError> {
     // What follows the last member is of no interest, except that the sum at the end must be right.
     io::copy(&mut expanded, &mut io::sink()).map_err(read_error(archive()))?;
     too_large(&expanded)?;
-    collector.finish(layout.name())
+    Ok(collector)
 }
 
-fn collect_tar(tar: impl Read, path: &Path, layout: Layout) -> Result<Collector, DataError> {
+fn collect_tar(tar: impl Read, path: &Path, layout: Layout, wanted: &[Split]) -> Result<Collector, DataError> {
     let archive = || DataFile::on_disk(path);
-    let mut collector = Collector::new(path, layout);
+    let mut collector = Collector::new(path, layout, wanted);
     let mut tar = tar::Archive::new(tar);
     for entry in tar.entries().map_err(read_error(archive()))? {
         let entry = entry.map_err(read_error(archive()))?;
@@ -95,7 +120,7 @@ fn collect_tar(tar: impl Read, path: &Path, layout: Layout) -> Result<Collector,
     Ok(collector)
 }
 
-fn read_zip(path: &Path, layout: Layout) -> Result<Splits, DataError> {
+fn read_zip(path: &Path, layout: Layout, wanted: &[Split]) -> Result<Collector, DataError> {
     let archive = || DataFile::on_disk(path);
     let zip_error = |file: DataFile| {
         move |error| DataError::Read {
@@ -111,7 +136,7 @@ fn read_zip(path: &Path, layout: Layout) -> Result<Splits, DataError> {
             file: "one path".to_owned(),
         });
     }
-    let mut collector = Collector::new(path, layout);
+    let mut collector = Collector::new(path, layout, wanted);
     for index in 0..zip.len() {
         let entry = zip.by_index(index).map_err(zip_error(archive()))?;
         let name = base_name(Path::new(entry.name().map_err(zip_error(archive()))?.as_ref()));
@@ -119,23 +144,26 @@ fn read_zip(path: &Path, layout: Layout) -> Result<Splits, DataError> {
             collector.offer(&name, DataFile::inside(path, &name), || Ok((entry.size(), entry)))?;
         }
     }
-    collector.finish(layout.name())
+    Ok(collector)
 }
 
 /// Takes the files of a layout out of all that a container has, in whatever order they come.
-struct Collector {
+pub(super) struct Collector {
     container: PathBuf,
     layout: Layout,
+    /// Files of other splits are not read.
+    wanted: Vec<Split>,
     files: Vec<(String, Records)>,
     /// The `.bin` files seen, to say what is there when a file is missing.
     seen: Vec<String>,
 }
 
 impl Collector {
-    fn new(container: impl Into<PathBuf>, layout: Layout) -> Self {
+    fn new(container: impl Into<PathBuf>, layout: Layout, wanted: &[Split]) -> Self {
         Self {
             container: container.into(),
             layout,
+            wanted: wanted.to_vec(),
             files: Vec::new(),
             seen: Vec::new(),
         }
@@ -152,7 +180,8 @@ impl Collector {
         if name.ends_with(".bin") && self.seen.len() < SEEN_AT_MOST {
             self.seen.push(name.to_owned());
         }
-        if ![Split::Train, Split::Test]
+        if !self
+            .wanted
             .iter()
             .any(|&split| self.layout.files(split).contains(&name))
         {
@@ -170,16 +199,15 @@ impl Collector {
         Ok(())
     }
 
-    /// The sets of a data set called `name`, if every file has come.
-    fn finish(mut self, name: &str) -> Result<Splits, DataError> {
-        Ok(Splits {
-            train: self.take(name, Split::Train)?,
-            test: self.take(name, Split::Test)?,
-        })
+    /// Whether a file of the split has come.
+    pub(super) fn has(&self, split: Split) -> bool {
+        self.files
+            .iter()
+            .any(|(known, _)| self.layout.files(split).contains(&known.as_str()))
     }
 
-    /// The files of one split, one after the other.
-    fn take(&mut self, name: &str, split: Split) -> Result<ImageSet, DataError> {
+    /// The images of one split of a data set called `name`, file after file, if every file has come.
+    pub(super) fn take(&mut self, name: &str, split: Split) -> Result<ImageSet, DataError> {
         let mut all = Records::default();
         for &file in self.layout.files(split) {
             let Some(position) = self.files.iter().position(|(known, _)| known == file) else {

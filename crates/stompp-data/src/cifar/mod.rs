@@ -36,7 +36,7 @@ pub struct Splits {
 /// Reads the training and test images of `layout` from `path`, which is one of
 ///
 /// - a folder with the binary files, or with the official subfolder ([`Layout::folder`]) that has them,
-/// - the official archive, `.tar.gz`,
+/// - the official archive, `.tar.gz`, or the `.tar` in it,
 /// - a `.zip` of the same files.
 ///
 /// Files may hold any number of records; the official ones hold 10 000 (CIFAR-100 `train.bin`: 50 000), which is not
@@ -56,5 +56,34 @@ pub struct Splits {
 /// # Ok::<(), stompp_data::DataError>(())
 /// ```
 pub fn read(path: impl AsRef<Path>, layout: Layout) -> Result<Splits, DataError> {
-    container::read_path(path.as_ref(), layout)
+    let mut files = container::collect(path.as_ref(), layout, &Split::ALL)?;
+    Ok(Splits {
+        train: files.take(layout.name(), Split::Train)?,
+        test: files.take(layout.name(), Split::Test)?,
+    })
+}
+
+/// As [`read`], but only one split; the files of the other are not read and need not be there.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_split(path: impl AsRef<Path>, layout: Layout, split: Split) -> Result<ImageSet, DataError> {
+    container::collect(path.as_ref(), layout, &[split])?.take(layout.name(), split)
+}
+
+/// As [`read`], but one of the splits is enough: those that are there, training images first.
+///
+/// # Errors
+/// As [`read`]; also if a split has some of its files and not all.
+pub fn read_found(path: impl AsRef<Path>, layout: Layout) -> Result<Vec<ImageSet>, DataError> {
+    let mut files = container::collect(path.as_ref(), layout, &Split::ALL)?;
+    let mut found: Vec<Split> = Split::ALL.into_iter().filter(|&split| files.has(split)).collect();
+    if found.is_empty() {
+        // Says what is missing.
+        found.push(Split::Train);
+    }
+    found
+        .into_iter()
+        .map(|split| files.take(layout.name(), split))
+        .collect()
 }

@@ -1,61 +1,100 @@
 //! Files in a folder and its subfolders.
 
-use super::{Member, Stamp, modified, read_declared};
+use super::{BROKEN, Listing, MOST_BYTES, Member, Stamp, changed, modified, read_declared};
 use crate::DataError;
 use crate::error::{DataFile, read_error};
+use crate::names::is_tool_folder;
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Deeper folders are refused: links that go round in circles end here.
+/// Deeper folders are refused.
 const DEEPEST: usize = 16;
 
-/// Every file below `root`, and the stamp of every folder: files come and go with a folder's time. Links are followed.
-pub(super) fn members(root: &Path) -> Result<(Vec<Member>, Vec<Stamp>), DataError> {
-    let mut found = (Vec::new(), Vec::new());
-    walk(root, "", 0, &mut found)?;
-    Ok(found)
+/// Every file below `root`, and the stamp of every folder: files come and go with a folder's time. Links are followed; folders of tools are
+/// named, but not looked into.
+pub(super) fn listing(root: &Path) -> Result<Listing, DataError> {
+    let mut listing = Listing::default();
+    let real = fs::canonicalize(root).map_err(read_error(DataFile::on_disk(root)))?;
+    visit(root, "", &mut vec![real], &mut listing)?;
+    Ok(listing)
 }
 
-fn walk(folder: &Path, prefix: &str, depth: usize, found: &mut (Vec<Member>, Vec<Stamp>)) -> Result<(), DataError> {
+/// Adds what is in `folder`. `open` are the real paths of this folder and those above it.
+fn visit(folder: &Path, prefix: &str, open: &mut Vec<PathBuf>, listing: &mut Listing) -> Result<(), DataError> {
     let here = || DataFile::on_disk(folder);
-    if depth > DEEPEST {
-        return Err(DataError::Tree {
-            path: folder.to_owned(),
-            problem: format!("more than {DEEPEST} folders deep"),
-        });
+    let refused = |path: &Path, problem: String| DataError::Tree {
+        path: path.to_owned(),
+        problem,
+    };
+    if open.len() > DEEPEST + 1 {
+        return Err(refused(folder, format!("more than {DEEPEST} folders deep")));
     }
-    found.1.push(Stamp::of(folder).map_err(read_error(here()))?);
+    listing.stamps.push(Stamp::of(folder).map_err(read_error(here()))?);
     for entry in fs::read_dir(folder).map_err(read_error(here()))? {
-        let path = entry.map_err(read_error(here()))?.path();
+        let entry = entry.map_err(read_error(here()))?;
+        let path = entry.path();
         let file = || DataFile::on_disk(&path);
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
-            return Err(DataError::Tree {
-                path: path.clone(),
-                problem: "expected a name in UTF-8".to_owned(),
-            });
+            return Err(refused(&path, "expected a name in UTF-8".to_owned()));
         };
-        let name = format!("{prefix}{name}");
-        let metadata = fs::metadata(&path).map_err(read_error(file()))?;
+        let full = format!("{prefix}{name}");
+        let is_link = entry.file_type().map_err(read_error(file()))?.is_symlink();
+        let metadata = match fs::metadata(&path) {
+            Err(_) if is_link => {
+                let target = fs::read_link(&path).map_err(read_error(file()))?;
+                listing.dangling.insert(full.clone(), target.display().to_string());
+                listing.members.push(Member {
+                    name: full,
+                    bytes: 0,
+                    place: BROKEN,
+                });
+                continue;
+            }
+            metadata => metadata.map_err(read_error(file()))?,
+        };
         if metadata.is_dir() {
-            walk(&path, &format!("{name}/"), depth + 1, found)?;
+            listing.folders.insert(full.clone());
+            if is_tool_folder(name) {
+                continue;
+            }
+            let real = if is_link {
+                fs::canonicalize(&path).map_err(read_error(file()))?
+            } else {
+                open.last().expect("the root").join(name)
+            };
+            if is_link && open.iter().any(|above| above.starts_with(&real)) {
+                let problem = "is a link to a folder that it is in itself, or that leads back to it";
+                return Err(refused(&path, problem.to_owned()));
+            }
+            open.push(real);
+            visit(&path, &format!("{full}/"), open, listing)?;
+            open.pop();
         } else if metadata.is_file() {
-            found.0.push(Member {
-                name,
+            let place = modified(&metadata).map_err(read_error(file()))?;
+            listing.members.push(Member {
+                name: full,
                 bytes: metadata.len(),
-                place: modified(&metadata).map_err(read_error(file()))?,
+                place,
             });
+        } else {
+            listing.others.push(full);
         }
     }
     Ok(())
 }
 
-/// The file's bytes, if it is the file that was listed.
-pub(super) fn read(path: &Path, member: &Member) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
+/// The file's bytes, and whether it is another file than was listed.
+pub(super) fn read(path: &Path, member: &Member) -> io::Result<(Vec<u8>, bool)> {
+    let file = File::open(path).map_err(|error| match fs::read_link(path) {
+        Ok(target) => io::Error::new(error.kind(), format!("is a link to {}: {error}", target.display())),
+        Err(_) => error,
+    })?;
     let metadata = file.metadata()?;
-    if modified(&metadata)? != member.place || metadata.len() != member.bytes {
-        return Err(io::Error::other("has changed since the index was made"));
+    let bytes = metadata.len();
+    if bytes > MOST_BYTES {
+        return Err(changed(bytes, MOST_BYTES));
     }
-    read_declared(file, member.bytes)
+    let other = modified(&metadata)? != member.place || bytes != member.bytes;
+    Ok((read_declared(file, bytes)?, other))
 }

@@ -1,11 +1,11 @@
-//! Where image files are: a folder, a `.tar`, a `.zip` or a pack; any of their members can be read by any thread at any time.
+//! Where image files are: a folder, a `.tar` or a `.zip`; any of their members can be read by any thread at any time.
 //!
 //! Archives are mapped into memory, not unpacked, and found through an index of their members. **Sizes are checked before
-//! memory is taken**, and what an archive has a sum for is compared with it.
+//! memory is taken**, and what an archive has a sum for is compared with it. What an archive is, its first bytes tell.
 
 mod folder;
+mod links;
 mod mapped;
-pub(crate) mod pack;
 mod tar;
 mod zip;
 
@@ -15,12 +15,16 @@ use crate::DataError;
 use crate::error::{DataFile, read_error};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// No image file is this large; one that says so is not read.
 pub(crate) const MOST_BYTES: u64 = 256 << 20;
+
+/// The place of a member that is a link to nothing.
+pub(crate) const BROKEN: u64 = u64::MAX;
 
 /// A place with files in it, opened.
 #[derive(Clone, Debug)]
@@ -33,8 +37,7 @@ pub(crate) struct Store {
 enum Kind {
     Folder,
     Tar(Mapped),
-    Zip(zip::Archive),
-    Pack(pack::Pack),
+    Zip(zip::Archive, Mapped),
 }
 
 /// One file of a store.
@@ -44,8 +47,33 @@ pub(crate) struct Member {
     pub(crate) name: String,
     /// Its size.
     pub(crate) bytes: u64,
-    /// Where its store finds it. In a folder: when it was last written, in nanoseconds since 1970, so that a change shows.
+    /// Where its store finds it; [`BROKEN`] if it is a link to nothing. In a folder: when it was last written, in nanoseconds since 1970,
+    /// so that a change shows.
     pub(crate) place: u64,
+}
+
+/// What a store holds.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    /// Every file, sorted by name; those that links lead to under the links' names.
+    pub(crate) members: Vec<Member>,
+    /// Every folder that the store keeps as such, empty ones too.
+    pub(crate) folders: BTreeSet<String>,
+    /// What is neither file, folder nor link.
+    pub(crate) others: Vec<String>,
+    /// Links to nothing, and where they should lead to.
+    pub(crate) dangling: BTreeMap<String, String>,
+    /// What is wrong with the store, so that files may be missing.
+    pub(crate) faults: Vec<String>,
+    /// What tells whether this list still holds.
+    pub(crate) stamps: Vec<Stamp>,
+}
+
+/// A file's bytes.
+pub(crate) struct Content<'a> {
+    pub(crate) bytes: Cow<'a, [u8]>,
+    /// Whether the file is another one than was listed.
+    pub(crate) changed: bool,
 }
 
 /// What tells whether a file or folder has changed.
@@ -79,29 +107,41 @@ fn modified(metadata: &fs::Metadata) -> io::Result<u64> {
     Ok(since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)))
 }
 
+/// Kinds of compressed files by their first bytes, their endings, and the command that unpacks one to standard output.
+const COMPRESSED: [(&[u8], &str, &str); 4] = [
+    (&[0x1f, 0x8b], "gzip", "gunzip -c"),
+    (b"BZh", "bzip2", "bunzip2 -c"),
+    (&[0xfd, b'7', b'z', b'X', b'Z', 0], "xz", "unxz -c"),
+    (&[0x28, 0xb5, 0x2f, 0xfd], "zstd", "unzstd -c"),
+];
+
+/// Kinds of archives that are not read, by their first bytes.
+const OTHER_ARCHIVES: [(&[u8], &str); 3] = [
+    (&[b'7', b'z', 0xbc, 0xaf, 0x27, 0x1c], "a 7z archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"STOMPACK", "a pack of an earlier version of this program"),
+];
+
+/// Where a tar says that it is one.
+const TAR_MARK: std::ops::Range<usize> = 257..262;
+
 impl Store {
-    /// Opens `path`: a folder, or an archive of the kind that its name tells.
+    /// Opens `path`: a folder, or an archive of the kind that its first bytes tell, or else its name.
     pub(crate) fn open(path: &Path) -> Result<Self, DataError> {
         let file = || DataFile::on_disk(path);
         let metadata = fs::metadata(path).map_err(read_error(file()))?;
-        let mapped = || Mapped::open(path).map_err(read_error(file()));
         let kind = if metadata.is_dir() {
             Kind::Folder
         } else {
+            let map = Mapped::open(path).map_err(read_error(file()))?;
+            let is_tar = map.get(TAR_MARK) == Some(b"ustar");
             match ending(path).as_str() {
-                "tar" => Kind::Tar(mapped()?),
-                "zip" => Kind::Zip(zip::open(path, mapped()?)?),
-                pack::ENDING => Kind::Pack(pack::Pack::open(path, mapped()?)?),
-                _ => {
-                    return Err(DataError::Tree {
-                        path: path.to_owned(),
-                        problem: format!(
-                            "expected a folder, a .tar, a .zip or a .{} of images \
-                             (a .tar.gz cannot be read here and there: gunzip it first)",
-                            pack::ENDING
-                        ),
-                    });
-                }
+                _ if is_tar => Kind::Tar(map),
+                _ if map.starts_with(b"PK") => Kind::Zip(zip::open(path, map.clone())?, map),
+                _ if known_otherwise(&map).is_some() => return Err(unreadable(path, &map)),
+                "tar" => Kind::Tar(map),
+                "zip" => Kind::Zip(zip::open(path, map.clone())?, map),
+                _ => return Err(unreadable(path, &map)),
             }
         };
         Ok(Self {
@@ -114,29 +154,28 @@ impl Store {
         &self.path
     }
 
-    /// Every file, sorted by name, and the stamps that tell whether this list still holds.
-    pub(crate) fn members(&self) -> Result<(Vec<Member>, Vec<Stamp>), DataError> {
-        let (mut members, stamps) = match &self.kind {
-            Kind::Folder => folder::members(&self.path)?,
-            archive => {
-                let members = match archive {
-                    Kind::Tar(map) => tar::members(&self.path, map)?,
-                    Kind::Zip(archive) => zip::members(&self.path, archive)?,
-                    Kind::Pack(pack) => pack.members(),
-                    Kind::Folder => unreachable!("folders have been dealt with"),
-                };
-                let stamp = Stamp::of(&self.path).map_err(read_error(DataFile::on_disk(&self.path)))?;
-                (members, vec![stamp])
-            }
+    /// Everything that is there.
+    ///
+    /// # Errors
+    /// If the folder or archive cannot be read, holds a name twice, or has links that lead round in a circle.
+    pub(crate) fn listing(&self) -> Result<Listing, DataError> {
+        let mut listing = match &self.kind {
+            Kind::Folder => folder::listing(&self.path)?,
+            Kind::Tar(map) => tar::listing(&self.path, map)?,
+            Kind::Zip(archive, _) => zip::listing(&self.path, archive)?,
         };
-        members.sort_by(|a, b| a.name.cmp(&b.name));
-        if let Some(twice) = members.windows(2).find(|two| two[0].name == two[1].name) {
+        if !matches!(self.kind, Kind::Folder) {
+            let stamp = Stamp::of(&self.path).map_err(read_error(DataFile::on_disk(&self.path)))?;
+            listing.stamps.push(stamp);
+        }
+        listing.members.sort_by(|a, b| a.name.cmp(&b.name));
+        if let Some(twice) = listing.members.windows(2).find(|two| two[0].name == two[1].name) {
             return Err(DataError::DuplicateFile {
                 container: self.path.clone(),
                 file: twice[0].name.clone(),
             });
         }
-        Ok((members, stamps))
+        Ok(listing)
     }
 
     /// The file's name for messages.
@@ -147,8 +186,13 @@ impl Store {
         }
     }
 
+    /// Whether two lists of the same store tell by size and place that a file has changed.
+    pub(crate) fn is_folder(&self) -> bool {
+        matches!(self.kind, Kind::Folder)
+    }
+
     /// The bytes of a file.
-    pub(crate) fn read(&self, member: &Member) -> Result<Cow<'_, [u8]>, DataError> {
+    pub(crate) fn read(&self, member: &Member) -> Result<Content<'_>, DataError> {
         if member.bytes > MOST_BYTES {
             return Err(DataError::TooLarge {
                 file: self.file(member),
@@ -156,13 +200,50 @@ impl Store {
                 limit: MOST_BYTES,
             });
         }
-        let bytes = match &self.kind {
-            Kind::Folder => folder::read(&self.path.join(&member.name), member).map(Cow::Owned),
-            Kind::Tar(map) => map.part(member.place, member.bytes).map(Cow::Borrowed),
-            Kind::Zip(archive) => zip::read(archive, member).map(Cow::Owned),
-            Kind::Pack(pack) => pack.read(member).map(Cow::Borrowed),
+        let unchanged = |bytes| (bytes, false);
+        let read = match &self.kind {
+            Kind::Folder => {
+                folder::read(&self.path.join(&member.name), member).map(|(bytes, changed)| (Cow::Owned(bytes), changed))
+            }
+            _ if member.place == BROKEN => Err(io::Error::other("is a link to a file that the archive does not have")),
+            Kind::Tar(map) => map.part(member.place, member.bytes).map(Cow::Borrowed).map(unchanged),
+            Kind::Zip(archive, map) => zip::read(archive, map, member).map(unchanged),
         };
-        bytes.map_err(read_error(self.file(member)))
+        let (bytes, changed) = read.map_err(read_error(self.file(member)))?;
+        Ok(Content { bytes, changed })
+    }
+}
+
+/// What a file is by its first bytes, if it is known and not read, and the command that helps.
+fn known_otherwise(bytes: &[u8]) -> Option<(&'static str, Option<&'static str>)> {
+    let compressed = COMPRESSED.iter().find(|(mark, ..)| bytes.starts_with(mark));
+    let other = || OTHER_ARCHIVES.iter().find(|(mark, _)| bytes.starts_with(mark));
+    compressed
+        .map(|&(_, name, command)| (name, Some(command)))
+        .or_else(|| other().map(|&(_, name)| (name, None)))
+}
+
+/// Why a file is not read as an archive, and what to do.
+fn unreadable(path: &Path, bytes: &[u8]) -> DataError {
+    let problem = match known_otherwise(bytes) {
+        Some((kind, Some(command))) => {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let stem = name.split('.').next().unwrap_or("images");
+            let target = if *name == *format!("{stem}.tar") {
+                "unpacked"
+            } else {
+                stem
+            };
+            format!(
+                "is compressed with {kind}, and cannot be read here and there: `{command} {name} > {target}.tar` makes a .tar of it"
+            )
+        }
+        Some((kind, None)) => format!("is {kind}, expected a folder, a .tar or a .zip of images"),
+        None => "expected a folder, a .tar or a .zip of images".to_owned(),
+    };
+    DataError::Tree {
+        path: path.to_owned(),
+        problem,
     }
 }
 

@@ -1,56 +1,197 @@
-//! Files in a `.tar`, found by one walk over its headers. A `.tar` in a `.tar` is a folder: so ImageNet's training set comes.
+//! Files in a `.tar`, found by its headers. A `.tar` in a `.tar` is a folder: so ImageNet's training set comes.
 
-use super::{Mapped, Member};
+use super::links::Entry;
+use super::{Listing, Mapped, links};
 use crate::DataError;
 use crate::error::{DataFile, read_error};
+use crate::names::normalized;
 use std::io::Cursor;
 use std::path::Path;
+use tar::EntryType;
+
+/// Headers, and what follows them, begin at a multiple of this.
+const BLOCK: usize = 512;
 
 /// Every file of the archive; `place` is where its bytes begin.
-pub(super) fn members(path: &Path, map: &Mapped) -> Result<Vec<Member>, DataError> {
-    let mut members = Vec::new();
-    collect(path, map, "", 0, &mut members)?;
-    let mut all = Vec::with_capacity(members.len());
-    for member in members {
-        match member.name.strip_suffix(".tar") {
-            Some(folder) => {
-                let inner = map
-                    .part(member.place, member.bytes)
-                    .map_err(read_error(DataFile::inside(path, &member.name)))?;
-                collect(path, inner, &format!("{folder}/"), member.place, &mut all)?;
+pub(super) fn listing(path: &Path, map: &Mapped) -> Result<Listing, DataError> {
+    let mut outer = Reader::new(path, "", 0);
+    outer.read(map)?;
+    let mut faults = outer.faults;
+    let mut entries = Vec::with_capacity(outer.entries.len());
+    for (name, entry) in outer.entries {
+        let folder = name.strip_suffix(".tar").map(str::to_owned);
+        match (folder, entry) {
+            (Some(folder), Entry::File { bytes, place }) => {
+                let prefix = format!("{folder}/");
+                let mut inner = Reader::new(path, &prefix, place);
+                // One that is cut off has been told of.
+                let end = place.saturating_add(bytes).min(map.len() as u64);
+                let part = map.part(place.min(end), end - place.min(end));
+                inner.read(part.map_err(read_error(DataFile::inside(path, &name)))?)?;
+                faults.extend(inner.faults);
+                entries.extend(inner.entries);
+                entries.push((folder, Entry::Folder));
             }
-            None => all.push(member),
+            (Some(folder), Entry::Symbolic(target)) => entries.push((folder, Entry::Symbolic(without_tar(target)))),
+            (Some(folder), Entry::Hard(target)) => entries.push((folder, Entry::Hard(without_tar(target)))),
+            (_, entry) => entries.push((name, entry)),
         }
     }
-    Ok(all)
+    let mut listing = links::listing(path, entries)?;
+    listing.faults = faults;
+    Ok(listing)
 }
 
-/// Adds the files of the archive `tar`, which begins at `offset` of the file.
-fn collect(path: &Path, tar: &[u8], prefix: &str, offset: u64, members: &mut Vec<Member>) -> Result<(), DataError> {
-    let archive = || match prefix {
-        "" => DataFile::on_disk(path),
-        folder => DataFile::inside(path, format!("{}.tar", folder.trim_end_matches('/'))),
-    };
-    let mut tar = tar::Archive::new(Cursor::new(tar));
-    for entry in tar.entries_with_seek().map_err(read_error(archive()))? {
-        let entry = entry.map_err(read_error(archive()))?;
-        let name = entry.path_bytes();
-        let kind = entry.header().entry_type();
-        // Sparse files, links and devices are not images.
-        if kind.is_file() {
-            let name = str::from_utf8(&name).map_err(|_| DataError::Tree {
-                path: path.to_owned(),
-                problem: format!(
-                    "a member is called {:?}, expected UTF-8",
-                    String::from_utf8_lossy(&name)
-                ),
-            })?;
-            members.push(Member {
-                name: format!("{prefix}{}", name.trim_start_matches("./")),
-                bytes: entry.size(),
-                place: offset + entry.raw_file_position(),
-            });
+fn without_tar(target: String) -> String {
+    target.strip_suffix(".tar").map(str::to_owned).unwrap_or(target)
+}
+
+/// Reads one archive, which may be part of another.
+struct Reader<'a> {
+    path: &'a Path,
+    /// What the names of its members begin with.
+    prefix: &'a str,
+    /// Where it begins in the file.
+    offset: u64,
+    entries: Vec<(String, Entry)>,
+    faults: Vec<String>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(path: &'a Path, prefix: &'a str, offset: u64) -> Self {
+        Self {
+            path,
+            prefix,
+            offset,
+            entries: Vec::new(),
+            faults: Vec::new(),
         }
     }
-    Ok(())
+
+    fn read(&mut self, tar: &[u8]) -> Result<(), DataError> {
+        let mut archive = tar::Archive::new(Cursor::new(tar));
+        let file = || DataFile::on_disk(self.path);
+        // Where the next header is to be.
+        let mut end = 0;
+        for entry in archive.entries_with_seek().map_err(read_error(file()))? {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    self.fault(tar, end, &format!("is damaged at byte {}: {error}", self.offset + end));
+                    return Ok(());
+                }
+            };
+            let kind = entry.header().entry_type();
+            let size = if kind.is_gnu_sparse() {
+                entry.header().entry_size().unwrap_or_default()
+            } else {
+                entry.size()
+            };
+            let start = entry.raw_file_position();
+            end = start
+                .saturating_add(size)
+                .div_ceil(BLOCK as u64)
+                .saturating_mul(BLOCK as u64);
+            self.add(&entry, kind, size)?;
+            if start.saturating_add(size) > tar.len() as u64 {
+                let problem = format!("is cut off inside {}", self.entries.last().map_or("", |(name, _)| name));
+                self.fault(tar, end, &problem);
+                return Ok(());
+            }
+        }
+        self.check_end(tar, end);
+        Ok(())
+    }
+
+    fn add(&mut self, entry: &tar::Entry<'_, Cursor<&[u8]>>, kind: EntryType, bytes: u64) -> Result<(), DataError> {
+        let path_bytes = entry.path_bytes();
+        let text = |bytes: &[u8]| {
+            str::from_utf8(bytes).map(str::to_owned).map_err(|_| DataError::Tree {
+                path: self.path.to_owned(),
+                problem: format!(
+                    "a member is called {:?}, expected UTF-8",
+                    String::from_utf8_lossy(bytes)
+                ),
+            })
+        };
+        let name = text(&path_bytes)?;
+        // Before there was a type for folders, their names ended so.
+        let is_folder = kind.is_dir() || (kind.is_file() && name.ends_with('/'));
+        let target = || text(&entry.link_name_bytes().unwrap_or_default());
+        let entry = match kind {
+            _ if is_folder => Entry::Folder,
+            EntryType::Regular | EntryType::Continuous if !self.is_sparse(entry) => Entry::File {
+                bytes,
+                place: self.offset + entry.raw_file_position(),
+            },
+            EntryType::Link => Entry::Hard(format!("{}{}", self.prefix, normalized(&target()?))),
+            EntryType::Symlink => Entry::Symbolic(target()?),
+            // Comments on the archive, not members of it.
+            EntryType::XGlobalHeader => return Ok(()),
+            _ => Entry::Other,
+        };
+        let name = normalized(&name);
+        if !name.is_empty() {
+            self.entries.push((format!("{}{name}", self.prefix), entry));
+        }
+        Ok(())
+    }
+
+    /// Whether a file is kept in pieces, in the way that is written as an ordinary file.
+    fn is_sparse(&self, entry: &tar::Entry<'_, Cursor<&[u8]>>) -> bool {
+        entry
+            .path_bytes()
+            .windows(16)
+            .any(|part| part.starts_with(b"GNUSparseFile."))
+    }
+
+    /// After the last member, at `end`, there must be the mark of the end, a block of zeros, and nothing but zeros behind it.
+    fn check_end(&mut self, tar: &[u8], end: u64) {
+        let rest = usize::try_from(end)
+            .ok()
+            .and_then(|end| tar.get(end..))
+            .unwrap_or_default();
+        if rest.len() < BLOCK {
+            self.fault(tar, end, "ends without the mark of its end: it is cut off");
+        } else if let Some(at) = rest.iter().position(|&byte| byte != 0) {
+            let at = self.offset + end + at as u64;
+            self.fault(tar, end, &format!("has data at byte {at}, behind the mark of its end"));
+        }
+    }
+
+    /// Notes that members may be missing from `end` on.
+    fn fault(&mut self, tar: &[u8], end: u64, problem: &str) {
+        let is_file = |(_, entry): &&(String, Entry)| matches!(entry, Entry::File { .. });
+        let found = self.entries.iter().filter(is_file).count();
+        let behind = usize::try_from(end)
+            .ok()
+            .and_then(|end| tar.get(end..))
+            .unwrap_or_default();
+        let lost = behind
+            .chunks_exact(BLOCK)
+            .filter(|block| is_header_of_file(block))
+            .count();
+        let what = match self.prefix {
+            "" => String::new(),
+            folder => format!("{}.tar in it ", folder.trim_end_matches('/')),
+        };
+        let lost = match lost {
+            0 => "more may be missing".to_owned(),
+            lost => format!("at least {lost} behind it are not"),
+        };
+        self.faults
+            .push(format!("{what}{problem}; {found} files before that are there, {lost}"));
+    }
+}
+
+/// Whether a block is the header of a file, by its sum.
+fn is_header_of_file(block: &[u8]) -> bool {
+    let header = tar::Header::from_byte_slice(block);
+    let sum: u32 = block[..148]
+        .iter()
+        .chain(&block[156..])
+        .map(|&byte| u32::from(byte))
+        .sum::<u32>()
+        + 8 * 32;
+    header.cksum().is_ok_and(|declared| declared == sum) && header.entry_type().is_file()
 }

@@ -1,14 +1,24 @@
 //! Files in a `.zip`, stored or deflated, also beyond 4 GiB (zip64), found by its central directory.
 
-use super::{Mapped, Member, read_declared};
+use super::links::Entry;
+use super::{Listing, Mapped, Member, links, read_declared};
 use crate::DataError;
 use crate::error::{DataFile, read_error};
+use crate::names::normalized;
+use std::borrow::Cow;
 use std::io::{self, Cursor};
 use std::path::Path;
-use zip::ZipArchive;
+use zip::{CompressionMethod, ZipArchive};
 
 /// Clones share the directory and the mapping, so each reader has its own.
 pub(super) type Archive = ZipArchive<Cursor<Mapped>>;
+
+/// No link is longer.
+const MOST_LINK_BYTES: u64 = 4096;
+
+/// What a mode of Unix says of the kind of a file, and two kinds.
+const KIND_OF_FILE: u32 = 0o170_000;
+const ORDINARY: [u32; 2] = [0, 0o100_000];
 
 pub(super) fn open(path: &Path, map: Mapped) -> Result<Archive, DataError> {
     let file = DataFile::on_disk(path);
@@ -23,26 +33,51 @@ pub(super) fn open(path: &Path, map: Mapped) -> Result<Archive, DataError> {
 }
 
 /// Every file of the archive; `place` is its number in the directory.
-pub(super) fn members(path: &Path, archive: &Archive) -> Result<Vec<Member>, DataError> {
+pub(super) fn listing(path: &Path, archive: &Archive) -> Result<Listing, DataError> {
     let error = |error: zip::result::ZipError| read_error(DataFile::on_disk(path))(error.into());
     let mut archive = archive.clone();
-    let mut members = Vec::new();
+    let mut entries = Vec::with_capacity(archive.len());
     for place in 0..archive.len() {
-        let entry = archive.by_index_raw(place).map_err(error)?;
-        if entry.is_file() {
-            members.push(Member {
-                name: entry.name().map_err(error)?.trim_start_matches("./").to_owned(),
-                bytes: entry.size(),
-                place: place as u64,
-            });
+        // What the directory says is enough: the archive itself is not touched.
+        let entry = archive.by_index_data(place).map_err(error)?;
+        let name = entry.name().map_err(error)?;
+        // Windows programs have written `\`.
+        let is_folder = entry.is_dir() || name.ends_with(['/', '\\']);
+        let (name, bytes) = (normalized(&name), entry.size());
+        let (is_link, mode) = (entry.is_symlink(), entry.unix_mode().unwrap_or_default());
+        let what = if is_folder {
+            Entry::Folder
+        } else if is_link && bytes <= MOST_LINK_BYTES {
+            let target = read_declared(archive.by_index(place).map_err(error)?, bytes);
+            let target = target.map_err(read_error(DataFile::inside(path, &name)))?;
+            Entry::Symbolic(String::from_utf8_lossy(&target).into_owned())
+        } else if ORDINARY.contains(&(mode & KIND_OF_FILE)) {
+            let place = place as u64;
+            Entry::File { bytes, place }
+        } else {
+            Entry::Other
+        };
+        if !name.is_empty() {
+            entries.push((name, what));
         }
     }
-    Ok(members)
+    links::listing(path, entries)
 }
 
-/// The file's bytes, unpacked; the archive's sum of them is checked at their end.
-pub(super) fn read(archive: &Archive, member: &Member) -> io::Result<Vec<u8>> {
+/// The file's bytes, unpacked if they are packed; the archive's sum of them is checked.
+pub(super) fn read<'a>(archive: &Archive, map: &'a Mapped, member: &Member) -> io::Result<Cow<'a, [u8]>> {
     let mut archive = archive.clone();
     let place = usize::try_from(member.place).map_err(io::Error::other)?;
-    read_declared(archive.by_index(place)?, member.bytes)
+    let entry = archive.by_index(place)?;
+    let stored = entry.compression() == CompressionMethod::Stored && !entry.encrypted();
+    match entry.data_start() {
+        Some(start) if stored => {
+            let bytes = map.part(start, member.bytes)?;
+            if crc32fast::hash(bytes) != entry.crc32() {
+                return Err(io::Error::other("is damaged: its CRC-32 is not the one written down"));
+            }
+            Ok(Cow::Borrowed(bytes))
+        }
+        _ => read_declared(entry, member.bytes).map(Cow::Owned),
+    }
 }

@@ -1,10 +1,11 @@
 //! Labels of images that are not in folders of classes, from a list in one of three forms.
 
+use super::layout::Known;
 use super::matlab;
 use crate::DataError;
 use crate::error::{DataFile, read_error};
-use crate::store::ending;
-use std::collections::HashMap;
+use crate::store::{Member, Store, ending};
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -15,128 +16,149 @@ const MOST_BYTES: u64 = 64 << 20;
 /// The file beside the official ground truth that says what its numbers mean.
 const OFFICIAL_NAMES: &str = "meta.mat";
 
-/// A list of labels, read and checked against the classes.
+/// A list of labels, read.
 pub(super) struct Labels {
     path: PathBuf,
     kind: Kind,
 }
 
 enum Kind {
-    /// One for each image, in the order of their names.
-    InOrder(Vec<u16>),
+    /// A class for each image, in the order of their names.
+    InOrder(Vec<Row>),
     /// By the image's name without folder and ending.
-    ByName(HashMap<String, u16>),
+    ByName {
+        rows: Vec<(String, Row)>,
+        /// Whether the first row may be a header.
+        header: bool,
+    },
+}
+
+/// A class, and the line that says it.
+struct Row {
+    line: usize,
+    class: String,
 }
 
 impl Labels {
-    pub(super) fn read(path: &Path, classes: &[String]) -> Result<Self, DataError> {
-        let text = read_text(path)?;
-        let table = Table { path, classes };
-        let kind = if ending(path) == "csv" {
-            Kind::ByName(table.rows(csv_rows(path, &text)?, true)?)
+    /// Reads the list `path`.
+    pub(super) fn read(path: &Path) -> Result<Self, DataError> {
+        Self::parse(path.to_owned(), read_bytes(path)?)
+    }
+
+    /// Reads a list that lies beside the images.
+    pub(super) fn inside(store: &Store, member: &Member) -> Result<Self, DataError> {
+        let content = store.read(member)?;
+        Self::parse(store.path().join(&member.name), content.bytes.into_owned())
+    }
+
+    fn parse(path: PathBuf, bytes: Vec<u8>) -> Result<Self, DataError> {
+        let text = text_of(&path, bytes)?;
+        let kind = if ending(&path) == "csv" {
+            let rows = named_rows(&path, csv_rows(&path, &text)?)?;
+            Kind::ByName { rows, header: true }
         } else {
-            let rows: Vec<(usize, Vec<&str>)> = (1..)
-                .zip(text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()))
-                .filter(|(_, words)| !words.is_empty())
-                .collect();
+            let lines = (1..).zip(text.lines()).map(|(line, text)| {
+                let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+                (line, words)
+            });
+            let rows: Vec<_> = lines.filter(|(_, words)| !words.is_empty()).collect();
             if rows.iter().all(|(_, words)| words.len() == 1) {
-                Kind::InOrder(table.numbers(&rows)?)
+                Kind::InOrder(official_rows(&path, &rows)?)
             } else {
-                let rows = rows
-                    .into_iter()
-                    .map(|(line, words)| (line, words.into_iter().map(str::to_owned).collect()));
-                Kind::ByName(table.rows(rows.collect(), false)?)
+                let rows = named_rows(&path, rows)?;
+                Kind::ByName { rows, header: false }
             }
         };
-        Ok(Self {
-            path: path.to_owned(),
-            kind,
-        })
+        Ok(Self { path, kind })
+    }
+
+    /// The classes that the list has, sorted, where nothing else says which there are.
+    pub(super) fn classes(&self) -> Vec<String> {
+        let rows: Vec<&Row> = match &self.kind {
+            Kind::InOrder(rows) => rows.iter().collect(),
+            Kind::ByName { rows, header } => rows.iter().skip(usize::from(*header)).map(|(_, row)| row).collect(),
+        };
+        let classes: BTreeSet<String> = rows.into_iter().map(|row| row.class.clone()).collect();
+        classes.into_iter().collect()
     }
 
     /// The labels of these images, which are sorted by name.
-    pub(super) fn of<'a>(&self, images: impl ExactSizeIterator<Item = &'a str>) -> Result<Vec<u16>, DataError> {
-        match &self.kind {
-            Kind::InOrder(labels) if labels.len() == images.len() => Ok(labels.clone()),
-            Kind::InOrder(labels) => Err(wrong(
-                &self.path,
-                format!("has {} labels for {} images", labels.len(), images.len()),
-            )),
-            Kind::ByName(labels) => images
-                .map(|image| {
-                    let label = labels.get(stem(image)).copied();
-                    label.ok_or_else(|| wrong(&self.path, format!("has no label for image {image}")))
-                })
-                .collect(),
-        }
-    }
-}
-
-/// What a list is read against.
-struct Table<'a> {
-    path: &'a Path,
-    classes: &'a [String],
-}
-
-impl Table<'_> {
-    /// Rows of an image's name and its class, each with its line. The first may be a header.
-    fn rows(&self, rows: Vec<(usize, Vec<String>)>, header: bool) -> Result<HashMap<String, u16>, DataError> {
-        let mut labels = HashMap::new();
-        for (row, (line, words)) in rows.into_iter().enumerate() {
-            let (Some(image), Some(class)) = (words.first(), words.get(1)) else {
-                return Err(wrong(
-                    self.path,
-                    format!("line {line}: expected an image and its class"),
-                ));
+    pub(super) fn of(&self, images: &[&str], known: &Known<'_>) -> Result<Vec<u16>, DataError> {
+        let label = |row: &Row| {
+            let by_number = || {
+                row.class
+                    .parse()
+                    .ok()
+                    .filter(|&label: &usize| label < known.classes.len())
             };
-            // Kaggle's list goes on with boxes.
-            let class = class.split_whitespace().next().unwrap_or_default();
-            match self.label(class) {
-                Some(label) => {
-                    if labels
-                        .insert(stem(image).to_owned(), label)
-                        .is_some_and(|other| other != label)
-                    {
-                        return Err(wrong(
-                            self.path,
-                            format!("line {line}: image {image} has another class before"),
-                        ));
+            let label = known
+                .named(&row.class)
+                .or_else(|| by_number().map(|label| label as u16));
+            label.ok_or_else(|| self.wrong(format!("line {}: class {} {}", row.line, row.class, known.otherwise)))
+        };
+        match &self.kind {
+            Kind::InOrder(rows) if rows.len() == images.len() => rows.iter().map(label).collect(),
+            Kind::InOrder(rows) => Err(self.wrong(format!("has {} labels for {} images", rows.len(), images.len()))),
+            Kind::ByName { rows, header } => {
+                let mut labels = HashMap::new();
+                for (place, (image, row)) in rows.iter().enumerate() {
+                    let label = match label(row) {
+                        Err(_) if *header && place == 0 => continue,
+                        label => label?,
+                    };
+                    if labels.insert(stem(image), label).is_some_and(|other| other != label) {
+                        let problem = format!("line {}: image {image} has another class before", row.line);
+                        return Err(self.wrong(problem));
                     }
                 }
-                None if header && row == 0 => {}
-                None => return Err(self.unknown(line, class)),
+                let of = |image: &&str| {
+                    let label = labels.get(stem(image)).copied();
+                    label.ok_or_else(|| self.wrong(format!("has no label for image {image}")))
+                };
+                images.iter().map(of).collect()
             }
         }
-        Ok(labels)
     }
 
-    /// A class by its name, or by its number from 0 among the sorted names.
-    fn label(&self, class: &str) -> Option<u16> {
-        let by_name = self.classes.binary_search_by(|known| known.as_str().cmp(class)).ok();
-        let label = by_name.or_else(|| class.parse().ok().filter(|&label| label < self.classes.len()))?;
-        Some(label as u16)
+    fn wrong(&self, problem: String) -> DataError {
+        wrong(&self.path, problem)
     }
+}
 
-    /// The official ground truth: numbers whose meaning stands in another file.
-    fn numbers(&self, rows: &[(usize, Vec<&str>)]) -> Result<Vec<u16>, DataError> {
-        let meaning = self.path.with_file_name(OFFICIAL_NAMES);
-        let bytes = read_bytes(&meaning)?;
-        let names = matlab::synsets(&bytes).map_err(|problem| wrong(&meaning, problem))?;
-        let label = |(line, words): &(usize, Vec<&str>)| {
-            let number = words[0];
-            let name = number.parse().ok().and_then(|number: u32| names.get(&number));
-            let name = name.ok_or_else(|| {
-                let problem = format!("line {line}: {number} is no class of {}", meaning.display());
-                wrong(self.path, problem)
-            })?;
-            self.label(name).ok_or_else(|| self.unknown(*line, name))
+/// Rows of an image's name and its class, each with its line.
+fn named_rows(path: &Path, rows: Vec<(usize, Vec<String>)>) -> Result<Vec<(String, Row)>, DataError> {
+    let named = |(line, words): (usize, Vec<String>)| {
+        let mut words = words.into_iter();
+        let (Some(image), Some(class)) = (words.next(), words.next()) else {
+            return Err(wrong(path, format!("line {line}: expected an image and its class")));
         };
-        rows.iter().map(label).collect()
-    }
+        // Kaggle's list goes on with boxes.
+        let class = class.split_whitespace().next().unwrap_or_default().to_owned();
+        Ok((image, Row { line, class }))
+    };
+    rows.into_iter().map(named).collect()
+}
 
-    fn unknown(&self, line: usize, class: &str) -> DataError {
-        wrong(self.path, format!("line {line}: class {class} has no training images"))
-    }
+/// The official ground truth: numbers whose meaning stands in another file.
+fn official_rows(path: &Path, rows: &[(usize, Vec<String>)]) -> Result<Vec<Row>, DataError> {
+    let meaning = path.with_file_name(OFFICIAL_NAMES);
+    let bytes = read_bytes(&meaning)?;
+    let names = matlab::synsets(&bytes).map_err(|problem| wrong(&meaning, problem))?;
+    let named = |(line, words): &(usize, Vec<String>)| {
+        let number = &words[0];
+        let name = number.parse().ok().and_then(|number: u32| names.get(&number));
+        let name = name.ok_or_else(|| {
+            wrong(
+                path,
+                format!("line {line}: {number} is no class of {}", meaning.display()),
+            )
+        })?;
+        Ok(Row {
+            line: *line,
+            class: name.clone(),
+        })
+    };
+    rows.iter().map(named).collect()
 }
 
 fn wrong(path: &Path, problem: String) -> DataError {
@@ -166,8 +188,17 @@ fn csv_rows(path: &Path, text: &str) -> Result<Vec<(usize, Vec<String>)>, DataEr
     reader.records().map(row).collect()
 }
 
-fn read_text(path: &Path) -> Result<String, DataError> {
-    String::from_utf8(read_bytes(path)?).map_err(|_| wrong(path, "expected text in UTF-8".to_owned()))
+/// Text in UTF-8, or in UTF-16 with the mark of it, as programs on Windows write it; marks at its beginning are left away.
+fn text_of(path: &Path, mut bytes: Vec<u8>) -> Result<String, DataError> {
+    let pairs =
+        |of: fn([u8; 2]) -> u16| -> Vec<u16> { bytes[2..].as_chunks().0.iter().map(|&pair| of(pair)).collect() };
+    let text = match bytes[..] {
+        [0xef, 0xbb, 0xbf, ..] => String::from_utf8(bytes.split_off(3)).ok(),
+        [0xff, 0xfe, ..] => String::from_utf16(&pairs(u16::from_le_bytes)).ok(),
+        [0xfe, 0xff, ..] => String::from_utf16(&pairs(u16::from_be_bytes)).ok(),
+        _ => String::from_utf8(bytes).ok(),
+    };
+    text.ok_or_else(|| wrong(path, "expected text in UTF-8".to_owned()))
 }
 
 fn read_bytes(path: &Path) -> Result<Vec<u8>, DataError> {

@@ -1,171 +1,202 @@
 //! From the names of files to training and validation images with classes.
 
 use super::labels::Labels;
-use super::{ImageTree, TreeSet};
-use crate::DataError;
-use crate::codec::is_image;
+use super::parts::{self, Notes, PARTS};
+use super::sift::{Found, class};
+use super::{ImageTree, TreeOptions, TreeSet};
+use crate::cifar::Split;
 use crate::error::{DataFile, read_error};
-use crate::store::{Member, Stamp, Store};
+use crate::store::Store;
+use crate::{DataError, OnBadImage};
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Labels are 16 bits wide.
 const MOST_CLASSES: usize = 1 << 16;
 
-/// Endings of the archives that a part may come in.
-const ARCHIVES: [&str; 2] = ["tar", "zip"];
-
-/// The images of one part: their names below it, and where they are.
-struct Found {
-    name: &'static str,
-    store: Arc<Store>,
-    /// Name below the part, such as `n01440764/a.JPEG`, and the file.
-    images: Vec<(String, Member)>,
-}
-
-pub(super) fn open(path: &Path, labels: Option<&Path>) -> Result<ImageTree, DataError> {
+pub(super) fn open(path: &Path, options: &TreeOptions<'_>) -> Result<ImageTree, DataError> {
     let metadata = std::fs::metadata(path).map_err(read_error(DataFile::on_disk(path)))?;
-    let mut stamps = Vec::new();
-    let (train, val) = if metadata.is_dir() {
-        (part(path, "train", &mut stamps)?, part(path, "val", &mut stamps)?)
+    let asked = |part: &Split| options.part.is_none_or(|only| only == *part);
+    let mut notes = Notes::default();
+    let mut found = [None, None];
+    let (top, with_images);
+    if metadata.is_dir() {
+        let base = parts::base_folder(path)?;
+        if base != path {
+            // A better place may come into being above it.
+            notes.stamps.push(parts::stamp(path)?);
+        }
+        for (found, part) in found.iter_mut().zip(PARTS).filter(|(_, part)| asked(part)) {
+            *found = parts::in_folder(&base, part, &mut notes)?;
+        }
+        (top, with_images) = parts::top_of_folder(&base);
     } else {
         let store = Arc::new(Store::open(path)?);
-        let (members, new) = store.members()?;
-        stamps.extend(new);
-        let below = |name| found(&store, name, below(&members, name));
-        (below("train")?, below("val")?)
-    };
-    let classes = classes(&train)?;
-    let train_labels = by_folder(&train, &classes)?;
-    let val_labels = match labels {
-        Some(list) => {
-            stamps.push(Stamp::of(list).map_err(read_error(DataFile::on_disk(list)))?);
-            Labels::read(list, &classes)?.of(val.images.iter().map(|(name, _)| name.as_str()))?
+        let mut listing = store.listing()?;
+        notes.stamps.append(&mut listing.stamps);
+        notes.faults.append(
+            &mut listing
+                .faults
+                .iter()
+                .map(|fault| format!("{} {fault}", path.display()))
+                .collect(),
+        );
+        let base = parts::base_in_archive(&store, &listing)?;
+        for (found, part) in found.iter_mut().zip(PARTS).filter(|(_, part)| asked(part)) {
+            *found = parts::in_archive(&store, &listing, &base, part)?;
         }
-        None => by_folder(&val, &classes)?,
+        (top, with_images) = parts::top_of_archive(&listing, &base);
+    }
+    let [train, val] = found;
+    let has_any = train.is_some() || val.is_some();
+    let missing = |part| parts::missing(part, has_any, &top, &with_images);
+    if !has_any {
+        return Err(DataError::Tree {
+            path: path.to_owned(),
+            problem: missing(options.part.unwrap_or(Split::Train)),
+        });
+    }
+    let mut tree = labelled(path, options, train, val, &mut notes)?;
+    tree.missing = [missing(Split::Train), missing(Split::Test)];
+    tree.stamps = notes.stamps;
+    tree.faults = notes.faults;
+    match tree.faults.first().filter(|_| options.on_fault == OnBadImage::Fail) {
+        Some(fault) => Err(DataError::Incomplete(fault.clone())),
+        None => Ok(tree),
+    }
+}
+
+/// Gives every image its class.
+fn labelled(
+    path: &Path,
+    options: &TreeOptions<'_>,
+    train: Option<Found>,
+    val: Option<Found>,
+    notes: &mut Notes,
+) -> Result<ImageTree, DataError> {
+    let list = match (&val, options.labels) {
+        (Some(_), Some(list)) => {
+            notes.stamps.push(parts::stamp(list)?);
+            Some(Labels::read(list)?)
+        }
+        (Some(val), None) if in_no_class(val) => {
+            let inside = |member| Labels::inside(&val.store, member);
+            val.annotations.as_ref().map(inside).transpose()?
+        }
+        _ => None,
     };
-    let set = |found: Found, labels| TreeSet {
-        name: format!("{} {}", path.display(), found.name),
-        classes: Arc::clone(&classes),
-        store: found.store,
-        members: found.images.into_iter().map(|(_, member)| member).collect(),
-        labels,
+    let classes: Arc<[String]> = match (options.classes, &train, &val) {
+        (Some(classes), ..) => classes.into(),
+        (None, Some(train), _) => classes_of(train)?.into(),
+        (None, None, Some(val)) => match &list {
+            Some(list) => list.classes().into(),
+            None => classes_of(val)?.into(),
+        },
+        (None, None, None) => Arc::default(),
+    };
+    let known = Known {
+        classes: &classes,
+        otherwise: match options.classes {
+            Some(_) => "is none of the classes that were trained on",
+            None => "has no training images",
+        },
+    };
+    let train_labels = train.as_ref().map(|train| known.by_folder(train)).transpose()?;
+    let val_labels = match (&val, &list) {
+        (Some(val), Some(list)) => {
+            let names: Vec<&str> = val.images.iter().map(|(name, _)| name.as_str()).collect();
+            Some(list.of(&names, &known)?)
+        }
+        (Some(val), None) => Some(known.by_folder(val)?),
+        (None, _) => None,
+    };
+    let mut set = |found: Option<Found>, labels: Option<Vec<u16>>| {
+        let (mut found, labels) = found.zip(labels)?;
+        notes.faults.append(&mut found.faults);
+        Some(TreeSet {
+            name: format!("{} {}", path.display(), found.name),
+            classes: Arc::clone(&classes),
+            store: found.store,
+            members: found.images.into_iter().map(|(_, member)| member).collect(),
+            labels,
+            ignored: found.ignored.into(),
+            changed: Arc::default(),
+        })
     };
     Ok(ImageTree {
         train: set(train, train_labels),
         val: set(val, val_labels),
-        stamps,
+        classes: Arc::clone(&classes),
+        path: path.to_owned(),
+        missing: Default::default(),
+        faults: Vec::new(),
+        stamps: Vec::new(),
     })
 }
 
-/// The part called `name` of the folder `root`: a folder, or an archive in which it may, but need not, be a folder again.
-fn part(root: &Path, name: &'static str, stamps: &mut Vec<Stamp>) -> Result<Found, DataError> {
-    let archives = ARCHIVES.map(|ending| root.join(format!("{name}.{ending}")));
-    let mut candidates = std::iter::once(root.join(name)).chain(archives);
-    let path: PathBuf = candidates.find(|path| path.exists()).ok_or_else(|| DataError::Tree {
-        path: root.to_owned(),
-        problem: format!("has no {name}: expected a folder {name}, or {name}.tar or {name}.zip"),
-    })?;
-    let store = Arc::new(Store::open(&path)?);
-    let (members, new) = store.members()?;
-    stamps.extend(new);
-    let nested = below(&members, name);
-    let images = if nested.is_empty() {
-        members
-            .into_iter()
-            .map(|member| (member.name.clone(), member))
-            .collect()
-    } else {
-        nested
-    };
-    found(&store, name, images)
-}
-
-/// The members below the folder `name`, itself at the top or below one more folder.
-fn below(members: &[Member], name: &str) -> Vec<(String, Member)> {
-    let rest = |path: &str| -> Option<String> {
-        let (first, rest) = path.split_once('/')?;
-        if first == name {
-            return Some(rest.to_owned());
-        }
-        let (second, rest) = rest.split_once('/')?;
-        (second == name).then(|| rest.to_owned())
-    };
-    members
+/// Whether a part is flat, or all in Tiny ImageNet's folder `images`.
+fn in_no_class(found: &Found) -> bool {
+    found
+        .images
         .iter()
-        .filter_map(|member| Some((rest(&member.name)?, member.clone())))
-        .collect()
+        .all(|(name, _)| class(name).is_none_or(|folder| folder == "images"))
 }
 
-/// Of these files the images; a class of which nothing is an image is an error, not a class less.
-fn found(store: &Arc<Store>, name: &'static str, files: Vec<(String, Member)>) -> Result<Found, DataError> {
-    let (images, others): (Vec<_>, Vec<_>) = files.into_iter().partition(|(name, _)| is_image(name));
-    let tree = |problem| DataError::Tree {
-        path: store.path().to_owned(),
-        problem,
-    };
-    if images.is_empty() {
-        return Err(tree(format!("has no images (.jpeg, .jpg, .png) for {name}")));
-    }
-    let with_images: BTreeSet<&str> = images.iter().filter_map(|(name, _)| folder(name)).collect();
-    let without = others
-        .iter()
-        .find_map(|(name, _)| folder(name).filter(|folder| !with_images.contains(folder)));
-    if let Some(without) = without {
-        return Err(tree(format!(
-            "class {without} of {name} has files, but no images (.jpeg, .jpg, .png)"
-        )));
-    }
-    Ok(Found {
-        name,
-        store: Arc::clone(store),
-        images,
-    })
-}
-
-/// The class's folder in the name of an image.
-fn folder(name: &str) -> Option<&str> {
-    name.split_once('/').map(|(folder, _)| folder)
-}
-
-fn classes(train: &Found) -> Result<Arc<[String]>, DataError> {
+/// The folders of a part, sorted.
+fn classes_of(found: &Found) -> Result<Vec<String>, DataError> {
     let mut classes = BTreeSet::new();
-    for (name, member) in &train.images {
-        let folder = folder(name).ok_or_else(|| DataError::Tree {
-            path: train.store.path().to_owned(),
-            problem: format!("training image {} is not in the folder of a class", member.name),
-        })?;
-        classes.insert(folder.to_owned());
+    for (name, _) in &found.images {
+        classes.insert(class(name).ok_or_else(|| flat(found, name))?.to_owned());
     }
     if classes.len() > MOST_CLASSES {
         return Err(DataError::Tree {
-            path: train.store.path().to_owned(),
+            path: found.store.path().to_owned(),
             problem: format!("has {} classes, expected at most {MOST_CLASSES}", classes.len()),
         });
     }
     Ok(classes.into_iter().collect())
 }
 
-fn by_folder(found: &Found, classes: &[String]) -> Result<Vec<u16>, DataError> {
-    let label = |(name, member): &(String, Member)| {
-        let problem = match folder(name) {
-            Some(folder) => match classes.binary_search_by(|class| class.as_str().cmp(folder)) {
-                Ok(label) => return Ok(label as u16),
-                Err(_) => format!(
-                    "{} image {} is of class {folder}, which has no training images",
-                    found.name, member.name
-                ),
-            },
-            None => format!(
-                "{} image {} is not in the folder of a class: a flat {} needs a list of labels",
-                found.name, member.name, found.name
-            ),
-        };
-        Err(DataError::Tree {
-            path: found.store.path().to_owned(),
-            problem,
-        })
+/// What is wrong with an image that is in no folder of a class.
+fn flat(found: &Found, name: &str) -> DataError {
+    let problem = match found.name {
+        "val" => format!(
+            "val image {name} is not in the folder of a class: a flat val needs a list of labels, given with --labels FILE"
+        ),
+        _ => format!("training image {name} is not in the folder of a class"),
     };
-    found.images.iter().map(label).collect()
+    DataError::Tree {
+        path: found.store.path().to_owned(),
+        problem,
+    }
+}
+
+/// The classes that labels may name, sorted.
+pub(super) struct Known<'a> {
+    pub(super) classes: &'a [String],
+    /// What is wrong with any other class.
+    pub(super) otherwise: &'static str,
+}
+
+impl Known<'_> {
+    fn by_folder(&self, found: &Found) -> Result<Vec<u16>, DataError> {
+        let label = |(name, _): &(String, _)| {
+            let folder = class(name).ok_or_else(|| flat(found, name))?;
+            self.named(folder).ok_or_else(|| DataError::Tree {
+                path: found.store.path().to_owned(),
+                problem: format!(
+                    "{} image {name} is of class {folder}, which {}",
+                    found.name, self.otherwise
+                ),
+            })
+        };
+        found.images.iter().map(label).collect()
+    }
+
+    /// The label of a class.
+    pub(super) fn named(&self, class: &str) -> Option<u16> {
+        let place = self.classes.binary_search_by(|known| known.as_str().cmp(class)).ok();
+        place.map(|place| place as u16)
+    }
 }

@@ -6,7 +6,7 @@
 //! [`check`] refuses to begin with any other.
 #![allow(unsafe_code)]
 
-use super::{failed, gpu};
+use super::{failed, gpu, on_gpu};
 use crate::Backend;
 use dfdx::{
     shapes::{HasShape, Shape},
@@ -35,28 +35,29 @@ pub fn filled<Y: Shape>(
     out: Y,
     fill: impl FnOnce(FloatsMut<'_>) -> Result<(), GpuError>,
 ) -> Result<Tensor<Y, f32, Cuda>, CudaError> {
-    let span = gpu().start_span(|| "zeroing of outputs".to_owned()).map_err(failed)?;
+    let span = on_gpu(|gpu| gpu.start_span(|| "zeroing of outputs".to_owned()))?;
     let mut y = device.try_zeros_like(&out)?;
-    gpu().end_span(span).map_err(failed)?;
+    on_gpu(|gpu| gpu.end_span(span))?;
     // SAFETY: made in the line above.
     fill(unsafe { values_mut(&mut y) }).map_err(failed)?;
     Ok(y)
 }
 
-/// Gives `tensor` new values: `fill` gets the old ones and where the new ones go. Storage that is shared with another tensor is left
-/// to that one.
+/// Writes `tensor` anew: `fill` gets its values and where the new ones go. Storage that is shared with another tensor is left to
+/// that one.
 pub(super) fn rewritten<S: Shape>(
     device: &Cuda,
     tensor: &mut Tensor<S, f32, Cuda>,
-    fill: impl FnOnce(Floats<'_>, FloatsMut<'_>) -> Result<(), GpuError>,
+    fill: impl FnOnce(FloatsMut<'_>) -> Result<(), GpuError>,
 ) -> Result<(), CudaError> {
     let mut fresh = device.spare(tensor.shape().num_elements())?;
-    fill(values(tensor), FloatsMut::of(&mut fresh)).map_err(failed)?;
+    on_gpu(|gpu| gpu.copy(values(tensor), FloatsMut::of(&mut fresh)))?;
+    fill(FloatsMut::of(&mut fresh)).map_err(failed)?;
     // Whether storage is shared is dfdx's secret. Filling with zeros makes it the tensor's own.
     tensor.try_fill_with_zeros()?;
     // SAFETY: as just said.
     let out = unsafe { values_mut(tensor) };
-    gpu().copy(Floats::of(&fresh), out).map_err(failed)?;
+    on_gpu(|gpu| gpu.copy(Floats::of(&fresh), out))?;
     device.recycle(fresh);
     Ok(())
 }
@@ -136,7 +137,7 @@ pub(super) fn check(device: &Cuda) -> Result<(), String> {
     // SAFETY: made in the line above.
     let out = unsafe { values_mut(&mut doubled) };
     gpu()
-        .add(values(&tensor), values(&tensor), out)
+        .and_then(|gpu| gpu.add(values(&tensor), values(&tensor), out))
         .map_err(|e| failed(&e))?;
     let expected: Vec<f32> = numbers.iter().map(|x| 2.0 * x).collect();
     let read = doubled.as_vec();

@@ -1,7 +1,7 @@
 //! Batch normalisation as a layer.
 
 use crate::{
-    OpResult, Role, Visitor, Walk,
+    OpResult, TensorKind, TensorMut, VisitTensors, Visitor, VisitorMut,
     backend::{Backend, BatchMoments, Buffer},
     ops::{self, Running},
     tape::Recording,
@@ -138,16 +138,22 @@ where
     }
 }
 
-impl<C: Dim, D: Storage<f32>> Walk<D> for BatchNorm2d<C, f32, D> {
-    fn walk<V: Visitor<D>>(&mut self, prefix: &str, visitor: &mut V) -> Result<(), V::Error> {
-        visitor.visit(&format!("{prefix}weight"), Role::PARAMETER, &mut self.scale)?;
-        visitor.visit(&format!("{prefix}bias"), Role::PARAMETER, &mut self.shift)?;
-        visitor.visit(
-            &format!("{prefix}running_mean"),
-            Role::Statistic,
-            &mut self.running_mean,
-        )?;
-        visitor.visit(&format!("{prefix}running_var"), Role::Statistic, &mut self.running_var)
+impl<C: Dim, D: Storage<f32>> VisitTensors<D> for BatchNorm2d<C, f32, D> {
+    fn visit<V: Visitor<D>>(&self, prefix: &str, visitor: &mut V) -> Result<(), V::Error> {
+        let mut show = |name, kind, tensor| visitor.visit_tensor(&format!("{prefix}{name}"), kind, tensor);
+        show("weight", TensorKind::PARAMETER, &self.scale)?;
+        show("bias", TensorKind::PARAMETER, &self.shift)?;
+        show("running_mean", TensorKind::Statistic, &self.running_mean)?;
+        show("running_var", TensorKind::Statistic, &self.running_var)
+    }
+
+    fn visit_mut<V: VisitorMut<D>>(&mut self, prefix: &str, visitor: &mut V) -> Result<(), V::Error> {
+        let mut show =
+            |name, kind, tensor| visitor.visit_tensor_mut(&format!("{prefix}{name}"), kind, TensorMut::new(tensor));
+        show("weight", TensorKind::PARAMETER, &mut self.scale)?;
+        show("bias", TensorKind::PARAMETER, &mut self.shift)?;
+        show("running_mean", TensorKind::Statistic, &mut self.running_mean)?;
+        show("running_var", TensorKind::Statistic, &mut self.running_var)
     }
 }
 

@@ -1,6 +1,9 @@
 //! Convolution as a layer.
 
-use crate::{Image, OpResult, Role, Visitor, Walk, backend::Backend, init::kaiming_normal, ops, tape::Recording};
+use crate::{
+    Image, OpResult, TensorKind, TensorMut, VisitTensors, Visitor, VisitorMut, backend::Backend, init::kaiming_normal,
+    ops, tape::Recording,
+};
 use dfdx::{
     dtypes::Dtype,
     nn::{BuildModule, BuildOnDevice, Module, ModuleVisitor, NonMutableModule, TensorCollection, TensorOptions},
@@ -110,9 +113,14 @@ where
 
 impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, E: Dtype, D: Storage<E>> NonMutableModule for Conv2d<I, O, K, S, P, E, D> {}
 
-impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: Storage<f32>> Walk<D> for Conv2d<I, O, K, S, P, f32, D> {
-    fn walk<V: Visitor<D>>(&mut self, prefix: &str, visitor: &mut V) -> Result<(), V::Error> {
-        visitor.visit(&format!("{prefix}weight"), Role::PARAMETER, &mut self.weight)
+impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: Storage<f32>> VisitTensors<D> for Conv2d<I, O, K, S, P, f32, D> {
+    fn visit<V: Visitor<D>>(&self, prefix: &str, visitor: &mut V) -> Result<(), V::Error> {
+        visitor.visit_tensor(&format!("{prefix}weight"), TensorKind::PARAMETER, &self.weight)
+    }
+
+    fn visit_mut<V: VisitorMut<D>>(&mut self, prefix: &str, visitor: &mut V) -> Result<(), V::Error> {
+        let weight = TensorMut::new(&mut self.weight);
+        visitor.visit_tensor_mut(&format!("{prefix}weight"), TensorKind::PARAMETER, weight)
     }
 }
 

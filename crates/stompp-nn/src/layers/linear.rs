@@ -1,6 +1,9 @@
 //! The fully connected layer.
 
-use crate::{OpResult, Role, Visitor, Walk, backend::Backend, init::uniform_fan_in, ops, tape::Recording};
+use crate::{
+    OpResult, TensorKind, TensorMut, VisitTensors, Visitor, VisitorMut, backend::Backend, init::uniform_fan_in, ops,
+    tape::Recording,
+};
 use dfdx::{
     dtypes::Dtype,
     nn::{BuildModule, BuildOnDevice, Module, ModuleVisitor, NonMutableModule, TensorCollection, TensorOptions},
@@ -66,10 +69,16 @@ impl<I: Dim, O: Dim, B: Dim, D: Backend, T: Recording<D>> Module<Tensor<(B, I), 
 
 impl<I: Dim, O: Dim, E: Dtype, D: Storage<E>> NonMutableModule for Linear<I, O, E, D> {}
 
-impl<I: Dim, O: Dim, D: Storage<f32>> Walk<D> for Linear<I, O, f32, D> {
-    fn walk<V: Visitor<D>>(&mut self, prefix: &str, visitor: &mut V) -> Result<(), V::Error> {
-        visitor.visit(&format!("{prefix}weight"), Role::PARAMETER, &mut self.weight)?;
-        visitor.visit(&format!("{prefix}bias"), Role::PARAMETER, &mut self.bias)
+impl<I: Dim, O: Dim, D: Storage<f32>> VisitTensors<D> for Linear<I, O, f32, D> {
+    fn visit<V: Visitor<D>>(&self, prefix: &str, visitor: &mut V) -> Result<(), V::Error> {
+        visitor.visit_tensor(&format!("{prefix}weight"), TensorKind::PARAMETER, &self.weight)?;
+        visitor.visit_tensor(&format!("{prefix}bias"), TensorKind::PARAMETER, &self.bias)
+    }
+
+    fn visit_mut<V: VisitorMut<D>>(&mut self, prefix: &str, visitor: &mut V) -> Result<(), V::Error> {
+        let (weight, bias) = (TensorMut::new(&mut self.weight), TensorMut::new(&mut self.bias));
+        visitor.visit_tensor_mut(&format!("{prefix}weight"), TensorKind::PARAMETER, weight)?;
+        visitor.visit_tensor_mut(&format!("{prefix}bias"), TensorKind::PARAMETER, bias)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Pooling: the ImageNet stem's maximum and the head's global average.
+//! Pooling: maximum and mean over windows, and the head's global average.
 
 use super::batch_norm::channel_shape;
 use crate::{Image, OpResult, backend::Backend, take_gradient, tape::Recording};
@@ -61,16 +61,8 @@ where
 {
     let (x, mut tape) = x.try_contiguous()?.split_tape();
     let device = x.device().clone();
-    let (batch, channels, height, width) = *x.shape();
-    let shape = PoolShape {
-        batch: batch.size(),
-        channels: channels.size(),
-        in_height: height.size(),
-        in_width: width.size(),
-        kernel,
-        stride,
-        padding,
-    };
+    let shape = pool_shape(&x, kernel, stride, padding);
+    let (batch, channels, ..) = *x.shape();
     let (y, winners) = device.max_pool(&shape, &x, (batch, channels, shape.out_height(), shape.out_width()))?;
     let (x_ghost, y_ghost) = (x.ghost(), y.ghost());
     tape.add_backward_op(move |gradients| {
@@ -78,4 +70,62 @@ where
         device.max_pool_backward(&shape, &winners, &gy, gradients.get_or_alloc_mut(&x_ghost)?)
     });
     Ok(y.put_tape(tape))
+}
+
+/// Mean over `kernel` x `kernel` windows without padding: (N, C, H, W) gives (N, C, H', W'), as [`max_pool`].
+///
+/// # Errors
+/// Returns `D::Err` if an allocation or a kernel fails.
+///
+/// # Panics
+/// If the input is smaller than the window, or `stride` is 0.
+pub fn average_pool<B, C, H, W, D, T>(
+    x: Tensor<(B, C, H, W), f32, D, T>,
+    kernel: usize,
+    stride: usize,
+) -> OpResult<Image<B, C>, D, T>
+where
+    B: Dim,
+    C: Dim,
+    H: Dim,
+    W: Dim,
+    D: Backend,
+    T: Recording<D>,
+{
+    let (x, mut tape) = x.try_contiguous()?.split_tape();
+    let device = x.device().clone();
+    let shape = pool_shape(&x, kernel, stride, 0);
+    let (batch, channels, ..) = *x.shape();
+    let y = device.average_pool(&shape, &x, (batch, channels, shape.out_height(), shape.out_width()))?;
+    let (x_ghost, y_ghost) = (x.ghost(), y.ghost());
+    tape.add_backward_op(move |gradients| {
+        let gy = take_gradient!(gradients, &y_ghost, &device);
+        device.average_pool_backward(&shape, &gy, gradients.get_or_alloc_mut(&x_ghost)?)
+    });
+    Ok(y.put_tape(tape))
+}
+
+fn pool_shape<B, C, H, W, D>(
+    x: &Tensor<(B, C, H, W), f32, D>,
+    kernel: usize,
+    stride: usize,
+    padding: usize,
+) -> PoolShape
+where
+    B: Dim,
+    C: Dim,
+    H: Dim,
+    W: Dim,
+    D: Backend,
+{
+    let (batch, channels, height, width) = *x.shape();
+    PoolShape {
+        batch: batch.size(),
+        channels: channels.size(),
+        in_height: height.size(),
+        in_width: width.size(),
+        kernel,
+        stride,
+        padding,
+    }
 }

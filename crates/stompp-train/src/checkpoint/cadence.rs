@@ -62,7 +62,7 @@ impl Interval {
             Cadence::Minutes(minutes) => Ok(Self::Seconds(60.0 * minutes)),
             Cadence::Training(time) => match time.steps(timeline.steps_per_epoch, timeline.steps) {
                 0 => Err(ConfigError::Field {
-                    field: "--checkpoint-every",
+                    field: "checkpoints.every",
                     problem: format!("{time} is less than one step"),
                 }),
                 steps => Ok(Self::Steps(steps)),

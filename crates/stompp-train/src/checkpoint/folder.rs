@@ -66,9 +66,31 @@ impl Folder {
 
     /// The numbered checkpoint of the last step, whatever it is kept for.
     pub(super) fn newest(&self) -> Result<Option<(u64, PathBuf)>, TrainError> {
+        Ok(self.all()?.into_iter().max_by_key(|(step, _)| *step))
+    }
+
+    /// The numbered checkpoint of `step`, whatever it is kept for.
+    pub(super) fn of_step(&self, step: u64) -> Result<Option<PathBuf>, TrainError> {
+        let found = self.all()?.into_iter().find(|(at, _)| *at == step);
+        Ok(found.map(|(_, path)| path))
+    }
+
+    /// The checkpoint of the best evaluation.
+    pub(super) fn best(&self) -> Option<PathBuf> {
+        Some(self.0.join(BEST)).filter(|path| path.is_file())
+    }
+
+    /// The steps of all numbered checkpoints, in order.
+    pub(super) fn steps(&self) -> Result<Vec<u64>, TrainError> {
+        let mut steps: Vec<u64> = self.all()?.into_iter().map(|(step, _)| step).collect();
+        steps.sort_unstable();
+        steps.dedup();
+        Ok(steps)
+    }
+
+    fn all(&self) -> Result<Vec<(u64, PathBuf)>, TrainError> {
         let all = Kind::ALL.into_iter().map(|kind| self.list(kind));
-        let all = all.collect::<Result<Vec<_>, _>>()?.concat();
-        Ok(all.into_iter().max_by_key(|(step, _)| *step))
+        Ok(all.collect::<Result<Vec<_>, _>>()?.concat())
     }
 
     /// Removes all but the newest `keep` recent ones.
@@ -78,6 +100,14 @@ impl Folder {
         let superfluous = recent.len().saturating_sub(keep);
         for (_, path) in &recent[..superfluous] {
             fs::remove_file(path).map_err(|source| files::io_error("remove", path, source))?;
+        }
+        Ok(())
+    }
+
+    /// Removes the numbered checkpoints of `step`.
+    pub(super) fn remove(&self, step: u64) -> Result<(), TrainError> {
+        for (_, path) in self.all()?.into_iter().filter(|(at, _)| *at == step) {
+            fs::remove_file(&path).map_err(|source| files::io_error("remove", &path, source))?;
         }
         Ok(())
     }

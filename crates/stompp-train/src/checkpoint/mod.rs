@@ -6,6 +6,7 @@
 mod cadence;
 mod folder;
 mod keeper;
+mod name;
 mod seal;
 mod state;
 #[cfg(test)]
@@ -14,6 +15,8 @@ mod tests;
 pub use cadence::Cadence;
 pub(crate) use folder::NAME as FOLDER;
 pub(crate) use keeper::Keeper;
+pub use name::CheckpointName;
+pub(crate) use name::find;
 
 use crate::{
     Code, RunConfig, TrainError,
@@ -26,9 +29,13 @@ use crate::{
     tensors::{self, Loaded},
 };
 use serde::{Deserialize, Serialize};
-use std::{num::NonZeroU64, num::NonZeroUsize, path::Path};
+use std::{
+    num::{NonZeroU64, NonZeroUsize},
+    path::{Path, PathBuf},
+};
 use stompp_binarize::BinaryBackend;
 use stompp_data::Position;
+use stompp_nn::{Backend, VisitTensors};
 
 /// When checkpoints are written and which of them are kept. The one with the best evaluation is kept beside these.
 #[derive(Clone, Debug, PartialEq)]
@@ -123,7 +130,7 @@ impl Header {
 /// # Errors
 /// [`TrainError::NonFinite`] if there is something in the network that is no finite number: it could not go on from there.
 pub(crate) fn encode<D: BinaryBackend>(header: &Header, learner: &mut Learner<D>) -> Result<Vec<u8>, TrainError> {
-    if let Some(layer) = divergence::in_network(&mut learner.network) {
+    if let Some(layer) = divergence::in_network(&learner.network) {
         return Err(TrainError::NonFinite {
             what: "network",
             step: header.course.step,
@@ -151,7 +158,7 @@ pub(crate) fn load<D: BinaryBackend>(
     timeline: &Timeline,
     learner: &mut Learner<D>,
 ) -> Result<Header, TrainError> {
-    let most = 4 * tensors::bytes_of_network(&mut learner.network) + HEADER_AND_MASKS;
+    let most = 4 * tensors::bytes_of_network(&learner.network) + HEADER_AND_MASKS;
     let file = files::read_at_most(path, most)?;
     let mut restore = || {
         let (header, mut loaded) = open(&file)?;
@@ -170,9 +177,6 @@ pub(crate) fn load<D: BinaryBackend>(
                 header.epoch, header.batch
             ));
         }
-        if step == steps && header.course.evaluations.is_empty() {
-            return Err(format!("is of the last step, {step}, but has no evaluation"));
-        }
         learner.enter(step, steps);
         state::restore(learner, &mut loaded)?;
         loaded.finish()?;
@@ -187,10 +191,60 @@ pub(crate) fn load<D: BinaryBackend>(
     }
 }
 
+/// Puts weights, statistics and momentum of a checkpoint with the bytes `file` into `learner`, a fresh one, whatever run it is of.
+/// Returns where in the data the next batch would have stood.
+///
+/// # Errors
+/// Says what is wrong; the learner may then have some of it.
+pub(crate) fn restore_end<D: BinaryBackend>(file: &[u8], learner: &mut Learner<D>) -> Result<Position, String> {
+    let (header, mut loaded) = open(file)?;
+    loaded.restore(&mut learner.network)?;
+    state::restore_momentum(learner, &mut loaded)?;
+    Ok(Position {
+        epoch: header.epoch,
+        batch: header.batch,
+    })
+}
+
+/// Puts weights and statistics of a checkpoint with the bytes `file` into `network`, whatever it is frozen. Returns the configuration of
+/// the run that it is of.
+///
+/// # Errors
+/// Says what is wrong; the network may then have some of it.
+pub(crate) fn restore_network<D: Backend>(
+    file: &[u8],
+    network: &mut impl VisitTensors<D>,
+) -> Result<RunConfig, String> {
+    let (header, mut loaded) = open(file)?;
+    loaded.restore(network)?;
+    RunConfig::from_toml(&header.config).map_err(|error| format!("configuration: {error}"))
+}
+
+/// The tensors of a file of weights: of a checkpoint, whose checksum is compared, or of any other safetensors file.
+///
+/// # Errors
+/// Says what is wrong.
+pub(crate) fn tensors(file: &[u8]) -> Result<Loaded<'_>, String> {
+    let (_, metadata) =
+        safetensors::SafeTensors::read_metadata(file).map_err(|error| format!("is no safetensors file: {error}"))?;
+    let ours = metadata
+        .metadata()
+        .as_ref()
+        .is_some_and(|metadata| metadata.contains_key(HEADER));
+    match ours {
+        true => open(file).map(|(_, loaded)| loaded),
+        false => Loaded::parse(file),
+    }
+}
+
+/// The newest checkpoint of the run in `run`, and the optimizer steps done there, by its name.
+pub(crate) fn newest(run: &Path) -> Result<Option<(u64, PathBuf)>, TrainError> {
+    folder::Folder::of_run(run).newest()
+}
+
 /// Optimizer steps done at the newest checkpoint of the run in `run`, by its name; 0 if there is none.
 pub(crate) fn newest_step(run: &Path) -> Result<u64, TrainError> {
-    let newest = folder::Folder::of_run(run).newest()?;
-    Ok(newest.map_or(0, |(step, _)| step))
+    Ok(newest(run)?.map_or(0, |(step, _)| step))
 }
 
 /// Optimizer steps done at the checkpoint at `path` whose bytes are `file`, if they are whole.

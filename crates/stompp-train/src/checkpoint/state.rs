@@ -12,18 +12,23 @@ use crate::{
     step::Learner,
     tensors::{self, Loaded, Saved},
 };
+use std::error::Error;
 use stompp_binarize::{BinaryBackend, Freezable, FreezeState, MaskedQuantizer, UnitMut};
+use stompp_nn::optim::Optimizer;
 
 /// All of it.
 pub(super) fn save<D: BinaryBackend>(learner: &mut Learner<D>) -> Result<Vec<Saved>, TrainError> {
     let Learner { network, optimizer, .. } = learner;
     let mut saved = tensors::of_network(network);
-    for (name, values) in optimizer.velocities(network).map_err(device_error)? {
-        saved.push(Saved::f32(velocity(&name), vec![values.len()], &values));
+    for (name, values) in optimizer.state(network).map_err(device_error)? {
+        saved.push(Saved::f32(ours(&name), vec![values.len()], &values));
     }
     each_quantizer(network, |name, quantizer| {
         if let FreezeState::Freezing(mask) = quantizer.state() {
-            saved.push(Saved::u64(name, mask.host().words()));
+            saved.push(Saved::u64(
+                name,
+                mask.host().map_err(|error| error.to_string())?.words(),
+            ));
         }
         Ok(())
     })
@@ -44,15 +49,9 @@ pub(super) fn save<D: BinaryBackend>(learner: &mut Learner<D>) -> Result<Vec<Sav
 /// # Errors
 /// Names the first tensor that is missing or another; the learner may then have some of them.
 pub(super) fn restore<D: BinaryBackend>(learner: &mut Learner<D>, loaded: &mut Loaded<'_>) -> Result<(), String> {
-    let Learner {
-        device,
-        network,
-        optimizer,
-        signs,
-        ..
-    } = learner;
-    loaded.restore(network)?;
-    optimizer.restore(device, network, |name, len| loaded.take_f32(&velocity(name), &[len]))?;
+    loaded.restore(&mut learner.network)?;
+    restore_momentum(learner, loaded)?;
+    let Learner { network, signs, .. } = learner;
     each_quantizer(network, |name, quantizer| {
         let FreezeState::Freezing(mask) = quantizer.state() else {
             return Ok(());
@@ -71,12 +70,33 @@ pub(super) fn restore<D: BinaryBackend>(learner: &mut Learner<D>, loaded: &mut L
     Ok(())
 }
 
+/// Puts the momentum of every parameter back.
+///
+/// # Errors
+/// As [`restore`].
+pub(super) fn restore_momentum<D: BinaryBackend>(
+    learner: &mut Learner<D>,
+    loaded: &mut Loaded<'_>,
+) -> Result<(), String> {
+    let Learner {
+        device,
+        network,
+        optimizer,
+        ..
+    } = learner;
+    let restored = optimizer.restore(device, network, |name, len| {
+        Ok::<_, Box<dyn Error>>(loaded.take_f32(&ours(name), &[len])?)
+    });
+    restored.map_err(|error| error.to_string())
+}
+
 fn signs_of(unit: &str) -> String {
     format!("stompp.signs.{unit}.weight")
 }
 
-fn velocity(name: &str) -> String {
-    format!("stompp.velocity.{name}")
+/// The name of a tensor of the optimizer's state.
+fn ours(name: &str) -> String {
+    format!("stompp.{name}")
 }
 
 fn each_quantizer(
@@ -89,8 +109,12 @@ fn each_quantizer(
             visit(format!("stompp.mask.{}.input", unit.name), activation)?;
         }
     }
-    match network.final_activation() {
-        Some(activation) => visit("stompp.mask.final".to_owned(), activation),
-        None => Ok(()),
+    for (index, activation) in network.head_activations().into_iter().enumerate() {
+        let name = match index {
+            0 => "stompp.mask.final".to_owned(),
+            _ => format!("stompp.mask.final.{index}"),
+        };
+        visit(name, activation)?;
     }
+    Ok(())
 }

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::{
-    Session, Start,
+    Callback, OnDivergence, Session, Start,
+    callback::StepReport,
     config::{Curve, Order, Time},
     tensors::Saved,
 };
@@ -11,7 +12,10 @@ use serde_json::Value;
 use std::{
     fs,
     path::PathBuf,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use tempfile::TempDir;
 
@@ -133,6 +137,49 @@ fn whatever_is_not_restored_is_noticed() {
     }
 }
 
+/// Stops the run after step 5, before the evaluation that is due there.
+struct StopAtFive(Arc<AtomicBool>);
+
+impl Callback for StopAtFive {
+    fn on_step(&mut self, step: &StepReport) -> Result<(), TrainError> {
+        self.0.fetch_or(step.step == 5, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// Finite weights with which logits overflow: found by the evaluation, not before. The checkpoint that was written before it is then
+/// not one to go back to.
+#[test]
+fn a_divergence_that_an_evaluation_finds_goes_back_beyond_it() {
+    for rule in [OnDivergence::Stop, OnDivergence::Restore] {
+        let (run, third) = interrupted();
+        let stopping = session(false, "100ba");
+        let stop = &mut StopAtFive(Arc::clone(&stopping.stop));
+        let stopped = stopping.train(&config(), run.path(), &mut [stop]).unwrap_err();
+        assert!(matches!(stopped, TrainError::Stopped { step: 5 }), "{stopped}");
+        let fifth = run.path().join("checkpoints/step-0000000000005.safetensors");
+        tamper(&fifth, |tensors, _| {
+            let large = 3e38f32.to_le_bytes().repeat(10 * 16);
+            tensor(tensors, "fc.weight").bytes = large;
+        });
+        let session = Session {
+            on_divergence: rule,
+            ..session(false, "100ba")
+        };
+        match session.train(&config(), run.path(), &mut []) {
+            Err(TrainError::NonFinite {
+                what, step, last_good, ..
+            }) => {
+                assert_eq!((what, step, rule), ("test loss", 5, OnDivergence::Stop));
+                assert_eq!(last_good, Some(third));
+                assert!(!fifth.exists());
+            }
+            Ok(result) => assert_eq!((result.steps, rule), (16, OnDivergence::Restore)),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
 /// The message with which going on from a changed checkpoint is refused.
 fn refused(change: impl FnOnce(&mut Vec<Saved>, &mut Value)) -> String {
     let (run, path) = interrupted();
@@ -177,7 +224,8 @@ fn a_checkpoint_that_is_not_this_runs_is_refused_by_name() {
                 header["epoch"] = 3.into();
                 header["batch"] = 1.into();
             }),
-            "no evaluation",
+            // Nothing is freezing any more after the last step.
+            "tensors, the network ",
         ),
         (
             refused(|tensors, _| tensor(tensors, "fc.bias").name = "fc.Bias".into()),

@@ -4,9 +4,9 @@ use super::{
     ActivationMask, ConfigError, ContinuousActivation, Device, FreezeUnit, Method, RunConfig, Setting, StraightThrough,
     Time,
 };
-use stompp_binarize::{Surrogate, Windows};
+use std::path::Path;
+use stompp_binarize::{ActivationRule, Binarization, Granularity, Surrogate, Windows};
 use stompp_data::Position;
-use stompp_resnet::{ActivationRule, Architecture, Binarization, Granularity, Summary};
 use stompp_schedule::{Plan, PlanSpec};
 
 /// A run's length in optimizer steps.
@@ -18,14 +18,17 @@ pub struct Timeline {
     pub steps: u64,
     /// Steps between evaluations; at least 1.
     pub evaluate_every: u64,
+    /// Batches of the order of the data that came before the first step: those of the run that this one continues.
+    pub first_batch: u64,
 }
 
 impl Timeline {
     /// Where the batch after `step` steps stands.
     pub fn position(&self, step: u64) -> Position {
+        let batch = self.first_batch + step;
         Position {
-            epoch: step / self.steps_per_epoch,
-            batch: (step % self.steps_per_epoch) as usize,
+            epoch: batch / self.steps_per_epoch,
+            batch: (batch % self.steps_per_epoch) as usize,
         }
     }
 }
@@ -54,6 +57,12 @@ impl RunConfig {
                 format!("{rate}: expected a number above 0 that a 32-bit float holds"),
             ));
         }
+        if training.init_from.is_some() && training.continue_from.is_some() {
+            let problem = "training.continue_from gives every weight a value already".to_owned();
+            return Err(field("training.init_from", problem));
+        }
+        utf8("training.init_from", training.init_from.as_deref())?;
+        utf8("training.continue_from", training.continue_from.as_deref())?;
         let momentum = training.momentum;
         if !(0.0..1.0).contains(&momentum) {
             return Err(field(
@@ -68,29 +77,11 @@ impl RunConfig {
             );
             return Err(field("training.duration", problem));
         }
-        self.architecture().map(drop)
-    }
-
-    /// The network's layers and sizes.
-    ///
-    /// # Errors
-    /// If a size cannot be meant.
-    pub fn architecture(&self) -> Result<Architecture, ConfigError> {
-        let (network, data) = (&self.network, &self.data);
-        Ok(Architecture::new(
-            network.model,
-            network.width,
-            data.classes(),
-            data.image_size,
-        )?)
-    }
-
-    /// What the network costs once it is committed, layer by layer.
-    ///
-    /// # Errors
-    /// As [`RunConfig::architecture`].
-    pub fn summary(&self) -> Result<Summary, ConfigError> {
-        Ok(Summary::new(&self.architecture()?, self.binarization().activations))
+        if let (None, Some(width)) = (self.architecture()?, self.network.width) {
+            let problem = format!("{width}: a network from a file has its own widths");
+            return Err(field("network.width", problem));
+        }
+        Ok(())
     }
 
     /// What of the network freezes, and the gradient of what is frozen.
@@ -143,6 +134,7 @@ impl RunConfig {
             steps_per_epoch,
             steps,
             evaluate_every,
+            first_batch: 0,
         })
     }
 
@@ -195,6 +187,17 @@ pub(super) fn toml_integer(name: &'static str, number: u64) -> Result<(), Config
     Ok(())
 }
 
+/// Refuses a path that TOML cannot hold.
+pub(super) fn utf8(name: &'static str, path: Option<&Path>) -> Result<(), ConfigError> {
+    match path {
+        Some(path) if path.to_str().is_none() => {
+            let problem = format!("{}: expected a path in UTF-8, so that TOML can hold it", path.display());
+            Err(field(name, problem))
+        }
+        _ => Ok(()),
+    }
+}
+
 pub(super) fn field(field: &'static str, problem: String) -> ConfigError {
     ConfigError::Field { field, problem }
 }
@@ -229,7 +232,7 @@ mod tests {
             ..folder(&mut config).clone()
         };
         config.check().unwrap();
-        assert_eq!(config.architecture().unwrap().classes(), 7);
+        assert_eq!(config.architecture().unwrap().unwrap().classes(), 7);
     }
 
     #[test]
@@ -248,6 +251,13 @@ mod tests {
                 "training.learning_rate: NaN",
             ),
             (refused(|c| c.training.momentum = 1.0), "training.momentum: 1"),
+            (
+                refused(|c| {
+                    c.training.init_from = Some(PathBuf::from("x"));
+                    c.training.continue_from = Some(PathBuf::from("y"));
+                }),
+                "training.init_from: training.continue_from",
+            ),
             (
                 refused(|c| c.training.duration = Time::Share(5.0)),
                 "training.duration: 5%",
@@ -310,7 +320,8 @@ mod tests {
             Timeline {
                 steps_per_epoch: 62,
                 steps: 186,
-                evaluate_every: 62
+                evaluate_every: 62,
+                first_batch: 0
             }
         );
         let error = config.timeline(15).unwrap_err().to_string();
@@ -367,6 +378,6 @@ mod tests {
         config.network.setting = Setting::Bwn;
         assert_eq!(config.binarization().activations, ActivationRule::Relu);
         config.data.dataset = Dataset::Cifar100;
-        assert_eq!(config.architecture().unwrap().classes(), 100);
+        assert_eq!(config.architecture().unwrap().unwrap().classes(), 100);
     }
 }

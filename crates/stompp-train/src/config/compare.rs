@@ -4,8 +4,9 @@ use super::RunConfig;
 use std::fmt;
 use toml::{Table, Value};
 
-/// Where the data lies may change from one part of a run to the next: what it is, is compared by itself.
-const MAY_DIFFER: [&str; 2] = ["data.path", "data.labels"];
+/// What may change from one part of a run to the next: where the data lies (what it is, is compared by itself), and what becomes of
+/// images that would otherwise end the run.
+const MAY_DIFFER: [&str; 3] = ["data.path", "data.labels", "data.on_bad_image"];
 
 /// The first field in which two configurations differ.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,25 +36,37 @@ impl RunConfig {
     /// The first field in which `now` differs from this configuration and that would change a run's result; `None` if there is
     /// none. Both must be resolved in the same way.
     pub fn difference(&self, now: &Self) -> Option<Difference> {
+        let mut all = self.differences(now).into_iter();
+        all.find(|difference| !MAY_DIFFER.contains(&&*difference.field))
+    }
+
+    /// Every field in which `now` differs from this configuration.
+    pub(crate) fn differences(&self, now: &Self) -> Vec<Difference> {
         let table = |config: &Self| Table::try_from(config).expect("a configuration is a TOML table");
-        first("", &table(self), &table(now))
+        let mut now = now.clone();
+        if self.network.model.named().is_none() && now.network.model.named().is_none() {
+            // Graphs in files are compared by themselves: a run keeps its own.
+            now.network.model = self.network.model.clone();
+        }
+        differences("", &table(self), &table(&now))
     }
 }
 
-fn first(section: &str, was: &Table, is: &Table) -> Option<Difference> {
+fn differences(section: &str, was: &Table, is: &Table) -> Vec<Difference> {
     let names = was.keys().chain(is.keys().filter(|name| !was.contains_key(*name)));
-    names.into_iter().find_map(|name| {
+    let of_field = |name: &String| {
         let field = format!("{section}{name}");
         match (was.get(name), is.get(name)) {
-            (Some(Value::Table(was)), Some(Value::Table(is))) => first(&format!("{field}."), was, is),
-            (was, is) if was == is || MAY_DIFFER.contains(&&*field) => None,
-            (was, is) => Some(Difference {
+            (Some(Value::Table(was)), Some(Value::Table(is))) => differences(&format!("{field}."), was, is),
+            (was, is) if was == is => Vec::new(),
+            (was, is) => vec![Difference {
                 field,
                 was: was.map(Value::to_string),
                 is: is.map(Value::to_string),
-            }),
+            }],
         }
-    })
+    };
+    names.flat_map(of_field).collect()
 }
 
 #[cfg(test)]
@@ -71,6 +84,7 @@ mod tests {
     fn the_field_is_named_and_the_place_of_the_data_does_not_matter() {
         assert_eq!(told(""), None);
         assert_eq!(told("data.path = 'elsewhere'"), None);
+        assert_eq!(told("data.on_bad_image = 'skip'"), None);
         assert_eq!(told("seed = 1").unwrap(), "seed was 0, now it is 1");
         assert_eq!(
             told("data.train_limit = 5").unwrap(),

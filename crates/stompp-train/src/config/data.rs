@@ -2,7 +2,7 @@
 
 use super::{
     ConfigError, DataConfig, Dataset, OnBad,
-    check::{at_least_1, field, toml_integer},
+    check::{at_least_1, field, toml_integer, utf8},
 };
 use std::path::Path;
 
@@ -44,15 +44,13 @@ impl DataConfig {
         }
         toml_integer("data.split_seed", self.split_seed)?;
         self.check_files()?;
+        utf8("data.labels", self.labels.as_deref())?;
         match &self.path {
             Some(_) if self.dataset.is_synthetic() => {
                 let problem = format!("data set {} is generated and reads no files", self.dataset);
                 Err(field("data.path", problem))
             }
-            Some(path) if path.to_str().is_none() => {
-                let problem = format!("{}: expected a path in UTF-8, so that TOML can hold it", path.display());
-                Err(field("data.path", problem))
-            }
+            Some(path) => utf8("data.path", Some(path)),
             None if !self.dataset.is_synthetic() => Err(self.no_files()),
             _ => Ok(()),
         }
@@ -124,10 +122,10 @@ impl DataConfig {
     }
 
     fn no_files(&self) -> ConfigError {
-        let needs = if self.is_files() {
-            "the folder, .tar, .zip or .pack with train/CLASS/NAME.jpeg and val".to_owned()
-        } else {
-            format!("the folder, .tar.gz or .zip of its binary version, from {CIFAR_SOURCE}")
+        let needs = match self.dataset {
+            Dataset::Folder => "the folder, .tar or .zip with train/CLASS/NAME.jpeg and val".to_owned(),
+            Dataset::Mnist | Dataset::FashionMnist => "the folder with its four idx files".to_owned(),
+            _ => format!("the folder, .tar.gz or .zip of its binary version, from {CIFAR_SOURCE}"),
         };
         let problem = format!(
             "data set {} needs {needs} (synthetic10 and synthetic100 need no files)",

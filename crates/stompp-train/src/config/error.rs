@@ -29,6 +29,14 @@ pub enum ConfigError {
         /// What is wrong, and where.
         r#source: toml::de::Error,
     },
+    /// A file holds no graph.
+    #[error("{}: {source}", path.display())]
+    Graph {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        r#source: Box<stompp_graph::TextError>,
+    },
     /// There is no such network.
     #[error(transparent)]
     Architecture(#[from] ArchitectureError),

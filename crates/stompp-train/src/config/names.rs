@@ -64,6 +64,10 @@ named! {
         Cifar100 = "cifar100",
         /// CIFAR-100 with its 20 coarse labels, binary version.
         Cifar100Coarse = "cifar100-coarse",
+        /// MNIST: its four idx files, gzipped or not.
+        Mnist = "mnist",
+        /// Fashion-MNIST, likewise.
+        FashionMnist = "fashion-mnist",
         /// Image files by class, as ImageNet comes: `train/CLASS/NAME.jpeg`, `val/CLASS/NAME.jpeg`.
         Folder = "folder",
     }
@@ -162,7 +166,7 @@ impl Dataset {
     /// Number of classes; `None` if only the files tell.
     pub fn classes(self) -> Option<usize> {
         match self {
-            Self::Synthetic10 | Self::Cifar10 => Some(10),
+            Self::Synthetic10 | Self::Cifar10 | Self::Mnist | Self::FashionMnist => Some(10),
             Self::Synthetic100 | Self::Cifar100 => Some(100),
             Self::Cifar100Coarse => Some(20),
             Self::Folder => None,

@@ -1,17 +1,20 @@
 //! The images of a run, found, checked and ready to be batched.
 
+mod kept;
 mod part;
 
+pub(crate) use kept::changed_files;
 pub(crate) use part::{Part, rule};
 
 use crate::{
-    TrainError,
+    RunResult, TrainError,
     config::{DataConfig, Dataset},
 };
 use std::path::{Path, PathBuf};
 use stompp_data::{
-    ChannelStatistics, ImageSet, ImageTree, Labelled,
-    cifar::{self, Layout, Splits},
+    ChannelStatistics, DataError, ImageSet, ImageTree, Labelled, TreeOptions,
+    cifar::{self, Layout, Split, Splits},
+    mnist,
     synthetic::{Kind, Synthetic},
 };
 
@@ -36,6 +39,20 @@ const CIFAR10: [&str; 10] = [
     "truck",
 ];
 
+/// The classes of Fashion-MNIST, in the order of its labels.
+const FASHION: [&str; 10] = [
+    "t-shirt",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
+];
+
 /// Training and test images.
 #[derive(Clone, Debug)]
 pub(crate) struct Images {
@@ -46,75 +63,280 @@ pub(crate) struct Images {
     pub(crate) statistics: ChannelStatistics,
     /// Names of the classes, if they are told by the files.
     pub(crate) class_names: Option<Vec<String>>,
-    /// Names of the classes that the data set is known for.
-    known_names: &'static [&'static str],
     /// The list of image files, to be kept for the next time.
     pub(crate) index: Option<Vec<u8>>,
+    /// What there is to know about the images: what of the folders was not looked at, what has changed.
+    pub(crate) notes: Vec<String>,
+}
+
+/// The images that a network is tested on.
+#[derive(Clone, Debug)]
+pub(crate) struct TestImages {
+    pub(crate) test: Part,
+    /// As [`Images::notes`].
+    pub(crate) notes: Vec<String>,
+    /// Names of the classes, if they are told by the files.
+    pub(crate) class_names: Option<Vec<String>>,
+    known_names: &'static [&'static str],
+}
+
+/// The images that a network is trained on.
+#[derive(Clone, Debug)]
+pub(crate) struct TrainImages {
+    pub(crate) train: Part,
+    pub(crate) statistics: ChannelStatistics,
+    class_names: Option<Vec<String>>,
+    known_names: &'static [&'static str],
+}
+
+/// Which images are wanted.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    train: bool,
+    test: bool,
+    /// The classes, if they are known.
+    classes: Option<&'a [String]>,
+    /// Where a list of image files may have been kept.
+    index: Option<&'a Path>,
+}
+
+/// What was wanted: parts that were not are absent.
+struct Found {
+    train: Option<Part>,
+    test: Option<Part>,
+    statistics: ChannelStatistics,
+    class_names: Option<Vec<String>>,
+    index: Option<Vec<u8>>,
+    notes: Vec<String>,
+    changes: Option<stompp_data::Changes>,
 }
 
 impl Images {
-    /// Loads, generates or lists the images, holds out, limits and shrinks them. `index` is where a list of image files may
-    /// have been kept.
-    pub(crate) fn load(config: &DataConfig, index: Option<&Path>) -> Result<Self, TrainError> {
-        let Splits { train, test } = match source(config)? {
-            Source::Files { path, labels } => return Self::list(config, &path, labels.as_deref(), index),
-            Source::Cifar(layout) => cifar::read(config.files()?, layout)?,
-            Source::Synthetic(kind) => synthetic(kind, config).generate()?,
-        };
-        let (train, test) = chosen(train, test, config)?;
-        let (train, test) = (shrunk(train, config)?, shrunk(test, config)?);
-        Ok(Self {
-            statistics: train.channel_statistics(),
-            train: Part::of_memory(train),
-            test: Part::of_memory(test),
-            class_names: None,
-            known_names: match config.dataset {
-                Dataset::Cifar10 => &CIFAR10,
-                _ => &[],
+    /// Loads, generates or lists the images, holds out, limits and shrinks them. Test images are not looked for where training images are
+    /// held out. `index` is where a list of image files may have been kept when the run began; files may have come and gone since if
+    /// `reindex` allows it, or if the run is finished.
+    ///
+    /// # Errors
+    /// If the images cannot be had; [`TrainError::OtherImages`] if files have come or gone.
+    pub(crate) fn load(config: &DataConfig, index: Option<&Path>, reindex: bool) -> Result<Self, TrainError> {
+        let (train, test, classes) = (true, true, None);
+        let mut found = find(
+            config,
+            Wanted {
+                train,
+                test,
+                classes,
+                index,
             },
-            index: None,
-        })
-    }
-
-    fn list(config: &DataConfig, path: &Path, labels: Option<&Path>, index: Option<&Path>) -> Result<Self, TrainError> {
-        let tree = match index {
-            Some(index) => ImageTree::open_indexed(path, labels, index)?,
-            None => ImageTree::open(path, labels)?,
-        };
-        let (class_names, index) = (tree.class_names().to_vec(), tree.index(path, labels));
-        let (train, test) = chosen(tree.train, tree.val, config)?;
-        let part = |set| Part::of_files(set, config);
+        )?;
+        if let (Some(changes), Some(index)) = (&found.changes, index)
+            && !index.parent().is_some_and(RunResult::exists)
+        {
+            found.notes.extend(kept::accept(changes, index, reindex)?);
+        }
         Ok(Self {
-            train: part(train),
-            test: part(test),
-            statistics: ChannelStatistics::IMAGENET,
-            class_names: Some(class_names),
-            known_names: &[],
-            index: Some(index),
+            train: found.train.expect("it was wanted"),
+            test: found.test.expect("it was wanted"),
+            statistics: found.statistics,
+            class_names: found.class_names,
+            index: found.index,
+            notes: found.notes,
         })
-    }
-
-    /// What people call a class.
-    pub(crate) fn class_name(&self, label: usize) -> String {
-        let own = self
-            .class_names
-            .as_ref()
-            .and_then(|names| names.get(label))
-            .map(String::as_str);
-        let name = own.or_else(|| self.known_names.get(label).copied());
-        name.map_or_else(|| format!("class {label}"), str::to_owned)
     }
 
     /// What is wrong with each image that has been left out so far.
     pub(crate) fn bad_images(&self) -> Vec<String> {
         [self.train.bad_images(), self.test.bad_images()].concat()
     }
+
+    /// Names of the files that were read and are not those that were listed.
+    pub(crate) fn changed_files(&self) -> Vec<String> {
+        let mut changed = [self.train.changed_files(), self.test.changed_files()].concat();
+        changed.sort();
+        changed.dedup();
+        changed
+    }
+}
+
+impl TestImages {
+    /// As [`Images::load`], but only the images to test on; training images are not looked for, unless the test images are held out of
+    /// them. `classes` are those that the network was trained on, if it was on image files. `index` is used while it holds.
+    pub(crate) fn load(
+        config: &DataConfig,
+        classes: Option<&[String]>,
+        index: Option<&Path>,
+    ) -> Result<Self, TrainError> {
+        let (train, test) = (false, true);
+        let found = find(
+            config,
+            Wanted {
+                train,
+                test,
+                classes,
+                index,
+            },
+        )?;
+        Ok(Self {
+            test: found.test.expect("it was wanted"),
+            notes: found.notes,
+            class_names: found.class_names,
+            known_names: known_names(config.dataset),
+        })
+    }
+
+    /// What people call a class.
+    pub(crate) fn class_name(&self, label: usize) -> String {
+        class_name(self.class_names.as_deref(), self.known_names, label)
+    }
+
+    /// What is wrong with each image that has been left out so far.
+    pub(crate) fn bad_images(&self) -> Vec<String> {
+        self.test.bad_images()
+    }
+}
+
+impl TrainImages {
+    /// As [`Images::load`], but only the images to train on.
+    pub(crate) fn load(config: &DataConfig) -> Result<Self, TrainError> {
+        let (train, test, classes, index) = (true, false, None, None);
+        let found = find(
+            config,
+            Wanted {
+                train,
+                test,
+                classes,
+                index,
+            },
+        )?;
+        Ok(Self {
+            train: found.train.expect("it was wanted"),
+            statistics: found.statistics,
+            class_names: found.class_names,
+            known_names: known_names(config.dataset),
+        })
+    }
+
+    /// What people call a class.
+    pub(crate) fn class_name(&self, label: usize) -> String {
+        class_name(self.class_names.as_deref(), self.known_names, label)
+    }
+}
+
+fn class_name(names: Option<&[String]>, known: &[&str], label: usize) -> String {
+    let own = names.and_then(|names| names.get(label)).map(String::as_str);
+    let name = own.or_else(|| known.get(label).copied());
+    name.map_or_else(|| format!("class {label}"), str::to_owned)
+}
+
+/// Names of the classes that a data set is known for.
+fn known_names(dataset: Dataset) -> &'static [&'static str] {
+    match dataset {
+        Dataset::Cifar10 => &CIFAR10,
+        Dataset::FashionMnist => &FASHION,
+        _ => &[],
+    }
+}
+
+fn find(config: &DataConfig, wanted: Wanted<'_>) -> Result<Found, TrainError> {
+    // Images that are held out are training images; others are not tested on then.
+    let held_out = config.holdout.is_some();
+    let part = match (wanted.train || held_out, wanted.test && !held_out) {
+        (true, true) => None,
+        (true, false) => Some(Split::Train),
+        (false, _) => Some(Split::Test),
+    };
+    let (train, test) = match source(config)? {
+        Source::Files { path, labels } => return list(config, &path, labels.as_deref(), part, wanted),
+        Source::Cifar(layout) => match part {
+            None => both(cifar::read(config.files()?, layout)?),
+            Some(split) => only(split, cifar::read_split(config.files()?, layout, split)?),
+        },
+        Source::Mnist => {
+            let read =
+                |split| mnist::read_split(config.files()?, config.dataset.name(), split).map_err(TrainError::from);
+            match part {
+                None => (Some(read(Split::Train)?), Some(read(Split::Test)?)),
+                Some(split) => only(split, read(split)?),
+            }
+        }
+        Source::Synthetic(kind) => both(synthetic(kind, config).generate()?),
+    };
+    let (train, test) = chosen(train, test, config)?;
+    let shrunk = |set: Option<ImageSet>| set.map(|set| shrunk(set, config)).transpose();
+    let (train, test) = (shrunk(train)?, shrunk(test)?);
+    Ok(Found {
+        statistics: train
+            .as_ref()
+            .or(test.as_ref())
+            .expect("a part was read")
+            .channel_statistics(),
+        train: train.map(Part::of_memory),
+        test: test.map(Part::of_memory),
+        class_names: None,
+        index: None,
+        notes: Vec::new(),
+        changes: None,
+    })
+}
+
+fn both(sets: Splits) -> (Option<ImageSet>, Option<ImageSet>) {
+    (Some(sets.train), Some(sets.test))
+}
+
+fn only<S>(split: Split, set: S) -> (Option<S>, Option<S>) {
+    match split {
+        Split::Train => (Some(set), None),
+        Split::Test => (None, Some(set)),
+    }
+}
+
+fn list(
+    config: &DataConfig,
+    path: &Path,
+    labels: Option<&Path>,
+    part: Option<Split>,
+    wanted: Wanted<'_>,
+) -> Result<Found, TrainError> {
+    let options = TreeOptions {
+        labels,
+        part,
+        classes: wanted.classes,
+        on_fault: rule(config.on_bad_image),
+        index: wanted.index,
+    };
+    let mut tree = ImageTree::open_with(path, &options)?;
+    let changes = wanted.index.and_then(|index| tree.changes(index));
+    let (class_names, index) = (tree.class_names().to_vec(), tree.index(labels));
+    let notes = tree_notes(&tree);
+    let (train, test) = match part {
+        None => (Some(tree.take(Split::Train)?), Some(tree.take(Split::Test)?)),
+        Some(split) => only(split, tree.take(split)?),
+    };
+    let (train, test) = chosen(train, test, config)?;
+    let part = |set| Part::of_files(set, config);
+    Ok(Found {
+        train: train.map(part),
+        test: test.map(part),
+        statistics: ChannelStatistics::IMAGENET,
+        class_names: Some(class_names),
+        index: Some(index),
+        notes,
+        changes,
+    })
+}
+
+/// What is wrong with a tree, and what of it was not looked at.
+pub(crate) fn tree_notes(tree: &ImageTree) -> Vec<String> {
+    let ignored = tree.parts().flat_map(|(_, set)| set.ignored());
+    tree.faults().iter().chain(ignored).cloned().collect()
 }
 
 /// Where images come from.
 pub(crate) enum Source {
     Synthetic(Kind),
     Cifar(Layout),
+    /// MNIST, or another set in its layout.
+    Mnist,
     /// Files by class, and the list of labels of a flat `val`; both paths are absolute.
     Files {
         path: PathBuf,
@@ -130,6 +352,7 @@ pub(crate) fn source(config: &DataConfig) -> Result<Source, TrainError> {
         Dataset::Cifar10 => Source::Cifar(Layout::Cifar10),
         Dataset::Cifar100 => Source::Cifar(Layout::Cifar100Fine),
         Dataset::Cifar100Coarse => Source::Cifar(Layout::Cifar100Coarse),
+        Dataset::Mnist | Dataset::FashionMnist => Source::Mnist,
         Dataset::Folder => Source::Files {
             path: absolute(config.files()?),
             labels: config.labels.as_deref().map(absolute),
@@ -148,14 +371,21 @@ pub(crate) fn synthetic(kind: Kind, config: &DataConfig) -> Synthetic {
 }
 
 /// The images to train and to test on, by the rules of the configuration.
-fn chosen<S: Labelled>(train: S, test: S, config: &DataConfig) -> Result<(S, S), TrainError> {
-    let (test, train) = match config.holdout {
-        Some(count) => train.hold_out(count, config.split_seed)?,
-        None => (test, train),
+fn chosen<S: Labelled>(
+    train: Option<S>,
+    test: Option<S>,
+    config: &DataConfig,
+) -> Result<(Option<S>, Option<S>), TrainError> {
+    let (test, train) = match (config.holdout, train) {
+        (Some(count), Some(train)) => {
+            let (held, others) = train.hold_out(count, config.split_seed)?;
+            (Some(held), Some(others))
+        }
+        (_, train) => (test, train),
     };
-    let limited = |set: S, limit: Option<usize>| match limit {
-        Some(limit) if limit != set.labels().len() => set.subset(limit, config.split_seed),
-        _ => Ok(set),
+    let limited = |set: Option<S>, limit: Option<usize>| match (set, limit) {
+        (Some(set), Some(limit)) if limit != set.labels().len() => set.subset(limit, config.split_seed).map(Some),
+        (set, _) => Ok::<_, DataError>(set),
     };
     Ok((limited(train, config.train_limit)?, limited(test, config.test_limit)?))
 }

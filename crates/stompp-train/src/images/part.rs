@@ -10,9 +10,6 @@ use stompp_data::{
     Normalization, OnBadImage, PlacedBatches, Position, TreeSet,
 };
 
-/// Images of one evaluation batch.
-const EVALUATION_BATCH: usize = 250;
-
 /// Images to train or to test on.
 #[derive(Clone, Debug)]
 pub(crate) struct Part(Kind);
@@ -61,6 +58,22 @@ impl Part {
         match &self.0 {
             Kind::Memory(_) => Vec::new(),
             Kind::Files { bad, .. } => bad.list(),
+        }
+    }
+
+    /// The name of image `index`; its place in the set where it is not a file.
+    pub(crate) fn image_name(&self, index: usize) -> String {
+        match &self.0 {
+            Kind::Memory(_) => index.to_string(),
+            Kind::Files { set, .. } => set.image_name(index),
+        }
+    }
+
+    /// Names of the files that were read and are not those that were listed.
+    pub(crate) fn changed_files(&self) -> Vec<String> {
+        match &self.0 {
+            Kind::Memory(_) => Vec::new(),
+            Kind::Files { set, .. } => set.changed_files(),
         }
     }
 
@@ -147,14 +160,18 @@ impl Part {
     }
 
     /// As [`Part::evaluation_batches`] of images in memory, but only which they are.
-    pub(crate) fn placed_evaluation_batches(&self) -> Result<PlacedBatches, TrainError> {
+    pub(crate) fn placed_evaluation_batches(&self, batch_size: usize) -> Result<PlacedBatches, TrainError> {
         let set = self.in_memory().expect("only images in memory are held by a device");
-        Ok(PlacedBatches::evaluate(Arc::clone(set), EVALUATION_BATCH)?)
+        Ok(PlacedBatches::evaluate(Arc::clone(set), batch_size)?)
     }
 
-    /// The images in order.
-    pub(crate) fn evaluation_batches(&self, normalization: &Normalization) -> Result<Batches, TrainError> {
-        self.in_order(normalization, EVALUATION_BATCH, self.workers())
+    /// The images in order, `batch_size` at a time.
+    pub(crate) fn evaluation_batches(
+        &self,
+        normalization: &Normalization,
+        batch_size: usize,
+    ) -> Result<Batches, TrainError> {
+        self.in_order(normalization, batch_size, self.workers())
     }
 
     /// The first `count` images in one batch, those left out that cannot be read; `None` if there are none.

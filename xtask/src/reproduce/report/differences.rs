@@ -2,7 +2,7 @@
 
 use crate::reproduce::ledger::Ledger;
 use crate::reproduce::preset::Preset;
-use crate::reproduce::row::network_title;
+use crate::reproduce::row::{model, network_title};
 use stompp_train::RunConfig;
 use stompp_train::config::Time;
 
@@ -33,11 +33,8 @@ pub(crate) fn from_paper(ledger: &Ledger) -> Vec<String> {
         found.push(format!(
             "images: {images}{counts}, {size}x{size} pixels (paper: all of CIFAR-10 and CIFAR-100 at 32x32, ImageNet)"
         ));
-        let networks = distinct(configs.iter().map(|config| network_title(config.network.model)));
-        let width = config
-            .network
-            .width
-            .unwrap_or_else(|| config.network.model.default_width());
+        let networks = distinct(configs.iter().map(|config| network_title(model(config))));
+        let width = config.network.width.unwrap_or_else(|| model(config).default_width());
         found.push(format!(
             "networks: {networks} of width {width} (paper: ResNet-18, -34 and -50 of width 64)"
         ));

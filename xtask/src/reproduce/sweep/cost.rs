@@ -2,7 +2,7 @@
 
 use super::Runner;
 use crate::reproduce::duration::duration;
-use crate::reproduce::row::network_title;
+use crate::reproduce::row::{model, network_title};
 use anyhow::Result;
 use std::fmt;
 use stompp_train::config::{Dataset, Method, Model, Time};
@@ -72,7 +72,7 @@ impl fmt::Display for Estimate {
 pub(crate) fn measure(configs: &[&RunConfig], runner: Runner<'_>) -> Result<Vec<Estimate>> {
     let mut estimates: Vec<Estimate> = Vec::new();
     for config in configs {
-        let (network, dataset) = (config.network.model, config.data.dataset);
+        let (network, dataset) = (model(config), config.data.dataset);
         let known = |estimate: &&mut Estimate| (estimate.network, estimate.dataset) == (network, dataset);
         if let Some(estimate) = estimates.iter_mut().find(known) {
             estimate.runs += 1;
@@ -140,7 +140,7 @@ mod tests {
         let timed = Mutex::new(Vec::new());
         let runner = |config: &RunConfig, dir: &std::path::Path, _: &mut [&mut dyn stompp_train::Callback]| {
             config.check().unwrap();
-            timed.lock().unwrap().push(config.network.model);
+            timed.lock().unwrap().push(model(config));
             testing::finish(dir, config, 10.0); // 1600 images/s
             Ok(())
         };

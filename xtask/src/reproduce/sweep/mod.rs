@@ -11,6 +11,7 @@ use super::ledger::{Entry, Ledger, Outcome};
 use anyhow::{Context, Result};
 use progress::Progress;
 use std::any::Any;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -56,11 +57,25 @@ struct Job {
     cost: f64,
 }
 
+/// The sweep was told to stop; each of its runs has a checkpoint.
+#[derive(Debug)]
+pub(crate) struct Stopped;
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("stopped; the same command goes on from there")
+    }
+}
+
+impl std::error::Error for Stopped {}
+
 /// How a run ended.
 enum Ended {
     Done,
     /// Another process is at it.
     Busy,
+    /// It was told to stop, and goes on another time.
+    Stopped,
     Failed(String),
 }
 
@@ -86,6 +101,7 @@ impl Job {
         match catch_unwind(AssertUnwindSafe(train)) {
             Ok(Ok(())) => Ended::Done,
             Ok(Err(TrainError::Busy { .. })) => Ended::Busy,
+            Ok(Err(TrainError::Stopped { .. })) => Ended::Stopped,
             Ok(Err(error)) => Ended::Failed(error.to_string()),
             Err(panic) => Ended::Failed(format!("panicked: {}", panic_message(&*panic))),
         }
@@ -96,7 +112,8 @@ impl Job {
 /// a seed come before the next seed's, the longest first.
 ///
 /// # Errors
-/// If a run directory turns out to hold something else, or `kept` fails; then no further run begins. A failed run is no error:
+/// If a run directory turns out to hold something else, or `kept` fails, or a run was told to stop ([`Stopped`]); then no further run
+/// begins. A failed run is no error:
 /// it is in the ledger.
 pub(crate) fn run(
     ledger: &mut Ledger,
@@ -141,10 +158,12 @@ fn pass(
     let names = jobs.iter().map(|job| job.name.len()).max().unwrap_or_default();
     let progress = Progress::new(jobs.len(), names, jobs.iter().map(|job| job.cost).sum(), quiet);
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let stopped = AtomicBool::new(false);
     let (sender, ended) = mpsc::channel();
     let outcome = thread::scope(|scope| {
         for pool in &pools {
-            let (sender, jobs, progress, next, stop) = (sender.clone(), &jobs, &progress, &next, &stop);
+            let (sender, jobs, progress, next) = (sender.clone(), &jobs, &progress, &next);
+            let (stop, stopped) = (&stop, &stopped);
             scope.spawn(move || {
                 while !stop.load(Ordering::Relaxed)
                     && let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed))
@@ -154,8 +173,13 @@ fn pass(
                     watch.end(match &ended {
                         Ended::Done => "done",
                         Ended::Busy => "left to another process",
+                        Ended::Stopped => "stopped, goes on another time",
                         Ended::Failed(reason) => reason,
                     });
+                    if matches!(ended, Ended::Stopped) {
+                        stopped.store(true, Ordering::Relaxed);
+                        stop.store(true, Ordering::Relaxed);
+                    }
                     sender
                         .send((job.entry, ended))
                         .expect("the receiver outlives the workers");
@@ -171,7 +195,11 @@ fn pass(
         outcome
     });
     progress.finish();
-    outcome
+    outcome?;
+    if stopped.into_inner() {
+        return Err(Stopped.into());
+    }
+    Ok(())
 }
 
 /// Notes how a run ended. Only what its directory holds counts.

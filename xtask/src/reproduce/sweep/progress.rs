@@ -71,7 +71,7 @@ impl Progress {
         match &self.display {
             // A terminal that went away is no reason to stop.
             Display::Bars { all, .. } => drop(all.println(text)),
-            Display::Lines => eprintln!("[{}] {text}", duration(self.begun.elapsed().as_secs_f64())),
+            Display::Lines => stompp_console::errln!("[{}] {text}", duration(self.begun.elapsed().as_secs_f64())),
             Display::Nothing => {}
         }
     }

@@ -1,6 +1,7 @@
 //! What is asked of the verb, and what it refuses.
 
 use super::*;
+use crate::reproduce::row::model;
 
 #[test]
 fn a_dry_run_leaves_nothing() {
@@ -34,6 +35,57 @@ fn images_that_cannot_be_read_stop_everything_before_anything_is_written() {
     assert!(!bench.out().exists());
 }
 
+/// As ImageNet's: a table with CIFAR-10 alone has its rows of CIFAR-10.
+#[test]
+fn rows_whose_images_are_missing_are_left_out_by_name() {
+    let bench = Bench::new();
+    let data = bench.folder.path().join("cifar-10-batches-bin");
+    fs::create_dir(&data).unwrap();
+    let record = [&[0u8; 1][..], &[7; 3072]].concat();
+    for file in [
+        "data_batch_1",
+        "data_batch_2",
+        "data_batch_3",
+        "data_batch_4",
+        "data_batch_5",
+        "test_batch",
+    ] {
+        fs::write(data.join(format!("{file}.bin")), &record).unwrap();
+    }
+    // Looks for the images as the trainer does.
+    let find = |config: &RunConfig| match config.data.dataset {
+        Dataset::Cifar10 => Ok(50.0),
+        _ => {
+            let folder = tempfile::tempdir().unwrap();
+            Err(stompp_train::train(config, &folder.path().join("run"), &mut []).unwrap_err())
+        }
+    };
+    bench
+        .run_as(&format!("--preset paper --data {}", data.display()), find)
+        .unwrap();
+    let begun = bench.begun();
+    assert!(
+        !begun.is_empty() && begun.iter().all(|name| name.contains("cifar10-")),
+        "{begun:?}"
+    );
+    let table = fs::read_to_string(bench.out().join("paper/table1/table.md")).unwrap();
+    assert!(
+        table.contains("its images are not there") && table.contains("it needs --imagenet"),
+        "{table}"
+    );
+
+    // None at all is an error, which names what is missing.
+    let bench = Bench::new();
+    let empty = bench.folder.path().display().to_string();
+    let fails = |config: &RunConfig| {
+        let folder = tempfile::tempdir().unwrap();
+        Err(stompp_train::train(config, &folder.path().join("run"), &mut []).unwrap_err())
+    };
+    let message = failing_message(bench.run_as(&format!("--preset paper --data {empty}"), fails));
+    assert!(message.contains("data_batch_1.bin"), "{message}");
+    assert!(!bench.out().exists());
+}
+
 #[test]
 fn the_cost_of_the_paper_is_told_before_it_begins() {
     let bench = Bench::new();
@@ -45,7 +97,7 @@ fn the_cost_of_the_paper_is_told_before_it_begins() {
         begun
             .lock()
             .unwrap()
-            .push((config.network.model.depth(), dir.starts_with(bench.out())));
+            .push((model(config).depth(), dir.starts_with(bench.out())));
         finish(dir, config, 50.0);
         Ok(())
     };

@@ -9,6 +9,7 @@ mod tables;
 use super::preset::Preset;
 use super::testing::finish;
 use super::*;
+use crate::reproduce::row::model;
 use clap::Parser;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -16,7 +17,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use stompp_train::RunResult;
-use stompp_train::config::{Method, StraightThrough};
+use stompp_train::config::{Dataset, Method, StraightThrough};
 
 #[derive(Parser)]
 struct Line {
@@ -100,8 +101,8 @@ impl Bench {
 fn accuracy(config: &RunConfig) -> f64 {
     let gain = match config.method.name {
         Method::Float | Method::Ste => 0.0,
-        Method::Stompp => config.network.model.depth() as f64 / 4.0,
-        Method::StomppSte => config.network.model.depth() as f64 / 2.0,
+        Method::Stompp => model(config).depth() as f64 / 4.0,
+        Method::StomppSte => model(config).depth() as f64 / 2.0,
     };
     40.0 + gain + config.seed as f64 / 2.0
 }

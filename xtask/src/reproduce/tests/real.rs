@@ -23,7 +23,10 @@ fn minute(mut scale: Scale) -> Scale {
 }
 
 fn sweep(options: &Options) -> Result<()> {
-    run_with(options, minute(options.scale()?), &train)
+    let stop = signals::stop().unwrap();
+    run_with(options, minute(options.scale()?), &|config, dir, callbacks| {
+        train(config, dir, callbacks, &stop)
+    })
 }
 
 #[test]
@@ -98,4 +101,43 @@ fn a_sweep_that_is_killed_ends_in_the_same_results() {
     assert!(start().wait().unwrap().success());
     let results = |bench: &Bench| fs::read_to_string(bench.options("order").folder().join(results::FILE)).unwrap();
     assert_eq!(results(&killed), results(&whole));
+}
+
+/// A checkpoint is due after each epoch of 50 steps; interrupted inside the first, every run has one nevertheless.
+#[cfg(unix)]
+#[test]
+fn a_sweep_that_is_interrupted_keeps_its_last_step() {
+    let bench = Bench::new();
+    let name = format!("{}::a_sweep_to_kill", module_path!().trim_start_matches("xtask::"));
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "--ignored", &name]).env(OUT, bench.out());
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while told(&bench) == 0 {
+        assert!(child.try_wait().unwrap().is_none(), "it ended early");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    std::thread::sleep(Duration::from_millis(50));
+    let id = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-s", "INT", &id])
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert!(!child.wait().unwrap().success(), "it was interrupted");
+    let runs = fs::read_dir(bench.out().join("smoke/runs")).unwrap();
+    let mut begun = 0;
+    for run in runs {
+        let run = run.unwrap().path();
+        if RunResult::exists(&run) {
+            continue;
+        }
+        let standing = stompp_train::Standing::of(&run).unwrap();
+        assert!(standing.step > 0 && !standing.busy, "{}: {standing:?}", run.display());
+        begun += 1;
+    }
+    assert!(begun > 0);
+    // And goes on.
+    sweep(&bench.options("order")).unwrap();
 }

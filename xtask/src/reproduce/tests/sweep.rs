@@ -1,6 +1,7 @@
 //! Many runs: which are begun, in what order, by how many, and what becomes of those that fail.
 
 use super::*;
+use crate::reproduce::row::model;
 
 #[test]
 fn finished_runs_are_not_repeated_and_interrupted_ones_are() {
@@ -45,7 +46,7 @@ fn a_run_of_another_configuration_stops_everything_before_it_begins() {
 #[test]
 fn one_failed_run_does_not_stop_the_others_and_is_named() {
     let bench = Bench::new();
-    let find = |config: &RunConfig| match (config.method.name, config.network.model.depth()) {
+    let find = |config: &RunConfig| match (config.method.name, model(config).depth()) {
         (Method::StomppSte, 8) => Err(TrainError::Device("gone".to_owned())),
         (Method::Ste, 20) => panic!("out of luck"),
         _ => Ok(accuracy(config)),

@@ -1,15 +1,17 @@
 //! What a network costs: weights, multiply-accumulates and bytes, layer by layer.
 
-use crate::{ActivationRule, Architecture, ConvSpec};
-use std::fmt;
+use crate::{ActivationRule, Conv, Graph, NodeId, Op, Shape, op::Times};
+use alloc::{format, string::String, vec::Vec};
+use core::fmt;
 
 /// One layer of a [`Summary`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "std", derive(serde::Serialize))]
 pub struct LayerSummary {
-    /// torchvision's name of the layer.
+    /// Name of the node.
     pub name: String,
-    /// Output of one image: channels, height, width (features of a linear layer: outputs, 1, 1).
-    pub output: [usize; 3],
+    /// Output of one image: channels, height, width.
+    pub output: Shape,
     /// Weights that are one bit each once committed.
     pub binary_weights: usize,
     /// Weights in full precision, running statistics included.
@@ -29,45 +31,26 @@ impl LayerSummary {
 
 /// What a network costs once it is committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "std", derive(serde::Serialize))]
 pub struct Summary {
-    /// From input to output; each convolution is followed by its batch norm.
+    /// The nodes that have weights, in the order of [`Graph::nodes`].
     pub layers: Vec<LayerSummary>,
 }
 
 impl Summary {
-    /// The summary of `architecture`; activations decide whether a binary convolution's products are binary.
-    pub fn new(architecture: &Architecture, activations: ActivationRule) -> Self {
-        let mut layers = Vec::new();
-        let stem = architecture.stem_conv();
-        layers.push(float_conv(&stem));
-        layers.push(norm("bn1".to_owned(), &stem));
-        for block in architecture.blocks() {
-            for (index, conv) in block.convs.iter().enumerate() {
-                layers.push(binary_conv(conv, activations));
-                layers.push(norm(format!("{}.bn{}", block.name, index + 1), conv));
-            }
-            if let Some(shortcut) = &block.shortcut {
-                layers.push(float_conv(shortcut));
-                layers.push(norm(format!("{}.downsample.1", block.name), shortcut));
-            }
+    /// The summary of `graph`. The activations decide whether a binary convolution's products are binary.
+    pub fn new(graph: &Graph, activations: ActivationRule) -> Self {
+        let layers = graph.iter().filter_map(|(id, _)| layer(graph, id, activations));
+        Self {
+            layers: layers.collect(),
         }
-        let (features, classes) = (architecture.features(), architecture.classes());
-        layers.push(LayerSummary {
-            name: "fc".to_owned(),
-            output: [classes, 1, 1],
-            binary_weights: 0,
-            float_weights: features * classes + classes,
-            binary_macs: 0,
-            float_macs: features * classes,
-        });
-        Self { layers }
     }
 
     /// All layers together; its output is the last layer's.
     pub fn total(&self) -> LayerSummary {
         let sum = |part: fn(&LayerSummary) -> usize| self.layers.iter().map(part).sum();
         LayerSummary {
-            name: "total".to_owned(),
+            name: String::from("total"),
             output: self.layers.last().map_or([0; 3], |layer| layer.output),
             binary_weights: sum(|layer| layer.binary_weights),
             float_weights: sum(|layer| layer.float_weights),
@@ -82,43 +65,49 @@ impl Summary {
     }
 }
 
-fn output(conv: &ConvSpec) -> [usize; 3] {
-    [conv.outputs, conv.out_size, conv.out_size]
-}
-
-fn float_conv(conv: &ConvSpec) -> LayerSummary {
-    LayerSummary {
-        name: conv.name.clone(),
-        output: output(conv),
+fn layer(graph: &Graph, id: NodeId, activations: ActivationRule) -> Option<LayerSummary> {
+    let node = graph.node(id);
+    let [_, height, width] = node.shape;
+    let weights = |conv: &Conv| conv.outputs * graph.in_shape(id)[0] * conv.kernel * conv.kernel;
+    let mut layer = LayerSummary {
+        name: node.name.clone(),
+        output: node.shape,
         binary_weights: 0,
-        float_weights: conv.weights(),
-        binary_macs: 0,
-        float_macs: conv.macs(),
-    }
-}
-
-fn binary_conv(conv: &ConvSpec, activations: ActivationRule) -> LayerSummary {
-    let binary = activations == ActivationRule::Quantized;
-    LayerSummary {
-        name: conv.name.clone(),
-        output: output(conv),
-        binary_weights: conv.weights(),
         float_weights: 0,
-        binary_macs: if binary { conv.macs() } else { 0 },
-        float_macs: if binary { 0 } else { conv.macs() },
-    }
-}
-
-/// Scale, shift, running mean and variance; its own multiply-add is not counted, as usual.
-fn norm(name: String, conv: &ConvSpec) -> LayerSummary {
-    LayerSummary {
-        name,
-        output: output(conv),
-        binary_weights: 0,
-        float_weights: 4 * conv.outputs,
         binary_macs: 0,
         float_macs: 0,
+    };
+    match &node.op {
+        Op::Conv(conv) => {
+            layer.float_weights = weights(conv);
+            layer.float_macs = layer.float_weights * height * width;
+        }
+        Op::BinaryConv(conv) => {
+            layer.binary_weights = weights(conv);
+            let macs = layer.binary_weights * height * width;
+            let binary = activations == ActivationRule::Quantized && graph.binary_source(node.inputs[0]).is_some();
+            if binary {
+                layer.binary_macs = macs;
+            } else {
+                layer.float_macs = macs;
+            }
+        }
+        // Scale, shift, running mean and variance; its own multiply-add is not counted, as usual.
+        Op::BatchNorm => layer.float_weights = 4 * node.shape[0],
+        Op::Linear { outputs } => {
+            layer.float_macs = outputs * graph.in_shape(id).iter().product::<usize>();
+            layer.float_weights = layer.float_macs + outputs;
+        }
+        Op::Input
+        | Op::Activation
+        | Op::Relu
+        | Op::Clip
+        | Op::Add
+        | Op::MaxPool(_)
+        | Op::AveragePool(_)
+        | Op::GlobalAveragePool => return None,
     }
+    Some(layer)
 }
 
 impl fmt::Display for Summary {
@@ -129,12 +118,11 @@ impl fmt::Display for Summary {
             "layer", "output", "binary weights", "float weights", "binary MACs", "float MACs", "bytes"
         )?;
         let row = |f: &mut fmt::Formatter<'_>, layer: &LayerSummary, bytes: usize| {
-            let [channels, height, width] = layer.output;
             writeln!(
                 f,
                 "{:<22} {:>14} {:>15} {:>14} {:>13} {:>12} {:>11}",
                 layer.name,
-                format!("{channels}x{height}x{width}"),
+                format!("{}", Times(layer.output)),
                 layer.binary_weights,
                 layer.float_weights,
                 layer.binary_macs,

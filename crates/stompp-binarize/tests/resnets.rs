@@ -2,9 +2,10 @@
 
 use dfdx::prelude::*;
 use std::{collections::BTreeMap, convert::Infallible};
-use stompp_binarize::{Freezable, Freezer, View};
-use stompp_nn::{Role, SwitchTape, Visitor, Walk, ops};
-use stompp_resnet::{ActivationRule, Architecture, Binarization, ResNet, Summary};
+use stompp_binarize::{ActivationRule, Binarization, Freezable, Freezer, Network, View};
+use stompp_graph::Summary;
+use stompp_nn::{SwitchTape, TensorKind, VisitTensors, Visitor, ops};
+use stompp_resnet::Architecture;
 use stompp_schedule::{Plan, PlanSpec, RefreshRate};
 
 /// Sizes of all tensors, by name.
@@ -18,8 +19,13 @@ struct Sizes {
 impl Visitor<Cpu> for Sizes {
     type Error = Infallible;
 
-    fn visit<S: Shape>(&mut self, name: &str, role: Role, tensor: &mut Tensor<S, f32, Cpu>) -> Result<(), Infallible> {
-        let group = if role == Role::Statistic {
+    fn visit_tensor<S: Shape>(
+        &mut self,
+        name: &str,
+        kind: TensorKind,
+        tensor: &Tensor<S, f32, Cpu>,
+    ) -> Result<(), Infallible> {
+        let group = if kind == TensorKind::Statistic {
             &mut self.statistics
         } else {
             &mut self.parameters
@@ -28,7 +34,7 @@ impl Visitor<Cpu> for Sizes {
             group.insert(name.to_owned(), tensor.shape().num_elements()).is_none(),
             "{name} twice"
         );
-        if matches!(role, Role::Parameter { bound: Some(_), .. }) {
+        if matches!(kind, TensorKind::Parameter { bound: Some(_), .. }) {
             self.bounded += tensor.shape().num_elements();
         }
         Ok(())
@@ -40,9 +46,9 @@ fn architecture(model: &str, width: Option<usize>, classes: usize, image_size: u
 }
 
 fn sizes(architecture: &Architecture) -> Sizes {
-    let mut net = ResNet::new(&Cpu::default(), architecture, Binarization::BNN, 0).unwrap();
+    let net = Network::new(&Cpu::default(), &architecture.graph(), Binarization::BNN, 0).unwrap();
     let mut sizes = Sizes::default();
-    net.walk("", &mut sizes).unwrap();
+    net.visit("", &mut sizes).unwrap();
     sizes
 }
 
@@ -94,7 +100,7 @@ fn the_summary_counts_what_the_network_holds() {
         let architecture = architecture(model, Some(width), 7, image_size);
         let (sizes, summary) = (
             sizes(&architecture),
-            Summary::new(&architecture, ActivationRule::Quantized),
+            Summary::new(&architecture.graph(), ActivationRule::Quantized),
         );
         let total = summary.total();
         assert_eq!(total.binary_weights, sizes.bounded, "{model}");
@@ -122,16 +128,20 @@ fn the_summary_counts_what_the_network_holds() {
 /// ResNet-18's 1.814 GMACs at 224 are the usual figure (fvcore, torchinfo) without batch norms.
 #[test]
 fn macs_are_the_usual_figure() {
-    let total = Summary::new(&architecture("resnet18", None, 1000, 224), ActivationRule::Quantized).total();
+    let total = Summary::new(
+        &architecture("resnet18", None, 1000, 224).graph(),
+        ActivationRule::Quantized,
+    )
+    .total();
     assert_eq!(total.binary_macs + total.float_macs, 1_814_073_344);
-    let bwn = Summary::new(&architecture("resnet18", None, 1000, 224), ActivationRule::Relu).total();
+    let bwn = Summary::new(&architecture("resnet18", None, 1000, 224).graph(), ActivationRule::Relu).total();
     assert_eq!((bwn.binary_macs, bwn.float_macs), (0, 1_814_073_344));
 }
 
 #[test]
 fn the_summary_reads_like_this() {
     let summary = Summary::new(
-        &Architecture::with_stages(vec![1, 1], 4, 10, 8).unwrap(),
+        &Architecture::with_stages(vec![1, 1], 4, 10, 8).unwrap().graph(),
         ActivationRule::Quantized,
     );
     let expected = "\
@@ -162,7 +172,7 @@ fn images(n: usize, size: usize) -> Tensor<(usize, usize, usize, usize), f32, Cp
 #[test]
 fn evaluation_changes_nothing_and_does_not_depend_on_the_batch() {
     let architecture = architecture("resnet8", Some(4), 10, 16);
-    let mut net = ResNet::new(&Cpu::default(), &architecture, Binarization::BNN, 0).unwrap();
+    let mut net = Network::new(&Cpu::default(), &architecture.graph(), Binarization::BNN, 0).unwrap();
     net.forward_train(images(8, 16)).unwrap();
     let all = images(4, 16);
     let first = net.evaluate(all.clone(), View::Deployed).unwrap().as_vec();
@@ -182,7 +192,7 @@ fn evaluation_changes_nothing_and_does_not_depend_on_the_batch() {
 fn the_same_seed_builds_the_same_network() {
     let architecture = architecture("resnet8", Some(4), 10, 16);
     let logits = |seed| {
-        let net = ResNet::new(&Cpu::default(), &architecture, Binarization::BNN, seed).unwrap();
+        let net = Network::new(&Cpu::default(), &architecture.graph(), Binarization::BNN, seed).unwrap();
         net.evaluate(images(2, 16), View::AsItStands).unwrap().as_vec()
     };
     assert_eq!(logits(1), logits(1));
@@ -195,20 +205,25 @@ struct Reached<'a>(&'a mut Gradients<f32, Cpu>, Vec<String>);
 impl Visitor<Cpu> for Reached<'_> {
     type Error = CpuError;
 
-    fn visit<S: Shape>(&mut self, name: &str, role: Role, tensor: &mut Tensor<S, f32, Cpu>) -> Result<(), CpuError> {
-        if role != Role::Statistic && self.0.get_or_alloc_mut(tensor)?.iter().any(|g| *g != 0.0) {
+    fn visit_tensor<S: Shape>(
+        &mut self,
+        name: &str,
+        kind: TensorKind,
+        tensor: &Tensor<S, f32, Cpu>,
+    ) -> Result<(), CpuError> {
+        if kind != TensorKind::Statistic && self.0.get_or_alloc_mut(tensor)?.iter().any(|g| *g != 0.0) {
             self.1.push(name.to_owned());
         }
         Ok(())
     }
 }
 
-fn reached(net: &mut ResNet<Cpu>) -> Vec<String> {
+fn reached(net: &mut Network<Cpu>) -> Vec<String> {
     let logits = net.forward_train(images(4, 16)).unwrap();
     let loss = ops::cross_entropy(logits, &[0, 1, 2, 3]).unwrap();
     let mut gradients = SwitchTape::unswitch(loss).unwrap().backward();
     let mut reached = Reached(&mut gradients, Vec::new());
-    net.walk("", &mut reached).unwrap();
+    net.visit("", &mut reached).unwrap();
     reached.1
 }
 
@@ -218,7 +233,7 @@ fn reached(net: &mut ResNet<Cpu>) -> Vec<String> {
 fn committed_activations_sever_what_lies_upstream() {
     let build = || {
         let architecture = architecture("resnet8", Some(4), 10, 16);
-        ResNet::new(&Cpu::default(), &architecture, Binarization::BNN, 0).unwrap()
+        Network::new(&Cpu::default(), &architecture.graph(), Binarization::BNN, 0).unwrap()
     };
     let everything = reached(&mut build());
     assert!(
@@ -248,7 +263,7 @@ fn committed_activations_sever_what_lies_upstream() {
     assert!(around.contains(&"layer2.0.downsample.0.weight".to_owned()) && around.contains(&"conv1.weight".to_owned()));
 
     let mut net = build();
-    net.final_activation().unwrap().commit();
+    net.head_activations()[0].commit();
     assert_eq!(reached(&mut net), ["fc.weight", "fc.bias"]);
 }
 
@@ -256,8 +271,8 @@ fn committed_activations_sever_what_lies_upstream() {
 #[test]
 fn committed_weights_alone_sever_nothing() {
     let architecture = architecture("resnet8", Some(4), 10, 16);
-    let mut net = ResNet::new(&Cpu::default(), &architecture, Binarization::BWN, 0).unwrap();
-    assert!(net.final_activation().is_none());
+    let mut net = Network::new(&Cpu::default(), &architecture.graph(), Binarization::BWN, 0).unwrap();
+    assert!(net.head_activations().is_empty());
     let everything = reached(&mut net);
     net.commit_all();
     let rest = reached(&mut net);
@@ -269,7 +284,7 @@ fn committed_weights_alone_sever_nothing() {
 #[test]
 fn a_finished_plan_leaves_the_deploy_network() {
     let architecture = architecture("resnet8", Some(4), 10, 16);
-    let mut net = ResNet::new(&Cpu::default(), &architecture, Binarization::BNN, 0).unwrap();
+    let mut net = Network::new(&Cpu::default(), &architecture.graph(), Binarization::BNN, 0).unwrap();
     let freezer = Freezer::new(
         Plan::new(PlanSpec::new(6, 60)).unwrap(),
         RefreshRate::steps(2.0).unwrap(),
@@ -278,7 +293,7 @@ fn a_finished_plan_leaves_the_deploy_network() {
     for step in 0..60 {
         freezer.apply(step, &mut net);
     }
-    let logits = |net: &ResNet<Cpu>, view| net.evaluate(images(2, 16), view).unwrap().as_vec();
+    let logits = |net: &Network<Cpu>, view| net.evaluate(images(2, 16), view).unwrap().as_vec();
     assert_ne!(logits(&net, View::AsItStands), logits(&net, View::Deployed));
     freezer.apply(60, &mut net);
     assert_eq!(logits(&net, View::AsItStands), logits(&net, View::Deployed));

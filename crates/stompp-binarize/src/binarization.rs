@@ -1,0 +1,58 @@
+//! What of a network freezes, and which gradient frozen entries get.
+
+use crate::{Activation, MaskedQuantizer, Surrogate};
+use stompp_graph::{ActivationRule, Shape};
+
+/// Which entries of an activation freeze as one. A mask is shared by the images of a batch in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Granularity {
+    /// Each of its C * H * W entries by itself.
+    #[default]
+    Entry,
+    /// All H * W entries of a channel.
+    Channel,
+}
+
+/// What of a network freezes, and which gradient frozen entries get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Binarization {
+    /// What the network's activations compute.
+    pub activations: ActivationRule,
+    /// Which entries of an activation freeze as one.
+    pub granularity: Granularity,
+    /// Gradient rule of frozen activation entries.
+    pub activation_surrogate: Surrogate,
+    /// Gradient rule of frozen weight entries.
+    pub weight_surrogate: Surrogate,
+}
+
+impl Binarization {
+    /// Weights and activations freeze, without straight-through estimators (*paper*).
+    pub const BNN: Self = Self {
+        activations: ActivationRule::Quantized,
+        granularity: Granularity::Entry,
+        activation_surrogate: Surrogate::Blocked,
+        weight_surrogate: Surrogate::Blocked,
+    };
+
+    /// Only weights freeze, without straight-through estimators (*paper*).
+    pub const BWN: Self = Self {
+        activations: ActivationRule::Relu,
+        ..Self::BNN
+    };
+
+    /// The activation of this rule for values of `shape`.
+    pub(crate) fn activation(&self, rule: ActivationRule, shape: Shape) -> Activation {
+        let [channels, height, width] = shape;
+        let group = match self.granularity {
+            Granularity::Entry => 1,
+            Granularity::Channel => height * width,
+        };
+        let quantizer = || MaskedQuantizer::new(channels * height * width, self.activation_surrogate).grouped(group);
+        match rule {
+            ActivationRule::Quantized => Activation::Quantized(quantizer()),
+            ActivationRule::Clip => Activation::Clip(quantizer()),
+            ActivationRule::Relu => Activation::Relu,
+        }
+    }
+}

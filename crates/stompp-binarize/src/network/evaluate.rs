@@ -1,0 +1,75 @@
+//! Evaluation passes.
+
+use super::{
+    Feature, Network,
+    plan::Binding,
+    train::{flatten, unflatten},
+    values::Values,
+};
+use crate::{BinaryBackend, View};
+use dfdx::nn::Module;
+use stompp_graph::{NodeId, Op};
+use stompp_nn::{OpResult, ops};
+
+impl<D: BinaryBackend> Network<D> {
+    /// Evaluation pass: images (N, C, H, W) to logits (N, classes), by running statistics. Changes nothing.
+    ///
+    /// # Errors
+    /// Returns `D::Err` if an allocation or a kernel fails.
+    ///
+    /// # Panics
+    /// If the images are not of the graph's input shape.
+    pub fn evaluate(&self, images: Feature<D>, view: View) -> OpResult<(usize, usize), D> {
+        self.evaluate_with(images, view, &mut |_, _| ())
+    }
+
+    /// As [`Network::evaluate`]; `seen` is shown what every activation reads: its node and the value, (N, C, H, W).
+    ///
+    /// # Errors
+    /// As [`Network::evaluate`].
+    ///
+    /// # Panics
+    /// As [`Network::evaluate`].
+    pub fn evaluate_with(
+        &self,
+        images: Feature<D>,
+        view: View,
+        seen: &mut dyn FnMut(NodeId, &Feature<D>),
+    ) -> OpResult<(usize, usize), D> {
+        self.check_images(&images);
+        let mut values = Values::new(&self.graph);
+        values.put(self.graph.input(), images);
+        for &id in self.graph.execution_order() {
+            let node = self.graph.node(id);
+            let Some(&first) = node.inputs.first() else {
+                continue; // The images are there.
+            };
+            let x = values.read(first);
+            let y = match (self.binding(id), node.op) {
+                (Binding::Conv(index), _) => self.layers.convs[index].try_forward(x)?,
+                (Binding::BinaryConv(index), _) => {
+                    self.layers.binary_convs[index].evaluate(x, self.gives_signs(first, view), view)?
+                }
+                (Binding::Norm(index), _) => self.norms[index].try_forward(x)?,
+                (Binding::Activation(index), _) => {
+                    seen(id, &x);
+                    self.layers.activations[index].evaluate(x, view)?
+                }
+                (Binding::Linear(index), _) => unflatten(self.layers.linears[index].try_forward(flatten(x)?)?)?,
+                (Binding::None, Op::Add) => ops::add(x, values.read(node.inputs[1]))?,
+                (Binding::None, Op::MaxPool(pool)) => ops::max_pool(x, pool.kernel, pool.stride, pool.padding)?,
+                (Binding::None, Op::AveragePool(pool)) => ops::average_pool(x, pool.kernel, pool.stride)?,
+                (Binding::None, Op::GlobalAveragePool) => unflatten(ops::global_average_pool(x)?)?,
+                (Binding::None, op) => unreachable!("{} has a layer", op.name()),
+            };
+            values.put(id, y);
+        }
+        flatten(values.read(self.graph.output()))
+    }
+
+    /// Whether every value that `id` gives is -1 or +1, seen by `view`.
+    pub(super) fn gives_signs(&self, id: NodeId, view: View) -> bool {
+        let source = self.graph.binary_source(id).map(|source| self.binding(source));
+        matches!(source, Some(Binding::Activation(index)) if self.layers.activations[index].is_binary(view))
+    }
+}

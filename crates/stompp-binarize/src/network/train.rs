@@ -1,0 +1,198 @@
+//! The training pass.
+
+use super::{
+    Feature, Layers, Network, Norm,
+    boundary::Boundary,
+    plan::{Binding, Fused, Step},
+    values::Values,
+};
+use crate::{BinaryBackend, Convolution, NormActivation, View};
+use dfdx::{
+    shapes::HasShape,
+    tensor::{Merge, PutTape, SplitTape, Tensor},
+    tensor_ops::ReshapeTo,
+};
+use stompp_graph::{Graph, NodeId, Op};
+use stompp_nn::{OpResult, SwitchTape, ops};
+
+/// Feature maps with a tape that is on where their gradient is wanted.
+type Recorded<D> = Feature<D, SwitchTape<D>>;
+
+impl<D: BinaryBackend> Network<D> {
+    /// Training pass: images (N, C, H, W) to logits (N, classes), with the freeze states as they are.
+    ///
+    /// Batch norms normalize by the batch and follow it. Nothing is recorded where no gradient arrives, or where it would reach no
+    /// parameter: the backward pass ends at committed activations that block the gradient.
+    ///
+    /// # Errors
+    /// Returns `D::Err` if an allocation or a kernel fails.
+    ///
+    /// # Panics
+    /// If the images are not of the graph's input shape.
+    pub fn forward_train(&mut self, images: Feature<D>) -> OpResult<(usize, usize), D, SwitchTape<D>> {
+        self.check_images(&images);
+        let mut values = Values::new(&self.graph);
+        values.put(self.graph.input(), images);
+        let mut pass = Pass {
+            boundary: self.boundary(),
+            graph: &self.graph,
+            bindings: &self.bindings,
+            layers: &self.layers,
+            norms: &mut self.norms,
+            values,
+            tape: SwitchTape::off(),
+        };
+        for step in &*self.steps {
+            match step {
+                Step::Node(id) => pass.node(*id)?,
+                Step::Fused(fused) => pass.fused(fused)?,
+            }
+        }
+        let logits = flatten(pass.values.read(self.graph.output()))?;
+        Ok(logits.put_tape(pass.tape))
+    }
+
+    /// Which gradients the next training pass records.
+    fn boundary(&self) -> Boundary {
+        let blocks = |id| match self.binding(id) {
+            Binding::Activation(index) => self.layers.activations[index].severs(),
+            _ => false,
+        };
+        let learns = |id| match self.binding(id) {
+            Binding::None | Binding::Activation(_) => false,
+            Binding::BinaryConv(index) => !self.layers.binary_convs[index].quantizer.severs(),
+            Binding::Conv(_) | Binding::Norm(_) | Binding::Linear(_) => true,
+        };
+        Boundary::new(&self.graph, blocks, learns)
+    }
+}
+
+/// A training pass on its way.
+struct Pass<'a, D: BinaryBackend> {
+    graph: &'a Graph,
+    bindings: &'a [Binding],
+    layers: &'a Layers<D>,
+    norms: &'a mut [Norm<D>],
+    boundary: Boundary,
+    values: Values<D>,
+    /// Everything recorded so far. Values are kept off the tape.
+    tape: SwitchTape<D>,
+}
+
+impl<'a, D: BinaryBackend> Pass<'a, D> {
+    /// Computes one node by itself.
+    fn node(&mut self, id: NodeId) -> Result<(), D::Err> {
+        let node = self.graph.node(id);
+        let Some(&first) = node.inputs.first() else {
+            return Ok(()); // The images are there.
+        };
+        let x = self.input(id, first);
+        let y = match (self.binding(id), node.op) {
+            (Binding::Conv(_) | Binding::BinaryConv(_), _) => self.convolution(id, x)?.forward()?,
+            (Binding::Norm(index), _) => {
+                let parameters = self.parameters(id);
+                self.norms[index].forward_with(x, parameters)?
+            }
+            (Binding::Activation(index), _) => self.layers.activations[index].forward(x)?,
+            (Binding::Linear(index), _) => {
+                let y = self.layers.linears[index].forward_with(flatten(x)?, self.parameters(id))?;
+                unflatten(y)?
+            }
+            (Binding::None, Op::Add) => {
+                let other = self.input(id, node.inputs[1]);
+                ops::add(x, other)?
+            }
+            (Binding::None, Op::MaxPool(pool)) => ops::max_pool(x, pool.kernel, pool.stride, pool.padding)?,
+            (Binding::None, Op::AveragePool(pool)) => ops::average_pool(x, pool.kernel, pool.stride)?,
+            (Binding::None, Op::GlobalAveragePool) => unflatten(ops::global_average_pool(x)?)?,
+            (Binding::None, op) => unreachable!("{} has a layer", op.name()),
+        };
+        self.keep(id, y);
+        Ok(())
+    }
+
+    /// Computes a convolution and everything up to the activation behind it.
+    fn fused(&mut self, fused: &Fused) -> Result<(), D::Err> {
+        let x = self.input(fused.conv, self.graph.node(fused.conv).inputs[0]);
+        let convolution = self.convolution(fused.conv, x)?;
+        let residual = fused.residual.map(|(sum, other)| self.input(sum, other));
+        let parameters = self.parameters(fused.norm);
+        let (Binding::Norm(norm), Binding::Activation(activation)) =
+            (self.binding(fused.norm), self.binding(fused.activation))
+        else {
+            unreachable!("batch norms and activations have layers");
+        };
+        let then = NormActivation {
+            norm: &mut self.norms[norm],
+            activation: &self.layers.activations[activation],
+        };
+        let y = then.after(convolution, residual, parameters)?;
+        self.keep(fused.activation, y);
+        Ok(())
+    }
+
+    /// The convolution `id` of `x`, yet to be computed.
+    #[allow(clippy::type_complexity)] // Every size is known at run time.
+    fn convolution(
+        &self,
+        id: NodeId,
+        x: Recorded<D>,
+    ) -> Result<Convolution<'a, usize, usize, usize, usize, usize, usize, D, SwitchTape<D>>, D::Err> {
+        let parameters = self.parameters(id);
+        let layers = self.layers;
+        match self.binding(id) {
+            Binding::Conv(index) => {
+                let conv = &layers.convs[index];
+                let weight = conv.weight.clone().put_tape(parameters);
+                Ok(Convolution::dense(x, weight, conv.stride, conv.padding))
+            }
+            Binding::BinaryConv(index) => {
+                let source = self.graph.binary_source(self.graph.node(id).inputs[0]);
+                let binary = source.is_some_and(|source| match self.binding(source) {
+                    Binding::Activation(index) => layers.activations[index].is_binary(View::AsItStands),
+                    _ => false,
+                });
+                layers.binary_convs[index].of(x, binary, parameters)
+            }
+            _ => unreachable!("`{}` is no convolution", self.graph.node(id).name),
+        }
+    }
+
+    fn binding(&self, id: NodeId) -> Binding {
+        self.bindings[id.index()]
+    }
+
+    /// The value of `input` for `reader`, on a tape that is on if its gradient is wanted.
+    fn input(&mut self, reader: NodeId, input: NodeId) -> Recorded<D> {
+        let tape = SwitchTape::new(self.boundary.records(reader, input));
+        self.values.read(input).put_tape(tape)
+    }
+
+    /// The tape for the parameters of `id`.
+    fn parameters(&self, id: NodeId) -> SwitchTape<D> {
+        SwitchTape::new(self.boundary.reaches(id))
+    }
+
+    /// Keeps what `id` gives, and what computing it has recorded.
+    fn keep(&mut self, id: NodeId, value: Recorded<D>) {
+        let (value, recorded) = value.split_tape();
+        self.tape = std::mem::take(&mut self.tape).merge(recorded);
+        self.values.put(id, value);
+    }
+}
+
+/// (N, C, H, W) as (N, C * H * W). It stays the same tensor, with the same gradient.
+pub(super) fn flatten<D: BinaryBackend, T: stompp_nn::Recording<D>>(
+    x: Feature<D, T>,
+) -> OpResult<(usize, usize), D, T> {
+    let (batch, channels, height, width) = *x.shape();
+    x.try_reshape_like(&(batch, channels * height * width))
+}
+
+/// (N, C) as (N, C, 1, 1). It stays the same tensor, with the same gradient.
+pub(super) fn unflatten<D: BinaryBackend, T: stompp_nn::Recording<D>>(
+    x: Tensor<(usize, usize), f32, D, T>,
+) -> Result<Feature<D, T>, D::Err> {
+    let (batch, channels) = *x.shape();
+    x.try_reshape_like(&(batch, channels, 1, 1))
+}

@@ -1,0 +1,88 @@
+//! What people type who know other programs: a tip that names the option or command here.
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+/// Options of other programs, and what to type here.
+const OPTIONS: &[(&str, &str)] = &[
+    (
+        "--resume",
+        "`stompp train --out RUN` goes on with an interrupted run by itself",
+    ),
+    (
+        "--resume-from",
+        "`stompp train --out RUN` goes on with an interrupted run by itself",
+    ),
+    ("--epochs", "--steps 20ep trains for 20 epochs"),
+    ("--num-epochs", "--steps 20ep trains for 20 epochs"),
+    ("--max-epochs", "--steps 20ep trains for 20 epochs"),
+    ("--iterations", "--steps 4000 trains for 4000 batches"),
+    (
+        "--pretrained",
+        "--init-from FILE begins with the weights of a safetensors file or a run",
+    ),
+    (
+        "--weights",
+        "--init-from FILE begins with the weights of a safetensors file or a run",
+    ),
+    ("--evaluate", "`stompp eval RUN` evaluates a trained network"),
+    ("--gpu", "--device cuda computes on a GPU"),
+    ("--cuda", "--device cuda computes on a GPU"),
+    ("--workers", "--threads N says how many threads compute and read images"),
+    (
+        "--num-workers",
+        "--threads N says how many threads compute and read images",
+    ),
+    (
+        "--weight-decay",
+        "there is none: latent weights are kept in [-1, 1] instead",
+    ),
+    ("--wd", "there is none: latent weights are kept in [-1, 1] instead"),
+    ("--optimizer", "there is one, SGD with --momentum"),
+    ("--num-classes", "--classes N"),
+    ("--save-every", "--checkpoint-every TIME"),
+    ("--eval-every", "--evaluate-every TIME"),
+    ("--overwrite", "--fresh --force removes the run that is there"),
+];
+
+/// Commands that there are not (yet), and what comes nearest.
+const COMMANDS: &[(&str, &str)] = &[
+    ("predict", PREDICT),
+    ("infer", PREDICT),
+    ("inference", PREDICT),
+    ("test", "`stompp eval RUN` evaluates a trained network"),
+    ("evaluate", "`stompp eval RUN` evaluates a trained network"),
+    ("validate", "`stompp eval RUN` evaluates a trained network"),
+    (
+        "export",
+        "there is no export yet; RUN/network.safetensors has the weights under torchvision's names",
+    ),
+    (
+        "resume",
+        "`stompp train --out RUN` goes on with an interrupted run by itself",
+    ),
+    ("continue", "`stompp train --continue RUN --steps TIME --out NEW`"),
+    ("download", "`stompp data fetch NAME`"),
+];
+
+const PREDICT: &str = "`stompp eval RUN --predictions FILE.csv` writes the answer to every test image; single images cannot be \
+                       classified yet";
+
+/// The error, with a tip in place of the most similar name where there is one.
+pub(crate) fn with_tip(mut error: clap::Error) -> clap::Error {
+    let (kind, names) = match error.kind() {
+        ErrorKind::UnknownArgument => (ContextKind::InvalidArg, OPTIONS),
+        ErrorKind::InvalidSubcommand => (ContextKind::InvalidSubcommand, COMMANDS),
+        _ => return error,
+    };
+    let Some(ContextValue::String(typed)) = error.get(kind) else {
+        return error;
+    };
+    let name = typed.split('=').next().unwrap_or(typed);
+    if let Some((_, tip)) = names.iter().find(|(other, _)| *other == name) {
+        let tip = (*tip).to_owned().into();
+        error.remove(ContextKind::SuggestedArg);
+        error.remove(ContextKind::SuggestedSubcommand);
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
+    }
+    error
+}

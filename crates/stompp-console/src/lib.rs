@@ -1,0 +1,79 @@
+//! What a program on a terminal needs: lines that never panic, and [`signals`] that end it in good order.
+//!
+//! `println!` and `eprintln!` panic when whoever reads them has gone away (`| head`) or the disk that they go to is full. Here
+//! [`outln!`](crate::outln) and [`errln!`](crate::errln) do not:
+//!
+//! - **Losing the log is no failure**: what cannot be written to standard error is lost, and that is all.
+//! - **Losing a result is one, unless nobody wants it**: [`outcome`] says at the end whether standard output could be written. A
+//!   reader that has gone away is no error.
+#![forbid(unsafe_code)]
+
+pub mod signals;
+
+use std::{
+    fmt,
+    io::{self, Write},
+    sync::{Mutex, PoisonError},
+};
+
+/// Why standard output can be written no more.
+static FAILED: Mutex<Option<io::ErrorKind>> = Mutex::new(None);
+
+/// Writes a line to standard output, formatted as by `format!`. Nothing is written once that has failed; [`outcome`] tells.
+#[macro_export]
+macro_rules! outln {
+    ($($line:tt)*) => { $crate::out_line(::std::format_args!($($line)*)) };
+}
+
+/// Writes a line to standard error, formatted as by `format!`. If that is not possible, it is lost.
+#[macro_export]
+macro_rules! errln {
+    ($($line:tt)*) => { $crate::err_line(::std::format_args!($($line)*)) };
+}
+
+/// Writes a line to standard output: what [`outln!`](crate::outln) does.
+pub fn out_line(line: fmt::Arguments<'_>) {
+    let mut failed = FAILED.lock().unwrap_or_else(PoisonError::into_inner);
+    if failed.is_none() {
+        *failed = write_line(&mut io::stdout().lock(), line)
+            .err()
+            .map(|error| error.kind());
+    }
+}
+
+/// Writes a line to standard error: what [`errln!`](crate::errln) does.
+pub fn err_line(line: fmt::Arguments<'_>) {
+    // Nobody is left to be told.
+    let _ = write_line(&mut io::stderr().lock(), line);
+}
+
+/// Whether everything was written to standard output that anybody wants.
+///
+/// # Errors
+/// What the operating system said, unless the reader has gone away.
+pub fn outcome() -> io::Result<()> {
+    match *FAILED.lock().unwrap_or_else(PoisonError::into_inner) {
+        None | Some(io::ErrorKind::BrokenPipe) => Ok(()),
+        Some(kind) => Err(kind.into()),
+    }
+}
+
+/// The line as a whole, with one call, so that lines of several threads do not mix.
+fn write_line(to: &mut impl Write, line: fmt::Arguments<'_>) -> io::Result<()> {
+    to.write_all(format!("{line}\n").as_bytes())?;
+    to.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_written_whole_or_its_error_told() {
+        let mut text = Vec::new();
+        write_line(&mut text, format_args!("{} is {}", 1 + 1, "two")).unwrap();
+        assert_eq!(text, b"2 is two\n");
+        let mut full: &mut [u8] = &mut [0; 3];
+        assert!(write_line(&mut full, format_args!("four")).is_err());
+    }
+}

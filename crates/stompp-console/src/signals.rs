@@ -1,0 +1,48 @@
+//! SIGINT, SIGTERM and SIGHUP: the first one asks the program to stop, the second one ends it at once.
+
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    flag,
+};
+use std::{
+    io,
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+/// The last signal that came; 0 before the first.
+static LAST: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
+
+/// A flag that the first signal sets; the second one exits with 128 + its number. SIGHUP is left alone if the process was started to
+/// ignore it, as `nohup` does.
+///
+/// # Errors
+/// If the operating system refuses a handler.
+pub fn stop() -> io::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        if signal == SIGHUP && hangup_is_ignored() {
+            continue;
+        }
+        // In this order: the first signal finds the flag unset and sets it, the second finds it set.
+        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop))
+            .and_then(|_| flag::register_usize(signal, Arc::clone(&LAST), signal as usize))
+            .and_then(|_| flag::register(signal, Arc::clone(&stop)))?;
+    }
+    Ok(stop)
+}
+
+/// The exit code of a program that a signal stopped: 129, 130 or 143.
+pub fn exit_code() -> u8 {
+    128 + LAST.load(Ordering::Relaxed) as u8
+}
+
+/// Whether the process was started to outlive its terminal, as `nohup` does. Only Linux tells.
+fn hangup_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (SIGHUP - 1) & 1 == 1)
+}

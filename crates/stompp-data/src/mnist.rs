@@ -1,0 +1,208 @@
+//! MNIST and sets in its layout, such as Fashion-MNIST: idx files, gzipped or not.
+//!
+//! Source of the format: Y. LeCun, C. Cortes, C. Burges, *The MNIST database of handwritten digits*. A file is two zero bytes, the type
+//! (8: bytes), the number of dimensions, each dimension (u32, big endian), and the values. The images, 28 x 28 and grey, become those
+//! of CIFAR: two black pixels are put at each side, and the one channel is repeated for red, green and blue (*ours*).
+
+use crate::cifar::Split;
+use crate::error::{DataFile, read_error};
+use crate::image_set::CHANNELS;
+use crate::{DataError, ImageSet};
+use flate2::read::MultiGzDecoder;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+/// Number of classes.
+pub const CLASSES: usize = 10;
+
+/// Side of the images that become of these.
+pub const SIDE: usize = 32;
+
+/// Side of the images in the files.
+const INNER: usize = 28;
+
+/// Black pixels at each side.
+const BORDER: usize = (SIDE - INNER) / 2;
+
+/// No such set is larger: EMNIST has 814,255 images.
+const MOST_IMAGES: usize = 1 << 20;
+
+/// Folders below the given one that the files may be in; torchvision makes these.
+const FOLDERS: [&str; 4] = ["", "raw", "MNIST/raw", "FashionMNIST/raw"];
+
+/// Reads one split from the folder `path` (or its subfolder `raw`, `MNIST/raw` or `FashionMNIST/raw`): `train-images-idx3-ubyte` and
+/// `train-labels-idx1-ubyte`, or `t10k-...`, each also with `.gz` behind it, or with `.idx` in place of `-idx`. `name` is what messages
+/// call the set.
+///
+/// # Errors
+/// A [`DataError`] that names the file: missing, cut off, longer than it says, not one of images of 28 x 28 or of labels from 0 to 9.
+pub fn read_split(path: impl AsRef<Path>, name: &str, split: Split) -> Result<ImageSet, DataError> {
+    let path = path.as_ref();
+    let (images_file, images) = open(path, split, "images-idx3-ubyte")?;
+    let pixels = read_images(&images_file, images)?;
+    let (labels_file, labels) = open(path, split, "labels-idx1-ubyte")?;
+    let labels = read_labels(&labels_file, labels)?;
+    if labels.len() * CHANNELS * SIDE * SIDE != pixels.len() {
+        let images = pixels.len() / (CHANNELS * SIDE * SIDE);
+        return Err(wrong(
+            &labels_file,
+            format!("has {} labels for {images} images", labels.len()),
+        ));
+    }
+    ImageSet::new(format!("{name} {split}"), (SIDE, SIDE), CLASSES, pixels, labels)
+}
+
+/// The splits that are there, training images first.
+///
+/// # Errors
+/// As [`read_split`]; also if there is none.
+pub fn read_found(path: impl AsRef<Path>, name: &str) -> Result<Vec<ImageSet>, DataError> {
+    let path = path.as_ref();
+    let is_there = |&split: &Split| {
+        ["images-idx3-ubyte", "labels-idx1-ubyte"]
+            .iter()
+            .any(|file| find(path, split, file).is_some())
+    };
+    let mut found: Vec<Split> = Split::ALL.into_iter().filter(is_there).collect();
+    if found.is_empty() {
+        // Says what is missing.
+        found.push(Split::Train);
+    }
+    found.into_iter().map(|split| read_split(path, name, split)).collect()
+}
+
+/// The file `train-KIND` or `t10k-KIND`, by any of its names.
+fn find(path: &Path, split: Split, kind: &str) -> Option<PathBuf> {
+    let name = format!("{}-{kind}", part(split));
+    let names = [name.clone(), name.replace("-idx", ".idx")];
+    let names = names.iter().flat_map(|name| [name.clone(), format!("{name}.gz")]);
+    let mut paths = FOLDERS.iter().flat_map(|folder| {
+        let folder = path.join(folder);
+        names.clone().map(move |name| folder.join(name))
+    });
+    paths.find(|path| path.is_file())
+}
+
+fn part(split: Split) -> &'static str {
+    match split {
+        Split::Train => "train",
+        Split::Test => "t10k",
+    }
+}
+
+fn open(path: &Path, split: Split, kind: &str) -> Result<(PathBuf, Box<dyn Read>), DataError> {
+    std::fs::metadata(path).map_err(read_error(DataFile::on_disk(path)))?;
+    let file = find(path, split, kind).ok_or_else(|| {
+        let problem = format!("expected a folder with {}-{kind} or {0}-{kind}.gz", part(split));
+        wrong(path, problem)
+    })?;
+    let here = || DataFile::on_disk(&file);
+    let mut mark = Vec::new();
+    let open = || File::open(&file).map_err(read_error(here()));
+    open()?.take(2).read_to_end(&mut mark).map_err(read_error(here()))?;
+    let input = BufReader::new(open()?);
+    let input: Box<dyn Read> = match mark[..] {
+        [0x1f, 0x8b] => Box::new(MultiGzDecoder::new(input)),
+        _ => Box::new(input),
+    };
+    Ok((file, input))
+}
+
+/// Reads the head of an idx file of bytes with `DIMENSIONS` dimensions, and returns these.
+fn read_head<const DIMENSIONS: usize>(file: &Path, input: &mut dyn Read) -> Result<[usize; DIMENSIONS], DataError> {
+    let mut word = [0; 4];
+    let mut next = || -> io::Result<[u8; 4]> {
+        input.read_exact(&mut word)?;
+        Ok(word)
+    };
+    let error = || read_error(DataFile::on_disk(file));
+    let mark = next().map_err(error())?;
+    if mark != [0, 0, 8, DIMENSIONS as u8] {
+        return Err(wrong(
+            file,
+            format!("is no idx file of bytes with {DIMENSIONS} dimensions"),
+        ));
+    }
+    let mut dimensions = [0; DIMENSIONS];
+    for dimension in &mut dimensions {
+        *dimension = u32::from_be_bytes(next().map_err(error())?) as usize;
+    }
+    match dimensions[0] {
+        1..=MOST_IMAGES => Ok(dimensions),
+        count => Err(wrong(
+            file,
+            format!("says that it has {count} entries, expected 1 to {MOST_IMAGES}"),
+        )),
+    }
+}
+
+/// Pixels of all images, padded, each channel the same.
+fn read_images(file: &Path, mut input: Box<dyn Read>) -> Result<Vec<u8>, DataError> {
+    let [count, height, width] = read_head(file, &mut input)?;
+    if (height, width) != (INNER, INNER) {
+        return Err(wrong(
+            file,
+            format!("has images of {height}x{width}, expected {INNER}x{INNER}"),
+        ));
+    }
+    let mut pixels = Vec::new();
+    let mut image = [0; INNER * INNER];
+    for record in 0..count as u64 {
+        input.read_exact(&mut image).map_err(|source| DataError::Record {
+            file: DataFile::on_disk(file),
+            record,
+            source,
+        })?;
+        let mut plane = [0; SIDE * SIDE];
+        for (row, line) in image.chunks_exact(INNER).enumerate() {
+            let start = (row + BORDER) * SIDE + BORDER;
+            plane[start..start + INNER].copy_from_slice(line);
+        }
+        for _ in 0..CHANNELS {
+            pixels.extend_from_slice(&plane);
+        }
+    }
+    check_end(file, &mut input)?;
+    Ok(pixels)
+}
+
+fn read_labels(file: &Path, mut input: Box<dyn Read>) -> Result<Vec<u16>, DataError> {
+    let [count] = read_head(file, &mut input)?;
+    let mut labels = Vec::new();
+    let read = (&mut input).take(count as u64).read_to_end(&mut labels);
+    read.map_err(read_error(DataFile::on_disk(file)))?;
+    if labels.len() < count {
+        return Err(wrong(
+            file,
+            format!("is cut off after {} of {count} labels", labels.len()),
+        ));
+    }
+    check_end(file, &mut input)?;
+    let out_of_range = labels.iter().position(|&label| usize::from(label) >= CLASSES);
+    if let Some(record) = out_of_range {
+        return Err(DataError::LabelOutOfRange {
+            file: DataFile::on_disk(file),
+            record: record as u64,
+            kind: "label",
+            label: labels[record],
+            classes: CLASSES,
+        });
+    }
+    Ok(labels.into_iter().map(u16::from).collect())
+}
+
+/// Nothing may follow; reading up to the end also lets gzip check its sum.
+fn check_end(file: &Path, input: &mut dyn Read) -> Result<(), DataError> {
+    match input.read(&mut [0]).map_err(read_error(DataFile::on_disk(file)))? {
+        0 => Ok(()),
+        _ => Err(wrong(file, "goes on after its last entry".to_owned())),
+    }
+}
+
+fn wrong(path: &Path, problem: String) -> DataError {
+    DataError::Tree {
+        path: path.to_owned(),
+        problem,
+    }
+}

@@ -1,0 +1,288 @@
+//! Links inside an archive, followed: hard and symbolic ones, to files and to folders.
+
+use super::{BROKEN, Listing, Member};
+use crate::DataError;
+use crate::names::parent;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// What an archive has under a name. Names have `/` between their parts and no `.` or `..`.
+#[derive(Debug)]
+pub(super) enum Entry {
+    File {
+        bytes: u64,
+        place: u64,
+    },
+    Folder,
+    /// To a path, seen from the folder that the link is in.
+    Symbolic(String),
+    /// To a path, seen from the top.
+    Hard(String),
+    /// A device, a pipe and the like.
+    Other,
+}
+
+/// More links one after another are taken for a circle, as by Linux.
+const MOST_HOPS: u32 = 40;
+
+/// More files than any data set has, so that links to folders of links cannot fill the memory.
+const MOST_MEMBERS: usize = 1 << 24;
+
+/// The files of an archive, those that links lead to under the links' names, too.
+///
+/// # Errors
+/// [`DataError::Tree`] for a link that leads to a folder above itself.
+pub(super) fn listing(path: &Path, entries: Vec<(String, Entry)>) -> Result<Listing, DataError> {
+    let mut listing = Listing::default();
+    let is_link = |entry: &Entry| matches!(entry, Entry::Symbolic(_) | Entry::Hard(_));
+    if !entries.iter().any(|(_, entry)| is_link(entry)) {
+        for (name, entry) in entries {
+            add_plain(&mut listing, name, &entry);
+        }
+        return Ok(listing);
+    }
+    let mut nodes = BTreeMap::new();
+    for (name, entry) in entries {
+        // A name that occurs twice is found out by whoever sorts the members; a folder may.
+        match (nodes.get(&name), &entry) {
+            (None, _) | (Some(Entry::Folder), _) => drop(nodes.insert(name, entry)),
+            (Some(_), Entry::Folder) => {}
+            (Some(_), _) => {
+                return Err(DataError::DuplicateFile {
+                    container: path.to_owned(),
+                    file: name,
+                });
+            }
+        }
+    }
+    let tree = Tree { path, nodes: &nodes };
+    for (name, entry) in &nodes {
+        tree.add(&mut listing, name.clone(), name, entry, &mut Vec::new())?;
+    }
+    Ok(listing)
+}
+
+fn add_plain(listing: &mut Listing, name: String, entry: &Entry) {
+    match *entry {
+        Entry::File { bytes, place } => listing.members.push(Member { name, bytes, place }),
+        Entry::Folder => drop(listing.folders.insert(name)),
+        _ => listing.others.push(name),
+    }
+}
+
+/// Where a link leads to.
+enum Target<'a> {
+    File { bytes: u64, place: u64 },
+    Folder(String),
+    Nothing(&'a str),
+}
+
+struct Tree<'a> {
+    path: &'a Path,
+    nodes: &'a BTreeMap<String, Entry>,
+}
+
+impl<'a> Tree<'a> {
+    /// Adds `entry`, which is found at `at`, under `name`. `open` are the folders that links are being followed in.
+    fn add(
+        &self,
+        listing: &mut Listing,
+        name: String,
+        at: &str,
+        entry: &'a Entry,
+        open: &mut Vec<String>,
+    ) -> Result<(), DataError> {
+        let target = match entry {
+            Entry::Symbolic(target) => self.follow(parent(at), target),
+            Entry::Hard(target) => self.follow("", target),
+            plain => {
+                add_plain(listing, name, plain);
+                return Ok(());
+            }
+        };
+        if listing.members.len() > MOST_MEMBERS {
+            return Err(self.refused(format!("its links make more than {MOST_MEMBERS} files of it")));
+        }
+        match target {
+            Target::File { bytes, place } => listing.members.push(Member { name, bytes, place }),
+            Target::Nothing(target) => {
+                listing.dangling.insert(name.clone(), target.to_owned());
+                let (bytes, place) = (0, BROKEN);
+                listing.members.push(Member { name, bytes, place });
+            }
+            Target::Folder(folder) => {
+                let above = |inner: &str| inner == folder || inside(inner, &folder).is_some();
+                if above(parent(at)) || open.iter().any(|open| above(open)) {
+                    return Err(self.refused(format!(
+                        "{name} is a link to a folder that it is in itself, or that leads back to it"
+                    )));
+                }
+                listing.folders.insert(name.clone());
+                let prefix = if folder.is_empty() {
+                    folder.clone()
+                } else {
+                    format!("{folder}/")
+                };
+                open.push(folder);
+                let below = self.nodes.range(prefix.clone()..);
+                for (at, entry) in below.take_while(|(at, _)| at.starts_with(&prefix)) {
+                    self.add(listing, format!("{name}/{}", &at[prefix.len()..]), at, entry, open)?;
+                }
+                open.pop();
+            }
+        }
+        Ok(())
+    }
+
+    /// What the link to `target` in `folder` leads to.
+    fn follow(&self, folder: &str, target: &'a str) -> Target<'a> {
+        let mut hops = 0;
+        self.resolve(folder, target, &mut hops)
+            .unwrap_or(Target::Nothing(target))
+    }
+
+    /// What `path` is, seen from `folder`; `None` if it is nothing, outside of the archive, or the end of too many links.
+    fn resolve(&self, folder: &str, path: &'a str, hops: &mut u32) -> Option<Target<'a>> {
+        *hops += 1;
+        if *hops > MOST_HOPS || path.starts_with('/') {
+            return None;
+        }
+        let mut at = Target::Folder(folder.to_owned());
+        for part in path.split('/') {
+            let Target::Folder(here) = &at else { return None };
+            match part {
+                "" | "." => continue,
+                ".." if here.is_empty() => return None,
+                ".." => {
+                    at = Target::Folder(parent(here).to_owned());
+                    continue;
+                }
+                _ => {}
+            }
+            let next = if here.is_empty() {
+                part.to_owned()
+            } else {
+                format!("{here}/{part}")
+            };
+            at = match self.nodes.get(&next) {
+                Some(&Entry::File { bytes, place }) => Target::File { bytes, place },
+                Some(Entry::Symbolic(target)) => self.resolve(here, target, hops)?,
+                Some(Entry::Hard(target)) => self.resolve("", target, hops)?,
+                Some(Entry::Folder) => Target::Folder(next),
+                Some(Entry::Other) => return None,
+                // Not all archives list their folders.
+                None => {
+                    let prefix = format!("{next}/");
+                    let (first, _) = self.nodes.range(prefix.clone()..).next()?;
+                    first.starts_with(&prefix).then_some(Target::Folder(next))?
+                }
+            };
+        }
+        Some(at)
+    }
+
+    fn refused(&self, problem: String) -> DataError {
+        DataError::Tree {
+            path: self.path.to_owned(),
+            problem,
+        }
+    }
+}
+
+/// The path of `name` below `folder`.
+fn inside<'a>(name: &'a str, folder: &str) -> Option<&'a str> {
+    match folder {
+        "" => Some(name),
+        folder => name.strip_prefix(folder)?.strip_prefix('/'),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(place: u64) -> Entry {
+        Entry::File { bytes: 1, place }
+    }
+
+    fn symbolic(target: &str) -> Entry {
+        Entry::Symbolic(target.to_owned())
+    }
+
+    fn listed(entries: Vec<(&str, Entry)>) -> Result<Vec<(String, u64)>, String> {
+        let entries = entries
+            .into_iter()
+            .map(|(name, entry)| (name.to_owned(), entry))
+            .collect();
+        let listing = listing(Path::new("x.tar"), entries).map_err(|error| error.to_string())?;
+        let mut members: Vec<_> = listing
+            .members
+            .into_iter()
+            .map(|member| (member.name, member.place))
+            .collect();
+        members.sort();
+        Ok(members)
+    }
+
+    fn names(expected: &[(&str, u64)]) -> Result<Vec<(String, u64)>, String> {
+        Ok(expected.iter().map(|&(name, place)| (name.to_owned(), place)).collect())
+    }
+
+    #[test]
+    fn links_to_files_and_folders_are_followed() {
+        let found = listed(vec![
+            ("a/1", file(1)),
+            ("a/2", Entry::Hard("a/1".to_owned())),
+            ("a/3", symbolic("../b/9")),
+            ("a/4", symbolic("3")),
+            ("b/9", file(9)),
+            ("b/up", symbolic("../c/")),
+            ("c/x", file(7)),
+            ("d", symbolic("./b")),
+            ("e", symbolic("d/up/x")),
+        ]);
+        let expected = [
+            ("a/1", 1),
+            ("a/2", 1),
+            ("a/3", 9),
+            ("a/4", 9),
+            ("b/9", 9),
+            ("b/up/x", 7),
+            ("c/x", 7),
+            ("d/9", 9),
+            ("d/up/x", 7),
+            ("e", 7),
+        ];
+        assert_eq!(found, names(&expected));
+    }
+
+    #[test]
+    fn what_leads_nowhere_or_out_is_kept_as_broken() {
+        let found = listed(vec![
+            ("a/1", symbolic("2")),
+            ("a/3", symbolic("/etc/passwd")),
+            ("a/4", symbolic("../../x")),
+            ("a/5", symbolic("5")),
+            ("a/6", symbolic("7")),
+            ("a/7", symbolic("6")),
+        ]);
+        let all = ["a/1", "a/3", "a/4", "a/5", "a/6", "a/7"].map(|name| (name, BROKEN));
+        assert_eq!(found, names(&all));
+    }
+
+    #[test]
+    fn folders_that_hold_themselves_are_refused() {
+        for target in [".", "..", "../a", "../../t", "b/.."] {
+            let found = listed(vec![("t/a/b/1", file(1)), ("t/a/loop", symbolic(target))]);
+            assert!(
+                found
+                    .clone()
+                    .unwrap_err()
+                    .contains("loop is a link to a folder that it is in"),
+                "{target}: {found:?}"
+            );
+        }
+        let found = listed(vec![("a/b", symbolic("../c")), ("c/d", symbolic("../a"))]);
+        assert!(found.unwrap_err().contains("leads back to it"));
+    }
+}

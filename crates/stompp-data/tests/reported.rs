@@ -1,0 +1,623 @@
+//! Faults that people report of programs that read images by class: what is lost, counted twice or taken for data, in silence.
+
+mod tree;
+
+use image::{DynamicImage, ImageFormat};
+use std::fs;
+use std::io::{Cursor, Write};
+use std::path::Path;
+use stompp_data::cifar::Split;
+use stompp_data::{DataError, ImageTree, Labelled, OnBadImage, TreeOptions, check};
+use tree::{Files, folder, jpeg, picture, png, tar, zip};
+
+/// Three classes of four training images and one validation image.
+fn files() -> Files {
+    let mut files = Files::new();
+    for class in ["ant", "bee", "cat"] {
+        for index in 0..4 {
+            let seed = files.len() as u32;
+            files.push((format!("train/{class}/{index}.jpg"), jpeg(&picture(20, 24, seed))));
+        }
+        files.push((format!("val/{class}/v.jpg"), jpeg(&picture(20, 24, files.len() as u32))));
+    }
+    files
+}
+
+/// Classes, and of each image its name, label and pixels.
+type Contents = (Vec<String>, Vec<(String, u16, Vec<u8>)>);
+
+fn contents(tree: &ImageTree) -> Contents {
+    let of = |set: &stompp_data::TreeSet| -> Vec<_> {
+        (0..set.len())
+            .map(|index| {
+                (
+                    set.image_name(index),
+                    set.labels()[index],
+                    set.load(index).unwrap().into_raw(),
+                )
+            })
+            .collect()
+    };
+    let images = tree.parts().flat_map(|(_, set)| of(set)).collect();
+    (tree.class_names().to_vec(), images)
+}
+
+fn read(path: &Path) -> Contents {
+    contents(&ImageTree::open(path, None).unwrap())
+}
+
+fn message(path: &Path) -> String {
+    ImageTree::open(path, None).unwrap_err().to_string()
+}
+
+/// As `--on-bad-image skip` opens a tree.
+fn skipping(path: &Path) -> ImageTree {
+    let on_fault = OnBadImage::Skip;
+    ImageTree::open_with(
+        path,
+        &TreeOptions {
+            on_fault,
+            ..TreeOptions::default()
+        },
+    )
+    .unwrap()
+}
+
+fn ignored(tree: &ImageTree) -> Vec<String> {
+    tree.parts().flat_map(|(_, set)| set.ignored().to_vec()).collect()
+}
+
+/// A link in an archive.
+enum Link<'a> {
+    Hard(&'a str),
+    Symbolic(&'a str),
+}
+
+/// A tar of these files and links, written in the way of GNU tar.
+fn tar_with_links(files: &Files, links: &[(&str, Link<'_>)]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (name, bytes) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, name, &bytes[..]).unwrap();
+    }
+    for (name, link) in links {
+        let (kind, target) = match link {
+            Link::Hard(target) => (tar::EntryType::Link, target),
+            Link::Symbolic(target) => (tar::EntryType::Symlink, target),
+        };
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_size(0);
+        tar.append_link(&mut header, name, target).unwrap();
+    }
+    tar.into_inner().unwrap()
+}
+
+/// A zip of these files and symbolic links, as `zip -y` makes it.
+fn zip_with_links(files: &Files, links: &[(&str, &str)]) -> Vec<u8> {
+    let options = zip::write::SimpleFileOptions::default();
+    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, bytes) in files {
+        zip.start_file(name.as_str(), options).unwrap();
+        zip.write_all(bytes).unwrap();
+    }
+    for (name, target) in links {
+        zip.add_symlink(*name, *target, options).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+#[test]
+#[cfg(unix)]
+fn links_in_archives_are_followed_as_in_folders() {
+    use std::os::unix::fs::symlink;
+    let whole = folder(&files());
+    // A class is a link to a folder, an image a link to another, and one a second name of the same file.
+    fs::write(whole.path().join("train/ant/5.jpg"), jpeg(&picture(20, 24, 99))).unwrap();
+    symlink("ant", whole.path().join("train/dog")).unwrap();
+    symlink("../bee/1.jpg", whole.path().join("train/cat/link.jpg")).unwrap();
+    fs::hard_link(
+        whole.path().join("train/cat/0.jpg"),
+        whole.path().join("train/cat/same.jpg"),
+    )
+    .unwrap();
+    let expected = read(whole.path());
+    assert_eq!(expected.0, ["ant", "bee", "cat", "dog"]);
+    assert_eq!(expected.1.len(), 12 + 1 + 5 + 2 + 3);
+
+    let mut files = files();
+    files.push(("train/ant/5.jpg".to_owned(), jpeg(&picture(20, 24, 99))));
+    let symbolic = [("train/dog", "ant"), ("train/cat/link.jpg", "../bee/1.jpg")];
+    let mut links: Vec<_> = symbolic
+        .iter()
+        .map(|&(name, target)| (name, Link::Symbolic(target)))
+        .collect();
+    links.push(("train/cat/same.jpg", Link::Hard("train/cat/0.jpg")));
+    let (tar, zip) = (whole.path().join("a.tar"), whole.path().join("a.zip"));
+    fs::write(&tar, tar_with_links(&files, &links)).unwrap();
+    assert_eq!(read(&tar), expected);
+    // No zip has hard links.
+    files.push(
+        files
+            .iter()
+            .find(|(name, _)| name == "train/cat/0.jpg")
+            .cloned()
+            .unwrap(),
+    );
+    files.last_mut().unwrap().0 = "train/cat/same.jpg".to_owned();
+    fs::write(&zip, zip_with_links(&files, &symbolic)).unwrap();
+    assert_eq!(read(&zip), expected);
+}
+
+#[test]
+#[cfg(unix)]
+fn circles_of_links_are_refused_and_pipes_counted() {
+    use std::os::unix::fs::symlink;
+    let whole = folder(&files());
+    symlink("..", whole.path().join("train/cat/up")).unwrap();
+    assert!(message(whole.path()).contains("train/cat/up: is a link to a folder that it is in itself"));
+    let archive = whole.path().join("a.tar");
+    fs::write(
+        &archive,
+        tar_with_links(&files(), &[("train/cat/up", Link::Symbolic(".."))]),
+    )
+    .unwrap();
+    assert!(message(&archive).contains("train/cat/up is a link to a folder that it is in itself"));
+
+    // A device, among the images of a tar.
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Fifo);
+    header.set_size(0);
+    builder.append_data(&mut header, "train/cat/pipe.jpg", &[][..]).unwrap();
+    for (name, bytes) in files() {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        builder.append_data(&mut header, name, &bytes[..]).unwrap();
+    }
+    fs::write(&archive, builder.into_inner().unwrap()).unwrap();
+    let tree = ImageTree::open(&archive, None).unwrap();
+    assert_eq!(
+        ignored(&tree),
+        ["train: ignored 1 neither file, folder nor link: cat/pipe.jpg"]
+    );
+}
+
+#[test]
+#[cfg(unix)]
+fn dangling_links_are_bad_images_and_lost_classes_faults() {
+    use std::os::unix::fs::symlink;
+    let whole = folder(&files());
+    symlink("nowhere.jpg", whole.path().join("train/cat/9.jpg")).unwrap();
+    let archive = whole.path().join("a.tar");
+    fs::write(
+        &archive,
+        tar_with_links(&files(), &[("train/cat/9.jpg", Link::Symbolic("/etc/passwd"))]),
+    )
+    .unwrap();
+    for path in [whole.path(), &archive] {
+        let tree = ImageTree::open(path, None).unwrap();
+        let report = check::check_tree(&tree, |_| {});
+        assert_eq!(
+            (report.parts[0].images, report.parts[0].unreadable.len()),
+            (13, 1),
+            "{path:?}"
+        );
+        assert!(report.parts[0].unreadable[0].contains("9.jpg") && report.parts[0].unreadable[0].contains("is a link"));
+    }
+    fs::remove_file(whole.path().join("train/cat/9.jpg")).unwrap();
+    symlink("../gone/dog", whole.path().join("train/dog")).unwrap();
+    let error = ImageTree::open(whole.path(), None).unwrap_err();
+    assert!(matches!(error, DataError::Incomplete(_)));
+    assert!(
+        error
+            .to_string()
+            .starts_with("train/dog is a link to ../gone/dog, which is not there"),
+        "{error}"
+    );
+    assert_eq!(skipping(whole.path()).faults().len(), 1);
+}
+
+#[test]
+fn folders_of_tools_are_no_classes_and_no_data() {
+    let expected = read(folder(&files()).path());
+    let image = jpeg(&picture(9, 9, 200));
+    let mut more = files();
+    for name in [
+        "train/.ipynb_checkpoints/a-checkpoint.jpg",
+        "train/cat/.ipynb_checkpoints/0-checkpoint.jpg",
+        "train/bee/@eaDir/0.jpg/SYNOPHOTO_THUMB_M.jpg",
+        "train/.Trash-1000/files/x.jpg",
+        "__MACOSX/train/cat/._0.jpg",
+        "val/$RECYCLE.BIN/x.jpg",
+        ".git/train/x/y.jpg",
+    ] {
+        more.push((name.to_owned(), image.clone()));
+    }
+    more.push(("train/Thumbs.db".to_owned(), image.clone()));
+    more.push(("train/cat/.DS_Store".to_owned(), image));
+    let whole = folder(&more);
+    let (a, b) = (whole.path().join("a.tar"), whole.path().join("b.zip"));
+    fs::write(&a, tar(&more)).unwrap();
+    fs::write(&b, zip(&more, true)).unwrap();
+    for path in [whole.path(), &a, &b] {
+        assert_eq!(read(path), expected, "{path:?}");
+        let expected = [
+            "train: ignored 4 folders of tools, or hidden ones: .Trash-1000, .ipynb_checkpoints, bee/@eaDir, cat/.ipynb_checkpoints",
+            "train: ignored 2 hidden files, or files of tools: Thumbs.db, cat/.DS_Store",
+            "val: ignored 1 folders of tools, or hidden ones: $RECYCLE.BIN",
+        ];
+        assert_eq!(ignored(&ImageTree::open(path, None).unwrap()), expected, "{path:?}");
+    }
+}
+
+#[test]
+fn what_is_left_out_is_said_and_more_kinds_are_read() {
+    let mut files = files();
+    let encoded = |format: ImageFormat| {
+        let mut bytes = Cursor::new(Vec::new());
+        DynamicImage::from(picture(20, 24, 3))
+            .write_to(&mut bytes, format)
+            .unwrap();
+        bytes.into_inner()
+    };
+    for (name, format) in [
+        ("w.webp", ImageFormat::WebP),
+        ("b.bmp", ImageFormat::Bmp),
+        ("g.gif", ImageFormat::Gif),
+        ("t.tiff", ImageFormat::Tiff),
+        ("p.ppm", ImageFormat::Pnm),
+    ] {
+        files.push((format!("train/cat/{name}"), encoded(format)));
+    }
+    files.push(("train/cat/x.heic".to_owned(), b"?".to_vec()));
+    files.push(("train/bee/y.heic".to_owned(), b"?".to_vec()));
+    files.push(("train/bee/notes".to_owned(), b"?".to_vec()));
+    let whole = folder(&files);
+    fs::create_dir_all(whole.path().join("train/zebra/deeper")).unwrap();
+    let tree = ImageTree::open(whole.path(), None).unwrap();
+    assert_eq!(tree.train().unwrap().class_counts(), [4, 4, 9]);
+    let report = check::check_tree(&tree, |_| {});
+    assert_eq!(report.parts[0].unreadable, [""; 0]);
+    assert_eq!(report.parts[0].modes["webp RGB"], 1);
+    let expected = [
+        "train: ignored 3 files that are no images that can be read: 1 without an ending, 2 .heic (the first: bee/notes)",
+        "train: ignored 1 folders without an image, which are no classes: zebra",
+    ];
+    assert_eq!(report.parts[0].ignored, expected);
+}
+
+#[test]
+fn a_damaged_tar_says_what_is_missing() {
+    let whole = tar(&files());
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("a.tar");
+    // Where the header of the 7th file is.
+    let seventh = whole.windows(14).position(|part| part == b"train/bee/1.jp").unwrap();
+    let next = whole.windows(14).position(|part| part == b"train/bee/2.jp").unwrap();
+    let mut zeros = whole.clone();
+    zeros[seventh..next].fill(0);
+    let mut garbage = whole.clone();
+    garbage[seventh..seventh + 512].fill(b'x');
+    let twice = [whole.clone(), whole.clone()].concat();
+    let cases = [
+        (
+            whole[..seventh].to_vec(),
+            6,
+            "ends without the mark of its end: it is cut off; 6 files before that are there, more may be",
+        ),
+        (
+            whole[..next - 600].to_vec(),
+            7,
+            "is cut off inside train/bee/1.jpg; 7 files before",
+        ),
+        (whole[..seventh + 100].to_vec(), 6, "is damaged at byte"),
+        (
+            whole[..whole.len() - 1024].to_vec(),
+            15,
+            "ends without the mark of its end",
+        ),
+        (
+            zeros,
+            6,
+            "behind the mark of its end; 6 files before that are there, at least 8 behind it are not",
+        ),
+        (
+            garbage,
+            6,
+            "6 files before that are there, at least 8 behind it are not",
+        ),
+        (
+            twice,
+            15,
+            "15 files before that are there, at least 15 behind it are not",
+        ),
+    ];
+    for (bytes, files, problem) in cases {
+        fs::write(&path, &bytes).unwrap();
+        let error = message(&path);
+        assert!(error.starts_with(&format!("{} ", path.display())), "{error}");
+        assert!(error.contains(problem), "{error:?} should say {problem:?}");
+        assert!(
+            error.ends_with("(--on-bad-image skip goes on with what is there)"),
+            "{error}"
+        );
+        let tree = skipping(&path);
+        assert_eq!(tree.faults().len(), 1);
+        assert_eq!(
+            tree.parts().map(|(_, set)| set.len()).sum::<usize>(),
+            files,
+            "{problem}"
+        );
+        assert_eq!(check::check_tree(&tree, |_| {}).faults, tree.faults());
+    }
+    // One block of zeros is an end, and so are many.
+    for end in [
+        whole[..whole.len() - 512].to_vec(),
+        [whole.clone(), vec![0; 9000]].concat(),
+    ] {
+        fs::write(&path, end).unwrap();
+        assert_eq!(read(&path).1.len(), 15);
+    }
+    // The same in the tar of a class.
+    let inner = tar(&vec![("0.jpg".to_owned(), jpeg(&picture(9, 9, 1)))]);
+    let nested = tar(&vec![
+        ("train/ant.tar".to_owned(), inner[..inner.len() - 1024].to_vec()),
+        ("val/ant/v.jpg".to_owned(), jpeg(&picture(9, 9, 2))),
+    ]);
+    fs::write(&path, nested).unwrap();
+    assert!(
+        message(&path).contains("train/ant.tar in it ends without the mark of its end"),
+        "{}",
+        message(&path)
+    );
+}
+
+#[test]
+fn parts_are_found_below_other_folders() {
+    let expected = read(folder(&files()).path());
+    let mut kaggle: Files = files()
+        .into_iter()
+        .map(|(name, bytes)| (format!("ILSVRC/Data/CLS-LOC/{name}"), bytes))
+        .collect();
+    kaggle.push((
+        "ILSVRC/Annotations/CLS-LOC/train/ant/0.xml".to_owned(),
+        b"<xml>".to_vec(),
+    ));
+    kaggle.push(("ILSVRC/Annotations/CLS-LOC/val/v.xml".to_owned(), b"<xml>".to_vec()));
+    kaggle.push(("ILSVRC/ImageSets/CLS-LOC/train_cls.txt".to_owned(), b"0".to_vec()));
+    let whole = folder(&kaggle);
+    let archives = tempfile::tempdir().unwrap();
+    let (a, b) = (archives.path().join("a.tar"), archives.path().join("b.zip"));
+    // Its names are too long for the old format.
+    fs::write(&a, tar_with_links(&kaggle, &[])).unwrap();
+    let windows: Files = kaggle
+        .iter()
+        .map(|(name, bytes)| (name.replace('/', "\\"), bytes.clone()))
+        .collect();
+    fs::write(&b, zip(&windows, true)).unwrap();
+    for path in [whole.path(), &a, &b] {
+        assert_eq!(read(path), expected, "{path:?}");
+    }
+    // A class may be called train.
+    let mut trains = files();
+    trains.push(("train/train/t.jpg".to_owned(), jpeg(&picture(9, 9, 1))));
+    let parts = folder(&trains);
+    let expected = read(parts.path());
+    assert_eq!(expected.0, ["ant", "bee", "cat", "train"]);
+    let below = |part: &str| -> Files {
+        let of = |(name, bytes): &(String, Vec<u8>)| Some((name.strip_prefix(part)?.to_owned(), bytes.clone()));
+        trains.iter().filter_map(of).collect()
+    };
+    let separate = tempfile::tempdir().unwrap();
+    fs::write(separate.path().join("train.tar"), tar(&below("train/"))).unwrap();
+    fs::write(separate.path().join("val.zip"), zip(&below("val/"), false)).unwrap();
+    assert_eq!(read(separate.path()), expected);
+    // Two sets in one folder: which is meant is not guessed.
+    let two: Files = files()
+        .into_iter()
+        .flat_map(|(name, bytes)| [(format!("a/{name}"), bytes.clone()), (format!("b/{name}"), bytes)])
+        .collect();
+    let two_folder = folder(&two);
+    fs::write(&a, tar(&two)).unwrap();
+    for path in [two_folder.path(), &a] {
+        assert!(
+            message(path).contains("holds more than one set of images"),
+            "{}",
+            message(path)
+        );
+    }
+}
+
+#[test]
+fn what_is_there_instead_is_said() {
+    let place = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| {
+        let path = place.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, bytes).unwrap();
+        path
+    };
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&tar(&files())).unwrap();
+    let gzip = gzip.finish().unwrap();
+    for name in ["images.tar", "images.tar.gz", "images.tgz", "sub/train.tar.gz"] {
+        let path = write(name, &gzip);
+        let path = if name.starts_with("sub") {
+            path.parent().unwrap().to_owned()
+        } else {
+            path
+        };
+        assert!(message(&path).contains("is compressed with gzip"), "{}", message(&path));
+        assert!(message(&path).contains("`gunzip -c "), "{}", message(&path));
+    }
+    let seven = write("a.zip", b"7z\xbc\xaf\x27\x1c....");
+    assert!(
+        message(&seven).contains("is a 7z archive, expected"),
+        "{}",
+        message(&seven)
+    );
+    // What an archive is, not its name says.
+    let mistaken = write("really-a-zip.tar", &zip(&files(), false));
+    assert_eq!(read(&mistaken).1.len(), 15);
+
+    // The folder of the classes itself, or its archive.
+    let whole = folder(&files());
+    let classes: Files = files()
+        .into_iter()
+        .filter_map(|(name, bytes)| Some((name.strip_prefix("train/")?.to_owned(), bytes)))
+        .collect();
+    let archive = write("classes.tar", &tar(&classes));
+    for path in [&whole.path().join("train"), &archive] {
+        let told = message(path);
+        assert!(
+            told.contains("it has folders with images (ant, bee, cat): if these are the classes"),
+            "{told}"
+        );
+    }
+    // Another name of val.
+    fs::rename(whole.path().join("val"), whole.path().join("Validation")).unwrap();
+    let tree = ImageTree::open(whole.path(), None).unwrap();
+    let told = tree.val().unwrap_err().to_string();
+    assert!(
+        told.contains("has no val") && told.contains("it has Validation: call it val"),
+        "{told}"
+    );
+    assert!(
+        told.contains("--holdout N tests on N training images instead"),
+        "{told}"
+    );
+}
+
+#[test]
+fn one_part_is_enough() {
+    let whole = folder(&files());
+    let (train, val) = (whole.path().join("train"), whole.path().join("val"));
+    fs::rename(&val, whole.path().join("elsewhere")).unwrap();
+    let tree = ImageTree::open(whole.path(), None).unwrap();
+    assert_eq!((tree.train().unwrap().len(), tree.parts().count()), (12, 1));
+    assert_eq!(check::check_tree(&tree, |_| {}).parts.len(), 1);
+    fs::rename(&train, whole.path().join("other")).unwrap();
+    fs::rename(whole.path().join("elsewhere"), &val).unwrap();
+    assert_eq!(ImageTree::open(whole.path(), None).unwrap().val().unwrap().len(), 3);
+
+    // Of the classes that a network was trained on, fewer may be there, and others not.
+    let classes: Vec<String> = ["ant", "bat", "bee", "cat"].map(str::to_owned).to_vec();
+    let options = |classes| TreeOptions {
+        part: Some(Split::Test),
+        classes: Some(classes),
+        ..TreeOptions::default()
+    };
+    let tree = ImageTree::open_with(whole.path(), &options(&classes)).unwrap();
+    assert_eq!(tree.val().unwrap().labels(), [0, 2, 3]);
+    let error = ImageTree::open_with(whole.path(), &options(&classes[1..]))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("is of class ant, which is none of the classes that were trained on"),
+        "{error}"
+    );
+    // A flat val alone, whose list says the classes.
+    let list = whole.path().join("labels.csv");
+    fs::write(&list, "image,class\na,bee\nb,ant\n").unwrap();
+    fs::remove_dir_all(&val).unwrap();
+    fs::create_dir(&val).unwrap();
+    for name in ["a.png", "b.png"] {
+        fs::write(val.join(name), png(&picture(9, 9, 1))).unwrap();
+    }
+    let tree = ImageTree::open(whole.path(), Some(&list)).unwrap();
+    assert_eq!(
+        (tree.class_names(), tree.val().unwrap().labels()),
+        (&["ant".to_owned(), "bee".to_owned()][..], &[1, 0][..])
+    );
+}
+
+#[test]
+fn marks_of_byte_order_before_labels_are_read_over() {
+    let mut flat: Files = files()
+        .into_iter()
+        .filter(|(name, _)| name.starts_with("train"))
+        .collect();
+    flat.push(("val/x.png".to_owned(), png(&picture(9, 9, 1))));
+    flat.push(("val/y.png".to_owned(), png(&picture(9, 9, 2))));
+    let whole = folder(&flat);
+    let text = "x.png bee\r\ny.png cat\r\n";
+    let utf16 = |mark: u16, bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
+        std::iter::once(mark)
+            .chain(text.encode_utf16())
+            .flat_map(bytes)
+            .collect()
+    };
+    let lists = [
+        [b"\xef\xbb\xbf", text.as_bytes()].concat(),
+        utf16(0xfeff, u16::to_le_bytes),
+        utf16(0xfeff, u16::to_be_bytes),
+    ];
+    for list in lists {
+        let path = whole.path().join("labels.txt");
+        fs::write(&path, &list).unwrap();
+        assert_eq!(
+            ImageTree::open(whole.path(), Some(&path))
+                .unwrap()
+                .val()
+                .unwrap()
+                .labels(),
+            [1, 2]
+        );
+        let path = whole.path().join("labels.csv");
+        let commas: Vec<u8> = list
+            .iter()
+            .map(|&byte| if byte == b' ' { b',' } else { byte })
+            .collect();
+        fs::write(&path, &commas).unwrap();
+        assert_eq!(
+            ImageTree::open(whole.path(), Some(&path))
+                .unwrap()
+                .val()
+                .unwrap()
+                .labels(),
+            [1, 2]
+        );
+    }
+}
+
+#[test]
+fn tiny_imagenet_is_read_as_it_comes() {
+    let image = |seed| jpeg(&picture(64, 64, seed));
+    let mut files = Files::new();
+    for (place, class) in ["n01", "n02"].into_iter().enumerate() {
+        for index in 0..2 {
+            let name = format!("tiny-imagenet-200/train/{class}/images/{class}_{index}.JPEG");
+            files.push((name, image((place * 2 + index) as u32)));
+        }
+        files.push((
+            format!("tiny-imagenet-200/train/{class}/{class}_boxes.txt"),
+            b"x".to_vec(),
+        ));
+        files.push((
+            format!("tiny-imagenet-200/val/images/val_{place}.JPEG"),
+            image(place as u32),
+        ));
+        files.push((
+            format!("tiny-imagenet-200/test/images/test_{place}.JPEG"),
+            image(place as u32),
+        ));
+    }
+    let annotations = b"val_0.JPEG\tn02\t0\t32\t44\t62\nval_1.JPEG\tn01\t52\t55\t57\t59\n";
+    files.push((
+        "tiny-imagenet-200/val/val_annotations.txt".to_owned(),
+        annotations.to_vec(),
+    ));
+    files.push(("tiny-imagenet-200/wnids.txt".to_owned(), b"n02\nn01\n".to_vec()));
+    let whole = folder(&files);
+    let archive = whole.path().join("tiny-imagenet-200.zip");
+    fs::write(&archive, zip(&files, true)).unwrap();
+    for path in [&whole.path().join("tiny-imagenet-200"), whole.path(), &archive] {
+        let tree = ImageTree::open(path, None).unwrap();
+        assert_eq!(tree.train().unwrap().class_counts(), [2, 2], "{path:?}");
+        assert_eq!(tree.val().unwrap().labels(), [1, 0], "{path:?}");
+        assert_eq!(tree.val().unwrap().load(1).unwrap().dimensions(), (64, 64));
+    }
+}

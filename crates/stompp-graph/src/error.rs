@@ -1,0 +1,82 @@
+//! Why a graph is refused.
+
+use crate::{graph::Shape, op::Times};
+use alloc::string::String;
+
+/// A graph cannot be built. Each message names the node and the shapes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GraphError {
+    /// A name is empty, taken, reserved, or has a character other than letters, digits, `.`, `_` and `-`.
+    #[error("node `{node}`: {reason}")]
+    Name {
+        /// The name.
+        node: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A size is zero or too large.
+    #[error("node `{node}`: {what} is {value}, expected {expected}")]
+    Size {
+        /// The node.
+        node: String,
+        /// Which size.
+        what: &'static str,
+        /// What was given.
+        value: usize,
+        /// What is accepted.
+        expected: &'static str,
+    },
+    /// The input is smaller than the kernel or window.
+    #[error("node `{node}`: its input `{input}` is {}, too small for a {kernel}x{kernel} window with padding {padding}", Times(*shape))]
+    TooSmall {
+        /// The node.
+        node: String,
+        /// Its input.
+        input: String,
+        /// The input's shape.
+        shape: Shape,
+        /// Side of the window.
+        kernel: usize,
+        /// Entries around the input.
+        padding: usize,
+    },
+    /// The two inputs of a sum have different shapes.
+    #[error("node `{node}`: cannot add `{left}` ({}) and `{right}` ({})", Times(*left_shape), Times(*right_shape))]
+    ShapesDiffer {
+        /// The node.
+        node: String,
+        /// Its first input.
+        left: String,
+        /// Shape of the first input.
+        left_shape: Shape,
+        /// Its second input.
+        right: String,
+        /// Shape of the second input.
+        right_shape: Shape,
+    },
+    /// A node's output or weight has more entries than a network could mean.
+    #[error("node `{node}`: {what} would have more than {} entries", crate::builder::MAX_ENTRIES)]
+    TooLarge {
+        /// The node.
+        node: String,
+        /// `its output` or `its weight`.
+        what: &'static str,
+    },
+    /// An input is not a node of this graph.
+    #[error("node `{node}`: it has no input number {input} in this graph")]
+    ForeignInput {
+        /// The node.
+        node: String,
+        /// Index of the input.
+        input: usize,
+    },
+    /// The output does not depend on a node.
+    #[error("node `{node}`: the output `{output}` does not depend on it")]
+    Unused {
+        /// The node.
+        node: String,
+        /// The output.
+        output: String,
+    },
+}

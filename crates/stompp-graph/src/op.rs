@@ -1,0 +1,181 @@
+//! What a node computes.
+
+use crate::graph::Shape;
+use core::fmt;
+
+/// The op of a node. Convolutions have no bias; images and kernels are NCHW.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Op {
+    /// The images.
+    Input,
+    /// A convolution whose weight stays in full precision.
+    Conv(Conv),
+    /// A convolution whose weight freezes to -1 and +1.
+    BinaryConv(Conv),
+    /// Batch normalization of each channel.
+    BatchNorm,
+    /// The network's activation function: an [`ActivationRule`] says which one when the network is built.
+    Activation,
+    /// `max(x, 0)`, whatever the rule.
+    Relu,
+    /// `clip(x, -1, 1)`, whatever the rule.
+    Clip,
+    /// The sum of two tensors of the same shape.
+    Add,
+    /// The maximum over windows. Padding counts as minus infinity.
+    MaxPool(Pool),
+    /// The mean over windows, without padding.
+    AveragePool(Pool),
+    /// The mean over height and width.
+    GlobalAveragePool,
+    /// A fully connected layer with bias. Its input is flattened.
+    Linear {
+        /// Number of outputs.
+        outputs: usize,
+    },
+}
+
+impl Op {
+    /// The name in text forms and messages.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Conv(_) => "conv",
+            Self::BinaryConv(_) => "binary_conv",
+            Self::BatchNorm => "batch_norm",
+            Self::Activation => "activation",
+            Self::Relu => "relu",
+            Self::Clip => "clip",
+            Self::Add => "add",
+            Self::MaxPool(_) => "max_pool",
+            Self::AveragePool(_) => "average_pool",
+            Self::GlobalAveragePool => "global_average_pool",
+            Self::Linear { .. } => "linear",
+        }
+    }
+}
+
+/// What [`Op::Activation`] nodes compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ActivationRule {
+    /// The masked quantizer: weights and activations freeze (BNN, *paper*).
+    Quantized,
+    /// `max(x, 0)`: only weights freeze (BWN, *paper*).
+    Relu,
+    /// `clip(x, -1, 1)`: only weights freeze (BWN). What the quantizer is before anything freezes.
+    Clip,
+}
+
+/// Sizes of a convolution with square kernels.
+///
+/// ```
+/// use stompp_graph::Conv;
+///
+/// let conv = Conv::k3(64).stride(2);
+/// assert_eq!((conv.outputs, conv.kernel, conv.stride, conv.padding), (64, 3, 2, 1));
+/// assert_eq!(Conv::new(8, 5).padding(0).padding, 0);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Conv {
+    /// Output channels.
+    pub outputs: usize,
+    /// Side of the kernel.
+    pub kernel: usize,
+    /// Step between windows.
+    pub stride: usize,
+    /// Zeros around the input.
+    pub padding: usize,
+}
+
+impl Conv {
+    /// Stride 1, and padding `kernel / 2`: an odd kernel keeps the image's size.
+    pub const fn new(outputs: usize, kernel: usize) -> Self {
+        Self {
+            outputs,
+            kernel,
+            stride: 1,
+            padding: kernel / 2,
+        }
+    }
+
+    /// A 3x3 kernel.
+    pub const fn k3(outputs: usize) -> Self {
+        Self::new(outputs, 3)
+    }
+
+    /// A 1x1 kernel.
+    pub const fn k1(outputs: usize) -> Self {
+        Self::new(outputs, 1)
+    }
+
+    /// The same with another stride.
+    #[must_use]
+    pub const fn stride(self, stride: usize) -> Self {
+        Self { stride, ..self }
+    }
+
+    /// The same with another padding.
+    #[must_use]
+    pub const fn padding(self, padding: usize) -> Self {
+        Self { padding, ..self }
+    }
+
+    /// The windows that it slides over.
+    pub(crate) const fn windows(self) -> Pool {
+        Pool {
+            kernel: self.kernel,
+            stride: self.stride,
+            padding: self.padding,
+        }
+    }
+}
+
+/// Sizes of the windows of a pooling op.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Pool {
+    /// Side of a window.
+    pub kernel: usize,
+    /// Step between windows.
+    pub stride: usize,
+    /// Entries around the input. Below half of the kernel, so that no window is padding only.
+    pub padding: usize,
+}
+
+impl Pool {
+    /// Windows of side `kernel` next to each other, without padding.
+    pub const fn new(kernel: usize) -> Self {
+        Self {
+            kernel,
+            stride: kernel,
+            padding: 0,
+        }
+    }
+
+    /// The same with another stride.
+    #[must_use]
+    pub const fn stride(self, stride: usize) -> Self {
+        Self { stride, ..self }
+    }
+
+    /// The same with another padding.
+    #[must_use]
+    pub const fn padding(self, padding: usize) -> Self {
+        Self { padding, ..self }
+    }
+
+    /// Number of windows along a side of `size` entries; `None` if not even one fits.
+    pub(crate) fn count(self, size: usize) -> Option<usize> {
+        let free = (size + 2 * self.padding).checked_sub(self.kernel)?;
+        Some(free / self.stride + 1)
+    }
+}
+
+/// A shape as `64x32x32`.
+pub(crate) struct Times(pub(crate) Shape);
+
+impl fmt::Display for Times {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [channels, height, width] = self.0;
+        write!(f, "{channels}x{height}x{width}")
+    }
+}

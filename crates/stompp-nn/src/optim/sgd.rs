@@ -1,0 +1,104 @@
+//! Stochastic gradient descent with momentum.
+
+use super::{Optimizer, WeightDecay, learning, per_parameter::PerParameter};
+use crate::{Backend, DeviceError, TensorKind, TensorMut, VisitTensors, VisitorMut, backend::SgdStep};
+use dfdx::{shapes::Shape, tensor::Gradients};
+
+/// SGD with momentum, as PyTorch's without dampening: `g' = g + weight_decay * w; v = momentum * v + g'; w -= learning_rate * v` for
+/// every parameter, then `w` is clamped where its [`TensorKind`] bounds it (latent weights to [-1, 1], *ours*).
+///
+/// The velocity `v` starts at 0. A parameter that no gradient reached has `g = 0`, so it drifts on by its velocity, which
+/// decays; one whose kind says that it has stopped learning keeps weight and velocity both.
+#[derive(Clone, Debug)]
+pub struct Sgd<D: Backend> {
+    learning_rate: f32,
+    momentum: f32,
+    weight_decay: WeightDecay,
+    velocity: PerParameter<D>,
+}
+
+impl<D: Backend> Sgd<D> {
+    /// An optimizer at rest, without weight decay.
+    pub fn new(learning_rate: f32, momentum: f32) -> Self {
+        Self {
+            learning_rate,
+            momentum,
+            weight_decay: WeightDecay::default(),
+            velocity: PerParameter::new("velocity"),
+        }
+    }
+
+    /// The same with weight decay.
+    #[must_use]
+    pub fn with_weight_decay(self, weight_decay: WeightDecay) -> Self {
+        Self { weight_decay, ..self }
+    }
+}
+
+impl<D: Backend> Optimizer<D> for Sgd<D> {
+    fn step(
+        &mut self,
+        device: &D,
+        network: &mut impl VisitTensors<D>,
+        gradients: &mut Gradients<f32, D>,
+    ) -> Result<(), D::Err> {
+        let mut step = Step {
+            device,
+            sgd: self,
+            gradients,
+        };
+        network.visit_mut("", &mut step)
+    }
+
+    fn state(&mut self, network: &impl VisitTensors<D>) -> Result<Vec<(String, Vec<f32>)>, D::Err> {
+        self.velocity.read(network)
+    }
+
+    fn restore<E: From<DeviceError>>(
+        &mut self,
+        device: &D,
+        network: &impl VisitTensors<D>,
+        mut saved: impl FnMut(&str, usize) -> Result<Vec<f32>, E>,
+    ) -> Result<(), E> {
+        self.velocity.restore(device, network, &mut saved)
+    }
+
+    fn learning_rate(&self) -> f32 {
+        self.learning_rate
+    }
+
+    fn set_learning_rate(&mut self, learning_rate: f32) {
+        self.learning_rate = learning_rate;
+    }
+}
+
+/// Moves every parameter that it visits.
+struct Step<'a, D: Backend> {
+    device: &'a D,
+    sgd: &'a mut Sgd<D>,
+    gradients: &'a mut Gradients<f32, D>,
+}
+
+impl<D: Backend> VisitorMut<D> for Step<'_, D> {
+    type Error = D::Err;
+
+    fn visit_tensor_mut<S: Shape>(
+        &mut self,
+        _: &str,
+        kind: TensorKind,
+        mut tensor: TensorMut<'_, S, D>,
+    ) -> Result<(), D::Err> {
+        let Some(bound) = learning(kind) else {
+            return Ok(());
+        };
+        let step = SgdStep {
+            learning_rate: self.sgd.learning_rate,
+            momentum: self.sgd.momentum,
+            weight_decay: self.sgd.weight_decay.of(bound),
+            bound,
+        };
+        let gradient = self.gradients.get_or_alloc_mut(&*tensor)?;
+        let velocity = self.sgd.velocity.get_mut(&tensor)?;
+        self.device.sgd_step(&step, &mut tensor, velocity, gradient)
+    }
+}

@@ -1,0 +1,54 @@
+//! A run's images beside the list that was kept when it began.
+
+use crate::TrainError;
+use std::path::Path;
+use stompp_data::Changes;
+
+/// Images that are named.
+const MOST_NAMED: usize = 3;
+
+/// What to tell about images that are not quite those of the list in the file `index`.
+///
+/// # Errors
+/// [`TrainError::OtherImages`] if images have come or gone, so that the order of the others is another one, and `reindex` does not
+/// allow it.
+pub(super) fn accept(changes: &Changes, index: &Path, reindex: bool) -> Result<Option<String>, TrainError> {
+    if changes.is_other_list() {
+        let sides = [("gone", &changes.gone), ("new", &changes.new)];
+        let told = sides.into_iter().filter(|(_, names)| !names.is_empty());
+        let told: Vec<String> = told
+            .map(|(what, names)| format!("{} {what} ({})", names.len(), first(names)))
+            .collect();
+        let details = told.join(", ");
+        if reindex {
+            return Ok(Some(format!(
+                "the list of images is another since the run began: {details}"
+            )));
+        }
+        return Err(TrainError::OtherImages {
+            path: index.to_owned(),
+            details,
+            same_length: true,
+        });
+    }
+    Ok(changed_files("since the run began", &changes.changed))
+}
+
+/// What to tell of files that were written anew.
+pub(crate) fn changed_files(when: &str, files: &[String]) -> Option<String> {
+    (!files.is_empty()).then(|| {
+        format!(
+            "{} images were written anew {when}, and are read as they are now: {}",
+            files.len(),
+            first(files)
+        )
+    })
+}
+
+fn first(names: &[String]) -> String {
+    let first = names.iter().take(MOST_NAMED).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(MOST_NAMED) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
+}

@@ -1,0 +1,320 @@
+//! A network's first weights from elsewhere: a file of tensors, or the end of another run.
+
+use crate::{
+    RunRecord, RunResult, TrainError, checkpoint, files,
+    step::Learner,
+    tensors::{Loaded, sizes},
+};
+use dfdx::shapes::Shape;
+use safetensors::Dtype;
+use serde::{Deserialize, Serialize};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
+use stompp_binarize::BinaryBackend;
+use stompp_nn::{Backend, TensorKind, TensorMut, VisitTensors, VisitorMut};
+use xxhash_rust::xxh3::xxh3_128;
+
+/// More bytes than any file of weights has; a larger one is not read.
+const MOST_BYTES: u64 = 4 << 30;
+
+/// What the name of every tensor begins with that a checkpoint has beside the network.
+const STATE: &str = "stompp.";
+
+/// Why first weights cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InitError {
+    /// The file or directory cannot be read.
+    #[error("cannot be read: {0}")]
+    Read(io::Error),
+    /// Neither a safetensors file nor the directory of a run.
+    #[error("{0}")]
+    NoWeights(String),
+    /// The run is unfinished.
+    #[error("the run is unfinished: it has no last weights yet")]
+    Unfinished,
+    /// The run is finished but its last checkpoint is gone.
+    #[error("the run has no checkpoint of its last step, {step}, with its momentum")]
+    NoCheckpoint {
+        /// The last step.
+        step: u64,
+    },
+    /// No weight of the file, a tensor of two or more dimensions, fits the network.
+    #[error("no weight among its {found} tensors fits the network, whose first is {example}")]
+    NothingFits {
+        /// Tensors of the file.
+        found: usize,
+        /// The network's first tensor, with its shape and what the file has of that name.
+        example: String,
+    },
+    /// A tensor has a value that cannot be trained on.
+    #[error("tensor {tensor} has {problem}")]
+    Value {
+        /// The tensor.
+        tensor: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// The checkpoint of the run that is to be continued is damaged or of another network.
+    #[error("{0}")]
+    Unfit(String),
+    /// The file is another than when the run was begun.
+    #[error("has changed since the run was begun")]
+    Changed,
+}
+
+/// A tensor, by name and shape.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedShape {
+    /// Its name, torchvision's.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+}
+
+impl fmt::Display for NamedShape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}", self.name, self.shape)
+    }
+}
+
+/// A tensor of the network that was not taken from a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotTaken {
+    /// The network's tensor.
+    #[serde(flatten)]
+    pub tensor: NamedShape,
+    /// What the file has of that name, such as `F32 [1000, 512]`; absent if nothing.
+    pub found: Option<String>,
+}
+
+impl fmt::Display for NotTaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.found {
+            Some(found) => write!(f, "{}: the file has {found}", self.tensor),
+            None => write!(f, "{}: not in the file", self.tensor),
+        }
+    }
+}
+
+/// What of a network's first weights came from a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InitReport {
+    /// The file that was read.
+    pub file: PathBuf,
+    /// XXH3-128 of its bytes, in hexadecimal.
+    pub checksum: String,
+    /// The network's tensors that were taken from it.
+    pub taken: Vec<NamedShape>,
+    /// Those that were not, and have the values that the seed gives them.
+    pub not_taken: Vec<NotTaken>,
+    /// Tensors of the file that the network does not have. The state of a checkpoint's training is not counted.
+    pub unused: Vec<NamedShape>,
+    /// Latent weights outside of [-1, 1], which were moved to the nearer end.
+    pub clamped: u64,
+}
+
+/// The run that another one continues.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// Its directory.
+    pub path: PathBuf,
+    /// The commit of the code that trained it.
+    pub revision: String,
+    /// Its optimizer steps.
+    pub steps: u64,
+    /// XXH3-128 of the checkpoint of its last step, in hexadecimal.
+    pub checksum: String,
+    /// Batches of the order of the data, as the continuing run counts them, that come before its first step.
+    pub first_batch: u64,
+}
+
+/// Takes whatever fits from the file or run at `path` into `network`.
+///
+/// # Errors
+/// [`TrainError::Init`]; the network may then have some of it.
+pub(crate) fn take<D: Backend>(network: &mut impl VisitTensors<D>, path: &Path) -> Result<InitReport, TrainError> {
+    let failed = |error| init_error(path, error);
+    let file = weights_of(path).map_err(failed)?;
+    let bytes = read(&file).map_err(failed)?;
+    let loaded = parse(&bytes).map_err(failed)?;
+    let mut visitor = Take {
+        loaded: &loaded,
+        report: InitReport {
+            checksum: checksum(&bytes),
+            file,
+            taken: Vec::new(),
+            not_taken: Vec::new(),
+            unused: Vec::new(),
+            clamped: 0,
+        },
+    };
+    network.visit_mut("", &mut visitor).map_err(failed)?;
+    let mut report = visitor.report;
+    // A bias or a statistic of the same length means nothing.
+    if report.taken.iter().all(|tensor| tensor.shape.len() < 2) {
+        let first = report.not_taken.first();
+        return Err(failed(InitError::NothingFits {
+            found: loaded.shapes().count(),
+            example: first.map_or_else(String::new, NotTaken::to_string),
+        }));
+    }
+    let known = |name: &str| {
+        let mut ours = report
+            .taken
+            .iter()
+            .chain(report.not_taken.iter().map(|not| &not.tensor));
+        ours.any(|tensor| tensor.name == name)
+    };
+    let unused = loaded
+        .shapes()
+        .filter(|(name, _)| !name.starts_with(STATE) && !known(name));
+    let mut unused: Vec<_> = unused
+        .map(|(name, shape)| NamedShape {
+            name: name.to_owned(),
+            shape,
+        })
+        .collect();
+    unused.sort_by(|a, b| a.name.cmp(&b.name));
+    report.unused = unused;
+    Ok(report)
+}
+
+/// The file that has the weights of `path`: itself, or that of the finished run in it.
+fn weights_of(path: &Path) -> Result<PathBuf, InitError> {
+    if !std::fs::metadata(path).map_err(InitError::Read)?.is_dir() {
+        return Ok(path.to_owned());
+    }
+    if !path.join(files::CONFIG).is_file() {
+        let problem = "is a folder, but not the directory of a run".to_owned();
+        return Err(InitError::NoWeights(problem));
+    }
+    match RunResult::exists(path) {
+        true => Ok(path.join(files::NETWORK)),
+        false => Err(InitError::Unfinished),
+    }
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, InitError> {
+    let size = std::fs::metadata(file).map_err(InitError::Read)?.len();
+    if size > MOST_BYTES {
+        let problem = format!("has {size} bytes, expected at most {MOST_BYTES}");
+        return Err(InitError::NoWeights(problem));
+    }
+    std::fs::read(file).map_err(InitError::Read)
+}
+
+/// The tensors of a file: a checkpoint, whose checksum is compared, or any other safetensors file.
+fn parse(bytes: &[u8]) -> Result<Loaded<'_>, InitError> {
+    // A zip archive, or a pickle of an old version: what `torch.save` writes.
+    if bytes.starts_with(b"PK") || bytes.starts_with(&[0x80, 0x02]) {
+        let problem = "is a file of PyTorch's own (.pth): write a safetensors file with Python, \
+                       `safetensors.torch.save_file(model.state_dict(), \"weights.safetensors\")`";
+        return Err(InitError::NoWeights(problem.to_owned()));
+    }
+    checkpoint::tensors(bytes).map_err(InitError::NoWeights)
+}
+
+/// Brings `learner`, a fresh one, to where the run in the directory `path` ended: its weights, statistics and momentum. An epoch has
+/// `steps_per_epoch` steps from now on.
+///
+/// # Errors
+/// [`TrainError::Init`]; the learner may then have some of it.
+pub(crate) fn continue_from<D: BinaryBackend>(
+    learner: &mut Learner<D>,
+    path: &Path,
+    steps_per_epoch: u64,
+) -> Result<Parent, TrainError> {
+    let failed = |error| init_error(path, error);
+    if !path.join(files::CONFIG).is_file() {
+        return Err(failed(InitError::NoWeights("is not the directory of a run".to_owned())));
+    }
+    if !RunResult::exists(path) {
+        return Err(failed(InitError::Unfinished));
+    }
+    let steps = RunResult::load(path)?.steps;
+    let record: RunRecord = files::read_json(&path.join(files::RUN))?;
+    let last = checkpoint::newest(path)?.filter(|(step, _)| *step == steps);
+    let (_, file) = last.ok_or_else(|| failed(InitError::NoCheckpoint { step: steps }))?;
+    let failed = |error| init_error(&file, error);
+    let bytes = read(&file).map_err(failed)?;
+    let end = checkpoint::restore_end(&bytes, learner).map_err(|problem| failed(InitError::Unfit(problem)))?;
+    let whole_epochs = end.epoch + u64::from(end.batch > 0);
+    Ok(Parent {
+        path: path.to_owned(),
+        revision: record.code.revision,
+        steps,
+        checksum: checksum(&bytes),
+        first_batch: match record.steps_per_epoch == steps_per_epoch {
+            true => end.epoch * steps_per_epoch + end.batch as u64,
+            false => whole_epochs * steps_per_epoch,
+        },
+    })
+}
+
+struct Take<'a, 'b> {
+    loaded: &'a Loaded<'b>,
+    report: InitReport,
+}
+
+impl<D: Backend> VisitorMut<D> for Take<'_, '_> {
+    type Error = InitError;
+
+    fn visit_tensor_mut<S: Shape>(
+        &mut self,
+        name: &str,
+        kind: TensorKind,
+        mut tensor: TensorMut<'_, S, D>,
+    ) -> Result<(), InitError> {
+        let ours = NamedShape {
+            name: name.to_owned(),
+            shape: sizes(&tensor),
+        };
+        let found = self.loaded.tensor(name);
+        let Some(values) = found
+            .as_ref()
+            .filter(|view| view.dtype() == Dtype::F32 && view.shape() == ours.shape)
+        else {
+            self.report.not_taken.push(NotTaken {
+                tensor: ours,
+                found: found.map(|view| format!("{:?} {:?}", view.dtype(), view.shape())),
+            });
+            return Ok(());
+        };
+        let (values, _) = values.data().as_chunks();
+        let mut values: Vec<f32> = values.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+        let wrong = |problem| InitError::Value {
+            tensor: name.to_owned(),
+            problem,
+        };
+        if !values.iter().all(|value| value.is_finite()) {
+            return Err(wrong("values that are not finite"));
+        }
+        if name.ends_with("running_var") && values.iter().any(|value| *value < 0.0) {
+            return Err(wrong("a negative variance"));
+        }
+        if let TensorKind::Parameter { bound: Some(bound), .. } = kind {
+            for value in &mut values {
+                self.report.clamped += u64::from(value.abs() > bound);
+                *value = value.clamp(-bound, bound);
+            }
+        }
+        tensor.copy_from(&values);
+        self.report.taken.push(ours);
+        Ok(())
+    }
+}
+
+/// XXH3-128 in hexadecimal.
+pub(crate) fn checksum(bytes: &[u8]) -> String {
+    format!("{:032x}", xxh3_128(bytes))
+}
+
+pub(crate) fn init_error(path: &Path, source: InitError) -> TrainError {
+    TrainError::Init {
+        path: path.to_owned(),
+        source,
+    }
+}

@@ -1,0 +1,23 @@
+//! Everyone who is told what a run does.
+
+use crate::{TrainError, callback::Callback, events::Events, metrics::Metrics};
+
+/// The callbacks of a run.
+pub(super) struct Callbacks<'a, 'b> {
+    /// Are told first.
+    pub(super) metrics: Metrics,
+    pub(super) events: Events,
+    pub(super) others: &'a mut [&'b mut dyn Callback],
+}
+
+impl Callbacks<'_, '_> {
+    /// Tells each of them.
+    pub(super) fn tell(
+        &mut self,
+        mut what: impl FnMut(&mut dyn Callback) -> Result<(), TrainError>,
+    ) -> Result<(), TrainError> {
+        what(&mut self.metrics)?;
+        what(&mut self.events)?;
+        self.others.iter_mut().try_for_each(|callback| what(*callback))
+    }
+}

@@ -1,0 +1,141 @@
+//! What a run finds out about its network: evaluations, diagnostics, the result.
+
+use super::setup::Run;
+use crate::{
+    DiagnosticsReport, Evaluation, RunResult, TrainError,
+    concern::Concern,
+    course::Course,
+    deploy,
+    diagnostics::Look,
+    divergence,
+    evaluate::{Evaluator, Score, macs_per_image},
+    feed::Holder,
+    freezing::Frozen,
+    step::Learner,
+};
+use stompp_binarize::{Network, View};
+
+impl<D: Holder> Run<D> {
+    /// Whether the steps that are done end in an evaluation that has not been made yet.
+    pub(super) fn evaluation_is_due(&self) -> bool {
+        let step = self.course.step;
+        let last = self.course.evaluations.last().map_or(0, |last| last.step);
+        let scheduled = step.is_multiple_of(self.timeline.evaluate_every) || step == self.timeline.steps;
+        step > last && scheduled
+    }
+
+    /// Scores the deploy network, and the network as it stands where that is another one. Changes nothing.
+    ///
+    /// # Errors
+    /// [`TrainError::Stopped`] if the run is told to stop meanwhile, [`TrainError::NonFinite`] if the loss is no finite number.
+    pub(super) fn evaluate(&mut self) -> Result<Evaluation, TrainError> {
+        let step = self.course.step;
+        let reestimated = self.reestimated()?;
+        let frozen = Frozen::of(&mut self.learner.network);
+        let view = self.config.method.name.deployed();
+        let network = reestimated.as_ref().unwrap_or(&self.learner.network);
+        let deployed = self.score(network, view)?;
+        if !deployed.loss.is_finite() {
+            return Err(TrainError::NonFinite {
+                what: "test loss",
+                step,
+                value: deployed.loss,
+                layer: divergence::of_loss(&self.learner.network),
+                last_good: None,
+            });
+        }
+        let same = reestimated.is_none() && (view == View::AsItStands || frozen.everything);
+        let as_it_stands = if same {
+            deployed
+        } else {
+            self.score(&self.learner.network, View::AsItStands)?
+        };
+        Ok(Evaluation {
+            step,
+            epoch: step as f64 / self.timeline.steps_per_epoch as f64,
+            train_loss: self.course.since_evaluation.mean_loss(),
+            test_loss: deployed.loss,
+            top1: deployed.top1,
+            top1_as_it_stands: as_it_stands.top1,
+            committed_units: frozen.committed_units,
+            committed_fraction: frozen.committed_fraction(),
+            frozen_fraction: frozen.frozen_fraction,
+        })
+    }
+
+    fn score(&self, network: &Network<D>, view: View) -> Result<Score, TrainError> {
+        let evaluator = Evaluator {
+            images: &self.test,
+            normalization: &self.normalization,
+            view,
+            macs_per_image: macs_per_image(&self.summary),
+        };
+        evaluator.score(network, &mut |_| self.check_stop())
+    }
+
+    /// The deploy network with statistics of its own, where the configuration wants them.
+    ///
+    /// # Errors
+    /// [`TrainError::Stopped`] if the run is told to stop meanwhile.
+    pub(super) fn reestimated(&self) -> Result<Option<Network<D>>, TrainError> {
+        let batches = deploy::batches(&self.config, &self.train, &self.normalization)?;
+        let Some(batches) = batches else {
+            return Ok(None);
+        };
+        let batches = batches.map(|batch| self.check_stop().and(batch));
+        let view = self.config.method.name.deployed();
+        deploy::reestimated(&self.learner.network, view, batches).map(Some)
+    }
+
+    /// # Errors
+    /// [`TrainError::Stopped`] if the run was told to stop.
+    pub(super) fn check_stop(&self) -> Result<(), TrainError> {
+        match self.stop.at_once() {
+            true => Err(TrainError::Stopped { step: self.course.step }),
+            false => Ok(()),
+        }
+    }
+
+    /// Looks at each unit.
+    pub(super) fn look(&mut self, step: u64) -> Result<DiagnosticsReport, TrainError> {
+        let Learner {
+            device,
+            network,
+            freezing,
+            signs,
+            ..
+        } = &mut self.learner;
+        let look = Look {
+            device,
+            freezing,
+            test: &self.images.test,
+            normalization: &self.normalization,
+            steps_per_epoch: self.timeline.steps_per_epoch,
+        };
+        look.report(step, network, &mut self.course.since_diagnostics, signs)
+    }
+
+    pub(super) fn result(&mut self) -> RunResult {
+        let Course {
+            whole,
+            evaluations,
+            seconds,
+            ..
+        } = &self.course;
+        let last = evaluations.last().expect("the last step is evaluated");
+        RunResult {
+            top1: last.top1,
+            top1_as_it_stands: last.top1_as_it_stands,
+            test_loss: last.test_loss,
+            steps: self.timeline.steps,
+            steps_per_epoch: self.timeline.steps_per_epoch,
+            train_images: self.images.train.len(),
+            test_images: self.images.test.len(),
+            units: Frozen::of(&mut self.learner.network).units,
+            seconds: *seconds,
+            images_per_s: whole.images_per_s(),
+            concerns: Concern::of(evaluations, self.config.data.classes(), self.images.test.len()),
+            evaluations: evaluations.clone(),
+        }
+    }
+}

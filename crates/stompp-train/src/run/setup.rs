@@ -1,0 +1,167 @@
+//! What a run has in memory, made from its configuration and its images.
+
+use super::stop::Stop;
+use crate::{
+    RunConfig, RunRecord, RunResult, Session, Start, TrainError, checkpoint,
+    config::{ModelSource, Timeline},
+    course::Course,
+    error::{damaged, device_error},
+    feed::{Holder, Supply},
+    files,
+    freezing::Freezing,
+    images::Images,
+    init,
+    machine::{Code, Machine},
+    step::Learner,
+};
+use std::{
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+use stompp_binarize::{Freezable, Network};
+use stompp_data::Normalization;
+use stompp_graph::{Graph, Summary};
+use stompp_nn::optim::Sgd;
+
+/// Everything a run has in memory.
+pub(super) struct Run<D: Holder> {
+    pub(super) config: RunConfig,
+    pub(super) images: Images,
+    pub(super) train: Supply<D>,
+    pub(super) test: Supply<D>,
+    pub(super) normalization: Normalization,
+    pub(super) timeline: Timeline,
+    pub(super) record: RunRecord,
+    pub(super) summary: Summary,
+    pub(super) learner: Learner<D>,
+    pub(super) course: Course,
+    pub(super) stop: Stop,
+    /// What is different from the part of the run before the interruption.
+    pub(super) changes: Vec<String>,
+    /// Whether the learning rate has been halved after a divergence.
+    pub(super) halved: bool,
+}
+
+impl<D: Holder> Run<D> {
+    /// A run of `config` in the directory `out`, which trains `own`, or else the network of the configuration.
+    pub(super) fn new(
+        device: D,
+        mut config: RunConfig,
+        own: Option<&Graph>,
+        images: Images,
+        stop: Stop,
+        (start, out): (Start, &Path),
+    ) -> Result<Self, TrainError> {
+        if let Some(names) = &images.class_names {
+            config.data.settle_classes(names.len())?;
+        }
+        let graph = resolve_network(&mut config, own, start, out)?;
+        let paths = [
+            &mut config.data.path,
+            &mut config.data.labels,
+            &mut config.training.init_from,
+            &mut config.training.continue_from,
+        ];
+        for path in paths.into_iter().flatten() {
+            // So that the written configuration means the same files wherever it is fed back in.
+            *path = absolute(path);
+        }
+        let timeline = config.timeline(images.train.len())?;
+        let binarization = config.binarization();
+        let mut network = Network::new(&device, &graph, binarization, config.seed).map_err(device_error)?;
+        let units = network.units().len();
+        let plan = config.plan(&timeline, units)?;
+        let statistics = images.statistics;
+        let record = RunRecord {
+            started: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+            code: Code::current(),
+            machine: Machine {
+                gpu: device.words(),
+                ..Machine::current()
+            },
+            train_images: images.train.len(),
+            test_images: images.test.len(),
+            steps_per_epoch: timeline.steps_per_epoch,
+            steps: timeline.steps,
+            warm_up_steps: plan.map(|plan| plan.spec().warm_up),
+            tail_steps: plan.map(|plan| plan.spec().tail),
+            mean: statistics.mean,
+            std: statistics.std,
+            init: None,
+            parent: None,
+        };
+        let normalization = Normalization::new(statistics)?;
+        Ok(Self {
+            train: Supply::new(&device, &images.train, &normalization)?,
+            test: Supply::new(&device, &images.test, &normalization)?,
+            normalization,
+            timeline,
+            record,
+            summary: Summary::new(&graph, binarization.activations),
+            learner: Learner {
+                device,
+                network,
+                optimizer: optimizer(&config),
+                freezing: Freezing::new(&config, plan),
+                signs: None,
+            },
+            config,
+            images,
+            course: Course::default(),
+            stop,
+            changes: Vec::new(),
+            halved: false,
+        })
+    }
+
+    /// Gives the network the first weights that the configuration names, unless a checkpoint in `out` will.
+    pub(super) fn initialize(&mut self, session: &Session, out: &Path) -> Result<(), TrainError> {
+        let resumes = session.start == Start::Resume && session.checkpoints.is_some();
+        if resumes && (RunResult::exists(out) || checkpoint::newest(out)?.is_some()) {
+            return Ok(());
+        }
+        let training = &self.config.training;
+        if let Some(path) = &training.init_from {
+            self.record.init = Some(init::take(&mut self.learner.network, path)?);
+        }
+        if let Some(path) = &training.continue_from {
+            let steps_per_epoch = self.timeline.steps_per_epoch;
+            self.record.parent = Some(init::continue_from(&mut self.learner, path, steps_per_epoch)?);
+        }
+        Ok(())
+    }
+}
+
+/// The graph that is trained: `own`, or that of the configuration, which is completed so that it means the same graph wherever it is
+/// fed back in.
+fn resolve_network(config: &mut RunConfig, own: Option<&Graph>, start: Start, out: &Path) -> Result<Graph, TrainError> {
+    let kept = absolute(&out.join(files::MODEL));
+    if own.is_some() {
+        config.network.model = ModelSource::File(kept.clone());
+    } else if let ModelSource::File(path) = &mut config.network.model {
+        *path = absolute(path);
+    }
+    config.network.width = config.architecture()?.map(|architecture| architecture.width());
+    let resumed = start == Start::Resume && kept.exists();
+    match own {
+        Some(graph) => {
+            config.check_graph(graph)?;
+            if resumed && config.graph_of_run(&kept)? != *graph {
+                return Err(damaged(&kept, "the run was begun with another network".to_owned()));
+            }
+            Ok(graph.clone())
+        }
+        None if resumed => Ok(config.graph_of_run(&kept)?),
+        None => Ok(config.graph()?),
+    }
+}
+
+/// The path from the file system's root, if it can be had.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// The optimizer of a run at its beginning.
+pub(super) fn optimizer<D: Holder>(config: &RunConfig) -> Sgd<D> {
+    Sgd::new(config.training.learning_rate as f32, config.training.momentum as f32)
+}

@@ -1,0 +1,57 @@
+//! What the examples share: a network, and images to train it on.
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+use stompp_data::synthetic::{Kind, Synthetic};
+use stompp_data::{Augmentation, DataError, ImageExamples, Normalization};
+use stompp_graph::{Conv, Graph, GraphBuilder, GraphError, Pool};
+
+/// VGG-small, the field's CIFAR network without shortcuts: six convolutions, of which the first stays in full precision, maximum
+/// pools, and a fully connected layer. `width` is 128 in the literature. Images are (3, `size`, `size`), `size` a multiple of 8.
+///
+/// # Errors
+/// If the images are smaller than 8x8, or there are no classes.
+pub fn vgg_small(size: usize, width: usize, classes: usize) -> Result<Graph, GraphError> {
+    let mut g = GraphBuilder::new([3, size, size]);
+    let x = g.conv("conv1", g.input(), Conv::k3(width))?;
+    let mut x = g.batch_norm("bn1", x)?;
+    for (number, (widen, pool)) in [(1, true), (2, false), (2, true), (4, false), (4, true)]
+        .into_iter()
+        .enumerate()
+    {
+        let number = number + 2;
+        x = g.activation(&format!("act{number}"), x)?;
+        x = g.binary_conv(&format!("conv{number}"), x, Conv::k3(widen * width))?;
+        if pool {
+            x = g.max_pool(&format!("pool{number}"), x, Pool::new(2))?;
+        }
+        x = g.batch_norm(&format!("bn{number}"), x)?;
+    }
+    x = g.activation("act7", x)?;
+    let logits = g.linear("fc", x, classes)?;
+    g.finish(logits)
+}
+
+/// Training and test images of 10 classes of shapes, generated: 32x32 pixels, normalized, the training images cropped and mirrored at
+/// random.
+///
+/// # Errors
+/// If they cannot be generated.
+pub fn shapes(train: usize, test: usize) -> Result<(Arc<ImageExamples>, Arc<ImageExamples>), DataError> {
+    let sets = Synthetic {
+        kind: Kind::Shapes,
+        seed: 0,
+        train,
+        test,
+    }
+    .generate()?;
+    let normalization = Normalization::new(sets.train.channel_statistics())?;
+    let train = ImageExamples::augmented(
+        Arc::new(sets.train),
+        normalization.clone(),
+        Augmentation { padding: 4 },
+        0,
+    );
+    let test = ImageExamples::plain(Arc::new(sets.test), normalization);
+    Ok((Arc::new(train), Arc::new(test)))
+}

@@ -1,0 +1,69 @@
+//! Every example runs to its end, and its network is better than chance. None is longer than a reader has patience for.
+
+use std::{path::Path, process::Command};
+
+/// Runs an example; the last accuracy that it prints, in percent.
+fn top1(program: &str, arguments: &[&Path]) -> f64 {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let (_, after) = text
+        .rsplit_once("top-1 ")
+        .unwrap_or_else(|| panic!("no accuracy in {text}"));
+    let number = after
+        .split('%')
+        .next()
+        .unwrap()
+        .rsplit(' ')
+        .find(|word| !word.is_empty())
+        .unwrap();
+    number.parse().unwrap_or_else(|_| panic!("no accuracy in {after}"))
+}
+
+#[test]
+fn own_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let first = top1(env!("CARGO_BIN_EXE_own_network"), &[&out]);
+    assert!(first > 20.0, "{first}");
+    for file in ["model.toml", "metrics.jsonl", "network.safetensors", "result.json"] {
+        assert!(out.join(file).is_file(), "{file}");
+    }
+    assert_eq!(
+        top1(env!("CARGO_BIN_EXE_own_network"), &[&out]),
+        first,
+        "a finished run is its result"
+    );
+}
+
+#[test]
+fn own_loop() {
+    let top1 = top1(env!("CARGO_BIN_EXE_own_loop"), &[]);
+    assert!(top1 > 20.0, "{top1}");
+}
+
+#[test]
+fn own_data() {
+    let top1 = top1(env!("CARGO_BIN_EXE_own_data"), &[]);
+    assert!(top1 > 80.0, "{top1}");
+}
+
+#[test]
+fn own_schedule() {
+    let top1 = top1(env!("CARGO_BIN_EXE_own_schedule"), &[]);
+    assert!(top1 > 20.0, "{top1}");
+}
+
+#[test]
+fn examples_are_short() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bin");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let lines = std::fs::read_to_string(&path).unwrap().lines().count();
+        assert!(lines < 80, "{} has {lines} lines", path.display());
+    }
+}
