@@ -24,7 +24,9 @@ mod stand_in {
             for kernel in text.split("\nKERNEL ").skip(1) {
                 let (name, rest) = kernel.split_once('(').expect("a kernel has arguments");
                 let body = rest.split_once("\n}").expect("a kernel ends").0;
-                let barriers = body.contains("__syncthreads") || body.contains("block_sum");
+                let barriers = ["__syncthreads", "block_sum", "mma_bytes"]
+                    .iter()
+                    .any(|word| body.contains(word));
                 writeln!(names, "ENTRY({name}, {barriers})").expect("a string takes everything");
             }
             all.push_str(&text);

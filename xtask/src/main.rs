@@ -1,5 +1,5 @@
-//! What is done with the whole house: `cargo xtask reproduce`, `bench`, `cuda-verify`, `cuda-bundle`, `torture`,
-//! `sanitize` and `tidy`. One room a verb, each with a `run`.
+//! What is done with the whole house: `cargo xtask reproduce`, `bench`, `cuda-verify`, `cuda-bundle`,
+//! `cuda-rehearsal`, `torture`, `sanitize` and `tidy`. One room a verb, each with a `run`.
 //!
 //! The exit code is 0, 1 if what was asked for failed, 2 if it cannot be asked for, 129, 130 or 143 after SIGHUP, SIGINT or SIGTERM.
 #![forbid(unsafe_code)]
@@ -39,6 +39,8 @@ enum Verb {
     CudaVerify(cuda::verify::Options),
     /// Build one folder that trains on a GPU machine which has neither Rust nor a network
     CudaBundle(cuda::bundle::Options),
+    /// Run a bundle's gpu-day.sh from beginning to end on a fake driver
+    CudaRehearsal,
     /// Kill small runs at random moments and see that nothing is lost
     Torture(torture::Options),
     /// Run the tests of the unsafe code under AddressSanitizer (nightly)
@@ -73,6 +75,7 @@ fn run(cli: &Cli) -> Result<()> {
         Verb::Bench(options) => bench::run(options),
         Verb::CudaVerify(options) => cuda::verify::run(*options),
         Verb::CudaBundle(options) => cuda::bundle::run(options),
+        Verb::CudaRehearsal => cuda::rehearsal::run(),
         Verb::Torture(options) => torture::run(options),
         Verb::Sanitize => sanitize::run(),
         Verb::Tidy => tidy::run(),

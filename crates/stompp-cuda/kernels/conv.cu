@@ -56,3 +56,24 @@ KERNEL channels_first(u32 channels, u32 pixels, u32 first, u32 images, const flo
         rows[at] = gy[(n * channels + c) * pixels + at % pixels];
     }
 }
+
+// Each of a batch of matrices (rows, columns) transposed, by tiles, so that neighbouring threads read and write neighbours.
+KERNEL transpose(u32 batch, u32 rows, u32 columns, int add, const float* from, float* to) {
+    __shared__ float tile[32 * 33];
+    u32 across = (columns + 31) / 32, down = (rows + 31) / 32;
+    u32 lane = threadIdx.x % 32, strip = threadIdx.x / 32;
+    for (u32 at = blockIdx.x; at < batch * across * down; at += gridDim.x) {
+        u32 left = at % across * 32, top = at / across % down * 32, matrix = at / across / down * rows * columns;
+        for (u32 row = strip; row < 32; row += THREADS / 32)
+            if (top + row < rows && left + lane < columns)
+                tile[row * 33 + lane] = from[matrix + (top + row) * columns + left + lane];
+        __syncthreads();
+        for (u32 column = strip; column < 32; column += THREADS / 32) {
+            if (left + column >= columns || top + lane >= rows) continue;
+            u32 place = matrix + (left + column) * rows + top + lane;
+            float value = tile[lane * 33 + column];
+            to[place] = add ? to[place] + value : value;
+        }
+        __syncthreads();
+    }
+}

@@ -20,6 +20,11 @@ typedef unsigned long long u64;
 // Goes through 0..n, whatever the grid.
 #define FOR_EACH(i, n) for (u32 i = blockIdx.x * blockDim.x + threadIdx.x; i < (n); i += gridDim.x * blockDim.x)
 
+// Before a loop over an array of a thread: only one that is indexed by constants stays in registers.
+#ifndef UNROLL
+#define UNROLL _Pragma("unroll")
+#endif
+
 // Sums `value` over the block, in the order of a binary tree. The sum is thread 0's; the others get a part of it.
 static __device__ double block_sum(double value) {
     __shared__ double parts[THREADS];

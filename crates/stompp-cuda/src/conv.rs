@@ -90,9 +90,9 @@ impl Gpu {
         check_length("x", x.len(), s.input_len());
         check_length("w", w.len(), s.weight_len());
         check_length("y", y.len(), s.output_len());
-        let addresses = (x.address(), w.address(), y.address());
+        let addresses = [x.address(), w.address(), y.address()];
         // SAFETY: the lengths were checked, and `y` is borrowed alone.
-        if unsafe { self.by_cudnn(s, Pass::Forward, 0.0, addresses) }? {
+        if unsafe { self.by_cudnn(s, Pass::Forward, false, addresses) }? {
             return Ok(());
         }
         self.by_groups(s, |group, cols| {
@@ -119,9 +119,9 @@ impl Gpu {
         check_length("w", w.len(), s.weight_len());
         check_length("gy", gy.len(), s.output_len());
         check_length("gx", gx.len(), s.input_len());
-        let addresses = (gx.address(), w.address(), gy.address());
+        let addresses = [gx.address(), w.address(), gy.address()];
         // SAFETY: the lengths were checked, and `gx` is borrowed alone.
-        if unsafe { self.by_cudnn(s, Pass::InputGradient, 1.0, addresses) }? {
+        if unsafe { self.by_cudnn(s, Pass::InputGradient, true, addresses) }? {
             return Ok(());
         }
         self.by_groups(s, |group, gcols| {
@@ -150,9 +150,9 @@ impl Gpu {
         check_length("x", x.len(), s.input_len());
         check_length("gy", gy.len(), s.output_len());
         check_length("gw", gw.len(), s.weight_len());
-        let addresses = (x.address(), gw.address(), gy.address());
+        let addresses = [x.address(), gw.address(), gy.address()];
         // SAFETY: the lengths were checked, and `gw` is borrowed alone.
-        if unsafe { self.by_cudnn(s, Pass::WeightGradient, 1.0, addresses) }? {
+        if unsafe { self.by_cudnn(s, Pass::WeightGradient, true, addresses) }? {
             return Ok(());
         }
         self.by_groups(s, |group, cols| {
@@ -171,24 +171,6 @@ impl Gpu {
             // SAFETY: `gw` is borrowed alone, the others are this function's own.
             unsafe { self.product(dims, 1, upstream, cols, 1.0, Matrix::new(gw.address(), group.entries)) }
         })
-    }
-
-    /// Whether cuDNN has done it.
-    ///
-    /// # Safety
-    /// As `Cudnn::convolve`.
-    unsafe fn by_cudnn(
-        &self,
-        s: &ConvShape,
-        pass: Pass,
-        beta: f32,
-        addresses: (u64, u64, u64),
-    ) -> Result<bool, GpuError> {
-        match &self.cudnn {
-            // SAFETY: the caller's word.
-            Some(cudnn) => unsafe { cudnn.convolve(&self.device, self.settings, s, pass, beta, addresses) },
-            None => Ok(false),
-        }
     }
 
     /// Calls `work` for as many images at a time as patches may be laid side by side, with room for them.

@@ -17,9 +17,10 @@ impl Gpu {
         check_length("destination", destination.len(), source.len());
         self.device.bind_to_thread()?;
         let bytes = 4 * source.len();
+        let span = self.start_span(|| "copy".to_owned())?;
         // SAFETY: both have as many bytes, and nobody else has the destination.
         unsafe { memcpy_dtod_async(destination.address(), source.address(), bytes, *self.device.cu_stream()) }?;
-        Ok(())
+        self.end_span(span)
     }
 
     /// `y = max(x, 0)`.

@@ -1,6 +1,9 @@
 //! A GPU that is ready: its kernels compiled, its libraries loaded.
 
-use crate::{GpuError, OpenError, cudnn::Cudnn, kernels::Kernels};
+use crate::{
+    GpuError, OpenError, by_cudnn::Layouts, choice::Choices, cudnn::Cudnn, kernels::Kernels, profile::Profile,
+    xnor::SignWays,
+};
 use cudarc::{
     cublas::{CudaBlas, sys as cublas},
     driver::{CudaDevice, sys as driver},
@@ -57,7 +60,11 @@ impl fmt::Display for Versions {
 /// A GPU, ready.
 #[derive(Debug)]
 pub struct Gpu {
-    // In the order in which they are let go: the device last.
+    // In the order in which they are dropped: the device last.
+    pub(crate) profile: Profile,
+    pub(crate) choices: Choices,
+    pub(crate) layouts: Layouts,
+    pub(crate) sign_ways: SignWays,
     pub(crate) cudnn: Option<Cudnn>,
     pub(crate) blas: CudaBlas,
     pub(crate) kernels: Kernels,
@@ -96,6 +103,10 @@ impl Gpu {
             cudnn: cudnn.as_ref().map(Cudnn::version),
         };
         Ok(Self {
+            profile: Profile::default(),
+            choices: Choices::default(),
+            layouts: Layouts::default(),
+            sign_ways: SignWays::default(),
             device,
             kernels,
             blas,

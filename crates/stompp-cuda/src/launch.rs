@@ -161,9 +161,10 @@ impl Gpu {
         }
         self.device.bind_to_thread()?;
         let (stream, places) = (*self.device.cu_stream(), &mut places[..arguments.len()]);
+        let span = self.start_span(|| kernel.to_owned())?;
         // SAFETY: as many arguments as the kernel has, of its types (just asserted); the rest is the caller's word.
         unsafe { launch_kernel(*function, (x, y, 1), (THREADS, 1, 1), 0, stream, places) }?;
-        Ok(())
+        self.end_span(span)
     }
 
     /// The grid for work on `n` elements, which a kernel goes through by itself.

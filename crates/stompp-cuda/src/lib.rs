@@ -19,6 +19,8 @@
 #![cfg(feature = "cuda")]
 
 mod batch_norm;
+mod by_cudnn;
+mod choice;
 mod conv;
 mod cudnn;
 mod elementwise;
@@ -32,16 +34,20 @@ mod loss;
 mod memory;
 mod norms;
 mod pool;
+mod profile;
 mod quantize;
 mod refresh;
 mod xnor;
 
 pub use batch_norm::{Moments, NormGradients, Normalization};
+pub use choice::Choice;
+pub use cudnn::Layout;
 pub use error::{GpuError, OpenError};
 pub use gpu::{Gpu, Settings, Versions};
 pub use images::ImagesOnDevice;
 pub use memory::{Floats, FloatsMut};
 pub use norms::Norms;
+pub use profile::{KernelTime, Span};
 pub use quantize::Quantizer;
 pub use refresh::MaskChanges;
-pub use xnor::Signs;
+pub use xnor::{SignWay, Signs};

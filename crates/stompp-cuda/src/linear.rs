@@ -63,6 +63,7 @@ impl Gpu {
         self.device.bind_to_thread()?;
         let int = |n: usize| size(n) as i32;
         let alpha = 1.0f32;
+        let span = self.start_span(|| format!("cuBLAS {m}x{k}x{n}, {batch} times"))?;
         // cuBLAS counts columns first: the transposed product of the transposed matrices, which are the same memory.
         // SAFETY: the caller's word; both factors live until the call returns.
         unsafe {
@@ -87,7 +88,7 @@ impl Gpu {
                 int(batch),
             )
         }?;
-        Ok(())
+        self.end_span(span)
     }
 
     /// `y = x wᵀ + bias`: `x` (N, I), `w` (O, I), `bias` (O,), `y` (N, O).

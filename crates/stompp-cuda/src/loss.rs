@@ -7,10 +7,11 @@ use crate::{
 };
 
 impl Gpu {
-    /// Mean cross-entropy of `logits`, (N, classes), against `labels`, (N), and its gradient by the logits. Waits for the value.
+    /// Mean cross-entropy of `logits`, (N, classes), against `labels`, (N), as the one entry of `loss`, and its gradient by the
+    /// logits. Nothing waits for the device; without a row `loss` is left as it was.
     ///
     /// # Errors
-    /// The driver's.
+    /// If an allocation, a copy or a launch fails.
     ///
     /// # Panics
     /// If a label is not below `classes`.
@@ -19,22 +20,25 @@ impl Gpu {
         classes: usize,
         logits: Floats<'_>,
         labels: &[usize],
+        loss: FloatsMut<'_>,
         gradient: FloatsMut<'_>,
-    ) -> Result<f32, GpuError> {
+    ) -> Result<(), GpuError> {
         let batch = labels.len();
         check_length("logits", logits.len(), batch * classes);
+        check_length("loss", loss.len(), 1);
         check_length("gradient", gradient.len(), batch * classes);
         if batch == 0 {
-            return Ok(0.0);
+            return Ok(());
         }
         let label = |&label: &usize| {
             assert!(label < classes, "label {label} of {classes} classes");
             size(label)
         };
         let labels: Vec<u32> = labels.iter().map(label).collect();
-        let labels = self.device.htod_sync_copy(&labels)?;
-        // SAFETY: each is written by one kernel before it is read.
-        let (losses, loss) = unsafe { (self.device.alloc::<f64>(batch)?, self.device.alloc::<f32>(1)?) };
+        // The driver reads ordinary host memory before this returns; it does not wait for what was queued before.
+        let labels = self.device.htod_copy(labels)?;
+        // SAFETY: written by one kernel before the next reads it.
+        let losses = unsafe { self.device.alloc::<f64>(batch) }?;
         let (batch, classes) = (size(batch), size(classes));
         launch!(
             self,
@@ -47,7 +51,6 @@ impl Gpu {
             losses,
             gradient
         )?;
-        launch!(self, "mean_loss", (1, 1), batch, losses, loss)?;
-        Ok(self.device.dtoh_sync_copy(&loss)?[0])
+        launch!(self, "mean_loss", (1, 1), batch, losses, loss)
     }
 }

@@ -94,6 +94,15 @@ impl<'a> FloatsMut<'a> {
     pub(crate) fn address(&self) -> u64 {
         self.address
     }
+
+    /// The same floats, for a shorter time.
+    pub(crate) fn reborrow(&mut self) -> FloatsMut<'_> {
+        FloatsMut {
+            address: self.address,
+            len: self.len,
+            owner: PhantomData,
+        }
+    }
 }
 
 /// Panics unless the slice called `name` has the length that its shape says.

@@ -1,21 +1,64 @@
-//! The convolution of signs, on packed bits.
+//! The convolution of signs. Three ways give the same integers: XNOR and popcount on packed bits, tensor cores on bytes, and
+//! cuDNN's convolution of floats that are 1 or -1, whose sums are exact below 2^24.
 
 use crate::{
     Floats, FloatsMut, Gpu, GpuError,
+    by_cudnn::Words,
     conv::Conv,
+    cudnn::{Layout, Math, Pass},
     launch::{THREADS, launch, size},
     memory::check_length,
 };
-use cudarc::driver::CudaSlice;
+use cudarc::driver::{CudaSlice, DevicePtr};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, OnceLock, PoisonError},
+};
 use stompp_kernels::ConvShape;
 
-/// Output channels of a block; `SIGN_OUTPUTS` of the kernels' sources.
+/// Output channels of a block of `sign_conv`; `SIGN_OUTPUTS` of the kernels' sources.
 const OUTPUTS: u32 = 16;
 
-/// The signs of a weight, (O, I, K, K), a bit each.
+/// Pixels and output channels of a warp of `sign_conv_bytes`; `BYTE_PIXELS` and `BYTE_OUTPUTS` of the kernels' sources.
+const BYTE_TILE: (u32, u32) = (32, 64);
+
+/// Words of four channels that one instruction of `sign_conv_bytes` takes; `BYTE_WORDS` of the kernels' sources.
+const BYTE_WORDS: usize = 8;
+
+/// Sums of at most so many signs are exact in f32.
+const EXACT: usize = 1 << 24;
+
+/// How a convolution of signs is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignWay {
+    /// Packed bits, XNOR and `__popc`. Always possible.
+    Popcount,
+    /// Bytes on tensor cores (`mma` of int8): compute capability 8.0 or newer.
+    Bytes,
+    /// Floats, by those algorithms of cuDNN that only multiply and add; TF32 where [`crate::Settings`] allows it.
+    Cudnn(Layout),
+}
+
+impl SignWay {
+    /// All of them, with their names in [`Gpu::choices`].
+    pub const ALL: [(&str, Self); 4] = [
+        ("popcount", Self::Popcount),
+        ("int8 mma", Self::Bytes),
+        ("cuDNN NCHW", Self::Cudnn(Layout::ChannelsFirst)),
+        ("cuDNN NHWC", Self::Cudnn(Layout::ChannelsLast)),
+    ];
+}
+
+/// Ways that were found fastest.
+#[derive(Debug, Default)]
+pub(crate) struct SignWays(Mutex<HashMap<ConvShape, SignWay>>);
+
+/// The signs of a weight, (O, I, K, K), a bit each; as bytes and as floats once they are needed.
 #[derive(Debug)]
 pub struct Signs {
     bits: CudaSlice<u32>,
+    bytes: OnceLock<CudaSlice<u32>>,
+    floats: OnceLock<CudaSlice<f32>>,
     outputs: usize,
     inputs: usize,
     kernel: usize,
@@ -25,7 +68,7 @@ impl Gpu {
     /// The signs of `w`, (outputs, inputs, kernel, kernel), with `sign(0) = sign(-0) = +1`.
     ///
     /// # Errors
-    /// The driver's.
+    /// If an allocation or a launch fails.
     pub fn signs(&self, (outputs, inputs, kernel): (usize, usize, usize), w: Floats<'_>) -> Result<Signs, GpuError> {
         let taps = kernel * kernel;
         check_length("w", w.len(), outputs * inputs * taps);
@@ -33,18 +76,12 @@ impl Gpu {
         // SAFETY: the kernel writes all of it.
         let bits = unsafe { self.device.alloc::<u32>(words) }?;
         let grid = self.grid(size(words));
-        launch!(
-            self,
-            "pack_weight_signs",
-            grid,
-            size(outputs),
-            size(inputs),
-            size(taps),
-            w,
-            bits
-        )?;
+        let sizes = (size(outputs), size(inputs), size(taps));
+        launch!(self, "pack_weight_signs", grid, sizes.0, sizes.1, sizes.2, w, bits)?;
         Ok(Signs {
             bits,
+            bytes: OnceLock::new(),
+            floats: OnceLock::new(),
             outputs,
             inputs,
             kernel,
@@ -52,13 +89,50 @@ impl Gpu {
     }
 
     /// The convolution of the signs of `x` with those of a weight, padded with zeros; `y` is overwritten. Sums are integers, exact.
+    /// The first call with a shape tries every way and keeps the fastest.
     ///
     /// # Errors
-    /// The driver's.
+    /// If an allocation, a launch or a library call fails.
     ///
     /// # Panics
     /// If the weight is of another shape.
-    pub fn sign_conv2d(&self, s: &ConvShape, x: Floats<'_>, w: &Signs, y: FloatsMut<'_>) -> Result<(), GpuError> {
+    pub fn sign_conv2d(&self, s: &ConvShape, x: Floats<'_>, w: &Signs, mut y: FloatsMut<'_>) -> Result<(), GpuError> {
+        let known = {
+            let ways = self.sign_ways.0.lock().unwrap_or_else(PoisonError::into_inner);
+            ways.get(s).copied()
+        };
+        let way = match known {
+            Some(way) => way,
+            None => {
+                let what = format!("signs {}", Words(s));
+                let way = self.fastest(what, &SignWay::ALL, |way| {
+                    self.sign_conv2d_by(way, s, x, w, y.reborrow())
+                })?;
+                let mut ways = self.sign_ways.0.lock().unwrap_or_else(PoisonError::into_inner);
+                ways.insert(*s, way);
+                way
+            }
+        };
+        let done = self.sign_conv2d_by(way, s, x, w, y)?;
+        assert!(done, "{way:?} was possible before");
+        Ok(())
+    }
+
+    /// [`Gpu::sign_conv2d`] by one way. Returns false, with `y` as it was, if this GPU or shape does not have it.
+    ///
+    /// # Errors
+    /// As [`Gpu::sign_conv2d`].
+    ///
+    /// # Panics
+    /// As [`Gpu::sign_conv2d`].
+    pub fn sign_conv2d_by(
+        &self,
+        way: SignWay,
+        s: &ConvShape,
+        x: Floats<'_>,
+        w: &Signs,
+        y: FloatsMut<'_>,
+    ) -> Result<bool, GpuError> {
         check_length("x", x.len(), s.input_len());
         check_length("y", y.len(), s.output_len());
         assert_eq!(
@@ -66,6 +140,14 @@ impl Gpu {
             (s.out_channels, s.in_channels, s.kernel),
             "the packed weight is of another shape"
         );
+        match way {
+            SignWay::Popcount => self.by_popcount(s, x, w, y).map(|()| true),
+            SignWay::Bytes => self.by_bytes(s, x, w, y),
+            SignWay::Cudnn(layout) => self.by_floats(layout, s, x, w, y),
+        }
+    }
+
+    fn by_popcount(&self, s: &ConvShape, x: Floats<'_>, w: &Signs, y: FloatsMut<'_>) -> Result<(), GpuError> {
         let plane = s.in_height * s.in_width;
         let words = s.batch * plane * s.in_channels.div_ceil(32);
         // SAFETY: the first kernel writes all of it.
@@ -80,4 +162,125 @@ impl Gpu {
         );
         launch!(self, "sign_conv", grid, Conv::of(s), bits, w.bits, y)
     }
+
+    fn by_bytes(&self, s: &ConvShape, x: Floats<'_>, w: &Signs, y: FloatsMut<'_>) -> Result<bool, GpuError> {
+        if self.versions().compute_capability < (8, 0) {
+            return Ok(false);
+        }
+        let (plane, words) = (s.in_height * s.in_width, byte_words(s.in_channels));
+        let len = s.batch * plane * words;
+        // SAFETY: the first kernel writes all of it.
+        let bytes = unsafe { self.device.alloc::<u32>(len) }?;
+        let sizes = (size(s.batch), size(s.in_channels), size(plane), size(words));
+        let grid = self.grid(size(len));
+        launch!(
+            self,
+            "pack_image_bytes",
+            grid,
+            sizes.0,
+            sizes.1,
+            sizes.2,
+            sizes.3,
+            x,
+            bytes
+        )?;
+        let weight = w.as_bytes(self)?;
+        let (pixels, outputs) = BYTE_TILE;
+        let warps = THREADS / 32;
+        let grid = (
+            size(s.batch * s.out_height() * s.out_width())
+                .div_ceil(warps * pixels)
+                .max(1),
+            size(s.out_channels).div_ceil(outputs).max(1),
+        );
+        launch!(
+            self,
+            "sign_conv_bytes",
+            grid,
+            Conv::of(s),
+            size(words),
+            bytes,
+            *weight,
+            y
+        )?;
+        Ok(true)
+    }
+
+    fn by_floats(
+        &self,
+        layout: Layout,
+        s: &ConvShape,
+        x: Floats<'_>,
+        w: &Signs,
+        y: FloatsMut<'_>,
+    ) -> Result<bool, GpuError> {
+        let Some(cudnn) = &self.cudnn else { return Ok(false) };
+        let way = (Pass::Forward, Math::Signs, layout);
+        if s.in_channels * s.kernel * s.kernel >= EXACT || !cudnn.can(self.settings, s, way)? {
+            return Ok(false);
+        }
+        // SAFETY: the kernel writes all of it.
+        let signs = unsafe { self.device.alloc::<f32>(x.len()) }?;
+        let n = size(x.len());
+        launch!(self, "signs_of", self.grid(n), n, x, signs)?;
+        let weight = w.as_floats(self)?;
+        let addresses = [*signs.device_ptr(), *weight.device_ptr(), y.address()];
+        // SAFETY: the lengths were checked, and `y` is borrowed alone.
+        unsafe { self.convolve(cudnn, s, way, false, addresses) }
+    }
+}
+
+impl Signs {
+    /// A byte each, four channels a word: (O, K K, words), zeros past the last channel.
+    fn as_bytes(&self, gpu: &Gpu) -> Result<&CudaSlice<u32>, GpuError> {
+        if let Some(bytes) = self.bytes.get() {
+            return Ok(bytes);
+        }
+        let (taps, words) = (self.kernel * self.kernel, byte_words(self.inputs));
+        let len = self.outputs * taps * words;
+        // SAFETY: the kernel writes all of it.
+        let bytes = unsafe { gpu.device.alloc::<u32>(len) }?;
+        let sizes = (size(self.inputs), size(words));
+        let grid = gpu.grid(size(len));
+        launch!(
+            gpu,
+            "weight_sign_bytes",
+            grid,
+            size(len),
+            sizes.0,
+            sizes.1,
+            self.bits,
+            bytes
+        )?;
+        Ok(self.bytes.get_or_init(|| bytes))
+    }
+
+    /// As floats, (O, I, K, K).
+    fn as_floats(&self, gpu: &Gpu) -> Result<&CudaSlice<f32>, GpuError> {
+        if let Some(floats) = self.floats.get() {
+            return Ok(floats);
+        }
+        let taps = self.kernel * self.kernel;
+        let len = self.outputs * self.inputs * taps;
+        // SAFETY: the kernel writes all of it.
+        let floats = unsafe { gpu.device.alloc::<f32>(len) }?;
+        let sizes = (size(self.inputs), size(taps));
+        let grid = gpu.grid(size(len));
+        launch!(
+            gpu,
+            "weight_sign_floats",
+            grid,
+            size(len),
+            sizes.0,
+            sizes.1,
+            self.bits,
+            floats
+        )?;
+        Ok(self.floats.get_or_init(|| floats))
+    }
+}
+
+/// Words of four channels, in whole instructions.
+fn byte_words(channels: usize) -> usize {
+    channels.div_ceil(4 * BYTE_WORDS) * BYTE_WORDS
 }

@@ -9,6 +9,7 @@ enum { SUCCESS = 0, BAD_PARAM = 2000, NOT_SUPPORTED = 3000 };
 struct Descriptor {
     int sizes[9] = {};
     int math = 0;
+    int format = 0;  // 0: channels first, 1: last
 };
 
 struct Proposal {
@@ -18,17 +19,29 @@ struct Proposal {
     int determinism, math, reserved[3];
 };
 
-const int REPEATING = 1, OTHER = 0;
+// Numbers of cuDNN's: IMPLICIT_GEMM, IMPLICIT_PRECOMP_GEMM and WINOGRAD.
+const int OTHER = 0, REPEATING = 1, WINOGRAD = 6;
 
 int create(void** made) { return *made = new Descriptor, SUCCESS; }
 int destroy(void* made) { return delete static_cast<Descriptor*>(made), SUCCESS; }
 int* sizes(void* of) { return static_cast<Descriptor*>(of)->sizes; }
 
-int propose(int room, int* count, Proposal* proposals) {
-    if (room < 2) return BAD_PARAM;
-    proposals[0] = {OTHER, 0, 1.0f, 0, 0, 0, {}};
-    proposals[1] = {REPEATING, 0, 2.0f, 64, 1, 0, {}};
-    return *count = 2, SUCCESS;
+// Where an element lies.
+int place(void* of, int n, int c, int h, int w) {
+    const int* s = sizes(of);
+    bool last = static_cast<Descriptor*>(of)->format == 1;
+    return last ? ((n * s[2] + h) * s[3] + w) * s[1] + c : ((n * s[1] + c) * s[2] + h) * s[3] + w;
+}
+
+// Fastest first: one that rounds to half precision, one that does not repeat its bits, forward one that transforms, and a plain one.
+int propose(int room, int* count, Proposal* proposals, bool forward) {
+    if (room < 4) return BAD_PARAM;
+    proposals[0] = {REPEATING, 0, 0.5f, 64, 1, 2, {}};
+    proposals[1] = {OTHER, 0, 1.0f, 0, 0, 0, {}};
+    *count = 2;
+    if (forward) proposals[(*count)++] = {WINOGRAD, 0, 1.5f, 0, 1, 0, {}};
+    proposals[(*count)++] = {REPEATING, 0, 2.0f, 64, 1, 0, {}};
+    return SUCCESS;
 }
 
 // Calls `visit` with the places of x, w and y of every product. Refuses sizes that do not fit together, memory that is not the
@@ -39,10 +52,11 @@ int each_product(void* xd, const float* x, void* wd, const float* w, void* yd, c
     const int *xs = sizes(xd), *ws = sizes(wd), *ys = sizes(yd), *cs = sizes(conv);
     auto len = [](const int* s) { return (unsigned long long)s[0] * s[1] * s[2] * s[3]; };
     auto extent = [&](int in, int kernel, int which) { return (in + 2 * cs[which] - kernel) / cs[2 + which] + 1; };
-    bool fits = ws[1] == xs[1] && ys[0] == xs[0] && ys[1] == ws[0] && ys[2] == extent(xs[2], ws[2], 0) &&
+    auto format = [](void* of) { return static_cast<Descriptor*>(of)->format; };
+    bool fits = format(xd) == format(wd) && format(xd) == format(yd) && ws[1] == xs[1] && ys[0] == xs[0] && ys[1] == ws[0] && ys[2] == extent(xs[2], ws[2], 0) &&
                 ys[3] == extent(xs[3], ws[3], 1) && cs[4] == 1 && cs[5] == 1 && cs[6] == 1;
     bool there = is_device_memory(x, 4 * len(xs)) && is_device_memory(w, 4 * len(ws)) && is_device_memory(y, 4 * len(ys));
-    if (!fits || !there || algorithm > 1) return BAD_PARAM;
+    if (!fits || !there || (algorithm > 1 && algorithm != WINOGRAD)) return BAD_PARAM;
     if (algorithm == REPEATING && (bytes < 64 || !is_device_memory(workspace, bytes))) return BAD_PARAM;
     for (int n = 0; n < ys[0]; ++n)
         for (int o = 0; o < ys[1]; ++o)
@@ -53,8 +67,7 @@ int each_product(void* xd, const float* x, void* wd, const float* w, void* yd, c
                             for (int kx = 0; kx < ws[3]; ++kx) {
                                 int iy = oy * cs[2] + ky - cs[0], ix = ox * cs[3] + kx - cs[1];
                                 if (iy < 0 || iy >= xs[2] || ix < 0 || ix >= xs[3]) continue;
-                                visit(((n * xs[1] + c) * xs[2] + iy) * xs[3] + ix, ((o * ws[1] + c) * ws[2] + ky) * ws[3] + kx,
-                                      ((n * ys[1] + o) * ys[2] + oy) * ys[3] + ox);
+                                visit(place(xd, n, c, iy, ix), place(wd, o, c, ky, kx), place(yd, n, o, oy, ox));
                             }
     return SUCCESS;
 }
@@ -81,15 +94,16 @@ int cudnnSetConvolutionMathType(void* made, int math) {
     return math == 0 || math == 3 ? SUCCESS : BAD_PARAM;
 }
 
-static int set(void* made, int n, int c, int h, int w) {
+static int set(void* made, int format, int n, int c, int h, int w) {
     int* s = sizes(made);
+    static_cast<Descriptor*>(made)->format = format;
     return s[0] = n, s[1] = c, s[2] = h, s[3] = w, SUCCESS;
 }
 int cudnnSetTensor4dDescriptor(void* made, int format, int type, int n, int c, int h, int w) {
-    return format == 0 && type == 0 ? set(made, n, c, h, w) : NOT_SUPPORTED;
+    return (format == 0 || format == 1) && type == 0 ? set(made, format, n, c, h, w) : NOT_SUPPORTED;
 }
 int cudnnSetFilter4dDescriptor(void* made, int type, int format, int k, int c, int h, int w) {
-    return format == 0 && type == 0 ? set(made, k, c, h, w) : NOT_SUPPORTED;
+    return (format == 0 || format == 1) && type == 0 ? set(made, format, k, c, h, w) : NOT_SUPPORTED;
 }
 int cudnnSetConvolution2dDescriptor(void* made, int pad_h, int pad_w, int u, int v, int dilation_h, int dilation_w, int mode,
                                     int type) {
@@ -100,21 +114,23 @@ int cudnnSetConvolution2dDescriptor(void* made, int pad_h, int pad_w, int u, int
 }
 
 int cudnnGetConvolutionForwardAlgorithm_v7(void*, void*, void*, void*, void*, int room, int* count, Proposal* proposals) {
-    return propose(room, count, proposals);
+    return propose(room, count, proposals, true);
 }
 int cudnnGetConvolutionBackwardDataAlgorithm_v7(void*, void*, void*, void*, void*, int room, int* count, Proposal* proposals) {
-    return propose(room, count, proposals);
+    return propose(room, count, proposals, false);
 }
 int cudnnGetConvolutionBackwardFilterAlgorithm_v7(void*, void*, void*, void*, void*, int room, int* count,
                                                   Proposal* proposals) {
-    return propose(room, count, proposals);
+    return propose(room, count, proposals, false);
 }
 
 int cudnnConvolutionForward(void*, const float* alpha, void* xd, const float* x, void* wd, const float* w, void* conv, int algo,
                             void* space, std::size_t bytes, const float* beta, void* yd, float* y) {
     scale(y, yd, *beta);
+    // Transforms round.
+    float factor = algo == WINOGRAD ? *alpha * 1.000001f : *alpha;
     return each_product(xd, x, wd, w, yd, y, conv, algo, space, bytes,
-                        [&](int i, int j, int k) { y[k] += *alpha * x[i] * w[j]; });
+                        [&](int i, int j, int k) { y[k] += factor * x[i] * w[j]; });
 }
 int cudnnConvolutionBackwardData(void*, const float* alpha, void* wd, const float* w, void* yd, const float* gy, void* conv,
                                  int algo, void* space, std::size_t bytes, const float* beta, void* xd, float* gx) {

@@ -18,9 +18,14 @@ extern Dim3 threadIdx, blockIdx, blockDim, gridDim;
 #define __device__
 #define __shared__ static
 #define __launch_bounds__(threads)
+#define UNROLL
 
 void barrier();
 #define __syncthreads() barrier()
+
+// A warp is a block here. Every thread gives its part and waits for the others'.
+void mma_bytes(int* sums, unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0, unsigned b1);
+#define mma_bytes mma_bytes
 
 static inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
 

@@ -4,6 +4,7 @@
 // allocation aborts the process when it is freed, and a kernel that does not exist cannot be launched.
 #include "device.h"
 #include "stand_in.h"
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -127,9 +128,15 @@ int cuStreamCreate(void** stream, unsigned) { return *stream = (void*)1, SUCCESS
 int cuStreamDestroy_v2(void*) { return SUCCESS; }
 int cuStreamWaitEvent(void*, void*, unsigned) { return SUCCESS; }
 int cuStreamSynchronize(void*) { return SUCCESS; }
-int cuEventCreate(void** event, unsigned) { return *event = (void*)1, SUCCESS; }
-int cuEventDestroy_v2(void*) { return SUCCESS; }
-int cuEventRecord(void*, void*) { return SUCCESS; }
+// An event is the time at which it was recorded.
+typedef std::chrono::steady_clock Clock;
+int cuEventCreate(void** event, unsigned) { return *event = new Clock::time_point, SUCCESS; }
+int cuEventDestroy_v2(void* event) { return delete static_cast<Clock::time_point*>(event), SUCCESS; }
+int cuEventRecord(void* event, void*) { return *static_cast<Clock::time_point*>(event) = Clock::now(), SUCCESS; }
+int cuEventElapsedTime(float* milliseconds, void* from, void* to) {
+    std::chrono::duration<float, std::milli> passed = *static_cast<Clock::time_point*>(to) - *static_cast<Clock::time_point*>(from);
+    return *milliseconds = passed.count(), SUCCESS;
+}
 int cuGetErrorString(int, const char** text) { return *text = "an error of the stand-in", SUCCESS; }
 int cuGetErrorName(int, const char** text) { return *text = "STAND_IN", SUCCESS; }
 
@@ -169,6 +176,25 @@ void barrier() {
         std::abort();
     }
     back_to_scheduler();
+}
+
+// mma.m16n8k32 on bytes, as PTX says it is spread over a warp.
+void mma_bytes(int* sums, unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0, unsigned b1) {
+    static unsigned a[16][8], b[8][8];  // rows of `a` and columns of `b`, in words of four bytes
+    unsigned group = current / 4, place = current % 4;
+    if (blockDim.x != 32) {
+        std::fprintf(stderr, "stand-in: a warp of %u threads\n", blockDim.x);
+        std::abort();
+    }
+    a[group][place] = a0, a[group + 8][place] = a1, a[group][place + 4] = a2, a[group + 8][place + 4] = a3;
+    b[group][place] = b0, b[group][place + 4] = b1;
+    barrier();
+    for (unsigned i = 0; i < 4; ++i) {
+        const signed char* row = reinterpret_cast<const signed char*>(a[group + 8 * (i / 2)]);
+        const signed char* column = reinterpret_cast<const signed char*>(b[2 * place + i % 2]);
+        for (unsigned k = 0; k < 32; ++k) sums[i] += row[k] * column[k];
+    }
+    barrier();
 }
 
 // Runs one thread of each block that comes.

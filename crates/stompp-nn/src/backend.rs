@@ -237,12 +237,13 @@ pub trait Backend: Device<f32> + Cache {
     /// `destination += source`.
     fn accumulate(&self, source: &Buffer<Self>, destination: &mut Buffer<Self>) -> Result<(), Self::Err>;
 
-    /// Mean cross-entropy of `logits` (N, classes) against `labels` (N), and its gradient by the logits.
+    /// Mean cross-entropy of `logits` (N, classes) against `labels` (N), and its gradient by the logits. The loss stays on the device,
+    /// which need not be waited for.
     fn cross_entropy<B: Dim, C: Dim>(
         &self,
         logits: &Tensor<(B, C), f32, Self>,
         labels: &[usize],
-    ) -> Result<(f32, Buffer<Self>), Self::Err>;
+    ) -> Result<(Tensor<(), f32, Self>, Buffer<Self>), Self::Err>;
 
     /// `destination += factor * source`.
     fn scale_accumulate(

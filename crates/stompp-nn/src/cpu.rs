@@ -317,7 +317,7 @@ impl Backend for Cpu {
         &self,
         logits: &Tensor<(B, C), f32, Self>,
         labels: &[usize],
-    ) -> Result<(f32, Buffer<Self>), CpuError> {
+    ) -> Result<(Tensor<(), f32, Self>, Buffer<Self>), CpuError> {
         let (batch, classes) = *logits.shape();
         let mut gradient = vec![0.0; batch.size() * classes.size()];
         let loss = kernels::cross_entropy(
@@ -327,6 +327,7 @@ impl Backend for Cpu {
             labels,
             Some(&mut gradient),
         );
+        let loss = filled(self, (), |value| value[0] = loss)?;
         Ok((loss, buffer(self, &gradient)?))
     }
 

@@ -18,7 +18,9 @@ use std::{
     cell::RefCell,
     sync::{Mutex, OnceLock, PoisonError},
 };
-pub use stompp_cuda::{Floats, FloatsMut, Gpu, GpuError, ImagesOnDevice, OpenError, Settings, Versions};
+pub use stompp_cuda::{
+    Choice, Floats, FloatsMut, Gpu, GpuError, ImagesOnDevice, KernelTime, OpenError, Settings, Versions,
+};
 use stompp_cuda::{Moments, NormGradients, Normalization};
 use stompp_kernels::{AdamStep, ChannelShape, ConvShape, PoolShape, SgdStep};
 use view::rewritten;
@@ -351,10 +353,12 @@ impl Backend for Cuda {
         &self,
         logits: &Tensor<(B, C), f32, Self>,
         labels: &[usize],
-    ) -> Result<(f32, Buffer<Self>), CudaError> {
+    ) -> Result<(Tensor<(), f32, Self>, Buffer<Self>), CudaError> {
         let classes = logits.shape().1.size();
         let mut gradient = Storage::<f32>::try_alloc_len(self, logits.shape().num_elements())?;
-        let loss = on_gpu(|gpu| gpu.cross_entropy(classes, values(logits), labels, FloatsMut::of(&mut gradient)))?;
+        let loss = filled(self, (), |loss| {
+            gpu()?.cross_entropy(classes, values(logits), labels, loss, FloatsMut::of(&mut gradient))
+        })?;
         Ok((loss, gradient))
     }
 

@@ -45,9 +45,9 @@ pub struct StepReport {
 pub struct TimeSplit {
     /// Waiting for batches.
     pub data: f64,
-    /// Forward pass and loss.
+    /// Forward pass and loss; on a GPU, queueing their work.
     pub forward: f64,
-    /// Backward pass.
+    /// Backward pass and gradient norms; on a GPU, waiting for the forward pass, too.
     pub backward: f64,
     /// Optimizer and masks.
     pub update: f64,

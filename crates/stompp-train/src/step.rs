@@ -10,7 +10,10 @@ use crate::{
     feed::{Fed, Images},
     freezing::Freezing,
 };
-use dfdx::tensor_ops::Backward;
+use dfdx::{
+    tensor::{PutTape, SplitTape},
+    tensor_ops::Backward,
+};
 use std::time::Instant;
 use stompp_binarize::{BinaryBackend, Freezable, FreezeReport, Network};
 use stompp_nn::{
@@ -125,11 +128,17 @@ pub(crate) fn descend<D: BinaryBackend>(
 ) -> Result<Descent, TrainError> {
     let StepTimer { seconds, clock } = timer;
     let device = network.device().clone();
-    let logits = network.forward_train(images).map_err(device_error)?;
-    let correct = correct(&logits.as_vec(), labels);
-    let loss = ops::cross_entropy(logits, labels).map_err(device_error)?;
-    let value = loss.as_vec()[0];
+    // Nothing is read back from the device before all gradients of the step are queued: it never waits for the host.
+    let (logits, tape) = network.forward_train(images).map_err(device_error)?.split_tape();
+    let recorded = ops::cross_entropy(logits.clone().put_tape(tape), labels).map_err(device_error)?;
+    let (loss, tape) = recorded.split_tape();
+    let recorded = SwitchTape::unswitch(loss.clone().put_tape(tape)).expect("the last layer always records");
     seconds.forward += clock.lap();
+    let mut gradients = recorded.try_backward().map_err(device_error)?;
+    let norms = Norms::of(&device, network, &mut gradients).map_err(device_error)?;
+    let value = loss.as_vec()[0];
+    let correct = correct(&logits.as_vec(), labels);
+    seconds.backward += clock.lap();
     if !value.is_finite() {
         return Err(TrainError::NonFinite {
             what: "training loss",
@@ -140,10 +149,6 @@ pub(crate) fn descend<D: BinaryBackend>(
         });
     }
 
-    let recorded = SwitchTape::unswitch(loss).expect("the last layer always records");
-    let mut gradients = recorded.try_backward().map_err(device_error)?;
-    seconds.backward += clock.lap();
-    let norms = Norms::of(&device, network, &mut gradients).map_err(device_error)?;
     if let Some(layer) = norms.culprit() {
         return Err(TrainError::NonFinite {
             what: "gradient",

@@ -23,30 +23,48 @@ pub(crate) enum Network {
     ResNet18,
     /// Width 16.
     ResNet20,
+    /// Width 64.
+    ResNet50,
 }
 
+/// Whether the GPU of this build is a fake one, on which only tiny networks are quick.
+const FAKE_GPU: bool = cfg!(feature = "cuda-stand-in");
+
 impl Network {
-    pub(crate) const ALL: [Self; 2] = [Self::ResNet20, Self::ResNet18];
+    /// Those that are timed on a device.
+    pub(crate) fn on(device: Device) -> [Self; 2] {
+        match device {
+            Device::Cpu => [Self::ResNet20, Self::ResNet18],
+            Device::Cuda => [Self::ResNet18, Self::ResNet50],
+        }
+    }
 
     pub(crate) fn model(self) -> Model {
         match self {
             Self::ResNet18 => Model::ResNet18,
             Self::ResNet20 => Model::Cifar { blocks: 3 },
+            Self::ResNet50 => Model::ResNet50,
         }
     }
 
-    /// Images a step: as many as keep the device busy.
-    pub(crate) fn batch(self, device: Device) -> usize {
-        match (device, self) {
-            (Device::Cpu, Self::ResNet18) => 32,
-            (Device::Cpu, Self::ResNet20) => 64,
-            (Device::Cuda, _) => 256,
-        }
+    pub(crate) fn size(self, device: Device) -> Size {
+        let (width, image, batch) = match (device, self) {
+            (Device::Cuda, _) if FAKE_GPU => (4, 8, 4),
+            (Device::Cuda, _) => (self.model().default_width(), 32, 256),
+            // As many images as keep the device busy.
+            (Device::Cpu, Self::ResNet20) => (16, 32, 64),
+            (Device::Cpu, _) => (64, 32, 32),
+        };
+        Size { width, image, batch }
     }
+}
 
-    pub(crate) fn image_size(self) -> usize {
-        32
-    }
+/// Channels of the first stage, side of the images, and images a step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Size {
+    pub(crate) width: usize,
+    pub(crate) image: usize,
+    pub(crate) batch: usize,
 }
 
 /// What is trained.
@@ -79,8 +97,9 @@ pub(crate) struct Case<D: BinaryBackend> {
 }
 
 impl<D: BinaryBackend + Synchronize> Case<D> {
-    pub(crate) fn new(device: D, network: Network, work: Work, batch: usize) -> Result<Self> {
-        let architecture = Architecture::new(network.model(), None, 10, network.image_size())?;
+    pub(crate) fn new(device: D, network: Network, work: Work, size: Size) -> Result<Self> {
+        let Size { width, image, batch } = size;
+        let architecture = Architecture::new(network.model(), Some(width), 10, image)?;
         let binarization = match work {
             Work::Freezing(_) => Binarization::BNN,
             Work::Ste => Binarization {
@@ -94,8 +113,7 @@ impl<D: BinaryBackend + Synchronize> Case<D> {
             Work::Ste | Work::Freezing(100) => net.commit_all(),
             Work::Freezing(percent) => commit_prefix(&mut net, percent),
         }
-        let size = network.image_size();
-        let images = device.sample_normal_like(&(batch, 3, size, size));
+        let images = device.sample_normal_like(&(batch, 3, image, image));
         let labels = (0..batch).map(|index| index % 10).collect();
         Ok(Self {
             device,

@@ -1,7 +1,7 @@
 //! Peak memory of a training step, each case in a process of its own.
 
 use super::{
-    case::{Case, Network, Work},
+    case::{Case, Network, Size, Work},
     peer::{self, Task},
     report::Memory,
 };
@@ -12,8 +12,12 @@ use std::{path::Path, process::Command};
 /// Shares of committed units at which memory is measured, in percent.
 pub(super) const COMMITTED: [usize; 2] = [0, 50];
 
-/// Images a step.
-const BATCH: usize = 128;
+/// ResNet-18 with 128 images a step.
+const SIZE: Size = Size {
+    width: 64,
+    image: 32,
+    batch: 128,
+};
 
 /// Steps: what is kept from one step to the next is there after the second.
 const STEPS: usize = 3;
@@ -36,7 +40,7 @@ pub(super) fn measure(committed: usize, threads: u16, peer_python: Option<&Path>
     let Ok(ours_mib) = text.trim().parse() else {
         bail!("measuring memory: {}", String::from_utf8_lossy(&output.stderr));
     };
-    let task = Task::step(Network::ResNet18, Work::Freezing(committed), BATCH);
+    let task = Task::step(Network::ResNet18, Work::Freezing(committed), SIZE);
     let peer_mib = peer_python
         .map(|python| peer::peak_mib(python, workspace::root(), threads, &task))
         .transpose()?;
@@ -53,7 +57,7 @@ pub(super) fn measure(committed: usize, threads: u16, peer_python: Option<&Path>
 /// If the system does not tell, or the step fails.
 pub(super) fn of_this_process(committed: usize) -> Result<()> {
     let before = status_mib("VmRSS")?;
-    let mut case = Case::new(stompp_nn::cpu(), Network::ResNet18, Work::Freezing(committed), BATCH)?;
+    let mut case = Case::new(stompp_nn::cpu(), Network::ResNet18, Work::Freezing(committed), SIZE)?;
     for _ in 0..STEPS {
         case.step()?;
     }

@@ -9,6 +9,8 @@ mod case;
 mod kernels;
 mod memory;
 mod peer;
+#[cfg(feature = "cuda")]
+mod profile;
 mod report;
 
 use crate::{usage::UsageError, workspace};
@@ -18,6 +20,7 @@ use clap::Args;
 use dfdx::tensor::Synchronize;
 use peer::{Peer, Task};
 use report::{Comparison, Report};
+use serde::Serialize;
 use std::{path::PathBuf, time::Duration};
 use stompp_binarize::BinaryBackend;
 use stompp_nn::cpu;
@@ -44,9 +47,12 @@ pub(crate) struct Options {
     /// Only cases whose name contains this, such as `resnet20-step-50` or `conv-`
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
-    /// Also write the figures here
+    /// Also write the figures here, after each case
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Instead print the ten kernels of each step that cost most, by the GPU's own clock (needs --device cuda)
+    #[arg(long, conflicts_with = "peer_python")]
+    profile: bool,
     /// Only print the memory that steps of this process need (what the benchmark starts itself with)
     #[arg(long, hide = true, value_name = "PERCENT")]
     memory_of: Option<usize>,
@@ -69,6 +75,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 fn measure(options: &Options) -> Result<()> {
     let wanted = |name: &str| options.only.as_ref().is_none_or(|text| name.contains(text.as_str()));
     let (threads, device) = (options.threads, options.device);
+    if options.profile {
+        return profile(options, &wanted);
+    }
     let mut peer = match &options.peer_python {
         Some(python) => Some(Peer::start(python, workspace::root(), threads, device)?),
         None => None,
@@ -79,21 +88,18 @@ fn measure(options: &Options) -> Result<()> {
     } else {
         report.machine.gpu = Some(gpu_words()?);
     }
-    for network in Network::ALL {
-        let works: Vec<Work> = COMMITTED.map(Work::Freezing).into_iter().chain([Work::Ste]).collect();
-        let works: Vec<Work> = works.into_iter().filter(|work| wanted(&work.name(network))).collect();
+    for (network, works) in cases(device, &wanted) {
         let mut measured = Vec::new();
-        for &work in &works {
+        for work in works {
             let comparison = match device {
                 Device::Cpu => compare(cpu(), options, network, work, peer.as_mut())?,
                 Device::Cuda => compare_on_gpu(options, network, work, peer.as_mut())?,
             };
             stompp_console::errln!("{comparison}");
+            report.comparisons.push(comparison.clone());
             measured.push((work, comparison));
+            write_json(options, &report)?;
         }
-        report
-            .comparisons
-            .extend(measured.iter().map(|(_, comparison)| comparison.clone()));
         report.comparisons.extend(report::schedules(network, &measured));
     }
     for committed in memory::COMMITTED {
@@ -104,19 +110,59 @@ fn measure(options: &Options) -> Result<()> {
         }
     }
     if report.comparisons.is_empty() && report.memory.is_empty() {
-        return Err(UsageError::new(format!(
-            "--only {}: no such case; there are resnet18-step-0, -25, -50, -75, -100, resnet18-ste, the same of resnet20, \
-             resnet18-memory-0, -50, conv-forward-3x3-64-64@32 and the like, conv-backward-..., xnor-...",
-            options.only.as_deref().unwrap_or_default()
-        ))
-        .into());
+        return Err(no_such_case(options));
     }
     stompp_console::outln!("{report}");
-    if let Some(path) = &options.json {
-        let text = serde_json::to_string_pretty(&report)? + "\n";
-        std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
+    write_json(options, &report)
+}
+
+/// The steps of `device` that are `wanted` by their names, network by network.
+fn cases(device: Device, wanted: &dyn Fn(&str) -> bool) -> Vec<(Network, Vec<Work>)> {
+    let works = |network: Network| {
+        let works = COMMITTED.map(Work::Freezing).into_iter().chain([Work::Ste]);
+        works.filter(|work| wanted(&work.name(network))).collect()
+    };
+    Network::on(device).map(|network| (network, works(network))).into()
+}
+
+fn no_such_case(options: &Options) -> anyhow::Error {
+    UsageError::new(format!(
+        "--only {}: no such case; there are resnet18-step-0, -25, -50, -75, -100, resnet18-ste, the same of resnet20 (on a GPU of \
+         resnet50), and on the CPU resnet18-memory-0, -50, conv-forward-3x3-64-64@32 and the like, conv-backward-..., xnor-...",
+        options.only.as_deref().unwrap_or_default()
+    ))
+    .into()
+}
+
+/// Writes the figures where `--json` says.
+fn write_json(options: &Options, figures: &impl Serialize) -> Result<()> {
+    let Some(path) = &options.json else { return Ok(()) };
+    let text = serde_json::to_string_pretty(figures)? + "\n";
+    stompp_files::replace(path, text.as_bytes()).with_context(|| format!("writing {}", path.display()))
+}
+
+/// Prints where the time of each wanted step goes.
+#[cfg(feature = "cuda")]
+fn profile(options: &Options, wanted: &dyn Fn(&str) -> bool) -> Result<()> {
+    if options.device != Device::Cuda {
+        return Err(UsageError::new("--profile: only kernels on a GPU are timed; add --device cuda".to_owned()).into());
+    }
+    let mut profiles = Vec::new();
+    for (network, works) in cases(options.device, wanted) {
+        for work in works {
+            profiles.push(profile::measure(cuda()?, network, work)?);
+            write_json(options, &profiles)?;
+        }
+    }
+    if profiles.is_empty() {
+        return Err(no_such_case(options));
     }
     Ok(())
+}
+
+#[cfg(not(feature = "cuda"))]
+fn profile(_: &Options, _: &dyn Fn(&str) -> bool) -> Result<()> {
+    gpu_words().map(drop)
 }
 
 /// Steps or calls of a turn, the fastest of which counts: the first wakes threads and fills caches that the other side has
@@ -168,9 +214,9 @@ fn compare<D: BinaryBackend + Synchronize>(
     work: Work,
     mut peer: Option<&mut Peer>,
 ) -> Result<Comparison> {
-    let (turns, batch) = (options.turns, network.batch(options.device));
-    let mut case = Case::new(device, network, work, batch)?;
-    let task = Task::step(network, work, batch);
+    let (turns, size) = (options.turns, network.size(options.device));
+    let mut case = Case::new(device, network, work, size)?;
+    let task = Task::step(network, work, size);
     case.step()?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     if let Some(peer) = &mut peer {

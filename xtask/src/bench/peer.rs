@@ -1,7 +1,7 @@
 //! The PyTorch process, one request and one answer a line.
 
 use super::{
-    case::{Network, Work},
+    case::{Network, Size, Work},
     settle,
 };
 use anyhow::{Context, Result, bail};
@@ -136,7 +136,7 @@ pub(crate) struct Task {
 
 impl Task {
     /// A training step.
-    pub(crate) fn step(network: Network, work: Work, batch: usize) -> Self {
+    pub(crate) fn step(network: Network, work: Work, size: Size) -> Self {
         let (method, committed) = match work {
             Work::Freezing(percent) => ("stompp", percent as f64 / 100.0),
             Work::Ste => ("ste", 0.0),
@@ -145,9 +145,9 @@ impl Task {
             name: work.name(network),
             request: serde_json::json!({
                 "model": network.model().to_string(),
-                "width": network.model().default_width(),
-                "image_size": network.image_size(),
-                "batch": batch,
+                "width": size.width,
+                "image_size": size.image,
+                "batch": size.batch,
                 "method": method,
                 "committed": committed,
             }),

@@ -1,19 +1,18 @@
 //! `cargo xtask cuda-bundle`: one folder with everything that a GPU machine without Rust and without a network runs.
 
 use super::{
+    programs::{self, Kit, Program},
     toolkit::{Toolkit, finish},
-    verify::PACKAGES,
 };
 use crate::workspace;
 use anyhow::{Context, Result, ensure};
-use cargo_metadata::{Message, TargetKind};
 use clap::Args;
 use std::{
     fs,
-    io::BufReader,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
+    time::{SystemTime, UNIX_EPOCH},
 };
 use stompp_train::Code;
 
@@ -26,6 +25,9 @@ pub(crate) struct Options {
     /// Compute capability of the GPUs that it is for: 8.0 is A100, 8.6 and 8.9 are GeForce 30 and 40, 9.0 is H100
     #[arg(long, value_name = "X.Y", default_value = "9.0", value_parser = compute_capability)]
     compute_capability: String,
+    /// Fail if the bundle is larger than this
+    #[arg(long, value_name = "MIB")]
+    max_size: Option<u32>,
 }
 
 /// Two numbers with a point between them.
@@ -38,91 +40,108 @@ fn compute_capability(text: &str) -> Result<String, String> {
 }
 
 /// Files of the bundle that are written as they are: name, text, whether it is a program.
-const FILES: [(&str, &str, bool); 2] = [
+const FILES: [(&str, &str, bool); 3] = [
     ("run.sh", include_str!("run.sh"), true),
     ("verify.sh", include_str!("verify.sh"), true),
+    ("gpu-day.sh", include_str!("gpu-day.sh"), true),
 ];
 
 /// Fetches a toolkit, if there is none from before, builds with it and puts the bundle together.
 ///
 /// # Errors
-/// If a tool or the network is missing, or the build fails.
+/// If a tool or the network is missing, the build fails, or the bundle is larger than it may be.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let target = workspace::root().join("target");
     let out = options.out.clone().unwrap_or_else(|| target.join("cuda-bundle"));
     let toolkit = Toolkit::prepare(&target.join("cuda-toolkit"), &options.compute_capability)?;
-    let built = build(&toolkit, &target.join("cuda"))?;
+    let programs = programs::build(&Kit::Toolkit(toolkit))?;
+    let limit = options.max_size.map(|mib| u64::from(mib) * MIB);
+    let bytes = put_together(&out, &programs, Some(&options.compute_capability), limit)?;
+    stompp_console::outln!(
+        "{}: {} programs, {:.1} MiB; its README.md says how to run them",
+        out.display(),
+        programs.len(),
+        bytes as f64 / MIB as f64
+    );
+    Ok(())
+}
+
+const MIB: u64 = 1 << 20;
+
+/// Makes the folder `out`; without a compute capability one with the fake driver. Returns its bytes.
+///
+/// # Errors
+/// If it would have more than `limit` bytes, naming the largest files; nothing is made then.
+pub(super) fn put_together(
+    out: &Path,
+    programs: &[Program],
+    compute_capability: Option<&str>,
+    limit: Option<u64>,
+) -> Result<u64> {
     // Beside it first, so that a bundle is whole or absent.
     let parts = out.with_extension("part");
     if parts.exists() {
         fs::remove_dir_all(&parts)?;
     }
     fs::create_dir_all(parts.join("bin"))?;
-    for Built { name, file } in &built {
+    for Program { name, file } in programs {
         strip(file, &parts.join("bin").join(name))?;
     }
     for (name, text, program) in FILES {
         write(&parts.join(name), text, program)?;
     }
-    write(&parts.join("README.md"), &readme(&options.compute_capability)?, false)?;
+    if let Some(compute_capability) = compute_capability {
+        write(&parts.join("README.md"), &readme(compute_capability)?, false)?;
+    }
+    write(&parts.join("bundle.json"), &about(compute_capability.is_none())?, false)?;
     copy_folder(&workspace::root().join("tests/vectors"), &parts.join("vectors"))?;
     copy_folder(&workspace::root().join("benches/peers"), &parts.join("benches/peers"))?;
+    let bytes = check_size(&parts, limit)?;
     if out.exists() {
-        fs::remove_dir_all(&out).with_context(|| format!("removing {}", out.display()))?;
+        fs::remove_dir_all(out).with_context(|| format!("removing {}", out.display()))?;
     }
-    fs::rename(&parts, &out).with_context(|| format!("making {}", out.display()))?;
-    stompp_console::outln!(
-        "{}: {} programs; its README.md says how to run them",
-        out.display(),
-        built.len()
-    );
-    Ok(())
+    fs::rename(&parts, out).with_context(|| format!("making {}", out.display()))?;
+    Ok(bytes)
 }
 
-/// A program that was built, and its name in the bundle.
-struct Built {
-    name: String,
-    file: PathBuf,
+/// What `gpu-day` wants to know.
+fn about(stand_in: bool) -> Result<String> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    let about = serde_json::json!({
+        "revision": Code::current().revision,
+        "built": since.as_millis().to_string(),
+        "stand_in": stand_in,
+    });
+    Ok(serde_json::to_string_pretty(&about)? + "\n")
 }
 
-/// Builds the programs, and the tests as programs.
-fn build(toolkit: &Toolkit, target: &Path) -> Result<Vec<Built>> {
-    let mut built = Vec::new();
-    let tests = PACKAGES.to_vec();
-    for (verb, packages) in [
-        (&["build"][..], vec!["stompp-cli", "xtask"]),
-        (&["test", "--no-run"][..], tests),
-    ] {
-        let mut cargo = toolkit.cargo()?;
-        cargo
-            .args(verb)
-            .args(["--release", "--features", "cuda", "--target-dir"])
-            .arg(target);
-        cargo.args(packages.iter().flat_map(|name| ["--package", *name]));
-        cargo
-            .arg("--message-format=json-render-diagnostics")
-            .stdout(Stdio::piped());
-        let mut child = cargo.spawn().context("cannot start cargo")?;
-        let output = BufReader::new(child.stdout.take().expect("standard output is piped"));
-        for message in Message::parse_stream(output) {
-            if let Message::CompilerArtifact(artifact) = message?
-                && let Some(file) = artifact.executable
-                && (artifact.profile.test || artifact.target.is_kind(TargetKind::Bin))
-            {
-                let package = artifact.package_id.repr.rsplit(['/', '#']).nth(1).unwrap_or_default();
-                let name = match artifact.profile.test {
-                    true => format!("test-{package}-{}", artifact.target.name),
-                    false => artifact.target.name.clone(),
-                };
-                built.push(Built {
-                    name,
-                    file: file.into(),
-                });
+/// The bytes of all files in `folder`, which may be at most `limit`.
+fn check_size(folder: &Path, limit: Option<u64>) -> Result<u64> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(inner) = folders.pop() {
+        for entry in fs::read_dir(&inner).with_context(|| format!("reading {}", inner.display()))? {
+            let entry = entry?;
+            match entry.file_type()?.is_dir() {
+                true => folders.push(entry.path()),
+                false => files.push((entry.metadata()?.len(), entry.path())),
             }
         }
-        ensure!(child.wait()?.success(), "cargo {}: it failed", verb.join(" "));
     }
-    Ok(built)
+    files.sort_by(|a, b| b.cmp(a));
+    let bytes = files.iter().map(|(bytes, _)| bytes).sum();
+    let mib = |bytes: u64| bytes as f64 / MIB as f64;
+    let name = |path: &Path| path.strip_prefix(folder).unwrap_or(path).display().to_string();
+    let named = |(bytes, path): &(u64, PathBuf)| format!("{} {:.1}", name(path), mib(*bytes));
+    let largest: Vec<String> = files.iter().take(8).map(named).collect();
+    ensure!(
+        limit.is_none_or(|limit| bytes <= limit),
+        "--max-size: the bundle has {:.1} MiB, not {:.0}; its largest files: {}",
+        mib(bytes),
+        mib(limit.unwrap_or_default()),
+        largest.join(", ")
+    );
+    Ok(bytes)
 }
 
 /// Copies a program without what debuggers need.
@@ -175,6 +194,21 @@ mod tests {
         for text in ["9", "sm_90", "9.x", ""] {
             assert!(compute_capability(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_bundle_that_is_too_large_is_refused_and_its_largest_file_named() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("bin")).unwrap();
+        fs::write(folder.path().join("bin/large"), vec![0; 3 << 20]).unwrap();
+        fs::write(folder.path().join("small"), vec![0; 1 << 20]).unwrap();
+        assert_eq!(check_size(folder.path(), None).unwrap(), 4 << 20);
+        assert_eq!(check_size(folder.path(), Some(4 << 20)).unwrap(), 4 << 20);
+        let refused = check_size(folder.path(), Some((4 << 20) - 1)).unwrap_err().to_string();
+        assert!(
+            refused.contains("--max-size") && refused.contains("bin/large 3.0"),
+            "{refused}"
+        );
     }
 
     #[test]

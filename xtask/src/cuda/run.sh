@@ -17,7 +17,9 @@ if command -v python3 >/dev/null; then
     done
 fi
 LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-export LD_LIBRARY_PATH
+# compute-sanitizer and nvcc are often not on it.
+PATH=$PATH:/usr/local/cuda/bin
+export LD_LIBRARY_PATH PATH
 export STOMPP_WORKSPACE="$here" STOMPP_VECTORS="$here/vectors"
 program=$here/bin/$1
 shift

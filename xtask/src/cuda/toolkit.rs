@@ -32,6 +32,7 @@ const WHEELS: [&str; 7] = [
 const LIBRARIES: [&str; 3] = ["cublas", "cublasLt", "nvrtc"];
 
 /// A toolkit in a folder of its own.
+#[derive(Debug)]
 pub(super) struct Toolkit {
     folder: PathBuf,
 }
@@ -45,7 +46,7 @@ impl Toolkit {
         let toolkit = Self {
             folder: folder.to_owned(),
         };
-        let whole = folder.join("whole");
+        let whole = folder.join("complete");
         if !whole.exists() {
             if folder.exists() {
                 fs::remove_dir_all(folder).with_context(|| format!("removing {}", folder.display()))?;
@@ -64,6 +65,14 @@ impl Toolkit {
         )?;
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
         Ok(toolkit)
+    }
+
+    /// A program that was built with it, with the libraries that it needs to start. There is no GPU.
+    pub(super) fn program(&self, file: &Path) -> Result<Command> {
+        let libraries = [self.folder.join("lib"), self.wheels().join("lib")];
+        let mut command = Command::new(file);
+        command.env("LD_LIBRARY_PATH", env::join_paths(libraries)?);
+        Ok(command)
     }
 
     /// A command that builds with it.
@@ -109,8 +118,10 @@ impl Toolkit {
         fs::write(&file, source)?;
         let mut cc = Command::new(env::var_os("CC").unwrap_or_else(|| "cc".into()));
         cc.args(["-shared", "-Wl,-soname,libcuda.so.1", "-o"]);
-        cc.arg(self.folder.join("lib/libcuda.so")).arg(file);
-        finish(cc, "cc, to make a stand-in for the driver's library")
+        // Linked by the one name, loaded by the other.
+        cc.arg(self.folder.join("lib/libcuda.so.1")).arg(file);
+        finish(cc, "cc, to make a stand-in for the driver's library")?;
+        Ok(symlink("libcuda.so.1", self.folder.join("lib/libcuda.so"))?)
     }
 }
 

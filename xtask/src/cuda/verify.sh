@@ -3,5 +3,5 @@
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 for test in "$here"/bin/test-*; do
-    "$here/run.sh" "$(basename "$test")" --ignored cuda
+    "$here/run.sh" "$(basename "$test")" --include-ignored cuda
 done

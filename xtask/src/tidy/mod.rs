@@ -8,6 +8,8 @@
 mod rooms;
 mod sources;
 
+pub(crate) use sources::rust_files;
+
 use crate::workspace;
 use anyhow::{Result, bail};
 use cargo_metadata::MetadataCommand;

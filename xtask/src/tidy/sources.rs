@@ -18,7 +18,7 @@ const PRINTS: [&str; 4] = [
 ];
 
 /// Every Rust file under `folder`, sorted, build output left out.
-pub(super) fn rust_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+pub(crate) fn rust_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {

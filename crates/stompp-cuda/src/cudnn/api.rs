@@ -45,8 +45,11 @@ macro_rules! functions {
         impl Api {
             /// The stand-in's functions, which are linked.
             #[cfg(feature = "cuda-stand-in")]
+            ///
+            /// `None` if the environment says that a machine without cuDNN is meant.
             pub(super) fn load() -> Option<Self> {
-                Some(Self { $($field: stand_in::$symbol,)* version: stand_in::cudnnGetVersion })
+                let there = std::env::var_os("STOMPP_STAND_IN_WITHOUT_CUDNN").is_none();
+                there.then_some(Self { $($field: stand_in::$symbol,)* version: stand_in::cudnnGetVersion })
             }
 
             /// The library's functions; `None` if there is no library, or one that lacks a function.

@@ -7,18 +7,24 @@ use api::{Api, Opaque, Proposal, check};
 use cudarc::driver::{CudaDevice, DevicePtr};
 use std::{
     collections::HashMap,
+    ops::RangeInclusive,
     ptr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use stompp_kernels::ConvShape;
 
 /// Numbers of cuDNN's headers.
 const FLOAT: i32 = 0;
-const NCHW: i32 = 0;
 const CROSS_CORRELATION: i32 = 1;
 const MAY_ROUND: i32 = 0; // CUDNN_DEFAULT_MATH
 const F32_ONLY: i32 = 3; // CUDNN_FMA_MATH
 const DETERMINISTIC: i32 = 1;
+
+/// CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION: factors become half precision, whose range is too small.
+const CONVERTS: i32 = 2;
+/// The algorithms of a forward pass that only multiply and add: IMPLICIT_GEMM, IMPLICIT_PRECOMP_GEMM, GEMM and DIRECT. FFT and Winograd
+/// transform first, so that sums of integers are not exact.
+const PLAIN: RangeInclusive<i32> = 0..=3;
 
 /// The most memory that one convolution may take for itself.
 const MOST_WORKSPACE: usize = 1 << 30;
@@ -30,6 +36,27 @@ pub(crate) enum Pass {
     InputGradient,
     WeightGradient,
 }
+
+/// What is convolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Math {
+    /// Numbers, as precisely as [`Settings`] say.
+    Values,
+    /// Signs, exactly. Tensor cores may do that: 1 and -1 are not rounded by TF32, and sums are f32. Forward only.
+    Signs,
+}
+
+/// The order of a tensor's axes in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// NCHW, and (O, I, K, K) of a weight.
+    ChannelsFirst = 0, // CUDNN_TENSOR_NCHW
+    /// NHWC, and (O, K, K, I) of a weight.
+    ChannelsLast = 1, // CUDNN_TENSOR_NHWC
+}
+
+/// What is computed, and how.
+pub(crate) type Way = (Pass, Math, Layout);
 
 /// cuDNN, and what it has found best for each shape so far.
 #[derive(Debug)]
@@ -45,7 +72,7 @@ unsafe impl Send for Cudnn {}
 unsafe impl Sync for Cudnn {}
 
 /// `None` where cuDNN has no algorithm.
-type Plans = HashMap<(ConvShape, Pass), Option<Arc<Plan>>>;
+type Plans = HashMap<(ConvShape, Way), Option<Arc<Plan>>>;
 
 /// How one product of one shape is computed.
 #[derive(Debug)]
@@ -81,33 +108,27 @@ impl Cudnn {
         self.api.version()
     }
 
-    /// Computes `pass` of a convolution; `beta` 1 adds to the output, 0 overwrites it. `false` if cuDNN has no algorithm for it,
-    /// and nothing was done.
+    /// Computes a pass of a convolution that [`Cudnn::can`]; `beta` 1 adds to the output, 0 overwrites it.
+    ///
+    /// # Panics
+    /// If cuDNN has no algorithm for it.
     ///
     /// # Safety
     /// `x`, `w` and `y` are the addresses of as many floats as `s` says, in the memory of `device`, and the one that is written
     /// is nobody else's meanwhile.
-    #[allow(clippy::too_many_arguments)] // three tensors and how
     pub(crate) unsafe fn convolve(
         &self,
         device: &Arc<CudaDevice>,
         settings: Settings,
         s: &ConvShape,
-        pass: Pass,
+        way: Way,
         beta: f32,
-        (x, w, y): (u64, u64, u64),
-    ) -> Result<bool, GpuError> {
+        [x, w, y]: [u64; 3],
+    ) -> Result<(), GpuError> {
         device.bind_to_thread()?;
-        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
-        let plan = match plans.get(&(*s, pass)) {
-            Some(plan) => plan.clone(),
-            None => {
-                let plan = self.plan(settings, s, pass)?.map(Arc::new);
-                plans.insert((*s, pass), plan.clone());
-                plan
-            }
-        };
-        let Some(plan) = plan else { return Ok(false) };
+        let mut plans = self.plans();
+        let plan = self.known_plan(&mut plans, settings, s, way)?;
+        let plan = plan.expect("cuDNN has an algorithm");
         // SAFETY: cuDNN writes it before it reads it.
         let workspace = unsafe { device.alloc::<u8>(plan.workspace.max(1)) }?;
         let workspace = *workspace.device_ptr();
@@ -123,7 +144,7 @@ impl Cudnn {
         // SAFETY: descriptors say the sizes that the caller vouches for; scalars live until the call returns; the workspace is
         // freed in the order of the stream, behind the convolution.
         let (name, status) = unsafe {
-            match pass {
+            match way.0 {
                 Pass::Forward => (
                     "cudnnConvolutionForward",
                     (self.api.forward)(
@@ -180,16 +201,56 @@ impl Cudnn {
                 ),
             }
         };
-        check(name, status)?;
-        Ok(true)
+        check(name, status)
+    }
+
+    /// Whether it has an algorithm.
+    pub(crate) fn can(&self, settings: Settings, s: &ConvShape, way: Way) -> Result<bool, GpuError> {
+        let plan = self.known_plan(&mut self.plans(), settings, s, way)?;
+        Ok(plan.is_some())
+    }
+
+    /// The convolutions of numbers that were done so far, in an order that is the same each time.
+    pub(crate) fn passes(&self) -> Vec<(ConvShape, Pass)> {
+        let plans = self.plans();
+        let found = plans.iter().filter_map(|((s, (pass, math, layout)), plan)| {
+            let counts = plan.is_some() && *math == Math::Values && *layout == Layout::ChannelsFirst;
+            counts.then_some((*s, *pass))
+        });
+        let mut found: Vec<_> = found.collect();
+        found.sort_by_key(|(s, pass)| (std::cmp::Reverse(s.in_height), s.in_channels, format!("{s:?} {pass:?}")));
+        found
+    }
+
+    fn plans(&self) -> MutexGuard<'_, Plans> {
+        self.plans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The plan of an earlier call, or a new one.
+    fn known_plan(
+        &self,
+        plans: &mut Plans,
+        settings: Settings,
+        s: &ConvShape,
+        way: Way,
+    ) -> Result<Option<Arc<Plan>>, GpuError> {
+        if let Some(plan) = plans.get(&(*s, way)) {
+            return Ok(plan.clone());
+        }
+        let plan = self.plan(settings, s, way)?.map(Arc::new);
+        plans.insert((*s, way), plan.clone());
+        Ok(plan)
     }
 
     /// The best way that cuDNN knows under `settings`, or none.
-    fn plan(&self, settings: Settings, s: &ConvShape, pass: Pass) -> Result<Option<Plan>, GpuError> {
-        let mut plan = self.describe(s)?;
+    fn plan(&self, settings: Settings, s: &ConvShape, way: Way) -> Result<Option<Plan>, GpuError> {
+        let (pass, of, layout) = way;
+        let mut plan = self.describe(s, layout)?;
         let mut proposals = [Proposal::default(); 8];
         let mut count = 0;
-        let math = if settings.tf32 { MAY_ROUND } else { F32_ONLY };
+        let signs = of == Math::Signs;
+        let tf32 = settings.tf32 || signs;
+        let math = if tf32 { MAY_ROUND } else { F32_ONLY };
         let (api, handle, room) = (&self.api, self.handle, proposals.len() as i32);
         let Plan {
             x, w, y, convolution, ..
@@ -214,14 +275,16 @@ impl Cudnn {
             proposal.status == 0
                 && proposal.workspace <= MOST_WORKSPACE
                 && (!settings.deterministic || proposal.determinism == DETERMINISTIC)
-                && (settings.tf32 || proposal.math == F32_ONLY || proposal.math == MAY_ROUND)
+                && proposal.math != CONVERTS
+                && (tf32 || proposal.math == F32_ONLY || proposal.math == MAY_ROUND)
+                && (!signs || PLAIN.contains(&proposal.algorithm))
         });
         let Some(best) = best else {
             self.forget(&plan);
             return Ok(None);
         };
         // Strict arithmetic stays strict, whatever was proposed.
-        let math = if settings.tf32 { best.math } else { F32_ONLY };
+        let math = if tf32 { best.math } else { F32_ONLY };
         // SAFETY: as above.
         check("cudnnSetConvolutionMathType", unsafe {
             (api.set_math)(convolution, math)
@@ -231,8 +294,8 @@ impl Cudnn {
     }
 
     /// Descriptors of a shape; no algorithm yet.
-    fn describe(&self, s: &ConvShape) -> Result<Plan, GpuError> {
-        let api = &self.api;
+    fn describe(&self, s: &ConvShape, layout: Layout) -> Result<Plan, GpuError> {
+        let (api, format) = (&self.api, layout as i32);
         let int = |n: usize| i32::try_from(n).expect("a size of a convolution fits 31 bits");
         let (stride, padding, kernel) = (int(s.stride), int(s.padding), int(s.kernel));
         let (batch, inputs, outputs) = (int(s.batch), int(s.in_channels), int(s.out_channels));
@@ -253,11 +316,11 @@ impl Cudnn {
             check("cudnnCreateFilterDescriptor", (api.create_filter)(&mut plan.w))?;
             let made = (api.create_convolution)(&mut plan.convolution);
             check("cudnnCreateConvolutionDescriptor", made)?;
-            let set = (api.set_tensor)(plan.x, NCHW, FLOAT, batch, inputs, in_height, in_width);
+            let set = (api.set_tensor)(plan.x, format, FLOAT, batch, inputs, in_height, in_width);
             check("cudnnSetTensor4dDescriptor", set)?;
-            let set = (api.set_tensor)(plan.y, NCHW, FLOAT, batch, outputs, out_height, out_width);
+            let set = (api.set_tensor)(plan.y, format, FLOAT, batch, outputs, out_height, out_width);
             check("cudnnSetTensor4dDescriptor", set)?;
-            let set = (api.set_filter)(plan.w, FLOAT, NCHW, outputs, inputs, kernel, kernel);
+            let set = (api.set_filter)(plan.w, FLOAT, format, outputs, inputs, kernel, kernel);
             check("cudnnSetFilter4dDescriptor", set)?;
             let set = (api.set_convolution)(
                 plan.convolution,

@@ -1,7 +1,7 @@
 //! Convolutions.
 
 use crate::common::{STRICT, assert_close, blank, down, gpu, numbers, up};
-use stompp_cuda::{Floats, FloatsMut, Gpu, Settings};
+use stompp_cuda::{Floats, FloatsMut, Gpu, Layout, Settings, SignWay};
 use stompp_kernels::{self as kernels, ConvShape};
 
 /// Kernel, stride, padding and sizes of convolutions that are common, and some that are not.
@@ -53,6 +53,55 @@ fn cuda_convolutions_by_cudnn_are_the_cpu_s() {
     }
 }
 
+/// Where bits may differ from run to run, both orders of axes are tried for each pass, and one is kept. Tries leave gradients alone.
+#[test]
+#[cfg_attr(not(feature = "cuda-stand-in"), ignore = "needs a GPU")]
+fn cuda_convolutions_in_either_layout_are_the_cpu_s() {
+    let gpu = gpu(Settings {
+        cudnn: true,
+        deterministic: false,
+        ..STRICT
+    });
+    if gpu.versions().cudnn.is_none() {
+        println!("no cuDNN: skipped");
+        return;
+    }
+    convolutions_are_the_cpu_s(&gpu);
+    let (choices, shapes) = (gpu.choices(), convolutions());
+    assert_eq!(choices.len(), 3 * shapes.len(), "each pass of each shape once");
+    let kept = |layout: &str| choices.iter().any(|choice| choice.tried[0].0 == layout);
+    println!("NCHW kept: {}, NHWC kept: {}", kept("NCHW"), kept("NHWC"));
+}
+
+/// What is only timed is not used.
+#[test]
+#[cfg_attr(not(feature = "cuda-stand-in"), ignore = "needs a GPU")]
+fn cuda_layouts_are_timed_and_not_used_where_bits_must_repeat() {
+    let gpu = gpu(Settings { cudnn: true, ..STRICT });
+    let s = convolutions()[1];
+    let (x, w) = (
+        up(&gpu, &numbers(s.input_len(), 1)),
+        up(&gpu, &numbers(s.weight_len(), 2)),
+    );
+    let mut y = [(); 2].map(|()| blank(&gpu, s.output_len()));
+    let [first, second] = &mut y;
+    gpu.conv2d(&s, Floats::of(&x), Floats::of(&w), FloatsMut::of(first))
+        .unwrap();
+    gpu.time_layouts().unwrap();
+    let timed = gpu.choices();
+    assert_eq!(timed.len(), usize::from(gpu.versions().cudnn.is_some()), "{timed:?}");
+    gpu.start_profile();
+    gpu.conv2d(&s, Floats::of(&x), Floats::of(&w), FloatsMut::of(second))
+        .unwrap();
+    let rows = gpu.end_profile().unwrap();
+    assert!(
+        rows.iter()
+            .all(|row| !row.name.contains("NHWC") && row.name != "transpose"),
+        "{rows:?}"
+    );
+    assert_eq!(down(&gpu, first), down(&gpu, second));
+}
+
 fn convolutions_are_the_cpu_s(gpu: &Gpu) {
     for s in convolutions() {
         let (x, w, gy) = (
@@ -86,22 +135,124 @@ fn convolutions_are_the_cpu_s(gpu: &Gpu) {
     }
 }
 
+/// Shapes for convolutions of signs: also with more words, pixels and output channels than one tile has.
+fn sign_convolutions() -> Vec<ConvShape> {
+    let mut shapes = convolutions();
+    shapes.push(ConvShape {
+        batch: 2,
+        in_channels: 70,
+        in_height: 9,
+        in_width: 9,
+        out_channels: 130,
+        kernel: 3,
+        stride: 1,
+        padding: 1,
+    });
+    shapes
+}
+
+fn signs_of(values: &[f32]) -> Vec<f32> {
+    values.iter().map(|v| if *v >= 0.0 { 1.0 } else { -1.0 }).collect()
+}
+
+/// Every way gives the same integers. What it is given need not be signs yet.
 #[test]
 #[cfg_attr(not(feature = "cuda-stand-in"), ignore = "needs a GPU")]
-fn cuda_convolutions_of_signs_are_exact() {
-    let gpu = gpu(STRICT);
-    for s in convolutions() {
-        let sign =
-            |values: Vec<f32>| -> Vec<f32> { values.iter().map(|v| if *v >= 0.0 { 1.0 } else { -1.0 }).collect() };
-        let (x, w) = (sign(numbers(s.input_len(), 1)), numbers(s.weight_len(), 2));
-        let mut expected = vec![0.0; s.output_len()];
-        kernels::conv2d_forward(&s, &x, &sign(w.clone()), &mut expected);
-        let signs = gpu
-            .signs((s.out_channels, s.in_channels, s.kernel), Floats::of(&up(&gpu, &w)))
-            .unwrap();
-        let mut y = blank(&gpu, s.output_len());
-        gpu.sign_conv2d(&s, Floats::of(&up(&gpu, &x)), &signs, FloatsMut::of(&mut y))
-            .unwrap();
-        assert_eq!(down(&gpu, &y), expected, "{s:?}");
+fn cuda_convolutions_of_signs_are_exact_by_every_way() {
+    // Signs are exact on TF32, too.
+    for settings in [
+        STRICT,
+        Settings {
+            cudnn: true,
+            tf32: true,
+            ..STRICT
+        },
+    ] {
+        let gpu = gpu(settings);
+        let mut ways = Vec::new();
+        for s in sign_convolutions() {
+            let (x, w) = (numbers(s.input_len(), 1), numbers(s.weight_len(), 2));
+            let mut expected = vec![0.0; s.output_len()];
+            kernels::conv2d_forward(&s, &signs_of(&x), &signs_of(&w), &mut expected);
+            let sizes = (s.out_channels, s.in_channels, s.kernel);
+            let signs = gpu.signs(sizes, Floats::of(&up(&gpu, &w))).unwrap();
+            let x = up(&gpu, &x);
+            for (name, way) in SignWay::ALL {
+                let mut y = blank(&gpu, s.output_len());
+                let done = gpu.sign_conv2d_by(way, &s, Floats::of(&x), &signs, FloatsMut::of(&mut y));
+                if done.unwrap() {
+                    assert_eq!(down(&gpu, &y), expected, "{name}, {s:?}");
+                    ways.push(way);
+                }
+            }
+            let mut y = blank(&gpu, s.output_len());
+            gpu.sign_conv2d(&s, Floats::of(&x), &signs, FloatsMut::of(&mut y))
+                .unwrap();
+            assert_eq!(down(&gpu, &y), expected, "the fastest way, {s:?}");
+        }
+        ways.dedup();
+        let cudnn = gpu.versions().cudnn.is_some();
+        assert!(ways.contains(&SignWay::Popcount));
+        for layout in [Layout::ChannelsFirst, Layout::ChannelsLast] {
+            assert_eq!(ways.contains(&SignWay::Cudnn(layout)), cudnn, "{layout:?}");
+        }
+        assert_eq!(
+            ways.contains(&SignWay::Bytes),
+            gpu.versions().compute_capability >= (8, 0)
+        );
     }
+}
+
+/// A shape is tried once, and what was tried is told.
+#[test]
+#[cfg_attr(not(feature = "cuda-stand-in"), ignore = "needs a GPU")]
+fn cuda_the_fastest_way_is_chosen_once_a_shape() {
+    let gpu = gpu(Settings { cudnn: true, ..STRICT });
+    let s = convolutions()[0];
+    let x = up(&gpu, &numbers(s.input_len(), 1));
+    let w = up(&gpu, &numbers(s.weight_len(), 2));
+    let signs = gpu
+        .signs((s.out_channels, s.in_channels, s.kernel), Floats::of(&w))
+        .unwrap();
+    let mut y = blank(&gpu, s.output_len());
+    for _ in 0..3 {
+        gpu.sign_conv2d(&s, Floats::of(&x), &signs, FloatsMut::of(&mut y))
+            .unwrap();
+    }
+    let choices = gpu.choices();
+    assert_eq!(choices.len(), 1, "{choices:?}");
+    let tried = &choices[0].tried;
+    let possible =
+        1 + 2 * usize::from(gpu.versions().cudnn.is_some()) + usize::from(gpu.versions().compute_capability >= (8, 0));
+    assert_eq!(tried.len(), possible, "{tried:?}");
+    assert!(tried.is_sorted_by(|a, b| a.1 <= b.1), "{tried:?}");
+    assert!(
+        choices[0].to_string().starts_with("signs 2 x 3 -> 5, 3x3/1 @8: "),
+        "{}",
+        choices[0]
+    );
+}
+
+#[test]
+#[cfg_attr(not(feature = "cuda-stand-in"), ignore = "needs a GPU")]
+fn cuda_a_profile_has_a_row_for_each_kernel() {
+    let gpu = gpu(STRICT);
+    let s = convolutions()[0];
+    let x = up(&gpu, &numbers(s.input_len(), 1));
+    let w = up(&gpu, &numbers(s.weight_len(), 2));
+    let mut y = blank(&gpu, s.output_len());
+    let mut step = || {
+        gpu.conv2d(&s, Floats::of(&x), Floats::of(&w), FloatsMut::of(&mut y))
+            .unwrap()
+    };
+    step();
+    assert_eq!(gpu.end_profile().unwrap(), [], "nothing was begun");
+    gpu.start_profile();
+    step();
+    step();
+    let rows = gpu.end_profile().unwrap();
+    let rows: Vec<(&str, usize)> = rows.iter().map(|row| (row.name.as_str(), row.calls)).collect();
+    assert_eq!(rows, [("patches", 2), ("cuBLAS 5x27x64, 2 times", 2)]);
+    step();
+    assert_eq!(gpu.end_profile().unwrap(), [], "it has ended");
 }

@@ -138,10 +138,11 @@ fn cuda_cross_entropy_is_the_cpu_s() {
         let loss = kernels::cross_entropy(batch, classes, &logits, &labels, Some(&mut expected));
         let mut gradient = blank(&gpu, logits.len());
         let on_logits = up(&gpu, &logits);
-        let found = gpu
-            .cross_entropy(classes, Floats::of(&on_logits), &labels, FloatsMut::of(&mut gradient))
+        let mut found = blank(&gpu, 1);
+        let out = (FloatsMut::of(&mut found), FloatsMut::of(&mut gradient));
+        gpu.cross_entropy(classes, Floats::of(&on_logits), &labels, out.0, out.1)
             .unwrap();
-        assert_close("loss", &[found], &[loss], 1e-6);
+        assert_close("loss", &down(&gpu, &found), &[loss], 1e-6);
         assert_close("gradient", &down(&gpu, &gradient), &expected, 1e-6);
     }
 }
@@ -151,6 +152,7 @@ fn cuda_cross_entropy_is_the_cpu_s() {
 #[should_panic(expected = "label 3 of 3 classes")]
 fn cuda_cross_entropy_refuses_a_label_that_is_no_class() {
     let gpu = gpu(STRICT);
-    let (logits, mut gradient) = (up(&gpu, &[0.0; 3]), blank(&gpu, 3));
-    let _ = gpu.cross_entropy(3, Floats::of(&logits), &[3], FloatsMut::of(&mut gradient));
+    let (logits, mut loss, mut gradient) = (up(&gpu, &[0.0; 3]), blank(&gpu, 1), blank(&gpu, 3));
+    let out = (FloatsMut::of(&mut loss), FloatsMut::of(&mut gradient));
+    let _ = gpu.cross_entropy(3, Floats::of(&logits), &[3], out.0, out.1);
 }

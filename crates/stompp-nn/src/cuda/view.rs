@@ -35,7 +35,9 @@ pub fn filled<Y: Shape>(
     out: Y,
     fill: impl FnOnce(FloatsMut<'_>) -> Result<(), GpuError>,
 ) -> Result<Tensor<Y, f32, Cuda>, CudaError> {
+    let span = on_gpu(|gpu| gpu.start_span(|| "zeroing of outputs".to_owned()))?;
     let mut y = device.try_zeros_like(&out)?;
+    on_gpu(|gpu| gpu.end_span(span))?;
     // SAFETY: made in the line above.
     fill(unsafe { values_mut(&mut y) }).map_err(failed)?;
     Ok(y)

@@ -26,9 +26,6 @@ where
     let (logits, mut tape) = logits.try_contiguous()?.split_tape();
     let device = logits.device().clone();
     let (loss, gradient) = device.cross_entropy(&logits, labels)?;
-    let mut value = device.try_zeros_like(&())?;
-    value.copy_from(&[loss]);
-    let loss = value;
     let (logits_ghost, loss_ghost) = (logits.ghost(), loss.ghost());
     tape.add_backward_op(move |gradients| {
         let factor = take_gradient!(gradients, &loss_ghost, &device);

@@ -1,0 +1,265 @@
+//! Convolutions by cuDNN, in the order of axes that everything here has, or reordered so that channels come last.
+//!
+//! The orders round differently. Which one is faster is therefore measured and chosen only where bits may differ from run to run
+//! ([`crate::Settings::deterministic`] is off); else it is the first.
+
+use crate::{
+    Floats, FloatsMut, Gpu, GpuError,
+    cudnn::{Cudnn, Layout, Math, Pass},
+    launch::{launch, size},
+};
+use cudarc::driver::{CudaSlice, DevicePtr};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Mutex, PoisonError},
+};
+use stompp_kernels::ConvShape;
+
+/// Layouts with their names in [`Gpu::choices`]. The time of the second has the reordering in it.
+const LAYOUTS: [(&str, Layout); 2] = [("NCHW", Layout::ChannelsFirst), ("NHWC", Layout::ChannelsLast)];
+
+/// Layouts that were found fastest.
+#[derive(Debug, Default)]
+pub(crate) struct Layouts(Mutex<HashMap<(ConvShape, Pass), Layout>>);
+
+/// A shape in words: `256 x 64 -> 128, 3x3/2 @32`.
+pub(crate) struct Words<'a>(pub(crate) &'a ConvShape);
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let s = self.0;
+        let (kernel, stride, side) = (s.kernel, s.stride, s.in_height);
+        let (batch, inputs, outputs) = (s.batch, s.in_channels, s.out_channels);
+        write!(f, "{batch} x {inputs} -> {outputs}, {kernel}x{kernel}/{stride} @{side}")
+    }
+}
+
+/// A tensor as a batch of matrices, channels by places.
+type Matrices = (usize, usize, usize);
+
+/// Those of x, w and y.
+fn matrices(s: &ConvShape) -> [Matrices; 3] {
+    [
+        (s.batch, s.in_channels, s.in_height * s.in_width),
+        (s.out_channels, s.in_channels, s.kernel * s.kernel),
+        (s.batch, s.out_channels, s.out_height() * s.out_width()),
+    ]
+}
+
+fn len((batch, rows, columns): Matrices) -> usize {
+    batch * rows * columns
+}
+
+/// Which of x, w and y a pass writes.
+fn written(pass: Pass) -> usize {
+    match pass {
+        Pass::InputGradient => 0,
+        Pass::WeightGradient => 1,
+        Pass::Forward => 2,
+    }
+}
+
+impl Gpu {
+    /// Computes `pass` of a convolution of numbers by cuDNN, adding to the output if `add`. Returns false, with nothing done, if there
+    /// is no cuDNN, or it has no algorithm.
+    ///
+    /// # Safety
+    /// `addresses` are those of x, w and y, with as many floats as `s` says; the one that is written is nobody else's.
+    pub(crate) unsafe fn by_cudnn(
+        &self,
+        s: &ConvShape,
+        pass: Pass,
+        add: bool,
+        addresses: [u64; 3],
+    ) -> Result<bool, GpuError> {
+        let Some(cudnn) = &self.cudnn else { return Ok(false) };
+        if !cudnn.can(self.settings, s, (pass, Math::Values, Layout::ChannelsFirst))? {
+            return Ok(false);
+        }
+        let layout = match self.settings.deterministic {
+            true => Layout::ChannelsFirst,
+            // SAFETY: the caller's.
+            false => unsafe { self.faster_layout(cudnn, s, pass, addresses) }?,
+        };
+        // SAFETY: the caller's.
+        unsafe { self.convolve(cudnn, s, (pass, Math::Values, layout), add, addresses) }
+    }
+
+    /// The layout that is faster for a pass, measured once.
+    ///
+    /// # Safety
+    /// As [`Gpu::by_cudnn`].
+    unsafe fn faster_layout(
+        &self,
+        cudnn: &Cudnn,
+        s: &ConvShape,
+        pass: Pass,
+        mut addresses: [u64; 3],
+    ) -> Result<Layout, GpuError> {
+        let layouts = || self.layouts.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(layout) = layouts().get(&(*s, pass)) {
+            return Ok(*layout);
+        }
+        // Written once only, and not by what is tried.
+        let output = written(pass);
+        // SAFETY: written before it is read.
+        let scratch = unsafe { self.device.alloc::<f32>(len(matrices(s)[output])) }?;
+        addresses[output] = *scratch.device_ptr();
+        let layout = self.fastest(format!("cuDNN {pass:?} {}", Words(s)), &LAYOUTS, |layout| {
+            // SAFETY: the caller's, and scratch memory of the output's length.
+            unsafe { self.convolve(cudnn, s, (pass, Math::Values, layout), false, addresses) }
+        })?;
+        layouts().insert((*s, pass), layout);
+        Ok(layout)
+    }
+
+    /// Computes a pass in a layout; false, with nothing done, if cuDNN has no algorithm for it.
+    ///
+    /// # Safety
+    /// As [`Gpu::by_cudnn`].
+    pub(crate) unsafe fn convolve(
+        &self,
+        cudnn: &Cudnn,
+        s: &ConvShape,
+        way: (Pass, Math, Layout),
+        add: bool,
+        addresses: [u64; 3],
+    ) -> Result<bool, GpuError> {
+        let (pass, _, layout) = way;
+        if !cudnn.can(self.settings, s, way)? {
+            return Ok(false);
+        }
+        if layout == Layout::ChannelsFirst {
+            let span = self.start_span(|| format!("cuDNN {pass:?} {}", Words(s)))?;
+            let beta = f32::from(u8::from(add));
+            // SAFETY: the caller's.
+            unsafe { cudnn.convolve(&self.device, self.settings, s, way, beta, addresses) }?;
+            self.end_span(span)?;
+            return Ok(true);
+        }
+        let (matrices, output) = (matrices(s), written(pass));
+        let mut reordered = Vec::with_capacity(3);
+        for (place, &matrices) in matrices.iter().enumerate() {
+            // SAFETY: written by the kernel below, or by the convolution, before it is read.
+            let memory = unsafe { self.device.alloc::<f32>(len(matrices)) }?;
+            if place != output {
+                // SAFETY: the caller's.
+                let from = unsafe { Floats::from_raw(addresses[place], len(matrices)) };
+                // SAFETY: allocated a few lines above.
+                let to = unsafe { FloatsMut::from_raw(*memory.device_ptr(), len(matrices)) };
+                self.transpose(matrices, false, from, to)?;
+            }
+            reordered.push(memory);
+        }
+        let inner = [0, 1, 2].map(|place: usize| *reordered[place].device_ptr());
+        let span = self.start_span(|| format!("cuDNN NHWC {pass:?} {}", Words(s)))?;
+        // SAFETY: as many floats as `s` says, in this function's own memory.
+        unsafe { cudnn.convolve(&self.device, self.settings, s, way, 0.0, inner) }?;
+        self.end_span(span)?;
+        let (batch, rows, columns) = matrices[output];
+        let back = (batch, columns, rows);
+        let result: &CudaSlice<f32> = &reordered[output];
+        // SAFETY: the caller's.
+        let to = unsafe { FloatsMut::from_raw(addresses[output], len(back)) };
+        self.transpose(back, add, Floats::of(result), to)?;
+        Ok(true)
+    }
+
+    /// Transposes each of a batch of matrices (rows, columns); adds to `to` if `add`.
+    fn transpose(&self, of: Matrices, add: bool, from: Floats<'_>, to: FloatsMut<'_>) -> Result<(), GpuError> {
+        const TILE: usize = 32;
+        let (batch, rows, columns) = of;
+        let tiles = size(batch * rows.div_ceil(TILE) * columns.div_ceil(TILE));
+        let grid = (tiles.clamp(1, self.most_blocks()), 1);
+        let (batch, rows, columns) = (size(batch), size(rows), size(columns));
+        launch!(self, "transpose", grid, batch, rows, columns, i32::from(add), from, to)
+    }
+
+    /// Times every convolution of numbers that cuDNN has done so far in both layouts; [`Gpu::choices`] has the result. Changes nothing
+    /// else.
+    ///
+    /// # Errors
+    /// If an allocation or a call fails.
+    pub fn time_layouts(&self) -> Result<(), GpuError> {
+        let Some(cudnn) = &self.cudnn else { return Ok(()) };
+        for (s, pass) in cudnn.passes() {
+            let operands = matrices(&s).map(|matrices| self.device.alloc_zeros::<f32>(len(matrices)));
+            let [x, w, y] = operands;
+            let (x, w, y) = (x?, w?, y?);
+            let addresses = [*x.device_ptr(), *w.device_ptr(), *y.device_ptr()];
+            // SAFETY: as many floats as the shape says, in this function's own memory.
+            unsafe { self.faster_layout(cudnn, &s, pass, addresses) }?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Settings;
+    use cudarc::driver::CudaDevice;
+
+    fn numbers(len: usize, salt: usize) -> Vec<f32> {
+        (0..len)
+            .map(|i| ((i * 7919 + salt) % 1009) as f32 / 504.5 - 1.0)
+            .collect()
+    }
+
+    /// Each pass in both orders of axes on the same memory, added and overwritten.
+    #[test]
+    #[cfg_attr(not(feature = "cuda-stand-in"), ignore = "needs a GPU")]
+    fn cuda_layouts_agree() {
+        let settings = Settings {
+            tf32: false,
+            ..Settings::default()
+        };
+        let gpu = Gpu::open(CudaDevice::new(0).unwrap(), settings).unwrap();
+        let Some(cudnn) = &gpu.cudnn else {
+            println!("no cuDNN: skipped");
+            return;
+        };
+        for (kernel, stride, padding, in_channels, out_channels) in
+            [(3, 1, 1, 5, 40), (3, 2, 1, 33, 3), (1, 2, 0, 4, 70)]
+        {
+            let s = ConvShape {
+                batch: 2,
+                in_channels,
+                in_height: 8,
+                in_width: 7,
+                out_channels,
+                kernel,
+                stride,
+                padding,
+            };
+            for (pass, add) in [
+                (Pass::Forward, false),
+                (Pass::InputGradient, true),
+                (Pass::WeightGradient, true),
+                (Pass::WeightGradient, false),
+            ] {
+                let [first, last] = LAYOUTS.map(|(_, layout)| {
+                    let operands = [0, 1, 2].map(|place| {
+                        let values = numbers(len(matrices(&s)[place]), place);
+                        gpu.device.htod_sync_copy(&values).unwrap()
+                    });
+                    let addresses = [0, 1, 2].map(|place: usize| *operands[place].device_ptr());
+                    // SAFETY: as many floats as the shape says, in memory of this closure.
+                    let done = unsafe { gpu.convolve(cudnn, &s, (pass, Math::Values, layout), add, addresses) };
+                    assert!(done.unwrap());
+                    gpu.device.dtoh_sync_copy(&operands[written(pass)]).unwrap()
+                });
+                let largest = first.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+                let off = first
+                    .iter()
+                    .zip(&last)
+                    .fold(0.0f32, |most, (a, b)| most.max((a - b).abs()));
+                assert!(
+                    off <= 1e-5 * largest,
+                    "{pass:?}, added: {add}, {s:?}: off by {off} of {largest}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! One call: every step that is left, then the trainings, with the results written after each.
+
+use crate::{
+    Options, UsageError,
+    bundle::Bundle,
+    machine::Machine,
+    process::{self, Budget, Ending},
+    results,
+    steps::{self, Step},
+    summary::{Call, Status, StepRecord, Summary, Training},
+    training,
+};
+use anyhow::{Context, Result};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+/// Seconds that a step needs at least to be worth starting, as a share of the call's time.
+const WORTH_STARTING: f64 = 0.01;
+
+pub(crate) struct Day<'a> {
+    options: &'a Options,
+    budget: Budget,
+    bundle: Bundle,
+    work: PathBuf,
+    results: PathBuf,
+    summary: Summary,
+}
+
+impl<'a> Day<'a> {
+    /// Opens the bundle and the output folder.
+    ///
+    /// # Errors
+    /// [`UsageError`] if `--data` is no folder or `--epochs` differs from those of an earlier call; if the bundle or the
+    /// folder cannot be used.
+    pub(crate) fn begin(options: &'a Options, budget: Budget) -> Result<Self> {
+        let bundle = Bundle::open(&options.bundle)?;
+        if let Some(data) = options.data.as_ref().filter(|data| !data.is_dir()) {
+            return Err(UsageError(format!("--data {}: there is no such folder", data.display())).into());
+        }
+        let made = |name: &str| {
+            let folder = options.out.join(name);
+            fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+            folder
+                .canonicalize()
+                .with_context(|| format!("finding {}", folder.display()))
+        };
+        let (work, results) = (made("work")?, made("results")?);
+        made("work/logs")?;
+        made("work/runs")?;
+        let mut summary = Summary::load(&results.join("summary.json"))?;
+        if let (Some(wanted), Some(Training { epochs, .. })) = (options.epochs, &summary.training)
+            && wanted != *epochs
+        {
+            let out = options.out.display();
+            let problem =
+                format!("--epochs {wanted}: the trainings in {out} have {epochs}; leave it out, or take another --out");
+            return Err(UsageError(problem).into());
+        }
+        summary.revision = bundle.about.revision.clone();
+        summary.stand_in = bundle.about.stand_in;
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        summary.calls.push(Call {
+            started_unix: since.map_or(0, |since| since.as_secs()),
+            minutes: options.minutes.as_secs_f64() / 60.0,
+            seconds: None,
+        });
+        Ok(Self {
+            options,
+            budget,
+            bundle,
+            work,
+            results,
+            summary,
+        })
+    }
+
+    /// Runs what is left. Returns whether nothing has failed.
+    ///
+    /// # Errors
+    /// If results cannot be written.
+    pub(crate) fn run(mut self) -> Result<bool> {
+        self.save()?;
+        let machine = Machine::look(self.bundle.about.stand_in);
+        self.summary.machine = Some(machine.clone());
+        for step in steps::steps(&self.bundle, &machine, &self.work)? {
+            self.step(step)?;
+        }
+        self.train()?;
+        if let Some(call) = self.summary.calls.last_mut() {
+            call.seconds = Some(self.budget.elapsed().as_secs_f64());
+        }
+        self.save()?;
+        print!("{}", self.summary);
+        println!("bring back: {}", self.results.display());
+        Ok(self.summary.good())
+    }
+
+    /// Runs a step unless an earlier call has.
+    fn step(&mut self, step: Step) -> Result<()> {
+        let Step { name, limit, work } = step;
+        let built = &self.bundle.about.built;
+        if self.summary.step(&name).is_some_and(|record| record.settled(built)) {
+            return Ok(());
+        }
+        let start = Instant::now();
+        let (status, reason) = match work {
+            Err(missing) => (Status::Skipped, Some(missing)),
+            Ok(_) if self.no_time() => (Status::CutOff, Some("no time was left".to_owned())),
+            Ok(mut command) => {
+                println!("{name} ...");
+                let log = self.work.join("logs").join(format!("{name}.log"));
+                outcome(process::run(&mut command, &log, limit, &self.budget, &mut || false))
+            }
+        };
+        self.record(name, status, reason, start, limit)
+    }
+
+    fn train(&mut self) -> Result<()> {
+        let scale = self.bundle.scale();
+        let (command, result) = training::probe(&self.bundle, &self.work);
+        let speed = Step {
+            name: "speed".to_owned(),
+            limit: Duration::from_secs(90),
+            work: Ok(command),
+        };
+        self.step(speed)?;
+        let start = Instant::now();
+        let (status, reason) = match &self.options.data {
+            None => (Status::Skipped, Some("no --data".to_owned())),
+            Some(data) => match training::missing(data, scale) {
+                Some(missing) => (Status::Skipped, Some(missing)),
+                None if self.no_time() => (Status::CutOff, Some("no time was left".to_owned())),
+                None => self.train_on(data, &result)?,
+            },
+        };
+        self.record("training".to_owned(), status, reason, start, Duration::ZERO)
+    }
+
+    fn train_on(&mut self, data: &Path, probe: &Path) -> Result<(Status, Option<String>)> {
+        let scale = self.bundle.scale();
+        let data = data
+            .canonicalize()
+            .with_context(|| format!("finding {}", data.display()))?;
+        let mut plan = match (self.summary.training.take(), self.options.epochs) {
+            (Some(plan), _) => plan,
+            (None, Some(epochs)) => Training {
+                epochs,
+                ..Training::default()
+            },
+            (None, None) => match training::epoch_seconds(probe, scale) {
+                Ok(epoch_s) => Training {
+                    epochs: training::epochs_that_fit(self.budget.left(), epoch_s, scale.start_s),
+                    epoch_seconds: Some(epoch_s),
+                    ..Training::default()
+                },
+                Err(error) => {
+                    return Ok((
+                        Status::Failed,
+                        Some(format!("speed was not measured, and no --epochs: {error:#}")),
+                    ));
+                }
+            },
+        };
+        println!("training, {} epochs ...", plan.epochs);
+        training::progress(&self.work, &mut plan);
+        let outcome = training::train(&self.bundle, &self.work, &data, &mut plan, &self.budget, |plan| {
+            self.summary.training = Some(plan.clone());
+            self.summary.save(&self.results.join("summary.json"))
+        });
+        self.summary.training = Some(plan);
+        outcome
+    }
+
+    fn no_time(&self) -> bool {
+        self.budget.left() < self.options.minutes.mul_f64(WORTH_STARTING)
+    }
+
+    fn record(
+        &mut self,
+        name: String,
+        status: Status,
+        reason: Option<String>,
+        start: Instant,
+        limit: Duration,
+    ) -> Result<()> {
+        let record = StepRecord {
+            name,
+            status,
+            reason,
+            seconds: start.elapsed().as_secs_f64(),
+            limit_seconds: limit.as_secs_f64(),
+            revision: self.bundle.about.revision.clone(),
+            built: self.bundle.about.built.clone(),
+        };
+        println!("{:<26} {status}, {:.1} s", record.name, record.seconds);
+        self.summary.record(record);
+        self.save()
+    }
+
+    /// Writes everything that is to be brought back.
+    fn save(&mut self) -> Result<()> {
+        self.summary.bench = results::json(&self.work.join("bench.json"));
+        self.summary.profile = results::json(&self.work.join("profile.json"));
+        let trainings = training::METHODS.iter().map(|(name, _)| format!("train-{name}"));
+        let names: Vec<String> = self
+            .summary
+            .steps
+            .iter()
+            .map(|step| step.name.clone())
+            .chain(trainings)
+            .collect();
+        results::logs(&self.work, &self.results, &names)?;
+        results::metrics(&self.work, &self.results)?;
+        self.summary.save(&self.results.join("summary.json"))
+    }
+}
+
+/// How a program's end counts.
+fn outcome(ending: Result<Ending>) -> (Status, Option<String>) {
+    match ending {
+        Ok(Ending::Exited(0)) => (Status::Passed, None),
+        Ok(Ending::Exited(code)) => (Status::Failed, Some(format!("exit code {code}"))),
+        Ok(Ending::TimedOut) => (Status::TimedOut, None),
+        Ok(Ending::CutOff | Ending::Enough) => (Status::CutOff, None),
+        Err(error) => (Status::Failed, Some(format!("{error:#}"))),
+    }
+}

@@ -1,0 +1,92 @@
+//! The steps before the trainings, in the order of their importance.
+
+use crate::{
+    bundle::{Bundle, KERNEL_TESTS},
+    machine::Machine,
+};
+use anyhow::Result;
+use std::{path::Path, process::Command, time::Duration};
+
+/// One step.
+pub(crate) struct Step {
+    pub(crate) name: String,
+    pub(crate) limit: Duration,
+    /// What to run, or what is missing for it.
+    pub(crate) work: Result<Command, String>,
+}
+
+impl Step {
+    fn new(name: impl Into<String>, seconds: u64, work: Result<Command, String>) -> Self {
+        Self {
+            name: name.into(),
+            limit: Duration::from_secs(seconds),
+            work,
+        }
+    }
+}
+
+/// Every step that is one program; `work` is the folder for what they write.
+pub(crate) fn steps(bundle: &Bundle, machine: &Machine, work: &Path) -> Result<Vec<Step>> {
+    let mut steps = Vec::new();
+    for name in bundle.tests()? {
+        let mut test = bundle.program(&name);
+        // Those that need a GPU are ignored unless they are asked for; all of their names contain `cuda`.
+        test.args(["--include-ignored", "cuda"]);
+        let step = name.trim_start_matches("test-").to_owned();
+        steps.push(Step::new(step, 240, Ok(test)));
+    }
+    for tool in ["memcheck", "racecheck"] {
+        steps.push(Step::new(tool, 180, sanitizer(bundle, machine, tool)));
+    }
+    steps.push(Step::new(
+        "bench",
+        300,
+        Ok(bench(bundle, machine, &work.join("bench.json"))),
+    ));
+    steps.push(Step::new(
+        "profile",
+        120,
+        Ok(profile(bundle, &work.join("profile.json"))),
+    ));
+    for step in &mut steps {
+        step.limit = step.limit.mul_f64(bundle.scale().limits);
+    }
+    Ok(steps)
+}
+
+/// The kernels' tests under one of compute-sanitizer's tools.
+fn sanitizer(bundle: &Bundle, machine: &Machine, tool: &str) -> Result<Command, String> {
+    let program = machine.compute_sanitizer.as_ref();
+    let mut command = Command::new(program.ok_or("compute-sanitizer is not on PATH")?);
+    command.args(["--tool", tool, "--error-exitcode", "9"]);
+    command.arg(bundle.program(KERNEL_TESTS).get_program());
+    command.args(["--include-ignored", "--test-threads", "1", "cuda"]);
+    Ok(command)
+}
+
+/// A step beside PyTorch's; without PyTorch ours alone.
+fn bench(bundle: &Bundle, machine: &Machine, json: &Path) -> Command {
+    let mut command = bundle.program("xtask");
+    command
+        .args([
+            "bench",
+            "--device",
+            "cuda",
+            "--turns",
+            bundle.scale().bench_turns,
+            "--json",
+        ])
+        .arg(json);
+    if machine.torch.is_some() {
+        command.args(["--peer-python", "python3"]);
+    }
+    command
+}
+
+fn profile(bundle: &Bundle, json: &Path) -> Command {
+    let mut command = bundle.program("xtask");
+    command
+        .args(["bench", "--device", "cuda", "--profile", "--json"])
+        .arg(json);
+    command
+}

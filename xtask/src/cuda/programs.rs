@@ -1,0 +1,193 @@
+//! The programs of a bundle: what is built, and which of the tests belong into it.
+
+use super::{toolkit::Toolkit, verify::PACKAGES};
+use crate::{tidy::rust_files, workspace};
+use anyhow::{Context, Result, ensure};
+use cargo_metadata::{Message, MetadataCommand, TargetKind};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::BufReader,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+/// A program that was built, and its name in the bundle.
+#[derive(Debug)]
+pub(super) struct Program {
+    pub(super) name: String,
+    pub(super) file: PathBuf,
+}
+
+/// What a bundle is built with.
+#[derive(Debug)]
+pub(super) enum Kit {
+    /// CUDA's compilers and libraries, optimized, into a target folder of its own.
+    Toolkit(Toolkit),
+    /// The fake driver, as tests are built.
+    StandIn,
+}
+
+impl Kit {
+    fn cargo(&self) -> Result<Command> {
+        match self {
+            Self::Toolkit(toolkit) => toolkit.cargo(),
+            Self::StandIn => {
+                let mut cargo = Command::new("cargo");
+                cargo.current_dir(workspace::root());
+                Ok(cargo)
+            }
+        }
+    }
+
+    /// Options of every build.
+    fn options(&self) -> Vec<String> {
+        match self {
+            Self::Toolkit(_) => {
+                let target = workspace::root().join("target/cuda");
+                vec!["--release".to_owned(), format!("--target-dir={}", target.display())]
+            }
+            Self::StandIn => Vec::new(),
+        }
+    }
+
+    fn feature(&self) -> &'static str {
+        match self {
+            Self::Toolkit(_) => "cuda",
+            Self::StandIn => "cuda-stand-in",
+        }
+    }
+
+    /// A program that was built, ready to start on this machine.
+    fn program(&self, file: &Path) -> Result<Command> {
+        match self {
+            Self::Toolkit(toolkit) => toolkit.program(file),
+            Self::StandIn => Ok(Command::new(file)),
+        }
+    }
+}
+
+/// Builds the commands, and the test programs that have a test for a GPU.
+pub(super) fn build(kit: &Kit) -> Result<Vec<Program>> {
+    let feature = ["--features", kit.feature()];
+    let mut programs = cargo(kit, &["build"], &["stompp-cli", "xtask"], &feature)?;
+    programs.extend(cargo(kit, &["build"], &["stompp-gpu-day"], &[])?);
+    let targets = gpu_test_targets()?;
+    let targets = targets.iter().map(String::as_str).chain(feature).collect::<Vec<_>>();
+    for test in cargo(kit, &["test", "--no-run"], &PACKAGES, &targets)? {
+        if has_gpu_tests(kit, &test.file)? {
+            programs.push(test);
+        }
+    }
+    Ok(programs)
+}
+
+/// Options that select the test targets whose sources have a test for a GPU: their names begin with `cuda_`. Building all of them would
+/// take twice as long.
+fn gpu_test_targets() -> Result<BTreeSet<String>> {
+    let metadata = MetadataCommand::new()
+        .manifest_path(workspace::root().join("Cargo.toml"))
+        .no_deps()
+        .exec()?;
+    let mut options = BTreeSet::new();
+    for package in metadata
+        .packages
+        .iter()
+        .filter(|package| PACKAGES.contains(&package.name.as_str()))
+    {
+        for target in &package.targets {
+            let option = if target.is_kind(TargetKind::Lib) {
+                "--lib".to_owned()
+            } else if target.is_kind(TargetKind::Test) {
+                format!("--test={}", target.name)
+            } else {
+                continue;
+            };
+            // The root of a target of several files stands in a folder of its own.
+            let root = target.src_path.as_std_path();
+            let alone = target.is_kind(TargetKind::Test) && root.file_stem().is_some_and(|stem| stem != "main");
+            let files = match root.parent() {
+                Some(folder) if !alone => rust_files(folder)?,
+                _ => vec![root.to_owned()],
+            };
+            for file in files {
+                let text = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+                if text.contains("fn cuda_") {
+                    options.insert(option.clone());
+                }
+            }
+        }
+    }
+    Ok(options)
+}
+
+/// Builds packages and returns their programs.
+fn cargo(kit: &Kit, verb: &[&str], packages: &[&str], options: &[&str]) -> Result<Vec<Program>> {
+    let mut cargo = kit.cargo()?;
+    cargo.args(verb).args(kit.options()).args(options);
+    cargo.args(packages.iter().flat_map(|name| ["--package", *name]));
+    cargo
+        .arg("--message-format=json-render-diagnostics")
+        .stdout(Stdio::piped());
+    let mut child = cargo.spawn().context("cannot start cargo")?;
+    let output = BufReader::new(child.stdout.take().expect("standard output is piped"));
+    let mut programs = Vec::new();
+    for message in Message::parse_stream(output) {
+        let Message::CompilerArtifact(artifact) = message? else {
+            continue;
+        };
+        let Some(file) = artifact.executable else { continue };
+        // `cargo test` builds a package's commands, too.
+        let test = artifact.profile.test;
+        if test != (verb[0] == "test") || !(test || artifact.target.is_kind(TargetKind::Bin)) {
+            continue;
+        }
+        let package = artifact.package_id.repr.rsplit(['/', '#']).nth(1).unwrap_or_default();
+        let name = match test {
+            true => format!("test-{package}-{}", artifact.target.name),
+            false => artifact.target.name.clone(),
+        };
+        let file = file.into();
+        programs.push(Program { name, file });
+    }
+    ensure!(child.wait()?.success(), "cargo {}: it failed", verb.join(" "));
+    Ok(programs)
+}
+
+/// Whether a test program has a test for a GPU: their names contain `cuda`.
+fn has_gpu_tests(kit: &Kit, file: &Path) -> Result<bool> {
+    let mut list = kit.program(file)?;
+    list.args(["--list", "--include-ignored", "cuda"]);
+    let output = list
+        .output()
+        .with_context(|| format!("cannot start {}", file.display()))?;
+    ensure!(
+        output.status.success(),
+        "{} --list: {}",
+        file.display(),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .any(|line| line.ends_with(": test")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_with_tests_for_a_gpu_are_found() {
+        let options: Vec<String> = gpu_test_targets().unwrap().into_iter().collect();
+        assert_eq!(
+            options,
+            [
+                "--lib",
+                "--test=boundary",
+                "--test=cuda",
+                "--test=kernels",
+                "--test=vectors"
+            ]
+        );
+    }
+}
