@@ -239,6 +239,7 @@ pub trait Backend: Device<f32> + Cache {
 
     /// Mean cross-entropy of `logits` (N, classes) against `labels` (N), and its gradient by the logits. The loss stays on the device,
     /// which need not be waited for.
+    #[allow(clippy::type_complexity)] // A name for this one pair would hide more than it explains.
     fn cross_entropy<B: Dim, C: Dim>(
         &self,
         logits: &Tensor<(B, C), f32, Self>,
