@@ -135,7 +135,8 @@ pub(super) const OPTIONS: &[(&str, &[Opt])] = &[
                 "network.model",
                 Text,
                 "NAME",
-                "resnet18, resnet34, resnet50, or resnetN with N = 6n+2 (8, 14, 20, 26, 32, ...)",
+                "resnet18, resnet34, resnet50, or resnetN with N = 6n+2 (8, 14, 20, 26, 32, ...); bireal18, bireal34, birealN: with a \
+                 shortcut around each convolution; or a file with a network, such as my_network.toml",
             ),
             opt(
                 "width",
