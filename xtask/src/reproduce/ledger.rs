@@ -108,7 +108,7 @@ impl Ledger {
             .iter()
             .flat_map(|experiment| experiment.cells(&scale))
             .collect();
-        cells.sort_by_key(|cell| cell.seed); // Stable: the order of the tables stays.
+        cells.sort_by_key(|cell| (cell.stage, cell.seed)); // Stable: the order of the tables stays.
         for cell in cells {
             let name = cell.name();
             if by_name.contains_key(&name) {

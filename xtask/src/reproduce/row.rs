@@ -120,6 +120,40 @@ pub(crate) enum Knob {
     LearningRate(f64),
     /// A hundred evaluations along the training, on fewer images.
     Traced,
+    /// Which training images, and how many epochs.
+    Length(Regime, u16),
+}
+
+/// Training images and their augmentation, where an experiment compares lengths of training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Regime {
+    /// All of them, with crop and flip, in batches of at least [`FULL_BATCH`].
+    Full,
+    /// At most [`FEW_IMAGES`], without augmentation.
+    Few,
+}
+
+/// Images a step of [`Regime::Full`], unless the preset has more.
+const FULL_BATCH: usize = 64;
+
+/// Training images of [`Regime::Few`], unless the preset has fewer.
+const FEW_IMAGES: usize = 10_000;
+
+impl Regime {
+    fn configure(self, config: &mut RunConfig) {
+        let (data, training) = (&mut config.data, &mut config.training);
+        match self {
+            Self::Full => {
+                data.train_limit = None;
+                data.augment = true;
+                training.batch_size = training.batch_size.max(FULL_BATCH);
+            }
+            Self::Few => {
+                data.train_limit = Some(data.train_limit.unwrap_or(FEW_IMAGES).min(FEW_IMAGES));
+                data.augment = false;
+            }
+        }
+    }
 }
 
 /// Test images of a traced run: its evaluations are many.
@@ -139,6 +173,10 @@ impl Knob {
                 config.training.evaluate_every = Time::Share(1.0);
                 config.data.test_limit = Some(config.data.test_limit.unwrap_or(TRACED_IMAGES).min(TRACED_IMAGES));
             }
+            Self::Length(regime, epochs) => {
+                regime.configure(config);
+                config.training.duration = Time::Epochs(epochs.into());
+            }
         }
     }
 
@@ -149,6 +187,13 @@ impl Knob {
             Self::Schedule(curve, refresh) => vec![curve.to_string(), format!("r{refresh}")],
             Self::LearningRate(rate) => vec![format!("lr{rate}")],
             Self::Traced => vec!["traced".to_owned()],
+            Self::Length(regime, epochs) => {
+                let regime = match regime {
+                    Regime::Full => "full",
+                    Regime::Few => "few",
+                };
+                vec![regime.to_owned(), format!("{epochs}ep")]
+            }
         }
     }
 }
@@ -159,6 +204,8 @@ impl fmt::Display for Knob {
             Self::Preset | Self::Traced => Ok(()),
             Self::Schedule(curve, refresh) => write!(f, "{curve}, r = {refresh}"),
             Self::LearningRate(rate) => write!(f, "learning rate {rate}"),
+            Self::Length(Regime::Full, epochs) => write!(f, "{epochs} epochs"),
+            Self::Length(Regime::Few, epochs) => write!(f, "{epochs} epochs of few images"),
         }
     }
 }
@@ -225,9 +272,14 @@ impl Row {
         format!("{}, {}", self.network_title(), self.method_title())
     }
 
+    /// The method in prose.
+    pub(crate) fn procedure_title(&self) -> String {
+        self.procedure.title(self.setting)
+    }
+
     /// Method and knob in prose.
     pub(crate) fn method_title(&self) -> String {
-        let method = self.procedure.title(self.setting);
+        let method = self.procedure_title();
         match self.knob.to_string() {
             knob if knob.is_empty() => method,
             knob => format!("{method}, {knob}"),

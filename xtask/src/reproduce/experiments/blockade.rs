@@ -1,6 +1,6 @@
 //! Blockade: what gradient each layer gets, by order; why reverse order fails.
 
-use super::{Experiment, Figure, ablation_images, ablation_network, none, product};
+use super::{Experiment, Figure, ablation_images, ablation_network, every_seed, none, product};
 use crate::reproduce::finding::Finding;
 use crate::reproduce::ledger::Entry;
 use crate::reproduce::preset::Scale;
@@ -15,6 +15,7 @@ pub(super) const BLOCKADE: Experiment = Experiment {
     title: "Blockade: the gradient that reaches each layer",
     question: "Which layers does a frozen activation cut off from the loss before they have learned?",
     rows,
+    extent: every_seed,
     published: published::order_top1,
     contrasts: none,
     findings,

@@ -1,6 +1,6 @@
 //! Depth: the gain of StoMPP over STE against the depth of the network.
 
-use super::{Contrast, Experiment, Figure, STE, STOMPP, cifar, gains, product, ten_classes};
+use super::{Contrast, Experiment, Figure, STE, STOMPP, cifar, every_seed, gains, product, ten_classes};
 use crate::reproduce::finding::Finding;
 use crate::reproduce::preset::{Preset, Scale};
 use crate::reproduce::published;
@@ -14,6 +14,7 @@ pub(super) const DEPTH: Experiment = Experiment {
     title: "Depth: the gain of StoMPP over STE",
     question: "Does what freezing gains over STE grow with the depth of the network?",
     rows,
+    extent: every_seed,
     published: published::top1,
     contrasts: gains,
     findings,

@@ -1,6 +1,6 @@
 //! Learning rate: STE and StoMPP, each by several.
 
-use super::{Contrast, Experiment, STE, STOMPP, ablation_images, ablation_network, product};
+use super::{Contrast, Experiment, STE, STOMPP, ablation_images, ablation_network, every_seed, product};
 use crate::reproduce::finding::Finding;
 use crate::reproduce::preset::{Preset, Scale};
 use crate::reproduce::published;
@@ -14,6 +14,7 @@ pub(super) const LR: Experiment = Experiment {
     title: "Learning rate",
     question: "Is the gain of freezing an effect of the learning rate?",
     rows,
+    extent: every_seed,
     published: published::learning_rate_top1,
     contrasts,
     findings,

@@ -3,6 +3,7 @@
 mod blockade;
 mod depth;
 mod dynamics;
+mod length;
 mod lr;
 mod order;
 mod schedule;
@@ -29,6 +30,8 @@ pub(crate) struct Experiment {
     pub(crate) question: &'static str,
     /// Its rows at a scale, in the order of the table.
     pub(crate) rows: fn(&Scale) -> Vec<Row>,
+    /// How many seeds a row is run with, and when.
+    pub(crate) extent: fn(&Scale, &Row) -> Extent,
     /// What the paper publishes for a row.
     pub(crate) published: fn(&Row) -> Option<f64>,
     /// Which of its rows are compared.
@@ -37,6 +40,15 @@ pub(crate) struct Experiment {
     pub(crate) findings: fn(&Study<'_>) -> Result<Vec<Finding>>,
     /// What its report draws.
     pub(crate) figures: &'static [Figure],
+}
+
+/// How many seeds a row is run with, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// Seeds at most, however many are asked for.
+    pub(crate) seeds: u64,
+    /// Rows of a lower stage are run first, every seed of them.
+    pub(crate) stage: u32,
 }
 
 /// A difference of two rows of a table.
@@ -78,6 +90,7 @@ pub(crate) const ALL: &[Experiment] = &[
     lr::LR,
     dynamics::DYNAMICS,
     blockade::BLOCKADE,
+    length::LENGTH,
 ];
 
 impl Experiment {
@@ -89,8 +102,15 @@ impl Experiment {
     /// Every run of the experiment, in the order of the table, all rows of a seed before the next seed's.
     pub(crate) fn cells(&self, scale: &Scale) -> Vec<Cell> {
         let rows = (self.rows)(scale);
+        let cell = |row: &Row, seed| {
+            let Extent { seeds, stage } = (self.extent)(scale, row);
+            (seed < seeds).then(|| Cell {
+                stage,
+                ..Cell::new(*row, seed, scale)
+            })
+        };
         (0..scale.seeds)
-            .flat_map(|seed| rows.iter().map(move |row| Cell::new(*row, seed, scale)))
+            .flat_map(|seed| rows.iter().filter_map(move |row| cell(row, seed)))
             .collect()
     }
 }
@@ -184,6 +204,14 @@ fn does_better(study: &Study<'_>) -> Result<Vec<Finding>> {
         )
     };
     Ok(study.contrasts().iter().map(finding).collect())
+}
+
+/// Every row with all seeds that are asked for, none before the others.
+fn every_seed(_: &Scale, _: &Row) -> Extent {
+    Extent {
+        seeds: u64::MAX,
+        stage: 0,
+    }
 }
 
 /// No contrast.

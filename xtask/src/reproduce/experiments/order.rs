@@ -1,6 +1,6 @@
 //! Order: forward, global and reverse, in BNN and in BWN.
 
-use super::{Contrast, Experiment, Figure, ablation_images, ablation_network, product};
+use super::{Contrast, Experiment, Figure, ablation_images, ablation_network, every_seed, product};
 use crate::reproduce::finding::Finding;
 use crate::reproduce::preset::{Preset, Scale};
 use crate::reproduce::published;
@@ -14,6 +14,7 @@ pub(super) const ORDER: Experiment = Experiment {
     title: "Order: from input to output, all at once, or from output to input",
     question: "Which layers must freeze first, and does it matter where activations stay continuous?",
     rows,
+    extent: every_seed,
     published: published::order_top1,
     contrasts,
     findings,

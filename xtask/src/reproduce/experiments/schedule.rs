@@ -1,6 +1,6 @@
 //! Schedule: five curves by three refresh rates.
 
-use super::{Contrast, Experiment, STOMPP, ablation_images, cifar, product};
+use super::{Contrast, Experiment, STOMPP, ablation_images, cifar, every_seed, product};
 use crate::reproduce::finding::Finding;
 use crate::reproduce::preset::{Preset, Scale};
 use crate::reproduce::row::{Knob, Row};
@@ -13,6 +13,7 @@ pub(super) const SCHEDULE: Experiment = Experiment {
     title: "Schedule: curves and refresh rates",
     question: "Does it matter how the frozen fraction rises and how slowly masks follow it?",
     rows,
+    extent: every_seed,
     published: |_| None,
     contrasts,
     findings,

@@ -1,6 +1,6 @@
 //! Table 1: binary networks (BNN) by network and data set, with STE, StoMPP and StoMPP+STE.
 
-use super::{Experiment, Figure, STE, STOMPP, STOMPP_STE, cifar, does_better, gains, product, ten_classes};
+use super::{Experiment, Figure, STE, STOMPP, STOMPP_STE, cifar, does_better, every_seed, gains, product, ten_classes};
 use crate::reproduce::preset::{Preset, Scale};
 use crate::reproduce::published;
 use crate::reproduce::row::{Procedure, Row};
@@ -11,6 +11,7 @@ pub(super) const TABLE1: Experiment = Experiment {
     title: "Table 1: binary weights and activations (BNN)",
     question: "How well does a binary network do that was frozen layer by layer, beside one that was binary throughout (STE)?",
     rows,
+    extent: every_seed,
     published: published::top1,
     contrasts: gains,
     findings: does_better,

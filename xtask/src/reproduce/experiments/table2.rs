@@ -1,6 +1,6 @@
 //! Table 2: binary weights, continuous activations (BWN).
 
-use super::{Experiment, Figure, STE, STOMPP, cifar, does_better, gains, product, ten_classes};
+use super::{Experiment, Figure, STE, STOMPP, cifar, does_better, every_seed, gains, product, ten_classes};
 use crate::reproduce::preset::{Preset, Scale};
 use crate::reproduce::published;
 use crate::reproduce::row::Row;
@@ -11,6 +11,7 @@ pub(super) const TABLE2: Experiment = Experiment {
     title: "Table 2: binary weights, continuous activations (BWN)",
     question: "What does freezing bring where only the weights become binary, so that no activation blocks a gradient?",
     rows,
+    extent: every_seed,
     published: published::top1,
     contrasts: gains,
     findings: does_better,

@@ -50,6 +50,7 @@ impl Share {
 struct Job {
     /// Position of the cell in the ledger.
     entry: usize,
+    stage: u32,
     seed: u64,
     name: String,
     config: RunConfig,
@@ -87,6 +88,7 @@ impl Job {
         let config = entry.cell.config()?.clone();
         Some(Self {
             entry: position,
+            stage: entry.cell.stage,
             seed: entry.cell.seed,
             name: entry.cell.name(),
             cost: cost::relative(&config),
@@ -108,8 +110,8 @@ impl Job {
     }
 }
 
-/// Runs every cell that `selected` says and that is not finished; `kept` is called with the ledger after each that ends. All runs of
-/// a seed come before the next seed's, the longest first.
+/// Runs every cell that `selected` says and that is not finished; `kept` is called with the ledger after each that ends. Stages
+/// follow each other; in each, all runs of a seed come before the next seed's, the longest first.
 ///
 /// # Errors
 /// If a run directory turns out to hold something else, or `kept` fails, or a run was told to stop ([`Stopped`]); then no further run
@@ -145,8 +147,8 @@ fn pass(
     kept: &mut impl FnMut(&mut Ledger) -> Result<()>,
 ) -> Result<()> {
     jobs.sort_by(|a, b| {
-        (a.seed, b.cost)
-            .partial_cmp(&(b.seed, a.cost))
+        (a.stage, a.seed, b.cost)
+            .partial_cmp(&(b.stage, b.seed, a.cost))
             .expect("costs are numbers")
     });
     let share = share(jobs.len());

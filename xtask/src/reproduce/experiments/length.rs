@@ -1,0 +1,123 @@
+//! Length: the lead of freezing over STE against the epochs of training.
+
+use super::{
+    Contrast, Experiment, Extent, Figure, STE, STOMPP, STOMPP_STE, ablation_network, cifar, every_seed, gains, product,
+    ten_classes,
+};
+use crate::reproduce::finding::Finding;
+use crate::reproduce::preset::{Preset, Scale};
+use crate::reproduce::row::{Knob, Procedure, Regime, Row};
+use crate::reproduce::study::Study;
+use anyhow::Result;
+use stompp_train::config::{Model, Setting, StraightThrough};
+
+pub(super) const LENGTH: Experiment = Experiment {
+    name: "length",
+    title: "Length: the lead over STE against the epochs of training",
+    question: "Does what freezing gains over STE last when the training is longer?",
+    rows,
+    extent,
+    published: |_| None,
+    contrasts: gains,
+    findings,
+    figures: &[Figure::Accuracy],
+};
+
+const IDENTITY: Procedure = Procedure::Ste(StraightThrough::Identity);
+
+/// One part of the experiment: a network at some lengths, with these seeds at most.
+struct Part {
+    depth: usize,
+    regime: Regime,
+    epochs: u16,
+    seeds: u64,
+    identity: bool,
+}
+
+const fn part(depth: usize, regime: Regime, epochs: u16, seeds: u64) -> Part {
+    Part {
+        depth,
+        regime,
+        epochs,
+        seeds,
+        identity: false,
+    }
+}
+
+/// The parts at preset `small`, in the order in which they are run: what costs little and says much comes first.
+const SMALL: [Part; 12] = [
+    part(20, Regime::Full, 3, 5),
+    part(20, Regime::Full, 6, 5),
+    part(20, Regime::Full, 12, 5),
+    part(20, Regime::Few, 6, 3),
+    part(20, Regime::Few, 24, 3),
+    part(8, Regime::Full, 6, 3),
+    part(8, Regime::Full, 24, 3),
+    Part {
+        identity: true,
+        ..part(20, Regime::Full, 24, 5)
+    },
+    part(32, Regime::Full, 6, 3),
+    part(20, Regime::Few, 60, 3),
+    part(32, Regime::Full, 24, 3),
+    part(20, Regime::Full, 48, 2),
+];
+
+impl Part {
+    fn rows(&self, scale: &Scale) -> Vec<Row> {
+        let knob = Knob::Length(self.regime, self.epochs);
+        let identity: &[_] = if self.identity { &[IDENTITY] } else { &[] };
+        let procedures = [identity, &[STE, STOMPP, STOMPP_STE]].concat();
+        let rows = product(Setting::Bnn, &[cifar(self.depth)], ten_classes(scale), &procedures);
+        rows.into_iter().map(|row| Row { knob, ..row }).collect()
+    }
+
+    fn has(&self, row: &Row) -> bool {
+        row.network == cifar(self.depth) && row.knob == Knob::Length(self.regime, self.epochs)
+    }
+}
+
+/// By network, then images, then length.
+fn rows(scale: &Scale) -> Vec<Row> {
+    let lengths = |network: Model, regime, epochs: &[u16]| -> Vec<Row> {
+        let knobs = epochs.iter().map(|epochs| Knob::Length(regime, *epochs));
+        let rows = product(Setting::Bnn, &[network], ten_classes(scale), &[STE, STOMPP, STOMPP_STE]);
+        knobs
+            .flat_map(|knob| rows.iter().map(move |row| Row { knob, ..*row }))
+            .collect()
+    };
+    match scale.preset {
+        Preset::Smoke => lengths(cifar(20), Regime::Few, &[3, 6]),
+        Preset::Small => {
+            let mut parts: Vec<_> = SMALL.iter().collect();
+            parts.sort_by_key(|part| (part.depth, part.regime == Regime::Few, part.epochs));
+            parts.into_iter().flat_map(|part| part.rows(scale)).collect()
+        }
+        Preset::Paper => lengths(ablation_network(scale), Regime::Full, &[50, 100, 200]),
+    }
+}
+
+/// Presets other than `small` run every row with every seed that is asked for.
+fn extent(scale: &Scale, row: &Row) -> Extent {
+    let small = scale.preset == Preset::Small;
+    let place = SMALL.iter().position(|part| small && part.has(row));
+    place.map_or(every_seed(scale, row), |place| Extent {
+        seeds: SMALL[place].seeds,
+        stage: place as u32,
+    })
+}
+
+fn findings(study: &Study<'_>) -> Result<Vec<Finding>> {
+    let finding = |contrast: &Contrast| {
+        let (row, baseline) = (contrast.row, contrast.baseline);
+        let claim = format!(
+            "{} leads {} after {} ({})",
+            row.procedure_title(),
+            baseline.procedure_title(),
+            row.knob,
+            row.network_title()
+        );
+        Finding::positive(claim, &study.difference(contrast))
+    };
+    Ok(study.contrasts().iter().map(finding).collect())
+}
