@@ -104,10 +104,9 @@ impl Experiment {
         let rows = (self.rows)(scale);
         let cell = |row: &Row, seed| {
             let Extent { seeds, stage } = (self.extent)(scale, row);
-            (seed < seeds).then(|| Cell {
-                stage,
-                ..Cell::new(*row, seed, scale)
-            })
+            let mut cell = Cell::new(*row, seed, scale);
+            cell.stage = stage;
+            (seed < seeds).then_some(cell)
         };
         (0..scale.seeds)
             .flat_map(|seed| rows.iter().filter_map(move |row| cell(row, seed)))
