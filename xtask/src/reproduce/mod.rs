@@ -6,6 +6,7 @@
 //! - **Experiments are values** ([`experiments`]): what is run, compared, claimed and drawn is one list of rows and what is asked of
 //!   them. Experiments share their runs.
 
+mod archive;
 mod cell;
 mod duration;
 mod experiments;
@@ -44,6 +45,7 @@ use stompp_train::{Callback, Checkpointing, DataError, RunConfig, Session, Start
 use study::Study;
 use sweep::{Runner, cost};
 
+pub(crate) use archive::verb as archive_verb;
 pub(crate) use options::Options;
 pub(crate) use sweep::Stopped;
 
@@ -74,7 +76,7 @@ fn train(
 
 fn run_with(options: &Options, scale: Scale, runner: Runner<'_>) -> Result<()> {
     let (experiments, out) = (options.experiments(), options.out());
-    let mut ledger = Ledger::open(&experiments, scale, &out)?;
+    let mut ledger = Ledger::open(&experiments, scale, &out, options.archive())?;
     check_pattern(&ledger, options)?;
     if options.dry_run {
         plan::show(options, &ledger);
@@ -124,6 +126,7 @@ impl Book<'_> {
         // Of several sweeps the one that writes last has seen what all have finished.
         let _lock = lock(&folder)?;
         ledger.refresh()?;
+        ledger.archive()?;
         results::write(ledger, &self.studies(ledger), &folder)
     }
 

@@ -45,6 +45,8 @@ impl Images {
 /// How a network becomes binary, with the choices that the method has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Procedure {
+    /// Not at all: an upper bound.
+    Float,
     /// Binary throughout, with this gradient through activations.
     Ste(StraightThrough),
     /// Freezing in this order, no gradient through frozen entries.
@@ -57,6 +59,7 @@ impl Procedure {
     /// The method.
     pub(crate) fn method(self) -> Method {
         match self {
+            Self::Float => Method::Float,
             Self::Ste(_) => Method::Ste,
             Self::Stompp(_) => Method::Stompp,
             Self::StomppSte(..) => Method::StomppSte,
@@ -67,7 +70,7 @@ impl Procedure {
     pub(crate) fn order(self) -> Option<Order> {
         match self {
             Self::Stompp(order) | Self::StomppSte(order, _) => Some(order),
-            Self::Ste(_) => None,
+            Self::Float | Self::Ste(_) => None,
         }
     }
 
@@ -75,13 +78,14 @@ impl Procedure {
     pub(crate) fn surrogate(self) -> Option<StraightThrough> {
         match self {
             Self::Ste(surrogate) | Self::StomppSte(_, surrogate) => Some(surrogate),
-            Self::Stompp(_) => None,
+            Self::Float | Self::Stompp(_) => None,
         }
     }
 
     /// In prose, as tables show it. In BWN no activation is binary, so that no gradient of activations is told.
     fn title(self, setting: Setting) -> String {
         let mut title = match self {
+            Self::Float => "nothing binary",
             Self::Ste(_) => "STE",
             Self::Stompp(_) => "StoMPP",
             Self::StomppSte(..) => "StoMPP+STE",

@@ -36,16 +36,19 @@ fn rows(scale: &Scale) -> Vec<Row> {
     rows
 }
 
-/// How much of the time that units are open they get no gradient at all, in percent.
-fn cut_off(entry: &Entry) -> Result<f64> {
+/// How much of the time that units are open they get no gradient at all, in percent; `None` where the run's diagnostics are gone.
+fn cut_off(entry: &Entry) -> Result<Option<f64>> {
+    let Some(reports) = entry.diagnostics()? else {
+        return Ok(None);
+    };
     let (mut open, mut without) = (0, 0);
-    for report in entry.diagnostics()? {
+    for report in reports {
         for unit in report.units.iter().filter(|unit| !unit.committed) {
             open += 1;
             without += u32::from(unit.gradient_norm == 0.0);
         }
     }
-    Ok(100.0 * f64::from(without) / f64::from(open.max(1)))
+    Ok(Some(100.0 * f64::from(without) / f64::from(open.max(1))))
 }
 
 fn findings(study: &Study<'_>) -> Result<Vec<Finding>> {

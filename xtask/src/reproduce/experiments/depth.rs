@@ -25,7 +25,7 @@ fn rows(scale: &Scale) -> Vec<Row> {
     let bnn = |networks: &[_], procedures: &[_]| product(Setting::Bnn, networks, ten_classes(scale), procedures);
     match scale.preset {
         Preset::Smoke => bnn(&[8, 20, 32].map(cifar), &[STE, STOMPP]),
-        Preset::Small => bnn(&[8, 14, 20, 32, 44].map(cifar), &[STE, STOMPP]),
+        Preset::Small | Preset::Medium => bnn(&[8, 14, 20, 32, 44].map(cifar), &[STE, STOMPP]),
         Preset::Paper => {
             let networks = [Model::ResNet18, Model::ResNet34, Model::ResNet50];
             let procedures = [Procedure::Ste(StraightThrough::Identity), STE, STOMPP];

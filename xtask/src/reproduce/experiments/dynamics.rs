@@ -24,7 +24,7 @@ pub(super) const DYNAMICS: Experiment = Experiment {
 fn rows(scale: &Scale) -> Vec<Row> {
     let network = match scale.preset {
         Preset::Smoke => cifar(8),
-        Preset::Small => cifar(20),
+        Preset::Small | Preset::Medium => cifar(20),
         Preset::Paper => Model::ResNet18,
     };
     let settings = [Setting::Bnn, Setting::Bwn];

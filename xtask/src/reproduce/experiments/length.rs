@@ -93,6 +93,7 @@ fn rows(scale: &Scale) -> Vec<Row> {
             parts.sort_by_key(|part| (part.depth, part.regime == Regime::Few, part.epochs));
             parts.into_iter().flat_map(|part| part.rows(scale)).collect()
         }
+        Preset::Medium => lengths(cifar(20), Regime::Full, &[5, 10, 20, 40]),
         Preset::Paper => lengths(ablation_network(scale), Regime::Full, &[50, 100, 200]),
     }
 }

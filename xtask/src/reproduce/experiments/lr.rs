@@ -26,7 +26,7 @@ fn rows(scale: &Scale) -> Vec<Row> {
     let bnn = |procedures: &[_]| product(Setting::Bnn, &network, ablation_images(scale), procedures);
     let (base, rates): (_, &[f64]) = match scale.preset {
         Preset::Smoke => (bnn(&[STE, STOMPP]), &[0.05, 0.1]),
-        Preset::Small => (bnn(&[STE, STOMPP]), &[0.02, 0.05, 0.1, 0.2]),
+        Preset::Small | Preset::Medium => (bnn(&[STE, STOMPP]), &[0.02, 0.05, 0.1, 0.2]),
         Preset::Paper => (
             bnn(&[Procedure::Ste(StraightThrough::Identity), STE, STOMPP]),
             &[0.05, 0.1],

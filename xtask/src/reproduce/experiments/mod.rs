@@ -138,7 +138,7 @@ fn ten_classes(scale: &Scale) -> Images {
 /// What an ablation trains on: the paper's CIFAR-100 at its scale, ten classes at ours.
 fn ablation_images(scale: &Scale) -> Images {
     match scale.preset {
-        Preset::Smoke | Preset::Small => ten_classes(scale),
+        Preset::Smoke | Preset::Small | Preset::Medium => ten_classes(scale),
         Preset::Paper => Images::CIFAR100,
     }
 }
@@ -146,7 +146,7 @@ fn ablation_images(scale: &Scale) -> Images {
 /// The network of an ablation.
 fn ablation_network(scale: &Scale) -> Model {
     match scale.preset {
-        Preset::Smoke | Preset::Small => cifar(20),
+        Preset::Smoke | Preset::Small | Preset::Medium => cifar(20),
         Preset::Paper => Model::ResNet18,
     }
 }
@@ -178,7 +178,7 @@ fn gains(rows: &[Row]) -> Vec<Contrast> {
                 } == *baseline
             };
             let wanted = |row: &&Row| match row.procedure {
-                Procedure::Ste(_) => false,
+                Procedure::Float | Procedure::Ste(_) => false,
                 Procedure::Stompp(order) => order == Order::Forward,
                 Procedure::StomppSte(order, _) => {
                     order == Order::Forward && row.procedure.surrogate() == baseline.procedure.surrogate()

@@ -32,7 +32,9 @@ fn rows(scale: &Scale) -> Vec<Row> {
     let images = ablation_images(scale);
     let orders = [FORWARD, GLOBAL, REVERSE];
     let mut rows = match scale.preset {
-        Preset::Smoke | Preset::Small => product(Setting::Bnn, &[ablation_network(scale)], images, &orders),
+        Preset::Smoke | Preset::Small | Preset::Medium => {
+            product(Setting::Bnn, &[ablation_network(scale)], images, &orders)
+        }
         Preset::Paper => product(Setting::Bnn, &[Model::ResNet18, Model::ResNet50], images, &orders),
     };
     rows.extend(product(Setting::Bwn, &[ablation_network(scale)], images, &orders));

@@ -22,7 +22,7 @@ fn rows(scale: &Scale) -> Vec<Row> {
     let bwn = |networks: &[_], images| product(Setting::Bwn, networks, images, &[STE, STOMPP]);
     match scale.preset {
         Preset::Smoke => bwn(&[cifar(8), cifar(20)], ten_classes(scale)),
-        Preset::Small => bwn(&[cifar(8), cifar(20), cifar(32)], ten_classes(scale)),
+        Preset::Small | Preset::Medium => bwn(&[cifar(8), cifar(20), cifar(32)], ten_classes(scale)),
         Preset::Paper => published::IMAGES
             .map(|images| bwn(&published::NETWORKS, images))
             .concat(),

@@ -119,7 +119,15 @@ fn chapter(study: &Study<'_>) -> Result<Chapter> {
 fn samples(study: &Study<'_>) -> Option<Block> {
     const IMAGES: usize = 32;
     let mut freezing = study.rows().into_iter().filter(|row| row.procedure.order().is_some());
-    let (row, entry) = freezing.find_map(|row| Some((row, study.of(&row).next()?.0)))?;
+    let (row, entry) = freezing.find_map(|row| {
+        Some((
+            row,
+            study
+                .of(&row)
+                .map(|(entry, _)| entry)
+                .find(|entry| entry.has_directory())?,
+        ))
+    })?;
     let sheet = || {
         let mut run = SavedRun::load(&entry.dir)?;
         // Where the images lie on this machine.
@@ -166,7 +174,7 @@ fn accuracies(study: &Study<'_>) -> TextTable {
             number_or(top1.mean(), "-"),
             number_or(top1.deviation(), "-"),
             top1.n().to_string(),
-            each(&top1),
+            each(&top1, study.diverged(&row)),
             number_or(error, "-"),
             number_or((study.experiment.published)(&row), UNKNOWN),
         ]);
@@ -268,6 +276,7 @@ fn missing(ledger: &Ledger) -> Vec<String> {
         Outcome::Pending => Some("not run yet".to_owned()),
         Outcome::Interrupted(step) => Some(format!("interrupted; it goes on at step {step} next time")),
         Outcome::Running(_) => Some("another process is at it".to_owned()),
+        Outcome::Diverged(divergence) => Some(divergence.to_string()),
         Outcome::Failed(reason) => Some(format!("failed: {reason}")),
         Outcome::Refused(reason) => Some(format!("not run: {reason}")),
     };
@@ -318,8 +327,11 @@ fn made_by(ledger: &Ledger, again: &str) -> Vec<String> {
     ]
 }
 
-fn each(top1: &Sample) -> String {
-    top1.values().map(number).collect::<Vec<_>>().join(" / ")
+/// Every seed's accuracy, and how many have none because they diverged.
+fn each(top1: &Sample, diverged: usize) -> String {
+    let mut each: Vec<_> = top1.values().map(number).collect();
+    each.extend((diverged > 0).then(|| format!("{diverged} diverged")));
+    each.join(" / ")
 }
 
 fn number(value: f64) -> String {

@@ -7,7 +7,7 @@ pub(crate) mod cost;
 mod progress;
 mod shard;
 
-use super::ledger::{Entry, Ledger, Outcome};
+use super::ledger::{Divergence, Entry, Ledger, Outcome};
 use anyhow::{Context, Result};
 use progress::Progress;
 use std::any::Any;
@@ -77,6 +77,7 @@ enum Ended {
     Busy,
     /// It was told to stop, and goes on another time.
     Stopped,
+    Diverged(Divergence),
     Failed(String),
 }
 
@@ -104,7 +105,7 @@ impl Job {
             Ok(Ok(())) => Ended::Done,
             Ok(Err(TrainError::Busy { .. })) => Ended::Busy,
             Ok(Err(TrainError::Stopped { .. })) => Ended::Stopped,
-            Ok(Err(error)) => Ended::Failed(error.to_string()),
+            Ok(Err(error)) => Divergence::of(&error).map_or_else(|| Ended::Failed(error.to_string()), Ended::Diverged),
             Err(panic) => Ended::Failed(format!("panicked: {}", panic_message(&*panic))),
         }
     }
@@ -172,11 +173,12 @@ fn pass(
                 {
                     let mut watch = progress.begin(&job.name, job.cost);
                     let ended = pool.install(|| job.run(runner, &mut watch));
-                    watch.end(match &ended {
-                        Ended::Done => "done",
-                        Ended::Busy => "left to another process",
-                        Ended::Stopped => "stopped, goes on another time",
-                        Ended::Failed(reason) => reason,
+                    watch.end(&match &ended {
+                        Ended::Done => "done".to_owned(),
+                        Ended::Busy => "left to another process".to_owned(),
+                        Ended::Stopped => "stopped, goes on another time".to_owned(),
+                        Ended::Diverged(divergence) => divergence.to_string(),
+                        Ended::Failed(reason) => reason.clone(),
                     });
                     if matches!(ended, Ended::Stopped) {
                         stopped.store(true, Ordering::Relaxed);
@@ -209,6 +211,7 @@ fn note(entry: &mut Entry, ended: Ended) {
     let done = matches!(ended, Ended::Done);
     entry.outcome = match (ended, entry.refresh()) {
         (Ended::Failed(reason), _) => Outcome::Failed(reason),
+        (Ended::Diverged(divergence), _) => Outcome::Diverged(divergence),
         (_, Err(error)) => Outcome::Failed(format!("{error:#}")),
         (_, Ok(())) if done && entry.record().is_none() => Outcome::Failed("it ended without a result".to_owned()),
         (_, Ok(())) => return,
