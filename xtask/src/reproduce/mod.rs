@@ -6,8 +6,9 @@
 //! - **Experiments are values** ([`experiments`]): what is run, compared, claimed and drawn is one list of rows and what is asked of
 //!   them. Experiments share their runs.
 
-mod archive;
+pub(crate) mod archive;
 mod cell;
+pub(crate) mod document;
 mod duration;
 mod experiments;
 mod files;
@@ -45,7 +46,6 @@ use stompp_train::{Callback, Checkpointing, DataError, RunConfig, Session, Start
 use study::Study;
 use sweep::{Runner, cost};
 
-pub(crate) use archive::verb as archive_verb;
 pub(crate) use options::Options;
 pub(crate) use sweep::Stopped;
 

@@ -11,7 +11,7 @@ use crate::workspace;
 use anyhow::{Context, Result};
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 use stompp_train::config::Device;
 
@@ -111,6 +111,16 @@ impl Options {
         // Refuses a device that this build does not know, before anything is begun.
         scale.base.check().map_err(|error| UsageError::new(error.to_string()))?;
         Ok(scale)
+    }
+
+    /// The same with the images of every data set in `folder`.
+    pub(super) fn with_data_at(&self, folder: &Path) -> Self {
+        let data = self.preset.needs_data().then(|| folder.to_owned());
+        Self {
+            data: data.clone(),
+            imagenet: data.filter(|_| self.preset == Preset::Paper),
+            ..self.clone()
+        }
     }
 
     /// Where results of every preset and experiment go.

@@ -143,6 +143,15 @@ const FULL_BATCH: usize = 64;
 /// Training images of [`Regime::Few`], unless the preset has fewer.
 const FEW_IMAGES: usize = 10_000;
 
+impl fmt::Display for Regime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "all images, crop and flip",
+            Self::Few => "few images, no augmentation",
+        })
+    }
+}
+
 impl Regime {
     fn configure(self, config: &mut RunConfig) {
         let (data, training) = (&mut config.data, &mut config.training);
@@ -356,6 +365,37 @@ mod tests {
         let slow = RefreshRate::of_window(0.5).unwrap();
         assert_eq!(name(Knob::Schedule(curve, slow)), format!("{plain}-cubic-r0.5w"));
         assert_eq!(name(Knob::Traced), format!("{plain}-traced"));
+        assert_eq!(name(Knob::Length(Regime::Full, 24)), format!("{plain}-full-24ep"));
+        assert_eq!(name(Knob::Length(Regime::Full, 20)), plain, "as the default has it");
+    }
+
+    #[test]
+    fn a_length_sets_images_augmentation_and_epochs() {
+        let configured = |knob: Knob, base: &RunConfig| {
+            let mut config = base.clone();
+            knob.configure(&mut config);
+            let (data, training) = (config.data, config.training);
+            (data.train_limit, data.augment, training.batch_size, training.duration)
+        };
+        let mut small = RunConfig::default();
+        (small.data.train_limit, small.data.augment, small.training.batch_size) = (Some(5_000), false, 32);
+        assert_eq!(
+            configured(Knob::Length(Regime::Full, 3), &small),
+            (None, true, 64, Time::Epochs(3.0))
+        );
+        assert_eq!(
+            configured(Knob::Length(Regime::Few, 60), &small),
+            (Some(5_000), false, 32, Time::Epochs(60.0))
+        );
+        let large = RunConfig::default();
+        assert_eq!(
+            configured(Knob::Length(Regime::Full, 50), &large),
+            (None, true, 256, Time::Epochs(50.0))
+        );
+        assert_eq!(
+            configured(Knob::Length(Regime::Few, 50), &large),
+            (Some(10_000), false, 256, Time::Epochs(50.0))
+        );
     }
 
     #[test]

@@ -28,6 +28,11 @@ impl Archive {
         Self { folder }
     }
 
+    /// Where it is.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     fn path(&self, preset: &str, name: &str) -> PathBuf {
         self.folder.join(preset).join(format!("{name}.json"))
     }

@@ -18,6 +18,7 @@ pub(super) const DEPTH: Experiment = Experiment {
     published: published::top1,
     contrasts: gains,
     findings,
+    learned: false,
     figures: &[Figure::GainByDepth, Figure::Accuracy],
 };
 

@@ -18,6 +18,7 @@ pub(super) const DYNAMICS: Experiment = Experiment {
     published: |_| None,
     contrasts: none,
     findings,
+    learned: false,
     figures: &[Figure::Accuracy, Figure::FrozenFraction],
 };
 

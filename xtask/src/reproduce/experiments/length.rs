@@ -20,7 +20,8 @@ pub(super) const LENGTH: Experiment = Experiment {
     published: |_| None,
     contrasts: gains,
     findings,
-    figures: &[Figure::Accuracy],
+    learned: true,
+    figures: &[Figure::LeadByLength, Figure::LearnedByLength],
 };
 
 const IDENTITY: Procedure = Procedure::Ste(StraightThrough::Identity);
@@ -121,4 +122,66 @@ fn findings(study: &Study<'_>) -> Result<Vec<Finding>> {
         Finding::positive(claim, &study.difference(contrast))
     };
     Ok(study.contrasts().iter().map(finding).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reproduce::cell::Cell;
+    use std::collections::BTreeMap;
+
+    fn cells(seeds: u64) -> Vec<Cell> {
+        let scale = Scale {
+            data: Some("cifar".into()),
+            seeds,
+            ..Scale::new(Preset::Small)
+        };
+        LENGTH.cells(&scale)
+    }
+
+    #[test]
+    fn each_length_has_its_seeds_and_no_more() {
+        let mut seeds: BTreeMap<_, u64> = BTreeMap::new();
+        for cell in cells(100) {
+            if cell.row.procedure == STOMPP {
+                let Knob::Length(regime, epochs) = cell.row.knob else {
+                    panic!("{} has a length", cell.name());
+                };
+                *seeds
+                    .entry((cell.row.network.depth(), regime == Regime::Full, epochs))
+                    .or_default() += 1;
+            }
+        }
+        let expected = [
+            ((8, true, 6), 3),
+            ((8, true, 24), 3),
+            ((20, false, 6), 3),
+            ((20, false, 24), 3),
+            ((20, false, 60), 3),
+            ((20, true, 3), 5),
+            ((20, true, 6), 5),
+            ((20, true, 12), 5),
+            ((20, true, 24), 5),
+            ((20, true, 48), 2),
+            ((32, true, 6), 3),
+            ((32, true, 24), 3),
+        ];
+        assert_eq!(seeds.into_iter().collect::<Vec<_>>(), expected);
+        assert_eq!(
+            cells(1).len(),
+            3 * expected.len() + 1,
+            "and STE by the identity at one length"
+        );
+    }
+
+    #[test]
+    fn a_length_is_whole_before_the_next_one_begins() {
+        let mut cells = cells(5);
+        cells.sort_by_key(|cell| (cell.stage, cell.seed));
+        let lengths: Vec<_> = cells.iter().map(|cell| (cell.row.network, cell.row.knob)).collect();
+        let mut runs = lengths.clone();
+        runs.dedup();
+        assert_eq!(runs.len(), SMALL.len());
+        assert_eq!(lengths[0], (cifar(20), Knob::Length(Regime::Full, 3)));
+    }
 }

@@ -38,6 +38,8 @@ pub(crate) struct Experiment {
     pub(crate) contrasts: fn(&[Row]) -> Vec<Contrast>,
     /// What its runs say of the paper's claims.
     pub(crate) findings: fn(&Study<'_>) -> Result<Vec<Finding>>,
+    /// Whether its report has accuracy and loss on the training images, too.
+    pub(crate) learned: bool,
     /// What its report draws.
     pub(crate) figures: &'static [Figure],
 }
@@ -68,6 +70,10 @@ pub(crate) enum Figure {
     Accuracy,
     /// The gain of StoMPP over STE against the network's depth.
     GainByDepth,
+    /// The gain over STE against the epochs of training; a panel for each network and training set.
+    LeadByLength,
+    /// Accuracy on test and training images against the epochs of training, likewise.
+    LearnedByLength,
     /// Each unit's frozen fraction beside its target p(t).
     FrozenFraction,
     /// How many entries of each unit's mask changed, along the training.

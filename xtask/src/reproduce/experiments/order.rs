@@ -18,6 +18,7 @@ pub(super) const ORDER: Experiment = Experiment {
     published: published::order_top1,
     contrasts,
     findings,
+    learned: false,
     figures: &[Figure::Accuracy],
 };
 

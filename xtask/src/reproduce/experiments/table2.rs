@@ -15,6 +15,7 @@ pub(super) const TABLE2: Experiment = Experiment {
     published: published::top1,
     contrasts: gains,
     findings: does_better,
+    learned: false,
     figures: &[Figure::Accuracy],
 };
 

@@ -3,6 +3,7 @@
 use super::differences;
 use super::figures::{self, Drawn};
 use super::text_table::{Side, TextTable};
+use crate::reproduce::archive::EpochPoint;
 use crate::reproduce::duration::duration;
 use crate::reproduce::experiments::Figure;
 use crate::reproduce::finding::Finding;
@@ -89,6 +90,12 @@ fn chapter(study: &Study<'_>) -> Result<Chapter> {
     if !differences.is_empty() {
         blocks.extend(section("Differences, points".to_owned(), Block::Table(differences)));
     }
+    if experiment.learned {
+        blocks.extend(section(
+            "Training images beside test images".to_owned(),
+            Block::Table(learned(study)?),
+        ));
+    }
     let findings = (experiment.findings)(study)?;
     if !findings.is_empty() {
         blocks.extend(section(
@@ -147,8 +154,8 @@ fn samples(study: &Study<'_>) -> Option<Block> {
     })
 }
 
-/// One line for each row, its seeds together.
-fn accuracies(study: &Study<'_>) -> TextTable {
+/// One line for each row that was run or that a published number is known of, its seeds together.
+pub(super) fn accuracies(study: &Study<'_>) -> TextTable {
     let mut table = TextTable::new(&[
         ("network", Side::Left),
         ("images", Side::Left),
@@ -161,7 +168,11 @@ fn accuracies(study: &Study<'_>) -> TextTable {
         ("published", Side::Right),
     ]);
     for row in study.rows() {
-        let top1 = study.top1(&row);
+        let (top1, diverged) = (study.top1(&row), study.diverged(&row));
+        let published = (study.experiment.published)(&row);
+        if top1.n() + diverged == 0 && published.is_none() {
+            continue;
+        }
         let images = study.of(&row).map(|(_, record)| record.result.test_images).min();
         let error = top1
             .mean()
@@ -174,16 +185,57 @@ fn accuracies(study: &Study<'_>) -> TextTable {
             number_or(top1.mean(), "-"),
             number_or(top1.deviation(), "-"),
             top1.n().to_string(),
-            each(&top1, study.diverged(&row)),
+            each(&top1, diverged),
             number_or(error, "-"),
-            number_or((study.experiment.published)(&row), UNKNOWN),
+            number_or(published, UNKNOWN),
         ]);
     }
     table
 }
 
+/// One line for each row that was run: what its networks learned of the training images, beside the test images. Too short a training
+/// shows as both being low, learning by heart as a gap.
+///
+/// # Errors
+/// If what a run told cannot be read.
+pub(super) fn learned(study: &Study<'_>) -> Result<TextTable> {
+    let mut table = TextTable::new(&[
+        ("network", Side::Left),
+        ("images", Side::Left),
+        ("method", Side::Left),
+        ("n", Side::Right),
+        ("test top-1", Side::Right),
+        ("training top-1", Side::Right),
+        ("test loss", Side::Right),
+        ("training loss", Side::Right),
+    ]);
+    for row in study.rows() {
+        let top1 = study.top1(&row);
+        if top1.n() == 0 {
+            continue;
+        }
+        let last = |number: fn(&EpochPoint) -> f64| -> Result<_> {
+            Ok(study
+                .try_sample(&row, |entry| Ok(entry.epochs()?.last().map(number)))?
+                .mean())
+        };
+        let loss = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2}"));
+        table.push(vec![
+            row.network_title(),
+            row.images.title().to_owned(),
+            row.method_title(),
+            top1.n().to_string(),
+            number_or(top1.mean(), "-"),
+            number_or(last(|epoch| epoch.train_top1)?, "-"),
+            loss(study.sample(&row, |record| record.result.test_loss).mean()),
+            loss(last(|epoch| epoch.train_loss)?),
+        ]);
+    }
+    Ok(table)
+}
+
 /// One line for each pair of rows that is compared and was run.
-fn differences(study: &Study<'_>) -> TextTable {
+pub(super) fn differences(study: &Study<'_>) -> TextTable {
     let mut table = TextTable::new(&[
         ("network", Side::Left),
         ("images", Side::Left),
@@ -287,7 +339,7 @@ fn missing(ledger: &Ledger) -> Vec<String> {
 }
 
 /// Machine, code and time.
-fn made_by(ledger: &Ledger, again: &str) -> Vec<String> {
+pub(super) fn made_by(ledger: &Ledger, again: &str) -> Vec<String> {
     if ledger.finished().next().is_none() {
         return Vec::new();
     }
