@@ -1,6 +1,6 @@
 //! What is known of every cell of an experiment. Results and reports are made from it, and it from run directories.
 
-use super::archive::{Archive, ArchivedRun, EpochPoint};
+use super::archive::{Archive, ArchivedRun, EpochPoint, GradientPoint};
 use super::cell::{Cell, Work};
 use super::experiments::Experiment;
 use super::preset::Scale;
@@ -112,6 +112,17 @@ impl Entry {
         };
         let metrics = self.metrics()?;
         Ok(metrics.map(|metrics| metrics.into_iter().filter_map(report).collect()))
+    }
+
+    /// The gradients at its network's ends, of a run that has diverged, too.
+    ///
+    /// # Errors
+    /// If the metrics cannot be read.
+    pub(crate) fn gradients(&self) -> Result<Vec<GradientPoint>> {
+        match &self.archived {
+            Some(archived) => Ok(archived.gradients()),
+            None => Ok(GradientPoint::among(&Metric::read(&self.dir)?)),
+        }
     }
 
     /// What each epoch of its run did.

@@ -126,6 +126,12 @@ pub(crate) enum Knob {
     Traced,
     /// Which training images, and how many epochs.
     Length(Regime, u16),
+    /// The gradient of weights, which training images and how many epochs, and images a step.
+    Gates {
+        weights: StraightThrough,
+        length: (Regime, u16),
+        batch: u16,
+    },
 }
 
 /// Training images and their augmentation, where an experiment compares lengths of training.
@@ -190,6 +196,11 @@ impl Knob {
                 regime.configure(config);
                 config.training.duration = Time::Epochs(epochs.into());
             }
+            Self::Gates { weights, length, batch } => {
+                Self::Length(length.0, length.1).configure(config);
+                config.method.weight_surrogate = weights;
+                config.training.batch_size = batch.into();
+            }
         }
     }
 
@@ -200,6 +211,11 @@ impl Knob {
             Self::Schedule(curve, refresh) => vec![curve.to_string(), format!("r{refresh}")],
             Self::LearningRate(rate) => vec![format!("lr{rate}")],
             Self::Traced => vec!["traced".to_owned()],
+            Self::Gates { weights, length, batch } => {
+                let mut words = Self::Length(length.0, length.1).words();
+                words.extend([format!("b{batch}"), format!("w{weights}")]);
+                words
+            }
             Self::Length(regime, epochs) => {
                 let regime = match regime {
                     Regime::Full => "full",
@@ -217,6 +233,7 @@ impl fmt::Display for Knob {
             Self::Preset | Self::Traced => Ok(()),
             Self::Schedule(curve, refresh) => write!(f, "{curve}, r = {refresh}"),
             Self::LearningRate(rate) => write!(f, "learning rate {rate}"),
+            Self::Gates { weights, batch, .. } => write!(f, "{weights} on weights, batches of {batch}"),
             Self::Length(Regime::Full, epochs) => write!(f, "{epochs} epochs"),
             Self::Length(Regime::Few, epochs) => write!(f, "{epochs} epochs of few images"),
         }

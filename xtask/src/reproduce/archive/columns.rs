@@ -1,6 +1,6 @@
 //! Lists of equal things as one list for each field, which takes a third of the space.
 
-use super::run::EpochPoint;
+use super::run::{EpochPoint, GradientPoint};
 use serde::{Deserialize, Serialize};
 use stompp_train::Evaluation;
 
@@ -24,6 +24,15 @@ pub(super) struct Evaluations {
     top1_as_it_stands: Vec<f64>,
     committed_units: Vec<usize>,
     frozen_fraction: Vec<f64>,
+}
+
+/// The gradients at a network's ends, at each look at its units.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Gradients {
+    step: Vec<u64>,
+    stem_norm: Vec<f64>,
+    head_norm: Vec<f64>,
 }
 
 /// Whether all lists have one length.
@@ -57,6 +66,34 @@ impl FromIterator<EpochPoint> for Epochs {
             all.step.push(point.step);
             all.train_loss.push(point.train_loss);
             all.train_top1.push(point.train_top1);
+        }
+        all
+    }
+}
+
+impl Gradients {
+    pub(super) fn check(&self) -> Result<(), String> {
+        equal([self.step.len(), self.stem_norm.len(), self.head_norm.len()])
+    }
+
+    pub(super) fn points(&self) -> Vec<GradientPoint> {
+        let norms = self.stem_norm.iter().zip(&self.head_norm);
+        let point = |(&step, (&stem_norm, &head_norm)): (&u64, (&f64, &f64))| GradientPoint {
+            step,
+            stem_norm,
+            head_norm,
+        };
+        self.step.iter().zip(norms).map(point).collect()
+    }
+}
+
+impl FromIterator<GradientPoint> for Gradients {
+    fn from_iter<I: IntoIterator<Item = GradientPoint>>(points: I) -> Self {
+        let mut all = Self::default();
+        for point in points {
+            all.step.push(point.step);
+            all.stem_norm.push(point.stem_norm);
+            all.head_norm.push(point.head_norm);
         }
         all
     }

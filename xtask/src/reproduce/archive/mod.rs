@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use stompp_train::RunConfig;
 
-pub(crate) use run::{ArchivedRun, EpochPoint};
+pub(crate) use run::{ArchivedRun, EpochPoint, GradientPoint};
 
 /// A folder with a folder for each preset, which has a file for each run.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! One archived run: its configuration, code and machine, and what it found.
 
-use super::columns::{Epochs, Evaluations};
+use super::columns::{Epochs, Evaluations, Gradients};
 use crate::reproduce::ledger::Divergence;
 use crate::reproduce::run_dir::Record;
 use anyhow::{Context, Result, bail};
@@ -19,6 +19,7 @@ pub(crate) struct ArchivedRun {
     pub(super) outcome: ArchivedOutcome,
     epochs: Epochs,
     evaluations: Evaluations,
+    gradients: Gradients,
 }
 
 /// What became of the run.
@@ -56,6 +57,32 @@ impl EpochPoint {
                 step: epoch.step,
                 train_loss: epoch.train_loss,
                 train_top1: epoch.train_top1,
+            }),
+            _ => None,
+        });
+        points.collect()
+    }
+}
+
+/// The gradients at a network's ends, at one look at its units.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct GradientPoint {
+    /// Optimizer steps done.
+    pub(crate) step: u64,
+    /// Norm of the gradient of the first convolution's weight.
+    pub(crate) stem_norm: f64,
+    /// Norm of the gradient of the head's weight.
+    pub(crate) head_norm: f64,
+}
+
+impl GradientPoint {
+    /// The looks among `metrics`.
+    pub(crate) fn among(metrics: &[Metric]) -> Vec<Self> {
+        let points = metrics.iter().filter_map(|metric| match metric {
+            Metric::Diagnostics(report) => Some(Self {
+                step: report.step,
+                stem_norm: report.stem_gradient_norm,
+                head_norm: report.head_gradient_norm,
             }),
             _ => None,
         });
@@ -110,6 +137,7 @@ impl ArchivedRun {
             outcome,
             epochs,
             evaluations,
+            gradients: GradientPoint::among(&metrics).into_iter().collect(),
         })
     }
 
@@ -120,7 +148,12 @@ impl ArchivedRun {
     pub(super) fn load(path: &Path) -> Result<Self> {
         let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         let run: Self = serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", path.display()))?;
-        if let Err(problem) = run.epochs.check().and_then(|()| run.evaluations.check()) {
+        if let Err(problem) = run
+            .epochs
+            .check()
+            .and_then(|()| run.evaluations.check())
+            .and_then(|()| run.gradients.check())
+        {
             bail!("{} is damaged: {problem}", path.display());
         }
         Ok(run)
@@ -164,6 +197,11 @@ impl ArchivedRun {
             ArchivedOutcome::Finished { .. } => None,
             ArchivedOutcome::Diverged(divergence) => Some(divergence),
         }
+    }
+
+    /// Its gradients at each look.
+    pub(crate) fn gradients(&self) -> Vec<GradientPoint> {
+        self.gradients.points()
     }
 
     /// What each epoch did.

@@ -19,7 +19,7 @@ pub(super) const BLOCKADE: Experiment = Experiment {
     published: published::order_top1,
     contrasts: none,
     findings,
-    learned: false,
+    extras: &[],
     figures: &[Figure::GradientNorms],
 };
 

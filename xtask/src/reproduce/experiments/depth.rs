@@ -18,7 +18,7 @@ pub(super) const DEPTH: Experiment = Experiment {
     published: published::top1,
     contrasts: gains,
     findings,
-    learned: false,
+    extras: &[],
     figures: &[Figure::GainByDepth, Figure::Accuracy],
 };
 

@@ -18,7 +18,7 @@ pub(super) const DYNAMICS: Experiment = Experiment {
     published: |_| None,
     contrasts: none,
     findings,
-    learned: false,
+    extras: &[],
     figures: &[Figure::Accuracy, Figure::FrozenFraction],
 };
 

@@ -1,8 +1,8 @@
 //! Length: the lead of freezing over STE against the epochs of training.
 
 use super::{
-    Contrast, Experiment, Extent, Figure, STE, STOMPP, STOMPP_STE, ablation_network, cifar, every_seed, gains, product,
-    ten_classes,
+    Contrast, Experiment, Extent, Extra, Figure, STE, STOMPP, STOMPP_STE, ablation_network, cifar, every_seed, gains,
+    product, ten_classes,
 };
 use crate::reproduce::finding::Finding;
 use crate::reproduce::preset::{Preset, Scale};
@@ -20,7 +20,7 @@ pub(super) const LENGTH: Experiment = Experiment {
     published: |_| None,
     contrasts: gains,
     findings,
-    learned: true,
+    extras: &[Extra::Learned],
     figures: &[Figure::LeadByLength, Figure::LearnedByLength],
 };
 

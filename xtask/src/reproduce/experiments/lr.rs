@@ -18,7 +18,7 @@ pub(super) const LR: Experiment = Experiment {
     published: published::learning_rate_top1,
     contrasts,
     findings,
-    learned: false,
+    extras: &[],
     figures: &[],
 };
 

@@ -7,6 +7,7 @@ mod length;
 mod lr;
 mod order;
 mod schedule;
+mod ste;
 mod table1;
 mod table2;
 
@@ -38,8 +39,8 @@ pub(crate) struct Experiment {
     pub(crate) contrasts: fn(&[Row]) -> Vec<Contrast>,
     /// What its runs say of the paper's claims.
     pub(crate) findings: fn(&Study<'_>) -> Result<Vec<Finding>>,
-    /// Whether its report has accuracy and loss on the training images, too.
-    pub(crate) learned: bool,
+    /// Further tables of its report.
+    pub(crate) extras: &'static [Extra],
     /// What its report draws.
     pub(crate) figures: &'static [Figure],
 }
@@ -61,6 +62,15 @@ pub(crate) struct Contrast {
     pub(crate) baseline: Row,
     /// The published difference in points, where it is known.
     pub(crate) published: Option<f64>,
+}
+
+/// A table that not every report has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extra {
+    /// Accuracy and loss on the training images beside those on the test images.
+    Learned,
+    /// Gradient norms at the first convolution, and where runs diverged.
+    Gradients,
 }
 
 /// What a report can draw.
@@ -97,6 +107,7 @@ pub(crate) const ALL: &[Experiment] = &[
     dynamics::DYNAMICS,
     blockade::BLOCKADE,
     length::LENGTH,
+    ste::STE,
 ];
 
 impl Experiment {

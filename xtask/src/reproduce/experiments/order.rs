@@ -18,7 +18,7 @@ pub(super) const ORDER: Experiment = Experiment {
     published: published::order_top1,
     contrasts,
     findings,
-    learned: false,
+    extras: &[],
     figures: &[Figure::Accuracy],
 };
 

@@ -17,7 +17,7 @@ pub(super) const SCHEDULE: Experiment = Experiment {
     published: |_| None,
     contrasts,
     findings,
-    learned: false,
+    extras: &[],
     figures: &[],
 };
 

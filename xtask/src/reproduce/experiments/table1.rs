@@ -17,7 +17,7 @@ pub(super) const TABLE1: Experiment = Experiment {
     published: published::top1,
     contrasts: gains,
     findings: does_better,
-    learned: false,
+    extras: &[],
     figures: &[
         Figure::Accuracy,
         Figure::FrozenFraction,

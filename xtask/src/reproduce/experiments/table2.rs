@@ -15,7 +15,7 @@ pub(super) const TABLE2: Experiment = Experiment {
     published: published::top1,
     contrasts: gains,
     findings: does_better,
-    learned: false,
+    extras: &[],
     figures: &[Figure::Accuracy],
 };
 

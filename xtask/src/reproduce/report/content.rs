@@ -1,9 +1,9 @@
 //! What a report says: measured beside published, what is compared and claimed, what differs from the paper, and what made it.
 
 use super::differences;
+use super::extras;
 use super::figures::{self, Drawn};
 use super::text_table::{Side, TextTable};
-use crate::reproduce::archive::EpochPoint;
 use crate::reproduce::duration::duration;
 use crate::reproduce::experiments::Figure;
 use crate::reproduce::finding::Finding;
@@ -90,11 +90,8 @@ fn chapter(study: &Study<'_>) -> Result<Chapter> {
     if !differences.is_empty() {
         blocks.extend(section("Differences, points".to_owned(), Block::Table(differences)));
     }
-    if experiment.learned {
-        blocks.extend(section(
-            "Training images beside test images".to_owned(),
-            Block::Table(learned(study)?),
-        ));
+    for (title, table) in extras::of(study)? {
+        blocks.extend(section(title.to_owned(), Block::Table(table)));
     }
     let findings = (experiment.findings)(study)?;
     if !findings.is_empty() {
@@ -191,47 +188,6 @@ pub(super) fn accuracies(study: &Study<'_>) -> TextTable {
         ]);
     }
     table
-}
-
-/// One line for each row that was run: what its networks learned of the training images, beside the test images. Too short a training
-/// shows as both being low, learning by heart as a gap.
-///
-/// # Errors
-/// If what a run told cannot be read.
-pub(super) fn learned(study: &Study<'_>) -> Result<TextTable> {
-    let mut table = TextTable::new(&[
-        ("network", Side::Left),
-        ("images", Side::Left),
-        ("method", Side::Left),
-        ("n", Side::Right),
-        ("test top-1", Side::Right),
-        ("training top-1", Side::Right),
-        ("test loss", Side::Right),
-        ("training loss", Side::Right),
-    ]);
-    for row in study.rows() {
-        let top1 = study.top1(&row);
-        if top1.n() == 0 {
-            continue;
-        }
-        let last = |number: fn(&EpochPoint) -> f64| -> Result<_> {
-            Ok(study
-                .try_sample(&row, |entry| Ok(entry.epochs()?.last().map(number)))?
-                .mean())
-        };
-        let loss = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2}"));
-        table.push(vec![
-            row.network_title(),
-            row.images.title().to_owned(),
-            row.method_title(),
-            top1.n().to_string(),
-            number_or(top1.mean(), "-"),
-            number_or(last(|epoch| epoch.train_top1)?, "-"),
-            loss(study.sample(&row, |record| record.result.test_loss).mean()),
-            loss(last(|epoch| epoch.train_loss)?),
-        ]);
-    }
-    Ok(table)
 }
 
 /// One line for each pair of rows that is compared and was run.
@@ -390,6 +346,6 @@ fn number(value: f64) -> String {
     format!("{value:.1}")
 }
 
-fn number_or(value: Option<f64>, without: &str) -> String {
+pub(super) fn number_or(value: Option<f64>, without: &str) -> String {
     value.map_or(without.to_owned(), number)
 }

@@ -2,6 +2,7 @@
 
 mod content;
 mod differences;
+mod extras;
 mod figures;
 mod html;
 mod markdown;

@@ -1,6 +1,7 @@
 //! An experiment as a section of a document: what was run, and nothing of what was not.
 
 use super::content;
+use super::extras;
 use super::figures::{self, Drawn};
 use super::markdown;
 use crate::reproduce::finding::{Finding, Verdict};
@@ -28,9 +29,7 @@ pub(crate) fn section(study: &Study<'_>, again: &str) -> Result<(String, Vec<Dra
         parts.push(differences.to_string());
     }
     parts.push(content::accuracies(study).to_string());
-    if study.experiment.learned {
-        parts.push(content::learned(study)?.to_string());
-    }
+    parts.extend(extras::of(study)?.iter().map(|(_, table)| table.to_string()));
     let findings: Vec<Finding> = (study.experiment.findings)(study)?;
     let tested: Vec<_> = findings
         .into_iter()
