@@ -109,19 +109,62 @@ fn extent(scale: &Scale, row: &Row) -> Extent {
     })
 }
 
+/// Of each network and training set: whether the lead over clipped STE is there at the longest training that was run, and whether it is
+/// larger than at the shortest.
 fn findings(study: &Study<'_>) -> Result<Vec<Finding>> {
-    let finding = |contrast: &Contrast| {
-        let (row, baseline) = (contrast.row, contrast.baseline);
-        let claim = format!(
-            "{} leads {} after {} ({})",
-            row.procedure_title(),
-            baseline.procedure_title(),
-            row.knob,
-            row.network_title()
-        );
-        Finding::positive(claim, &study.difference(contrast))
+    let contrasts: Vec<_> = study
+        .contrasts()
+        .into_iter()
+        .filter(|contrast| contrast.baseline.procedure == STE)
+        .collect();
+    let mut findings = Vec::new();
+    for (place, contrast) in contrasts.iter().enumerate() {
+        if contrasts[..place]
+            .iter()
+            .any(|before| alike(&before.row, &contrast.row))
+        {
+            continue;
+        }
+        let lead = |contrast: &Contrast| study.pairs(&contrast.row, &contrast.baseline);
+        // By rising length, as the rows are.
+        let series = contrasts.iter().filter(|other| alike(&other.row, &contrast.row));
+        let run: Vec<_> = series.filter(|contrast| lead(contrast).n() > 0).collect();
+        let (Some(shortest), Some(longest)) = (run.first(), run.last()) else {
+            continue;
+        };
+        let row = &longest.row;
+        let method = format!("{} over {}", row.procedure_title(), longest.baseline.procedure_title());
+        findings.push(Finding::positive(
+            format!(
+                "the lead of {method} is there after {} ({})",
+                row.knob,
+                row.network_title()
+            ),
+            &lead(longest).summary(),
+        ));
+        if run.len() > 1 {
+            findings.push(Finding::positive(
+                format!(
+                    "the lead of {method} is larger after {} than after {} ({})",
+                    row.knob,
+                    shortest.row.knob,
+                    row.network_title()
+                ),
+                &lead(longest).minus(&lead(shortest)).summary(),
+            ));
+        }
+    }
+    Ok(findings)
+}
+
+/// Whether two rows differ in nothing but the number of epochs.
+fn alike(a: &Row, b: &Row) -> bool {
+    let regime = |row: &Row| match row.knob {
+        Knob::Length(regime, _) => Some(regime),
+        _ => None,
     };
-    Ok(study.contrasts().iter().map(finding).collect())
+    let knob = Knob::Preset;
+    Row { knob, ..*a } == Row { knob, ..*b } && regime(a) == regime(b)
 }
 
 #[cfg(test)]
