@@ -80,8 +80,8 @@ pub(crate) fn from_paper(ledger: &Ledger) -> Vec<String> {
         distinct(augmentation)
     ));
     found.push(
-        "straight-through gradient: that of activations is named in each row, that of weights is the identity (paper: the \
-         identity for both, as its summaries have it). With the identity on activations deep networks stay at chance in short \
+        "straight-through gradient: that of activations is named in each row, that of weights is the identity unless the row \
+         names another (paper: the identity for both, as its summaries have it). With the identity on activations deep networks stay at chance in short \
          runs, so a gain over it alone would mean little"
             .to_owned(),
     );

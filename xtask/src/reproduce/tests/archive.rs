@@ -18,6 +18,11 @@ fn files(bench: &Bench) -> BTreeSet<String> {
         .collect()
 }
 
+/// The lines of the tables in a text.
+fn rows(text: &str) -> Vec<&str> {
+    text.lines().filter(|line| line.starts_with('|')).collect()
+}
+
 #[test]
 fn runs_are_kept_and_not_repeated_where_their_directories_are_gone() {
     let bench = Bench::new();
@@ -31,7 +36,7 @@ fn runs_are_kept_and_not_repeated_where_their_directories_are_gone() {
     bench.run(&kept(&bench, "--only resnet8 --seeds 2")).unwrap();
     assert_eq!(bench.begun(), [""; 0]);
     assert_eq!(bench.results(), before);
-    assert_eq!(bench.table(), table);
+    assert_eq!(rows(&bench.table()), rows(&table));
 
     bench.run(&kept(&bench, "--seeds 2")).unwrap();
     assert_eq!(bench.begun().len(), 8, "the others are run");
