@@ -91,13 +91,13 @@ type Figure = (String, String);
 fn remade(text: &str, archive: &Archive) -> Result<(String, Vec<Figure>)> {
     let (mut made, mut figures) = (String::new(), Vec::new());
     let mut rest = text;
-    while let Some(at) = rest.find(BEGIN) {
+    while let Some(at) = line_beginning(rest, BEGIN) {
         let (before, marked) = rest.split_at(at);
         let (line, inside) = marked.split_once('\n').context("a mark is the last line")?;
-        let Some(end) = inside.find(END) else {
+        let Some(end) = line_beginning(inside, END) else {
             bail!("{line} has no {END} after it");
         };
-        if inside[..end].contains(BEGIN) {
+        if line_beginning(&inside[..end], BEGIN).is_some() {
             bail!("{line} has no {END} before the next one");
         }
         let (section, drawn) = section(&asked(line)?, archive)?;
@@ -106,6 +106,12 @@ fn remade(text: &str, archive: &Archive) -> Result<(String, Vec<Figure>)> {
         rest = &inside[end..];
     }
     Ok((made + rest, figures))
+}
+
+/// Where the first line of `text` that begins with `words` begins.
+fn line_beginning(text: &str, words: &str) -> Option<usize> {
+    let mut places = text.match_indices(words).map(|(place, _)| place);
+    places.find(|place| text[..*place].is_empty() || text[..*place].ends_with('\n'))
 }
 
 /// A mark's command line.
@@ -148,7 +154,7 @@ mod tests {
     use crate::reproduce::preset::{Preset, Scale};
     use crate::reproduce::testing;
 
-    const DOCUMENT: &str = "# Results\n\n<!-- reproduce length --seeds 2 -->\nold\n<!-- end -->\n\nThe end.\n";
+    const DOCUMENT: &str = "# Results\n\n<!-- reproduce length --seeds 2 -->\nold\n<!-- end -->\n\nThe end: `<!-- reproduce nothing -->` is no mark.\n";
 
     /// A document, and an archive of the runs of the experiment `length`; runs of StoMPP are five points ahead.
     fn bench() -> (tempfile::TempDir, PathBuf, Archive) {
@@ -185,7 +191,7 @@ mod tests {
         for part in [
             "# Results\n\n<!-- reproduce length --seeds 2 -->\n\n11 of 12 runs are finished.",
             "](figures/length-lead.svg)",
-            "\n<!-- end -->\n\nThe end.\n",
+            "\n<!-- end -->\n\nThe end: `<!-- reproduce nothing -->` is no mark.\n",
             "cargo xtask reproduce length --preset smoke",
         ] {
             assert!(text.contains(part), "{part}\n{text}");

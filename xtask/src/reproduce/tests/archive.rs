@@ -1,6 +1,7 @@
 //! `--archive`: what runs found is kept in small files, and runs that are there count as done.
 
 use super::*;
+use crate::reproduce::testing::leave_unfinished;
 
 /// The arguments that keep runs in the bench's archive.
 fn kept(bench: &Bench, arguments: &str) -> String {
@@ -44,7 +45,7 @@ fn runs_are_kept_and_not_repeated_where_their_directories_are_gone() {
 }
 
 #[test]
-fn a_run_is_kept_as_soon_as_it_ends() {
+fn runs_are_kept_while_others_are_still_to_be_run() {
     let bench = Bench::new();
     let kept_before = Mutex::new(Vec::new());
     let find = |config: &RunConfig| {
@@ -52,12 +53,9 @@ fn a_run_is_kept_as_soon_as_it_ends() {
         Ok(accuracy(config))
     };
     bench.run_as(&kept(&bench, "--jobs 1 --seeds 3"), find).unwrap();
-    // The images' trial run apart; a run may begin while the one before it is being written.
+    // A run may begin while the ones before it are being written.
     let counts = kept_before.into_inner().unwrap();
-    assert!(
-        counts.iter().enumerate().all(|(ended, count)| count + 1 >= ended),
-        "{counts:?}"
-    );
+    assert!(counts.last() > Some(&(counts.len() / 2)), "{counts:?}");
 }
 
 #[test]
@@ -92,11 +90,11 @@ fn a_divergence_is_a_result_and_is_not_repeated() {
     let begun = Mutex::new(0);
     let runner = |config: &RunConfig, dir: &Path, _: &mut [&mut dyn Callback]| {
         *begun.lock().unwrap() += 1;
-        finish(dir, config, accuracy(config));
         if config.method.name != Method::Ste {
+            finish(dir, config, accuracy(config));
             return Ok(());
         }
-        fs::remove_file(dir.join("result.json")).unwrap();
+        leave_unfinished(dir, config);
         Err(TrainError::NonFinite {
             what: "gradient",
             step: 781,
