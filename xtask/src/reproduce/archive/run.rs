@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::Path;
-use stompp_train::{Metric, RunConfig, RunRecord, RunResult, SavedRun};
+use stompp_train::{Concern, Metric, RunConfig, RunRecord, RunResult, SavedRun};
 
 /// A run without its weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +34,8 @@ pub(super) enum ArchivedOutcome {
         units: usize,
         seconds: f64,
         images_per_s: f64,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        concerns: Vec<Concern>,
     },
     Diverged(Divergence),
 }
@@ -127,6 +129,7 @@ impl ArchivedRun {
                     units: result.units,
                     seconds: result.seconds,
                     images_per_s: result.images_per_s,
+                    concerns: result.concerns.clone(),
                 };
                 (outcome, result.evaluations.iter().collect())
             }
@@ -168,6 +171,7 @@ impl ArchivedRun {
             units,
             seconds,
             images_per_s,
+            ref concerns,
         } = self.outcome
         else {
             return None;
@@ -185,6 +189,7 @@ impl ArchivedRun {
                 units,
                 seconds,
                 images_per_s,
+                concerns: concerns.clone(),
                 evaluations: self.evaluations.of(units, run.steps_per_epoch),
             },
             run,
