@@ -40,7 +40,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let archive = Archive::new(options.archive.clone().unwrap_or_else(default_folder));
     let changed = update(&document, &archive, options.check)?;
     if changed.is_empty() {
-        println!(
+        stompp_console::outln!(
             "every table and figure of {} is what the archive makes",
             document.display()
         );
@@ -50,7 +50,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             changed.join("\n  ")
         );
     } else {
-        println!("made again:\n  {}", changed.join("\n  "));
+        stompp_console::outln!("made again:\n  {}", changed.join("\n  "));
     }
     Ok(())
 }

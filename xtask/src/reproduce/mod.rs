@@ -13,6 +13,7 @@ mod duration;
 mod experiments;
 mod files;
 mod finding;
+mod knob;
 mod ledger;
 mod merge;
 mod options;

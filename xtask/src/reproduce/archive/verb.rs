@@ -50,9 +50,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             }
         }
     }
-    println!("{added} runs added to {}, {known} were there already", folder.display());
+    stompp_console::outln!("{added} runs added to {}, {known} were there already", folder.display());
     if !unfinished.is_empty() {
-        println!("not finished, not added: {}", unfinished.join(", "));
+        stompp_console::outln!("not finished, not added: {}", unfinished.join(", "));
     }
     Ok(())
 }
