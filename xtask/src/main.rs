@@ -33,6 +33,10 @@ struct Cli {
 enum Verb {
     /// Run an experiment of the paper and print its table beside the published one
     Reproduce(reproduce::Options),
+    /// Keep the finished runs of sweeps as small JSON files in docs/runs
+    Archive(reproduce::archive::verb::Options),
+    /// Make the tables and figures of docs/results.md again from docs/runs, or compare them
+    Tables(reproduce::document::Options),
     /// Time a training step as the network freezes, beside PyTorch's
     Bench(bench::Options),
     /// Run every test that needs an NVIDIA GPU, or without one their stand-in
@@ -72,6 +76,8 @@ fn is_stopped(error: &anyhow::Error) -> bool {
 fn run(cli: &Cli) -> Result<()> {
     match &cli.verb {
         Verb::Reproduce(options) => reproduce::run(options),
+        Verb::Archive(options) => reproduce::archive::verb::run(options),
+        Verb::Tables(options) => reproduce::document::run(options),
         Verb::Bench(options) => bench::run(options),
         Verb::CudaVerify(options) => cuda::verify::run(*options),
         Verb::CudaBundle(options) => cuda::bundle::run(options),

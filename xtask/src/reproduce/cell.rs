@@ -22,12 +22,14 @@ pub(crate) enum Work {
 pub(crate) struct Cell {
     pub(crate) row: Row,
     pub(crate) seed: u64,
+    /// Runs of a lower stage are run first.
+    pub(crate) stage: u32,
     pub(crate) work: Work,
     words: Vec<String>,
 }
 
 impl Cell {
-    /// The run of `row` with `seed` at a scale.
+    /// The run of `row` with `seed` at a scale, in the first stage.
     pub(crate) fn new(row: Row, seed: u64, scale: &Scale) -> Self {
         let mut words = row.words(&scale.base);
         let device = scale.base.device.name;
@@ -53,7 +55,13 @@ impl Cell {
                 Work::Train(Box::new(config))
             }
         };
-        Self { row, seed, work, words }
+        Self {
+            row,
+            seed,
+            stage: 0,
+            work,
+            words,
+        }
     }
 
     /// The cell's name, which its run directory has too: `resnet20-cifar10-bnn-ste-clipped-seed0`.

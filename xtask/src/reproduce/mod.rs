@@ -6,11 +6,14 @@
 //! - **Experiments are values** ([`experiments`]): what is run, compared, claimed and drawn is one list of rows and what is asked of
 //!   them. Experiments share their runs.
 
+pub(crate) mod archive;
 mod cell;
+pub(crate) mod document;
 mod duration;
 mod experiments;
 mod files;
 mod finding;
+mod knob;
 mod ledger;
 mod merge;
 mod options;
@@ -74,7 +77,7 @@ fn train(
 
 fn run_with(options: &Options, scale: Scale, runner: Runner<'_>) -> Result<()> {
     let (experiments, out) = (options.experiments(), options.out());
-    let mut ledger = Ledger::open(&experiments, scale, &out)?;
+    let mut ledger = Ledger::open(&experiments, scale, &out, options.archive())?;
     check_pattern(&ledger, options)?;
     if options.dry_run {
         plan::show(options, &ledger);
@@ -124,6 +127,7 @@ impl Book<'_> {
         // Of several sweeps the one that writes last has seen what all have finished.
         let _lock = lock(&folder)?;
         ledger.refresh()?;
+        ledger.archive()?;
         results::write(ledger, &self.studies(ledger), &folder)
     }
 

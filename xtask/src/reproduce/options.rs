@@ -1,5 +1,6 @@
 //! The command line of `reproduce`, and what it means.
 
+use super::archive::Archive;
 use super::cell::Cell;
 use super::experiments::{self, Experiment};
 use super::ledger::{Entry, Ledger};
@@ -10,7 +11,7 @@ use crate::workspace;
 use anyhow::{Context, Result};
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 use stompp_train::config::Device;
 
@@ -52,6 +53,9 @@ pub(crate) struct Options {
     /// Take the finished runs of these folders (other machines' --out) and write the report; run nothing
     #[arg(long, value_name = "FOLDER", num_args = 1.., conflicts_with_all = ["dry_run", "shard"])]
     pub(super) merge: Vec<PathBuf>,
+    /// Keep what each run found as a small JSON file in this folder, such as docs/runs, and count the runs there as done
+    #[arg(long, value_name = "FOLDER")]
+    archive: Option<PathBuf>,
     /// Runs at a time [default: one a core; one with --preset paper]. They share the cores
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
@@ -109,11 +113,26 @@ impl Options {
         Ok(scale)
     }
 
+    /// The same with the images of every data set in `folder`.
+    pub(super) fn with_data_at(&self, folder: &Path) -> Self {
+        let data = self.preset.needs_data().then(|| folder.to_owned());
+        Self {
+            data: data.clone(),
+            imagenet: data.filter(|_| self.preset == Preset::Paper),
+            ..self.clone()
+        }
+    }
+
     /// Where results of every preset and experiment go.
     pub(super) fn out(&self) -> PathBuf {
         self.out
             .clone()
             .unwrap_or_else(|| workspace::root().join("target/reproduce"))
+    }
+
+    /// Where what runs found is kept, if anywhere.
+    pub(super) fn archive(&self) -> Option<Archive> {
+        self.archive.clone().map(Archive::new)
     }
 
     /// Where the reports of this one go.

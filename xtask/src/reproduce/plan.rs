@@ -16,6 +16,7 @@ pub(super) fn show(options: &Options, ledger: &Ledger) {
             Outcome::Interrupted(step) => format!("to go on at step {step}, it was interrupted"),
             Outcome::Running(step) => format!("running elsewhere, beyond step {step}"),
             Outcome::Finished(_) => "finished".to_owned(),
+            Outcome::Diverged(divergence) => divergence.to_string(),
             Outcome::Failed(reason) => format!("failed: {reason}"),
             Outcome::Refused(reason) => format!("not run: {reason}"),
         };

@@ -57,6 +57,11 @@ fn results(ledger: &Ledger, studies: &[Study<'_>]) -> Result<Value> {
             Outcome::Failed(reason) => Some(reason),
             _ => None,
         }),
+        "diverged": ledger.diverged().map(|(entry, divergence)| json!({
+            "cell": entry.cell.name(),
+            "step": divergence.step,
+            "reason": divergence.reason,
+        })).collect::<Vec<_>>(),
         "refused": missing(|outcome| match outcome {
             Outcome::Refused(reason) => Some(reason),
             _ => None,

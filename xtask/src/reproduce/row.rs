@@ -1,9 +1,8 @@
 //! What a line of a table is about: network, images, setting, method. Measured and published numbers meet here.
 
-use std::fmt;
-use stompp_train::config::{
-    Curve, Dataset, Method, Model, Order, RefreshRate, RunConfig, Setting, StraightThrough, Time,
-};
+use stompp_train::config::{Dataset, Method, Model, Order, RunConfig, Setting, StraightThrough};
+
+pub(crate) use super::knob::{Knob, Regime};
 
 /// The images of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +44,8 @@ impl Images {
 /// How a network becomes binary, with the choices that the method has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Procedure {
+    /// Not at all: an upper bound.
+    Float,
     /// Binary throughout, with this gradient through activations.
     Ste(StraightThrough),
     /// Freezing in this order, no gradient through frozen entries.
@@ -57,6 +58,7 @@ impl Procedure {
     /// The method.
     pub(crate) fn method(self) -> Method {
         match self {
+            Self::Float => Method::Float,
             Self::Ste(_) => Method::Ste,
             Self::Stompp(_) => Method::Stompp,
             Self::StomppSte(..) => Method::StomppSte,
@@ -67,7 +69,7 @@ impl Procedure {
     pub(crate) fn order(self) -> Option<Order> {
         match self {
             Self::Stompp(order) | Self::StomppSte(order, _) => Some(order),
-            Self::Ste(_) => None,
+            Self::Float | Self::Ste(_) => None,
         }
     }
 
@@ -75,13 +77,14 @@ impl Procedure {
     pub(crate) fn surrogate(self) -> Option<StraightThrough> {
         match self {
             Self::Ste(surrogate) | Self::StomppSte(_, surrogate) => Some(surrogate),
-            Self::Stompp(_) => None,
+            Self::Float | Self::Stompp(_) => None,
         }
     }
 
     /// In prose, as tables show it. In BWN no activation is binary, so that no gradient of activations is told.
     fn title(self, setting: Setting) -> String {
         let mut title = match self {
+            Self::Float => "nothing binary",
             Self::Ste(_) => "STE",
             Self::Stompp(_) => "StoMPP",
             Self::StomppSte(..) => "StoMPP+STE",
@@ -104,61 +107,6 @@ impl Procedure {
         }
         if let Some(surrogate) = self.surrogate() {
             config.method.activation_surrogate = surrogate;
-        }
-    }
-}
-
-/// What an ablation turns, beside the procedure.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) enum Knob {
-    /// Nothing: the preset's own values.
-    #[default]
-    Preset,
-    /// How the frozen fraction rises, and how slowly masks follow.
-    Schedule(Curve, RefreshRate),
-    /// The learning rate.
-    LearningRate(f64),
-    /// A hundred evaluations along the training, on fewer images.
-    Traced,
-}
-
-/// Test images of a traced run: its evaluations are many.
-const TRACED_IMAGES: usize = 1_000;
-
-impl Knob {
-    /// Writes the knob into a configuration.
-    fn configure(self, config: &mut RunConfig) {
-        match self {
-            Self::Preset => {}
-            Self::Schedule(curve, refresh) => {
-                config.method.curve = curve;
-                config.method.refresh = refresh;
-            }
-            Self::LearningRate(rate) => config.training.learning_rate = rate,
-            Self::Traced => {
-                config.training.evaluate_every = Time::Share(1.0);
-                config.data.test_limit = Some(config.data.test_limit.unwrap_or(TRACED_IMAGES).min(TRACED_IMAGES));
-            }
-        }
-    }
-
-    /// The words that tell a run with this knob from the preset's own.
-    fn words(self) -> Vec<String> {
-        match self {
-            Self::Preset => Vec::new(),
-            Self::Schedule(curve, refresh) => vec![curve.to_string(), format!("r{refresh}")],
-            Self::LearningRate(rate) => vec![format!("lr{rate}")],
-            Self::Traced => vec!["traced".to_owned()],
-        }
-    }
-}
-
-impl fmt::Display for Knob {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Preset | Self::Traced => Ok(()),
-            Self::Schedule(curve, refresh) => write!(f, "{curve}, r = {refresh}"),
-            Self::LearningRate(rate) => write!(f, "learning rate {rate}"),
         }
     }
 }
@@ -225,9 +173,14 @@ impl Row {
         format!("{}, {}", self.network_title(), self.method_title())
     }
 
+    /// The method in prose.
+    pub(crate) fn procedure_title(&self) -> String {
+        self.procedure.title(self.setting)
+    }
+
     /// Method and knob in prose.
     pub(crate) fn method_title(&self) -> String {
-        let method = self.procedure.title(self.setting);
+        let method = self.procedure_title();
         match self.knob.to_string() {
             knob if knob.is_empty() => method,
             knob => format!("{method}, {knob}"),
@@ -248,6 +201,7 @@ pub(crate) fn network_title(network: Model) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use stompp_train::config::RefreshRate;
 
     const ROW: Row = Row {
         network: Model::Cifar { blocks: 3 },
@@ -300,6 +254,8 @@ mod tests {
         let slow = RefreshRate::of_window(0.5).unwrap();
         assert_eq!(name(Knob::Schedule(curve, slow)), format!("{plain}-cubic-r0.5w"));
         assert_eq!(name(Knob::Traced), format!("{plain}-traced"));
+        assert_eq!(name(Knob::Length(Regime::Full, 24)), format!("{plain}-full-24ep"));
+        assert_eq!(name(Knob::Length(Regime::Full, 20)), plain, "as the default has it");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One experiment and what its runs found: what tables, findings and figures are made of.
 
 use super::experiments::{Contrast, Experiment};
-use super::ledger::{Entry, Ledger};
+use super::ledger::{Entry, Ledger, Outcome};
 use super::row::Row;
 use super::run_dir::Record;
 use super::statistics::{Sample, Summary};
@@ -63,14 +63,24 @@ impl<'a> Study<'a> {
             .collect()
     }
 
-    /// A number of each finished run of a row that its directory tells.
+    /// A number of each finished run of a row that its files tell, where they do.
     ///
     /// # Errors
-    /// The first that could not be told.
-    pub(crate) fn try_sample(&self, row: &Row, number: impl Fn(&Entry) -> Result<f64>) -> Result<Sample> {
-        self.of(row)
-            .map(|(entry, _)| Ok((entry.cell.seed, number(entry)?)))
-            .collect()
+    /// The first that could not be read.
+    pub(crate) fn try_sample(&self, row: &Row, number: impl Fn(&Entry) -> Result<Option<f64>>) -> Result<Sample> {
+        let told = self.of(row).filter_map(|(entry, _)| {
+            let number = number(entry).transpose()?;
+            Some(number.map(|number| (entry.cell.seed, number)))
+        });
+        told.collect()
+    }
+
+    /// How many runs of a row diverged.
+    pub(crate) fn diverged(&self, row: &Row) -> usize {
+        let of_row = self.runs().filter(|(its, _)| *its == row);
+        of_row
+            .filter(|(_, entry)| matches!(entry.outcome, Outcome::Diverged(_)))
+            .count()
     }
 
     /// Top-1 accuracy of the deploy network of each finished run of a row, percent.

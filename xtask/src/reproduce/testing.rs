@@ -113,13 +113,21 @@ fn metrics() -> Vec<Metric> {
 
 /// Leaves a finished run in `dir`, each file whole or absent as the trainer's are: sweeps look at directories at any time.
 pub(crate) fn finish(dir: &Path, config: &RunConfig, top1: f64) {
+    leave_unfinished(dir, config);
+    write(dir, "result.json", serde_json::to_vec(&result(top1)).unwrap());
+}
+
+/// Leaves that run as it is just before its result is written.
+pub(crate) fn leave_unfinished(dir: &Path, config: &RunConfig) {
     fs::create_dir_all(dir).unwrap();
-    let write = |file: &str, bytes: Vec<u8>| stompp_files::replace(&dir.join(file), &bytes).unwrap();
-    write("config.toml", config.to_toml().into_bytes());
+    write(dir, "config.toml", config.to_toml().into_bytes());
     let lines = metrics()
         .into_iter()
         .map(|metric| serde_json::to_string(&metric).unwrap() + "\n");
-    write("metrics.jsonl", lines.collect::<String>().into_bytes());
-    write("run.json", serde_json::to_vec(&record()).unwrap());
-    write("result.json", serde_json::to_vec(&result(top1)).unwrap());
+    write(dir, "metrics.jsonl", lines.collect::<String>().into_bytes());
+    write(dir, "run.json", serde_json::to_vec(&record()).unwrap());
+}
+
+fn write(dir: &Path, file: &str, bytes: Vec<u8>) {
+    stompp_files::replace(&dir.join(file), &bytes).unwrap();
 }

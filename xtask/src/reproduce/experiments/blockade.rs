@@ -1,6 +1,6 @@
 //! Blockade: what gradient each layer gets, by order; why reverse order fails.
 
-use super::{Experiment, Figure, ablation_images, ablation_network, none, product};
+use super::{Experiment, Figure, ablation_images, ablation_network, every_seed, none, product};
 use crate::reproduce::finding::Finding;
 use crate::reproduce::ledger::Entry;
 use crate::reproduce::preset::Scale;
@@ -15,9 +15,11 @@ pub(super) const BLOCKADE: Experiment = Experiment {
     title: "Blockade: the gradient that reaches each layer",
     question: "Which layers does a frozen activation cut off from the loss before they have learned?",
     rows,
+    extent: every_seed,
     published: published::order_top1,
     contrasts: none,
     findings,
+    extras: &[],
     figures: &[Figure::GradientNorms],
 };
 
@@ -35,16 +37,19 @@ fn rows(scale: &Scale) -> Vec<Row> {
     rows
 }
 
-/// How much of the time that units are open they get no gradient at all, in percent.
-fn cut_off(entry: &Entry) -> Result<f64> {
+/// How much of the time that units are open they get no gradient at all, in percent; `None` where the run's diagnostics are gone.
+fn cut_off(entry: &Entry) -> Result<Option<f64>> {
+    let Some(reports) = entry.diagnostics()? else {
+        return Ok(None);
+    };
     let (mut open, mut without) = (0, 0);
-    for report in entry.diagnostics()? {
+    for report in reports {
         for unit in report.units.iter().filter(|unit| !unit.committed) {
             open += 1;
             without += u32::from(unit.gradient_norm == 0.0);
         }
     }
-    Ok(100.0 * f64::from(without) / f64::from(open.max(1)))
+    Ok(Some(100.0 * f64::from(without) / f64::from(open.max(1))))
 }
 
 fn findings(study: &Study<'_>) -> Result<Vec<Finding>> {

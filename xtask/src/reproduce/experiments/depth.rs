@@ -1,6 +1,6 @@
 //! Depth: the gain of StoMPP over STE against the depth of the network.
 
-use super::{Contrast, Experiment, Figure, STE, STOMPP, cifar, gains, product, ten_classes};
+use super::{Contrast, Experiment, Figure, STE, STOMPP, cifar, every_seed, gains, product, ten_classes};
 use crate::reproduce::finding::Finding;
 use crate::reproduce::preset::{Preset, Scale};
 use crate::reproduce::published;
@@ -14,9 +14,11 @@ pub(super) const DEPTH: Experiment = Experiment {
     title: "Depth: the gain of StoMPP over STE",
     question: "Does what freezing gains over STE grow with the depth of the network?",
     rows,
+    extent: every_seed,
     published: published::top1,
     contrasts: gains,
     findings,
+    extras: &[],
     figures: &[Figure::GainByDepth, Figure::Accuracy],
 };
 
@@ -24,7 +26,7 @@ fn rows(scale: &Scale) -> Vec<Row> {
     let bnn = |networks: &[_], procedures: &[_]| product(Setting::Bnn, networks, ten_classes(scale), procedures);
     match scale.preset {
         Preset::Smoke => bnn(&[8, 20, 32].map(cifar), &[STE, STOMPP]),
-        Preset::Small => bnn(&[8, 14, 20, 32, 44].map(cifar), &[STE, STOMPP]),
+        Preset::Small | Preset::Medium => bnn(&[8, 14, 20, 32, 44].map(cifar), &[STE, STOMPP]),
         Preset::Paper => {
             let networks = [Model::ResNet18, Model::ResNet34, Model::ResNet50];
             let procedures = [Procedure::Ste(StraightThrough::Identity), STE, STOMPP];

@@ -1,6 +1,6 @@
 //! Dynamics: test accuracy along the training, as it stands and as deployed, and what each commit does to it.
 
-use super::{Experiment, Figure, STOMPP, ablation_images, cifar, none, product};
+use super::{Experiment, Figure, STOMPP, ablation_images, cifar, every_seed, none, product};
 use crate::reproduce::finding::Finding;
 use crate::reproduce::preset::{Preset, Scale};
 use crate::reproduce::row::{Knob, Row};
@@ -14,16 +14,18 @@ pub(super) const DYNAMICS: Experiment = Experiment {
     title: "Dynamics: accuracy along the training",
     question: "Does accuracy dip when a layer freezes and recover, and only where activations become binary?",
     rows,
+    extent: every_seed,
     published: |_| None,
     contrasts: none,
     findings,
+    extras: &[],
     figures: &[Figure::Accuracy, Figure::FrozenFraction],
 };
 
 fn rows(scale: &Scale) -> Vec<Row> {
     let network = match scale.preset {
         Preset::Smoke => cifar(8),
-        Preset::Small => cifar(20),
+        Preset::Small | Preset::Medium => cifar(20),
         Preset::Paper => Model::ResNet18,
     };
     let settings = [Setting::Bnn, Setting::Bwn];

@@ -1,6 +1,6 @@
 //! Learning rate: STE and StoMPP, each by several.
 
-use super::{Contrast, Experiment, STE, STOMPP, ablation_images, ablation_network, product};
+use super::{Contrast, Experiment, STE, STOMPP, ablation_images, ablation_network, every_seed, product};
 use crate::reproduce::finding::Finding;
 use crate::reproduce::preset::{Preset, Scale};
 use crate::reproduce::published;
@@ -14,9 +14,11 @@ pub(super) const LR: Experiment = Experiment {
     title: "Learning rate",
     question: "Is the gain of freezing an effect of the learning rate?",
     rows,
+    extent: every_seed,
     published: published::learning_rate_top1,
     contrasts,
     findings,
+    extras: &[],
     figures: &[],
 };
 
@@ -25,7 +27,7 @@ fn rows(scale: &Scale) -> Vec<Row> {
     let bnn = |procedures: &[_]| product(Setting::Bnn, &network, ablation_images(scale), procedures);
     let (base, rates): (_, &[f64]) = match scale.preset {
         Preset::Smoke => (bnn(&[STE, STOMPP]), &[0.05, 0.1]),
-        Preset::Small => (bnn(&[STE, STOMPP]), &[0.02, 0.05, 0.1, 0.2]),
+        Preset::Small | Preset::Medium => (bnn(&[STE, STOMPP]), &[0.02, 0.05, 0.1, 0.2]),
         Preset::Paper => (
             bnn(&[Procedure::Ste(StraightThrough::Identity), STE, STOMPP]),
             &[0.05, 0.1],

@@ -3,9 +3,11 @@
 mod blockade;
 mod depth;
 mod dynamics;
+mod length;
 mod lr;
 mod order;
 mod schedule;
+mod ste;
 mod table1;
 mod table2;
 
@@ -29,14 +31,27 @@ pub(crate) struct Experiment {
     pub(crate) question: &'static str,
     /// Its rows at a scale, in the order of the table.
     pub(crate) rows: fn(&Scale) -> Vec<Row>,
+    /// How many seeds a row is run with, and when.
+    pub(crate) extent: fn(&Scale, &Row) -> Extent,
     /// What the paper publishes for a row.
     pub(crate) published: fn(&Row) -> Option<f64>,
     /// Which of its rows are compared.
     pub(crate) contrasts: fn(&[Row]) -> Vec<Contrast>,
     /// What its runs say of the paper's claims.
     pub(crate) findings: fn(&Study<'_>) -> Result<Vec<Finding>>,
+    /// Further tables of its report.
+    pub(crate) extras: &'static [Extra],
     /// What its report draws.
     pub(crate) figures: &'static [Figure],
+}
+
+/// How many seeds a row is run with, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// Seeds at most, however many are asked for.
+    pub(crate) seeds: u64,
+    /// Rows of a lower stage are run first, every seed of them.
+    pub(crate) stage: u32,
 }
 
 /// A difference of two rows of a table.
@@ -49,6 +64,15 @@ pub(crate) struct Contrast {
     pub(crate) published: Option<f64>,
 }
 
+/// A table that not every report has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extra {
+    /// Accuracy and loss on the training images beside those on the test images.
+    Learned,
+    /// Gradient norms at the first convolution, and where runs diverged.
+    Gradients,
+}
+
 /// What a report can draw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Figure {
@@ -56,6 +80,10 @@ pub(crate) enum Figure {
     Accuracy,
     /// The gain of StoMPP over STE against the network's depth.
     GainByDepth,
+    /// The gain over STE against the epochs of training; a panel for each network and training set.
+    LeadByLength,
+    /// Accuracy on test and training images against the epochs of training, likewise.
+    LearnedByLength,
     /// Each unit's frozen fraction beside its target p(t).
     FrozenFraction,
     /// How many entries of each unit's mask changed, along the training.
@@ -78,6 +106,8 @@ pub(crate) const ALL: &[Experiment] = &[
     lr::LR,
     dynamics::DYNAMICS,
     blockade::BLOCKADE,
+    length::LENGTH,
+    ste::STE,
 ];
 
 impl Experiment {
@@ -89,8 +119,14 @@ impl Experiment {
     /// Every run of the experiment, in the order of the table, all rows of a seed before the next seed's.
     pub(crate) fn cells(&self, scale: &Scale) -> Vec<Cell> {
         let rows = (self.rows)(scale);
+        let cell = |row: &Row, seed| {
+            let Extent { seeds, stage } = (self.extent)(scale, row);
+            let mut cell = Cell::new(*row, seed, scale);
+            cell.stage = stage;
+            (seed < seeds).then_some(cell)
+        };
         (0..scale.seeds)
-            .flat_map(|seed| rows.iter().map(move |row| Cell::new(*row, seed, scale)))
+            .flat_map(|seed| rows.iter().filter_map(move |row| cell(row, seed)))
             .collect()
     }
 }
@@ -119,7 +155,7 @@ fn ten_classes(scale: &Scale) -> Images {
 /// What an ablation trains on: the paper's CIFAR-100 at its scale, ten classes at ours.
 fn ablation_images(scale: &Scale) -> Images {
     match scale.preset {
-        Preset::Smoke | Preset::Small => ten_classes(scale),
+        Preset::Smoke | Preset::Small | Preset::Medium => ten_classes(scale),
         Preset::Paper => Images::CIFAR100,
     }
 }
@@ -127,7 +163,7 @@ fn ablation_images(scale: &Scale) -> Images {
 /// The network of an ablation.
 fn ablation_network(scale: &Scale) -> Model {
     match scale.preset {
-        Preset::Smoke | Preset::Small => cifar(20),
+        Preset::Smoke | Preset::Small | Preset::Medium => cifar(20),
         Preset::Paper => Model::ResNet18,
     }
 }
@@ -159,7 +195,7 @@ fn gains(rows: &[Row]) -> Vec<Contrast> {
                 } == *baseline
             };
             let wanted = |row: &&Row| match row.procedure {
-                Procedure::Ste(_) => false,
+                Procedure::Float | Procedure::Ste(_) => false,
                 Procedure::Stompp(order) => order == Order::Forward,
                 Procedure::StomppSte(order, _) => {
                     order == Order::Forward && row.procedure.surrogate() == baseline.procedure.surrogate()
@@ -184,6 +220,14 @@ fn does_better(study: &Study<'_>) -> Result<Vec<Finding>> {
         )
     };
     Ok(study.contrasts().iter().map(finding).collect())
+}
+
+/// Every row with all seeds that are asked for, none before the others.
+fn every_seed(_: &Scale, _: &Row) -> Extent {
+    Extent {
+        seeds: u64::MAX,
+        stage: 0,
+    }
 }
 
 /// No contrast.

@@ -1,6 +1,6 @@
 //! Order: forward, global and reverse, in BNN and in BWN.
 
-use super::{Contrast, Experiment, Figure, ablation_images, ablation_network, product};
+use super::{Contrast, Experiment, Figure, ablation_images, ablation_network, every_seed, product};
 use crate::reproduce::finding::Finding;
 use crate::reproduce::preset::{Preset, Scale};
 use crate::reproduce::published;
@@ -14,9 +14,11 @@ pub(super) const ORDER: Experiment = Experiment {
     title: "Order: from input to output, all at once, or from output to input",
     question: "Which layers must freeze first, and does it matter where activations stay continuous?",
     rows,
+    extent: every_seed,
     published: published::order_top1,
     contrasts,
     findings,
+    extras: &[],
     figures: &[Figure::Accuracy],
 };
 
@@ -31,7 +33,9 @@ fn rows(scale: &Scale) -> Vec<Row> {
     let images = ablation_images(scale);
     let orders = [FORWARD, GLOBAL, REVERSE];
     let mut rows = match scale.preset {
-        Preset::Smoke | Preset::Small => product(Setting::Bnn, &[ablation_network(scale)], images, &orders),
+        Preset::Smoke | Preset::Small | Preset::Medium => {
+            product(Setting::Bnn, &[ablation_network(scale)], images, &orders)
+        }
         Preset::Paper => product(Setting::Bnn, &[Model::ResNet18, Model::ResNet50], images, &orders),
     };
     rows.extend(product(Setting::Bwn, &[ablation_network(scale)], images, &orders));

@@ -1,6 +1,6 @@
 //! Schedule: five curves by three refresh rates.
 
-use super::{Contrast, Experiment, STOMPP, ablation_images, cifar, product};
+use super::{Contrast, Experiment, STOMPP, ablation_images, cifar, every_seed, product};
 use crate::reproduce::finding::Finding;
 use crate::reproduce::preset::{Preset, Scale};
 use crate::reproduce::row::{Knob, Row};
@@ -13,9 +13,11 @@ pub(super) const SCHEDULE: Experiment = Experiment {
     title: "Schedule: curves and refresh rates",
     question: "Does it matter how the frozen fraction rises and how slowly masks follow it?",
     rows,
+    extent: every_seed,
     published: |_| None,
     contrasts,
     findings,
+    extras: &[],
     figures: &[],
 };
 
@@ -25,7 +27,7 @@ const AS_WELL: f64 = 3.0;
 /// The paper's refresh rates; at our scales, whose windows are short, as shares of a window with the default in the middle.
 fn rates(preset: Preset) -> [RefreshRate; 3] {
     match preset {
-        Preset::Smoke | Preset::Small => {
+        Preset::Smoke | Preset::Small | Preset::Medium => {
             [0.01, 0.1, 1.0].map(|share| RefreshRate::of_window(share).expect("shares of a window"))
         }
         Preset::Paper => [10.0, 100.0, 1000.0].map(|steps| RefreshRate::steps(steps).expect("numbers of steps")),
@@ -35,7 +37,7 @@ fn rates(preset: Preset) -> [RefreshRate; 3] {
 fn rows(scale: &Scale) -> Vec<Row> {
     let network = match scale.preset {
         Preset::Smoke => cifar(8),
-        Preset::Small => cifar(20),
+        Preset::Small | Preset::Medium => cifar(20),
         Preset::Paper => Model::ResNet18,
     };
     let base = product(Setting::Bnn, &[network], ablation_images(scale), &[STOMPP]);

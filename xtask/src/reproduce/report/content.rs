@@ -1,6 +1,7 @@
 //! What a report says: measured beside published, what is compared and claimed, what differs from the paper, and what made it.
 
 use super::differences;
+use super::extras;
 use super::figures::{self, Drawn};
 use super::text_table::{Side, TextTable};
 use crate::reproduce::duration::duration;
@@ -89,6 +90,9 @@ fn chapter(study: &Study<'_>) -> Result<Chapter> {
     if !differences.is_empty() {
         blocks.extend(section("Differences, points".to_owned(), Block::Table(differences)));
     }
+    for (title, table) in extras::of(study)? {
+        blocks.extend(section(title.to_owned(), Block::Table(table)));
+    }
     let findings = (experiment.findings)(study)?;
     if !findings.is_empty() {
         blocks.extend(section(
@@ -119,7 +123,15 @@ fn chapter(study: &Study<'_>) -> Result<Chapter> {
 fn samples(study: &Study<'_>) -> Option<Block> {
     const IMAGES: usize = 32;
     let mut freezing = study.rows().into_iter().filter(|row| row.procedure.order().is_some());
-    let (row, entry) = freezing.find_map(|row| Some((row, study.of(&row).next()?.0)))?;
+    let (row, entry) = freezing.find_map(|row| {
+        Some((
+            row,
+            study
+                .of(&row)
+                .map(|(entry, _)| entry)
+                .find(|entry| entry.has_directory())?,
+        ))
+    })?;
     let sheet = || {
         let mut run = SavedRun::load(&entry.dir)?;
         // Where the images lie on this machine.
@@ -139,8 +151,8 @@ fn samples(study: &Study<'_>) -> Option<Block> {
     })
 }
 
-/// One line for each row, its seeds together.
-fn accuracies(study: &Study<'_>) -> TextTable {
+/// One line for each row that was run or that a published number is known of, its seeds together.
+pub(super) fn accuracies(study: &Study<'_>) -> TextTable {
     let mut table = TextTable::new(&[
         ("network", Side::Left),
         ("images", Side::Left),
@@ -153,7 +165,11 @@ fn accuracies(study: &Study<'_>) -> TextTable {
         ("published", Side::Right),
     ]);
     for row in study.rows() {
-        let top1 = study.top1(&row);
+        let (top1, diverged) = (study.top1(&row), study.diverged(&row));
+        let published = (study.experiment.published)(&row);
+        if top1.n() + diverged == 0 && published.is_none() {
+            continue;
+        }
         let images = study.of(&row).map(|(_, record)| record.result.test_images).min();
         let error = top1
             .mean()
@@ -166,16 +182,16 @@ fn accuracies(study: &Study<'_>) -> TextTable {
             number_or(top1.mean(), "-"),
             number_or(top1.deviation(), "-"),
             top1.n().to_string(),
-            each(&top1),
+            each(&top1, diverged),
             number_or(error, "-"),
-            number_or((study.experiment.published)(&row), UNKNOWN),
+            number_or(published, UNKNOWN),
         ]);
     }
     table
 }
 
 /// One line for each pair of rows that is compared and was run.
-fn differences(study: &Study<'_>) -> TextTable {
+pub(super) fn differences(study: &Study<'_>) -> TextTable {
     let mut table = TextTable::new(&[
         ("network", Side::Left),
         ("images", Side::Left),
@@ -268,6 +284,7 @@ fn missing(ledger: &Ledger) -> Vec<String> {
         Outcome::Pending => Some("not run yet".to_owned()),
         Outcome::Interrupted(step) => Some(format!("interrupted; it goes on at step {step} next time")),
         Outcome::Running(_) => Some("another process is at it".to_owned()),
+        Outcome::Diverged(divergence) => Some(divergence.to_string()),
         Outcome::Failed(reason) => Some(format!("failed: {reason}")),
         Outcome::Refused(reason) => Some(format!("not run: {reason}")),
     };
@@ -278,7 +295,7 @@ fn missing(ledger: &Ledger) -> Vec<String> {
 }
 
 /// Machine, code and time.
-fn made_by(ledger: &Ledger, again: &str) -> Vec<String> {
+pub(super) fn made_by(ledger: &Ledger, again: &str) -> Vec<String> {
     if ledger.finished().next().is_none() {
         return Vec::new();
     }
@@ -318,14 +335,17 @@ fn made_by(ledger: &Ledger, again: &str) -> Vec<String> {
     ]
 }
 
-fn each(top1: &Sample) -> String {
-    top1.values().map(number).collect::<Vec<_>>().join(" / ")
+/// Every seed's accuracy, and how many have none because they diverged.
+fn each(top1: &Sample, diverged: usize) -> String {
+    let mut each: Vec<_> = top1.values().map(number).collect();
+    each.extend((diverged > 0).then(|| format!("{diverged} diverged")));
+    each.join(" / ")
 }
 
 fn number(value: f64) -> String {
     format!("{value:.1}")
 }
 
-fn number_or(value: Option<f64>, without: &str) -> String {
+pub(super) fn number_or(value: Option<f64>, without: &str) -> String {
     value.map_or(without.to_owned(), number)
 }

@@ -21,14 +21,18 @@ pub(crate) fn from_paper(ledger: &Ledger) -> Vec<String> {
             .map(|entry| entry.cell.row.images.title().to_owned()),
     );
     if ledger.scale.preset != Preset::Paper {
-        let counts = ledger.finished().next().map(|(_, record)| {
+        let counts = distinct(ledger.finished().map(|(_, record)| {
             let result = &record.result;
             format!(
-                ", {} to train on and {} to test on",
+                "{} to train on and {} to test on",
                 result.train_images, result.test_images
             )
-        });
-        let counts = counts.unwrap_or_default();
+        }));
+        let counts = if counts.is_empty() {
+            counts
+        } else {
+            format!(", {counts}")
+        };
         let size = config.data.image_size;
         found.push(format!(
             "images: {images}{counts}, {size}x{size} pixels (paper: all of CIFAR-10 and CIFAR-100 at 32x32, ImageNet)"
@@ -39,10 +43,13 @@ pub(crate) fn from_paper(ledger: &Ledger) -> Vec<String> {
             "networks: {networks} of width {width} (paper: ResNet-18, -34 and -50 of width 64)"
         ));
     }
+    let lengths = configs.iter().map(|config| {
+        let training = &config.training;
+        format!("{} in batches of {}", training.duration, training.batch_size)
+    });
     found.push(format!(
-        "length: {} in batches of {}{} (paper: batches of {}; its number of epochs is not known here)",
-        config.training.duration,
-        config.training.batch_size,
+        "length: {}{} (paper: batches of {}; its number of epochs is not known here)",
+        distinct(lengths),
         steps(ledger),
         paper.training.batch_size,
     ));
@@ -64,17 +71,17 @@ pub(crate) fn from_paper(ledger: &Ledger) -> Vec<String> {
             config.method.tail
         ));
     }
+    let augmentation = configs.iter().map(|config| {
+        let augment = config.data.augment;
+        if augment { "random crop and flip" } else { "none" }.to_owned()
+    });
     found.push(format!(
         "augmentation: {} (the paper's is not known)",
-        if config.data.augment {
-            "random crop and flip"
-        } else {
-            "none"
-        }
+        distinct(augmentation)
     ));
     found.push(
-        "straight-through gradient: that of activations is named in each row, that of weights is the identity (paper: the \
-         identity for both, as its summaries have it). With the identity on activations deep networks stay at chance in short \
+        "straight-through gradient: that of activations is named in each row, that of weights is the identity unless the row \
+         names another (paper: the identity for both, as its summaries have it). With the identity on activations deep networks stay at chance in short \
          runs, so a gain over it alone would mean little"
             .to_owned(),
     );

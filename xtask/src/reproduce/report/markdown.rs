@@ -20,12 +20,18 @@ fn block(block: &Block) -> Option<String> {
         Block::Paragraph(text) => format!("{text}\n"),
         Block::Table(table) => table.to_string(),
         Block::Findings(findings) => table(findings).to_string(),
-        Block::List(items) => items.iter().map(|item| item_lines(item)).collect(),
+        Block::List(items) => list(items),
         Block::Figure(_) | Block::Picture(..) => return None,
     })
 }
 
-fn table(findings: &[Finding]) -> TextTable {
+/// A list.
+pub(super) fn list(items: &[String]) -> String {
+    items.iter().map(|item| item_lines(item)).collect()
+}
+
+/// Findings as a table.
+pub(super) fn table(findings: &[Finding]) -> TextTable {
     let mut table = TextTable::new(&[("claim", Side::Left), ("verdict", Side::Left), ("evidence", Side::Left)]);
     for finding in findings {
         table.push(vec![

@@ -2,9 +2,11 @@
 
 mod content;
 mod differences;
+mod extras;
 mod figures;
 mod html;
 mod markdown;
+mod section;
 mod text_table;
 
 use super::files;
@@ -12,6 +14,7 @@ use super::options::Options;
 use super::study::Study;
 use anyhow::Result;
 use content::{Block, Page};
+pub(crate) use section::section;
 
 /// Name of the page to open first.
 pub(crate) const FILE: &str = "report.html";

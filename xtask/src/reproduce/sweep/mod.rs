@@ -7,7 +7,7 @@ pub(crate) mod cost;
 mod progress;
 mod shard;
 
-use super::ledger::{Entry, Ledger, Outcome};
+use super::ledger::{Divergence, Entry, Ledger, Outcome};
 use anyhow::{Context, Result};
 use progress::Progress;
 use std::any::Any;
@@ -50,6 +50,7 @@ impl Share {
 struct Job {
     /// Position of the cell in the ledger.
     entry: usize,
+    stage: u32,
     seed: u64,
     name: String,
     config: RunConfig,
@@ -76,6 +77,7 @@ enum Ended {
     Busy,
     /// It was told to stop, and goes on another time.
     Stopped,
+    Diverged(Divergence),
     Failed(String),
 }
 
@@ -87,6 +89,7 @@ impl Job {
         let config = entry.cell.config()?.clone();
         Some(Self {
             entry: position,
+            stage: entry.cell.stage,
             seed: entry.cell.seed,
             name: entry.cell.name(),
             cost: cost::relative(&config),
@@ -102,14 +105,14 @@ impl Job {
             Ok(Ok(())) => Ended::Done,
             Ok(Err(TrainError::Busy { .. })) => Ended::Busy,
             Ok(Err(TrainError::Stopped { .. })) => Ended::Stopped,
-            Ok(Err(error)) => Ended::Failed(error.to_string()),
+            Ok(Err(error)) => Divergence::of(&error).map_or_else(|| Ended::Failed(error.to_string()), Ended::Diverged),
             Err(panic) => Ended::Failed(format!("panicked: {}", panic_message(&*panic))),
         }
     }
 }
 
-/// Runs every cell that `selected` says and that is not finished; `kept` is called with the ledger after each that ends. All runs of
-/// a seed come before the next seed's, the longest first.
+/// Runs every cell that `selected` says and that is not finished; `kept` is called with the ledger after each that ends. Stages
+/// follow each other; in each, all runs of a seed come before the next seed's, the longest first.
 ///
 /// # Errors
 /// If a run directory turns out to hold something else, or `kept` fails, or a run was told to stop ([`Stopped`]); then no further run
@@ -145,8 +148,8 @@ fn pass(
     kept: &mut impl FnMut(&mut Ledger) -> Result<()>,
 ) -> Result<()> {
     jobs.sort_by(|a, b| {
-        (a.seed, b.cost)
-            .partial_cmp(&(b.seed, a.cost))
+        (a.stage, a.seed, b.cost)
+            .partial_cmp(&(b.stage, b.seed, a.cost))
             .expect("costs are numbers")
     });
     let share = share(jobs.len());
@@ -170,11 +173,12 @@ fn pass(
                 {
                     let mut watch = progress.begin(&job.name, job.cost);
                     let ended = pool.install(|| job.run(runner, &mut watch));
-                    watch.end(match &ended {
-                        Ended::Done => "done",
-                        Ended::Busy => "left to another process",
-                        Ended::Stopped => "stopped, goes on another time",
-                        Ended::Failed(reason) => reason,
+                    watch.end(&match &ended {
+                        Ended::Done => "done".to_owned(),
+                        Ended::Busy => "left to another process".to_owned(),
+                        Ended::Stopped => "stopped, goes on another time".to_owned(),
+                        Ended::Diverged(divergence) => divergence.to_string(),
+                        Ended::Failed(reason) => reason.clone(),
                     });
                     if matches!(ended, Ended::Stopped) {
                         stopped.store(true, Ordering::Relaxed);
@@ -207,6 +211,7 @@ fn note(entry: &mut Entry, ended: Ended) {
     let done = matches!(ended, Ended::Done);
     entry.outcome = match (ended, entry.refresh()) {
         (Ended::Failed(reason), _) => Outcome::Failed(reason),
+        (Ended::Diverged(divergence), _) => Outcome::Diverged(divergence),
         (_, Err(error)) => Outcome::Failed(format!("{error:#}")),
         (_, Ok(())) if done && entry.record().is_none() => Outcome::Failed("it ended without a result".to_owned()),
         (_, Ok(())) => return,

@@ -1,5 +1,6 @@
 //! The whole verb, with runs that take no time; and, in [`real`], with networks that are trained.
 
+mod archive;
 mod asking;
 mod pages;
 mod real;

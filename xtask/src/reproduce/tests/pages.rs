@@ -80,6 +80,8 @@ fn figures_are_files_too_and_the_same_runs_give_the_same_bytes() {
         "depth-gain",
         "dynamics-accuracy",
         "dynamics-frozen",
+        "length-lead",
+        "length-learned",
         "order-accuracy",
         "table1-accuracy",
         "table1-flips",

@@ -72,7 +72,7 @@ fn map<'a>(
 ) -> Result<Option<HeatMap>> {
     let mut runs = Vec::new();
     for (row, entry) in shown {
-        let reports = entry.diagnostics()?;
+        let reports = entry.diagnostics()?.unwrap_or_default();
         if !reports.is_empty() {
             runs.push((row.title(), reports));
         }

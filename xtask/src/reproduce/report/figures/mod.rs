@@ -6,6 +6,7 @@
 mod accuracy;
 mod gain;
 mod heat;
+mod length;
 mod speed;
 mod style;
 mod units;
@@ -55,6 +56,8 @@ pub(crate) fn of(study: &Study<'_>) -> Result<Vec<Drawn>> {
         drawn.extend(match figure {
             Figure::Accuracy => render(experiment, accuracy::figure(study)?)?,
             Figure::GainByDepth => render(experiment, gain::figure(study))?,
+            Figure::LeadByLength => render(experiment, length::lead(study))?,
+            Figure::LearnedByLength => render(experiment, length::learned(study)?)?,
             Figure::FrozenFraction => render(experiment, units::frozen_fraction(study)?)?,
             Figure::MaskFlips => render(experiment, heat::mask_flips(study)?)?,
             Figure::GradientNorms => render(experiment, heat::gradient_norms(study)?)?,

@@ -28,10 +28,14 @@ pub(super) fn figure(study: &Study<'_>) -> Result<Option<Speed>> {
         let Some((entry, _)) = study.of(&row).next() else {
             continue;
         };
-        let epochs = Metric::read(&entry.dir)?.into_iter().filter_map(|metric| match metric {
-            Metric::Epoch(epoch) => Some((epoch.committed_units as f64 / epoch.units as f64, epoch.images_per_s)),
-            _ => None,
-        });
+        let epochs = entry
+            .metrics()?
+            .into_iter()
+            .flatten()
+            .filter_map(|metric| match metric {
+                Metric::Epoch(epoch) => Some((epoch.committed_units as f64 / epoch.units as f64, epoch.images_per_s)),
+                _ => None,
+            });
         let epochs: Vec<_> = epochs.collect();
         let Some(&(_, first)) = epochs.first().filter(|(_, rate)| *rate > 0.0) else {
             continue;

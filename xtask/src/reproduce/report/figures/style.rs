@@ -15,6 +15,7 @@ pub(super) const PANEL: (u32, u32) = (440, 330);
 /// The colour of a method: a palette that colour-blind people can tell apart (Okabe and Ito).
 pub(super) fn color(procedure: Procedure) -> RGBColor {
     match procedure {
+        Procedure::Float => RGBColor(0, 0, 0),
         Procedure::Ste(_) => RGBColor(213, 94, 0),
         Procedure::Stompp(Order::Forward) => RGBColor(0, 114, 178),
         Procedure::Stompp(Order::Global) => RGBColor(86, 180, 233),

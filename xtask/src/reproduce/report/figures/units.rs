@@ -22,7 +22,7 @@ pub(super) fn frozen_fraction(study: &Study<'_>) -> Result<Option<Fractions>> {
     let Some((row, entry)) = shown(study) else {
         return Ok(None);
     };
-    let reports = entry.diagnostics()?;
+    let reports = entry.diagnostics()?.unwrap_or_default();
     let count = reports.first().map_or(0, |report| report.units.len());
     let of = |place: usize| {
         let unit = |report: &DiagnosticsReport| {
