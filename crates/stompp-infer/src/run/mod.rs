@@ -83,7 +83,7 @@ impl Program {
         }
         let [channels, height, width] = self.output.shape;
         let pixels = height * width;
-        let from = view(self.output.place, image, &scratch.bits, &scratch.floats);
+        let from = view(&self.output, image, &scratch.bits, &scratch.floats);
         for pixel in 0..pixels {
             for first in (0..channels).step_by(MOST) {
                 let mut values = [0.0; MOST];
@@ -108,7 +108,7 @@ impl Program {
         // What is written is taken out, so that all else can be read.
         let mut out_bits = step.bits.map(|slot| core::mem::take(&mut bits[slot]));
         let mut out_floats = step.floats.map(|slot| core::mem::take(&mut floats[slot]));
-        let input = view(step.input.place, image, bits, floats);
+        let input = view(&step.input, image, bits, floats);
         if let (Main::Binary(conv), View::Bits(bits)) = (&step.main, input) {
             conv.stage(bits, staged, table);
         }
@@ -117,7 +117,7 @@ impl Program {
             step,
             file,
             input,
-            residual: step.residual.map(|value| view(value.place, image, bits, floats)),
+            residual: step.residual.as_ref().map(|value| view(value, image, bits, floats)),
             staged,
             table,
         };
@@ -131,11 +131,13 @@ impl Program {
     }
 }
 
-fn view<'a>(place: Place, image: &'a [f32], bits: &'a [Vec<u8>], floats: &'a [Vec<f32>]) -> View<'a> {
-    match place {
+/// The value, without what its buffer has behind it.
+fn view<'a>(value: &Value, image: &'a [f32], bits: &'a [Vec<u8>], floats: &'a [Vec<f32>]) -> View<'a> {
+    let [channels, height, width] = value.shape;
+    match value.place {
         Place::Image => View::Image(image),
-        Place::Bits(slot) => View::Bits(&bits[slot]),
-        Place::Floats(slot) => View::Floats(&floats[slot]),
+        Place::Bits(slot) => View::Bits(&bits[slot][..height * width * bytes_of_pixel(channels)]),
+        Place::Floats(slot) => View::Floats(&floats[slot][..height * width * channels]),
     }
 }
 
