@@ -60,3 +60,8 @@ fn image_archives() {
 fn labels() {
     over_the_corpus("labels", bodies::labels);
 }
+
+#[test]
+fn packed_networks() {
+    over_the_corpus("packed_network", bodies::packed_network);
+}
