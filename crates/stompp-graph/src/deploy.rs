@@ -111,7 +111,11 @@ impl DeployPlan {
 
 /// Bytes of one threshold of a binary convolution: 2, or 4 where sums do not fit 16 bits.
 fn threshold_bytes(graph: &Graph, conv: NodeId) -> usize {
-    if graph.patch_entries(conv) < i16::MAX as usize { 2 } else { 4 }
+    if graph.patch_entries(conv) < i16::MAX as usize {
+        2
+    } else {
+        4
+    }
 }
 
 fn main_bytes(graph: &Graph, id: NodeId) -> usize {
@@ -159,13 +163,21 @@ fn step(
         thresholds: None,
     };
     let is_pool = matches!(op, Op::MaxPool(_) | Op::AveragePool(_) | Op::GlobalAveragePool);
-    let mut next = if is_main(op) { only_reader(graph, first) } else { Some(first) };
+    let mut next = if is_main(op) {
+        only_reader(graph, first)
+    } else {
+        Some(first)
+    };
     while let Some(id) = next.filter(|_| !is_pool) {
         let node = graph.node(id);
         match node.op {
             Op::BatchNorm if step.norm.is_none() && step.sum.is_none() => step.norm = Some(id),
             Op::Add if step.sum.is_none() => {
-                let other = if node.inputs[0] == step.output { node.inputs[1] } else { node.inputs[0] };
+                let other = if node.inputs[0] == step.output {
+                    node.inputs[1]
+                } else {
+                    node.inputs[0]
+                };
                 // The input that is computed last has the sum in its step.
                 if id != first && position[other.index()] > position[step.output.index()] {
                     break;
@@ -189,7 +201,11 @@ fn step(
     }
     let is_binary_conv = matches!(op, Op::BinaryConv(_)) && is_bits[input.index()];
     let other = step.sum.map(|(_, other)| other);
-    if is_binary_conv && step.activation.is_some() && is_bits[step.output.index()] && other.is_none_or(|id| is_bits[id.index()]) {
+    if is_binary_conv
+        && step.activation.is_some()
+        && is_bits[step.output.index()]
+        && other.is_none_or(|id| is_bits[id.index()])
+    {
         step.thresholds = Some(1 + usize::from(other.is_some()));
     }
     step

@@ -15,7 +15,8 @@ fn tensors(graph: &Graph) -> Vec<(String, Vec<f32>)> {
         (state >> 40) as f32 / (1 << 23) as f32 - 1.0
     };
     let tensor = |spec: stompp_graph::TensorSpec| {
-        let values = (0..spec.shape.iter().product::<usize>()).map(|_| float().abs().max(0.01) - if spec.shape.len() > 1 { 0.5 } else { 0.0 });
+        let values = (0..spec.shape.iter().product::<usize>())
+            .map(|_| float().abs().max(0.01) - if spec.shape.len() > 1 { 0.5 } else { 0.0 });
         (spec.name, values.collect())
     };
     graph.tensors().into_iter().map(tensor).collect()
@@ -23,10 +24,17 @@ fn tensors(graph: &Graph) -> Vec<(String, Vec<f32>)> {
 
 fn measure(name: &str, graph: &Graph, rule: ActivationRule) {
     let tensors = tensors(graph);
-    let find = |name: &str| tensors.iter().find(|(other, _)| other == name).map(|(_, values)| &values[..]);
+    let find = |name: &str| {
+        tensors
+            .iter()
+            .find(|(other, _)| other == name)
+            .map(|(_, values)| &values[..])
+    };
     let file = pack(graph, rule, find, &Info::default()).expect("it packs");
     let network = Network::from_bytes(&file).expect("it opens");
-    let image: Vec<f32> = (0..graph.input_shape().iter().product()).map(|i: usize| (i % 17) as f32 / 8.0 - 1.0).collect();
+    let image: Vec<f32> = (0..graph.input_shape().iter().product())
+        .map(|i: usize| (i % 17) as f32 / 8.0 - 1.0)
+        .collect();
     let mut scratch = network.scratch().expect("memory");
     let mut logits = vec![0.0; network.outputs()];
     let mut times = Vec::new();
@@ -53,7 +61,9 @@ fn layer(channels: usize, size: usize) -> Graph {
     let mut g = GraphBuilder::new([channels, size, size]);
     let mut x = g.activation("act", g.input()).expect("fits");
     for number in 0..8 {
-        x = g.binary_conv(&format!("conv{number}"), x, Conv::k3(channels)).expect("fits");
+        x = g
+            .binary_conv(&format!("conv{number}"), x, Conv::k3(channels))
+            .expect("fits");
         x = g.batch_norm(&format!("bn{number}"), x).expect("fits");
         x = g.activation(&format!("act{number}"), x).expect("fits");
     }
@@ -62,7 +72,10 @@ fn layer(channels: usize, size: usize) -> Graph {
 
 fn main() {
     let names: Vec<String> = std::env::args().skip(1).filter(|name| !name.starts_with('-')).collect();
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .build()
+        .expect("a thread");
     pool.install(|| {
         let wanted = |name: &str| names.is_empty() || names.iter().any(|other| other == name);
         for name in ["resnet20", "resnet18", "bireal18", "bireal20"] {
@@ -78,7 +91,11 @@ fn main() {
         }
         if wanted("layer") {
             for (channels, size) in [(16, 32), (32, 16), (64, 8), (64, 32), (128, 16), (256, 8), (512, 4)] {
-                measure(&format!("8 layers {channels}@{size}"), &layer(channels, size), ActivationRule::Quantized);
+                measure(
+                    &format!("8 layers {channels}@{size}"),
+                    &layer(channels, size),
+                    ActivationRule::Quantized,
+                );
             }
         }
     });

@@ -74,12 +74,15 @@ pub(crate) fn write(metadata: &[(&str, String)], mut tensors: Vec<Tensor>) -> Ve
     let mut at = 0;
     for tensor in &tensors {
         let end = at + tensor.bytes.len();
-        header.push_str(&format!(
-            ",{}:{{\"dtype\":\"{}\",\"shape\":{:?},\"data_offsets\":[{at},{end}]}}",
-            quoted(&tensor.name),
-            tensor.dtype.name(),
-            tensor.shape
-        ).replace(", ", ","));
+        header.push_str(
+            &format!(
+                ",{}:{{\"dtype\":\"{}\",\"shape\":{:?},\"data_offsets\":[{at},{end}]}}",
+                quoted(&tensor.name),
+                tensor.dtype.name(),
+                tensor.shape
+            )
+            .replace(", ", ","),
+        );
         at = end;
     }
     header.push('}');
@@ -132,7 +135,9 @@ impl Header {
     /// Reads and checks everything but the meaning of the tensors.
     pub(crate) fn read(file: &[u8]) -> Result<Self, OpenError> {
         let not_safetensors = |why: &str| OpenError::Header(why.to_owned());
-        let (length, rest) = file.split_first_chunk().ok_or_else(|| not_safetensors("it is shorter than 8 bytes"))?;
+        let (length, rest) = file
+            .split_first_chunk()
+            .ok_or_else(|| not_safetensors("it is shorter than 8 bytes"))?;
         let length = u64::from_le_bytes(*length);
         let header = usize::try_from(length).ok().and_then(|length| rest.get(..length));
         let header = header.ok_or_else(|| not_safetensors("its header would be longer than the file"))?;
@@ -180,7 +185,9 @@ impl Header {
             return Err(wrong("has another shape"));
         }
         let (start, end) = entry.data_offsets;
-        let wanted = shape.iter().try_fold(dtype.size(), |product, size| product.checked_mul(*size));
+        let wanted = shape
+            .iter()
+            .try_fold(dtype.size(), |product, size| product.checked_mul(*size));
         // Ends lie within the file: the largest is its end.
         if start > end || Some(end - start) != wanted {
             return Err(wrong("has offsets that do not fit its shape"));

@@ -55,7 +55,9 @@ pub(crate) fn read(text: &str) -> Result<Graph, OpenError> {
             "clip" => g.clip(name, x),
             "add" => g.add(name, x, words.node(&ids)?),
             "max_pool" => {
-                let pool = Pool::new(words.number()?).stride(words.number()?).padding(words.number()?);
+                let pool = Pool::new(words.number()?)
+                    .stride(words.number()?)
+                    .padding(words.number()?);
                 g.max_pool(name, x, pool)
             }
             "average_pool" => g.average_pool(name, x, Pool::new(words.number()?).stride(words.number()?)),

@@ -55,7 +55,10 @@ impl Info {
             return Err(PackError::Classes(format!("{name:?} is empty or has a line break")));
         }
         let floats = |values: &[f32]| values.iter().map(f32::to_string).collect::<Vec<_>>().join(" ");
-        let rule = RULES.iter().find(|(rule, _)| *rule == activations).map_or("", |(_, name)| name);
+        let rule = RULES
+            .iter()
+            .find(|(rule, _)| *rule == activations)
+            .map_or("", |(_, name)| name);
         Ok(Vec::from([
             ("activation", rule.to_owned()),
             ("classes", self.classes.join("\n")),
@@ -91,7 +94,11 @@ impl Info {
         };
         let classes = text("classes");
         let info = Self {
-            classes: classes.split('\n').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+            classes: classes
+                .split('\n')
+                .filter(|name| !name.is_empty())
+                .map(str::to_owned)
+                .collect(),
             mean: floats("mean")?,
             std: floats("std")?,
             preprocessing: text("preprocessing"),

@@ -218,18 +218,28 @@ impl Network<'_> {
 
     fn take(&self) -> Result<Scratch, RunError> {
         // A thread that panicked left the list as it was.
-        let spare = self.spare.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop();
+        let spare = self
+            .spare
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .pop();
         spare.map_or_else(|| self.scratch(), Ok)
     }
 
     fn give_back(&self, scratch: Scratch) {
-        self.spare.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(scratch);
+        self.spare
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .push(scratch);
     }
 }
 
 impl core::fmt::Debug for Network<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Network").field("info", &self.info).field("level", &self.level()).finish_non_exhaustive()
+        f.debug_struct("Network")
+            .field("info", &self.info)
+            .field("level", &self.level())
+            .finish_non_exhaustive()
     }
 }
 
@@ -256,7 +266,10 @@ impl Top {
         let len = logits.len().min(best.len());
         let mut filled = 0;
         for (class, &logit) in logits.iter().enumerate() {
-            let at = best[..filled].iter().position(|(_, other)| logit > *other).unwrap_or(filled);
+            let at = best[..filled]
+                .iter()
+                .position(|(_, other)| logit > *other)
+                .unwrap_or(filled);
             if at < len {
                 filled = (filled + 1).min(len);
                 best.copy_within(at..filled - 1, at + 1);
@@ -292,12 +305,19 @@ fn threads() -> usize {
 }
 
 fn check(what: &'static str, given: usize, wanted: usize) -> Result<(), RunError> {
-    if given == wanted { Ok(()) } else { Err(RunError::Length { what, given, wanted }) }
+    if given == wanted {
+        Ok(())
+    } else {
+        Err(RunError::Length { what, given, wanted })
+    }
 }
 
 /// Whether a weight of bits has ones where there are no channels.
 fn has_bits_past(bytes: &[u8], channels: usize) -> bool {
     let past = !(0xFF >> (7 - (channels + 7) % 8));
-    let last_of_pixel = bytes.iter().skip(channels.div_ceil(8).max(1) - 1).step_by(channels.div_ceil(8).max(1));
+    let last_of_pixel = bytes
+        .iter()
+        .skip(channels.div_ceil(8).max(1) - 1)
+        .step_by(channels.div_ceil(8).max(1));
     last_of_pixel.fold(0, |all, byte| all | byte) & past != 0
 }

@@ -33,10 +33,7 @@ pub fn pack<'a>(
     if size > i32::MAX as usize {
         return Err(PackError::TooLarge);
     }
-    let source = Source {
-        graph,
-        tensor: &tensor,
-    };
+    let source = Source { graph, tensor: &tensor };
     source.check()?;
     let mut packed = Vec::new();
     for step in plan.steps() {
@@ -46,7 +43,12 @@ pub fn pack<'a>(
             if let Some(spec) = spec {
                 let bytes = bytes(&spec);
                 let TensorSpec { name, dtype, shape } = spec;
-                packed.push(Tensor { name, dtype, shape, bytes });
+                packed.push(Tensor {
+                    name,
+                    dtype,
+                    shape,
+                    bytes,
+                });
             }
         };
         if let Some(main) = step.main {
@@ -55,7 +57,12 @@ pub fn pack<'a>(
                 step.thresholds.is_some() && norm.as_ref().is_some_and(|norm| norm[channel].factor < 0.0)
             };
             add(specs.weight, &|spec| match spec.dtype {
-                Dtype::U8 => bits(source.get(main, "weight"), &spec.shape, graph.in_shape(main)[0], flipped),
+                Dtype::U8 => bits(
+                    source.get(main, "weight"),
+                    &spec.shape,
+                    graph.in_shape(main)[0],
+                    flipped,
+                ),
                 _ => floats(source.get(main, "weight")),
             });
             add(specs.bias, &|_| floats(source.get(main, "bias")));
@@ -148,7 +155,11 @@ fn floats(values: &[f32]) -> Vec<u8> {
 fn bits(weight: &[f32], shape: &[usize], channels: usize, flipped: impl Fn(usize) -> bool) -> Vec<u8> {
     let (area, bytes) = (shape[1] * shape[2], shape[3]);
     let mut bits = vec![0; shape.iter().product()];
-    for (o, (kernel, bits)) in weight.chunks(channels * area).zip(bits.chunks_mut(area * bytes)).enumerate() {
+    for (o, (kernel, bits)) in weight
+        .chunks(channels * area)
+        .zip(bits.chunks_mut(area * bytes))
+        .enumerate()
+    {
         let flipped = flipped(o);
         for (at, value) in kernel.iter().enumerate() {
             let (channel, tap) = (at / area, at % area);
@@ -164,16 +175,26 @@ fn bits(weight: &[f32], shape: &[usize], channels: usize, flipped: impl Fn(usize
 fn thresholds(graph: &Graph, step: &DeployStep, norm: Option<&[Affine]>) -> Vec<i32> {
     let entries = step.main.map_or(0, |main| graph.patch_entries(main)) as i32;
     let channels = graph.node(step.output).shape[0];
-    let residuals: &[Option<f32>] = if step.sum.is_some() { &[Some(-1.0), Some(1.0)] } else { &[None] };
+    let residuals: &[Option<f32>] = if step.sum.is_some() {
+        &[Some(-1.0), Some(1.0)]
+    } else {
+        &[None]
+    };
     let of = |residual: Option<f32>, channel: usize| {
         let affine = norm.map(|norm| norm[channel]);
-        let sign = if affine.is_some_and(|affine| affine.factor < 0.0) { -1 } else { 1 };
+        let sign = if affine.is_some_and(|affine| affine.factor < 0.0) {
+            -1
+        } else {
+            1
+        };
         threshold(entries, |sum| {
             let x = (sign * sum) as f32;
             let value = affine.map_or(x, |affine| affine.apply(x));
             residual.map_or(value, |residual| value + residual)
         })
     };
-    let all = residuals.iter().flat_map(|residual| (0..channels).map(move |channel| of(*residual, channel)));
+    let all = residuals
+        .iter()
+        .flat_map(|residual| (0..channels).map(move |channel| of(*residual, channel)));
     all.collect()
 }

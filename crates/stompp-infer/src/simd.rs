@@ -56,10 +56,13 @@ impl Level {
         };
         let name = name.to_string_lossy();
         let level = Self::ALL.into_iter().find(|level| level.name() == name);
-        let level = level.ok_or_else(|| {
-            OpenError::Level(format!("unknown level `{name}`: expected portable, avx2 or avx512"))
-        })?;
-        if level.is_supported() { Ok(level) } else { Err(OpenError::Level(String::from("this machine lacks ") + &name)) }
+        let level = level
+            .ok_or_else(|| OpenError::Level(format!("unknown level `{name}`: expected portable, avx2 or avx512")))?;
+        if level.is_supported() {
+            Ok(level)
+        } else {
+            Err(OpenError::Level(String::from("this machine lacks ") + &name))
+        }
     }
 }
 

@@ -74,8 +74,16 @@ pub(crate) fn of_step(graph: &Graph, plan: &DeployPlan, step: &DeployStep) -> St
             _ => {}
         }
         if let Some(count) = step.thresholds {
-            let dtype = if fits_16_bits(graph.patch_entries(main)) { Dtype::I16 } else { Dtype::I32 };
-            let shape = if count == 1 { vec![channels] } else { vec![count, channels] };
+            let dtype = if fits_16_bits(graph.patch_entries(main)) {
+                Dtype::I16
+            } else {
+                Dtype::I32
+            };
+            let shape = if count == 1 {
+                vec![channels]
+            } else {
+                vec![count, channels]
+            };
             tensors.thresholds = spec(main, "threshold", dtype, shape);
         }
     }

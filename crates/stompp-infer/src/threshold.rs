@@ -39,7 +39,11 @@ pub(crate) fn threshold(entries: i32, value: impl Fn(i32) -> f32) -> i32 {
     let (mut low, mut high) = (-entries, entries + 1);
     while low < high {
         let middle = low + (high - low) / 2;
-        if value(middle) >= 0.0 { high = middle } else { low = middle + 1 }
+        if value(middle) >= 0.0 {
+            high = middle
+        } else {
+            low = middle + 1
+        }
     }
     low
 }
@@ -52,10 +56,11 @@ mod tests {
     #[test]
     fn the_threshold_separates_the_signs_of_every_sum() {
         let parameters = [-3.0, -1e-3, -0.0, 0.0, 1e-30, 0.4, 2.0, 1e30];
-        for (mean, scale, shift) in parameters
-            .iter()
-            .flat_map(|m| parameters.iter().flat_map(move |s| parameters.iter().map(move |t| (*m, *s, *t))))
-        {
+        for (mean, scale, shift) in parameters.iter().flat_map(|m| {
+            parameters
+                .iter()
+                .flat_map(move |s| parameters.iter().map(move |t| (*m, *s, *t)))
+        }) {
             let affine = Affine::new(mean, 0.5, scale, shift);
             let sign = if affine.factor < 0.0 { -1 } else { 1 };
             for residual in [0.0, -1.0, 1.0] {

@@ -26,7 +26,9 @@ fn check(graph: &Graph, rule: ActivationRule, random: &mut Random) {
     let tensors = random_tensors(graph, random);
     let file = packed(graph, rule, &tensors);
     for _ in 0..2 {
-        let image: Vec<f32> = (0..graph.input_shape().iter().product()).map(|_| 2.0 * random.float()).collect();
+        let image: Vec<f32> = (0..graph.input_shape().iter().product())
+            .map(|_| 2.0 * random.float())
+            .collect();
         let expected = fused(|| reference(graph, rule, &tensors, &image));
         for level in levels() {
             let network = Network::from_bytes_at(&file, level).expect("it was just packed");
@@ -92,7 +94,9 @@ proptest! {
 fn logits(graph: &Graph, rule: ActivationRule, random: &mut Random, level: Level) -> [Vec<f32>; 2] {
     let tensors = random_tensors(graph, random);
     let file = packed(graph, rule, &tensors);
-    let image: Vec<f32> = (0..graph.input_shape().iter().product()).map(|_| 2.0 * random.float()).collect();
+    let image: Vec<f32> = (0..graph.input_shape().iter().product())
+        .map(|_| 2.0 * random.float())
+        .collect();
     let network = Network::from_bytes_at(&file, level).expect("it was just packed");
     let expected = fused(|| reference(graph, rule, &tensors, &image));
     [network.logits(&image).expect("lengths fit"), expected]
@@ -101,10 +105,19 @@ fn logits(graph: &Graph, rule: ActivationRule, random: &mut Random, level: Level
 /// The networks that people train: every logit has the trainer's bits.
 #[test]
 fn residual_networks_have_the_trainers_logits() {
-    let models = [("resnet8", 16, 15), ("resnet20", 16, 32), ("bireal20", 16, 16), ("resnet18", 20, 32), ("resnet50", 8, 16), ("bireal18", 12, 72)];
+    let models = [
+        ("resnet8", 16, 15),
+        ("resnet20", 16, 32),
+        ("bireal20", 16, 16),
+        ("resnet18", 20, 32),
+        ("resnet50", 8, 16),
+        ("bireal18", 12, 72),
+    ];
     for level in levels() {
         for (name, width, size) in models {
-            let graph = Architecture::new(name.parse::<Model>().unwrap(), Some(width), 10, size).unwrap().graph();
+            let graph = Architecture::new(name.parse::<Model>().unwrap(), Some(width), 10, size)
+                .unwrap()
+                .graph();
             let [logits, expected] = logits(&graph, ActivationRule::Quantized, &mut Random(11), level);
             assert_eq!(logits, expected, "{name} {level}");
         }
@@ -114,12 +127,17 @@ fn residual_networks_have_the_trainers_logits() {
 /// With float activations the trainer uses Winograd's method, whose sums have other last bits.
 #[test]
 fn networks_with_binary_weights_only_are_close_where_the_trainer_rounds_otherwise() {
-    let graph = Architecture::new(Model::Cifar { blocks: 1 }, Some(16), 10, 16).unwrap().graph();
+    let graph = Architecture::new(Model::Cifar { blocks: 1 }, Some(16), 10, 16)
+        .unwrap()
+        .graph();
     for level in levels() {
         let [logits, expected] = logits(&graph, ActivationRule::Relu, &mut Random(5), level);
         let largest = expected.iter().fold(0.0, |most: f32, x| most.max(x.abs()));
         for (a, b) in logits.iter().zip(&expected) {
-            assert!((a - b).abs() <= 1e-4 * largest.max(1.0), "{level}: {logits:?} {expected:?}");
+            assert!(
+                (a - b).abs() <= 1e-4 * largest.max(1.0),
+                "{level}: {logits:?} {expected:?}"
+            );
         }
     }
 }
@@ -167,7 +185,10 @@ fn a_wrong_bit_would_be_noticed() {
         Network::from_bytes(&file).unwrap().logits(&image).unwrap()
     };
     let right = run(&tensors);
-    assert_eq!(right, fused(|| reference(&graph, ActivationRule::Quantized, &tensors, &image)));
+    assert_eq!(
+        right,
+        fused(|| reference(&graph, ActivationRule::Quantized, &tensors, &image))
+    );
     let changed = |name: &str, at: usize, value: f32| {
         let mut tensors = tensors.clone();
         tensors.get_mut(name).unwrap()[at] = value;

@@ -59,7 +59,11 @@ fn small() -> Graph {
 
 fn small_file() -> Vec<u8> {
     let graph = small();
-    packed(&graph, ActivationRule::Quantized, &random_tensors(&graph, &mut Random(1)))
+    packed(
+        &graph,
+        ActivationRule::Quantized,
+        &random_tensors(&graph, &mut Random(1)),
+    )
 }
 
 /// Changes the header without its checksum; the length is kept by spaces at the end.
@@ -100,7 +104,11 @@ fn any_reader_opens_the_file() {
     assert_eq!(metadata["format"], "stompp packed network");
     assert_eq!(metadata["graph"].split(';').nth(2), Some("conv1 conv 0 10 3 1 1"));
     let tensors = SafeTensors::deserialize(&file).unwrap();
-    let mut names: Vec<_> = tensors.tensors().into_iter().map(|(name, t)| (name, t.dtype(), t.shape().to_vec())).collect();
+    let mut names: Vec<_> = tensors
+        .tensors()
+        .into_iter()
+        .map(|(name, t)| (name, t.dtype(), t.shape().to_vec()))
+        .collect();
     names.sort_by(|a, b| a.0.cmp(&b.0));
     use safetensors::Dtype::{F32, I16, U8};
     let expected = [
@@ -111,7 +119,10 @@ fn any_reader_opens_the_file() {
         ("fc.bias", F32, vec![6]),
         ("fc.weight", F32, vec![6, 10]),
     ];
-    assert_eq!(names, expected.map(|(name, dtype, shape)| (name.to_owned(), dtype, shape)));
+    assert_eq!(
+        names,
+        expected.map(|(name, dtype, shape)| (name.to_owned(), dtype, shape))
+    );
 }
 
 /// The sign of a latent weight is one bit; where the batch norm's scale is negative, the other one.
@@ -120,7 +131,12 @@ fn weights_are_signs() {
     let graph = small();
     let tensors = random_tensors(&graph, &mut Random(3));
     let file = packed(&graph, ActivationRule::Quantized, &tensors);
-    let bits = SafeTensors::deserialize(&file).unwrap().tensor("conv2.weight").unwrap().data().to_vec();
+    let bits = SafeTensors::deserialize(&file)
+        .unwrap()
+        .tensor("conv2.weight")
+        .unwrap()
+        .data()
+        .to_vec();
     for (i, weight) in tensors["conv2.weight"].iter().enumerate() {
         let (o, channel, tap) = (i / 90, i / 9 % 10, i % 9);
         let bit = bits[(o * 9 + tap) * 2 + channel / 8] >> (channel % 8) & 1 == 1;
@@ -131,15 +147,37 @@ fn weights_are_signs() {
 /// The summary's promise, to the byte, for every kind of model.
 #[test]
 fn the_file_has_the_size_that_the_summary_promises() {
-    for name in ["resnet8", "resnet18", "resnet20", "resnet34", "resnet50", "resnet56", "bireal18", "bireal20", "bireal34"] {
-        for (rule, width) in [(ActivationRule::Quantized, None), (ActivationRule::Quantized, Some(12)), (ActivationRule::Relu, Some(12))] {
-            let graph = Architecture::new(name.parse::<Model>().unwrap(), width, 10, 32).unwrap().graph();
-            let tensors = graph.tensors().into_iter().map(|t| (t.name, vec![0.5; t.shape.iter().product()])).collect();
+    for name in [
+        "resnet8", "resnet18", "resnet20", "resnet34", "resnet50", "resnet56", "bireal18", "bireal20", "bireal34",
+    ] {
+        for (rule, width) in [
+            (ActivationRule::Quantized, None),
+            (ActivationRule::Quantized, Some(12)),
+            (ActivationRule::Relu, Some(12)),
+        ] {
+            let graph = Architecture::new(name.parse::<Model>().unwrap(), width, 10, 32)
+                .unwrap()
+                .graph();
+            let tensors = graph
+                .tensors()
+                .into_iter()
+                .map(|t| (t.name, vec![0.5; t.shape.iter().product()]))
+                .collect();
             let file = packed(&graph, rule, &tensors);
             let header = 8 + u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
-            assert_eq!(file.len() - header, Summary::new(&graph, rule).bytes(), "{name} {rule:?}");
-            assert!(rule != ActivationRule::Quantized || width.is_some() || name != "resnet18" || file.len() < 2_300_000);
-            assert!(rule != ActivationRule::Quantized || width.is_some() || name != "resnet20" || file.len() < 60_000, "{}", file.len());
+            assert_eq!(
+                file.len() - header,
+                Summary::new(&graph, rule).bytes(),
+                "{name} {rule:?}"
+            );
+            assert!(
+                rule != ActivationRule::Quantized || width.is_some() || name != "resnet18" || file.len() < 2_300_000
+            );
+            assert!(
+                rule != ActivationRule::Quantized || width.is_some() || name != "resnet20" || file.len() < 60_000,
+                "{}",
+                file.len()
+            );
         }
     }
 }
@@ -162,9 +200,19 @@ fn info_comes_back() {
     let network = Network::from_bytes(&file).unwrap();
     assert_eq!(*network.info(), info);
     assert_eq!(*network.graph(), graph);
-    assert_eq!(file, pack(&graph, ActivationRule::Quantized, find, &info).unwrap(), "the same bytes again");
-    let wrong = Info { classes: vec!["a".to_owned()], ..info.clone() };
-    assert!(matches!(pack(&graph, ActivationRule::Quantized, find, &wrong), Err(PackError::Classes(_))));
+    assert_eq!(
+        file,
+        pack(&graph, ActivationRule::Quantized, find, &info).unwrap(),
+        "the same bytes again"
+    );
+    let wrong = Info {
+        classes: vec!["a".to_owned()],
+        ..info.clone()
+    };
+    assert!(matches!(
+        pack(&graph, ActivationRule::Quantized, find, &wrong),
+        Err(PackError::Classes(_))
+    ));
 }
 
 #[test]
@@ -177,37 +225,72 @@ fn networks_that_cannot_be_packed_are_refused() {
             Some(values) => tensors.insert(name.to_owned(), values),
             None => tensors.remove(name),
         };
-        pack(&graph, ActivationRule::Quantized, |name| tensors.get(name).map(Vec::as_slice), &Info::default())
-            .unwrap_err()
-            .to_string()
+        pack(
+            &graph,
+            ActivationRule::Quantized,
+            |name| tensors.get(name).map(Vec::as_slice),
+            &Info::default(),
+        )
+        .unwrap_err()
+        .to_string()
     };
     assert_eq!(with("bn2.bias", None), "tensor `bn2.bias` is missing");
-    assert_eq!(with("bn2.bias", Some(vec![0.0; 9])), "tensor `bn2.bias` has 9 entries, the graph wants 10");
+    assert_eq!(
+        with("bn2.bias", Some(vec![0.0; 9])),
+        "tensor `bn2.bias` has 9 entries, the graph wants 10"
+    );
     for bad in [f32::NAN, f32::INFINITY] {
-        assert_eq!(with("conv2.weight", Some(vec![bad; 900])), "tensor `conv2.weight` has an entry that is not finite");
+        assert_eq!(
+            with("conv2.weight", Some(vec![bad; 900])),
+            "tensor `conv2.weight` has an entry that is not finite"
+        );
     }
-    assert!(with("bn2.running_var", Some(vec![-1.0; 10])).starts_with("batch norm `bn2`: channel 0 cannot be evaluated"));
+    assert!(
+        with("bn2.running_var", Some(vec![-1.0; 10])).starts_with("batch norm `bn2`: channel 0 cannot be evaluated")
+    );
     // One over the standard deviation is above 1, so the factor overflows.
     let mut huge = tensors.clone();
     huge.insert("bn2.running_var".to_owned(), vec![0.0; 10]);
     huge.insert("bn2.weight".to_owned(), vec![f32::MAX; 10]);
     let find = |name: &str| huge.get(name).map(Vec::as_slice);
     let error = pack(&graph, ActivationRule::Quantized, find, &Info::default()).unwrap_err();
-    assert!(matches!(error, PackError::BatchNorm { factor: f32::INFINITY, .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            PackError::BatchNorm {
+                factor: f32::INFINITY,
+                ..
+            }
+        ),
+        "{error}"
+    );
 }
 
 #[test]
 fn other_files_are_refused_by_name() {
     let file = small_file();
     assert_eq!(refusal(b""), "not a safetensors file: it is shorter than 8 bytes");
-    assert_eq!(refusal(&[0xFF; 40]), "not a safetensors file: its header would be longer than the file");
-    assert_eq!(refusal(b"\x02\0\0\0\0\0\0\0{}"), "a safetensors file, but not a packed network (`stompp pack` writes those)");
+    assert_eq!(
+        refusal(&[0xFF; 40]),
+        "not a safetensors file: its header would be longer than the file"
+    );
+    assert_eq!(
+        refusal(b"\x02\0\0\0\0\0\0\0{}"),
+        "a safetensors file, but not a packed network (`stompp pack` writes those)"
+    );
     assert!(refusal(b"\x02\0\0\0\0\0\0\0[}").starts_with("not a safetensors file: "));
-    assert_eq!(refusal(b"\x02\0\0\0\0\0\0\0\xFF\xFF"), "not a safetensors file: its header is not UTF-8");
+    assert_eq!(
+        refusal(b"\x02\0\0\0\0\0\0\0\xFF\xFF"),
+        "not a safetensors file: its header is not UTF-8"
+    );
     let cut = &file[..file.len() - 1];
     assert_eq!(
         refusal(cut),
-        format!("the file has {} bytes, its header says {}: it is cut off or has been appended to", cut.len(), file.len())
+        format!(
+            "the file has {} bytes, its header says {}: it is cut off or has been appended to",
+            cut.len(),
+            file.len()
+        )
     );
     let mut longer = file.clone();
     longer.push(0);
@@ -216,8 +299,14 @@ fn other_files_are_refused_by_name() {
         refusal(&edited(&file, "\"version\":\"1\"", "\"version\":\"2\"")),
         "version `2` of the packed file is not known; this program reads version 1"
     );
-    assert_eq!(refusal(&edited(&file, "quantized", "quantizeD")), "the checksum does not fit: the file is damaged");
-    assert_eq!(refusal(&forged(&file, "quantized", "ternary")), "the header's `activation`: `ternary` is not known");
+    assert_eq!(
+        refusal(&edited(&file, "quantized", "quantizeD")),
+        "the checksum does not fit: the file is damaged"
+    );
+    assert_eq!(
+        refusal(&forged(&file, "quantized", "ternary")),
+        "the header's `activation`: `ternary` is not known"
+    );
     assert_eq!(
         refusal(&forged(&file, "conv1 conv 0 10", "conv1 conv 7 10")),
         "the header's `graph`: `conv1 conv 7 10 3 1 1` is not understood"
@@ -226,18 +315,37 @@ fn other_files_are_refused_by_name() {
         refusal(&forged(&file, "conv1 conv 0 10 3", "conv1 conv 0 10 300")),
         "the network: node `conv1`: the kernel is 300, expected 1 to 255"
     );
-    assert_eq!(refusal(&forged(&file, "fc linear 8 6", "fc linear 8 7")), "tensor `fc.weight`: has another shape");
-    assert_eq!(refusal(&forged(&file, "\"conv2.weight\":", "\"conv3.weight\":")), "tensor `conv2.weight`: is missing");
-    assert_eq!(refusal(&forged(&file, "\"I16\"", "\"U16\"")), "tensor `conv2.threshold`: has another type");
-    let spare = "{\"spare\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]},\"__metadata__\"";
-    assert_eq!(refusal(&forged(&file, "{\"__metadata__\"", spare)), "tensor `spare`: is no part of the network");
     assert_eq!(
-        refusal(&forged(&file, "\"shape\":[6],\"data_offsets\":[", "\"shape\":[6],\"data_offsets\":[1")),
+        refusal(&forged(&file, "fc linear 8 6", "fc linear 8 7")),
+        "tensor `fc.weight`: has another shape"
+    );
+    assert_eq!(
+        refusal(&forged(&file, "\"conv2.weight\":", "\"conv3.weight\":")),
+        "tensor `conv2.weight`: is missing"
+    );
+    assert_eq!(
+        refusal(&forged(&file, "\"I16\"", "\"U16\"")),
+        "tensor `conv2.threshold`: has another type"
+    );
+    let spare = "{\"spare\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]},\"__metadata__\"";
+    assert_eq!(
+        refusal(&forged(&file, "{\"__metadata__\"", spare)),
+        "tensor `spare`: is no part of the network"
+    );
+    assert_eq!(
+        refusal(&forged(
+            &file,
+            "\"shape\":[6],\"data_offsets\":[",
+            "\"shape\":[6],\"data_offsets\":[1"
+        )),
         "tensor `fc.bias`: has offsets that do not fit its shape"
     );
     let mut past = file.clone();
     *past.last_mut().unwrap() |= 0x80;
-    assert_eq!(refusal(&sealed(past)), "tensor `conv2.weight`: has bits past its channels");
+    assert_eq!(
+        refusal(&sealed(past)),
+        "tensor `conv2.weight`: has bits past its channels"
+    );
     let missing = Network::open("/nowhere/net.stompp").unwrap_err();
     assert_eq!(missing.to_string(), "cannot read /nowhere/net.stompp");
 }
@@ -260,13 +368,29 @@ fn lengths_are_checked() {
     let error = network.logits(&[0.0; 5]).unwrap_err();
     assert_eq!(error.to_string(), "the image has 5 entries, the network wants 192");
     let error = network.logits_of_batch(&[0.0; 192], &mut [0.0; 12]).unwrap_err();
-    assert_eq!(error, RunError::Length { what: "images", given: 192, wanted: 384 });
-    let error = network.run(&[0.0; 192], &mut network.scratch().unwrap(), &mut [0.0; 5]).unwrap_err();
+    assert_eq!(
+        error,
+        RunError::Length {
+            what: "images",
+            given: 192,
+            wanted: 384
+        }
+    );
+    let error = network
+        .run(&[0.0; 192], &mut network.scratch().unwrap(), &mut [0.0; 5])
+        .unwrap_err();
     assert_eq!(error.to_string(), "the output has 5 entries, the network wants 6");
     let graph = Architecture::new(Model::ResNet18, Some(8), 10, 32).unwrap().graph();
-    let other = packed(&graph, ActivationRule::Quantized, &random_tensors(&graph, &mut Random(2)));
+    let other = packed(
+        &graph,
+        ActivationRule::Quantized,
+        &random_tensors(&graph, &mut Random(2)),
+    );
     let mut foreign = Network::from_bytes(&other).unwrap().scratch().unwrap();
-    assert_eq!(network.run(&[0.0; 192], &mut foreign, &mut [0.0; 6]), Err(RunError::ForeignScratch));
+    assert_eq!(
+        network.run(&[0.0; 192], &mut foreign, &mut [0.0; 6]),
+        Err(RunError::ForeignScratch)
+    );
 }
 
 /// Scratch is as large as it is said to be, and nothing is allocated once it is there.
@@ -299,14 +423,21 @@ fn memory_is_what_is_promised() {
 #[test]
 fn threads_change_no_bit() {
     let graph = Architecture::new(Model::ResNet18, Some(40), 10, 32).unwrap().graph();
-    let file = packed(&graph, ActivationRule::Quantized, &random_tensors(&graph, &mut Random(2)));
+    let file = packed(
+        &graph,
+        ActivationRule::Quantized,
+        &random_tensors(&graph, &mut Random(2)),
+    );
     let mut random = Random(9);
     let images: Vec<f32> = (0..3 * 3 * 32 * 32).map(|_| random.float()).collect();
     let run = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
             let network = Network::from_bytes(&file).unwrap();
-            let one: Vec<f32> = images.chunks(3 * 32 * 32).flat_map(|image| network.logits(image).unwrap()).collect();
+            let one: Vec<f32> = images
+                .chunks(3 * 32 * 32)
+                .flat_map(|image| network.logits(image).unwrap())
+                .collect();
             let mut all = vec![0.0; one.len()];
             network.logits_of_batch(&images, &mut all).unwrap();
             assert_eq!(one, all);

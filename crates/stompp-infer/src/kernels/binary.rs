@@ -3,13 +3,13 @@
 //! Two vectors of `n` signs that differ in `d` places have the product `n - 2 d`. Padding is no sign: the portable way skips it, the
 //! vector ways count it as -1 and have tables for the windows that reach into it.
 
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+use super::{lookup::Lookup, popcount::Popcount};
 use super::{
     tail::{Portable, Sink, bytes_of_pixel},
     window::Windows,
 };
 use crate::simd::Level;
-#[cfg(all(feature = "std", target_arch = "x86_64"))]
-use super::{lookup::Lookup, popcount::Popcount};
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -149,7 +149,10 @@ impl BinaryConv {
                 let differing = inner_rows.clone().map(|tap| {
                     let from = (w.row(row, tap) * in_width + w.column(column, inner.start)) * of_pixel;
                     let len = inner.len() * of_pixel;
-                    differing(&input[from..][..len], &kernel[tap * kernel_row + inner.start * of_pixel..][..len])
+                    differing(
+                        &input[from..][..len],
+                        &kernel[tap * kernel_row + inner.start * of_pixel..][..len],
+                    )
                 });
                 products - 2 * differing.sum::<u32>() as i32
             };
@@ -179,7 +182,10 @@ impl BinaryConv {
 /// How many bits differ.
 fn differing(a: &[u8], b: &[u8]) -> u32 {
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks(), b.as_chunks());
-    let words = a.iter().zip(b).map(|(a, b)| (u64::from_le_bytes(*a) ^ u64::from_le_bytes(*b)).count_ones());
+    let words = a
+        .iter()
+        .zip(b)
+        .map(|(a, b)| (u64::from_le_bytes(*a) ^ u64::from_le_bytes(*b)).count_ones());
     let rest = a_rest.iter().zip(b_rest).map(|(a, b)| (a ^ b).count_ones());
     words.sum::<u32>() + rest.sum::<u32>()
 }
@@ -287,12 +293,17 @@ impl Borders {
         row_class.iter_mut().for_each(|class| *class *= columns.len());
         let variants = thresholds.map_or(0, |thresholds| thresholds.len() / outputs);
         let (mut limits, mut bases) = (Vec::new(), Vec::new());
-        for (rows, columns) in rows.iter().flat_map(|rows| columns.iter().map(move |columns| (rows, columns))) {
+        for (rows, columns) in rows
+            .iter()
+            .flat_map(|rows| columns.iter().map(move |columns| (rows, columns)))
+        {
             let inside = |tap: usize| rows.contains(&(tap / w.kernel[1])) && columns.contains(&(tap % w.kernel[1]));
             let products = (w.input[0] * rows.len() * columns.len()) as i32;
             let padding = bits.chunks(area * of_pixel).map(|kernel| {
                 let taps = kernel.chunks(of_pixel).enumerate().filter(|(tap, _)| !inside(*tap));
-                taps.flat_map(|(_, bytes)| bytes).map(|byte| byte.count_ones() as i32).sum::<i32>()
+                taps.flat_map(|(_, bytes)| bytes)
+                    .map(|byte| byte.count_ones() as i32)
+                    .sum::<i32>()
             });
             let padding: Vec<i32> = padding.collect();
             match thresholds {

@@ -8,14 +8,16 @@ use super::{
     window::Windows,
 };
 use crate::simd::Level;
-use alloc::{vec, vec::Vec};
+use alloc::vec::Vec;
 use core::ops::Range;
 
 /// Products that are summed before a sum is added to the others.
 const BLOCK: usize = 256;
 /// Floats of the patches that are gathered together.
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
 const PATCHES: usize = 16384;
 /// Most pixels whose patches are gathered together; a multiple of the rows of every tile.
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
 const PIXELS: usize = 48;
 
 /// A layer that sums floats, prepared.
@@ -73,7 +75,11 @@ impl Dense {
     /// Floats that a task needs for patches, sums, and the weights of a block.
     pub(crate) fn task_len(&self) -> [usize; 3] {
         let pixels = self.pixels_per_tile();
-        let panel = if matches!(self.panels, Panels::None) { self.outputs } else { 32 };
+        let panel = if matches!(self.panels, Panels::None) {
+            self.outputs
+        } else {
+            32
+        };
         [pixels * self.windows.entries(), pixels * panel, BLOCK * 32]
     }
 
@@ -83,7 +89,9 @@ impl Dense {
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
             _ => {
                 let pixels = self.windows.output[0] * self.windows.output[1];
-                (PATCHES / self.windows.entries() / 24 * 24).clamp(24, PIXELS).min(pixels)
+                (PATCHES / self.windows.entries() / 24 * 24)
+                    .clamp(24, PIXELS)
+                    .min(pixels)
             }
         }
     }
@@ -133,7 +141,9 @@ impl Dense {
                     blocks(patch, |step, x, sum| if bit(step) { sum + x } else { sum - x })
                 } else {
                     let kernel = weight[channel * steps * 4..][..steps * 4].as_chunks().0;
-                    blocks(patch, |step, x, sum| Portable::mul_add(x, f32::from_le_bytes(kernel[step]), sum))
+                    blocks(patch, |step, x, sum| {
+                        Portable::mul_add(x, f32::from_le_bytes(kernel[step]), sum)
+                    })
                 };
             }
             let pixel = row * w.output[1] + column;
@@ -159,7 +169,12 @@ fn blocks(patch: &[f32], add: impl Fn(usize, f32, f32) -> f32) -> f32 {
         let steps = number * BLOCK..;
         steps.zip(block).fold(0.0, |sum, (step, x)| add(step, *x, sum))
     };
-    patch.chunks(BLOCK).enumerate().map(of_block).reduce(|sum, block| sum + block).unwrap_or(0.0)
+    patch
+        .chunks(BLOCK)
+        .enumerate()
+        .map(of_block)
+        .reduce(|sum, block| sum + block)
+        .unwrap_or(0.0)
 }
 
 /// The entries of a patch, (channel, row, column); padding is 0.
@@ -186,7 +201,9 @@ fn gather(w: &Windows, input: View<'_>, row: usize, column: usize, patch: &mut [
                 }
             }
             View::Floats(values) => {
-                for (tap, pixel) in (first_tap..).zip(values[start * channels..].chunks_exact(channels).take(columns.len())) {
+                for (tap, pixel) in
+                    (first_tap..).zip(values[start * channels..].chunks_exact(channels).take(columns.len()))
+                {
                     if area == 1 {
                         patch.copy_from_slice(pixel);
                     } else {
@@ -197,14 +214,21 @@ fn gather(w: &Windows, input: View<'_>, row: usize, column: usize, patch: &mut [
             }
             View::Bits(bytes) => {
                 let of_pixel = bytes_of_pixel(channels);
-                for (tap, pixel) in (first_tap..).zip(bytes[start * of_pixel..].chunks_exact(of_pixel).take(columns.len())) {
+                for (tap, pixel) in
+                    (first_tap..).zip(bytes[start * of_pixel..].chunks_exact(of_pixel).take(columns.len()))
+                {
                     if area == 1 {
                         for (patch, byte) in patch.chunks_mut(8).zip(pixel) {
-                            patch.iter_mut().enumerate().for_each(|(i, to)| *to = sign(byte >> i & 1 == 1));
+                            patch
+                                .iter_mut()
+                                .enumerate()
+                                .for_each(|(i, to)| *to = sign(byte >> i & 1 == 1));
                         }
                     } else {
                         let of_tap = patch[tap..].iter_mut().step_by(area);
-                        of_tap.enumerate().for_each(|(channel, to)| *to = sign(pixel[channel / 8] >> (channel % 8) & 1 == 1));
+                        of_tap
+                            .enumerate()
+                            .for_each(|(channel, to)| *to = sign(pixel[channel / 8] >> (channel % 8) & 1 == 1));
                     }
                 }
             }
@@ -216,6 +240,7 @@ fn gather(w: &Windows, input: View<'_>, row: usize, column: usize, patch: &mut [
 mod vectors {
     use super::*;
     use crate::kernels::tail::Fused;
+    use alloc::vec;
     use core::arch::x86_64::*;
 
     /// Channels of a panel: two vectors.
@@ -236,8 +261,12 @@ mod vectors {
             if !self.is_bits {
                 let mut values = vec![0.0; panels * steps * width];
                 for (channel, kernel) in weight.chunks(4 * steps).enumerate() {
-                    let column = values[channel / width * width * steps + channel % width..].iter_mut().step_by(width);
-                    column.zip(kernel.as_chunks().0).for_each(|(to, from)| *to = f32::from_le_bytes(*from));
+                    let column = values[channel / width * width * steps + channel % width..]
+                        .iter_mut()
+                        .step_by(width);
+                    column
+                        .zip(kernel.as_chunks().0)
+                        .for_each(|(to, from)| *to = f32::from_le_bytes(*from));
                 }
                 return Panels::Floats(values);
             }
@@ -368,7 +397,9 @@ mod vectors {
                         Panels::Bits(values) => {
                             let expanded = &mut expanded[..len * width];
                             for (to, bits) in expanded.chunks_mut(width).zip(&values[panel * steps + start..]) {
-                                to.iter_mut().enumerate().for_each(|(i, to)| *to = sign(bits >> i & 1 == 1));
+                                to.iter_mut()
+                                    .enumerate()
+                                    .for_each(|(i, to)| *to = sign(bits >> i & 1 == 1));
                             }
                             expanded
                         }

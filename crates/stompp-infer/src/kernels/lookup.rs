@@ -71,7 +71,9 @@ impl Lookup {
         let filled = outputs.next_multiple_of(lanes);
         let mut nibbles = vec![0; steps * filled];
         for (channel, kernel) in bits.chunks(kernel).enumerate() {
-            let column = nibbles[channel / lanes * lanes * steps + channel % lanes..].iter_mut().step_by(lanes);
+            let column = nibbles[channel / lanes * lanes * steps + channel % lanes..]
+                .iter_mut()
+                .step_by(lanes);
             let of_kernel = kernel.iter().flat_map(|byte| [byte & 15, byte >> 4]);
             column.zip(of_kernel).for_each(|(to, from)| *to = from);
         }
@@ -187,7 +189,9 @@ impl Lookup {
             }
             let limits = self.borders.limits(row, column);
             let variant = |number: usize| {
-                let limits: &[i16; 32] = limits[number * self.borders.lanes + first..].first_chunk().expect("whole vectors");
+                let limits: &[i16; 32] = limits[number * self.borders.lanes + first..]
+                    .first_chunk()
+                    .expect("whole vectors");
                 let (low, high) = limits.split_at(16);
                 limits_of([low, high])
             };
@@ -215,7 +219,10 @@ impl Lookup {
             // Past the end of a row of odd length, the pixel before stands in.
             let place = |(row, column): (usize, usize)| (row, (column + second).min(w.output[1] - 1));
             let places = [place(here), place(there_or_here)];
-            let is_there = [here.1 + second < w.output[1], there.is_some_and(|at| at.1 + second < w.output[1])];
+            let is_there = [
+                here.1 + second < w.output[1],
+                there.is_some_and(|at| at.1 + second < w.output[1]),
+            ];
             let pixels = places.map(|(row, column)| row * w.output[1] + column);
             if self.borders.variants == 0 {
                 for half in [0, 1] {
@@ -286,7 +293,10 @@ fn choose(bits: u32, minus: Counts, plus: Counts) -> Counts {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn below(counts: &Counts, limits: Counts) -> u32 {
-    let (low, high) = (_mm256_cmpgt_epi16(limits[0], counts[0]), _mm256_cmpgt_epi16(limits[1], counts[1]));
+    let (low, high) = (
+        _mm256_cmpgt_epi16(limits[0], counts[0]),
+        _mm256_cmpgt_epi16(limits[1], counts[1]),
+    );
     _mm256_movemask_epi8(_mm256_packs_epi16(low, high)) as u32
 }
 
@@ -305,7 +315,11 @@ fn store(counts: &Counts, bases: &[f32], sums: &mut [f32; 32]) {
 fn store_half(counts: &Counts, upper: bool, bases: &[f32], sums: &mut [f32; 16]) {
     let (bases, sums) = (bases[..16].as_chunks::<8>().0, sums.as_chunks_mut::<8>().0);
     for ((counts, bases), sums) in counts.iter().zip(bases).zip(sums) {
-        let part = if upper { _mm256_extracti128_si256::<1>(*counts) } else { _mm256_castsi256_si128(*counts) };
+        let part = if upper {
+            _mm256_extracti128_si256::<1>(*counts)
+        } else {
+            _mm256_castsi256_si128(*counts)
+        };
         let counts = _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(part));
         // SAFETY: both are 8 floats.
         unsafe {
@@ -427,7 +441,10 @@ fn tile_narrow(offsets: [[&[u16]; 2]; 2], nibbles: &[u8]) -> [[Counts; 2]; 2] {
                 for k in 0..3 {
                     // SAFETY: `step + k < steps`.
                     let [low, high] = unsafe {
-                        [*offsets[p][0].get_unchecked(step + k), *offsets[p][1].get_unchecked(step + k)]
+                        [
+                            *offsets[p][0].get_unchecked(step + k),
+                            *offsets[p][1].get_unchecked(step + k),
+                        ]
                     };
                     tables[k] = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(table(low)), table(high));
                 }

@@ -45,8 +45,12 @@ impl Popcount {
         let filled = outputs.next_multiple_of(width);
         let mut panels = vec![0; steps * filled];
         for (channel, kernel) in bits.chunks(w.kernel[0] * of_row).enumerate() {
-            let column = panels[channel / width * width * steps + channel % width..].iter_mut().step_by(width);
-            column.zip(kernel.chunks(of_row).flat_map(words)).for_each(|(to, from)| *to = from);
+            let column = panels[channel / width * width * steps + channel % width..]
+                .iter_mut()
+                .step_by(width);
+            column
+                .zip(kernel.chunks(of_row).flat_map(words))
+                .for_each(|(to, from)| *to = from);
         }
         Self {
             borders: Borders::new(w, outputs, filled, bits, thresholds),
@@ -103,9 +107,8 @@ impl Popcount {
                         let mut channels = [_mm512_setzero_si512(); NV];
                         for (v, channels) in channels.iter_mut().enumerate() {
                             // SAFETY: the panel has `NV` vectors a step.
-                            *channels = unsafe {
-                                _mm512_loadu_si512(of_panel.as_ptr().add((step * NV + v) * LANES).cast())
-                            };
+                            *channels =
+                                unsafe { _mm512_loadu_si512(of_panel.as_ptr().add((step * NV + v) * LANES).cast()) };
                         }
                         for j in 0..MR {
                             // SAFETY: each patch has `steps` words, and there are more than `at / steps` patches.
@@ -127,7 +130,14 @@ impl Popcount {
     /// Takes the counts of the channels of a panel for one pixel.
     #[inline]
     #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq")]
-    fn finish<const NV: usize>(&self, columns: usize, pixel: usize, first: usize, differing: &[__m512i; NV], sink: &mut Sink) {
+    fn finish<const NV: usize>(
+        &self,
+        columns: usize,
+        pixel: usize,
+        first: usize,
+        differing: &[__m512i; NV],
+        sink: &mut Sink,
+    ) {
         let (row, column) = (pixel / columns, pixel % columns);
         if self.borders.variants == 0 {
             let bases = &self.borders.bases(row, column)[first..][..NV * LANES];
@@ -175,7 +185,9 @@ fn gather(w: &Windows, staging: &Staging, staged: &[u8], row: usize, column: usi
         let from = (row * w.stride + tap) * staging.row + column * staging.step;
         // Eight bytes follow the image, so whole words can be read.
         for (number, word) in patch.iter_mut().enumerate() {
-            let bytes = staged[from + 8 * number..].first_chunk().expect("the image is followed by 8 bytes");
+            let bytes = staged[from + 8 * number..]
+                .first_chunk()
+                .expect("the image is followed by 8 bytes");
             *word = u64::from_le_bytes(*bytes);
         }
         patch[words - 1] &= mask;

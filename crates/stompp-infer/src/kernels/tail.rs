@@ -34,7 +34,9 @@ impl View<'_> {
             Self::Bits(bytes) => {
                 let bytes = &bytes[pixel * bytes_of_pixel(channels) + first / 8..];
                 for (to, byte) in to.chunks_mut(8).zip(bytes) {
-                    to.iter_mut().enumerate().for_each(|(i, to)| *to = sign(byte >> i & 1 == 1));
+                    to.iter_mut()
+                        .enumerate()
+                        .for_each(|(i, to)| *to = sign(byte >> i & 1 == 1));
                 }
             }
             Self::Image(values) => {
@@ -80,7 +82,10 @@ impl Arithmetic for Portable {
 
     #[inline(always)]
     fn signs(values: &[f32; 8]) -> u8 {
-        values.iter().rev().fold(0, |bits, value| bits << 1 | u8::from(*value >= 0.0))
+        values
+            .iter()
+            .rev()
+            .fold(0, |bits, value| bits << 1 | u8::from(*value >= 0.0))
     }
 }
 
@@ -191,7 +196,10 @@ impl Sink<'_> {
             let bytes = &mut bytes[(pixel - self.first) * of_pixel..][..of_pixel][first / 8..];
             match bytes.first_chunk_mut() {
                 Some(bytes) => *bytes = bits.to_le_bytes(),
-                None => bytes.iter_mut().zip(bits.to_le_bytes()).for_each(|(to, from)| *to = from),
+                None => bytes
+                    .iter_mut()
+                    .zip(bits.to_le_bytes())
+                    .for_each(|(to, from)| *to = from),
             }
         }
     }

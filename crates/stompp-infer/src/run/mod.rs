@@ -60,6 +60,7 @@ pub(crate) struct Step {
     /// Buffer of its signs.
     pub(crate) bits: Option<usize>,
     /// Rough number of operations, for deciding about threads.
+    #[cfg_attr(not(feature = "std"), allow(dead_code, reason = "one thread"))]
     pub(crate) work: usize,
 }
 
@@ -183,7 +184,9 @@ impl Rows<'_> {
             return self.run(rows, task, bits, floats);
         }
         let (first, second) = tasks.split_at_mut(tasks.len() / 2);
-        let count = (rows.len() * first.len()).div_ceil(first.len() + second.len()).min(rows.len());
+        let count = (rows.len() * first.len())
+            .div_ceil(first.len() + second.len())
+            .min(rows.len());
         let middle = rows.start + count;
         let (first_bits, second_bits) = halves(bits, count * of_row[0]);
         let (first_floats, second_floats) = halves(floats, count * of_row[1]);
@@ -225,7 +228,12 @@ impl Rows<'_> {
             (Main::MaxPool(windows), View::Bits(bits)) => pools::max_of_bits(windows, bits, rows, &mut sink),
             (Main::MaxPool(windows), input) => pools::max(windows, input, rows, &mut sink),
             (Main::AveragePool(windows), input) => pools::average(windows, input, rows, &mut sink),
-            (Main::Copy, input) => copy(self.program.level, input, rows.start * width..rows.end * width, &mut sink),
+            (Main::Copy, input) => copy(
+                self.program.level,
+                input,
+                rows.start * width..rows.end * width,
+                &mut sink,
+            ),
             // Binary convolutions are prepared for inputs that are bits.
             (Main::Binary(_), _) => {}
         }

@@ -38,7 +38,13 @@ pub(super) fn max_of_bits(w: &Windows, input: &[u8], rows: Range<usize>, sink: &
 
 /// Applies `of_pixel` to blocks of channels of each output pixel: it is given the pixels of the window, their values one pixel after the
 /// other through a reader, and the results to fill in.
-fn each(w: &Windows, input: View<'_>, rows: Range<usize>, sink: &mut Sink<'_>, f: impl Fn(&mut dyn Iterator<Item = [f32; MOST]>) -> [f32; MOST]) {
+fn each(
+    w: &Windows,
+    input: View<'_>,
+    rows: Range<usize>,
+    sink: &mut Sink<'_>,
+    f: impl Fn(&mut dyn Iterator<Item = [f32; MOST]>) -> [f32; MOST],
+) {
     let [channels, height, width] = w.input;
     for (row, column) in places(w, rows) {
         for first in (0..channels).step_by(MOST) {
@@ -59,7 +65,9 @@ pub(super) fn max(w: &Windows, input: View<'_>, rows: Range<usize>, sink: &mut S
     each(w, input, rows, sink, |pixels| {
         let mut best = pixels.next().unwrap_or([0.0; MOST]);
         for values in pixels {
-            best.iter_mut().zip(values).for_each(|(best, value)| *best = if value > *best { value } else { *best });
+            best.iter_mut()
+                .zip(values)
+                .for_each(|(best, value)| *best = if value > *best { value } else { *best });
         }
         best
     });
@@ -71,7 +79,9 @@ pub(super) fn average(w: &Windows, input: View<'_>, rows: Range<usize>, sink: &m
     each(w, input, rows, sink, |pixels| {
         let mut sums = [0.0; MOST];
         for values in pixels {
-            sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += f64::from(value));
+            sums.iter_mut()
+                .zip(values)
+                .for_each(|(sum, value)| *sum += f64::from(value));
         }
         sums.map(|sum| (sum / count) as f32)
     });

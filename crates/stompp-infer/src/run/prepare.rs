@@ -38,10 +38,19 @@ impl Sizes {
     /// All of it, in bytes, for so many tasks.
     pub(crate) fn bytes(&self, tasks: usize) -> usize {
         let add = |sum: usize, (len, size): (usize, usize)| sum.saturating_add(len.saturating_mul(size));
-        let values = self.bits.iter().map(|len| (*len, 1)).chain(self.floats.iter().map(|len| (*len, 4)));
-        let shared = values.chain([(self.staged, 1), (self.table, 4), (self.logits, 4)]).fold(0, add);
+        let values = self
+            .bits
+            .iter()
+            .map(|len| (*len, 1))
+            .chain(self.floats.iter().map(|len| (*len, 4)));
+        let shared = values
+            .chain([(self.staged, 1), (self.table, 4), (self.logits, 4)])
+            .fold(0, add);
         let floats = [self.patches, self.sums, self.block].map(|len| (len, 4));
-        let task = floats.into_iter().chain([(self.words, 8), (self.offsets, 2)]).fold(0, add);
+        let task = floats
+            .into_iter()
+            .chain([(self.words, 8), (self.offsets, 2)])
+            .fold(0, add);
         shared.saturating_add(task.saturating_mul(tasks))
     }
 
@@ -147,7 +156,10 @@ fn main(
         Op::BinaryConv(c) => {
             let windows = windows([c.kernel; 2], c.stride, c.padding);
             if plan.is_bits(step.input) {
-                let thresholds = tensors.thresholds.clone().map(|range| integers(&file[range], windows.entries()));
+                let thresholds = tensors
+                    .thresholds
+                    .clone()
+                    .map(|range| integers(&file[range], windows.entries()));
                 return Main::Binary(BinaryConv::new(level, windows, outputs, file, weight, thresholds));
             }
             Main::Dense(Dense::new(level, windows, outputs, file, weight, true, None))
@@ -194,14 +206,29 @@ fn tail(
 }
 
 fn floats(bytes: &[u8]) -> Vec<f32> {
-    bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+    bytes
+        .as_chunks()
+        .0
+        .iter()
+        .map(|bytes| f32::from_le_bytes(*bytes))
+        .collect()
 }
 
 fn integers(bytes: &[u8], entries: usize) -> Vec<i32> {
     if fits_16_bits(entries) {
-        return bytes.as_chunks().0.iter().map(|bytes| i16::from_le_bytes(*bytes).into()).collect();
+        return bytes
+            .as_chunks()
+            .0
+            .iter()
+            .map(|bytes| i16::from_le_bytes(*bytes).into())
+            .collect();
     }
-    bytes.as_chunks().0.iter().map(|bytes| i32::from_le_bytes(*bytes)).collect()
+    bytes
+        .as_chunks()
+        .0
+        .iter()
+        .map(|bytes| i32::from_le_bytes(*bytes))
+        .collect()
 }
 
 fn work(main: &Main, shape: [usize; 3]) -> usize {
@@ -226,7 +253,12 @@ impl Pool {
     fn take(&mut self, len: usize) -> usize {
         // The smallest one that fits, or else the largest, which then grows.
         let sizes = &self.sizes;
-        let fits = self.free.iter().copied().filter(|slot| sizes[*slot] >= len).min_by_key(|slot| sizes[*slot]);
+        let fits = self
+            .free
+            .iter()
+            .copied()
+            .filter(|slot| sizes[*slot] >= len)
+            .min_by_key(|slot| sizes[*slot]);
         let best = fits.or_else(|| self.free.iter().copied().max_by_key(|slot| sizes[*slot]));
         match best {
             Some(slot) => {
@@ -256,7 +288,12 @@ impl Buffers {
         let mut last_read = vec![None; graph.nodes().len()];
         for (number, step) in plan.steps().iter().enumerate() {
             // A value that nobody reads ends with its own step.
-            for id in [Some(step.output), step.signs, Some(step.input), step.sum.map(|(_, other)| other)] {
+            for id in [
+                Some(step.output),
+                step.signs,
+                Some(step.input),
+                step.sum.map(|(_, other)| other),
+            ] {
                 if let Some(id) = id {
                     last_read[id.index()] = Some(number);
                 }

@@ -44,8 +44,18 @@ impl Scratch {
             });
         }
         Ok(Self {
-            bits: sizes.bits.iter().map(|len| zeros(*len)).collect::<Option<_>>().ok_or_else(error)?,
-            floats: sizes.floats.iter().map(|len| zeros(*len)).collect::<Option<_>>().ok_or_else(error)?,
+            bits: sizes
+                .bits
+                .iter()
+                .map(|len| zeros(*len))
+                .collect::<Option<_>>()
+                .ok_or_else(error)?,
+            floats: sizes
+                .floats
+                .iter()
+                .map(|len| zeros(*len))
+                .collect::<Option<_>>()
+                .ok_or_else(error)?,
             staged: zeros(sizes.staged).ok_or_else(error)?,
             table: zeros(sizes.table).ok_or_else(error)?,
             tasks: of_tasks,

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use stompp_graph::{ActivationRule, Conv, Graph, GraphBuilder, NodeId, Op, Pool, TensorRole};
 use stompp_infer::{Info, pack};
 use stompp_kernels::{
-    ChannelShape, ConvShape, FreezeMask, PoolShape, add_forward, average_pool_forward, batch_norm_forward, conv2d_forward,
-    global_average_pool_forward, linear_forward, max_pool_forward, quantize_forward, relu_forward,
+    ChannelShape, ConvShape, FreezeMask, PoolShape, add_forward, average_pool_forward, batch_norm_forward,
+    conv2d_forward, global_average_pool_forward, linear_forward, max_pool_forward, quantize_forward, relu_forward,
 };
 
 /// A small generator of random numbers (SplitMix64).
@@ -71,7 +71,13 @@ pub(crate) fn random_tensors(graph: &Graph, random: &mut Random) -> Tensors {
 }
 
 pub(crate) fn packed(graph: &Graph, rule: ActivationRule, tensors: &Tensors) -> Vec<u8> {
-    pack(graph, rule, |name| tensors.get(name).map(Vec::as_slice), &Info::default()).expect("it packs")
+    pack(
+        graph,
+        rule,
+        |name| tensors.get(name).map(Vec::as_slice),
+        &Info::default(),
+    )
+    .expect("it packs")
 }
 
 /// What the trainer's evaluation gives for one image, node by node; the output of the graph.
@@ -128,7 +134,11 @@ fn node(graph: &Graph, rule: ActivationRule, tensors: &Tensors, values: &[Vec<f3
                 padding: c.padding,
             };
             let weight = tensor("weight");
-            let weight = if matches!(node.op, Op::BinaryConv(_)) { sign(&weight) } else { weight };
+            let weight = if matches!(node.op, Op::BinaryConv(_)) {
+                sign(&weight)
+            } else {
+                weight
+            };
             conv2d_forward(&s, x, &weight, &mut y);
         }
         Op::BatchNorm => {
@@ -160,7 +170,9 @@ fn is_winograd(shape: [usize; 3], conv: Conv) -> bool {
 
 /// A random network with branches, of every op, on odd and even sizes and any number of channels.
 pub(crate) fn random_graph(random: &mut Random, rule: ActivationRule) -> Graph {
-    let channels = [1, 2, 3, 5, 8, 13, 16, 17, 24, 31, 32, 33, 40, 48, 63, 64, 65, 70, 96, 130];
+    let channels = [
+        1, 2, 3, 5, 8, 13, 16, 17, 24, 31, 32, 33, 40, 48, 63, 64, 65, 70, 96, 130,
+    ];
     let image = [random.pick(&channels[..8]), 3 + random.below(9), 3 + random.below(9)];
     let mut g = GraphBuilder::new(image);
     // Nodes, and whether their values are signs.
@@ -178,7 +190,10 @@ pub(crate) fn random_graph(random: &mut Random, rule: ActivationRule) -> Graph {
             stride: random.pick(&[1, 1, 1, 2, 3]),
             padding: random.below(3),
         };
-        let conv = Conv { padding: conv.padding.min(conv.kernel - 1), ..conv };
+        let conv = Conv {
+            padding: conv.padding.min(conv.kernel - 1),
+            ..conv
+        };
         let is_exact = !is_winograd(shape, conv);
         let mut other = None;
         let added = match random.below(20) {
@@ -192,8 +207,16 @@ pub(crate) fn random_graph(random: &mut Random, rule: ActivationRule) -> Graph {
                 other = Some(at);
                 g.add(&name, x, nodes[at].0).map(|id| (id, false))
             }
-            17 => g.max_pool(&name, x, Pool::new(3).stride(1 + random.below(2)).padding(random.below(2))).map(|id| (id, is_signs)),
-            18 => g.average_pool(&name, x, Pool::new(2).stride(1 + random.below(2))).map(|id| (id, false)),
+            17 => g
+                .max_pool(
+                    &name,
+                    x,
+                    Pool::new(3).stride(1 + random.below(2)).padding(random.below(2)),
+                )
+                .map(|id| (id, is_signs)),
+            18 => g
+                .average_pool(&name, x, Pool::new(2).stride(1 + random.below(2)))
+                .map(|id| (id, false)),
             _ if random.below(2) == 0 => g.relu(&name, x).map(|id| (id, false)),
             _ => g.clip(&name, x).map(|id| (id, false)),
         };
@@ -213,7 +236,11 @@ pub(crate) fn random_graph(random: &mut Random, rule: ActivationRule) -> Graph {
         if *readers > 0 {
             continue;
         }
-        let pooled = if random.below(2) == 0 { g.global_average_pool(&format!("p{number}"), *x).unwrap() } else { *x };
+        let pooled = if random.below(2) == 0 {
+            g.global_average_pool(&format!("p{number}"), *x).unwrap()
+        } else {
+            *x
+        };
         let of_node = g.linear(&format!("l{number}"), pooled, 7).unwrap();
         logits = Some(match logits {
             None => of_node,
