@@ -65,3 +65,8 @@ fn labels() {
 fn mnist() {
     over_the_corpus("mnist", bodies::mnist);
 }
+
+#[test]
+fn packed_networks() {
+    over_the_corpus("packed_network", bodies::packed_network);
+}

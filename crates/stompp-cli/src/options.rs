@@ -315,7 +315,7 @@ mod tests {
         for (flag, value) in [
             ("--model", "vgg16"),
             ("--method", "adam"),
-            ("--dataset", "mnist"),
+            ("--dataset", "svhn"),
             ("--order", "sideways"),
             ("--refresh", "0"),
             ("--steps", "20 epochs"),

@@ -229,5 +229,5 @@ fn what_cannot_be_fetched_says_what_to_do_by_hand() {
     fs::write(&target, b"another file").unwrap();
     let output = stompp(&["data", "fetch", "cifar100", "--to", text(place.path())]);
     assert_fails(&output, 1, &["is there and has 12 bytes, expected 168513733"]);
-    assert_fails(&stompp(&["data", "fetch", "mnist"]), 2, &["mnist", "cifar10"]);
+    assert_fails(&stompp(&["data", "fetch", "svhn"]), 2, &["svhn", "cifar10"]);
 }

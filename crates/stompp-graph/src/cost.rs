@@ -1,6 +1,6 @@
 //! What a network costs: weights, multiply-accumulates and bytes, layer by layer.
 
-use crate::{ActivationRule, Conv, Graph, NodeId, Op, Shape, op::Times};
+use crate::{ActivationRule, Conv, DeployPlan, Graph, NodeId, Op, Shape, op::Times};
 use alloc::{format, string::String, vec::Vec};
 use core::fmt;
 
@@ -20,13 +20,8 @@ pub struct LayerSummary {
     pub binary_macs: usize,
     /// Multiply-accumulates for one image with a float on at least one side.
     pub float_macs: usize,
-}
-
-impl LayerSummary {
-    /// Bytes of the committed layer: binary weights packed to bits and rounded up to bytes, the others 4 bytes each.
-    pub fn bytes(&self) -> usize {
-        self.binary_weights.div_ceil(8) + 4 * self.float_weights
-    }
+    /// Bytes in the packed file, see [`DeployPlan::packed_bytes`].
+    pub bytes: usize,
 }
 
 /// What a network costs once it is committed.
@@ -40,7 +35,9 @@ pub struct Summary {
 impl Summary {
     /// The summary of `graph`. The activations decide whether a binary convolution's products are binary.
     pub fn new(graph: &Graph, activations: ActivationRule) -> Self {
-        let layers = graph.iter().filter_map(|(id, _)| layer(graph, id, activations));
+        let plan = DeployPlan::new(graph, activations);
+        let bytes = plan.packed_bytes(graph);
+        let layers = graph.iter().filter_map(|(id, _)| layer(graph, &plan, &bytes, id));
         Self {
             layers: layers.collect(),
         }
@@ -56,16 +53,17 @@ impl Summary {
             float_weights: sum(|layer| layer.float_weights),
             binary_macs: sum(|layer| layer.binary_macs),
             float_macs: sum(|layer| layer.float_macs),
+            bytes: sum(|layer| layer.bytes),
         }
     }
 
-    /// Bytes of the committed network.
+    /// Bytes of the packed file behind its header.
     pub fn bytes(&self) -> usize {
-        self.layers.iter().map(LayerSummary::bytes).sum()
+        self.layers.iter().map(|layer| layer.bytes).sum()
     }
 }
 
-fn layer(graph: &Graph, id: NodeId, activations: ActivationRule) -> Option<LayerSummary> {
+fn layer(graph: &Graph, plan: &DeployPlan, bytes: &[usize], id: NodeId) -> Option<LayerSummary> {
     let node = graph.node(id);
     let [_, height, width] = node.shape;
     let weights = |conv: &Conv| conv.outputs * graph.in_shape(id)[0] * conv.kernel * conv.kernel;
@@ -76,6 +74,7 @@ fn layer(graph: &Graph, id: NodeId, activations: ActivationRule) -> Option<Layer
         float_weights: 0,
         binary_macs: 0,
         float_macs: 0,
+        bytes: bytes[id.index()],
     };
     match &node.op {
         Op::Conv(conv) => {
@@ -85,8 +84,7 @@ fn layer(graph: &Graph, id: NodeId, activations: ActivationRule) -> Option<Layer
         Op::BinaryConv(conv) => {
             layer.binary_weights = weights(conv);
             let macs = layer.binary_weights * height * width;
-            let binary = activations == ActivationRule::Quantized && graph.binary_source(node.inputs[0]).is_some();
-            if binary {
+            if plan.is_bits(node.inputs[0]) {
                 layer.binary_macs = macs;
             } else {
                 layer.float_macs = macs;
@@ -131,12 +129,12 @@ impl fmt::Display for Summary {
             )
         };
         for layer in &self.layers {
-            row(f, layer, layer.bytes())?;
+            row(f, layer, layer.bytes)?;
         }
         row(f, &self.total(), self.bytes())?;
         write!(
             f,
-            "MACs are for one image. Bytes are the committed network's: one bit a binary weight, four bytes a float."
+            "MACs are for one image. Bytes are the packed file's without its header: one bit a binary weight, batch norms as thresholds."
         )
     }
 }

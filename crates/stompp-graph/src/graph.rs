@@ -161,11 +161,27 @@ impl Graph {
     /// The [`Op::Activation`] node whose values `id` passes on: itself, or one behind maximum pools. If that activation is
     /// binary, so is every entry of `id`.
     pub fn binary_source(&self, id: NodeId) -> Option<NodeId> {
-        let node = self.node(id);
-        match node.op {
-            Op::Activation => Some(id),
-            Op::MaxPool(_) => self.binary_source(node.inputs[0]),
-            _ => None,
+        // A loop, because a file can have more pools in a row than a stack has frames.
+        let mut id = id;
+        loop {
+            let node = self.node(id);
+            match node.op {
+                Op::Activation => return Some(id),
+                Op::MaxPool(_) => id = node.inputs[0],
+                _ => return None,
+            }
+        }
+    }
+
+    /// Products that each output of the convolution or linear layer `id` sums.
+    ///
+    /// # Panics
+    /// As [`Graph::in_shape`].
+    pub fn patch_entries(&self, id: NodeId) -> usize {
+        let shape @ [channels, ..] = self.in_shape(id);
+        match self.node(id).op {
+            Op::Conv(conv) | Op::BinaryConv(conv) => channels * conv.kernel * conv.kernel,
+            _ => shape.iter().product(),
         }
     }
 

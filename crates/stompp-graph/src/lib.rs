@@ -32,6 +32,7 @@ extern crate alloc;
 
 mod builder;
 mod cost;
+mod deploy;
 mod dot;
 mod error;
 mod graph;
@@ -42,6 +43,7 @@ mod unit;
 
 pub use builder::GraphBuilder;
 pub use cost::{LayerSummary, Summary};
+pub use deploy::{DeployPlan, DeployStep};
 pub use error::GraphError;
 pub use graph::{Graph, Node, NodeId, Shape, TensorRole, TensorSpec};
 pub use op::{ActivationRule, Conv, Op, Pool};

@@ -33,6 +33,7 @@ const ROOMS: &[Room] = &[
     room("stompp-cuda", false, &["stompp-kernels"]),
     room("stompp-graph", false, &[]),
     room("stompp-resnet", false, &["stompp-graph"]),
+    room("stompp-infer", false, &["stompp-graph"]),
     room("stompp-nn", true, &["stompp-rng", "stompp-kernels", "stompp-cuda"]),
     room(
         "stompp-binarize",
@@ -97,6 +98,7 @@ const ROOMS: &[Room] = &[
             "stompp-schedule",
             "stompp-kernels",
             "stompp-data",
+            "stompp-infer",
             "stompp-nn",
             "stompp-binarize",
             "stompp-resnet",

@@ -1,0 +1,208 @@
+//! The container: a safetensors file with a checksum in its metadata.
+
+use crate::{error::OpenError, info};
+use alloc::{
+    borrow::ToOwned,
+    collections::BTreeMap,
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+use core::ops::Range;
+use serde::Deserialize;
+use xxhash_rust::xxh3::Xxh3;
+
+/// Bytes of the header's length.
+const LENGTH: usize = 8;
+/// Data begins at a multiple of this, so that every tensor is aligned to its type.
+const ALIGNMENT: usize = 64;
+/// Where the header has the checksum of everything else.
+const CHECKSUM: &str = "\"checksum\":\"";
+/// Digits of a checksum.
+const DIGITS: usize = 16;
+
+/// Types of tensors in a packed file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Dtype {
+    U8,
+    I16,
+    I32,
+    F32,
+}
+
+impl Dtype {
+    fn name(self) -> &'static str {
+        match self {
+            Self::U8 => "U8",
+            Self::I16 => "I16",
+            Self::I32 => "I32",
+            Self::F32 => "F32",
+        }
+    }
+
+    pub(crate) fn size(self) -> usize {
+        match self {
+            Self::U8 => 1,
+            Self::I16 => 2,
+            Self::I32 | Self::F32 => 4,
+        }
+    }
+}
+
+/// A tensor that is to be written.
+pub(crate) struct Tensor {
+    pub(crate) name: String,
+    pub(crate) dtype: Dtype,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// The bytes of a file with `metadata` and `tensors`. Larger types come first, so that all are aligned.
+pub(crate) fn write(metadata: &[(&str, String)], mut tensors: Vec<Tensor>) -> Vec<u8> {
+    tensors.sort_by_key(|tensor| core::cmp::Reverse(tensor.dtype.size()));
+    let quoted = |text: &str| serde_json::to_string(text).expect("a string is valid JSON");
+    let mut header = format!(
+        "{{\"__metadata__\":{{\"format\":\"{}\",\"version\":\"{}\",{CHECKSUM}{:0DIGITS$}\"",
+        info::FORMAT,
+        info::VERSION,
+        0
+    );
+    for (key, value) in metadata {
+        header.push_str(&format!(",{}:{}", quoted(key), quoted(value)));
+    }
+    header.push('}');
+    let mut at = 0;
+    for tensor in &tensors {
+        let end = at + tensor.bytes.len();
+        header.push_str(
+            &format!(
+                ",{}:{{\"dtype\":\"{}\",\"shape\":{:?},\"data_offsets\":[{at},{end}]}}",
+                quoted(&tensor.name),
+                tensor.dtype.name(),
+                tensor.shape
+            )
+            .replace(", ", ","),
+        );
+        at = end;
+    }
+    header.push('}');
+    while !(LENGTH + header.len()).is_multiple_of(ALIGNMENT) {
+        header.push(' ');
+    }
+    let mut file = Vec::with_capacity(LENGTH + header.len() + at);
+    file.extend((header.len() as u64).to_le_bytes());
+    file.extend(header.as_bytes());
+    tensors.iter().for_each(|tensor| file.extend(&tensor.bytes));
+    let place = LENGTH + header.find(CHECKSUM).expect("written above") + CHECKSUM.len();
+    let digits = checksum(&file, place);
+    file[place..place + DIGITS].copy_from_slice(digits.as_bytes());
+    file
+}
+
+/// The checksum of a file whose own checksum stands at `place`, where zeros count instead.
+fn checksum(file: &[u8], place: usize) -> String {
+    let mut hash = Xxh3::new();
+    hash.update(&file[..place]);
+    hash.update(&[b'0'; DIGITS]);
+    hash.update(&file[place + DIGITS..]);
+    format!("{:0DIGITS$x}", hash.digest())
+}
+
+/// What a file's header says.
+pub(crate) struct Header {
+    pub(crate) metadata: BTreeMap<String, String>,
+    entries: BTreeMap<String, Entry>,
+    /// Where the data begins.
+    start: usize,
+}
+
+#[derive(Deserialize)]
+struct HeaderText {
+    #[serde(rename = "__metadata__", default)]
+    metadata: BTreeMap<String, String>,
+    #[serde(flatten)]
+    entries: BTreeMap<String, Entry>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    dtype: String,
+    shape: Vec<usize>,
+    data_offsets: (usize, usize),
+}
+
+impl Header {
+    /// Reads and checks everything but the meaning of the tensors.
+    pub(crate) fn read(file: &[u8]) -> Result<Self, OpenError> {
+        let not_safetensors = |why: &str| OpenError::Header(why.to_owned());
+        let (length, rest) = file
+            .split_first_chunk()
+            .ok_or_else(|| not_safetensors("it is shorter than 8 bytes"))?;
+        let length = u64::from_le_bytes(*length);
+        let header = usize::try_from(length).ok().and_then(|length| rest.get(..length));
+        let header = header.ok_or_else(|| not_safetensors("its header would be longer than the file"))?;
+        let header = core::str::from_utf8(header).map_err(|_| not_safetensors("its header is not UTF-8"))?;
+        let text: HeaderText = serde_json::from_str(header).map_err(|error| OpenError::Header(error.to_string()))?;
+        if text.metadata.get("format").map(String::as_str) != Some(info::FORMAT) {
+            return Err(OpenError::Foreign);
+        }
+        let version = text.metadata.get("version").cloned().unwrap_or_default();
+        if version != info::VERSION {
+            return Err(OpenError::Version(version));
+        }
+        let start = LENGTH + header.len();
+        let ends = text.entries.values().map(|entry| entry.data_offsets.1);
+        let end = start as u64 + ends.max().unwrap_or(0) as u64;
+        if end != file.len() as u64 {
+            return Err(OpenError::Size {
+                given: file.len(),
+                wanted: end,
+            });
+        }
+        let place = header.find(CHECKSUM).map(|at| LENGTH + at + CHECKSUM.len());
+        let place = place.filter(|at| at + DIGITS <= start).ok_or(OpenError::Checksum)?;
+        if file[place..place + DIGITS] != *checksum(file, place).as_bytes() {
+            return Err(OpenError::Checksum);
+        }
+        Ok(Self {
+            metadata: text.metadata,
+            entries: text.entries,
+            start,
+        })
+    }
+
+    /// Where the tensor `name` lies in the file; it must have this type and shape. Each is taken once.
+    pub(crate) fn take(&mut self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<Range<usize>, OpenError> {
+        let wrong = |problem| OpenError::Tensor {
+            name: name.to_owned(),
+            problem,
+        };
+        let entry = self.entries.remove(name).ok_or_else(|| wrong("is missing"))?;
+        if entry.dtype != dtype.name() {
+            return Err(wrong("has another type"));
+        }
+        if entry.shape != shape {
+            return Err(wrong("has another shape"));
+        }
+        let (start, end) = entry.data_offsets;
+        let wanted = shape
+            .iter()
+            .try_fold(dtype.size(), |product, size| product.checked_mul(*size));
+        // Ends lie within the file: the largest is its end.
+        if start > end || Some(end - start) != wanted {
+            return Err(wrong("has offsets that do not fit its shape"));
+        }
+        Ok(self.start + start..self.start + end)
+    }
+
+    /// Refuses a file with tensors that nobody took.
+    pub(crate) fn finish(self) -> Result<(), OpenError> {
+        match self.entries.into_keys().next() {
+            None => Ok(()),
+            Some(name) => Err(OpenError::Tensor {
+                name,
+                problem: "is no part of the network",
+            }),
+        }
+    }
+}

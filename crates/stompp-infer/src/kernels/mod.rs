@@ -1,0 +1,10 @@
+//! Counting bits and summing floats.
+
+pub(crate) mod binary;
+pub(crate) mod dense;
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+mod lookup;
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+mod popcount;
+pub(crate) mod tail;
+pub(crate) mod window;

@@ -1,0 +1,206 @@
+//! What follows a sum: batch norm, shortcut, activation, and where the result goes.
+
+use alloc::vec::Vec;
+
+/// Values that a step reads: channels of a pixel are neighbours, except in images.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum View<'a> {
+    /// A bit a channel, pixels in whole bytes.
+    Bits(&'a [u8]),
+    /// (H, W, C).
+    Floats(&'a [f32]),
+    /// (C, H, W): what the caller gives.
+    Image(&'a [f32]),
+}
+
+/// How many bytes the bits of a pixel take.
+pub(crate) fn bytes_of_pixel(channels: usize) -> usize {
+    channels.div_ceil(8)
+}
+
+/// The value of a bit.
+#[inline(always)]
+pub(crate) fn sign(bit: bool) -> f32 {
+    if bit { 1.0 } else { -1.0 }
+}
+
+impl View<'_> {
+    /// Writes channels `first..first + to.len()` of `pixel` to `to`; the tensor has `channels` channels and `pixels` pixels. `first` is a
+    /// multiple of 8.
+    #[inline(always)]
+    pub(crate) fn read(&self, [channels, pixels]: [usize; 2], pixel: usize, first: usize, to: &mut [f32]) {
+        match self {
+            Self::Floats(values) => to.copy_from_slice(&values[pixel * channels + first..][..to.len()]),
+            Self::Bits(bytes) => {
+                let bytes = &bytes[pixel * bytes_of_pixel(channels) + first / 8..];
+                for (to, byte) in to.chunks_mut(8).zip(bytes) {
+                    to.iter_mut()
+                        .enumerate()
+                        .for_each(|(i, to)| *to = sign(byte >> i & 1 == 1));
+                }
+            }
+            Self::Image(values) => {
+                let channels = values[first * pixels + pixel..].iter().step_by(pixels);
+                to.iter_mut().zip(channels).for_each(|(to, from)| *to = *from);
+            }
+        }
+    }
+}
+
+/// The activation at the end of a step that gives floats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Activation {
+    None,
+    Relu,
+    Clip,
+}
+
+/// The fixed part: parameters of each channel.
+#[derive(Clone, Debug)]
+pub(crate) struct Tail {
+    /// Mean, factor and shift.
+    pub(crate) affine: Option<[Vec<f32>; 3]>,
+    pub(crate) activation: Activation,
+}
+
+/// Arithmetic of a level.
+pub(crate) trait Arithmetic {
+    /// `a * b + c`, rounded once.
+    fn mul_add(a: f32, b: f32, c: f32) -> f32;
+    /// Bit `i` is whether `values[i]` is not negative.
+    fn signs(values: &[f32; 8]) -> u8;
+}
+
+/// Without vector instructions.
+pub(crate) enum Portable {}
+
+impl Arithmetic for Portable {
+    #[inline(always)]
+    fn mul_add(a: f32, b: f32, c: f32) -> f32 {
+        libm::fmaf(a, b, c)
+    }
+
+    #[inline(always)]
+    fn signs(values: &[f32; 8]) -> u8 {
+        values
+            .iter()
+            .rev()
+            .fold(0, |bits, value| bits << 1 | u8::from(*value >= 0.0))
+    }
+}
+
+/// With AVX2 and FMA. To be used only inside functions that are compiled for them.
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+pub(crate) enum Fused {}
+
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+impl Arithmetic for Fused {
+    #[inline(always)]
+    fn mul_add(a: f32, b: f32, c: f32) -> f32 {
+        a.mul_add(b, c)
+    }
+
+    #[inline(always)]
+    fn signs(values: &[f32; 8]) -> u8 {
+        use core::arch::x86_64::*;
+        // SAFETY: the callers run only where AVX2 is; 8 floats are read.
+        unsafe {
+            let values = _mm256_loadu_ps(values.as_ptr());
+            _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(values, _mm256_setzero_ps())) as u8
+        }
+    }
+}
+
+/// Where the rows of one task go, and what is added on the way.
+pub(crate) struct Sink<'a> {
+    pub(crate) tail: &'a Tail,
+    pub(crate) channels: usize,
+    /// Pixels of the whole output.
+    pub(crate) pixels: usize,
+    /// Number of the first pixel of the rows.
+    pub(crate) first: usize,
+    pub(crate) residual: Option<View<'a>>,
+    /// The rows as floats, if somebody reads those.
+    pub(crate) floats: Option<&'a mut [f32]>,
+    /// The rows as bits, if somebody reads those.
+    pub(crate) bits: Option<&'a mut [u8]>,
+}
+
+/// Channels that [`Sink::put`] takes at most.
+pub(crate) const MOST: usize = 64;
+
+impl Sink<'_> {
+    /// Finishes channels `first..first + sums.len()` of `pixel`. At most [`MOST`] channels; `first` is a multiple of 8.
+    #[inline(always)]
+    pub(crate) fn put<A: Arithmetic>(&mut self, pixel: usize, first: usize, sums: &mut [f32]) {
+        let count = sums.len();
+        if let Some(affine) = &self.tail.affine {
+            let [mean, factor, shift] = [0, 1, 2].map(|part| &affine[part][first..][..count]);
+            for i in 0..count {
+                sums[i] = A::mul_add(sums[i] - mean[i], factor[i], shift[i]);
+            }
+        }
+        if let Some(residual) = &self.residual {
+            let mut other = [0.0; MOST];
+            residual.read([self.channels, self.pixels], pixel, first, &mut other[..count]);
+            sums.iter_mut().zip(&other).for_each(|(sum, other)| *sum += other);
+        }
+        match self.tail.activation {
+            Activation::None => {}
+            Activation::Relu => sums.iter_mut().for_each(|x| *x = if *x > 0.0 { *x } else { 0.0 }),
+            Activation::Clip => sums.iter_mut().for_each(|x| {
+                *x = if *x >= 1.0 { 1.0 } else { *x };
+                *x = if -1.0 >= *x { -1.0 } else { *x };
+            }),
+        }
+        let pixel = pixel - self.first;
+        if let Some(floats) = &mut self.floats {
+            floats[pixel * self.channels + first..][..count].copy_from_slice(sums);
+        }
+        if let Some(bits) = &mut self.bits {
+            let bytes = &mut bits[pixel * bytes_of_pixel(self.channels) + first / 8..];
+            for (byte, sums) in bytes.iter_mut().zip(sums.chunks(8)) {
+                *byte = match sums.try_into() {
+                    Ok(sums) => A::signs(sums),
+                    Err(_) => {
+                        let mut all = [-1.0; 8];
+                        all[..sums.len()].copy_from_slice(sums);
+                        A::signs(&all)
+                    }
+                };
+            }
+        }
+    }
+
+    /// Bits from channel `first` of the shortcut of `pixel` on, as many as there are up to 32.
+    #[inline(always)]
+    pub(crate) fn residual_bits(&self, pixel: usize, first: usize) -> u32 {
+        match self.residual {
+            Some(View::Bits(bytes)) => {
+                let of_pixel = bytes_of_pixel(self.channels);
+                let bytes = &bytes[pixel * of_pixel..][..of_pixel][first / 8..];
+                match bytes.first_chunk() {
+                    Some(bytes) => u32::from_le_bytes(*bytes),
+                    None => bytes.iter().rev().fold(0, |bits, byte| bits << 8 | u32::from(*byte)),
+                }
+            }
+            _ => 0,
+        }
+    }
+
+    /// Writes bits from channel `first` of `pixel` on, as many as there are up to 32. Bits past the last channel must be 0.
+    #[inline(always)]
+    pub(crate) fn put_bits(&mut self, pixel: usize, first: usize, bits: u32) {
+        let of_pixel = bytes_of_pixel(self.channels);
+        if let Some(bytes) = &mut self.bits {
+            let bytes = &mut bytes[(pixel - self.first) * of_pixel..][..of_pixel][first / 8..];
+            match bytes.first_chunk_mut() {
+                Some(bytes) => *bytes = bits.to_le_bytes(),
+                None => bytes
+                    .iter_mut()
+                    .zip(bits.to_le_bytes())
+                    .for_each(|(to, from)| *to = from),
+            }
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! A packed network, opened.
+
+use crate::{
+    container::{Dtype, Header},
+    error::{OpenError, RunError},
+    graph_text,
+    info::Info,
+    run::{Program, Scratch, prepare},
+    simd::Level,
+    tensors::{self, StepTensors},
+};
+use alloc::{borrow::Cow, vec::Vec};
+use core::ops::{Deref, Range};
+use stompp_graph::{ActivationRule, DeployPlan, Graph, Shape};
+
+/// A network from a packed file, ready to run.
+///
+/// Images are floats in (channels, height, width) order, prepared as [`Info`] says. Results do not depend on the level or on the number
+/// of threads.
+pub struct Network<'a> {
+    file: Cow<'a, [u8]>,
+    graph: Graph,
+    activations: ActivationRule,
+    info: Info,
+    program: Program,
+    /// Memory of runs that have ended.
+    #[cfg(feature = "std")]
+    spare: std::sync::Mutex<Vec<Scratch>>,
+}
+
+#[cfg(feature = "std")]
+impl Network<'static> {
+    /// Opens a packed file, for the best vector instructions of this machine (or those that the environment variable `STOMPP_SIMD`
+    /// names).
+    ///
+    /// # Errors
+    /// If the file cannot be read, is no packed network, or is damaged.
+    pub fn open(path: impl AsRef<std::path::Path>) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        let file = std::fs::read(path).map_err(|source| OpenError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::new(Cow::Owned(file), Level::from_environment()?)
+    }
+}
+
+impl<'a> Network<'a> {
+    /// The network whose packed file `file` is. The bytes are borrowed; they need no alignment.
+    ///
+    /// # Errors
+    /// If it is no packed network, or is damaged.
+    pub fn from_bytes(file: &'a [u8]) -> Result<Self, OpenError> {
+        #[cfg(feature = "std")]
+        let level = Level::from_environment()?;
+        #[cfg(not(feature = "std"))]
+        let level = Level::Portable;
+        Self::new(Cow::Borrowed(file), level)
+    }
+
+    /// As [`Network::from_bytes`], for `level`: for tests and measurements.
+    ///
+    /// # Errors
+    /// As [`Network::from_bytes`], and if this machine lacks the level.
+    pub fn from_bytes_at(file: &'a [u8], level: Level) -> Result<Self, OpenError> {
+        if !level.is_supported() {
+            return Err(OpenError::Level(alloc::format!("this machine lacks {level}")));
+        }
+        Self::new(Cow::Borrowed(file), level)
+    }
+
+    fn new(file: Cow<'a, [u8]>, level: Level) -> Result<Self, OpenError> {
+        let mut header = Header::read(&file)?;
+        let (info, activations) = Info::read(&header.metadata)?;
+        let graph = graph_text::read(header.metadata.get("graph").map_or("", |text| text))?;
+        let plan = DeployPlan::new(&graph, activations);
+        let steps = plan.steps().iter();
+        let tensors: Vec<StepTensors<Range<usize>>> = steps
+            .map(|step| {
+                let specs = tensors::of_step(&graph, &plan, step);
+                specs.try_map(|spec| {
+                    let range = header.take(&spec.name, spec.dtype, &spec.shape)?;
+                    let channels = step.main.map_or(0, |main| graph.in_shape(main)[0]);
+                    if spec.dtype == Dtype::U8 && has_bits_past(&file[range.clone()], channels) {
+                        return Err(OpenError::Tensor {
+                            name: spec.name,
+                            problem: "has bits past its channels",
+                        });
+                    }
+                    Ok(range)
+                })
+            })
+            .collect::<Result<_, OpenError>>()?;
+        header.finish()?;
+        let program = prepare(level, &graph, activations, &plan, &tensors, &file);
+        Ok(Self {
+            file,
+            graph,
+            activations,
+            info,
+            program,
+            #[cfg(feature = "std")]
+            spare: std::sync::Mutex::new(Vec::new()),
+        })
+    }
+
+    /// What the file says about the network.
+    pub fn info(&self) -> &Info {
+        &self.info
+    }
+
+    /// The network's graph.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// What the graph's [`Op::Activation`](stompp_graph::Op::Activation) nodes compute.
+    pub fn activations(&self) -> ActivationRule {
+        self.activations
+    }
+
+    /// Channels, height and width of an image.
+    pub fn input_shape(&self) -> Shape {
+        self.graph.input_shape()
+    }
+
+    /// Number of logits.
+    pub fn outputs(&self) -> usize {
+        self.graph.output_shape().iter().product()
+    }
+
+    /// The vector instructions that it is prepared for.
+    pub fn level(&self) -> Level {
+        self.program.level
+    }
+
+    /// Bytes that a [`Scratch`] takes: all that a run allocates. Every image that runs at the same time needs its own.
+    pub fn scratch_bytes(&self) -> usize {
+        self.program.sizes.bytes(threads())
+    }
+
+    /// Memory for [`Network::run`].
+    ///
+    /// # Errors
+    /// If there is not enough memory.
+    pub fn scratch(&self) -> Result<Scratch, RunError> {
+        Scratch::new(&self.program.sizes, threads())
+    }
+
+    /// Computes the logits of one image into `logits`, with `scratch` from [`Network::scratch`]. Allocates nothing.
+    ///
+    /// # Errors
+    /// If a length is not the network's, or the scratch is another network's.
+    pub fn run(&self, image: &[f32], scratch: &mut Scratch, logits: &mut [f32]) -> Result<(), RunError> {
+        check("image", image.len(), self.input_shape().iter().product())?;
+        check("output", logits.len(), self.outputs())?;
+        if scratch.sizes != self.program.sizes {
+            return Err(RunError::ForeignScratch);
+        }
+        self.program.run(&self.file, image, scratch, logits);
+        Ok(())
+    }
+}
+
+#[cfg(feature = "std")]
+impl Network<'_> {
+    /// Computes the logits of one image into `logits`. The first call allocates scratch memory, which later ones reuse.
+    ///
+    /// # Errors
+    /// If a length is not the network's, or there is no memory.
+    pub fn logits_into(&self, image: &[f32], logits: &mut [f32]) -> Result<(), RunError> {
+        let mut scratch = self.take()?;
+        let result = self.run(image, &mut scratch, logits);
+        self.give_back(scratch);
+        result
+    }
+
+    /// The logits of one image.
+    ///
+    /// # Errors
+    /// As [`Network::logits_into`].
+    pub fn logits(&self, image: &[f32]) -> Result<Vec<f32>, RunError> {
+        let mut logits = alloc::vec![0.0; self.outputs()];
+        self.logits_into(image, &mut logits)?;
+        Ok(logits)
+    }
+
+    /// The five most likely classes of one image.
+    ///
+    /// # Errors
+    /// As [`Network::logits_into`].
+    pub fn classify(&self, image: &[f32]) -> Result<Top, RunError> {
+        let mut scratch = self.take()?;
+        let mut logits = core::mem::take(&mut scratch.logits);
+        let result = self.run(image, &mut scratch, &mut logits).map(|()| Top::of(&logits));
+        scratch.logits = logits;
+        self.give_back(scratch);
+        result
+    }
+
+    /// Computes the logits of several images, which lie one after the other, into `logits`. Images are shared among the threads of
+    /// the current rayon pool.
+    ///
+    /// # Errors
+    /// As [`Network::logits_into`].
+    pub fn logits_of_batch(&self, images: &[f32], logits: &mut [f32]) -> Result<(), RunError> {
+        use rayon::prelude::*;
+
+        let (image, outputs) = (self.input_shape().iter().product::<usize>(), self.outputs());
+        let count = logits.len() / outputs;
+        check("output", logits.len(), count * outputs)?;
+        check("images", images.len(), count * image)?;
+        images
+            .par_chunks(image)
+            .zip(logits.par_chunks_mut(outputs))
+            .try_for_each(|(image, logits)| self.logits_into(image, logits))
+    }
+
+    fn take(&self) -> Result<Scratch, RunError> {
+        // A thread that panicked left the list as it was.
+        let spare = self
+            .spare
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .pop();
+        spare.map_or_else(|| self.scratch(), Ok)
+    }
+
+    fn give_back(&self, scratch: Scratch) {
+        self.spare
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .push(scratch);
+    }
+}
+
+impl core::fmt::Debug for Network<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Network")
+            .field("info", &self.info)
+            .field("level", &self.level())
+            .finish_non_exhaustive()
+    }
+}
+
+/// One class and how likely it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Prediction {
+    /// Number of the class.
+    pub class: usize,
+    /// Its softmax probability.
+    pub probability: f32,
+}
+
+/// The most likely classes, best first: five, or as many as there are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Top {
+    predictions: [Prediction; 5],
+    len: usize,
+}
+
+impl Top {
+    /// The best of `logits`. Of equal ones the first wins; a NaN is never better.
+    pub fn of(logits: &[f32]) -> Self {
+        let mut best = [(0, f32::NEG_INFINITY); 5];
+        let len = logits.len().min(best.len());
+        let mut filled = 0;
+        for (class, &logit) in logits.iter().enumerate() {
+            let at = best[..filled]
+                .iter()
+                .position(|(_, other)| logit > *other)
+                .unwrap_or(filled);
+            if at < len {
+                filled = (filled + 1).min(len);
+                best.copy_within(at..filled - 1, at + 1);
+                best[at] = (class, logit);
+            }
+        }
+        let largest = f64::from(best[0].1);
+        let weight = |logit: f32| libm::exp(f64::from(logit) - largest);
+        let sum: f64 = logits.iter().map(|logit| weight(*logit)).sum();
+        Self {
+            predictions: best.map(|(class, logit)| Prediction {
+                class,
+                probability: (weight(logit) / sum) as f32,
+            }),
+            len,
+        }
+    }
+}
+
+impl Deref for Top {
+    type Target = [Prediction];
+
+    fn deref(&self) -> &[Prediction] {
+        &self.predictions[..self.len]
+    }
+}
+
+fn threads() -> usize {
+    #[cfg(feature = "std")]
+    return rayon::current_num_threads().max(1);
+    #[cfg(not(feature = "std"))]
+    1
+}
+
+fn check(what: &'static str, given: usize, wanted: usize) -> Result<(), RunError> {
+    if given == wanted {
+        Ok(())
+    } else {
+        Err(RunError::Length { what, given, wanted })
+    }
+}
+
+/// Whether a weight of bits has ones where there are no channels.
+fn has_bits_past(bytes: &[u8], channels: usize) -> bool {
+    let past = !(0xFF >> (7 - (channels + 7) % 8));
+    let last_of_pixel = bytes
+        .iter()
+        .skip(channels.div_ceil(8).max(1) - 1)
+        .step_by(channels.div_ceil(8).max(1));
+    last_of_pixel.fold(0, |all, byte| all | byte) & past != 0
+}

@@ -1,0 +1,275 @@
+//! The engine: what each step computes, where its values lie, and how rows are shared among threads.
+
+mod pools;
+mod prepare;
+mod scratch;
+
+use crate::{
+    kernels::{
+        binary::{BinaryConv, Staged, Task},
+        dense::Dense,
+        tail::{Arithmetic, MOST, Portable, Sink, Tail, View, bytes_of_pixel},
+        window::Windows,
+    },
+    simd::Level,
+};
+use alloc::vec::Vec;
+use core::ops::Range;
+pub(crate) use prepare::{Sizes, prepare};
+pub use scratch::Scratch;
+pub(crate) use scratch::TaskMemory;
+
+/// Where a value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The image that the caller gives.
+    Image,
+    /// A buffer of bits.
+    Bits(usize),
+    /// A buffer of floats.
+    Floats(usize),
+}
+
+/// A value and its shape.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Value {
+    pub(crate) place: Place,
+    /// Channels, rows, columns.
+    pub(crate) shape: [usize; 3],
+}
+
+/// What a step computes before its [`Tail`].
+pub(crate) enum Main {
+    Binary(BinaryConv),
+    Dense(Dense),
+    MaxPool(Windows),
+    AveragePool(Windows),
+    /// The input itself.
+    Copy,
+}
+
+/// A step, prepared.
+pub(crate) struct Step {
+    pub(crate) main: Main,
+    pub(crate) input: Value,
+    pub(crate) residual: Option<Value>,
+    pub(crate) tail: Tail,
+    pub(crate) shape: [usize; 3],
+    /// Buffer of the value as floats.
+    pub(crate) floats: Option<usize>,
+    /// Buffer of its signs.
+    pub(crate) bits: Option<usize>,
+    /// Rough number of operations, for deciding about threads.
+    #[cfg_attr(not(feature = "std"), allow(dead_code, reason = "one thread"))]
+    pub(crate) work: usize,
+}
+
+/// A network that can run.
+pub(crate) struct Program {
+    pub(crate) level: Level,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) output: Value,
+    pub(crate) sizes: Sizes,
+}
+
+/// Least work of a thread: below, waking it takes longer.
+#[cfg(feature = "std")]
+const WORK_OF_THREAD: usize = 1 << 22;
+
+impl Program {
+    /// Runs one image. `image` and `output` have the network's lengths, `scratch` was made for it.
+    pub(crate) fn run(&self, file: &[u8], image: &[f32], scratch: &mut Scratch, output: &mut [f32]) {
+        for step in &self.steps {
+            self.run_step(step, file, image, scratch);
+        }
+        let [channels, height, width] = self.output.shape;
+        let pixels = height * width;
+        let from = view(&self.output, image, &scratch.bits, &scratch.floats);
+        for pixel in 0..pixels {
+            for first in (0..channels).step_by(MOST) {
+                let mut values = [0.0; MOST];
+                let values = &mut values[..MOST.min(channels - first)];
+                from.read([channels, pixels], pixel, first, values);
+                for (channel, value) in (first..).zip(values.iter()) {
+                    output[channel * pixels + pixel] = *value;
+                }
+            }
+        }
+    }
+
+    fn run_step(&self, step: &Step, file: &[u8], image: &[f32], scratch: &mut Scratch) {
+        let Scratch {
+            bits,
+            floats,
+            staged,
+            table,
+            tasks,
+            ..
+        } = scratch;
+        // What is written is taken out, so that all else can be read.
+        let mut out_bits = step.bits.map(|slot| core::mem::take(&mut bits[slot]));
+        let mut out_floats = step.floats.map(|slot| core::mem::take(&mut floats[slot]));
+        let input = view(&step.input, image, bits, floats);
+        if let (Main::Binary(conv), View::Bits(bits)) = (&step.main, input) {
+            conv.stage(bits, staged, table);
+        }
+        let rows = Rows {
+            program: self,
+            step,
+            file,
+            input,
+            residual: step.residual.as_ref().map(|value| view(value, image, bits, floats)),
+            staged,
+            table,
+        };
+        rows.run_all(tasks, out_bits.as_deref_mut(), out_floats.as_deref_mut());
+        if let (Some(slot), Some(buffer)) = (step.bits, out_bits) {
+            bits[slot] = buffer;
+        }
+        if let (Some(slot), Some(buffer)) = (step.floats, out_floats) {
+            floats[slot] = buffer;
+        }
+    }
+}
+
+/// The value, without what its buffer has behind it.
+fn view<'a>(value: &Value, image: &'a [f32], bits: &'a [Vec<u8>], floats: &'a [Vec<f32>]) -> View<'a> {
+    let [channels, height, width] = value.shape;
+    match value.place {
+        Place::Image => View::Image(image),
+        Place::Bits(slot) => View::Bits(&bits[slot][..height * width * bytes_of_pixel(channels)]),
+        Place::Floats(slot) => View::Floats(&floats[slot][..height * width * channels]),
+    }
+}
+
+/// What the tasks of a step share.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    program: &'a Program,
+    step: &'a Step,
+    file: &'a [u8],
+    input: View<'a>,
+    residual: Option<View<'a>>,
+    staged: &'a [u8],
+    table: &'a [u32],
+}
+
+impl Rows<'_> {
+    /// Computes every row, in as many tasks as there is work and memory for.
+    fn run_all(&self, tasks: &mut [TaskMemory], bits: Option<&mut [u8]>, floats: Option<&mut [f32]>) {
+        let [channels, height, width] = self.step.shape;
+        let of_row = [width * bytes_of_pixel(channels), width * channels];
+        let bits = bits.map(|bits| &mut bits[..height * of_row[0]]);
+        let floats = floats.map(|floats| &mut floats[..height * of_row[1]]);
+        #[cfg(feature = "std")]
+        {
+            let threads = (self.step.work / WORK_OF_THREAD).clamp(1, tasks.len()).min(height);
+            self.split(0..height, of_row, &mut tasks[..threads], bits, floats);
+        }
+        #[cfg(not(feature = "std"))]
+        self.run(0..height, &mut tasks[0], bits, floats);
+    }
+
+    /// Computes some rows in as many tasks as there is memory for. By halves, because that allocates nothing.
+    #[cfg(feature = "std")]
+    fn split(
+        &self,
+        rows: Range<usize>,
+        of_row: [usize; 2],
+        tasks: &mut [TaskMemory],
+        bits: Option<&mut [u8]>,
+        floats: Option<&mut [f32]>,
+    ) {
+        if let [task] = tasks {
+            return self.run(rows, task, bits, floats);
+        }
+        let (first, second) = tasks.split_at_mut(tasks.len() / 2);
+        let count = (rows.len() * first.len())
+            .div_ceil(first.len() + second.len())
+            .min(rows.len());
+        let middle = rows.start + count;
+        let (first_bits, second_bits) = halves(bits, count * of_row[0]);
+        let (first_floats, second_floats) = halves(floats, count * of_row[1]);
+        rayon::join(
+            || self.split(rows.start..middle, of_row, first, first_bits, first_floats),
+            || self.split(middle..rows.end, of_row, second, second_bits, second_floats),
+        );
+    }
+
+    /// Computes some rows.
+    fn run(&self, rows: Range<usize>, task: &mut TaskMemory, bits: Option<&mut [u8]>, floats: Option<&mut [f32]>) {
+        let [channels, height, width] = self.step.shape;
+        let mut sink = Sink {
+            tail: &self.step.tail,
+            channels,
+            pixels: height * width,
+            first: rows.start * width,
+            residual: self.residual,
+            floats,
+            bits,
+        };
+        match (&self.step.main, self.input) {
+            (Main::Binary(conv), View::Bits(bits)) => {
+                let input = Staged {
+                    bits,
+                    staged: self.staged,
+                    table: self.table,
+                };
+                let memory = Task {
+                    words: &mut task.words,
+                    offsets: &mut task.offsets,
+                };
+                conv.run(self.file, rows, input, memory, &mut sink);
+            }
+            (Main::Dense(dense), input) => {
+                let memory = [&mut task.patches[..], &mut task.sums[..], &mut task.block[..]];
+                dense.run(self.program.level, self.file, rows, input, memory, &mut sink);
+            }
+            (Main::MaxPool(windows), View::Bits(bits)) => pools::max_of_bits(windows, bits, rows, &mut sink),
+            (Main::MaxPool(windows), input) => pools::max(windows, input, rows, &mut sink),
+            (Main::AveragePool(windows), input) => pools::average(windows, input, rows, &mut sink),
+            (Main::Copy, input) => copy(
+                self.program.level,
+                input,
+                rows.start * width..rows.end * width,
+                &mut sink,
+            ),
+            // Binary convolutions are prepared for inputs that are bits.
+            (Main::Binary(_), _) => {}
+        }
+    }
+}
+
+/// The input itself, with what follows.
+fn copy(level: Level, input: View<'_>, pixels: Range<usize>, sink: &mut Sink<'_>) {
+    #[cfg(all(feature = "std", target_arch = "x86_64"))]
+    if level >= Level::Avx2 {
+        #[target_feature(enable = "avx2,fma")]
+        fn copy_avx2(input: View<'_>, pixels: Range<usize>, sink: &mut Sink<'_>) {
+            copy_pixels::<crate::kernels::tail::Fused>(input, pixels, sink);
+        }
+        // SAFETY: a network has a level only where the machine has it.
+        return unsafe { copy_avx2(input, pixels, sink) };
+    }
+    let _ = level;
+    copy_pixels::<Portable>(input, pixels, sink);
+}
+
+#[inline(always)]
+fn copy_pixels<A: Arithmetic>(input: View<'_>, pixels: Range<usize>, sink: &mut Sink<'_>) {
+    let shape = [sink.channels, sink.pixels];
+    for pixel in pixels {
+        for first in (0..shape[0]).step_by(MOST) {
+            let mut values = [0.0; MOST];
+            let values = &mut values[..MOST.min(shape[0] - first)];
+            input.read(shape, pixel, first, values);
+            sink.put::<A>(pixel, first, values);
+        }
+    }
+}
+
+/// What lies before and behind `at`.
+#[cfg(feature = "std")]
+fn halves<T>(whole: Option<&mut [T]>, at: usize) -> (Option<&mut [T]>, Option<&mut [T]>) {
+    whole.map(|whole| whole.split_at_mut(at)).unzip()
+}

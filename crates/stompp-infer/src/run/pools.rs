@@ -1,0 +1,88 @@
+//! Pools. Maxima of bits stay bits.
+
+use crate::kernels::{
+    tail::{MOST, Portable, Sink, View, bytes_of_pixel},
+    window::Windows,
+};
+use core::ops::Range;
+
+/// Pixels of the input in the window of output pixel (`row`, `column`), row by row.
+fn pixels(w: &Windows, row: usize, column: usize) -> impl Iterator<Item = usize> + Clone {
+    let (rows, columns) = (w.rows(row), w.columns(column));
+    let w = *w;
+    rows.flat_map(move |tap| {
+        let start = w.row(row, tap) * w.input[2];
+        columns.clone().map(move |tap| start + w.column(column, tap))
+    })
+}
+
+fn places(w: &Windows, rows: Range<usize>) -> impl Iterator<Item = (usize, usize)> + use<> {
+    let columns = w.output[1];
+    rows.flat_map(move |row| (0..columns).map(move |column| (row, column)))
+}
+
+/// The maximum of signs: +1 where one is +1. Padding never is the maximum.
+pub(super) fn max_of_bits(w: &Windows, input: &[u8], rows: Range<usize>, sink: &mut Sink<'_>) {
+    let of_pixel = bytes_of_pixel(w.input[0]);
+    let Some(output) = &mut sink.bits else {
+        return;
+    };
+    for ((row, column), output) in places(w, rows).zip(output.chunks_mut(of_pixel)) {
+        output.fill(0);
+        for pixel in pixels(w, row, column) {
+            let bits = &input[pixel * of_pixel..][..of_pixel];
+            output.iter_mut().zip(bits).for_each(|(output, bits)| *output |= bits);
+        }
+    }
+}
+
+/// Applies `of_pixel` to blocks of channels of each output pixel: it is given the pixels of the window, their values one pixel after the
+/// other through a reader, and the results to fill in.
+fn each(
+    w: &Windows,
+    input: View<'_>,
+    rows: Range<usize>,
+    sink: &mut Sink<'_>,
+    f: impl Fn(&mut dyn Iterator<Item = [f32; MOST]>) -> [f32; MOST],
+) {
+    let [channels, height, width] = w.input;
+    for (row, column) in places(w, rows) {
+        for first in (0..channels).step_by(MOST) {
+            let count = MOST.min(channels - first);
+            let mut values = pixels(w, row, column).map(|pixel| {
+                let mut values = [0.0; MOST];
+                input.read([channels, height * width], pixel, first, &mut values[..count]);
+                values
+            });
+            let mut results = f(&mut values);
+            sink.put::<Portable>(row * w.output[1] + column, first, &mut results[..count]);
+        }
+    }
+}
+
+/// The maximum. Of equal values the first one is taken, as in the trainer.
+pub(super) fn max(w: &Windows, input: View<'_>, rows: Range<usize>, sink: &mut Sink<'_>) {
+    each(w, input, rows, sink, |pixels| {
+        let mut best = pixels.next().unwrap_or([0.0; MOST]);
+        for values in pixels {
+            best.iter_mut()
+                .zip(values)
+                .for_each(|(best, value)| *best = if value > *best { value } else { *best });
+        }
+        best
+    });
+}
+
+/// The mean, summed in `f64`.
+pub(super) fn average(w: &Windows, input: View<'_>, rows: Range<usize>, sink: &mut Sink<'_>) {
+    let count = (w.kernel[0] * w.kernel[1]) as f64;
+    each(w, input, rows, sink, |pixels| {
+        let mut sums = [0.0; MOST];
+        for values in pixels {
+            sums.iter_mut()
+                .zip(values)
+                .for_each(|(sum, value)| *sum += f64::from(value));
+        }
+        sums.map(|sum| (sum / count) as f32)
+    });
+}

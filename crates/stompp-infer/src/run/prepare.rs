@@ -1,0 +1,341 @@
+//! From a plan and a file to a program: weights laid out for the level, a buffer for each value.
+
+use super::{Main, Place, Program, Step, Value};
+use crate::{
+    kernels::{
+        binary::BinaryConv,
+        dense::Dense,
+        tail::{Activation, Tail, bytes_of_pixel},
+        window::Windows,
+    },
+    simd::Level,
+    tensors::{StepTensors, fits_16_bits},
+};
+use alloc::{vec, vec::Vec};
+use core::ops::Range;
+use stompp_graph::{ActivationRule, DeployPlan, DeployStep, Graph, NodeId, Op};
+
+/// Lengths of all scratch memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sizes {
+    /// Bytes of each buffer of bits.
+    pub(crate) bits: Vec<usize>,
+    /// Entries of each buffer of floats.
+    pub(crate) floats: Vec<usize>,
+    pub(crate) staged: usize,
+    pub(crate) table: usize,
+    /// Entries of the network's output.
+    pub(crate) logits: usize,
+    // Of each task:
+    pub(crate) words: usize,
+    pub(crate) offsets: usize,
+    pub(crate) patches: usize,
+    pub(crate) sums: usize,
+    pub(crate) block: usize,
+}
+
+impl Sizes {
+    /// All of it, in bytes, for so many tasks.
+    pub(crate) fn bytes(&self, tasks: usize) -> usize {
+        let add = |sum: usize, (len, size): (usize, usize)| sum.saturating_add(len.saturating_mul(size));
+        let values = self
+            .bits
+            .iter()
+            .map(|len| (*len, 1))
+            .chain(self.floats.iter().map(|len| (*len, 4)));
+        let shared = values
+            .chain([(self.staged, 1), (self.table, 4), (self.logits, 4)])
+            .fold(0, add);
+        let floats = [self.patches, self.sums, self.block].map(|len| (len, 4));
+        let task = floats
+            .into_iter()
+            .chain([(self.words, 8), (self.offsets, 2)])
+            .fold(0, add);
+        shared.saturating_add(task.saturating_mul(tasks))
+    }
+
+    fn include(&mut self, main: &Main) {
+        let grow = |size: &mut usize, len: usize| *size = (*size).max(len);
+        match main {
+            Main::Binary(conv) => {
+                grow(&mut self.staged, conv.staged_len());
+                grow(&mut self.table, conv.table_len());
+                let [words, offsets] = conv.task_len();
+                grow(&mut self.words, words);
+                grow(&mut self.offsets, offsets);
+            }
+            Main::Dense(dense) => {
+                let [patches, sums, block] = dense.task_len();
+                grow(&mut self.patches, patches);
+                grow(&mut self.sums, sums);
+                grow(&mut self.block, block);
+            }
+            Main::MaxPool(_) | Main::AveragePool(_) | Main::Copy => {}
+        }
+    }
+}
+
+/// Prepares `plan` for a level. `tensors` says where the tensors of each step are in `file`.
+pub(crate) fn prepare(
+    level: Level,
+    graph: &Graph,
+    activations: ActivationRule,
+    plan: &DeployPlan,
+    tensors: &[StepTensors<Range<usize>>],
+    file: &[u8],
+) -> Program {
+    let mut buffers = Buffers::new(graph, plan);
+    let mut sizes = Sizes::default();
+    let mut steps = Vec::with_capacity(plan.steps().len());
+    for (number, (step, tensors)) in plan.steps().iter().zip(tensors).enumerate() {
+        let input = buffers.value(graph, step.input);
+        let residual = step.sum.map(|(_, other)| buffers.value(graph, other));
+        let main = main(level, graph, plan, step, tensors, file);
+        sizes.include(&main);
+        let mut places = [buffers.place(graph, plan, step.output), None];
+        if let Some(signs) = step.signs {
+            places[1] = buffers.place(graph, plan, signs);
+        }
+        let (mut bits, mut floats) = (None, None);
+        for place in places.into_iter().flatten() {
+            match place {
+                Place::Bits(slot) => bits = Some(slot),
+                Place::Floats(slot) => floats = Some(slot),
+                Place::Image => {}
+            }
+        }
+        buffers.release(number);
+        let shape = graph.node(step.output).shape;
+        steps.push(Step {
+            work: work(&main, shape),
+            main,
+            input,
+            residual,
+            tail: tail(graph, activations, step, tensors, file),
+            shape,
+            floats,
+            bits,
+        });
+    }
+    let output = buffers.value(graph, graph.output());
+    sizes.bits = buffers.bits.sizes;
+    sizes.floats = buffers.floats.sizes;
+    sizes.logits = output.shape.iter().product();
+    Program {
+        level,
+        steps,
+        output,
+        sizes,
+    }
+}
+
+fn main(
+    level: Level,
+    graph: &Graph,
+    plan: &DeployPlan,
+    step: &DeployStep,
+    tensors: &StepTensors<Range<usize>>,
+    file: &[u8],
+) -> Main {
+    let Some(id) = step.main else {
+        return Main::Copy;
+    };
+    let node = graph.node(id);
+    let input @ [_, height, width] = graph.in_shape(id);
+    let [outputs, out_height, out_width] = node.shape;
+    let windows = |kernel, stride, padding| Windows {
+        input,
+        kernel,
+        stride,
+        padding,
+        output: [out_height, out_width],
+    };
+    let weight = tensors.weight.clone().unwrap_or(0..0);
+    let whole = windows([height, width], 1, 0);
+    match node.op {
+        Op::BinaryConv(c) => {
+            let windows = windows([c.kernel; 2], c.stride, c.padding);
+            if plan.is_bits(step.input) {
+                let thresholds = tensors
+                    .thresholds
+                    .clone()
+                    .map(|range| integers(&file[range], windows.entries()));
+                return Main::Binary(BinaryConv::new(level, windows, outputs, file, weight, thresholds));
+            }
+            Main::Dense(Dense::new(level, windows, outputs, file, weight, true, None))
+        }
+        Op::Conv(c) => {
+            let windows = windows([c.kernel; 2], c.stride, c.padding);
+            Main::Dense(Dense::new(level, windows, outputs, file, weight, false, None))
+        }
+        Op::Linear { .. } => {
+            let bias = tensors.bias.clone().map(|range| floats(&file[range]));
+            Main::Dense(Dense::new(level, whole, outputs, file, weight, false, bias))
+        }
+        Op::MaxPool(p) => Main::MaxPool(windows([p.kernel; 2], p.stride, p.padding)),
+        Op::AveragePool(p) => Main::AveragePool(windows([p.kernel; 2], p.stride, p.padding)),
+        Op::GlobalAveragePool => Main::AveragePool(whole),
+        Op::Input | Op::BatchNorm | Op::Activation | Op::Relu | Op::Clip | Op::Add => Main::Copy,
+    }
+}
+
+fn tail(
+    graph: &Graph,
+    activations: ActivationRule,
+    step: &DeployStep,
+    tensors: &StepTensors<Range<usize>>,
+    file: &[u8],
+) -> Tail {
+    let affine = tensors.affine.clone().map(|range| {
+        let parts = &file[range];
+        let len = parts.len() / 3;
+        [0, 1, 2].map(|part| floats(&parts[part * len..][..len]))
+    });
+    let activation = match step.activation.map(|id| graph.node(id).op) {
+        Some(Op::Relu) => Activation::Relu,
+        Some(Op::Clip) => Activation::Clip,
+        Some(Op::Activation) => match activations {
+            // Signs are taken where bits are written.
+            ActivationRule::Quantized => Activation::None,
+            ActivationRule::Relu => Activation::Relu,
+            ActivationRule::Clip => Activation::Clip,
+        },
+        _ => Activation::None,
+    };
+    Tail { affine, activation }
+}
+
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes
+        .as_chunks()
+        .0
+        .iter()
+        .map(|bytes| f32::from_le_bytes(*bytes))
+        .collect()
+}
+
+fn integers(bytes: &[u8], entries: usize) -> Vec<i32> {
+    if fits_16_bits(entries) {
+        return bytes
+            .as_chunks()
+            .0
+            .iter()
+            .map(|bytes| i16::from_le_bytes(*bytes).into())
+            .collect();
+    }
+    bytes
+        .as_chunks()
+        .0
+        .iter()
+        .map(|bytes| i32::from_le_bytes(*bytes))
+        .collect()
+}
+
+fn work(main: &Main, shape: [usize; 3]) -> usize {
+    let outputs = shape.iter().product::<usize>();
+    match main {
+        // One such operation is about 16 products of bits.
+        Main::Binary(conv) => (outputs / 16).saturating_mul(conv.windows.entries()),
+        Main::Dense(dense) => outputs.saturating_mul(dense.windows.entries()),
+        Main::MaxPool(w) | Main::AveragePool(w) => outputs.saturating_mul(w.kernel[0] * w.kernel[1]),
+        Main::Copy => outputs,
+    }
+}
+
+/// Buffers of one kind: a value that nobody reads any more gives its buffer to a later one.
+#[derive(Default)]
+struct Pool {
+    sizes: Vec<usize>,
+    free: Vec<usize>,
+}
+
+impl Pool {
+    fn take(&mut self, len: usize) -> usize {
+        // The smallest one that fits, or else the largest, which then grows.
+        let sizes = &self.sizes;
+        let fits = self
+            .free
+            .iter()
+            .copied()
+            .filter(|slot| sizes[*slot] >= len)
+            .min_by_key(|slot| sizes[*slot]);
+        let best = fits.or_else(|| self.free.iter().copied().max_by_key(|slot| sizes[*slot]));
+        match best {
+            Some(slot) => {
+                self.free.retain(|other| *other != slot);
+                self.sizes[slot] = self.sizes[slot].max(len);
+                slot
+            }
+            None => {
+                self.sizes.push(len);
+                self.sizes.len() - 1
+            }
+        }
+    }
+}
+
+/// Where values lie, from the step that gives them to the last one that reads them.
+struct Buffers {
+    bits: Pool,
+    floats: Pool,
+    places: Vec<Place>,
+    /// What can be given away after each step.
+    ends: Vec<Vec<NodeId>>,
+}
+
+impl Buffers {
+    fn new(graph: &Graph, plan: &DeployPlan) -> Self {
+        let mut last_read = vec![None; graph.nodes().len()];
+        for (number, step) in plan.steps().iter().enumerate() {
+            // A value that nobody reads ends with its own step.
+            let other = step.sum.map(|(_, other)| other);
+            let touched = [Some(step.output), step.signs, Some(step.input), other];
+            for id in touched.into_iter().flatten() {
+                last_read[id.index()] = Some(number);
+            }
+        }
+        last_read[graph.output().index()] = None;
+        let mut ends = vec![Vec::new(); plan.steps().len()];
+        for (id, _) in graph.iter().skip(1) {
+            if let Some(number) = last_read[id.index()] {
+                ends[number].push(id);
+            }
+        }
+        Self {
+            bits: Pool::default(),
+            floats: Pool::default(),
+            places: vec![Place::Image; graph.nodes().len()],
+            ends,
+        }
+    }
+
+    fn value(&self, graph: &Graph, id: NodeId) -> Value {
+        Value {
+            place: self.places[id.index()],
+            shape: graph.node(id).shape,
+        }
+    }
+
+    /// Gives the value of `id` a buffer.
+    fn place(&mut self, graph: &Graph, plan: &DeployPlan, id: NodeId) -> Option<Place> {
+        let [channels, height, width] = graph.node(id).shape;
+        let place = if plan.is_bits(id) {
+            Place::Bits(self.bits.take(bytes_of_pixel(channels) * height * width))
+        } else {
+            Place::Floats(self.floats.take(channels * height * width))
+        };
+        self.places[id.index()] = place;
+        Some(place)
+    }
+
+    /// Takes back what step `number` was the last to read.
+    fn release(&mut self, number: usize) {
+        for id in &self.ends[number] {
+            match self.places[id.index()] {
+                Place::Bits(slot) => self.bits.free.push(slot),
+                Place::Floats(slot) => self.floats.free.push(slot),
+                Place::Image => {}
+            }
+        }
+    }
+}
