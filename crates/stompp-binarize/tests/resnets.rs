@@ -147,20 +147,20 @@ fn the_summary_reads_like_this() {
     let expected = "\
 layer                          output  binary weights  float weights   binary MACs   float MACs       bytes
 conv1                           4x8x8               0            108             0         6912         432
-bn1                             4x8x8               0             16             0            0          64
-layer1.0.conv1                  4x8x8             144              0          9216            0          18
-layer1.0.bn1                    4x8x8               0             16             0            0          64
-layer1.0.conv2                  4x8x8             144              0          9216            0          18
-layer1.0.bn2                    4x8x8               0             16             0            0          64
-layer2.0.conv1                  8x4x4             288              0          4608            0          36
-layer2.0.bn1                    8x4x4               0             32             0            0         128
+bn1                             4x8x8               0             16             0            0          48
+layer1.0.conv1                  4x8x8             144              0          9216            0          36
+layer1.0.bn1                    4x8x8               0             16             0            0           8
+layer1.0.conv2                  4x8x8             144              0          9216            0          36
+layer1.0.bn2                    4x8x8               0             16             0            0          16
+layer2.0.conv1                  8x4x4             288              0          4608            0          72
+layer2.0.bn1                    8x4x4               0             32             0            0          16
 layer2.0.conv2                  8x4x4             576              0          9216            0          72
-layer2.0.bn2                    8x4x4               0             32             0            0         128
+layer2.0.bn2                    8x4x4               0             32             0            0          96
 layer2.0.downsample.0           8x4x4               0             32             0          512         128
-layer2.0.downsample.1           8x4x4               0             32             0            0         128
+layer2.0.downsample.1           8x4x4               0             32             0            0          96
 fc                             10x1x1               0             90             0           80         360
-total                          10x1x1            1152            374         32256         7504        1640
-MACs are for one image. Bytes are the committed network's: one bit a binary weight, four bytes a float.";
+total                          10x1x1            1152            374         32256         7504        1416
+MACs are for one image. Bytes are the packed file's without its header: one bit a binary weight, batch norms as thresholds.";
     assert_eq!(summary.to_string(), expected);
 }
 

@@ -217,7 +217,8 @@ mod tests {
         };
         let gpu = Gpu::open(CudaDevice::new(0).unwrap(), settings).unwrap();
         let Some(cudnn) = &gpu.cudnn else {
-            println!("no cuDNN: skipped");
+            use std::io::Write;
+            let _ = writeln!(std::io::stderr(), "no cuDNN: skipped");
             return;
         };
         for (kernel, stride, padding, in_channels, out_channels) in

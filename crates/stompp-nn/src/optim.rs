@@ -25,7 +25,7 @@
 //! let mut resumed = Adam::new(0.05);
 //! resumed.restore(&dev, &net, |name, _| {
 //!     let found = saved.iter().find(|(saved, _)| saved == name);
-//!     found.map(|(_, values)| values.clone()).ok_or(format!("no {name}").into())
+//!     found.map(|(_, values)| values.clone()).ok_or_else(|| Box::<dyn std::error::Error>::from(format!("no {name}")))
 //! })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
