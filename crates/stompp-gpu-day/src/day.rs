@@ -93,8 +93,8 @@ impl<'a> Day<'a> {
             call.seconds = Some(self.budget.elapsed().as_secs_f64());
         }
         self.save()?;
-        print!("{}", self.summary);
-        println!("bring back: {}", self.results.display());
+        stompp_console::outln!("{}", self.summary);
+        stompp_console::outln!("bring back: {}", self.results.display());
         Ok(self.summary.good())
     }
 
@@ -110,7 +110,7 @@ impl<'a> Day<'a> {
             Err(missing) => (Status::Skipped, Some(missing)),
             Ok(_) if self.no_time() => (Status::CutOff, Some("no time was left".to_owned())),
             Ok(mut command) => {
-                println!("{name} ...");
+                stompp_console::outln!("{name} ...");
                 let log = self.work.join("logs").join(format!("{name}.log"));
                 outcome(process::run(&mut command, &log, limit, &self.budget, &mut || false))
             }
@@ -164,7 +164,7 @@ impl<'a> Day<'a> {
                 }
             },
         };
-        println!("training, {} epochs ...", plan.epochs);
+        stompp_console::outln!("training, {} epochs ...", plan.epochs);
         training::progress(&self.work, &mut plan);
         let outcome = training::train(&self.bundle, &self.work, &data, &mut plan, &self.budget, |plan| {
             self.summary.training = Some(plan.clone());
@@ -195,7 +195,7 @@ impl<'a> Day<'a> {
             revision: self.bundle.about.revision.clone(),
             built: self.bundle.about.built.clone(),
         };
-        println!("{:<26} {status}, {:.1} s", record.name, record.seconds);
+        stompp_console::outln!("{:<26} {status}, {:.1} s", record.name, record.seconds);
         self.summary.record(record);
         self.save()
     }

@@ -26,7 +26,7 @@ const ROOMS: &[Room] = &[
     room("stompp-console", false, &[]),
     room("stompp-fetch", false, &["stompp-files"]),
     room("stompp-tensorboard", false, &[]),
-    room("stompp-gpu-day", false, &["stompp-files"]),
+    room("stompp-gpu-day", false, &["stompp-console", "stompp-files"]),
     room("stompp-schedule", false, &["stompp-rng"]),
     room("stompp-kernels", false, &["stompp-rng"]),
     room("stompp-data", false, &["stompp-rng", "stompp-files"]),

@@ -4,13 +4,13 @@ use crate::tree::Files;
 use std::io::{Cursor, Write};
 
 /// A link in an archive.
-pub enum Link<'a> {
+pub(crate) enum Link<'a> {
     Hard(&'a str),
     Symbolic(&'a str),
 }
 
 /// A tar of these files and links, written in the way of GNU tar.
-pub fn tar_with_links(files: &Files, links: &[(&str, Link<'_>)]) -> Vec<u8> {
+pub(crate) fn tar_with_links(files: &Files, links: &[(&str, Link<'_>)]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     for (name, bytes) in files {
         let mut header = tar::Header::new_gnu();
@@ -32,7 +32,7 @@ pub fn tar_with_links(files: &Files, links: &[(&str, Link<'_>)]) -> Vec<u8> {
 }
 
 /// A zip of these files and symbolic links, as `zip -y` makes it.
-pub fn zip_with_links(files: &Files, links: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn zip_with_links(files: &Files, links: &[(&str, &str)]) -> Vec<u8> {
     let options = zip::write::SimpleFileOptions::default();
     let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
     for (name, bytes) in files {
