@@ -14,7 +14,7 @@
 //! let mut adam = Adam::new(0.05);
 //! let mut losses = Vec::new();
 //! for _ in 0..20 {
-//!     let loss = ops::cross_entropy(net.forward(images.leaky_traced()), &[0, 1, 2, 0, 1])?;
+//!     let loss = ops::cross_entropy(net.forward(images.clone().leaky_traced()), &[0, 1, 2, 0, 1])?;
 //!     losses.push(loss.as_vec()[0]);
 //!     adam.step(&dev, &mut net, &mut loss.backward())?;
 //! }

@@ -20,7 +20,7 @@ use stop::Stop;
 
 /// Trains the network of `config` and keeps everything about the run in the new directory `out`.
 ///
-/// The directory then has `config.toml` (can be fed back in), `run.json` ([`RunRecord`]), `model.toml` (the network's
+/// The directory then has `config.toml` (can be fed back in), `run.json` ([`RunRecord`](crate::RunRecord)), `model.toml` (the network's
 /// [`Graph`](stompp_graph::Graph)), `summary.txt` (what it costs, layer by layer), `metrics.jsonl` (one JSON object a line, a [`Metric`](crate::Metric) each), `events.out.tfevents.stompp` (the same for
 /// TensorBoard), `network.safetensors` (torchvision's names) and, last, `result.json` ([`RunResult`]): its presence means that the run is finished. A run on image files also has
 /// `classes.json`, their names in order, and `images.json`, the list of the files. Each file is whole or absent, except that
