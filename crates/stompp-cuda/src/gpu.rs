@@ -14,7 +14,8 @@ use std::{ffi::CStr, fmt, sync::Arc};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Whether convolutions and matrix products may round their factors to TF32 (10 bits of mantissa; sums stay f32), as
-    /// PyTorch's convolutions do. Convolutions of signs are exact either way.
+    /// PyTorch's convolutions do. Without it, forward convolutions use no algorithm that transforms (FFT, Winograd). Convolutions of
+    /// signs are exact either way.
     pub tf32: bool,
     /// Whether only algorithms are used that give the same bits each time.
     pub deterministic: bool,

@@ -250,6 +250,8 @@ impl Cudnn {
         let mut count = 0;
         let signs = of == Math::Signs;
         let tf32 = settings.tf32 || signs;
+        // Strict sums are exact where their terms are 1 and -1, as those of signs.
+        let plain = signs || (!settings.tf32 && pass == Pass::Forward);
         let math = if tf32 { MAY_ROUND } else { F32_ONLY };
         let (api, handle, room) = (&self.api, self.handle, proposals.len() as i32);
         let Plan {
@@ -277,7 +279,7 @@ impl Cudnn {
                 && (!settings.deterministic || proposal.determinism == DETERMINISTIC)
                 && proposal.math != CONVERTS
                 && (tf32 || proposal.math == F32_ONLY || proposal.math == MAY_ROUND)
-                && (!signs || PLAIN.contains(&proposal.algorithm))
+                && (!plain || PLAIN.contains(&proposal.algorithm))
         });
         let Some(best) = best else {
             self.forget(&plan);
