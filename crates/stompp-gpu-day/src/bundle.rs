@@ -55,8 +55,8 @@ impl Bundle {
         }
         let rank = |name: &str| match name {
             KERNEL_TESTS => 0,
-            "test-stompp-tests-vectors" => 1,
-            "test-stompp-tests-cuda" => 3,
+            "test-tests-vectors" => 1,
+            "test-tests-cuda" => 3,
             _ => 2,
         };
         names.sort_by_key(|name| (rank(name), name.clone()));

@@ -45,7 +45,7 @@ pub(crate) fn run() -> Result<()> {
     day.call(&["--minutes", "10", "--data"], true)?;
     for step in [
         "stompp-cuda-kernels",
-        "stompp-tests-vectors",
+        "tests-vectors",
         "memcheck",
         "racecheck",
         "bench",
@@ -55,7 +55,7 @@ pub(crate) fn run() -> Result<()> {
         day.expect(step, &["passed"])?;
     }
     // As long as the rest together: a slow machine ends it at its limit.
-    day.expect("stompp-tests-cuda", &["passed", "timed-out"])?;
+    day.expect("tests-cuda", &["passed", "timed-out"])?;
     day.expect("training", &["skipped"])?;
     let why = day.summary()?["steps"].to_string();
     ensure!(
