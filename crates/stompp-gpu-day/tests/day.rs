@@ -53,7 +53,7 @@ impl Stage {
         stage.program("bundle/bin/stompp", STOMPP);
         stage.program("bundle/bin/xtask", r#"echo "bench $*""#);
         stage.program("bundle/bin/test-stompp-cuda-kernels", "echo kernels");
-        stage.program("bundle/bin/test-stompp-tests-vectors", "echo vectors");
+        stage.program("bundle/bin/test-tests-vectors", "echo vectors");
         // What is on the machine that runs this test does not matter.
         stage.program("tools/python3", "exit 1");
         stage.program("tools/nvidia-smi", "echo 'A GPU, 580.1, 80000 MiB'");
@@ -137,7 +137,7 @@ fn a_machine_without_anything_is_reported_and_the_rest_runs() {
     let summary = stage.summary();
     for step in [
         "stompp-cuda-kernels",
-        "stompp-tests-vectors",
+        "tests-vectors",
         "bench",
         "profile",
         "speed",
@@ -161,7 +161,7 @@ fn a_machine_without_anything_is_reported_and_the_rest_runs() {
         .iter()
         .map(|step| step["name"].as_str().unwrap())
         .collect();
-    assert_eq!(names[..3], ["stompp-cuda-kernels", "stompp-tests-vectors", "memcheck"]);
+    assert_eq!(names[..3], ["stompp-cuda-kernels", "tests-vectors", "memcheck"]);
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn a_failure_is_recorded_and_runs_again_only_from_another_bundle() {
     let summary = stage.summary();
     assert_eq!(status(&summary, "stompp-cuda-kernels"), "failed");
     assert_eq!(reason(&summary, "stompp-cuda-kernels"), "exit code 101");
-    assert_eq!(status(&summary, "stompp-tests-vectors"), "passed", "the next one ran");
+    assert_eq!(status(&summary, "tests-vectors"), "passed", "the next one ran");
     assert!(log(&stage).contains("kernel add: wrong"));
     assert_eq!(stage.call(1.0, &[]).status.code(), Some(1));
     assert_eq!(fs::read_to_string(&count).unwrap(), "x\n", "not again");
@@ -212,7 +212,7 @@ fn a_failure_is_recorded_and_runs_again_only_from_another_bundle() {
 #[test]
 fn the_end_of_the_time_cuts_off_and_the_next_call_goes_on() {
     let stage = Stage::new();
-    stage.program("bundle/bin/test-stompp-tests-vectors", "sleep 60");
+    stage.program("bundle/bin/test-tests-vectors", "sleep 60");
     let start = Instant::now();
     let output = stage.call(0.05, &[]);
     assert!(
@@ -222,13 +222,13 @@ fn the_end_of_the_time_cuts_off_and_the_next_call_goes_on() {
     assert!(output.status.success(), "being cut off is no failure: {output:?}");
     let summary = stage.summary();
     assert_eq!(status(&summary, "stompp-cuda-kernels"), "passed");
-    for step in ["stompp-tests-vectors", "bench", "profile", "speed"] {
+    for step in ["tests-vectors", "bench", "profile", "speed"] {
         assert_eq!(status(&summary, step), "cut-off", "{step}");
     }
-    stage.program("bundle/bin/test-stompp-tests-vectors", "exit 0");
+    stage.program("bundle/bin/test-tests-vectors", "exit 0");
     assert!(stage.call(1.0, &[]).status.success());
     let summary = stage.summary();
-    for step in ["stompp-tests-vectors", "bench", "profile", "speed"] {
+    for step in ["tests-vectors", "bench", "profile", "speed"] {
         assert_eq!(status(&summary, step), "passed", "{step}");
     }
     assert!(summary["calls"][1]["seconds"].as_f64().unwrap() > 0.0);
