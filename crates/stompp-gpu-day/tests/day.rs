@@ -135,13 +135,7 @@ fn a_machine_without_anything_is_reported_and_the_rest_runs() {
     let output = stage.call(1.0, &[]);
     assert!(output.status.success(), "{output:?}");
     let summary = stage.summary();
-    for step in [
-        "stompp-cuda-kernels",
-        "tests-vectors",
-        "bench",
-        "profile",
-        "speed",
-    ] {
+    for step in ["stompp-cuda-kernels", "tests-vectors", "bench", "profile", "speed"] {
         assert_eq!(status(&summary, step), "passed", "{step}");
     }
     for step in ["memcheck", "racecheck"] {
