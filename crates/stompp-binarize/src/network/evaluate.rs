@@ -47,9 +47,11 @@ impl<D: BinaryBackend> Network<D> {
             let x = values.read(first);
             let y = match (self.binding(id), node.op) {
                 (Binding::Conv(index), _) => self.layers.convs[index].try_forward(x)?,
-                (Binding::BinaryConv(index), _) => {
-                    self.layers.binary_convs[index].evaluate(x, self.gives_signs(first, view), view)?
-                }
+                (Binding::BinaryConv(index), _) => self.layers.binary_convs[index].evaluate(
+                    x,
+                    self.layers.gives_signs(&self.graph, &self.bindings, first, view),
+                    view,
+                )?,
                 (Binding::Norm(index), _) => self.norms[index].try_forward(x)?,
                 (Binding::Activation(index), _) => {
                     seen(id, &x);
@@ -65,11 +67,5 @@ impl<D: BinaryBackend> Network<D> {
             values.put(id, y);
         }
         flatten(values.read(self.graph.output()))
-    }
-
-    /// Whether every value that `id` gives is -1 or +1, seen by `view`.
-    pub(super) fn gives_signs(&self, id: NodeId, view: View) -> bool {
-        let source = self.graph.binary_source(id).map(|source| self.binding(source));
-        matches!(source, Some(Binding::Activation(index)) if self.layers.activations[index].is_binary(view))
     }
 }

@@ -8,11 +8,11 @@ mod plan;
 mod train;
 mod values;
 
-use crate::{Activation, Binarization, BinaryBackend, BinaryConv2d};
+use crate::{Activation, Binarization, BinaryBackend, BinaryConv2d, View};
 use dfdx::tensor::{NoneTape, Tensor};
 use plan::{Binding, Step};
 use std::sync::Arc;
-use stompp_graph::Graph;
+use stompp_graph::{Graph, NodeId};
 use stompp_nn::{BatchNorm2d, Conv2d, Image, Linear, VisitTensors, Visitor, VisitorMut};
 
 /// Feature maps of a batch, (N, C, H, W).
@@ -80,6 +80,14 @@ struct Layers<D: BinaryBackend> {
     binary_convs: Vec<BinaryConv<D>>,
     activations: Vec<Activation>,
     linears: Vec<Head<D>>,
+}
+
+impl<D: BinaryBackend> Layers<D> {
+    /// Whether every value that node `id` gives is -1 or +1, seen by `view`.
+    fn gives_signs(&self, graph: &Graph, bindings: &[Binding], id: NodeId, view: View) -> bool {
+        let source = graph.binary_source(id).map(|source| bindings[source.index()]);
+        matches!(source, Some(Binding::Activation(index)) if self.activations[index].is_binary(view))
+    }
 }
 
 impl<D: BinaryBackend> Network<D> {

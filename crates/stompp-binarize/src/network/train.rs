@@ -147,11 +147,8 @@ impl<'a, D: BinaryBackend> Pass<'a, D> {
                 Ok(Convolution::dense(x, weight, conv.stride, conv.padding))
             }
             Binding::BinaryConv(index) => {
-                let source = self.graph.binary_source(self.graph.node(id).inputs[0]);
-                let binary = source.is_some_and(|source| match self.binding(source) {
-                    Binding::Activation(index) => layers.activations[index].is_binary(View::AsItStands),
-                    _ => false,
-                });
+                let input = self.graph.node(id).inputs[0];
+                let binary = layers.gives_signs(self.graph, self.bindings, input, View::AsItStands);
                 layers.binary_convs[index].of(x, binary, parameters)
             }
             _ => unreachable!("`{}` is no convolution", self.graph.node(id).name),
