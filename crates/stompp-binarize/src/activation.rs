@@ -1,6 +1,6 @@
 //! What stands between a batch norm and the next convolution.
 
-use crate::{BinaryBackend, MaskedQuantizer, View};
+use crate::{BinaryBackend, EvalMode, MaskedQuantizer};
 use dfdx::{shapes::Shape, tensor::Tensor};
 use stompp_nn::{OpResult, Recording, ops};
 
@@ -33,16 +33,16 @@ impl Activation {
     }
 
     /// Whether no gradient at all passes.
-    pub fn severs(&self) -> bool {
-        self.quantizer().is_some_and(MaskedQuantizer::severs)
+    pub fn blocks_gradient(&self) -> bool {
+        self.quantizer().is_some_and(MaskedQuantizer::blocks_gradient)
     }
 
-    /// Whether every value that comes out is -1 or +1, seen by `view`.
-    pub fn is_binary(&self, view: View) -> bool {
-        self.quantizer().is_some_and(|quantizer| quantizer.is_binary(view))
+    /// Whether every value that comes out is -1 or +1, in `mode`.
+    pub fn is_binary(&self, mode: EvalMode) -> bool {
+        self.quantizer().is_some_and(|quantizer| quantizer.is_binary(mode))
     }
 
-    /// Applies the activation as the network stands, on the tape unless [`Activation::severs`].
+    /// Applies the activation as the network stands, on the tape unless [`Activation::blocks_gradient`].
     ///
     /// # Errors
     /// The device's.
@@ -57,9 +57,9 @@ impl Activation {
     ///
     /// # Errors
     /// The device's.
-    pub fn evaluate<S: Shape, D: BinaryBackend>(&self, u: Tensor<S, f32, D>, view: View) -> OpResult<S, D> {
+    pub fn evaluate<S: Shape, D: BinaryBackend>(&self, u: Tensor<S, f32, D>, mode: EvalMode) -> OpResult<S, D> {
         match self {
-            Self::Quantized(quantizer) => quantizer.evaluate(u, view),
+            Self::Quantized(quantizer) => quantizer.evaluate(u, mode),
             Self::Clip(quantizer) => quantizer.forward(u),
             Self::Relu => ops::relu(u),
         }

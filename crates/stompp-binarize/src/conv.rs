@@ -1,6 +1,6 @@
 //! The convolution whose weight freezes.
 
-use crate::{BinaryBackend, Convolution, MaskedQuantizer, Surrogate, View, unit::Product};
+use crate::{BinaryBackend, Convolution, EvalMode, MaskedQuantizer, Surrogate, unit::Product};
 use dfdx::{
     shapes::{Dim, HasShape, Shape},
     tensor::{PutTape, SplitTape, Tensor},
@@ -54,10 +54,10 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O
         x_is_binary: bool,
         parameters: T,
     ) -> Result<Convolution<'_, B, I, O, K, H, W, D, T>, D::Err> {
-        let binary = x_is_binary && self.quantizer.is_binary(View::AsItStands);
+        let binary = x_is_binary && self.quantizer.is_binary(EvalMode::Current);
         let (x, tape) = x.split_tape();
         let latent = self.latent.weight.clone();
-        let (weight, product) = if binary && self.quantizer.severs() && !tape.is_recording() {
+        let (weight, product) = if binary && self.quantizer.blocks_gradient() && !tape.is_recording() {
             // No gradient will ask for anything: the packed signs are all there need be.
             (latent.put_tape(T::default()), Product::Packed(self.signs()?))
         } else {
@@ -75,13 +75,13 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O
         &self,
         x: Tensor<(B, I, H, W), f32, D>,
         x_is_binary: bool,
-        view: View,
+        mode: EvalMode,
     ) -> OpResult<Image<B, O>, D> {
         let latent = self.latent.weight.clone();
-        let (weight, product) = match x_is_binary && self.quantizer.is_binary(view) {
-            true if self.quantizer.severs() => (latent, Product::Packed(self.signs()?)),
+        let (weight, product) = match x_is_binary && self.quantizer.is_binary(mode) {
+            true if self.quantizer.blocks_gradient() => (latent, Product::Packed(self.signs()?)),
             true => (latent, Product::Signs),
-            false => (self.quantizer.evaluate(latent, view)?, Product::Dense),
+            false => (self.quantizer.evaluate(latent, mode)?, Product::Dense),
         };
         self.convolution(x, weight, product).forward()
     }
@@ -89,7 +89,7 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O
     /// A committed weight that gets no gradient has stopped: momentum must not move it either.
     fn weight_kind(&self) -> TensorKind {
         TensorKind::Parameter {
-            learning: !self.quantizer.severs(),
+            learning: !self.quantizer.blocks_gradient(),
             bound: Some(1.0),
         }
     }

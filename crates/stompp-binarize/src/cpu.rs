@@ -5,9 +5,7 @@ use dfdx::{
     shapes::{Dim, HasShape, Shape},
     tensor::{Cpu, CpuError, Tensor},
 };
-use stompp_kernels::{
-    self as kernels, BatchNormQuantizeGradients, BitTensor, BitWeights, ConvShape, FreezeMask, Normalization,
-};
+use stompp_kernels::{self as kernels, BatchNormQuantizeGradients, BitTensor, BitWeights, ConvShape, Normalization};
 use stompp_nn::{
     backend::Buffer,
     cpu::{filled, values},
@@ -21,7 +19,7 @@ impl BinaryBackend for Cpu {
         u: &Tensor<S, f32, Self>,
     ) -> Result<Tensor<S, f32, Self>, CpuError> {
         filled(self, *u.shape(), |out| {
-            kernels::quantize_forward(kernel_mask(state), period, values(u), out)
+            kernels::quantize_forward(kernel_state(state), period, values(u), out)
         })
     }
 
@@ -34,7 +32,7 @@ impl BinaryBackend for Cpu {
         gout: &Buffer<Self>,
         gu: &mut Buffer<Self>,
     ) -> Result<(), CpuError> {
-        kernels::quantize_backward(kernel_mask(state), surrogate, period, values(u), gout, gu);
+        kernels::quantize_backward(kernel_state(state), surrogate, period, values(u), gout, gu);
         Ok(())
     }
 
@@ -45,9 +43,9 @@ impl BinaryBackend for Cpu {
         residual: Option<&Tensor<Y, f32, Self>>,
         out: Y,
     ) -> Result<Tensor<Y, f32, Self>, CpuError> {
-        let mask = kernel_mask(of.quantizer.state());
+        let state = kernel_state(of.quantizer.state());
         filled(self, out, |out| {
-            kernels::batch_norm_quantize_forward(&of.shape, x, normalization(of), residual.map(values), mask, out)
+            kernels::batch_norm_quantize_forward(&of.shape, x, normalization(of), residual.map(values), state, out)
         })
     }
 
@@ -64,7 +62,7 @@ impl BinaryBackend for Cpu {
             x,
             normalization(of),
             residual.map(values),
-            kernel_mask(of.quantizer.state()),
+            kernel_state(of.quantizer.state()),
             of.quantizer.surrogate(),
             gout,
             BatchNormQuantizeGradients {
@@ -125,13 +123,11 @@ fn normalization<'a, C: Dim>(of: &'a NormQuantize<'_, C, Cpu>) -> Normalization<
     }
 }
 
-fn kernel_mask(state: &FreezeState) -> FreezeMask<'_> {
-    match state {
-        FreezeState::Open => FreezeMask::Open,
-        FreezeState::Freezing(mask) => {
-            let mask = mask.host().expect("the masks of a network on the host are there, too");
-            FreezeMask::Partial(mask.words())
-        }
-        FreezeState::Committed => FreezeMask::Committed,
-    }
+/// The state with its mask's words, as the kernels take it.
+///
+/// # Panics
+/// If the mask is on a device that has failed. A network on the CPU has its masks on the host.
+fn kernel_state(state: &FreezeState) -> FreezeState<&[u64]> {
+    let words = state.try_map(|mask| mask.host().map(|mask| mask.words()));
+    words.expect("a network on the host has its masks there")
 }

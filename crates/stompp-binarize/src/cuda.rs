@@ -62,28 +62,12 @@ impl Refresher for Cuda {
     }
 }
 
-/// A freeze state with its mask, if it has one, in the device's memory.
-enum OnDevice {
-    Open,
-    Freezing(Arc<CudaMask>),
-    Committed,
-}
-
-impl OnDevice {
-    fn of(state: &FreezeState) -> Result<Self, CudaError> {
-        Ok(match state {
-            FreezeState::Open => Self::Open,
-            FreezeState::Freezing(mask) => Self::Freezing(on_device(mask)?),
-            FreezeState::Committed => Self::Committed,
-        })
-    }
-
-    fn quantizer(&self, period: usize, surrogate: Surrogate) -> Quantizer<'_> {
-        match self {
-            Self::Open => Quantizer::open(period),
-            Self::Freezing(mask) => Quantizer::freezing(period, &mask.0, surrogate),
-            Self::Committed => Quantizer::committed(period, surrogate),
-        }
+/// What the device is told of a quantizer in `state`.
+fn quantizer(state: &FreezeState<Arc<CudaMask>>, period: usize, surrogate: Surrogate) -> Quantizer<'_> {
+    match state {
+        FreezeState::Open => Quantizer::open(period),
+        FreezeState::Freezing(mask) => Quantizer::freezing(period, &mask.0, surrogate),
+        FreezeState::Committed => Quantizer::committed(period, surrogate),
     }
 }
 
@@ -94,9 +78,9 @@ impl BinaryBackend for Cuda {
         period: usize,
         u: &Tensor<S, f32, Self>,
     ) -> Result<Tensor<S, f32, Self>, CudaError> {
-        let state = OnDevice::of(state)?;
+        let state = state.try_map(on_device)?;
         // No gradient is asked for here.
-        let quantizer = state.quantizer(period, Surrogate::Blocked);
+        let quantizer = quantizer(&state, period, Surrogate::Blocked);
         filled(self, *u.shape(), |out| gpu()?.quantize(quantizer, values(u), out))
     }
 
@@ -109,8 +93,8 @@ impl BinaryBackend for Cuda {
         gout: &Buffer<Self>,
         gu: &mut Buffer<Self>,
     ) -> Result<(), CudaError> {
-        let state = OnDevice::of(state)?;
-        let quantizer = state.quantizer(period, surrogate);
+        let state = state.try_map(on_device)?;
+        let quantizer = quantizer(&state, period, surrogate);
         on_gpu(|gpu| gpu.quantize_backward(quantizer, values(u), Floats::of(gout), FloatsMut::of(gu)))
     }
 
@@ -121,8 +105,8 @@ impl BinaryBackend for Cuda {
         residual: Option<&Tensor<Y, f32, Self>>,
         out: Y,
     ) -> Result<Tensor<Y, f32, Self>, CudaError> {
-        let state = OnDevice::of(of.quantizer.state())?;
-        let quantizer = state.quantizer(of.quantizer.entries(), of.quantizer.surrogate());
+        let state = of.quantizer.state().try_map(on_device)?;
+        let quantizer = quantizer(&state, of.quantizer.entries(), of.quantizer.surrogate());
         let norm = normalization(of.moments, of.scale, of.shift);
         filled(self, out, |y| {
             gpu()?.norm_quantize(&of.shape, norm, quantizer, Floats::of(x), residual.map(values), y)
@@ -137,8 +121,8 @@ impl BinaryBackend for Cuda {
         gout: &Buffer<Self>,
         gradients: NormQuantizeGradients<'_, Self>,
     ) -> Result<(), CudaError> {
-        let state = OnDevice::of(of.quantizer.state())?;
-        let quantizer = state.quantizer(of.quantizer.entries(), of.quantizer.surrogate());
+        let state = of.quantizer.state().try_map(on_device)?;
+        let quantizer = quantizer(&state, of.quantizer.entries(), of.quantizer.surrogate());
         let norm = normalization(of.moments, of.scale, of.shift);
         let gradients = NormGradients {
             x: Some(FloatsMut::of(gradients.input)),

@@ -92,16 +92,32 @@ pub struct Freezer<S = Plan> {
 
 /// Which quantizers share a window of the plan.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "lowercase")
+)]
 pub enum Windows {
     /// A weight and the activation that feeds it: a window for each unit.
     #[default]
     Together,
-    /// None: a window for each quantizer, in the order of the data. A unit's activation comes before its weight where units freeze
-    /// from input to output (*ours*). Where activations are continuous there are as many as units.
+    /// Each quantizer has a window of its own, in the order of the data. A unit's activation comes before its weight where units
+    /// freeze from input to output (*ours*). Where activations are continuous there are as many as units.
     Separately,
 }
 
 impl Windows {
+    /// Every choice.
+    pub const ALL: [Self; 2] = [Self::Together, Self::Separately];
+
+    /// The name in configurations.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Together => "together",
+            Self::Separately => "separately",
+        }
+    }
+
     /// How many windows `units` units need.
     pub fn count(self, units: usize, activations_freeze: bool) -> usize {
         match self {

@@ -21,18 +21,19 @@ mod conv;
 mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
+mod eval_mode;
 mod freezer;
 mod mask;
 mod network;
 mod op;
 mod quantizer;
 mod unit;
-mod view;
 
 pub use activation::Activation;
 pub use backend::BinaryBackend;
 pub use binarization::{Binarization, Granularity};
 pub use conv::BinaryConv2d;
+pub use eval_mode::EvalMode;
 pub use freezer::{Freezable, FreezeReport, Freezer, UnitMut, UnitReport, Windows};
 pub use mask::{FreezingMask, MaskOnDevice, Refresher};
 pub use network::{Feature, Network};
@@ -41,4 +42,3 @@ pub use quantizer::{FreezeState, MaskedQuantizer, RestoreMaskError};
 pub use stompp_graph::ActivationRule;
 pub use stompp_kernels::Surrogate;
 pub use unit::{Convolution, NormActivation, NormQuantize, NormQuantizeGradients};
-pub use view::View;

@@ -39,7 +39,7 @@ where
     }
     let device = u.device().clone();
     let out = device.quantize(state, period, &u)?;
-    if state.severs(surrogate) {
+    if state.blocks_gradient(surrogate) {
         return Ok(out.put_tape(T::default()));
     }
     let out_ghost = out.ghost();

@@ -1,6 +1,6 @@
 //! The state of one quantized tensor: which of its entries are frozen, and what gradient frozen entries get.
 
-use crate::{BinaryBackend, FreezingMask, Refresher, Surrogate, View, quantize};
+use crate::{BinaryBackend, EvalMode, FreezingMask, Refresher, Surrogate, quantize};
 use dfdx::{shapes::Shape, tensor::Tensor};
 use rand::Rng;
 use std::iter::repeat_n;
@@ -8,23 +8,8 @@ use stompp_nn::{OpResult, Recording};
 use stompp_rng::StreamKey;
 use stompp_schedule::{Mask, Refreshed, RestoreError};
 
-/// Which entries of a quantized tensor are frozen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FreezeState {
-    /// None: the tensor is clipped.
-    Open,
-    /// Those whose bit is set.
-    Freezing(FreezingMask),
-    /// All, for good: the tensor is binary.
-    Committed,
-}
-
-impl FreezeState {
-    /// Whether no gradient at all passes a quantizer in this state.
-    pub fn severs(&self, surrogate: Surrogate) -> bool {
-        *self == Self::Committed && surrogate == Surrogate::Blocked
-    }
-}
+/// Which entries of a quantized tensor are frozen. The mask of one that is freezing is a [`FreezingMask`].
+pub type FreezeState<M = FreezingMask> = stompp_kernels::FreezeState<M>;
 
 /// The masked quantizer of one tensor of `entries` entries.
 ///
@@ -94,19 +79,19 @@ impl MaskedQuantizer {
     }
 
     /// Whether no gradient at all passes: committed, and frozen entries are blocked.
-    pub fn severs(&self) -> bool {
-        self.state.severs(self.surrogate)
+    pub fn blocks_gradient(&self) -> bool {
+        self.state.blocks_gradient(self.surrogate)
     }
 
-    /// Whether every value that comes out is -1 or +1, seen by `view`.
-    pub fn is_binary(&self, view: View) -> bool {
-        *self.seen(view) == FreezeState::Committed
+    /// Whether every value that comes out is -1 or +1, in `mode`.
+    pub fn is_binary(&self, mode: EvalMode) -> bool {
+        *self.state_in(mode) == FreezeState::Committed
     }
 
-    fn seen(&self, view: View) -> &FreezeState {
-        match view {
-            View::AsItStands => &self.state,
-            View::Deployed => &FreezeState::Committed,
+    fn state_in(&self, mode: EvalMode) -> &FreezeState {
+        match mode {
+            EvalMode::Current => &self.state,
+            EvalMode::Binarized => &FreezeState::Committed,
         }
     }
 
@@ -170,7 +155,7 @@ impl MaskedQuantizer {
         Ok(())
     }
 
-    /// Quantizes a batch (or a weight) as the network stands; on the tape unless [`MaskedQuantizer::severs`].
+    /// Quantizes a batch (or a weight) as the network stands; on the tape unless [`MaskedQuantizer::blocks_gradient`].
     ///
     /// # Errors
     /// The device's.
@@ -182,8 +167,8 @@ impl MaskedQuantizer {
     ///
     /// # Errors
     /// The device's.
-    pub fn evaluate<S: Shape, D: BinaryBackend>(&self, u: Tensor<S, f32, D>, view: View) -> OpResult<S, D> {
-        quantize(u, self.seen(view), self.surrogate, self.entries)
+    pub fn evaluate<S: Shape, D: BinaryBackend>(&self, u: Tensor<S, f32, D>, mode: EvalMode) -> OpResult<S, D> {
+        quantize(u, self.state_in(mode), self.surrogate, self.entries)
     }
 }
 

@@ -196,8 +196,8 @@ fn fused<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend, T: Re
     let (x_wanted, w_wanted) = (x_tape.is_recording(), w_tape.is_recording());
     let (residual_wanted, affine_wanted) = (residual_tape.is_recording(), parameters.is_recording());
     let mut tape = x_tape.merge(w_tape).merge(residual_tape).merge(parameters);
-    if quantizer.severs() || !tape.is_recording() {
-        device.recycle(y);
+    if quantizer.blocks_gradient() || !tape.is_recording() {
+        device.release(y);
         return Ok(q.put_tape(T::default()));
     }
     let q_ghost = q.ghost();
@@ -210,7 +210,7 @@ fn fused<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend, T: Re
         };
         let mut gscale = take_gradient!(gradients, &scale, &device);
         let mut gshift = take_gradient!(gradients, &shift, &device);
-        let mut gy = device.spare(shape.len())?;
+        let mut gy = device.acquire(shape.len())?;
         let of = NormQuantize {
             shape,
             moments: &moments,
@@ -225,7 +225,7 @@ fn fused<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend, T: Re
             shift: &mut gshift,
         };
         device.norm_quantize_backward(&of, &y, residual.as_ref(), &gq, wanted)?;
-        device.recycle(y);
+        device.release(y);
         if let (Some(residual), Some(gresidual)) = (&residual, gresidual) {
             put_gradient!(gradients, residual, gresidual);
         }
@@ -239,7 +239,7 @@ fn fused<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend, T: Re
         if x_wanted {
             device.conv2d_input_gradient(&conv, &w, &gy, gradients.get_or_alloc_mut(&x)?)?;
         }
-        device.recycle(gy);
+        device.release(gy);
         Ok(())
     });
     Ok(q.put_tape(tape))
@@ -253,7 +253,7 @@ fn convolve<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend>(
     w: &Tensor<(O, I, K, K), f32, D>,
     product: Product<'_, D>,
 ) -> Result<Buffer<D>, D::Err> {
-    let mut y = device.spare(shape.output_len())?;
+    let mut y = device.acquire(shape.output_len())?;
     match product {
         Product::Dense => device.conv2d_into(shape, x, w, &mut y)?,
         Product::Signs => device.sign_conv2d_into(shape, x, &device.signs(w)?, &mut y)?,

@@ -2,7 +2,7 @@
 #![cfg(feature = "cuda")]
 
 use dfdx::tensor::{Cpu, TensorFromVec};
-use stompp_binarize::{FreezeState, MaskedQuantizer, Refresher, Surrogate, View};
+use stompp_binarize::{EvalMode, FreezeState, MaskedQuantizer, Refresher, Surrogate};
 use stompp_nn::cuda::{Settings, open};
 use stompp_rng::{Purpose, StreamKey};
 use stompp_schedule::Mask;
@@ -37,11 +37,11 @@ fn cuda_masks_go_through_training_as_the_host_s() {
         }
         let quantized = |quantizer: &MaskedQuantizer| {
             let u = cuda.tensor_from_vec(values.clone(), (2, ENTRIES));
-            quantizer.evaluate(u, View::AsItStands).unwrap().as_vec()
+            quantizer.evaluate(u, EvalMode::Current).unwrap().as_vec()
         };
         let expected = {
             let u = Cpu::default().tensor_from_vec(values.clone(), (2, ENTRIES));
-            host.evaluate(u, View::AsItStands).unwrap().as_vec()
+            host.evaluate(u, EvalMode::Current).unwrap().as_vec()
         };
         assert!(quantized(&device) == expected, "step {step}: what is quantized");
         assert!(mask(&device) == mask(&host), "step {step}: the mask");

@@ -1,7 +1,7 @@
-//! The masked quantizer as an op: forward values, the three gradient rules and the severed tape.
+//! The masked quantizer as an op: forward values, the three gradient rules and where the tape ends.
 
 use dfdx::prelude::*;
-use stompp_binarize::{FreezeState, MaskedQuantizer, Surrogate, View, quantize};
+use stompp_binarize::{EvalMode, FreezeState, MaskedQuantizer, Surrogate, quantize};
 use stompp_nn::{Recording, SwitchTape};
 use stompp_rng::{Purpose, stream};
 
@@ -99,11 +99,11 @@ fn evaluation_sees_the_deployed_network_and_changes_nothing() {
     let quantizer = half_frozen(Surrogate::Blocked);
     let before = quantizer.state().clone();
     assert_eq!(
-        quantizer.evaluate(u(), View::Deployed).unwrap().as_vec(),
+        quantizer.evaluate(u(), EvalMode::Binarized).unwrap().as_vec(),
         [-1.0, -1.0, -1.0, 1.0, 1.0, 1.0]
     );
     assert_eq!(
-        quantizer.evaluate(u(), View::AsItStands).unwrap().as_vec(),
+        quantizer.evaluate(u(), EvalMode::Current).unwrap().as_vec(),
         [-1.0, -1.0, -0.25, 1.0, 0.5, 1.0]
     );
     assert_eq!(*quantizer.state(), before);
@@ -162,7 +162,7 @@ fn a_committed_convolution_is_the_float_one_exactly() {
         let (float, binary) = (run(false), run(true));
         assert_eq!(binary, float, "{inputs} to {outputs} channels");
         assert_eq!(
-            conv.evaluate(x.clone(), true, View::Deployed).unwrap().as_vec(),
+            conv.evaluate(x.clone(), true, EvalMode::Binarized).unwrap().as_vec(),
             float.0
         );
     }

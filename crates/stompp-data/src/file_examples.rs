@@ -6,13 +6,27 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What becomes of an image that cannot be read or decoded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum OnBadImage {
     /// It is an error.
     #[default]
     Fail,
     /// It is left out of its batch, and listed in [`BadImages`]. More than 1 % of a set's images is an error.
     Skip,
+}
+
+impl OnBadImage {
+    /// Every choice.
+    pub const ALL: [Self; 2] = [Self::Fail, Self::Skip];
+
+    /// The name in configurations.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fail => "fail",
+            Self::Skip => "skip",
+        }
+    }
 }
 
 /// The bad images of a set that have been met so far. Clones share one list.

@@ -72,10 +72,10 @@ pub trait Backend: Device<f32> + Cache {
 
     /// A buffer of `len` floats of unspecified (but initialized) value, for results that no tensor need hold. What dfdx
     /// allocates is filled with zeros first, by one thread.
-    fn spare(&self, len: usize) -> Result<Buffer<Self>, Self::Err>;
+    fn acquire(&self, len: usize) -> Result<Buffer<Self>, Self::Err>;
 
-    /// Takes back what [`Backend::spare`] gave, to give it again.
-    fn recycle(&self, buffer: Buffer<Self>);
+    /// Takes back what [`Backend::acquire`] gave, to give it again.
+    fn release(&self, buffer: Buffer<Self>);
 
     /// Adds the convolution's input gradient to `gx`.
     fn conv2d_input_gradient<W: Shape>(

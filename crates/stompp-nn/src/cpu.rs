@@ -4,7 +4,7 @@ mod view;
 
 use crate::{
     backend::{Backend, BatchMoments, BatchNormGradients, Buffer, LinearGradients},
-    spare::Spare,
+    scratch::Scratch,
 };
 use dfdx::{
     shapes::{Dim, HasShape, Shape},
@@ -34,7 +34,7 @@ fn buffer(device: &Cpu, values: &[f32]) -> Result<Buffer<Cpu>, CpuError> {
 
 thread_local! {
     /// Buffers between one use and the next.
-    static SPARE: RefCell<Spare<Buffer<Cpu>>> = const { RefCell::new(Spare::new()) };
+    static SCRATCH: RefCell<Scratch<Buffer<Cpu>>> = const { RefCell::new(Scratch::new()) };
 }
 
 impl Backend for Cpu {
@@ -61,16 +61,16 @@ impl Backend for Cpu {
         Ok(())
     }
 
-    fn spare(&self, len: usize) -> Result<Buffer<Self>, CpuError> {
-        match SPARE.with_borrow_mut(|spare| spare.take(len)) {
+    fn acquire(&self, len: usize) -> Result<Buffer<Self>, CpuError> {
+        match SCRATCH.with_borrow_mut(|scratch| scratch.acquire(len)) {
             Some(buffer) => Ok(buffer),
             None => Storage::<f32>::try_alloc_len(self, len),
         }
     }
 
-    fn recycle(&self, buffer: Buffer<Self>) {
+    fn release(&self, buffer: Buffer<Self>) {
         // A thread that is ending has dropped its list; then the buffer is simply freed.
-        let _ = SPARE.try_with(|spare| spare.borrow_mut().give(buffer.len(), buffer));
+        let _ = SCRATCH.try_with(|scratch| scratch.borrow_mut().release(buffer.len(), buffer));
     }
 
     fn conv2d_input_gradient<W: Shape>(

@@ -7,7 +7,7 @@ mod view;
 
 use crate::{
     backend::{Backend, BatchMoments, BatchNormGradients, Buffer, LinearGradients},
-    spare::Spare,
+    scratch::Scratch,
 };
 use cudarc::driver::{CudaSlice, DeviceSlice, DriverError, sys::CUresult};
 use dfdx::{
@@ -98,7 +98,7 @@ pub fn last_failure() -> Option<String> {
 thread_local! {
     static LAST_FAILURE: RefCell<Option<String>> = const { RefCell::new(None) };
     /// Buffers between one use and the next.
-    static SPARE: RefCell<Spare<Buffer<Cuda>>> = const { RefCell::new(Spare::new()) };
+    static SCRATCH: RefCell<Scratch<Buffer<Cuda>>> = const { RefCell::new(Scratch::new()) };
 }
 
 impl Backend for Cuda {
@@ -124,16 +124,16 @@ impl Backend for Cuda {
         on_gpu(|gpu| gpu.conv2d(shape, values(x), values(w), FloatsMut::of(out)))
     }
 
-    fn spare(&self, len: usize) -> Result<Buffer<Self>, CudaError> {
-        match SPARE.with_borrow_mut(|spare| spare.take(len)) {
+    fn acquire(&self, len: usize) -> Result<Buffer<Self>, CudaError> {
+        match SCRATCH.with_borrow_mut(|scratch| scratch.acquire(len)) {
             Some(buffer) => Ok(buffer),
             None => Storage::<f32>::try_alloc_len(self, len),
         }
     }
 
-    fn recycle(&self, buffer: Buffer<Self>) {
+    fn release(&self, buffer: Buffer<Self>) {
         // A thread that is ending has dropped its list; then the buffer is simply freed.
-        let _ = SPARE.try_with(|spare| spare.borrow_mut().give(DeviceSlice::len(&buffer), buffer));
+        let _ = SCRATCH.try_with(|scratch| scratch.borrow_mut().release(DeviceSlice::len(&buffer), buffer));
     }
 
     fn conv2d_input_gradient<W: Shape>(

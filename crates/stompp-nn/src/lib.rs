@@ -39,7 +39,7 @@ mod init;
 mod layers;
 pub mod ops;
 pub mod optim;
-mod spare;
+mod scratch;
 mod tape;
 mod visit;
 

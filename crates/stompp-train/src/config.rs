@@ -16,9 +16,9 @@ pub use check::Timeline;
 pub use compare::Difference;
 pub use error::ConfigError;
 pub use model::{ModelSource, UnknownModelSource};
-pub use names::{
-    ActivationMask, ContinuousActivation, Dataset, Device, FreezeUnit, Method, OnBad, Setting, StraightThrough,
-};
+pub use names::{Dataset, Device, Method, Setting};
+pub use stompp_binarize::{ActivationRule, Granularity, Surrogate, Windows};
+pub use stompp_data::OnBadImage;
 pub use stompp_resnet::Model;
 pub use stompp_schedule::{Curve, Order, RefreshRate};
 pub use time::{Time, TimeError};
@@ -83,7 +83,7 @@ pub struct DataConfig {
     /// How much augmentation changes brightness, contrast and saturation of image files: by factors from 1 - this to 1 + this.
     pub color_jitter: f64,
     /// What becomes of image files that cannot be read.
-    pub on_bad_image: OnBad,
+    pub on_bad_image: OnBadImage,
 }
 
 impl Default for DataConfig {
@@ -100,7 +100,7 @@ impl Default for DataConfig {
             image_size: 32,
             augment: true,
             color_jitter: 0.0,
-            on_bad_image: OnBad::Fail,
+            on_bad_image: OnBadImage::Fail,
         }
     }
 }
@@ -116,8 +116,8 @@ pub struct NetworkConfig {
     pub width: Option<usize>,
     /// Whether activations are binary, too.
     pub setting: Setting,
-    /// The activation function of setting `bwn`; `bnn` has its quantizer.
-    pub activation: ContinuousActivation,
+    /// The activation function of setting `bwn`, one of [`ActivationRule::CONTINUOUS`]; `bnn` has its quantizer.
+    pub activation: ActivationRule,
 }
 
 impl Default for NetworkConfig {
@@ -126,7 +126,7 @@ impl Default for NetworkConfig {
             model: Model::Cifar { blocks: 3 }.into(),
             width: None,
             setting: Setting::Bnn,
-            activation: ContinuousActivation::Relu,
+            activation: ActivationRule::Relu,
         }
     }
 }
@@ -147,17 +147,17 @@ pub struct MethodConfig {
     #[serde(with = "text")]
     pub refresh: RefreshRate,
     /// What freezes in one window (`stompp`, `stompp-ste`).
-    pub freeze_unit: FreezeUnit,
+    pub freeze_unit: Windows,
     /// Which entries of an activation freeze as one (`stompp`, `stompp-ste`).
-    pub activation_mask: ActivationMask,
+    pub activation_mask: Granularity,
     /// Time before the first window, with nothing frozen (`stompp`, `stompp-ste`).
     pub warm_up: Time,
     /// Time after the last window, with everything committed (`stompp`, `stompp-ste`).
     pub tail: Time,
-    /// Gradient of frozen activation entries (`ste`, `stompp-ste`; `stompp` blocks it).
-    pub activation_surrogate: StraightThrough,
-    /// Gradient of frozen weight entries (`ste`, `stompp-ste`; `stompp` blocks it).
-    pub weight_surrogate: StraightThrough,
+    /// Gradient of frozen activation entries (`ste`, `stompp-ste`; `stompp` blocks it): one of [`Surrogate::STRAIGHT_THROUGH`].
+    pub activation_surrogate: Surrogate,
+    /// Gradient of frozen weight entries, likewise.
+    pub weight_surrogate: Surrogate,
 }
 
 impl Default for MethodConfig {
@@ -167,12 +167,12 @@ impl Default for MethodConfig {
             order: Order::default(),
             curve: Curve::default(),
             refresh: RefreshRate::default(),
-            freeze_unit: FreezeUnit::Together,
-            activation_mask: ActivationMask::Entry,
+            freeze_unit: Windows::Together,
+            activation_mask: Granularity::Entry,
             warm_up: Time::Steps(0),
             tail: Time::Share(5.0),
-            activation_surrogate: StraightThrough::Clipped,
-            weight_surrogate: StraightThrough::Identity,
+            activation_surrogate: Surrogate::Clipped,
+            weight_surrogate: Surrogate::Identity,
         }
     }
 }

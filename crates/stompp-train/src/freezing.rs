@@ -1,7 +1,7 @@
 //! The methods: what each does to the network's freeze states before a step.
 
 use crate::config::{Method, RunConfig};
-use stompp_binarize::{Freezable, FreezeReport, FreezeState, Freezer, MaskedQuantizer, View};
+use stompp_binarize::{EvalMode, Freezable, FreezeReport, FreezeState, Freezer, MaskedQuantizer};
 use stompp_schedule::Plan;
 
 /// How much of a network is frozen.
@@ -55,7 +55,7 @@ impl Freezing {
         match (plan, config.method.name) {
             (Some(plan), _) => {
                 let freezer = Freezer::new(plan, config.method.refresh, config.seed);
-                Self::Progressive(freezer.with_windows(config.windows()))
+                Self::Progressive(freezer.with_windows(config.method.freeze_unit))
             }
             (None, Method::Float) => Self::Never,
             (None, Method::Ste | Method::Stompp | Method::StomppSte) => Self::AtOnce,
@@ -77,11 +77,11 @@ impl Freezing {
 }
 
 impl Method {
-    /// The view of the network that would be deployed: every mask all ones; for `float` the network as it stands.
-    pub fn deployed(self) -> View {
+    /// The mode that evaluates the deploy network: every mask all ones; for `float` the network as it is.
+    pub fn deployed(self) -> EvalMode {
         match self {
-            Self::Float => View::AsItStands,
-            Self::Ste | Self::Stompp | Self::StomppSte => View::Deployed,
+            Self::Float => EvalMode::Current,
+            Self::Ste | Self::Stompp | Self::StomppSte => EvalMode::Binarized,
         }
     }
 }

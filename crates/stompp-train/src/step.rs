@@ -23,7 +23,7 @@ use stompp_nn::{
 
 /// A network, and what changes it.
 #[derive(Debug)]
-pub(crate) struct Learner<D: BinaryBackend> {
+pub(crate) struct RunTrainer<D: BinaryBackend> {
     pub(crate) device: D,
     pub(crate) network: Network<D>,
     pub(crate) optimizer: Sgd<D>,
@@ -47,7 +47,7 @@ pub(crate) struct Outcome {
     pub(crate) freezing: Option<FreezeReport>,
 }
 
-impl<D: BinaryBackend> Learner<D> {
+impl<D: BinaryBackend> RunTrainer<D> {
     /// Optimizer step `step` on `batch`: freeze, forward, backward, update.
     ///
     /// # Errors

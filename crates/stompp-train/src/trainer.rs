@@ -9,7 +9,7 @@ use crate::{
     step::{StepTimer, descend},
 };
 use std::path::Path;
-use stompp_binarize::{BinaryBackend, Freezable, Freezer, Network, View};
+use stompp_binarize::{BinaryBackend, EvalMode, Freezable, Freezer, Network};
 use stompp_data::{Batch, DataError};
 use stompp_nn::optim::{Optimizer, Sgd};
 use stompp_schedule::{Plan, Schedule};
@@ -121,7 +121,10 @@ impl<D: BinaryBackend, O: Optimizer<D>, S: Schedule> Trainer<D, O, S> {
         for batch in batches {
             let batch = batch?;
             let images = on_device(self.network.device(), &batch).map_err(device_error)?;
-            let logits = self.network.evaluate(images, View::Deployed).map_err(device_error)?;
+            let logits = self
+                .network
+                .evaluate(images, EvalMode::Binarized)
+                .map_err(device_error)?;
             sum.add(&logits.as_vec(), &batch.labels);
         }
         Ok(sum.score())

@@ -2,8 +2,7 @@
 
 use super::Kind::{self, Boolean, Integer, Name, Number, Text, Time};
 use stompp_train::config::{
-    ActivationMask, ContinuousActivation, Curve, Dataset, Device, FreezeUnit, Method, OnBad, Order, Setting,
-    StraightThrough,
+    ActivationRule, Curve, Dataset, Device, Granularity, Method, OnBadImage, Order, Setting, Surrogate, Windows,
 };
 
 /// One option.
@@ -121,7 +120,7 @@ pub(super) const OPTIONS: &[(&str, &[Opt])] = &[
             opt(
                 "on-bad-image",
                 "data.on_bad_image",
-                Name(|| names(OnBad::ALL, OnBad::name)),
+                Name(|| names(&OnBadImage::ALL, OnBadImage::name)),
                 "NAME",
                 "Image files that cannot be read: end the run, or leave them out and list them (at most 1 % of a set)",
             ),
@@ -155,7 +154,7 @@ pub(super) const OPTIONS: &[(&str, &[Opt])] = &[
             opt(
                 "activation",
                 "network.activation",
-                Name(|| names(ContinuousActivation::ALL, ContinuousActivation::name)),
+                Name(|| names(&ActivationRule::CONTINUOUS, ActivationRule::name)),
                 "NAME",
                 "Activation function of setting bwn",
             ),
@@ -196,14 +195,14 @@ pub(super) const OPTIONS: &[(&str, &[Opt])] = &[
             opt(
                 "freeze-unit",
                 "method.freeze_unit",
-                Name(|| names(FreezeUnit::ALL, FreezeUnit::name)),
+                Name(|| names(&Windows::ALL, Windows::name)),
                 "NAME",
                 "What freezes in one window: a weight together with the activation that feeds it, or each separately",
             ),
             opt(
                 "activation-mask",
                 "method.activation_mask",
-                Name(|| names(ActivationMask::ALL, ActivationMask::name)),
+                Name(|| names(&Granularity::ALL, Granularity::name)),
                 "NAME",
                 "What of an activation freezes as one: each entry of (C, H, W) by itself, or whole channels",
             ),
@@ -224,14 +223,14 @@ pub(super) const OPTIONS: &[(&str, &[Opt])] = &[
             opt(
                 "activation-surrogate",
                 "method.activation_surrogate",
-                Name(|| names(StraightThrough::ALL, StraightThrough::name)),
+                Name(|| names(&Surrogate::STRAIGHT_THROUGH, Surrogate::name)),
                 "NAME",
                 "Straight-through gradient of binary activations (ste, stompp-ste)",
             ),
             opt(
                 "weight-surrogate",
                 "method.weight_surrogate",
-                Name(|| names(StraightThrough::ALL, StraightThrough::name)),
+                Name(|| names(&Surrogate::STRAIGHT_THROUGH, Surrogate::name)),
                 "NAME",
                 "Straight-through gradient of binary weights (ste, stompp-ste)",
             ),

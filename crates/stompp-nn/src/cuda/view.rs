@@ -50,7 +50,7 @@ pub(super) fn rewritten<S: Shape>(
     tensor: &mut Tensor<S, f32, Cuda>,
     fill: impl FnOnce(FloatsMut<'_>) -> Result<(), GpuError>,
 ) -> Result<(), CudaError> {
-    let mut fresh = device.spare(tensor.shape().num_elements())?;
+    let mut fresh = device.acquire(tensor.shape().num_elements())?;
     on_gpu(|gpu| gpu.copy(values(tensor), FloatsMut::of(&mut fresh)))?;
     fill(FloatsMut::of(&mut fresh)).map_err(failed)?;
     // Whether storage is shared is dfdx's secret. Filling with zeros makes it the tensor's own.
@@ -58,7 +58,7 @@ pub(super) fn rewritten<S: Shape>(
     // SAFETY: as just said.
     let out = unsafe { values_mut(tensor) };
     on_gpu(|gpu| gpu.copy(Floats::of(&fresh), out))?;
-    device.recycle(fresh);
+    device.release(fresh);
     Ok(())
 }
 

@@ -1,13 +1,10 @@
 //! From what was written to what is run: network, plan and lengths, or the field that forbids them.
 
-use super::{
-    ActivationMask, ConfigError, ContinuousActivation, Device, FreezeUnit, Method, RunConfig, Setting, StraightThrough,
-    Time,
-};
+use super::{ConfigError, Device, Method, RunConfig, Setting, Time};
 use std::path::Path;
-use stompp_binarize::{ActivationRule, Binarization, Granularity, Surrogate, Windows};
+use stompp_binarize::{ActivationRule, Binarization, Surrogate};
 use stompp_data::Position;
-use stompp_schedule::{Plan, PlanSpec};
+use stompp_schedule::{Plan, PlanError, PlanSpec};
 
 /// A run's length in optimizer steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +74,21 @@ impl RunConfig {
             );
             return Err(field("training.duration", problem));
         }
+        if !ActivationRule::CONTINUOUS.contains(&self.network.activation) {
+            return Err(field(
+                "network.activation",
+                not_one_of(self.network.activation.name(), "relu, clip"),
+            ));
+        }
+        let surrogates = [
+            ("method.activation_surrogate", self.method.activation_surrogate),
+            ("method.weight_surrogate", self.method.weight_surrogate),
+        ];
+        for (name, surrogate) in surrogates {
+            if !Surrogate::STRAIGHT_THROUGH.contains(&surrogate) {
+                return Err(field(name, not_one_of(surrogate.name(), "identity, clipped")));
+            }
+        }
         if let (None, Some(width)) = (self.architecture()?, self.network.width) {
             let problem = format!("{width}: a network from a file has its own widths");
             return Err(field("network.width", problem));
@@ -86,23 +98,19 @@ impl RunConfig {
 
     /// What of the network freezes, and the gradient of what is frozen.
     pub fn binarization(&self) -> Binarization {
-        let surrogate = |straight_through| match (self.method.name, straight_through) {
-            (Method::Float | Method::Stompp, _) => Surrogate::Blocked,
-            (Method::Ste | Method::StomppSte, StraightThrough::Identity) => Surrogate::Identity,
-            (Method::Ste | Method::StomppSte, StraightThrough::Clipped) => Surrogate::Clipped,
+        let method = &self.method;
+        let surrogate = |straight_through| match method.name {
+            Method::Float | Method::Stompp => Surrogate::Blocked,
+            Method::Ste | Method::StomppSte => straight_through,
         };
         Binarization {
-            activations: match (self.network.setting, self.network.activation) {
-                (Setting::Bnn, _) => ActivationRule::Quantized,
-                (Setting::Bwn, ContinuousActivation::Relu) => ActivationRule::Relu,
-                (Setting::Bwn, ContinuousActivation::Clip) => ActivationRule::Clip,
+            activations: match self.network.setting {
+                Setting::Bnn => ActivationRule::Quantized,
+                Setting::Bwn => self.network.activation,
             },
-            granularity: match self.method.activation_mask {
-                ActivationMask::Entry => Granularity::Entry,
-                ActivationMask::Channel => Granularity::Channel,
-            },
-            activation_surrogate: surrogate(self.method.activation_surrogate),
-            weight_surrogate: surrogate(self.method.weight_surrogate),
+            granularity: method.activation_mask,
+            activation_surrogate: surrogate(method.activation_surrogate),
+            weight_surrogate: surrogate(method.weight_surrogate),
         }
     }
 
@@ -138,14 +146,6 @@ impl RunConfig {
         })
     }
 
-    /// Which quantizers share a window of the plan.
-    pub(crate) fn windows(&self) -> Windows {
-        match self.method.freeze_unit {
-            FreezeUnit::Together => Windows::Together,
-            FreezeUnit::Separately => Windows::Separately,
-        }
-    }
-
     /// The freezing plan for a network of `units` units; `None` if the method has none.
     ///
     /// # Errors
@@ -162,13 +162,19 @@ impl RunConfig {
             curve: method.curve,
             order: method.order,
             ..PlanSpec::new(
-                self.windows().count(units, self.network.setting == Setting::Bnn),
+                method.freeze_unit.count(units, self.network.setting == Setting::Bnn),
                 timeline.steps,
             )
         };
-        Plan::new(spec)
-            .map(Some)
-            .map_err(|error| field("training.duration", error.to_string()))
+        let too_short = |error: PlanError| {
+            let (duration, batch) = (self.training.duration, self.training.batch_size);
+            let each = timeline.steps_per_epoch;
+            field(
+                "training.duration",
+                format!("{duration} (batches of {batch}, {each} an epoch): {error}"),
+            )
+        };
+        Plan::new(spec).map(Some).map_err(too_short)
     }
 }
 
@@ -196,6 +202,10 @@ pub(super) fn utf8(name: &'static str, path: Option<&Path>) -> Result<(), Config
         }
         _ => Ok(()),
     }
+}
+
+fn not_one_of(given: &str, known: &str) -> String {
+    format!("{given}: expected one of: {known}")
 }
 
 pub(super) fn field(field: &'static str, problem: String) -> ConfigError {
@@ -298,6 +308,14 @@ mod tests {
             ),
             (refused(|c| folder(c).path = None), "data.path: data set folder needs"),
             (refused(|c| folder(c).image_size = 1 << 20), "data.image_size: 1048576"),
+            (
+                refused(|c| c.network.activation = ActivationRule::Quantized),
+                "network.activation: quantized: expected one of: relu, clip",
+            ),
+            (
+                refused(|c| c.method.weight_surrogate = Surrogate::Blocked),
+                "method.weight_surrogate: blocked: expected one of: identity, clipped",
+            ),
             (refused(|c| c.network.width = Some(0)), "width is 0"),
             (refused(|c| c.data.image_size = 1), "image size is 1"),
         ];
@@ -357,12 +375,11 @@ mod tests {
         let timeline = config.timeline(1000).unwrap();
         let plan = config.plan(&timeline, 18).unwrap().expect("stompp has a plan");
         assert_eq!((plan.spec().tail, plan.window(17).end), (5, 95));
-        assert!(
-            config
-                .plan(&timeline, 96)
-                .unwrap_err()
-                .to_string()
-                .starts_with("training.duration: ")
+        // What decides how many steps there are is told: a batch of 256 leaves 3 of 1000 images.
+        assert_eq!(
+            config.plan(&timeline, 96).unwrap_err().to_string(),
+            "training.duration: 100ba (batches of 256, 3 an epoch): 100 steps less 0 of warm-up and 5 of tail leave no step for \
+             each of 96 windows"
         );
         config.method.name = Method::Ste;
         assert_eq!(config.plan(&timeline, 96).unwrap(), None);

@@ -12,7 +12,7 @@ use crate::{
     images::Images,
     init,
     machine::{Code, Machine},
-    step::Learner,
+    step::RunTrainer,
 };
 use std::{
     path::{Path, PathBuf},
@@ -33,7 +33,7 @@ pub(super) struct Run<D: Holder> {
     pub(super) timeline: Timeline,
     pub(super) record: RunRecord,
     pub(super) summary: Summary,
-    pub(super) learner: Learner<D>,
+    pub(super) trainer: RunTrainer<D>,
     pub(super) course: Course,
     pub(super) stop: Stop,
     /// What is different from the part of the run before the interruption.
@@ -98,7 +98,7 @@ impl<D: Holder> Run<D> {
             timeline,
             record,
             summary: Summary::new(&graph, binarization.activations),
-            learner: Learner {
+            trainer: RunTrainer {
                 device,
                 network,
                 optimizer: optimizer(&config),
@@ -122,11 +122,11 @@ impl<D: Holder> Run<D> {
         }
         let training = &self.config.training;
         if let Some(path) = &training.init_from {
-            self.record.init = Some(init::take(&mut self.learner.network, path)?);
+            self.record.init = Some(init::take(&mut self.trainer.network, path)?);
         }
         if let Some(path) = &training.continue_from {
             let steps_per_epoch = self.timeline.steps_per_epoch;
-            self.record.parent = Some(init::continue_from(&mut self.learner, path, steps_per_epoch)?);
+            self.record.parent = Some(init::continue_from(&mut self.trainer, path, steps_per_epoch)?);
         }
         Ok(())
     }
