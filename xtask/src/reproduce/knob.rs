@@ -2,7 +2,7 @@
 
 use std::fmt;
 use stompp_train::RunConfig;
-use stompp_train::config::{Curve, RefreshRate, StraightThrough, Time};
+use stompp_train::config::{Curve, RefreshRate, Surrogate, Time};
 
 /// What an ablation turns, beside the procedure.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -20,7 +20,7 @@ pub(crate) enum Knob {
     Length(Regime, u16),
     /// The gradient of weights, which training images and how many epochs, and images a step.
     Gates {
-        weights: StraightThrough,
+        weights: Surrogate,
         length: (Regime, u16),
         batch: u16,
     },
