@@ -122,7 +122,7 @@ fn train_on<D: BinaryBackend>(
     let mut optimizer = Sgd::new(0.1, 0.9);
     (0..STEPS)
         .map(|step| {
-            freezer.apply(step, &mut net);
+            freezer.apply(step, &mut net).expect("masks");
             match shortcuts {
                 Shortcuts::All => {}
                 Shortcuts::PackedEachStep => {

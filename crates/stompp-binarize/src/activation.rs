@@ -45,7 +45,7 @@ impl Activation {
     /// Applies the activation as the network stands, on the tape unless [`Activation::blocks_gradient`].
     ///
     /// # Errors
-    /// The device's.
+    /// Returns `D::Err` if an allocation or a kernel fails.
     pub fn forward<S: Shape, D: BinaryBackend, T: Recording<D>>(&self, u: Tensor<S, f32, D, T>) -> OpResult<S, D, T> {
         match self {
             Self::Quantized(quantizer) | Self::Clip(quantizer) => quantizer.forward(u),
@@ -56,7 +56,7 @@ impl Activation {
     /// Applies the activation off the tape.
     ///
     /// # Errors
-    /// The device's.
+    /// Returns `D::Err` if an allocation or a kernel fails.
     pub fn evaluate<S: Shape, D: BinaryBackend>(&self, u: Tensor<S, f32, D>, mode: EvalMode) -> OpResult<S, D> {
         match self {
             Self::Quantized(quantizer) => quantizer.evaluate(u, mode),

@@ -46,7 +46,7 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O
     /// that every entry of `x` is -1 or +1.
     ///
     /// # Errors
-    /// The device's.
+    /// Returns `D::Err` if an allocation or a kernel fails.
     #[allow(clippy::type_complexity)] // one dimension a letter, as everywhere
     pub fn of<B: Dim, H: Dim, W: Dim, T: Recording<D>>(
         &self,
@@ -70,7 +70,7 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O
     /// Convolves `x` off the tape, with the weight as it stands or as it would be deployed.
     ///
     /// # Errors
-    /// The device's.
+    /// Returns `D::Err` if an allocation or a kernel fails.
     pub fn evaluate<B: Dim, H: Dim, W: Dim>(
         &self,
         x: Tensor<(B, I, H, W), f32, D>,
@@ -99,7 +99,11 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O
         if let Some(signs) = self.signs.get() {
             return Ok(signs);
         }
-        let signs = self.latent.weight.device().signs(&self.latent.weight)?;
+        let weight = &self.latent.weight;
+        let (outputs, inputs, kernel, _) = *weight.shape();
+        let signs = weight
+            .device()
+            .signs(outputs.size(), inputs.size(), kernel.size(), D::values(weight))?;
         Ok(self.signs.get_or_init(|| signs))
     }
 

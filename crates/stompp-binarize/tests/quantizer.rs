@@ -178,7 +178,8 @@ fn a_group_freezes_as_one() {
     let mut expected = 0.0;
     let mut before = vec![false; GROUPS * GROUP];
     for step in 0..8 {
-        let refreshed = quantizer.refresh(p, r, &mut stream(3, Purpose::ACTIVATION_MASK, 0, step));
+        let mut rng = stream(3, Purpose::ACTIVATION_MASK, 0, step);
+        let refreshed = quantizer.refresh(p, r, &mut rng).unwrap();
         let FreezeState::Freezing(mask) = quantizer.state() else {
             panic!("it is freezing");
         };
@@ -213,7 +214,8 @@ fn groups_of_one_draw_what_entries_draw() {
         MaskedQuantizer::new(70, Surrogate::Blocked).grouped(1),
     ];
     let states = masks.map(|mut quantizer| {
-        quantizer.refresh(0.5, 2.0, &mut stream(0, Purpose::ACTIVATION_MASK, 0, 0));
+        let mut rng = stream(0, Purpose::ACTIVATION_MASK, 0, 0);
+        quantizer.refresh(0.5, 2.0, &mut rng).unwrap();
         quantizer.state().clone()
     });
     assert_eq!(states[0], states[1]);

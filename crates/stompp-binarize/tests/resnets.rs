@@ -291,10 +291,10 @@ fn a_finished_plan_leaves_the_deploy_network() {
         0,
     );
     for step in 0..60 {
-        freezer.apply(step, &mut net);
+        freezer.apply(step, &mut net).unwrap();
     }
     let logits = |net: &Network<Cpu>, mode| net.evaluate(images(2, 16), mode).unwrap().as_vec();
     assert_ne!(logits(&net, EvalMode::Current), logits(&net, EvalMode::Binarized));
-    freezer.apply(60, &mut net);
+    freezer.apply(60, &mut net).unwrap();
     assert_eq!(logits(&net, EvalMode::Current), logits(&net, EvalMode::Binarized));
 }

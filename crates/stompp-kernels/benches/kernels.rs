@@ -114,7 +114,7 @@ fn elementwise(c: &mut Criterion) {
         let words: Vec<u64> = (0..period.div_ceil(64) as u64)
             .map(|i| i.wrapping_mul(0x9E37_79B9_7F4A_7C15))
             .collect();
-        let mask = FreezeState::Freezing(&words);
+        let mask = FreezeState::Freezing(words.as_slice());
 
         let mut group = c.benchmark_group("elementwise");
         group.throughput(Throughput::Elements(s.len() as u64));

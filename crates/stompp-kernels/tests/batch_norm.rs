@@ -197,7 +197,11 @@ fn fused_with_a_quantizer_it_has_the_bits_of_the_two_in_a_row() {
                     let normalized = u.clone();
                     add_forward(&normalized, residual, &mut u);
                 }
-                for mask in [FreezeState::Open, FreezeState::Freezing(&words), FreezeState::Committed] {
+                for mask in [
+                    FreezeState::Open,
+                    FreezeState::Freezing(words.as_slice()),
+                    FreezeState::Committed,
+                ] {
                     let (mut out, mut fused) = (vec![f32::NAN; s.len()], vec![f32::NAN; s.len()]);
                     quantize_forward(mask, period, &u, &mut out);
                     batch_norm_quantize_forward(&s, &x, norm, residual, mask, &mut fused);

@@ -74,8 +74,8 @@ fn edge_cases_have_the_reference_values() {
         for (mask, out) in [
             (FreezeState::Open, OPEN),
             (FreezeState::Committed, FROZEN),
-            (FreezeState::Freezing(&ones), FROZEN),
-            (FreezeState::Freezing(&[0]), OPEN),
+            (FreezeState::Freezing(ones.as_slice()), FROZEN),
+            (FreezeState::Freezing([0].as_slice()), OPEN),
         ] {
             let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
             assert_eq!(bits(&forward(mask, 14, &U)), bits(&out));
@@ -149,7 +149,7 @@ fn the_number_of_threads_changes_no_bit() {
         .map(|i| i.wrapping_mul(0x9E37_79B9_7F4A_7C15))
         .collect();
     same_bits_whatever_the_threads(|| {
-        let mask = FreezeState::Freezing(&words);
+        let mask = FreezeState::Freezing(words.as_slice());
         [forward(mask, 900, &u), backward(mask, Surrogate::Identity, 900, &u, &u)].concat()
     });
 }
@@ -184,7 +184,7 @@ proptest! {
     ) {
         let (ones, zeros) = (vec![u64::MAX; u.len().div_ceil(64)], vec![0; u.len().div_ceil(64)]);
         for (partial, whole) in [(&ones, FreezeState::Committed), (&zeros, FreezeState::Open)] {
-            let partial = FreezeState::Freezing(partial);
+            let partial = FreezeState::Freezing(partial.as_slice());
             prop_assert_eq!(forward(partial, u.len(), &u), forward(whole, u.len(), &u));
             prop_assert_eq!(
                 backward(partial, surrogate, u.len(), &u, &u),

@@ -30,7 +30,7 @@
 #![deny(unsafe_code)]
 
 pub mod backend;
-pub mod cpu;
+mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
 mod device;

@@ -89,7 +89,7 @@ impl<D: Backend> Visitor<D> for Slopes<'_, D> {
     ) -> Result<(), D::Err> {
         if let TensorKind::Parameter { learning: true, .. } = kind {
             let gradient = self.gradients.get_or_alloc_mut(tensor)?;
-            self.device.add_norm(&mut self.norms, gradient)?;
+            self.device.add_norm(&mut self.norms, D::slice(gradient))?;
             self.names.push(name.to_owned());
         }
         Ok(())

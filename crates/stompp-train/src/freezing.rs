@@ -1,6 +1,10 @@
 //! The methods: what each does to the network's freeze states before a step.
 
-use crate::config::{Method, RunConfig};
+use crate::{
+    TrainError,
+    config::{Method, RunConfig},
+    error::device_error,
+};
 use stompp_binarize::{EvalMode, Freezable, FreezeReport, FreezeState, Freezer, MaskedQuantizer};
 use stompp_schedule::Plan;
 
@@ -64,15 +68,18 @@ impl Freezing {
 
     /// Brings `network` into the state that is in force during optimizer step `step`. Call it once before each step, in
     /// order, and once with the number of steps when training is over. Tells what a plan did.
-    pub(crate) fn apply(&self, step: u64, network: &mut impl Freezable) -> Option<FreezeReport> {
-        match self {
+    ///
+    /// # Errors
+    /// [`TrainError::Device`] if a mask is on a device that fails.
+    pub(crate) fn apply(&self, step: u64, network: &mut impl Freezable) -> Result<Option<FreezeReport>, TrainError> {
+        Ok(match self {
             Self::Never => None,
             Self::AtOnce => {
                 network.commit_all();
                 None
             }
-            Self::Progressive(freezer) => Some(freezer.apply(step, network)),
-        }
+            Self::Progressive(freezer) => Some(freezer.apply(step, network).map_err(device_error)?),
+        })
     }
 }
 

@@ -54,7 +54,7 @@ impl<D: BinaryBackend> RunTrainer<D> {
     /// [`TrainError::NonFinite`] if the loss or a gradient is no finite number; parameters are then as before the step.
     pub(crate) fn step(&mut self, step: u64, batch: Fed<D>) -> Result<Outcome, TrainError> {
         let mut timer = StepTimer::start();
-        let freezing = self.freezing.apply(step, &mut self.network);
+        let freezing = self.freezing.apply(step, &mut self.network)?;
         timer.seconds.update += timer.clock.lap();
         let Fed { images, labels, .. } = batch;
         let Descent { loss, correct, norms } = descend(
@@ -76,13 +76,17 @@ impl<D: BinaryBackend> RunTrainer<D> {
 
     /// Brings the network into the freeze states that are in force when `done` of `steps` steps are: those of the last step, and
     /// what follows the last one at the end. Masks that are freezing are new ones.
-    pub(crate) fn enter(&mut self, done: u64, steps: u64) {
+    ///
+    /// # Errors
+    /// [`TrainError::Device`] if a mask is on a device that fails.
+    pub(crate) fn enter(&mut self, done: u64, steps: u64) -> Result<(), TrainError> {
         self.network.open_all();
         if done == steps {
-            self.freezing.apply(steps, &mut self.network);
+            self.freezing.apply(steps, &mut self.network)?;
         } else if let Some(last) = done.checked_sub(1) {
-            self.freezing.apply(last, &mut self.network);
+            self.freezing.apply(last, &mut self.network)?;
         }
+        Ok(())
     }
 }
 

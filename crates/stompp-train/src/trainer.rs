@@ -90,7 +90,7 @@ impl<D: BinaryBackend, O: Optimizer<D>, S: Schedule> Trainer<D, O, S> {
     /// If the images are not of the network's size, or the freezer was made for another network.
     pub fn step(&mut self, step: u64, batch: &Batch) -> Result<TrainerStep, TrainError> {
         let device = self.network.device().clone();
-        let frozen = self.freezer.apply(step, &mut self.network);
+        let frozen = self.freezer.apply(step, &mut self.network).map_err(device_error)?;
         let images = on_device(&device, batch).map_err(device_error)?;
         let seen = descend(
             &mut self.network,

@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let batches = loader.train(train, 0, Position::default())?;
     for (step, batch) in (0..STEPS).zip(batches) {
         let batch = batch?;
-        freezer.apply(step, &mut network);
+        freezer.apply(step, &mut network)?;
         let images = stompp_nn::tensor(&device, &batch.images, batch.shape.into())?;
         let logits = network.forward_train(images)?;
         let loss = ops::cross_entropy(logits, &batch.labels)?;

@@ -31,7 +31,7 @@ fn cuda_quantizers_are_the_cpu_s_exactly() {
             let states = [
                 (FreezeState::Open, Quantizer::open(period)),
                 (
-                    FreezeState::Freezing(&words),
+                    FreezeState::Freezing(words.as_slice()),
                     Quantizer::freezing(period, &on_device, surrogate),
                 ),
                 (FreezeState::Committed, Quantizer::committed(period, surrogate)),
@@ -160,7 +160,7 @@ fn cuda_fused_norms_are_the_cpu_s() {
         let states = [
             (FreezeState::Open, Quantizer::open(period)),
             (
-                FreezeState::Freezing(&words),
+                FreezeState::Freezing(words.as_slice()),
                 Quantizer::freezing(period, &on_mask, surrogate),
             ),
             (FreezeState::Committed, Quantizer::committed(period, surrogate)),

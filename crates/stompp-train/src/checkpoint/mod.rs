@@ -177,7 +177,7 @@ pub(crate) fn load<D: BinaryBackend>(
                 header.epoch, header.batch
             ));
         }
-        trainer.enter(step, steps);
+        trainer.enter(step, steps).map_err(|error| error.to_string())?;
         state::restore(trainer, &mut loaded)?;
         loaded.finish()?;
         Ok(Ok(header))

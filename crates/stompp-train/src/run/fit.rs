@@ -159,7 +159,7 @@ impl<D: Holder> Run<D> {
                 callbacks.tell(|callback| callback.on_diagnostics(&report))?;
             }
             if done == steps {
-                self.trainer.enter(done, steps);
+                self.trainer.enter(done, steps)?;
             }
             self.course.seconds += clock.lap();
             // An evaluation may take long: what came before it must not depend on it.
