@@ -1,7 +1,11 @@
 //! What stands between a batch norm and the next convolution.
 
 use crate::{BinaryBackend, EvalMode, MaskedQuantizer};
-use dfdx::{shapes::Shape, tensor::Tensor};
+use dfdx::{
+    nn::{Module, NonMutableModule},
+    shapes::Shape,
+    tensor::Tensor,
+};
 use stompp_nn::{OpResult, Recording, ops};
 
 /// The activation function in front of a convolution.
@@ -65,3 +69,15 @@ impl Activation {
         }
     }
 }
+
+impl<S: Shape, D: BinaryBackend, T: Recording<D>> Module<Tensor<S, f32, D, T>> for Activation {
+    type Output = Tensor<S, f32, D, T>;
+    type Error = D::Err;
+
+    /// As [`Activation::forward`].
+    fn try_forward(&self, u: Tensor<S, f32, D, T>) -> Result<Self::Output, D::Err> {
+        self.forward(u)
+    }
+}
+
+impl NonMutableModule for Activation {}

@@ -2,6 +2,7 @@
 
 use crate::{BinaryBackend, Convolution, EvalMode, MaskedQuantizer, Surrogate, unit::Product};
 use dfdx::{
+    nn::{Module, NonMutableModule},
     shapes::{Dim, HasShape, Shape},
     tensor::{PutTape, SplitTape, Tensor},
 };
@@ -122,6 +123,32 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O
         }
     }
 }
+
+impl<I, O, K, S, P, B, H, W, D, T> Module<Tensor<(B, I, H, W), f32, D, T>> for BinaryConv2d<I, O, K, S, P, D>
+where
+    I: Dim,
+    O: Dim,
+    K: Dim,
+    S: Dim,
+    P: Dim,
+    B: Dim,
+    H: Dim,
+    W: Dim,
+    D: BinaryBackend,
+    T: Recording<D>,
+{
+    type Output = Tensor<Image<B, O>, f32, D, T>;
+    type Error = D::Err;
+
+    /// As [`BinaryConv2d::of`], which has the same bits, without knowing whether the input is binary: always by multiplication.
+    fn try_forward(&self, x: Tensor<(B, I, H, W), f32, D, T>) -> Result<Self::Output, D::Err> {
+        let (x, tape) = x.split_tape();
+        let parameters = tape.fork();
+        self.of(x.put_tape(tape), false, parameters)?.forward()
+    }
+}
+
+impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> NonMutableModule for BinaryConv2d<I, O, K, S, P, D> {}
 
 impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> VisitTensors<D> for BinaryConv2d<I, O, K, S, P, D> {
     fn visit<V: Visitor<D>>(&self, prefix: &str, visitor: &mut V) -> Result<(), V::Error> {

@@ -129,7 +129,7 @@ fn a_tensor_of_another_size_is_refused() {
 /// XNOR and popcount against the float convolution: the same bits out, and the same gradients where a surrogate passes them.
 #[test]
 fn a_committed_convolution_is_the_float_one_exactly() {
-    use stompp_binarize::{BinaryConv2d, Convolution};
+    use stompp_binarize::{Activation, BinaryConv2d, Convolution};
     use stompp_nn::Conv2d;
     use stompp_rng::{Purpose, stream};
     let dev = Cpu::seed_from_u64(5);
@@ -145,7 +145,8 @@ fn a_committed_convolution_is_the_float_one_exactly() {
         let mut conv = BinaryConv2d::new(latent, Surrogate::Identity);
         conv.quantizer.commit();
         let u = dev.sample_normal_like(&(2, inputs, size, size));
-        let x = quantize(u, &FreezeState::Committed, Surrogate::Blocked, inputs * size * size).unwrap();
+        let entries = inputs * size * size;
+        let x = quantize(u.clone(), &FreezeState::Committed, Surrogate::Blocked, entries).unwrap();
         let run = |x_is_binary| {
             let y = conv
                 .of(x.clone().put_tape(SwitchTape::on()), x_is_binary, SwitchTape::on())
@@ -165,6 +166,10 @@ fn a_committed_convolution_is_the_float_one_exactly() {
             conv.evaluate(x.clone(), true, EvalMode::Binarized).unwrap().as_vec(),
             float.0
         );
+        let mut activation = MaskedQuantizer::new(entries, Surrogate::Blocked);
+        activation.commit();
+        let modules = (Activation::Quantized(activation), conv.clone());
+        assert_eq!(modules.forward(u).as_vec(), float.0, "as modules of dfdx");
     }
 }
 
