@@ -1,6 +1,6 @@
 //! The programs of a bundle: what is built, and which of the tests belong into it.
 
-use super::{toolkit::Toolkit, verify::PACKAGES};
+use super::toolkit::Toolkit;
 use crate::{tidy::rust_files, workspace};
 use anyhow::{Context, Result, ensure};
 use cargo_metadata::{Message, MetadataCommand, TargetKind};
@@ -11,6 +11,18 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
+
+/// The packages with commands for a GPU machine, and those with tests for a GPU.
+const PACKAGES: [&str; 8] = [
+    "stompp-cli",
+    "xtask",
+    "stompp-gpu-day",
+    "stompp-cuda",
+    "stompp-nn",
+    "stompp-binarize",
+    "stompp-train",
+    "stompp-tests",
+];
 
 /// A program that was built, and its name in the bundle.
 #[derive(Debug)]
@@ -45,7 +57,10 @@ impl Kit {
         match self {
             Self::Toolkit(_) => {
                 let target = workspace::root().join("target/cuda");
-                vec!["--release".to_owned(), format!("--target-dir={}", target.display())]
+                vec![
+                    "--profile=bundle".to_owned(),
+                    format!("--target-dir={}", target.display()),
+                ]
             }
             Self::StandIn => Vec::new(),
         }
@@ -69,12 +84,13 @@ impl Kit {
 
 /// Builds the commands, and the test programs that have a test for a GPU.
 pub(super) fn build(kit: &Kit) -> Result<Vec<Program>> {
-    let feature = ["--features", kit.feature()];
-    let mut programs = cargo(kit, &["build"], &["stompp-cli", "xtask"], &feature)?;
-    programs.extend(cargo(kit, &["build"], &["stompp-gpu-day"], &[])?);
-    let targets = gpu_test_targets()?;
-    let targets = targets.iter().map(String::as_str).chain(feature).collect::<Vec<_>>();
-    for test in cargo(kit, &["test", "--no-run"], &PACKAGES, &targets)? {
+    let tests = gpu_test_targets()?;
+    // One of the tests is built with the commands: then cargo takes the same features for their dependencies as for all tests, and
+    // builds them once.
+    let commands = COMMANDS.iter().map(|name| format!("--bin={name}"));
+    let one_test = tests.iter().find(|option| option.starts_with("--test=")).cloned();
+    let mut programs = cargo(kit, "build", commands.chain(one_test))?;
+    for test in cargo(kit, "test", tests.into_iter().chain(["--no-run".to_owned()]))? {
         if has_gpu_tests(kit, &test.file)? {
             programs.push(test);
         }
@@ -82,9 +98,17 @@ pub(super) fn build(kit: &Kit) -> Result<Vec<Program>> {
     Ok(programs)
 }
 
+/// The commands of a bundle.
+const COMMANDS: [&str; 3] = ["stompp", "xtask", "gpu-day"];
+
+/// Options that select what is built and tested for a GPU: the same packages each time, so that they share one build.
+pub(super) fn package_options() -> impl Iterator<Item = &'static str> {
+    PACKAGES.iter().flat_map(|name| ["--package", *name])
+}
+
 /// Options that select the test targets whose sources have a test for a GPU: their names begin with `cuda_`. Building all of them would
 /// take twice as long.
-fn gpu_test_targets() -> Result<BTreeSet<String>> {
+pub(super) fn gpu_test_targets() -> Result<BTreeSet<String>> {
     let metadata = MetadataCommand::new()
         .manifest_path(workspace::root().join("Cargo.toml"))
         .no_deps()
@@ -121,11 +145,15 @@ fn gpu_test_targets() -> Result<BTreeSet<String>> {
     Ok(options)
 }
 
-/// Builds packages and returns their programs.
-fn cargo(kit: &Kit, verb: &[&str], packages: &[&str], options: &[&str]) -> Result<Vec<Program>> {
+/// Builds what `options` select, and returns the programs.
+fn cargo(kit: &Kit, verb: &str, options: impl Iterator<Item = String>) -> Result<Vec<Program>> {
     let mut cargo = kit.cargo()?;
-    cargo.args(verb).args(kit.options()).args(options);
-    cargo.args(packages.iter().flat_map(|name| ["--package", *name]));
+    cargo
+        .arg(verb)
+        .args(kit.options())
+        .args(package_options())
+        .args(options);
+    cargo.args(["--features", kit.feature()]);
     cargo
         .arg("--message-format=json-render-diagnostics")
         .stdout(Stdio::piped());
@@ -137,9 +165,9 @@ fn cargo(kit: &Kit, verb: &[&str], packages: &[&str], options: &[&str]) -> Resul
             continue;
         };
         let Some(file) = artifact.executable else { continue };
-        // `cargo test` builds a package's commands, too.
+        // Tests and commands come in one stream, whichever was asked for.
         let test = artifact.profile.test;
-        if test != (verb[0] == "test") || !(test || artifact.target.is_kind(TargetKind::Bin)) {
+        if test != (verb == "test") || !(test || artifact.target.is_kind(TargetKind::Bin)) {
             continue;
         }
         let package = artifact.package_id.repr.rsplit(['/', '#']).nth(1).unwrap_or_default();
@@ -150,7 +178,7 @@ fn cargo(kit: &Kit, verb: &[&str], packages: &[&str], options: &[&str]) -> Resul
         let file = file.into();
         programs.push(Program { name, file });
     }
-    ensure!(child.wait()?.success(), "cargo {}: it failed", verb.join(" "));
+    ensure!(child.wait()?.success(), "cargo {verb} failed");
     Ok(programs)
 }
 
@@ -185,6 +213,7 @@ mod tests {
                 "--lib",
                 "--test=boundary",
                 "--test=cuda",
+                "--test=cuda_not_open",
                 "--test=kernels",
                 "--test=vectors"
             ]

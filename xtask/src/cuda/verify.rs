@@ -1,12 +1,10 @@
 //! `cargo xtask cuda-verify`: the tests of everything that runs on a GPU, on one, or without one on the stand-in.
 
+use super::programs::{gpu_test_targets, package_options};
 use crate::workspace;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use std::process::Command;
-
-/// The packages that have such tests. Their names all have `cuda` in them.
-pub(super) const PACKAGES: [&str; 4] = ["stompp-cuda", "stompp-binarize", "stompp-train", "stompp-tests"];
 
 /// What `cargo xtask cuda-verify` takes.
 #[derive(Clone, Copy, Debug, Args)]
@@ -22,9 +20,7 @@ pub(crate) struct Options {
 /// If one fails, or there is no toolkit to build them with.
 pub(crate) fn run(options: Options) -> Result<()> {
     let mut command = Command::new("cargo");
-    command
-        .arg("test")
-        .args(PACKAGES.iter().flat_map(|name| ["--package", *name]));
+    command.arg("test").args(package_options()).args(gpu_test_targets()?);
     if options.stand_in {
         command.args(["--features", "cuda-stand-in", "cuda"]);
     } else {
