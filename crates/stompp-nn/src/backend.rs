@@ -282,16 +282,20 @@ pub trait Backend: Device<f32> + Cache {
         destination: Self::SliceMut<'_>,
     ) -> Result<(), Self::Err>;
 
-    /// Mean cross-entropy of `logits` (N, `classes`) against `labels` (N), one number, and its gradient by the logits. The loss stays on
-    /// the device, which need not be waited for.
+    /// Mean cross-entropy of `logits` (N, `classes`) against `labels` (N) with label smoothing in [0, 1], one number, and its gradient by
+    /// the logits; see [`stompp_kernels::cross_entropy`]. The loss stays on the device, which need not be waited for.
     fn cross_entropy(
         &self,
         classes: usize,
         logits: Self::Slice<'_>,
         labels: &[usize],
+        smoothing: f32,
         loss: Self::SliceMut<'_>,
         gradient: Self::SliceMut<'_>,
     ) -> Result<(), Self::Err>;
+
+    /// `buffer *= factor`.
+    fn scale(&self, factor: f32, buffer: Self::SliceMut<'_>) -> Result<(), Self::Err>;
 
     /// One step of SGD with momentum, in place; see [`stompp_kernels::sgd_momentum_step`].
     fn sgd_step(

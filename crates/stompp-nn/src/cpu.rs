@@ -264,10 +264,16 @@ impl Backend for Cpu {
         classes: usize,
         logits: &[f32],
         labels: &[usize],
+        smoothing: f32,
         loss: &mut [f32],
         gradient: &mut [f32],
     ) -> Result<(), CpuError> {
-        loss[0] = kernels::cross_entropy(labels.len(), classes, logits, labels, Some(gradient));
+        loss[0] = kernels::cross_entropy(labels.len(), classes, logits, labels, smoothing, Some(gradient));
+        Ok(())
+    }
+
+    fn scale(&self, factor: f32, buffer: &mut [f32]) -> Result<(), CpuError> {
+        buffer.iter_mut().for_each(|value| *value *= factor);
         Ok(())
     }
 

@@ -344,10 +344,15 @@ impl Backend for Cuda {
         classes: usize,
         logits: Floats<'_>,
         labels: &[usize],
+        smoothing: f32,
         loss: FloatsMut<'_>,
         gradient: FloatsMut<'_>,
     ) -> Result<(), CudaError> {
-        on_gpu(|gpu| gpu.cross_entropy(classes, logits, labels, loss, gradient))
+        on_gpu(|gpu| gpu.cross_entropy(classes, logits, labels, smoothing, loss, gradient))
+    }
+
+    fn scale(&self, factor: f32, buffer: FloatsMut<'_>) -> Result<(), CudaError> {
+        on_gpu(|gpu| gpu.scale(factor, buffer))
     }
 
     fn sgd_step(

@@ -16,7 +16,7 @@ pub use check::Timeline;
 pub use compare::Difference;
 pub use error::ConfigError;
 pub use model::{ModelSource, UnknownModelSource};
-pub use names::{Dataset, Device, Method, Setting};
+pub use names::{Dataset, Device, Method, OptimizerName, RateSchedule, Setting};
 pub use stompp_binarize::{ActivationRule, Granularity, Surrogate, Windows};
 pub use stompp_data::OnBadImage;
 pub use stompp_resnet::Model;
@@ -177,7 +177,8 @@ impl Default for MethodConfig {
     }
 }
 
-/// The optimizer of a run: SGD with momentum at a constant learning rate, without weight decay (*paper*).
+/// The optimizer of a run. By default SGD with momentum at a constant learning rate, without weight decay (*paper*); the other recipes
+/// are those of the field, the same for every method.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainingConfig {
@@ -185,10 +186,24 @@ pub struct TrainingConfig {
     pub duration: Time,
     /// Images a step. An epoch has as many full batches as there are; what remains of its images is left out.
     pub batch_size: usize,
-    /// Learning rate.
+    /// What moves the parameters.
+    pub optimizer: OptimizerName,
+    /// Learning rate; the largest one of a schedule.
     pub learning_rate: f64,
-    /// Momentum, in [0, 1).
+    /// How the learning rate changes while training.
+    pub learning_rate_schedule: RateSchedule,
+    /// Time at the beginning in which the learning rate rises in a straight line from nearly 0.
+    pub learning_rate_warm_up: Time,
+    /// Momentum, in [0, 1). Of Adam the first beta.
     pub momentum: f64,
+    /// L2 penalty on the parameters: this times a parameter is added to its gradient.
+    pub weight_decay: f64,
+    /// Whether latent binary weights get the penalty, too.
+    pub decay_latent_weights: bool,
+    /// Share of the training loss's target that all classes have equally, in [0, 1).
+    pub label_smoothing: f64,
+    /// The L2 norm to which the gradients of a step, as one vector, are scaled down if theirs is larger. Never if absent.
+    pub clip_gradients: Option<f64>,
     /// Time between evaluations; there is always one at the end.
     pub evaluate_every: Time,
     /// Start from the weights and statistics in this file: a safetensors file with torchvision's names, a checkpoint, or the
@@ -207,8 +222,15 @@ impl Default for TrainingConfig {
         Self {
             duration: Time::Epochs(20.0),
             batch_size: 256,
+            optimizer: OptimizerName::Sgd,
             learning_rate: 0.1,
+            learning_rate_schedule: RateSchedule::Constant,
+            learning_rate_warm_up: Time::Steps(0),
             momentum: 0.9,
+            weight_decay: 0.0,
+            decay_latent_weights: false,
+            label_smoothing: 0.0,
+            clip_gradients: None,
             evaluate_every: Time::Epochs(1.0),
             init_from: None,
             continue_from: None,

@@ -50,6 +50,11 @@ impl Norms {
         last.map(|(tensor, _)| layer(tensor))
     }
 
+    /// All of them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = f64> {
+        self.0.iter().map(|(_, norm)| *norm)
+    }
+
     /// That of the parameter `tensor`; 0 of one that has stopped learning.
     pub(crate) fn get(&self, tensor: &str) -> f64 {
         let found = self.0.iter().find(|(name, _)| name == tensor);

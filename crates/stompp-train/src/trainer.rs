@@ -6,7 +6,7 @@ use crate::{
     evaluate::ScoreSum,
     feed::on_device,
     files, network_file,
-    step::{StepTimer, descend},
+    step::{Regularization, StepTimer, descend},
 };
 use std::path::Path;
 use stompp_binarize::{BinaryBackend, EvalMode, Freezable, Freezer, Network};
@@ -95,9 +95,9 @@ impl<D: BinaryBackend, O: Optimizer<D>, S: Schedule> Trainer<D, O, S> {
         let seen = descend(
             &mut self.network,
             &mut self.optimizer,
+            Regularization::default(),
             step,
-            images,
-            &batch.labels,
+            (images, &batch.labels),
             &mut StepTimer::start(),
         )?;
         Ok(TrainerStep {

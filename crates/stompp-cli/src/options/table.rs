@@ -2,7 +2,8 @@
 
 use super::Kind::{self, Boolean, Integer, Name, Number, Text, Time};
 use stompp_train::config::{
-    ActivationRule, Curve, Dataset, Device, Granularity, Method, OnBadImage, Order, Setting, Surrogate, Windows,
+    ActivationRule, Curve, Dataset, Device, Granularity, Method, OnBadImage, OptimizerName, Order, RateSchedule,
+    Setting, Surrogate, Windows,
 };
 
 /// One option.
@@ -248,13 +249,69 @@ pub(super) const OPTIONS: &[(&str, &[Opt])] = &[
             ),
             opt("batch-size", "training.batch_size", Integer, "N", "Images a step"),
             opt(
+                "optimizer",
+                "training.optimizer",
+                Name(|| names(OptimizerName::ALL, OptimizerName::name)),
+                "NAME",
+                "SGD with momentum, or Adam, which wants a smaller learning rate, such as 0.001",
+            ),
+            opt(
                 "learning-rate",
                 "training.learning_rate",
                 Number,
                 "RATE",
-                "Learning rate, constant",
+                "Learning rate; the largest one of a schedule",
             ),
-            opt("momentum", "training.momentum", Number, "M", "Momentum"),
+            opt(
+                "learning-rate-schedule",
+                "training.learning_rate_schedule",
+                Name(|| names(RateSchedule::ALL, RateSchedule::name)),
+                "NAME",
+                "How the learning rate changes: not at all, to 0 along half a cosine, or divided by 10 after half and three quarters of \
+                 the training",
+            ),
+            opt(
+                "learning-rate-warm-up",
+                "training.learning_rate_warm_up",
+                Time,
+                "TIME",
+                "Time at the beginning in which the learning rate rises from nearly 0 in a straight line",
+            ),
+            opt(
+                "momentum",
+                "training.momentum",
+                Number,
+                "M",
+                "Momentum of SGD; the first beta of Adam",
+            ),
+            opt(
+                "weight-decay",
+                "training.weight_decay",
+                Number,
+                "W",
+                "L2 penalty: W times a parameter is added to its gradient",
+            ),
+            opt(
+                "decay-latent-weights",
+                "training.decay_latent_weights",
+                Boolean,
+                "BOOL",
+                "Weight decay of latent binary weights, too; of those only the sign counts in the end",
+            ),
+            opt(
+                "label-smoothing",
+                "training.label_smoothing",
+                Number,
+                "S",
+                "Share of the training loss's target that all classes have equally; often 0.1",
+            ),
+            opt(
+                "clip-gradients",
+                "training.clip_gradients",
+                Number,
+                "NORM",
+                "Scale the gradients of a step down where their L2 norm, all together, is larger [default: never]",
+            ),
             opt(
                 "evaluate-every",
                 "training.evaluate_every",

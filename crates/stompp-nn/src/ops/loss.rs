@@ -23,6 +23,28 @@ where
     D: Backend,
     T: Recording<D>,
 {
+    smoothed_cross_entropy(logits, labels, 0.0)
+}
+
+/// As [`cross_entropy`], against targets of which each class has `smoothing / classes`, and the label's `1 - smoothing` more:
+/// `label_smoothing` of PyTorch.
+///
+/// # Errors
+/// Returns `D::Err` if an allocation or a kernel fails.
+///
+/// # Panics
+/// As [`cross_entropy`], and if `smoothing` is not in [0, 1].
+pub fn smoothed_cross_entropy<B, C, D, T>(
+    logits: Tensor<(B, C), f32, D, T>,
+    labels: &[usize],
+    smoothing: f32,
+) -> OpResult<(), D, T>
+where
+    B: Dim,
+    C: Dim,
+    D: Backend,
+    T: Recording<D>,
+{
     let (logits, mut tape) = logits.try_contiguous()?.split_tape();
     let device = logits.device().clone();
     let (batch, classes) = *logits.shape();
@@ -30,7 +52,7 @@ where
     let mut gradient = Storage::<f32>::try_alloc_len(&device, batch.size() * classes.size())?;
     let loss = device.filled((), |loss| {
         let gradient = D::slice_mut(&mut gradient);
-        device.cross_entropy(classes.size(), D::values(&logits), labels, loss, gradient)
+        device.cross_entropy(classes.size(), D::values(&logits), labels, smoothing, loss, gradient)
     })?;
     let (logits_ghost, loss_ghost) = (logits.ghost(), loss.ghost());
     tape.add_backward_op(move |gradients| {

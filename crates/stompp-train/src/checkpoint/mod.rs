@@ -77,7 +77,7 @@ pub(crate) struct Header {
     pub(crate) epoch: u64,
     /// The next batch in its epoch.
     pub(crate) batch: usize,
-    /// The learning rate in use.
+    /// The learning rate in use, which the schedule multiplies.
     pub(crate) learning_rate: f32,
     /// Whether it has been halved after a divergence.
     pub(crate) halved: bool,

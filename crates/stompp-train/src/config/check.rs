@@ -1,6 +1,7 @@
 //! From what was written to what is run: network, plan and lengths, or the field that forbids them.
 
 use super::{ConfigError, Device, Method, RunConfig, Setting, Time};
+use crate::learning_rate::LearningRates;
 use std::path::Path;
 use stompp_binarize::{ActivationRule, Binarization, Surrogate};
 use stompp_data::Position;
@@ -65,6 +66,31 @@ impl RunConfig {
             return Err(field(
                 "training.momentum",
                 format!("{momentum}: expected 0 or more, less than 1"),
+            ));
+        }
+        let (decay, smoothing) = (training.weight_decay, training.label_smoothing);
+        if !((decay as f32).is_finite() && decay >= 0.0) {
+            return Err(field(
+                "training.weight_decay",
+                format!("{decay}: expected 0 or more, and a number that a 32-bit float holds"),
+            ));
+        }
+        if training.decay_latent_weights && decay == 0.0 {
+            let problem = "there is no weight decay (training.weight_decay is 0)".to_owned();
+            return Err(field("training.decay_latent_weights", problem));
+        }
+        if !(0.0..1.0).contains(&smoothing) {
+            return Err(field(
+                "training.label_smoothing",
+                format!("{smoothing}: expected 0 or more, less than 1"),
+            ));
+        }
+        if let Some(largest) = training.clip_gradients
+            && !(largest.is_finite() && largest > 0.0)
+        {
+            return Err(field(
+                "training.clip_gradients",
+                format!("{largest}: expected a number above 0"),
             ));
         }
         if let Time::Share(_) = training.duration {
@@ -143,6 +169,29 @@ impl RunConfig {
             steps,
             evaluate_every,
             first_batch: 0,
+        })
+    }
+
+    /// The learning rate of each step.
+    ///
+    /// # Errors
+    /// If its warm-up is as long as the whole training, or longer.
+    pub(crate) fn learning_rates(&self, timeline: &Timeline) -> Result<LearningRates, ConfigError> {
+        let training = &self.training;
+        let warm_up = training
+            .learning_rate_warm_up
+            .steps(timeline.steps_per_epoch, timeline.steps);
+        if warm_up >= timeline.steps {
+            let problem = format!(
+                "{} is {warm_up} steps: expected less than the training has, {}",
+                training.learning_rate_warm_up, timeline.steps
+            );
+            return Err(field("training.learning_rate_warm_up", problem));
+        }
+        Ok(LearningRates {
+            schedule: training.learning_rate_schedule,
+            warm_up,
+            steps: timeline.steps,
         })
     }
 
@@ -262,6 +311,26 @@ mod tests {
             ),
             (refused(|c| c.training.momentum = 1.0), "training.momentum: 1"),
             (
+                refused(|c| c.training.weight_decay = -1e-4),
+                "training.weight_decay: -0.0001",
+            ),
+            (
+                refused(|c| c.training.weight_decay = f64::NAN),
+                "training.weight_decay: NaN",
+            ),
+            (
+                refused(|c| c.training.decay_latent_weights = true),
+                "training.decay_latent_weights: there is no weight decay",
+            ),
+            (
+                refused(|c| c.training.label_smoothing = 1.0),
+                "training.label_smoothing: 1",
+            ),
+            (
+                refused(|c| c.training.clip_gradients = Some(0.0)),
+                "training.clip_gradients: 0",
+            ),
+            (
                 refused(|c| {
                     c.training.init_from = Some(PathBuf::from("x"));
                     c.training.continue_from = Some(PathBuf::from("y"));
@@ -365,6 +434,21 @@ mod tests {
                 .unwrap_err()
                 .to_string()
                 .starts_with("training.evaluate_every: 1%")
+        );
+    }
+
+    #[test]
+    fn a_warm_up_leaves_steps_for_the_rest() {
+        let mut config = RunConfig::default();
+        config.training.duration = Time::Steps(100);
+        config.training.learning_rate_warm_up = Time::Share(10.0);
+        let timeline = config.timeline(1000).unwrap();
+        assert_eq!(config.learning_rates(&timeline).unwrap().warm_up, 10);
+        config.training.learning_rate_warm_up = Time::Steps(100);
+        let refused = config.learning_rates(&timeline).unwrap_err().to_string();
+        assert!(
+            refused.starts_with("training.learning_rate_warm_up: 100ba is 100 steps"),
+            "{refused}"
         );
     }
 

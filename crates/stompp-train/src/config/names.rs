@@ -107,6 +107,28 @@ named! {
     }
 }
 
+named! {
+    /// What moves the parameters.
+    "optimizer" OptimizerName {
+        /// Stochastic gradient descent with momentum (*paper*).
+        Sgd = "sgd",
+        /// Adam with PyTorch's defaults; `training.momentum` is its first beta.
+        Adam = "adam",
+    }
+}
+
+named! {
+    /// How the learning rate changes after its warm-up.
+    "learning-rate schedule" RateSchedule {
+        /// Not at all (*paper*).
+        Constant = "constant",
+        /// It falls to 0 along half a cosine.
+        Cosine = "cosine",
+        /// It is divided by 10 after half and again after three quarters of the training.
+        Step = "step",
+    }
+}
+
 impl Dataset {
     /// Whether the images are generated instead of read.
     pub fn is_synthetic(self) -> bool {

@@ -12,7 +12,8 @@ use crate::{
     images::Images,
     init,
     machine::{Code, Machine},
-    step::RunTrainer,
+    optimizer::AnyOptimizer,
+    step::{Regularization, RunTrainer},
 };
 use std::{
     path::{Path, PathBuf},
@@ -21,7 +22,6 @@ use std::{
 use stompp_binarize::{Freezable, Network};
 use stompp_data::Normalization;
 use stompp_graph::{Graph, Summary};
-use stompp_nn::optim::Sgd;
 
 /// Everything a run has in memory.
 pub(super) struct Run<D: Holder> {
@@ -101,7 +101,10 @@ impl<D: Holder> Run<D> {
             trainer: RunTrainer {
                 device,
                 network,
-                optimizer: optimizer(&config),
+                optimizer: AnyOptimizer::new(&config),
+                learning_rate: config.training.learning_rate as f32,
+                learning_rates: config.learning_rates(&timeline)?,
+                regularization: Regularization::from(&config.training),
                 freezing: Freezing::new(&config, plan),
                 signs: None,
             },
@@ -159,9 +162,4 @@ fn resolve_network(config: &mut RunConfig, own: Option<&Graph>, start: Start, ou
 /// The path from the file system's root, if it can be had.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
-}
-
-/// The optimizer of a run at its beginning.
-pub(super) fn optimizer<D: Holder>(config: &RunConfig) -> Sgd<D> {
-    Sgd::new(config.training.learning_rate as f32, config.training.momentum as f32)
 }
