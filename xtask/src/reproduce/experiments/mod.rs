@@ -6,6 +6,7 @@ mod dynamics;
 mod length;
 mod lr;
 mod order;
+mod recipe;
 mod schedule;
 mod ste;
 mod table1;
@@ -108,6 +109,7 @@ pub(crate) const ALL: &[Experiment] = &[
     blockade::BLOCKADE,
     length::LENGTH,
     ste::STE,
+    recipe::RECIPE,
 ];
 
 impl Experiment {
