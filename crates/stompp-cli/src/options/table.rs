@@ -123,7 +123,7 @@ pub(super) const OPTIONS: &[(&str, &[Opt])] = &[
                 "data.on_bad_image",
                 Name(|| names(&OnBadImage::ALL, OnBadImage::name)),
                 "NAME",
-                "Image files that cannot be read: end the run, or leave them out and list them (at most 1 % of a set)",
+                "Image files that cannot be read: end the run, or leave them out and list them (at most 1 % of a set, of a small one 10)",
             ),
         ],
     ),
