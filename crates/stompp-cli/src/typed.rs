@@ -42,6 +42,11 @@ const OPTIONS: &[(&str, &str)] = &[
     ("--smoothing", "--label-smoothing S"),
     ("--clip-grad", "--clip-gradients NORM"),
     ("--num-classes", "--classes N"),
+    // Where there is such an option, this is not reached.
+    (
+        "--data",
+        "the folder or archive stands by itself: `stompp data check PATH`",
+    ),
     ("--save-every", "--checkpoint-every TIME"),
     ("--eval-every", "--evaluate-every TIME"),
     ("--overwrite", "--fresh --force removes the run that is there"),

@@ -230,7 +230,10 @@ fn of_a_small_set_ten_may_be_left_out_and_no_more() {
     let ten: Vec<usize> = (20..30).collect();
     let (batches, bad) = epoch(&ten, OnBadImage::Skip, 2);
     assert_eq!(bad.len(), 10);
-    assert_eq!(batches.unwrap().iter().map(|batch| batch.indices.len()).sum::<usize>(), 110);
+    assert_eq!(
+        batches.unwrap().iter().map(|batch| batch.indices.len()).sum::<usize>(),
+        110
+    );
     let eleven: Vec<usize> = (20..31).collect();
     let message = epoch(&eleven, OnBadImage::Skip, 2).0.unwrap_err().to_string();
     assert!(message.starts_with("11 of 120 images of "), "{message}");
