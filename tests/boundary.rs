@@ -6,7 +6,11 @@ use dfdx::{
     tensor::{Cpu, Tensor},
 };
 use std::convert::Infallible;
-use stompp_binarize::{Binarization, BinaryBackend, Freezable, FreezeState, Freezer, Network, Surrogate};
+use stompp_binarize::{
+    Binarization, BinaryBackend, Freezable, FreezeState, Freezer, MaskedQuantizer, Network, Surrogate,
+};
+use stompp_examples::vgg_small;
+use stompp_graph::Graph;
 use stompp_nn::{
     SwitchTape, TensorKind, TensorMut, VisitTensors, Visitor, VisitorMut, ops,
     optim::{Optimizer, Sgd},
@@ -16,17 +20,21 @@ use stompp_schedule::{Order, Plan, PlanSpec, RefreshRate};
 
 const STEPS: u64 = 50;
 
-/// Gives committed activations complete masks instead, which sever nothing: their zeros are computed and passed on.
+/// Gives committed activations complete masks instead, which block nothing: their zeros are computed and passed on.
 fn keep_everything_on_the_tape<D: BinaryBackend>(net: &mut Network<D>) {
-    let mut activations: Vec<_> = net.units().into_iter().filter_map(|unit| unit.activation).collect();
-    for activation in &mut activations {
+    let unblock = |activation: &mut MaskedQuantizer| {
         if *activation.state() == FreezeState::Committed {
             let (full, rest) = (activation.entries() / 64, activation.entries() % 64);
             let mut words = vec![u64::MAX; full];
             words.extend((rest > 0).then(|| (1 << rest) - 1));
             activation.restore(words).expect("a complete mask");
         }
-    }
+    };
+    net.units()
+        .into_iter()
+        .filter_map(|unit| unit.activation)
+        .for_each(unblock);
+    net.head_activations().into_iter().for_each(unblock);
 }
 
 #[derive(Default)]
@@ -69,26 +77,42 @@ enum Shortcuts {
     WholeTape,
 }
 
-/// The bits of every tensor after each step. Networks of width 16 take other kernels than those of width 4.
-fn train(order: Order, binarization: Binarization, width: usize, shortcuts: Shortcuts) -> Vec<Vec<u32>> {
-    train_on(&Cpu::seed_from_u64(0), order, binarization, width, shortcuts)
+/// A ResNet of two blocks. Networks of width 16 take other kernels than those of width 4.
+fn resnet(width: usize) -> Graph {
+    let architecture = Architecture::with_stages(vec![1, 1], width, 10, 8);
+    architecture.expect("a network").graph()
+}
+
+/// Every kind of network that has a name here: shortcuts around blocks, around every convolution, and none.
+fn networks() -> [(&'static str, Graph); 4] {
+    let bireal = Architecture::new("bireal8".parse().expect("a name"), Some(4), 10, 8);
+    [
+        ("ResNet, width 4", resnet(4)),
+        ("ResNet, width 16", resnet(16)),
+        ("Bi-Real", bireal.expect("a network").graph()),
+        ("VGG-small", vgg_small(8, 4, 10).expect("a network")),
+    ]
+}
+
+/// The bits of every tensor after each step.
+fn train(graph: &Graph, order: Order, binarization: Binarization, shortcuts: Shortcuts) -> Vec<Vec<u32>> {
+    train_on(&Cpu::seed_from_u64(0), graph, order, binarization, shortcuts)
 }
 
 /// The same on a device of one's own, whose generator is at its beginning.
 fn train_on<D: BinaryBackend>(
     device: &D,
+    graph: &Graph,
     order: Order,
     binarization: Binarization,
-    width: usize,
     shortcuts: Shortcuts,
 ) -> Vec<Vec<u32>> {
-    let architecture = Architecture::with_stages(vec![1, 1], width, 10, 8).expect("a network");
-    let mut net = Network::new(device, &architecture.graph(), binarization, 0).expect("a network");
+    let mut net = Network::new(device, graph, binarization, 0).expect("a network");
     let spec = PlanSpec {
         order,
         warm_up: 2,
         tail: 8,
-        ..PlanSpec::new(4, STEPS)
+        ..PlanSpec::new(graph.units().len(), STEPS)
     };
     let freezer = Freezer::new(
         Plan::new(spec).expect("a plan"),
@@ -98,7 +122,7 @@ fn train_on<D: BinaryBackend>(
     let mut optimizer = Sgd::new(0.1, 0.9);
     (0..STEPS)
         .map(|step| {
-            freezer.apply(step, &mut net);
+            freezer.apply(step, &mut net).expect("masks");
             match shortcuts {
                 Shortcuts::All => {}
                 Shortcuts::PackedEachStep => {
@@ -120,14 +144,17 @@ fn train_on<D: BinaryBackend>(
 
 #[test]
 fn the_boundary_changes_no_bit() {
-    for (order, width) in Order::ALL.into_iter().flat_map(|order| [(order, 4), (order, 16)]) {
-        let train = |shortcuts| train(order, Binarization::BNN, width, shortcuts);
+    let cases = networks()
+        .into_iter()
+        .flat_map(|network| Order::ALL.map(|order| (network.clone(), order)));
+    for ((name, graph), order) in cases {
+        let train = |shortcuts| train(&graph, order, Binarization::BNN, shortcuts);
         let all = train(Shortcuts::All);
         for other in [Shortcuts::PackedEachStep, Shortcuts::WholeTape] {
             for (step, (all, other_bits)) in all.iter().zip(&train(other)).enumerate() {
                 assert!(
                     all == other_bits,
-                    "{order}, width {width}, {other:?}: parameters differ after step {step}"
+                    "{name}, {order}, {other:?}: parameters differ after step {step}"
                 );
             }
         }
@@ -147,7 +174,7 @@ fn cuda_the_boundary_changes_no_bit() {
             ..Settings::default()
         };
         let device = open(strict).expect("a GPU");
-        train_on(&device, Order::Forward, Binarization::BNN, 4, shortcuts)
+        train_on(&device, &resnet(4), Order::Forward, Binarization::BNN, shortcuts)
     };
     let all = train(Shortcuts::All);
     for other in [Shortcuts::PackedEachStep, Shortcuts::WholeTape] {
@@ -161,8 +188,8 @@ fn cuda_the_boundary_changes_no_bit() {
 /// The comparison can fail: another order freezes other entries.
 #[test]
 fn another_plan_changes_bits() {
-    let forward = train(Order::Forward, Binarization::BNN, 4, Shortcuts::All);
-    let reverse = train(Order::Reverse, Binarization::BNN, 4, Shortcuts::All);
+    let forward = train(&resnet(4), Order::Forward, Binarization::BNN, Shortcuts::All);
+    let reverse = train(&resnet(4), Order::Reverse, Binarization::BNN, Shortcuts::All);
     assert_eq!(forward[2], reverse[2], "nothing has frozen yet");
     assert_ne!(forward[STEPS as usize - 1], reverse[STEPS as usize - 1]);
 }
@@ -184,7 +211,7 @@ fn the_number_of_threads_changes_no_bit() {
                 .num_threads(threads)
                 .build()
                 .expect("a pool");
-            pool.install(|| train(Order::Forward, binarization, 16, Shortcuts::All))
+            pool.install(|| train(&resnet(16), Order::Forward, binarization, Shortcuts::All))
         });
         for (step, (one, two)) in one.iter().zip(&two).take(20).enumerate() {
             assert!(one == two, "{binarization:?}: parameters differ after step {step}");

@@ -9,7 +9,7 @@ use dfdx::{
     tensor::{Cpu, Gradients, Tensor},
 };
 use std::convert::Infallible;
-use stompp_binarize::{BinaryBackend, Freezable, MaskedQuantizer, Network, View};
+use stompp_binarize::{BinaryBackend, EvalMode, Freezable, MaskedQuantizer, Network};
 use stompp_nn::{
     SwitchTape, TensorKind, TensorMut, VisitTensors, Visitor, VisitorMut, ops,
     optim::{Optimizer, Sgd},
@@ -143,7 +143,7 @@ fn check<D: BinaryBackend>(device: &D, reference: &Reference, all_ones: AllOnes)
             );
         }
     }
-    let evaluated = net.evaluate(images, View::AsItStands).expect("an evaluation").as_vec();
+    let evaluated = net.evaluate(images, EvalMode::Current).expect("an evaluation").as_vec();
     close(
         reference,
         "eval_logits_step3",

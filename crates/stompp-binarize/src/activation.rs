@@ -1,7 +1,11 @@
 //! What stands between a batch norm and the next convolution.
 
-use crate::{BinaryBackend, MaskedQuantizer, View};
-use dfdx::{shapes::Shape, tensor::Tensor};
+use crate::{BinaryBackend, EvalMode, MaskedQuantizer};
+use dfdx::{
+    nn::{Module, NonMutableModule},
+    shapes::Shape,
+    tensor::Tensor,
+};
 use stompp_nn::{OpResult, Recording, ops};
 
 /// The activation function in front of a convolution.
@@ -33,19 +37,19 @@ impl Activation {
     }
 
     /// Whether no gradient at all passes.
-    pub fn severs(&self) -> bool {
-        self.quantizer().is_some_and(MaskedQuantizer::severs)
+    pub fn blocks_gradient(&self) -> bool {
+        self.quantizer().is_some_and(MaskedQuantizer::blocks_gradient)
     }
 
-    /// Whether every value that comes out is -1 or +1, seen by `view`.
-    pub fn is_binary(&self, view: View) -> bool {
-        self.quantizer().is_some_and(|quantizer| quantizer.is_binary(view))
+    /// Whether every value that comes out is -1 or +1, in `mode`.
+    pub fn is_binary(&self, mode: EvalMode) -> bool {
+        self.quantizer().is_some_and(|quantizer| quantizer.is_binary(mode))
     }
 
-    /// Applies the activation as the network stands, on the tape unless [`Activation::severs`].
+    /// Applies the activation as the network stands, on the tape unless [`Activation::blocks_gradient`].
     ///
     /// # Errors
-    /// The device's.
+    /// Returns `D::Err` if an allocation or a kernel fails.
     pub fn forward<S: Shape, D: BinaryBackend, T: Recording<D>>(&self, u: Tensor<S, f32, D, T>) -> OpResult<S, D, T> {
         match self {
             Self::Quantized(quantizer) | Self::Clip(quantizer) => quantizer.forward(u),
@@ -56,12 +60,24 @@ impl Activation {
     /// Applies the activation off the tape.
     ///
     /// # Errors
-    /// The device's.
-    pub fn evaluate<S: Shape, D: BinaryBackend>(&self, u: Tensor<S, f32, D>, view: View) -> OpResult<S, D> {
+    /// Returns `D::Err` if an allocation or a kernel fails.
+    pub fn evaluate<S: Shape, D: BinaryBackend>(&self, u: Tensor<S, f32, D>, mode: EvalMode) -> OpResult<S, D> {
         match self {
-            Self::Quantized(quantizer) => quantizer.evaluate(u, view),
+            Self::Quantized(quantizer) => quantizer.evaluate(u, mode),
             Self::Clip(quantizer) => quantizer.forward(u),
             Self::Relu => ops::relu(u),
         }
     }
 }
+
+impl<S: Shape, D: BinaryBackend, T: Recording<D>> Module<Tensor<S, f32, D, T>> for Activation {
+    type Output = Tensor<S, f32, D, T>;
+    type Error = D::Err;
+
+    /// As [`Activation::forward`].
+    fn try_forward(&self, u: Tensor<S, f32, D, T>) -> Result<Self::Output, D::Err> {
+        self.forward(u)
+    }
+}
+
+impl NonMutableModule for Activation {}

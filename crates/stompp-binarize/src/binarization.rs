@@ -5,12 +5,30 @@ use stompp_graph::{ActivationRule, Shape};
 
 /// Which entries of an activation freeze as one. A mask is shared by the images of a batch in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "lowercase")
+)]
 pub enum Granularity {
     /// Each of its C * H * W entries by itself.
     #[default]
     Entry,
     /// All H * W entries of a channel.
     Channel,
+}
+
+impl Granularity {
+    /// Every choice.
+    pub const ALL: [Self; 2] = [Self::Entry, Self::Channel];
+
+    /// The name in configurations.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Entry => "entry",
+            Self::Channel => "channel",
+        }
+    }
 }
 
 /// What of a network freezes, and which gradient frozen entries get.

@@ -1,7 +1,8 @@
 //! The convolution whose weight freezes.
 
-use crate::{BinaryBackend, Convolution, MaskedQuantizer, Surrogate, View, unit::Product};
+use crate::{BinaryBackend, Convolution, EvalMode, MaskedQuantizer, Surrogate, unit::Product};
 use dfdx::{
+    nn::{Module, NonMutableModule},
     shapes::{Dim, HasShape, Shape},
     tensor::{PutTape, SplitTape, Tensor},
 };
@@ -46,7 +47,7 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O
     /// that every entry of `x` is -1 or +1.
     ///
     /// # Errors
-    /// The device's.
+    /// Returns `D::Err` if an allocation or a kernel fails.
     #[allow(clippy::type_complexity)] // one dimension a letter, as everywhere
     pub fn of<B: Dim, H: Dim, W: Dim, T: Recording<D>>(
         &self,
@@ -54,10 +55,10 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O
         x_is_binary: bool,
         parameters: T,
     ) -> Result<Convolution<'_, B, I, O, K, H, W, D, T>, D::Err> {
-        let binary = x_is_binary && self.quantizer.is_binary(View::AsItStands);
+        let binary = x_is_binary && self.quantizer.is_binary(EvalMode::Current);
         let (x, tape) = x.split_tape();
         let latent = self.latent.weight.clone();
-        let (weight, product) = if binary && self.quantizer.severs() && !tape.is_recording() {
+        let (weight, product) = if binary && self.quantizer.blocks_gradient() && !tape.is_recording() {
             // No gradient will ask for anything: the packed signs are all there need be.
             (latent.put_tape(T::default()), Product::Packed(self.signs()?))
         } else {
@@ -70,18 +71,18 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O
     /// Convolves `x` off the tape, with the weight as it stands or as it would be deployed.
     ///
     /// # Errors
-    /// The device's.
+    /// Returns `D::Err` if an allocation or a kernel fails.
     pub fn evaluate<B: Dim, H: Dim, W: Dim>(
         &self,
         x: Tensor<(B, I, H, W), f32, D>,
         x_is_binary: bool,
-        view: View,
+        mode: EvalMode,
     ) -> OpResult<Image<B, O>, D> {
         let latent = self.latent.weight.clone();
-        let (weight, product) = match x_is_binary && self.quantizer.is_binary(view) {
-            true if self.quantizer.severs() => (latent, Product::Packed(self.signs()?)),
+        let (weight, product) = match x_is_binary && self.quantizer.is_binary(mode) {
+            true if self.quantizer.blocks_gradient() => (latent, Product::Packed(self.signs()?)),
             true => (latent, Product::Signs),
-            false => (self.quantizer.evaluate(latent, view)?, Product::Dense),
+            false => (self.quantizer.evaluate(latent, mode)?, Product::Dense),
         };
         self.convolution(x, weight, product).forward()
     }
@@ -89,7 +90,7 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O
     /// A committed weight that gets no gradient has stopped: momentum must not move it either.
     fn weight_kind(&self) -> TensorKind {
         TensorKind::Parameter {
-            learning: !self.quantizer.severs(),
+            learning: !self.quantizer.blocks_gradient(),
             bound: Some(1.0),
         }
     }
@@ -99,7 +100,11 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O
         if let Some(signs) = self.signs.get() {
             return Ok(signs);
         }
-        let signs = self.latent.weight.device().signs(&self.latent.weight)?;
+        let weight = &self.latent.weight;
+        let (outputs, inputs, kernel, _) = *weight.shape();
+        let signs = weight
+            .device()
+            .signs(outputs.size(), inputs.size(), kernel.size(), D::values(weight))?;
         Ok(self.signs.get_or_init(|| signs))
     }
 
@@ -118,6 +123,32 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O
         }
     }
 }
+
+impl<I, O, K, S, P, B, H, W, D, T> Module<Tensor<(B, I, H, W), f32, D, T>> for BinaryConv2d<I, O, K, S, P, D>
+where
+    I: Dim,
+    O: Dim,
+    K: Dim,
+    S: Dim,
+    P: Dim,
+    B: Dim,
+    H: Dim,
+    W: Dim,
+    D: BinaryBackend,
+    T: Recording<D>,
+{
+    type Output = Tensor<Image<B, O>, f32, D, T>;
+    type Error = D::Err;
+
+    /// As [`BinaryConv2d::of`], which has the same bits, without knowing whether the input is binary: always by multiplication.
+    fn try_forward(&self, x: Tensor<(B, I, H, W), f32, D, T>) -> Result<Self::Output, D::Err> {
+        let (x, tape) = x.split_tape();
+        let parameters = tape.fork();
+        self.of(x.put_tape(tape), false, parameters)?.forward()
+    }
+}
+
+impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> NonMutableModule for BinaryConv2d<I, O, K, S, P, D> {}
 
 impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> VisitTensors<D> for BinaryConv2d<I, O, K, S, P, D> {
     fn visit<V: Visitor<D>>(&self, prefix: &str, visitor: &mut V) -> Result<(), V::Error> {

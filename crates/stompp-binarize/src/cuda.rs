@@ -1,20 +1,15 @@
 //! The GPU's kernels for quantizers and committed convolutions.
 
-use crate::{
-    BinaryBackend, FreezeState, FreezingMask, MaskOnDevice, NormQuantize, NormQuantizeGradients, Refresher, Surrogate,
-};
+use crate::backend::MaskOnDevice;
+use crate::{BinaryBackend, FreezeState, FreezingMask, NormQuantize, NormQuantizeGradients, Refresher, Surrogate};
 use cudarc::driver::CudaSlice;
-use dfdx::{
-    shapes::{Dim, HasShape, Shape},
-    tensor::{Cuda, CudaError, Tensor},
-};
+use dfdx::tensor::{Cuda, CudaError};
 use std::{any::Any, sync::Arc};
 use stompp_cuda::{Floats, FloatsMut, MaskChanges, NormGradients, Quantizer, Signs};
 use stompp_kernels::ConvShape;
 use stompp_nn::{
     DeviceError,
-    backend::Buffer,
-    cuda::{filled, gpu, normalization, on_gpu, values},
+    cuda::{gpu, normalization, on_gpu},
 };
 use stompp_rng::StreamKey;
 use stompp_schedule::Refreshed;
@@ -62,121 +57,79 @@ impl Refresher for Cuda {
     }
 }
 
-/// A freeze state with its mask, if it has one, in the device's memory.
-enum OnDevice {
-    Open,
-    Freezing(Arc<CudaMask>),
-    Committed,
-}
-
-impl OnDevice {
-    fn of(state: &FreezeState) -> Result<Self, CudaError> {
-        Ok(match state {
-            FreezeState::Open => Self::Open,
-            FreezeState::Freezing(mask) => Self::Freezing(on_device(mask)?),
-            FreezeState::Committed => Self::Committed,
-        })
-    }
-
-    fn quantizer(&self, period: usize, surrogate: Surrogate) -> Quantizer<'_> {
-        match self {
-            Self::Open => Quantizer::open(period),
-            Self::Freezing(mask) => Quantizer::freezing(period, &mask.0, surrogate),
-            Self::Committed => Quantizer::committed(period, surrogate),
-        }
+/// What the device is told of a quantizer in `state`.
+fn quantizer(state: &FreezeState<Arc<CudaMask>>, period: usize, surrogate: Surrogate) -> Quantizer<'_> {
+    match state {
+        FreezeState::Open => Quantizer::open(period),
+        FreezeState::Freezing(mask) => Quantizer::freezing(period, &mask.0, surrogate),
+        FreezeState::Committed => Quantizer::committed(period, surrogate),
     }
 }
 
 impl BinaryBackend for Cuda {
-    fn quantize<S: Shape>(
-        &self,
-        state: &FreezeState,
-        period: usize,
-        u: &Tensor<S, f32, Self>,
-    ) -> Result<Tensor<S, f32, Self>, CudaError> {
-        let state = OnDevice::of(state)?;
+    fn quantize(&self, state: &FreezeState, period: usize, u: Floats<'_>, out: FloatsMut<'_>) -> Result<(), CudaError> {
+        let state = state.try_map(on_device)?;
         // No gradient is asked for here.
-        let quantizer = state.quantizer(period, Surrogate::Blocked);
-        filled(self, *u.shape(), |out| gpu()?.quantize(quantizer, values(u), out))
+        let quantizer = quantizer(&state, period, Surrogate::Blocked);
+        on_gpu(|gpu| gpu.quantize(quantizer, u, out))
     }
 
-    fn quantize_backward<S: Shape>(
+    fn quantize_backward(
         &self,
         state: &FreezeState,
         surrogate: Surrogate,
         period: usize,
-        u: &Tensor<S, f32, Self>,
-        gout: &Buffer<Self>,
-        gu: &mut Buffer<Self>,
+        u: Floats<'_>,
+        gout: Floats<'_>,
+        gu: FloatsMut<'_>,
     ) -> Result<(), CudaError> {
-        let state = OnDevice::of(state)?;
-        let quantizer = state.quantizer(period, surrogate);
-        on_gpu(|gpu| gpu.quantize_backward(quantizer, values(u), Floats::of(gout), FloatsMut::of(gu)))
+        let state = state.try_map(on_device)?;
+        let quantizer = quantizer(&state, period, surrogate);
+        on_gpu(|gpu| gpu.quantize_backward(quantizer, u, gout, gu))
     }
 
-    fn norm_quantize<Y: Shape, C: Dim>(
+    fn norm_quantize(
         &self,
-        of: &NormQuantize<'_, C, Self>,
-        x: &Buffer<Self>,
-        residual: Option<&Tensor<Y, f32, Self>>,
-        out: Y,
-    ) -> Result<Tensor<Y, f32, Self>, CudaError> {
-        let state = OnDevice::of(of.quantizer.state())?;
-        let quantizer = state.quantizer(of.quantizer.entries(), of.quantizer.surrogate());
+        of: &NormQuantize<'_, Self>,
+        x: Floats<'_>,
+        residual: Option<Floats<'_>>,
+        out: FloatsMut<'_>,
+    ) -> Result<(), CudaError> {
+        let state = of.quantizer.state().try_map(on_device)?;
+        let quantizer = quantizer(&state, of.quantizer.entries(), of.quantizer.surrogate());
         let norm = normalization(of.moments, of.scale, of.shift);
-        filled(self, out, |y| {
-            gpu()?.norm_quantize(&of.shape, norm, quantizer, Floats::of(x), residual.map(values), y)
-        })
+        on_gpu(|gpu| gpu.norm_quantize(&of.shape, norm, quantizer, x, residual, out))
     }
 
-    fn norm_quantize_backward<Y: Shape, C: Dim>(
+    fn norm_quantize_backward(
         &self,
-        of: &NormQuantize<'_, C, Self>,
-        x: &Buffer<Self>,
-        residual: Option<&Tensor<Y, f32, Self>>,
-        gout: &Buffer<Self>,
+        of: &NormQuantize<'_, Self>,
+        x: Floats<'_>,
+        residual: Option<Floats<'_>>,
+        gout: Floats<'_>,
         gradients: NormQuantizeGradients<'_, Self>,
     ) -> Result<(), CudaError> {
-        let state = OnDevice::of(of.quantizer.state())?;
-        let quantizer = state.quantizer(of.quantizer.entries(), of.quantizer.surrogate());
+        let state = of.quantizer.state().try_map(on_device)?;
+        let quantizer = quantizer(&state, of.quantizer.entries(), of.quantizer.surrogate());
         let norm = normalization(of.moments, of.scale, of.shift);
         let gradients = NormGradients {
-            x: Some(FloatsMut::of(gradients.input)),
+            x: Some(gradients.input),
             add_to_x: false,
-            residual: gradients.residual.map(FloatsMut::of),
-            scale: FloatsMut::of(gradients.scale),
-            shift: FloatsMut::of(gradients.shift),
+            residual: gradients.residual,
+            scale: gradients.scale,
+            shift: gradients.shift,
         };
-        let (x, residual, gout) = (Floats::of(x), residual.map(values), Floats::of(gout));
         on_gpu(|gpu| gpu.norm_backward(&of.shape, norm, Some(quantizer), x, residual, gout, gradients))
     }
 
     /// Shared, because layers are cloned.
     type Signs = Arc<Signs>;
 
-    fn signs<O: Dim, I: Dim, K: Dim>(&self, w: &Tensor<(O, I, K, K), f32, Self>) -> Result<Arc<Signs>, CudaError> {
-        let (outputs, inputs, kernel, _) = *w.shape();
-        let sizes = (outputs.size(), inputs.size(), kernel.size());
-        on_gpu(|gpu| gpu.signs(sizes, values(w)).map(Arc::new))
+    fn signs(&self, outputs: usize, inputs: usize, kernel: usize, w: Floats<'_>) -> Result<Arc<Signs>, CudaError> {
+        on_gpu(|gpu| gpu.signs((outputs, inputs, kernel), w).map(Arc::new))
     }
 
-    fn sign_conv2d<X: Shape, Y: Shape>(
-        &self,
-        shape: &ConvShape,
-        x: &Tensor<X, f32, Self>,
-        w: &Arc<Signs>,
-        out: Y,
-    ) -> Result<Tensor<Y, f32, Self>, CudaError> {
-        filled(self, out, |y| gpu()?.sign_conv2d(shape, values(x), w, y))
-    }
-
-    fn sign_conv2d_into<X: Shape>(
-        &self,
-        shape: &ConvShape,
-        x: &Tensor<X, f32, Self>,
-        w: &Arc<Signs>,
-        out: &mut Buffer<Self>,
-    ) -> Result<(), CudaError> {
-        on_gpu(|gpu| gpu.sign_conv2d(shape, values(x), w, FloatsMut::of(out)))
+    fn sign_conv2d(&self, shape: &ConvShape, x: Floats<'_>, w: &Arc<Signs>, y: FloatsMut<'_>) -> Result<(), CudaError> {
+        on_gpu(|gpu| gpu.sign_conv2d(shape, x, w, y))
     }
 }

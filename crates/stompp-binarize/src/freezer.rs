@@ -1,6 +1,7 @@
 //! Moving a network along a plan.
 
 use crate::{MaskedQuantizer, Refresher};
+use stompp_nn::DeviceError;
 use stompp_rng::{Purpose, StreamKey};
 use stompp_schedule::{Phase, Plan, PlanError, PlanSpec, RefreshRate, Schedule};
 
@@ -77,7 +78,7 @@ pub trait Freezable {
 /// let plan = Plan::new(PlanSpec { tail: 10, ..PlanSpec::new(1, 100) })?;
 /// let freezer = Freezer::new(plan, RefreshRate::steps(5.0)?, 0);
 /// for step in 0..100 {
-///     freezer.apply(step, &mut net); // then forward, backward, optimizer
+///     freezer.apply(step, &mut net)?; // then forward, backward, optimizer
 /// }
 /// assert_eq!(net.0.frozen_fraction(), 1.0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -92,16 +93,32 @@ pub struct Freezer<S = Plan> {
 
 /// Which quantizers share a window of the plan.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "lowercase")
+)]
 pub enum Windows {
     /// A weight and the activation that feeds it: a window for each unit.
     #[default]
     Together,
-    /// None: a window for each quantizer, in the order of the data. A unit's activation comes before its weight where units freeze
-    /// from input to output (*ours*). Where activations are continuous there are as many as units.
+    /// Each quantizer has a window of its own, in the order of the data. A unit's activation comes before its weight where units
+    /// freeze from input to output (*ours*). Where activations are continuous there are as many as units.
     Separately,
 }
 
 impl Windows {
+    /// Every choice.
+    pub const ALL: [Self; 2] = [Self::Together, Self::Separately];
+
+    /// The name in configurations.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Together => "together",
+            Self::Separately => "separately",
+        }
+    }
+
     /// How many windows `units` units need.
     pub fn count(self, units: usize, activations_freeze: bool) -> usize {
         match self {
@@ -190,9 +207,12 @@ impl<S: Schedule> Freezer<S> {
     /// Brings every unit into the state that is in force during optimizer step `step`. Call it once before each step, in
     /// order: a freezing unit's masks are refreshed by each call.
     ///
+    /// # Errors
+    /// If a mask is on a device that fails; some quantizers may then be in the state of the step before.
+    ///
     /// # Panics
     /// If the plan has not as many windows as the network needs.
-    pub fn apply(&self, step: u64, network: &mut impl Freezable) -> FreezeReport {
+    pub fn apply(&self, step: u64, network: &mut impl Freezable) -> Result<FreezeReport, DeviceError> {
         let refresher = &*network.refresher();
         let units = network.units();
         let count = units.len();
@@ -207,10 +227,10 @@ impl<S: Schedule> Freezer<S> {
             .enumerate()
             .map(|(index, unit)| {
                 let (activation_window, window) = self.windows.of(index, activations_freeze);
-                UnitReport {
+                Ok(UnitReport {
                     phase: self.plan.phase(step, window),
-                    weight_flips: self.advance(refresher, unit.weight, Purpose::WEIGHT_MASK, step, window, index),
-                    activation_flips: unit.activation.map_or(0, |activation| {
+                    weight_flips: self.advance(refresher, unit.weight, Purpose::WEIGHT_MASK, step, window, index)?,
+                    activation_flips: unit.activation.map_or(Ok(0), |activation| {
                         self.advance(
                             refresher,
                             activation,
@@ -219,10 +239,10 @@ impl<S: Schedule> Freezer<S> {
                             activation_window,
                             index,
                         )
-                    }),
-                }
+                    })?,
+                })
             })
-            .collect();
+            .collect::<Result<_, DeviceError>>()?;
         for (index, activation) in network.head_activations().into_iter().enumerate() {
             self.advance(
                 refresher,
@@ -231,9 +251,9 @@ impl<S: Schedule> Freezer<S> {
                 step,
                 self.plan.last(),
                 count + index,
-            );
+            )?;
         }
-        FreezeReport { units: reports }
+        Ok(FreezeReport { units: reports })
     }
 
     /// Brings one quantizer into the phase of a window, drawing from stream number `draw`; returns how many entries changed.
@@ -245,16 +265,16 @@ impl<S: Schedule> Freezer<S> {
         step: u64,
         window: usize,
         draw: usize,
-    ) -> usize {
+    ) -> Result<usize, DeviceError> {
         match self.plan.phase(step, window) {
             Phase::Open => quantizer.open(),
             Phase::Committed => quantizer.commit(),
             Phase::Freezing { p } => {
                 let r = self.refresh.resolve(self.plan.window(window));
                 let key = StreamKey::new(self.seed, purpose, draw as u64, step);
-                return quantizer.refresh_by(refresher, p, r, &key).changed;
+                return Ok(quantizer.refresh_by(refresher, p, r, &key)?.changed);
             }
         }
-        0
+        Ok(0)
     }
 }

@@ -107,26 +107,26 @@ impl FreezingMask {
 
     /// The mask on the host, to be changed: without a copy if nobody else has it.
     ///
-    /// # Panics
-    /// If it is on a device that fails.
-    pub(crate) fn into_mask(self) -> Mask {
-        self.fetched();
-        match Arc::try_unwrap(self.0) {
+    /// # Errors
+    /// If the device fails.
+    pub(crate) fn into_mask(self) -> Result<Mask, DeviceError> {
+        self.host()?;
+        Ok(match Arc::try_unwrap(self.0) {
             Ok(held) => held.host.into_inner().expect("it was fetched a line above"),
-            Err(shared) => Self(shared).fetched().clone(),
-        }
-    }
-
-    /// As [`FreezingMask::host`], where a failure has no way out.
-    fn fetched(&self) -> &Mask {
-        self.host().expect("the device has failed, and with it the mask")
+            Err(shared) => Self(shared).host()?.clone(),
+        })
     }
 }
 
 /// Compares the entries. Panics if a mask is on a device that fails.
 impl PartialEq for FreezingMask {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || self.fetched() == other.fetched()
+        let fetched = |mask: &Self| {
+            mask.host()
+                .expect("the device has failed, and with it the mask")
+                .clone()
+        };
+        Arc::ptr_eq(&self.0, &other.0) || fetched(self) == fetched(other)
     }
 }
 

@@ -16,7 +16,7 @@ use stompp_nn::{OpResult, Recording, take_gradient};
 /// the output is off the tape.
 ///
 /// # Errors
-/// The device's.
+/// Returns `D::Err` if an allocation or a kernel fails.
 ///
 /// # Panics
 /// If `period` is neither the number of entries of the tensor nor of one of its samples (along the first axis), or the mask has not
@@ -38,15 +38,16 @@ where
         assert_eq!(mask.entries(), period, "the mask has another number of entries");
     }
     let device = u.device().clone();
-    let out = device.quantize(state, period, &u)?;
-    if state.severs(surrogate) {
+    let out = device.filled(*u.shape(), |out| device.quantize(state, period, D::values(&u), out))?;
+    if state.blocks_gradient(surrogate) {
         return Ok(out.put_tape(T::default()));
     }
     let out_ghost = out.ghost();
     let state = state.clone();
     tape.add_backward_op(move |gradients| {
         let gout = take_gradient!(gradients, &out_ghost, &device);
-        device.quantize_backward(&state, surrogate, period, &u, &gout, gradients.get_or_alloc_mut(&u)?)
+        let gu = D::slice_mut(gradients.get_or_alloc_mut(&u)?);
+        device.quantize_backward(&state, surrogate, period, D::values(&u), D::slice(&gout), gu)
     });
     Ok(out.put_tape(tape))
 }

@@ -1,30 +1,15 @@
 //! The state of one quantized tensor: which of its entries are frozen, and what gradient frozen entries get.
 
-use crate::{BinaryBackend, FreezingMask, Refresher, Surrogate, View, quantize};
+use crate::{BinaryBackend, EvalMode, FreezingMask, Refresher, Surrogate, quantize};
 use dfdx::{shapes::Shape, tensor::Tensor};
 use rand::Rng;
 use std::iter::repeat_n;
-use stompp_nn::{OpResult, Recording};
+use stompp_nn::{DeviceError, OpResult, Recording};
 use stompp_rng::StreamKey;
 use stompp_schedule::{Mask, Refreshed, RestoreError};
 
-/// Which entries of a quantized tensor are frozen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FreezeState {
-    /// None: the tensor is clipped.
-    Open,
-    /// Those whose bit is set.
-    Freezing(FreezingMask),
-    /// All, for good: the tensor is binary.
-    Committed,
-}
-
-impl FreezeState {
-    /// Whether no gradient at all passes a quantizer in this state.
-    pub fn severs(&self, surrogate: Surrogate) -> bool {
-        *self == Self::Committed && surrogate == Surrogate::Blocked
-    }
-}
+/// Which entries of a quantized tensor are frozen. The mask of one that is freezing is a [`FreezingMask`].
+pub type FreezeState<M = FreezingMask> = stompp_kernels::FreezeState<M>;
 
 /// The masked quantizer of one tensor of `entries` entries.
 ///
@@ -94,19 +79,19 @@ impl MaskedQuantizer {
     }
 
     /// Whether no gradient at all passes: committed, and frozen entries are blocked.
-    pub fn severs(&self) -> bool {
-        self.state.severs(self.surrogate)
+    pub fn blocks_gradient(&self) -> bool {
+        self.state.blocks_gradient(self.surrogate)
     }
 
-    /// Whether every value that comes out is -1 or +1, seen by `view`.
-    pub fn is_binary(&self, view: View) -> bool {
-        *self.seen(view) == FreezeState::Committed
+    /// Whether every value that comes out is -1 or +1, in `mode`.
+    pub fn is_binary(&self, mode: EvalMode) -> bool {
+        *self.state_in(mode) == FreezeState::Committed
     }
 
-    fn seen(&self, view: View) -> &FreezeState {
-        match view {
-            View::AsItStands => &self.state,
-            View::Deployed => &FreezeState::Committed,
+    fn state_in(&self, mode: EvalMode) -> &FreezeState {
+        match mode {
+            EvalMode::Current => &self.state,
+            EvalMode::Binarized => &FreezeState::Committed,
         }
     }
 
@@ -123,13 +108,19 @@ impl MaskedQuantizer {
     /// One step of soft refresh: each entry, or group of them, is redrawn with probability `1/r` from Bernoulli(`p`).
     ///
     /// An open quantizer starts from an empty mask, a committed one stays committed.
-    pub fn refresh(&mut self, p: f64, r: f64, rng: &mut impl Rng) -> Refreshed {
+    ///
+    /// # Errors
+    /// If the mask is on a device that fails; the state is then as before.
+    pub fn refresh(&mut self, p: f64, r: f64, rng: &mut impl Rng) -> Result<Refreshed, DeviceError> {
+        if let FreezeState::Freezing(mask) = &self.state {
+            mask.host()?;
+        }
         let mut mask = match std::mem::replace(&mut self.state, FreezeState::Open) {
             FreezeState::Open => Mask::new(self.entries),
-            FreezeState::Freezing(mask) => mask.into_mask(),
+            FreezeState::Freezing(mask) => mask.into_mask()?,
             FreezeState::Committed => {
                 self.state = FreezeState::Committed;
-                return Refreshed::default();
+                return Ok(Refreshed::default());
             }
         };
         let refreshed = if self.group == 1 {
@@ -146,17 +137,26 @@ impl MaskedQuantizer {
             }
         };
         self.state = FreezeState::Freezing(FreezingMask::new(mask));
-        refreshed
+        Ok(refreshed)
     }
 
     /// As [`MaskedQuantizer::refresh`] with the stream of `key`, by `refresher` where that is faster: the mask is the same.
-    pub fn refresh_by(&mut self, refresher: &dyn Refresher, p: f64, r: f64, key: &StreamKey) -> Refreshed {
+    ///
+    /// # Errors
+    /// As [`MaskedQuantizer::refresh`].
+    pub fn refresh_by(
+        &mut self,
+        refresher: &dyn Refresher,
+        p: f64,
+        r: f64,
+        key: &StreamKey,
+    ) -> Result<Refreshed, DeviceError> {
         if self.group == 1
             && let FreezeState::Freezing(mask) = &self.state
             && let Some((mask, refreshed)) = refresher.refresh(mask, p, r, key)
         {
             self.state = FreezeState::Freezing(mask);
-            return refreshed;
+            return Ok(refreshed);
         }
         self.refresh(p, r, &mut key.rng())
     }
@@ -170,10 +170,10 @@ impl MaskedQuantizer {
         Ok(())
     }
 
-    /// Quantizes a batch (or a weight) as the network stands; on the tape unless [`MaskedQuantizer::severs`].
+    /// Quantizes a batch (or a weight) as the network stands; on the tape unless [`MaskedQuantizer::blocks_gradient`].
     ///
     /// # Errors
-    /// The device's.
+    /// Returns `D::Err` if an allocation or a kernel fails.
     pub fn forward<S: Shape, D: BinaryBackend, T: Recording<D>>(&self, u: Tensor<S, f32, D, T>) -> OpResult<S, D, T> {
         quantize(u, &self.state, self.surrogate, self.entries)
     }
@@ -181,9 +181,9 @@ impl MaskedQuantizer {
     /// Quantizes off the tape, as the network stands or as it would be deployed.
     ///
     /// # Errors
-    /// The device's.
-    pub fn evaluate<S: Shape, D: BinaryBackend>(&self, u: Tensor<S, f32, D>, view: View) -> OpResult<S, D> {
-        quantize(u, self.seen(view), self.surrogate, self.entries)
+    /// Returns `D::Err` if an allocation or a kernel fails.
+    pub fn evaluate<S: Shape, D: BinaryBackend>(&self, u: Tensor<S, f32, D>, mode: EvalMode) -> OpResult<S, D> {
+        quantize(u, self.state_in(mode), self.surrogate, self.entries)
     }
 }
 

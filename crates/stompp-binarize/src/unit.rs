@@ -7,11 +7,7 @@ use dfdx::{
     tensor_ops::ReshapeTo,
 };
 use stompp_kernels::{ChannelShape, ConvShape};
-use stompp_nn::{
-    BatchNorm2d, Image, OpResult, Recording,
-    backend::{BatchMoments, Buffer},
-    ops, put_gradient, take_gradient,
-};
+use stompp_nn::{BatchNorm2d, Image, OpResult, Recording, backend::BatchMoments, ops, put_gradient, take_gradient};
 
 /// How a convolution's output is computed. The gradients are the convolution's, whatever the way.
 #[derive(Debug)]
@@ -22,6 +18,27 @@ pub(crate) enum Product<'a, D: BinaryBackend> {
     Signs,
     /// The same with signs that were packed before. The weight is not read.
     Packed(&'a D::Signs),
+}
+
+impl<D: BinaryBackend> Product<'_, D> {
+    /// Writes the convolution of `x` with `w` to `y`.
+    fn compute(
+        &self,
+        device: &D,
+        shape: &ConvShape,
+        x: D::Slice<'_>,
+        w: D::Slice<'_>,
+        y: D::SliceMut<'_>,
+    ) -> Result<(), D::Err> {
+        match self {
+            Self::Dense => device.conv2d(shape, x, w, y),
+            Self::Signs => {
+                let signs = device.signs(shape.out_channels, shape.in_channels, shape.kernel, w)?;
+                device.sign_conv2d(shape, x, &signs, y)
+            }
+            Self::Packed(signs) => device.sign_conv2d(shape, x, signs, y),
+        }
+    }
 }
 
 /// Input, weight and geometry of a convolution, on their tapes.
@@ -56,16 +73,11 @@ impl<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend, T: Record
     /// Its output, as an op of its own.
     ///
     /// # Errors
-    /// The device's.
+    /// Returns `D::Err` if an allocation or a kernel fails.
     pub fn forward(self) -> OpResult<Image<B, O>, D, T> {
-        let product = self.product;
-        ops::conv2d_by(self.x, self.weight, self.stride, self.padding, |shape, x, w, out| {
-            let device = x.device();
-            match product {
-                Product::Dense => device.conv2d(shape, x, w, out),
-                Product::Signs => device.sign_conv2d(shape, x, &device.signs(w)?, out),
-                Product::Packed(signs) => device.sign_conv2d(shape, x, signs, out),
-            }
+        let (device, product) = (self.x.device().clone(), self.product);
+        ops::conv2d_by(self.x, self.weight, self.stride, self.padding, |shape, x, w, y| {
+            product.compute(&device, shape, x, w, y)
         })
     }
 }
@@ -87,7 +99,7 @@ impl<O: Dim, D: BinaryBackend> NormActivation<'_, O, D> {
     /// ReLU still takes. Where the activation passes no gradient at all, the output is off the tape.
     ///
     /// # Errors
-    /// The device's.
+    /// Returns `D::Err` if an allocation or a kernel fails.
     ///
     /// # Panics
     /// If the residual's shape is not the output's, or the quantizer's mask does not cover it.
@@ -114,15 +126,15 @@ impl<O: Dim, D: BinaryBackend> NormActivation<'_, O, D> {
 
 /// A batch norm with the moments of this batch and the quantizer behind it, as a device is given them.
 #[derive(Debug)]
-pub struct NormQuantize<'a, C: Dim, D: BinaryBackend> {
+pub struct NormQuantize<'a, D: BinaryBackend> {
     /// Sizes of the tensor.
     pub shape: ChannelShape,
     /// Moments of the input.
     pub moments: &'a BatchMoments<D>,
     /// Scale, shape (C,).
-    pub scale: &'a Tensor<(C,), f32, D>,
+    pub scale: D::Slice<'a>,
     /// Shift, shape (C,).
-    pub shift: &'a Tensor<(C,), f32, D>,
+    pub shift: D::Slice<'a>,
     /// Which entries of a sample are frozen, and what gradient they pass.
     pub quantizer: &'a MaskedQuantizer,
 }
@@ -131,13 +143,13 @@ pub struct NormQuantize<'a, C: Dim, D: BinaryBackend> {
 #[derive(Debug)]
 pub struct NormQuantizeGradients<'a, D: BinaryBackend> {
     /// Gradient of the input, overwritten.
-    pub input: &'a mut Buffer<D>,
+    pub input: D::SliceMut<'a>,
     /// Gradient of the residual, added to; `None` if there is none or nobody wants it.
-    pub residual: Option<&'a mut Buffer<D>>,
+    pub residual: Option<D::SliceMut<'a>>,
     /// Gradient of the scale, shape (C,), added to.
-    pub scale: &'a mut Buffer<D>,
+    pub scale: D::SliceMut<'a>,
     /// Gradient of the shift, shape (C,), added to.
-    pub shift: &'a mut Buffer<D>,
+    pub shift: D::SliceMut<'a>,
 }
 
 fn fused<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend, T: Recording<D>>(
@@ -176,28 +188,32 @@ fn fused<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend, T: Re
         entries,
         "the quantizer's mask does not cover a sample"
     );
-    let y = convolve(&device, &conv, &x, &w, product)?;
+    // The convolution's output, which no tensor holds.
+    let mut y = device.acquire(conv.output_len())?;
+    product.compute(&device, &conv, D::values(&x), D::values(&w), D::slice_mut(&mut y))?;
     let shape = ChannelShape {
         batch: conv.batch,
         channels: conv.out_channels,
         inner: conv.out_height() * conv.out_width(),
     };
-    let moments = norm.follow_buffer(&shape, &y)?;
+    let moments = norm.follow(&shape, D::slice(&y))?;
     let (scale, shift) = (norm.scale.clone(), norm.shift.clone());
     let of = NormQuantize {
         shape,
         moments: &moments,
-        scale: &scale,
-        shift: &shift,
+        scale: D::values(&scale),
+        shift: D::values(&shift),
         quantizer,
     };
-    let q = device.norm_quantize(&of, &y, residual.as_ref(), out)?;
+    let q = device.filled(out, |q| {
+        device.norm_quantize(&of, D::slice(&y), residual.as_ref().map(D::values), q)
+    })?;
 
     let (x_wanted, w_wanted) = (x_tape.is_recording(), w_tape.is_recording());
     let (residual_wanted, affine_wanted) = (residual_tape.is_recording(), parameters.is_recording());
     let mut tape = x_tape.merge(w_tape).merge(residual_tape).merge(parameters);
-    if quantizer.severs() || !tape.is_recording() {
-        device.recycle(y);
+    if quantizer.blocks_gradient() || !tape.is_recording() {
+        device.release(y);
         return Ok(q.put_tape(T::default()));
     }
     let q_ghost = q.ghost();
@@ -210,22 +226,23 @@ fn fused<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend, T: Re
         };
         let mut gscale = take_gradient!(gradients, &scale, &device);
         let mut gshift = take_gradient!(gradients, &shift, &device);
-        let mut gy = device.spare(shape.len())?;
+        let mut gy = device.acquire(shape.len())?;
         let of = NormQuantize {
             shape,
             moments: &moments,
-            scale: &scale,
-            shift: &shift,
+            scale: D::values(&scale),
+            shift: D::values(&shift),
             quantizer: &quantizer,
         };
         let wanted = NormQuantizeGradients {
-            input: &mut gy,
-            residual: gresidual.as_mut(),
-            scale: &mut gscale,
-            shift: &mut gshift,
+            input: D::slice_mut(&mut gy),
+            residual: gresidual.as_mut().map(D::slice_mut),
+            scale: D::slice_mut(&mut gscale),
+            shift: D::slice_mut(&mut gshift),
         };
-        device.norm_quantize_backward(&of, &y, residual.as_ref(), &gq, wanted)?;
-        device.recycle(y);
+        let summand = residual.as_ref().map(D::values);
+        device.norm_quantize_backward(&of, D::slice(&y), summand, D::slice(&gq), wanted)?;
+        device.release(y);
         if let (Some(residual), Some(gresidual)) = (&residual, gresidual) {
             put_gradient!(gradients, residual, gresidual);
         }
@@ -234,30 +251,15 @@ fn fused<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend, T: Re
             put_gradient!(gradients, &shift, gshift);
         }
         if w_wanted {
-            device.conv2d_weight_gradient(&conv, &x, &gy, gradients.get_or_alloc_mut(&w)?)?;
+            let gw = D::slice_mut(gradients.get_or_alloc_mut(&w)?);
+            device.conv2d_weight_gradient(&conv, D::values(&x), D::slice(&gy), gw)?;
         }
         if x_wanted {
-            device.conv2d_input_gradient(&conv, &w, &gy, gradients.get_or_alloc_mut(&x)?)?;
+            let gx = D::slice_mut(gradients.get_or_alloc_mut(&x)?);
+            device.conv2d_input_gradient(&conv, D::values(&w), D::slice(&gy), gx)?;
         }
-        device.recycle(gy);
+        device.release(gy);
         Ok(())
     });
     Ok(q.put_tape(tape))
-}
-
-/// The convolution's output, which no tensor holds.
-fn convolve<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend>(
-    device: &D,
-    shape: &ConvShape,
-    x: &Tensor<(B, I, H, W), f32, D>,
-    w: &Tensor<(O, I, K, K), f32, D>,
-    product: Product<'_, D>,
-) -> Result<Buffer<D>, D::Err> {
-    let mut y = device.spare(shape.output_len())?;
-    match product {
-        Product::Dense => device.conv2d_into(shape, x, w, &mut y)?,
-        Product::Signs => device.sign_conv2d_into(shape, x, &device.signs(w)?, &mut y)?,
-        Product::Packed(signs) => device.sign_conv2d_into(shape, x, signs, &mut y)?,
-    }
-    Ok(y)
 }

@@ -2,7 +2,7 @@
 #![cfg(feature = "cuda")]
 
 use dfdx::tensor::{Cpu, TensorFromVec};
-use stompp_binarize::{FreezeState, MaskedQuantizer, Refresher, Surrogate, View};
+use stompp_binarize::{EvalMode, FreezeState, MaskedQuantizer, Surrogate, backend::Refresher};
 use stompp_nn::cuda::{Settings, open};
 use stompp_rng::{Purpose, StreamKey};
 use stompp_schedule::Mask;
@@ -27,8 +27,8 @@ fn cuda_masks_go_through_training_as_the_host_s() {
         let p = 0.2 * step as f64;
         let before = device.clone();
         let (on_host, on_device) = (
-            host.refresh(p, 50.0, &mut key.rng()),
-            device.refresh_by(&cuda, p, 50.0, &key),
+            host.refresh(p, 50.0, &mut key.rng()).unwrap(),
+            device.refresh_by(&cuda, p, 50.0, &key).unwrap(),
         );
         assert_eq!(on_device, on_host, "step {step}");
         assert_eq!(device.frozen_fraction(), host.frozen_fraction(), "step {step}");
@@ -37,11 +37,11 @@ fn cuda_masks_go_through_training_as_the_host_s() {
         }
         let quantized = |quantizer: &MaskedQuantizer| {
             let u = cuda.tensor_from_vec(values.clone(), (2, ENTRIES));
-            quantizer.evaluate(u, View::AsItStands).unwrap().as_vec()
+            quantizer.evaluate(u, EvalMode::Current).unwrap().as_vec()
         };
         let expected = {
             let u = Cpu::default().tensor_from_vec(values.clone(), (2, ENTRIES));
-            host.evaluate(u, View::AsItStands).unwrap().as_vec()
+            host.evaluate(u, EvalMode::Current).unwrap().as_vec()
         };
         assert!(quantized(&device) == expected, "step {step}: what is quantized");
         assert!(mask(&device) == mask(&host), "step {step}: the mask");
@@ -60,7 +60,7 @@ fn cuda_leaves_few_draws_to_the_host() {
     let cuda = open(Settings::default()).unwrap();
     let mut quantizer = MaskedQuantizer::new(ENTRIES, Surrogate::Blocked);
     let key = StreamKey::new(0, Purpose::WEIGHT_MASK, 0, 0);
-    quantizer.refresh(0.5, 2.0, &mut key.rng());
+    quantizer.refresh(0.5, 2.0, &mut key.rng()).unwrap();
     let FreezeState::Freezing(mask) = quantizer.state() else {
         panic!("it is freezing");
     };

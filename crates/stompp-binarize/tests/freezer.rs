@@ -56,7 +56,7 @@ fn every_step_matches_the_plan() {
         let freezer = freezer(order, 0);
         let mut toy = Toy::new();
         for step in 0..110 {
-            let report = freezer.apply(step, &mut toy);
+            let report = freezer.apply(step, &mut toy).unwrap();
             for (index, unit) in toy.units().into_iter().enumerate() {
                 let activation = unit.activation.expect("a BNN");
                 assert_eq!(report.units[index].phase, freezer.plan().phase(step, index));
@@ -81,7 +81,7 @@ fn a_head_activation_freezes_with_the_last_window() {
         let freezer = freezer(order, 0);
         let mut toy = Toy::new();
         for step in 0..110 {
-            freezer.apply(step, &mut toy);
+            freezer.apply(step, &mut toy).unwrap();
             let committed = *toy.last.state() == FreezeState::Committed;
             assert_eq!(
                 committed,
@@ -99,7 +99,7 @@ fn flips_are_counted() {
     let mut frozen = 0;
     for step in 0..100 {
         let before = toy.weights[0].clone();
-        let report = freezer.apply(step, &mut toy);
+        let report = freezer.apply(step, &mut toy).unwrap();
         let (FreezeState::Freezing(old), FreezeState::Freezing(new)) = (before.state(), toy.weights[0].state()) else {
             continue;
         };
@@ -120,7 +120,7 @@ fn flips_are_counted() {
 fn masks_depend_on_seed_step_and_unit_alone() {
     let run = |seed| {
         let (freezer, mut toy) = (freezer(Order::Global, seed), Toy::new());
-        (0..60).for_each(|step| drop(freezer.apply(step, &mut toy)));
+        (0..60).for_each(|step| drop(freezer.apply(step, &mut toy).unwrap()));
         toy
     };
     let states = |toy: &Toy| toy.weights.iter().map(|q| q.state().clone()).collect::<Vec<_>>();
@@ -129,9 +129,9 @@ fn masks_depend_on_seed_step_and_unit_alone() {
 
     // Resumed from its masks in the middle, a run goes on with the same draws.
     let (first, mut half) = (freezer(Order::Global, 1), Toy::new());
-    (0..30).for_each(|step| drop(first.apply(step, &mut half)));
+    (0..30).for_each(|step| drop(first.apply(step, &mut half).unwrap()));
     let (second, mut resumed) = (freezer(Order::Global, 1), half.clone());
-    (30..60).for_each(|step| drop(second.apply(step, &mut resumed)));
+    (30..60).for_each(|step| drop(second.apply(step, &mut resumed).unwrap()));
     assert_eq!(states(&resumed), states(&run(1)));
 }
 
@@ -139,7 +139,7 @@ fn masks_depend_on_seed_step_and_unit_alone() {
 fn weights_and_activations_draw_from_different_streams() {
     let (freezer, mut toy) = (freezer(Order::Global, 0), Toy::new());
     toy.activations[0] = MaskedQuantizer::new(500, Surrogate::Blocked);
-    (0..70).for_each(|step| drop(freezer.apply(step, &mut toy)));
+    (0..70).for_each(|step| drop(freezer.apply(step, &mut toy).unwrap()));
     assert_ne!(toy.weights[0].state(), toy.activations[0].state());
 }
 
@@ -147,7 +147,9 @@ fn weights_and_activations_draw_from_different_streams() {
 #[should_panic(expected = "another network")]
 fn a_plan_for_another_network_is_refused() {
     let plan = Plan::new(PlanSpec::new(4, 100)).unwrap();
-    Freezer::new(plan, RefreshRate::default(), 0).apply(0, &mut Toy::new());
+    Freezer::new(plan, RefreshRate::default(), 0)
+        .apply(0, &mut Toy::new())
+        .unwrap();
 }
 
 #[test]
@@ -178,7 +180,7 @@ fn separate_windows_follow_the_data() {
             Freezer::new(plan.unwrap(), RefreshRate::steps(3.0).unwrap(), 0).with_windows(Windows::Separately);
         let (mut toy, mut committed) = (Toy::new(), Vec::new());
         for step in 0..=60 {
-            freezer.apply(step, &mut toy);
+            freezer.apply(step, &mut toy).unwrap();
             for (index, unit) in toy.units().into_iter().enumerate() {
                 let quantizers = [(unit.activation.as_deref(), "a"), (Some(&*unit.weight), "w")];
                 for (quantizer, kind) in quantizers {
@@ -232,5 +234,6 @@ fn without_activations_separate_windows_are_the_units() {
 fn a_plan_with_too_few_windows_is_refused() {
     freezer(Order::Forward, 0)
         .with_windows(Windows::Separately)
-        .apply(0, &mut Toy::new());
+        .apply(0, &mut Toy::new())
+        .unwrap();
 }

@@ -1,7 +1,7 @@
-//! The masked quantizer as an op: forward values, the three gradient rules and the severed tape.
+//! The masked quantizer as an op: forward values, the three gradient rules and where the tape ends.
 
 use dfdx::prelude::*;
-use stompp_binarize::{FreezeState, MaskedQuantizer, Surrogate, View, quantize};
+use stompp_binarize::{EvalMode, FreezeState, MaskedQuantizer, Surrogate, quantize};
 use stompp_nn::{Recording, SwitchTape};
 use stompp_rng::{Purpose, stream};
 
@@ -99,11 +99,11 @@ fn evaluation_sees_the_deployed_network_and_changes_nothing() {
     let quantizer = half_frozen(Surrogate::Blocked);
     let before = quantizer.state().clone();
     assert_eq!(
-        quantizer.evaluate(u(), View::Deployed).unwrap().as_vec(),
+        quantizer.evaluate(u(), EvalMode::Binarized).unwrap().as_vec(),
         [-1.0, -1.0, -1.0, 1.0, 1.0, 1.0]
     );
     assert_eq!(
-        quantizer.evaluate(u(), View::AsItStands).unwrap().as_vec(),
+        quantizer.evaluate(u(), EvalMode::Current).unwrap().as_vec(),
         [-1.0, -1.0, -0.25, 1.0, 0.5, 1.0]
     );
     assert_eq!(*quantizer.state(), before);
@@ -129,7 +129,7 @@ fn a_tensor_of_another_size_is_refused() {
 /// XNOR and popcount against the float convolution: the same bits out, and the same gradients where a surrogate passes them.
 #[test]
 fn a_committed_convolution_is_the_float_one_exactly() {
-    use stompp_binarize::{BinaryConv2d, Convolution};
+    use stompp_binarize::{Activation, BinaryConv2d, Convolution};
     use stompp_nn::Conv2d;
     use stompp_rng::{Purpose, stream};
     let dev = Cpu::seed_from_u64(5);
@@ -145,7 +145,8 @@ fn a_committed_convolution_is_the_float_one_exactly() {
         let mut conv = BinaryConv2d::new(latent, Surrogate::Identity);
         conv.quantizer.commit();
         let u = dev.sample_normal_like(&(2, inputs, size, size));
-        let x = quantize(u, &FreezeState::Committed, Surrogate::Blocked, inputs * size * size).unwrap();
+        let entries = inputs * size * size;
+        let x = quantize(u.clone(), &FreezeState::Committed, Surrogate::Blocked, entries).unwrap();
         let run = |x_is_binary| {
             let y = conv
                 .of(x.clone().put_tape(SwitchTape::on()), x_is_binary, SwitchTape::on())
@@ -162,9 +163,13 @@ fn a_committed_convolution_is_the_float_one_exactly() {
         let (float, binary) = (run(false), run(true));
         assert_eq!(binary, float, "{inputs} to {outputs} channels");
         assert_eq!(
-            conv.evaluate(x.clone(), true, View::Deployed).unwrap().as_vec(),
+            conv.evaluate(x.clone(), true, EvalMode::Binarized).unwrap().as_vec(),
             float.0
         );
+        let mut activation = MaskedQuantizer::new(entries, Surrogate::Blocked);
+        activation.commit();
+        let modules = (Activation::Quantized(activation), conv.clone());
+        assert_eq!(modules.forward(u).as_vec(), float.0, "as modules of dfdx");
     }
 }
 
@@ -178,7 +183,8 @@ fn a_group_freezes_as_one() {
     let mut expected = 0.0;
     let mut before = vec![false; GROUPS * GROUP];
     for step in 0..8 {
-        let refreshed = quantizer.refresh(p, r, &mut stream(3, Purpose::ACTIVATION_MASK, 0, step));
+        let mut rng = stream(3, Purpose::ACTIVATION_MASK, 0, step);
+        let refreshed = quantizer.refresh(p, r, &mut rng).unwrap();
         let FreezeState::Freezing(mask) = quantizer.state() else {
             panic!("it is freezing");
         };
@@ -213,7 +219,8 @@ fn groups_of_one_draw_what_entries_draw() {
         MaskedQuantizer::new(70, Surrogate::Blocked).grouped(1),
     ];
     let states = masks.map(|mut quantizer| {
-        quantizer.refresh(0.5, 2.0, &mut stream(0, Purpose::ACTIVATION_MASK, 0, 0));
+        let mut rng = stream(0, Purpose::ACTIVATION_MASK, 0, 0);
+        quantizer.refresh(0.5, 2.0, &mut rng).unwrap();
         quantizer.state().clone()
     });
     assert_eq!(states[0], states[1]);

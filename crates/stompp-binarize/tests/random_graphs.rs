@@ -108,7 +108,8 @@ fn freeze(quantizer: &mut MaskedQuantizer, number: u64, step: u64, seed: u64) {
         1 if step == 0 => quantizer.commit(),
         1 => {}
         2 => {
-            quantizer.refresh(0.5, 2.0, &mut stream(seed, Purpose::WEIGHT_MASK, number, step));
+            let mut rng = stream(seed, Purpose::WEIGHT_MASK, number, step);
+            quantizer.refresh(0.5, 2.0, &mut rng).unwrap();
         }
         _ if step == 1 => quantizer.commit(),
         _ => {}

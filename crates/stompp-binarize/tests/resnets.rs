@@ -2,7 +2,7 @@
 
 use dfdx::prelude::*;
 use std::{collections::BTreeMap, convert::Infallible};
-use stompp_binarize::{ActivationRule, Binarization, Freezable, Freezer, Network, View};
+use stompp_binarize::{ActivationRule, Binarization, EvalMode, Freezable, Freezer, Network};
 use stompp_graph::Summary;
 use stompp_nn::{SwitchTape, TensorKind, VisitTensors, Visitor, ops};
 use stompp_resnet::Architecture;
@@ -175,14 +175,14 @@ fn evaluation_changes_nothing_and_does_not_depend_on_the_batch() {
     let mut net = Network::new(&Cpu::default(), &architecture.graph(), Binarization::BNN, 0).unwrap();
     net.forward_train(images(8, 16)).unwrap();
     let all = images(4, 16);
-    let first = net.evaluate(all.clone(), View::Deployed).unwrap().as_vec();
-    net.evaluate(images(8, 16), View::AsItStands).unwrap();
-    assert_eq!(net.evaluate(all.clone(), View::Deployed).unwrap().as_vec(), first);
+    let first = net.evaluate(all.clone(), EvalMode::Binarized).unwrap().as_vec();
+    net.evaluate(images(8, 16), EvalMode::Current).unwrap();
+    assert_eq!(net.evaluate(all.clone(), EvalMode::Binarized).unwrap().as_vec(), first);
     let one: Vec<f32> = all.as_vec()[..3 * 256].to_vec();
     let one = Cpu::default().tensor_from_vec(one, (1, 3, 16, 16));
-    assert_eq!(net.evaluate(one, View::Deployed).unwrap().as_vec(), first[..10]);
+    assert_eq!(net.evaluate(one, EvalMode::Binarized).unwrap().as_vec(), first[..10]);
     assert_ne!(
-        net.evaluate(all, View::AsItStands).unwrap().as_vec(),
+        net.evaluate(all, EvalMode::Current).unwrap().as_vec(),
         first,
         "nothing is frozen yet"
     );
@@ -193,7 +193,7 @@ fn the_same_seed_builds_the_same_network() {
     let architecture = architecture("resnet8", Some(4), 10, 16);
     let logits = |seed| {
         let net = Network::new(&Cpu::default(), &architecture.graph(), Binarization::BNN, seed).unwrap();
-        net.evaluate(images(2, 16), View::AsItStands).unwrap().as_vec()
+        net.evaluate(images(2, 16), EvalMode::Current).unwrap().as_vec()
     };
     assert_eq!(logits(1), logits(1));
     assert_ne!(logits(1), logits(2));
@@ -227,7 +227,7 @@ fn reached(net: &mut Network<Cpu>) -> Vec<String> {
     reached.1
 }
 
-/// The activation-induced gradient blockade (paper): a committed activation severs everything upstream. With forward order
+/// The activation-induced gradient blockade (paper): a committed activation blocks the gradient of everything upstream. With forward order
 /// the open suffix keeps learning; a single committed activation at the end leaves the head alone.
 #[test]
 fn committed_activations_sever_what_lies_upstream() {
@@ -253,7 +253,7 @@ fn committed_activations_sever_what_lies_upstream() {
             .count()
     );
 
-    // The second activation of a block severs its first convolution, but not the shortcut beside it.
+    // The second activation of a block blocks its first convolution, but not the shortcut beside it.
     let mut net = build();
     net.units()[3].activation.as_mut().unwrap().commit();
     let around = reached(&mut net);
@@ -291,10 +291,10 @@ fn a_finished_plan_leaves_the_deploy_network() {
         0,
     );
     for step in 0..60 {
-        freezer.apply(step, &mut net);
+        freezer.apply(step, &mut net).unwrap();
     }
-    let logits = |net: &Network<Cpu>, view| net.evaluate(images(2, 16), view).unwrap().as_vec();
-    assert_ne!(logits(&net, View::AsItStands), logits(&net, View::Deployed));
-    freezer.apply(60, &mut net);
-    assert_eq!(logits(&net, View::AsItStands), logits(&net, View::Deployed));
+    let logits = |net: &Network<Cpu>, mode| net.evaluate(images(2, 16), mode).unwrap().as_vec();
+    assert_ne!(logits(&net, EvalMode::Current), logits(&net, EvalMode::Binarized));
+    freezer.apply(60, &mut net).unwrap();
+    assert_eq!(logits(&net, EvalMode::Current), logits(&net, EvalMode::Binarized));
 }

@@ -136,7 +136,7 @@ fn on_bits_it_is_the_same_as_by_multiplication() {
             let mut conv = BinaryConv2d::new(latent.clone(), surrogate);
             conv.quantizer.commit();
             let mut quantizer = MaskedQuantizer::new(outputs * rows * columns, Surrogate::Clipped);
-            quantizer.refresh(0.5, 1.0, &mut rng);
+            quantizer.refresh(0.5, 1.0, &mut rng).unwrap();
             let activation = Activation::Quantized(quantizer);
             let run = |binary: bool| {
                 let mut norm = norm.clone();

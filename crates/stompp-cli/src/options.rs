@@ -158,6 +158,8 @@ impl<S: Selection> FromArgMatches for Overrides<S> {
 fn aliases(flag: &str) -> &'static [&'static str] {
     match flag {
         "learning-rate" => &["lr"],
+        "learning-rate-schedule" => &["lr-schedule"],
+        "learning-rate-warm-up" => &["lr-warm-up", "lr-warmup"],
         "batch-size" => &["batch"],
         "model" => &["arch"],
         "data" => &["data-dir", "data-path"],
@@ -249,6 +251,7 @@ mod tests {
         full.data.classes = Some(1);
         full.data.holdout = Some(1);
         full.network.width = Some(1);
+        full.training.clip_gradients = Some(1.0);
         full.training.init_from = Some("x".into());
         full.training.continue_from = Some("x".into());
         let fields = leaves(&to_table(&full));

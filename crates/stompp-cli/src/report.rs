@@ -85,7 +85,7 @@ fn tips(error: &TrainError) -> Vec<String> {
             ),
         ],
         TrainError::Data(DataError::BadImage { .. } | DataError::Read { .. }) => vec![
-            "--on-bad-image skip leaves out images that cannot be read (at most 1 % of a set); the same command, with it or after \
+            "--on-bad-image skip leaves out images that cannot be read (at most 1 % of a set, of a small one 10); the same command, with it or after \
              the file is repaired, goes on with a run"
                 .to_owned(),
         ],

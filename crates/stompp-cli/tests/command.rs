@@ -115,17 +115,6 @@ fn a_written_set_trains_as_the_generated_one() {
 }
 
 #[test]
-fn a_summary_needs_no_data() {
-    let output = stompp(&["summary", "--model", "resnet8", "--width", "4", "--dataset", "cifar100"]);
-    assert!(stdout(&output).contains("layer3.0.downsample.0"));
-    assert!(
-        stdout(&output)
-            .lines()
-            .any(|line| line.starts_with("fc ") && line.contains("100x1x1"))
-    );
-}
-
-#[test]
 fn what_was_asked_wrongly_is_named_with_code_2() {
     let folder = folder();
     let out = folder.path().join("run");

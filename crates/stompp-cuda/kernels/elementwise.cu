@@ -22,6 +22,10 @@ KERNEL scale_accumulate(u32 n, const float* factor, const float* source, float* 
     FOR_EACH(i, n) destination[i] += by * source[i];
 }
 
+KERNEL scale(u32 n, float factor, float* x) {
+    FOR_EACH(i, n) x[i] *= factor;
+}
+
 // As on the CPU: state that is tiny becomes 0.
 static __device__ float negligible_to_zero(float x) { return fabsf(x) < 1e-30f ? 0.0f : x; }
 

@@ -1,7 +1,11 @@
 // The training loss.
 
-// Of each row of logits its own loss, and the gradient of the mean: (softmax - onehot) / batch. A thread a row, in double.
-KERNEL cross_entropy(u32 batch, u32 classes, const float* logits, const u32* labels, double* losses, float* gradient) {
+// Of each row of logits its own loss, and the gradient of the mean: (softmax - target) / batch. The target of the label's class is
+// 1 - smoothing + smoothing / classes, that of each other class smoothing / classes. A thread a row, in double.
+KERNEL cross_entropy(u32 batch, u32 classes, float smoothing, const float* logits, const u32* labels, double* losses,
+                     float* gradient) {
+    double off = double(smoothing) / double(classes);
+    double on = 1.0 - double(smoothing) + off;
     FOR_EACH(n, batch) {
         const float* row = logits + n * classes;
         double largest = row[0];
@@ -10,10 +14,17 @@ KERNEL cross_entropy(u32 batch, u32 classes, const float* logits, const u32* lab
         double sum = 0.0;
         for (u32 c = 0; c < classes; ++c) sum += exp(double(row[c]) - largest);
         double log_sum = largest + log(sum);
-        losses[n] = log_sum - double(row[labels[n]]);
+        double expected = double(row[labels[n]]);
+        if (smoothing != 0.0f) {
+            double others = 0.0;
+            for (u32 c = 0; c < classes; ++c)
+                if (c != labels[n]) others += double(row[c]);
+            expected = on * expected + off * others;
+        }
+        losses[n] = log_sum - expected;
         for (u32 c = 0; c < classes; ++c) {
             double softmax = exp(double(row[c]) - log_sum);
-            gradient[n * classes + c] = float((softmax - (c == labels[n] ? 1.0 : 0.0)) / double(batch));
+            gradient[n * classes + c] = float((softmax - (c == labels[n] ? on : off)) / double(batch));
         }
     }
 }

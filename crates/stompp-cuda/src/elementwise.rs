@@ -81,6 +81,15 @@ impl Gpu {
         launch!(self, "scale_accumulate", self.grid(n), n, factor, source, destination)
     }
 
+    /// `x *= factor`.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn scale(&self, factor: f32, x: FloatsMut<'_>) -> Result<(), GpuError> {
+        let n = size(x.len());
+        launch!(self, "scale", self.grid(n), n, factor, x)
+    }
+
     /// One step of SGD with momentum, as [`stompp_kernels::sgd_momentum_step`] takes it.
     ///
     /// # Errors

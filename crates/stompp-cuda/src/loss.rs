@@ -8,21 +8,27 @@ use crate::{
 
 impl Gpu {
     /// Mean cross-entropy of `logits`, (N, classes), against `labels`, (N), as the one entry of `loss`, and its gradient by the
-    /// logits. Nothing waits for the device; without a row `loss` is left as it was.
+    /// logits; with label smoothing as [`stompp_kernels::cross_entropy`] has it. Nothing waits for the device; without a row `loss` is
+    /// left as it was.
     ///
     /// # Errors
     /// If an allocation, a copy or a launch fails.
     ///
     /// # Panics
-    /// If a label is not below `classes`.
+    /// If a label is not below `classes`, or `smoothing` is not in [0, 1].
     pub fn cross_entropy(
         &self,
         classes: usize,
         logits: Floats<'_>,
         labels: &[usize],
+        smoothing: f32,
         loss: FloatsMut<'_>,
         gradient: FloatsMut<'_>,
     ) -> Result<(), GpuError> {
+        assert!(
+            (0.0..=1.0).contains(&smoothing),
+            "label smoothing {smoothing} is not in [0, 1]"
+        );
         let batch = labels.len();
         check_length("logits", logits.len(), batch * classes);
         check_length("loss", loss.len(), 1);
@@ -46,6 +52,7 @@ impl Gpu {
             self.grid(batch),
             batch,
             classes,
+            smoothing,
             logits,
             labels,
             losses,

@@ -6,14 +6,32 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What becomes of an image that cannot be read or decoded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum OnBadImage {
     /// It is an error.
     #[default]
     Fail,
-    /// It is left out of its batch, and listed in [`BadImages`]. More than 1 % of a set's images is an error.
+    /// It is left out of its batch, and listed in [`BadImages`]. Too many are an error: more than 1 % of a set's images, and more than
+    /// 10, or than a quarter of a set of fewer than 40.
     Skip,
 }
+
+impl OnBadImage {
+    /// Every choice.
+    pub const ALL: [Self; 2] = [Self::Fail, Self::Skip];
+
+    /// The name in configurations.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fail => "fail",
+            Self::Skip => "skip",
+        }
+    }
+}
+
+/// Images of a small set that may be bad.
+const FEW: usize = 10;
 
 /// The bad images of a set that have been met so far. Clones share one list.
 #[derive(Clone, Debug)]
@@ -35,9 +53,9 @@ impl BadImages {
         }
     }
 
-    /// Images that may be bad: one of a hundred.
+    /// Images that may be bad: one of a hundred; of a small set more, because a few bad files are as likely there.
     fn allowed(&self) -> usize {
-        self.images / 100
+        (self.images / 100).max((self.images / 4).min(FEW))
     }
 
     /// What is wrong with each, naming its file, in the order of the set.

@@ -23,7 +23,7 @@
 //! [`Position`].
 //!
 //! **Bad data never panics**: every fault is a [`DataError`] that names the file and the record. Sizes are checked before
-//! memory is taken. Archives of images are mapped into memory, by the one module with unsafe code.
+//! memory is taken. Archives of images are not unpacked.
 //!
 //! ```no_run
 //! use stompp_data::cifar::{self, Layout};
@@ -42,7 +42,7 @@
 //! }
 //! # Ok::<(), stompp_data::DataError>(())
 //! ```
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 mod augment;
 pub mod check;

@@ -9,7 +9,6 @@ use crate::store::ending;
 use crate::{BadImages, DataError, ImageTree, OnBadImage, TreeSet};
 use image::{ImageFormat, RgbImage};
 use rayon::prelude::*;
-use std::borrow::Cow;
 use std::io::{self, BufWriter, Cursor, Write};
 use std::path::Path;
 use stompp_files::Draft;
@@ -111,7 +110,7 @@ impl ImageTree {
 }
 
 /// The file of an image for the archive, and whether it is a new one.
-fn shrunk_file(set: &TreeSet, index: usize, short_side: u32) -> Result<(Cow<'_, [u8]>, bool), DataError> {
+fn shrunk_file(set: &TreeSet, index: usize, short_side: u32) -> Result<(Vec<u8>, bool), DataError> {
     let (Decoded { pixels, .. }, bytes) = set.inspect(index)?;
     let (width, height) = pixels.dimensions();
     if width.min(height) <= short_side {
@@ -122,7 +121,7 @@ fn shrunk_file(set: &TreeSet, index: usize, short_side: u32) -> Result<(Cow<'_, 
         Region::whole((width, height)),
         shrunk_size((width, height), short_side),
     );
-    Ok((Cow::Owned(png(&small)), true))
+    Ok((png(&small), true))
 }
 
 fn png(image: &RgbImage) -> Vec<u8> {

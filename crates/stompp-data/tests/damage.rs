@@ -191,7 +191,7 @@ fn bits_do_not_depend_on_the_number_of_workers() {
 }
 
 #[test]
-fn one_of_a_hundred_may_be_left_out_and_is_listed() {
+fn a_bad_image_may_be_left_out_and_is_listed() {
     let whole = epoch(&[], OnBadImage::Skip, 1);
     assert_eq!(whole.1, [""; 0]);
     let whole = whole.0.unwrap();
@@ -226,8 +226,16 @@ fn a_bad_image_fails_if_it_is_to() {
 }
 
 #[test]
-fn more_than_one_of_a_hundred_is_refused() {
-    let message = epoch(&[17, 90], OnBadImage::Skip, 2).0.unwrap_err().to_string();
-    assert!(message.starts_with("2 of 120 images of "), "{message}");
-    assert!(message.contains("more than the 1 that may be left out"), "{message}");
+fn of_a_small_set_ten_may_be_left_out_and_no_more() {
+    let ten: Vec<usize> = (20..30).collect();
+    let (batches, bad) = epoch(&ten, OnBadImage::Skip, 2);
+    assert_eq!(bad.len(), 10);
+    assert_eq!(
+        batches.unwrap().iter().map(|batch| batch.indices.len()).sum::<usize>(),
+        110
+    );
+    let eleven: Vec<usize> = (20..31).collect();
+    let message = epoch(&eleven, OnBadImage::Skip, 2).0.unwrap_err().to_string();
+    assert!(message.starts_with("11 of 120 images of "), "{message}");
+    assert!(message.contains("more than the 10 that may be left out"), "{message}");
 }

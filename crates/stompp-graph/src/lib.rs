@@ -33,6 +33,8 @@ extern crate alloc;
 mod builder;
 mod cost;
 mod deploy;
+#[cfg(feature = "std")]
+mod describe;
 mod dot;
 mod error;
 mod graph;
@@ -44,6 +46,8 @@ mod unit;
 pub use builder::GraphBuilder;
 pub use cost::{LayerSummary, Summary};
 pub use deploy::{DeployPlan, DeployStep};
+#[cfg(feature = "std")]
+pub use describe::{Costs, Description, NodeDescription};
 pub use error::GraphError;
 pub use graph::{Graph, Node, NodeId, Shape, TensorRole, TensorSpec};
 pub use op::{ActivationRule, Conv, Op, Pool};

@@ -57,6 +57,11 @@ impl Op {
 
 /// What [`Op::Activation`] nodes compute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "std",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "lowercase")
+)]
 pub enum ActivationRule {
     /// The masked quantizer: weights and activations freeze (BNN, *paper*).
     Quantized,
@@ -64,6 +69,20 @@ pub enum ActivationRule {
     Relu,
     /// `clip(x, -1, 1)`: only weights freeze (BWN). What the quantizer is before anything freezes.
     Clip,
+}
+
+impl ActivationRule {
+    /// Those whose values stay continuous.
+    pub const CONTINUOUS: [Self; 2] = [Self::Relu, Self::Clip];
+
+    /// The name in configurations.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Quantized => "quantized",
+            Self::Relu => "relu",
+            Self::Clip => "clip",
+        }
+    }
 }
 
 /// Sizes of a convolution with square kernels.

@@ -5,7 +5,7 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use stompp_kernels::{
-    BatchNormQuantizeGradients, BitTensor, BitWeights, ChannelShape, ConvShape, FreezeMask, Normalization, SgdStep,
+    BatchNormQuantizeGradients, BitTensor, BitWeights, ChannelShape, ConvShape, FreezeState, Normalization, SgdStep,
     Surrogate, batch_norm_backward, batch_norm_forward, batch_norm_quantize_backward, batch_norm_quantize_forward,
     batch_norm_statistics, conv2d_backward_input, conv2d_backward_weight, conv2d_forward, quantize_backward,
     quantize_forward, sgd_momentum_step, xnor_conv2d,
@@ -114,7 +114,7 @@ fn elementwise(c: &mut Criterion) {
         let words: Vec<u64> = (0..period.div_ceil(64) as u64)
             .map(|i| i.wrapping_mul(0x9E37_79B9_7F4A_7C15))
             .collect();
-        let mask = FreezeMask::Partial(&words);
+        let mask = FreezeState::Freezing(words.as_slice());
 
         let mut group = c.benchmark_group("elementwise");
         group.throughput(Throughput::Elements(s.len() as u64));

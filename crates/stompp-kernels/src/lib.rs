@@ -62,5 +62,5 @@ pub use pool::{
     PoolShape, average_pool_backward, average_pool_forward, global_average_pool_backward, global_average_pool_forward,
     max_pool_backward, max_pool_forward,
 };
-pub use quantize::{FreezeMask, Surrogate, quantize_backward, quantize_forward};
+pub use quantize::{FreezeState, Surrogate, quantize_backward, quantize_forward};
 pub use xnor::{BitTensor, BitWeights, xnor_conv2d};

@@ -3,21 +3,27 @@
 use crate::check;
 
 /// Mean cross-entropy of `logits`, `(batch, classes)`, against `labels`, `(batch)`: the mean of
-/// `log(sum over c of exp(logit_c)) - logit_label`.
+/// `log(sum over c of exp(logit_c)) - sum over c of target_c * logit_c`.
 ///
-/// `glogits`, if given, is overwritten with the gradient `(softmax - onehot) / batch`. The largest logit is subtracted
-/// first, so nothing overflows; everything is summed in `f64`. An empty batch has loss 0.
+/// The target of the label's class is `1 - smoothing + smoothing / classes`, that of each other class `smoothing / classes`, as with
+/// `label_smoothing` of PyTorch. `glogits`, if given, is overwritten with the gradient `(softmax - target) / batch`. The largest logit
+/// is subtracted first, so nothing overflows; everything is summed in `f64`. An empty batch has loss 0.
 ///
 /// # Panics
 ///
-/// If a length does not fit, or a label is not below `classes`.
+/// If a length does not fit, a label is not below `classes`, or `smoothing` is not in [0, 1].
 pub fn cross_entropy(
     batch: usize,
     classes: usize,
     logits: &[f32],
     labels: &[usize],
+    smoothing: f32,
     glogits: Option<&mut [f32]>,
 ) -> f32 {
+    assert!(
+        (0.0..=1.0).contains(&smoothing),
+        "label smoothing {smoothing} is not in [0, 1]"
+    );
     check::length("logits", logits.len(), batch * classes);
     check::length("labels", labels.len(), batch);
     if let Some(label) = labels.iter().find(|&&label| label >= classes) {
@@ -33,9 +39,20 @@ pub fn cross_entropy(
             largest + row.iter().map(|&z| (f64::from(z) - largest).exp()).sum::<f64>().ln()
         })
         .collect();
+    // With smoothing 0 exactly 1 and 0, so that the loss is to the bit the one without.
+    let off = f64::from(smoothing) / classes as f64;
+    let on = 1.0 - f64::from(smoothing) + off;
     let rows = || logits.chunks(classes).zip(labels).zip(&log_sums);
+    let expected = |row: &[f32], label: usize| {
+        let logit = f64::from(row[label]);
+        if smoothing == 0.0 {
+            return logit;
+        }
+        let others = row.iter().enumerate().filter(|(c, _)| *c != label);
+        on * logit + off * others.map(|(_, &z)| f64::from(z)).sum::<f64>()
+    };
     let loss = rows()
-        .map(|((row, &label), log_sum)| log_sum - f64::from(row[label]))
+        .map(|((row, &label), log_sum)| log_sum - expected(row, label))
         .sum::<f64>()
         / batch as f64;
     if let Some(glogits) = glogits {
@@ -43,7 +60,7 @@ pub fn cross_entropy(
         for (((row, &label), log_sum), g) in rows().zip(glogits.chunks_mut(classes)) {
             for (c, (g, &z)) in g.iter_mut().zip(row).enumerate() {
                 let softmax = (f64::from(z) - log_sum).exp();
-                *g = ((softmax - if c == label { 1.0 } else { 0.0 }) / batch as f64) as f32;
+                *g = ((softmax - if c == label { on } else { off }) / batch as f64) as f32;
             }
         }
     }

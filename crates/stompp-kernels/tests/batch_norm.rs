@@ -4,7 +4,7 @@ mod common;
 
 use common::{assert_close, at_every_level, double, finite_differences, noise, same_bits_whatever_the_threads};
 use stompp_kernels::{
-    BatchNormQuantizeGradients, ChannelShape, FreezeMask, Normalization, Surrogate, add_forward, batch_norm_backward,
+    BatchNormQuantizeGradients, ChannelShape, FreezeState, Normalization, Surrogate, add_forward, batch_norm_backward,
     batch_norm_forward, batch_norm_quantize_backward, batch_norm_quantize_forward, batch_norm_statistics,
     quantize_backward, quantize_forward,
 };
@@ -197,7 +197,11 @@ fn fused_with_a_quantizer_it_has_the_bits_of_the_two_in_a_row() {
                     let normalized = u.clone();
                     add_forward(&normalized, residual, &mut u);
                 }
-                for mask in [FreezeMask::Open, FreezeMask::Partial(&words), FreezeMask::Committed] {
+                for mask in [
+                    FreezeState::Open,
+                    FreezeState::Freezing(words.as_slice()),
+                    FreezeState::Committed,
+                ] {
                     let (mut out, mut fused) = (vec![f32::NAN; s.len()], vec![f32::NAN; s.len()]);
                     quantize_forward(mask, period, &u, &mut out);
                     batch_norm_quantize_forward(&s, &x, norm, residual, mask, &mut fused);

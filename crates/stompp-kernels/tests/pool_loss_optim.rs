@@ -138,36 +138,47 @@ fn max_pool_lets_nan_and_negative_infinity_through() {
 #[test]
 fn cross_entropy_has_its_value_and_gradient() {
     // torch.nn.functional.cross_entropy(torch.tensor([[1., 2., 3.], [1., 2., 3.]]), torch.tensor([2, 0])), float64
-    let loss = cross_entropy(2, 3, &[1.0, 2.0, 3.0, 1.0, 2.0, 3.0], &[2, 0], None);
+    let loss = cross_entropy(2, 3, &[1.0, 2.0, 3.0, 1.0, 2.0, 3.0], &[2, 0], 0.0, None);
     assert!((f64::from(loss) - 1.407_605_964_444_380_1).abs() < 1e-6, "{loss}");
+
+    // The same with label_smoothing=0.1; differs, because the labels are not equally likely.
+    let loss = cross_entropy(2, 3, &[1.0, 2.0, 3.0, 1.0, 2.0, 3.0], &[2, 2], 0.1, None);
+    assert!((f64::from(loss) - 0.507_605_964_444_380_1).abs() < 1e-6, "{loss}");
 
     let (batch, classes) = (5, 7);
     let logits: Vec<f32> = noise(batch * classes, 1).iter().map(|x| 4.0 * x).collect();
     let labels = [0, 6, 3, 3, 1];
-    let naive = |z: &[f64]| {
-        let row_loss = |(row, &label): (&[f64], &usize)| row.iter().map(|z| z.exp()).sum::<f64>().ln() - row[label];
-        z.chunks(classes).zip(&labels).map(row_loss).sum::<f64>() / batch as f64
-    };
-    let mut gradient = vec![f32::NAN; logits.len()];
-    let loss = cross_entropy(batch, classes, &logits, &labels, Some(&mut gradient));
-    assert!((f64::from(loss) - naive(&double(&logits))).abs() < 1e-6);
-    assert_close("glogits", &gradient, &finite_differences(&double(&logits), naive), 1e-7);
+    for smoothing in [0.0, 0.25, 1.0] {
+        let naive = |z: &[f64]| {
+            let row_loss = |(row, &label): (&[f64], &usize)| {
+                let log_sum = row.iter().map(|z| z.exp()).sum::<f64>().ln();
+                let cost = |c: usize| log_sum - row[c];
+                let uniform = (0..classes).map(cost).sum::<f64>() / classes as f64;
+                (1.0 - f64::from(smoothing)) * cost(label) + f64::from(smoothing) * uniform
+            };
+            z.chunks(classes).zip(&labels).map(row_loss).sum::<f64>() / batch as f64
+        };
+        let mut gradient = vec![f32::NAN; logits.len()];
+        let loss = cross_entropy(batch, classes, &logits, &labels, smoothing, Some(&mut gradient));
+        assert!((f64::from(loss) - naive(&double(&logits))).abs() < 1e-6);
+        assert_close("glogits", &gradient, &finite_differences(&double(&logits), naive), 1e-7);
+    }
 }
 
 #[test]
 fn cross_entropy_of_huge_logits_is_finite_and_of_nan_is_nan() {
     let mut gradient = [f32::NAN; 2];
-    let loss = cross_entropy(1, 2, &[1e30, -1e30], &[0], Some(&mut gradient));
+    let loss = cross_entropy(1, 2, &[1e30, -1e30], &[0], 0.0, Some(&mut gradient));
     assert_eq!((loss, gradient), (0.0, [0.0, 0.0]));
-    assert_eq!(cross_entropy(1, 2, &[1e30, -1e30], &[1], None), 2e30);
-    assert!(cross_entropy(1, 2, &[f32::NAN, 0.0], &[1], None).is_nan());
-    assert_eq!(cross_entropy(0, 2, &[], &[], Some(&mut [])), 0.0);
+    assert_eq!(cross_entropy(1, 2, &[1e30, -1e30], &[1], 0.0, None), 2e30);
+    assert!(cross_entropy(1, 2, &[f32::NAN, 0.0], &[1], 0.0, None).is_nan());
+    assert_eq!(cross_entropy(0, 2, &[], &[], 0.0, Some(&mut [])), 0.0);
 }
 
 #[test]
 #[should_panic(expected = "label 2 of 2 classes")]
 fn a_label_out_of_range_panics() {
-    cross_entropy(1, 2, &[0.0, 0.0], &[2], None);
+    cross_entropy(1, 2, &[0.0, 0.0], &[2], 0.0, None);
 }
 
 /// Learning rate 0.1 and momentum 0.9.

@@ -1,13 +1,14 @@
 //! What a device must provide: one trait, so that another device can follow without touching a layer.
 //!
-//! Each method is one kernel call. Methods named `..._gradient` or `..._backward` **accumulate** into their outputs, as
-//! dfdx's own kernels do; everything else returns a fresh tensor.
+//! Each method is one kernel call on slices of the device's memory, which are lent by tensors and by buffers alike. Methods named
+//! `..._gradient` or `..._backward` **accumulate** into their outputs, as dfdx's own kernels do; everything else overwrites them.
 
 use dfdx::{
-    shapes::{Dim, Shape},
+    shapes::Shape,
     tensor::{Cache, Storage, Tensor},
     tensor_ops::Device,
 };
+use std::fmt::Debug;
 pub use stompp_kernels::{AdamStep, SgdStep};
 use stompp_kernels::{ChannelShape, ConvShape, PoolShape};
 
@@ -25,253 +26,85 @@ pub struct BatchMoments<D: Storage<f32>> {
     pub inv_std: Buffer<D>,
 }
 
+/// Sizes of a fully connected layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinearShape {
+    /// Rows of the input.
+    pub batch: usize,
+    /// Features of the input.
+    pub inputs: usize,
+    /// Features of the output.
+    pub outputs: usize,
+}
+
 /// The gradients that batch norm's backward pass adds to.
 #[derive(Debug)]
-pub struct BatchNormGradients<'a, D: Storage<f32>> {
+pub struct BatchNormGradients<'a, D: Backend> {
     /// Gradient of the input; `None` if nobody wants it.
-    pub input: Option<&'a mut Buffer<D>>,
+    pub input: Option<D::SliceMut<'a>>,
     /// Gradient of the scale, shape (C,).
-    pub scale: &'a mut Buffer<D>,
+    pub scale: D::SliceMut<'a>,
     /// Gradient of the shift, shape (C,).
-    pub shift: &'a mut Buffer<D>,
+    pub shift: D::SliceMut<'a>,
 }
 
 /// The gradients that a linear layer's backward pass adds to.
 #[derive(Debug)]
-pub struct LinearGradients<'a, D: Storage<f32>> {
+pub struct LinearGradients<'a, D: Backend> {
     /// Gradient of the input; `None` if nobody wants it.
-    pub input: Option<&'a mut Buffer<D>>,
+    pub input: Option<D::SliceMut<'a>>,
     /// Gradient of the weight, shape (O, I).
-    pub weight: &'a mut Buffer<D>,
+    pub weight: D::SliceMut<'a>,
     /// Gradient of the bias, shape (O,).
-    pub bias: &'a mut Buffer<D>,
+    pub bias: D::SliceMut<'a>,
 }
 
-/// A dfdx device with the kernels of this crate's ops. Tensors are contiguous, images NCHW.
+/// A dfdx device with the kernels of this crate's ops. Values are row-major, images NCHW.
 ///
 /// # Errors
 /// Every method fails with the device's own error, as dfdx's ops do (out of memory, a failed launch).
+///
+/// # Panics
+/// Kernels panic if a slice has another length than the sizes say.
 pub trait Backend: Device<f32> + Cache {
-    /// Convolution without bias: `x` (N, I, H, W), `w` (O, I, K, K) -> (N, O, H', W').
-    fn conv2d<X: Shape, W: Shape, Y: Shape>(
-        &self,
-        shape: &ConvShape,
-        x: &Tensor<X, f32, Self>,
-        w: &Tensor<W, f32, Self>,
-        out: Y,
-    ) -> Result<Tensor<Y, f32, Self>, Self::Err>;
+    /// Floats in the device's memory, for reading.
+    type Slice<'a>: Copy + Debug;
 
-    /// As [`Backend::conv2d`], into a buffer of the output's length.
-    fn conv2d_into<X: Shape, W: Shape>(
+    /// Floats in the device's memory, for writing.
+    type SliceMut<'a>: Debug;
+
+    /// The values of a tensor.
+    ///
+    /// # Panics
+    /// If the tensor is not contiguous (permuted, sliced or broadcast): call dfdx's `try_contiguous` first.
+    fn values<S: Shape>(tensor: &Tensor<S, f32, Self>) -> Self::Slice<'_>;
+
+    /// The values of a buffer.
+    fn slice(buffer: &Buffer<Self>) -> Self::Slice<'_>;
+
+    /// The values of a buffer, for writing.
+    fn slice_mut(buffer: &mut Buffer<Self>) -> Self::SliceMut<'_>;
+
+    /// A fresh tensor of this shape, zeros that `fill` has written.
+    fn filled<S: Shape>(
         &self,
-        shape: &ConvShape,
-        x: &Tensor<X, f32, Self>,
-        w: &Tensor<W, f32, Self>,
-        out: &mut Buffer<Self>,
+        shape: S,
+        fill: impl FnOnce(Self::SliceMut<'_>) -> Result<(), Self::Err>,
+    ) -> Result<Tensor<S, f32, Self>, Self::Err>;
+
+    /// Changes a contiguous tensor in place. Storage that is shared with another tensor is left to that one.
+    fn change<S: Shape>(
+        &self,
+        tensor: &mut Tensor<S, f32, Self>,
+        change: impl FnOnce(Self::SliceMut<'_>) -> Result<(), Self::Err>,
     ) -> Result<(), Self::Err>;
 
     /// A buffer of `len` floats of unspecified (but initialized) value, for results that no tensor need hold. What dfdx
     /// allocates is filled with zeros first, by one thread.
-    fn spare(&self, len: usize) -> Result<Buffer<Self>, Self::Err>;
+    fn acquire(&self, len: usize) -> Result<Buffer<Self>, Self::Err>;
 
-    /// Takes back what [`Backend::spare`] gave, to give it again.
-    fn recycle(&self, buffer: Buffer<Self>);
-
-    /// Adds the convolution's input gradient to `gx`.
-    fn conv2d_input_gradient<W: Shape>(
-        &self,
-        shape: &ConvShape,
-        w: &Tensor<W, f32, Self>,
-        gy: &Buffer<Self>,
-        gx: &mut Buffer<Self>,
-    ) -> Result<(), Self::Err>;
-
-    /// Adds the convolution's weight gradient to `gw`.
-    fn conv2d_weight_gradient<X: Shape>(
-        &self,
-        shape: &ConvShape,
-        x: &Tensor<X, f32, Self>,
-        gy: &Buffer<Self>,
-        gw: &mut Buffer<Self>,
-    ) -> Result<(), Self::Err>;
-
-    /// Moments of `x` (N, C, H, W) per channel.
-    fn batch_moments<X: Shape>(
-        &self,
-        shape: &ChannelShape,
-        eps: f32,
-        x: &Tensor<X, f32, Self>,
-    ) -> Result<BatchMoments<Self>, Self::Err>;
-
-    /// As [`Backend::batch_moments`], of a buffer.
-    fn buffer_moments(&self, shape: &ChannelShape, eps: f32, x: &Buffer<Self>)
-    -> Result<BatchMoments<Self>, Self::Err>;
-
-    /// `(x - mean) * inv_std * scale + shift`, per channel.
-    fn batch_norm<X: Shape, C: Dim>(
-        &self,
-        shape: &ChannelShape,
-        moments: &BatchMoments<Self>,
-        x: &Tensor<X, f32, Self>,
-        scale: &Tensor<(C,), f32, Self>,
-        shift: &Tensor<(C,), f32, Self>,
-    ) -> Result<Tensor<X, f32, Self>, Self::Err>;
-
-    /// Adds batch norm's gradients, through the batch's own moments.
-    fn batch_norm_backward<X: Shape, C: Dim>(
-        &self,
-        shape: &ChannelShape,
-        moments: &BatchMoments<Self>,
-        x: &Tensor<X, f32, Self>,
-        scale: &Tensor<(C,), f32, Self>,
-        gy: &Buffer<Self>,
-        gradients: BatchNormGradients<'_, Self>,
-    ) -> Result<(), Self::Err>;
-
-    /// Moves running statistics towards a batch's: `r = (1 - momentum) r + momentum s`, with the unbiased variance.
-    fn update_running<C: Dim>(
-        &self,
-        shape: &ChannelShape,
-        moments: &BatchMoments<Self>,
-        momentum: f32,
-        mean: &mut Tensor<(C,), f32, Self>,
-        variance: &mut Tensor<(C,), f32, Self>,
-    ) -> Result<(), Self::Err>;
-
-    /// Running statistics as moments, for evaluation.
-    fn running_moments<C: Dim>(
-        &self,
-        eps: f32,
-        mean: &Tensor<(C,), f32, Self>,
-        variance: &Tensor<(C,), f32, Self>,
-    ) -> Result<BatchMoments<Self>, Self::Err>;
-
-    /// `x wᵀ + b`: `x` (N, I), `w` (O, I), `b` (O,) -> (N, O).
-    fn linear<B: Dim, I: Dim, O: Dim>(
-        &self,
-        x: &Tensor<(B, I), f32, Self>,
-        w: &Tensor<(O, I), f32, Self>,
-        b: &Tensor<(O,), f32, Self>,
-    ) -> Result<Tensor<(B, O), f32, Self>, Self::Err>;
-
-    /// Adds the linear layer's gradients.
-    fn linear_backward<B: Dim, I: Dim, O: Dim>(
-        &self,
-        x: &Tensor<(B, I), f32, Self>,
-        w: &Tensor<(O, I), f32, Self>,
-        gy: &Buffer<Self>,
-        gradients: LinearGradients<'_, Self>,
-    ) -> Result<(), Self::Err>;
-
-    /// Mean over height and width: (N, C, H, W) -> (N, C).
-    fn global_average_pool<X: Shape, Y: Shape>(
-        &self,
-        shape: &ChannelShape,
-        x: &Tensor<X, f32, Self>,
-        out: Y,
-    ) -> Result<Tensor<Y, f32, Self>, Self::Err>;
-
-    /// Adds the average pool's input gradient.
-    fn global_average_pool_backward(
-        &self,
-        shape: &ChannelShape,
-        gy: &Buffer<Self>,
-        gx: &mut Buffer<Self>,
-    ) -> Result<(), Self::Err>;
-
-    /// What [`Backend::max_pool`] remembers for its backward pass: the winning input of every output.
-    type Winners: 'static;
-
-    #[allow(clippy::type_complexity)] // a name for this one pair would hide more than it explains
-    /// Maximum over windows; padding counts as minus infinity, the first maximum wins.
-    fn max_pool<X: Shape, Y: Shape>(
-        &self,
-        shape: &PoolShape,
-        x: &Tensor<X, f32, Self>,
-        out: Y,
-    ) -> Result<(Tensor<Y, f32, Self>, Self::Winners), Self::Err>;
-
-    /// Adds the max pool's input gradient.
-    fn max_pool_backward(
-        &self,
-        shape: &PoolShape,
-        winners: &Self::Winners,
-        gy: &Buffer<Self>,
-        gx: &mut Buffer<Self>,
-    ) -> Result<(), Self::Err>;
-
-    /// Mean over windows, without padding: (N, C, H, W) -> (N, C, H', W').
-    fn average_pool<X: Shape, Y: Shape>(
-        &self,
-        shape: &PoolShape,
-        x: &Tensor<X, f32, Self>,
-        out: Y,
-    ) -> Result<Tensor<Y, f32, Self>, Self::Err>;
-
-    /// Adds the average pool's input gradient.
-    fn average_pool_backward(
-        &self,
-        shape: &PoolShape,
-        gy: &Buffer<Self>,
-        gx: &mut Buffer<Self>,
-    ) -> Result<(), Self::Err>;
-
-    /// `max(x, 0)`.
-    fn relu<X: Shape>(&self, x: &Tensor<X, f32, Self>) -> Result<Tensor<X, f32, Self>, Self::Err>;
-
-    /// Adds `gy` where `x > 0`.
-    fn relu_backward<X: Shape>(
-        &self,
-        x: &Tensor<X, f32, Self>,
-        gy: &Buffer<Self>,
-        gx: &mut Buffer<Self>,
-    ) -> Result<(), Self::Err>;
-
-    /// `a + b`.
-    fn add<X: Shape>(
-        &self,
-        a: &Tensor<X, f32, Self>,
-        b: &Tensor<X, f32, Self>,
-    ) -> Result<Tensor<X, f32, Self>, Self::Err>;
-
-    /// `destination += source`.
-    fn accumulate(&self, source: &Buffer<Self>, destination: &mut Buffer<Self>) -> Result<(), Self::Err>;
-
-    /// Mean cross-entropy of `logits` (N, classes) against `labels` (N), and its gradient by the logits. The loss stays on the device,
-    /// which need not be waited for.
-    #[allow(clippy::type_complexity)] // A name for this one pair would hide more than it explains.
-    fn cross_entropy<B: Dim, C: Dim>(
-        &self,
-        logits: &Tensor<(B, C), f32, Self>,
-        labels: &[usize],
-    ) -> Result<(Tensor<(), f32, Self>, Buffer<Self>), Self::Err>;
-
-    /// `destination += factor * source`.
-    fn scale_accumulate(
-        &self,
-        factor: &Buffer<Self>,
-        source: &Buffer<Self>,
-        destination: &mut Buffer<Self>,
-    ) -> Result<(), Self::Err>;
-
-    /// One step of SGD with momentum, in place; see [`stompp_kernels::sgd_momentum_step`].
-    fn sgd_step<S: Shape>(
-        &self,
-        step: &SgdStep,
-        w: &mut Tensor<S, f32, Self>,
-        velocity: &mut Buffer<Self>,
-        gradient: &Buffer<Self>,
-    ) -> Result<(), Self::Err>;
-
-    /// One step of Adam, in place; see [`stompp_kernels::adam_step`].
-    fn adam_step<S: Shape>(
-        &self,
-        step: &AdamStep,
-        w: &mut Tensor<S, f32, Self>,
-        first_moment: &mut Buffer<Self>,
-        second_moment: &mut Buffer<Self>,
-        gradient: &Buffer<Self>,
-    ) -> Result<(), Self::Err>;
+    /// Takes back what [`Backend::acquire`] gave, to give it again.
+    fn release(&self, buffer: Buffer<Self>);
 
     /// Copies `values`, as many as the buffer has, into it.
     ///
@@ -279,11 +112,215 @@ pub trait Backend: Device<f32> + Cache {
     /// If their number differs.
     fn write(&self, values: &[f32], buffer: &mut Buffer<Self>) -> Result<(), Self::Err>;
 
-    /// Norms of several buffers on their way; an empty collection at first.
+    /// Convolution without bias: `x` (N, I, H, W), `w` (O, I, K, K), `y` (N, O, H', W').
+    fn conv2d(
+        &self,
+        shape: &ConvShape,
+        x: Self::Slice<'_>,
+        w: Self::Slice<'_>,
+        y: Self::SliceMut<'_>,
+    ) -> Result<(), Self::Err>;
+
+    /// Adds the convolution's input gradient to `gx`.
+    fn conv2d_input_gradient(
+        &self,
+        shape: &ConvShape,
+        w: Self::Slice<'_>,
+        gy: Self::Slice<'_>,
+        gx: Self::SliceMut<'_>,
+    ) -> Result<(), Self::Err>;
+
+    /// Adds the convolution's weight gradient to `gw`.
+    fn conv2d_weight_gradient(
+        &self,
+        shape: &ConvShape,
+        x: Self::Slice<'_>,
+        gy: Self::Slice<'_>,
+        gw: Self::SliceMut<'_>,
+    ) -> Result<(), Self::Err>;
+
+    /// Moments of `x` (N, C, H, W) per channel.
+    fn batch_moments(
+        &self,
+        shape: &ChannelShape,
+        eps: f32,
+        x: Self::Slice<'_>,
+    ) -> Result<BatchMoments<Self>, Self::Err>;
+
+    /// Running statistics, both (C,), as moments for evaluation.
+    fn running_moments(
+        &self,
+        eps: f32,
+        mean: Self::Slice<'_>,
+        variance: Self::Slice<'_>,
+    ) -> Result<BatchMoments<Self>, Self::Err>;
+
+    /// Moves a running mean towards a batch's: `r = (1 - momentum) r + momentum s`.
+    fn follow_mean(
+        &self,
+        shape: &ChannelShape,
+        momentum: f32,
+        moments: &BatchMoments<Self>,
+        running: Self::SliceMut<'_>,
+    ) -> Result<(), Self::Err>;
+
+    /// Moves a running variance towards a batch's unbiased one, likewise.
+    fn follow_variance(
+        &self,
+        shape: &ChannelShape,
+        momentum: f32,
+        moments: &BatchMoments<Self>,
+        running: Self::SliceMut<'_>,
+    ) -> Result<(), Self::Err>;
+
+    /// `y = (x - mean) * inv_std * scale + shift`, per channel.
+    fn batch_norm(
+        &self,
+        shape: &ChannelShape,
+        moments: &BatchMoments<Self>,
+        x: Self::Slice<'_>,
+        scale: Self::Slice<'_>,
+        shift: Self::Slice<'_>,
+        y: Self::SliceMut<'_>,
+    ) -> Result<(), Self::Err>;
+
+    /// Adds batch norm's gradients, through the batch's own moments.
+    fn batch_norm_backward(
+        &self,
+        shape: &ChannelShape,
+        moments: &BatchMoments<Self>,
+        x: Self::Slice<'_>,
+        scale: Self::Slice<'_>,
+        gy: Self::Slice<'_>,
+        gradients: BatchNormGradients<'_, Self>,
+    ) -> Result<(), Self::Err>;
+
+    /// `y = x wᵀ + b`: `x` (N, I), `w` (O, I), `b` (O,), `y` (N, O).
+    fn linear(
+        &self,
+        shape: &LinearShape,
+        x: Self::Slice<'_>,
+        w: Self::Slice<'_>,
+        b: Self::Slice<'_>,
+        y: Self::SliceMut<'_>,
+    ) -> Result<(), Self::Err>;
+
+    /// Adds the linear layer's gradients.
+    fn linear_backward(
+        &self,
+        shape: &LinearShape,
+        x: Self::Slice<'_>,
+        w: Self::Slice<'_>,
+        gy: Self::Slice<'_>,
+        gradients: LinearGradients<'_, Self>,
+    ) -> Result<(), Self::Err>;
+
+    /// Mean over height and width: `x` (N, C, H, W), `y` (N, C).
+    fn global_average_pool(
+        &self,
+        shape: &ChannelShape,
+        x: Self::Slice<'_>,
+        y: Self::SliceMut<'_>,
+    ) -> Result<(), Self::Err>;
+
+    /// Adds the average pool's input gradient.
+    fn global_average_pool_backward(
+        &self,
+        shape: &ChannelShape,
+        gy: Self::Slice<'_>,
+        gx: Self::SliceMut<'_>,
+    ) -> Result<(), Self::Err>;
+
+    /// What [`Backend::max_pool`] remembers for its backward pass: the winning input of every output.
+    type Winners: 'static;
+
+    /// Maximum over windows; padding counts as minus infinity, the first maximum wins.
+    fn max_pool(
+        &self,
+        shape: &PoolShape,
+        x: Self::Slice<'_>,
+        y: Self::SliceMut<'_>,
+    ) -> Result<Self::Winners, Self::Err>;
+
+    /// Adds the max pool's input gradient.
+    fn max_pool_backward(
+        &self,
+        shape: &PoolShape,
+        winners: &Self::Winners,
+        gy: Self::Slice<'_>,
+        gx: Self::SliceMut<'_>,
+    ) -> Result<(), Self::Err>;
+
+    /// Mean over windows, without padding: `x` (N, C, H, W), `y` (N, C, H', W').
+    fn average_pool(&self, shape: &PoolShape, x: Self::Slice<'_>, y: Self::SliceMut<'_>) -> Result<(), Self::Err>;
+
+    /// Adds the average pool's input gradient.
+    fn average_pool_backward(
+        &self,
+        shape: &PoolShape,
+        gy: Self::Slice<'_>,
+        gx: Self::SliceMut<'_>,
+    ) -> Result<(), Self::Err>;
+
+    /// `y = max(x, 0)`.
+    fn relu(&self, x: Self::Slice<'_>, y: Self::SliceMut<'_>) -> Result<(), Self::Err>;
+
+    /// Adds `gy` where `x > 0`.
+    fn relu_backward(&self, x: Self::Slice<'_>, gy: Self::Slice<'_>, gx: Self::SliceMut<'_>) -> Result<(), Self::Err>;
+
+    /// `y = a + b`.
+    fn add(&self, a: Self::Slice<'_>, b: Self::Slice<'_>, y: Self::SliceMut<'_>) -> Result<(), Self::Err>;
+
+    /// `destination += source`.
+    fn accumulate(&self, source: Self::Slice<'_>, destination: Self::SliceMut<'_>) -> Result<(), Self::Err>;
+
+    /// `destination += factor * source`; `factor` is one number.
+    fn scale_accumulate(
+        &self,
+        factor: Self::Slice<'_>,
+        source: Self::Slice<'_>,
+        destination: Self::SliceMut<'_>,
+    ) -> Result<(), Self::Err>;
+
+    /// Mean cross-entropy of `logits` (N, `classes`) against `labels` (N) with label smoothing in [0, 1], one number, and its gradient by
+    /// the logits; see [`stompp_kernels::cross_entropy`]. The loss stays on the device, which need not be waited for.
+    fn cross_entropy(
+        &self,
+        classes: usize,
+        logits: Self::Slice<'_>,
+        labels: &[usize],
+        smoothing: f32,
+        loss: Self::SliceMut<'_>,
+        gradient: Self::SliceMut<'_>,
+    ) -> Result<(), Self::Err>;
+
+    /// `buffer *= factor`.
+    fn scale(&self, factor: f32, buffer: Self::SliceMut<'_>) -> Result<(), Self::Err>;
+
+    /// One step of SGD with momentum, in place; see [`stompp_kernels::sgd_momentum_step`].
+    fn sgd_step(
+        &self,
+        step: &SgdStep,
+        w: Self::SliceMut<'_>,
+        velocity: Self::SliceMut<'_>,
+        gradient: Self::Slice<'_>,
+    ) -> Result<(), Self::Err>;
+
+    /// One step of Adam, in place; see [`stompp_kernels::adam_step`].
+    fn adam_step(
+        &self,
+        step: &AdamStep,
+        w: Self::SliceMut<'_>,
+        first_moment: Self::SliceMut<'_>,
+        second_moment: Self::SliceMut<'_>,
+        gradient: Self::Slice<'_>,
+    ) -> Result<(), Self::Err>;
+
+    /// Norms of several slices on their way; an empty collection at first.
     type Norms: Default;
 
-    /// Has the L2 norm of `buffer` computed: finite exactly if each of its values is.
-    fn add_norm(&self, norms: &mut Self::Norms, buffer: &Buffer<Self>) -> Result<(), Self::Err>;
+    /// Queues the computation of the L2 norm of `values`: finite exactly if each of them is.
+    fn add_norm(&self, norms: &mut Self::Norms, values: Self::Slice<'_>) -> Result<(), Self::Err>;
 
     /// The norms, in the order in which they were added. Together, because a device has to be waited for.
     fn read_norms(&self, norms: Self::Norms) -> Result<Vec<f64>, Self::Err>;

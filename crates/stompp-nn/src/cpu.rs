@@ -1,28 +1,18 @@
-//! The CPU backend: hands contiguous slices to `stompp-kernels`. Its helpers are public for ops written elsewhere.
+//! The CPU backend: hands contiguous slices to `stompp-kernels`.
 
 mod view;
 
 use crate::{
-    backend::{Backend, BatchMoments, BatchNormGradients, Buffer, LinearGradients},
-    spare::Spare,
+    backend::{Backend, BatchMoments, BatchNormGradients, Buffer, LinearGradients, LinearShape},
+    scratch::Scratch,
 };
 use dfdx::{
-    shapes::{Dim, HasShape, Shape},
+    shapes::Shape,
     tensor::{Cpu, CpuError, Storage, Tensor, ZerosTensor},
 };
 use std::cell::RefCell;
 use stompp_kernels::{self as kernels, AdamStep, ChannelShape, ConvShape, PoolShape, SgdStep};
-pub use view::{values, values_mut};
-
-/// A fresh tensor of shape `out` whose zeroed elements `fill` has written.
-///
-/// # Errors
-/// The device's.
-pub fn filled<Y: Shape>(device: &Cpu, out: Y, fill: impl FnOnce(&mut [f32])) -> Result<Tensor<Y, f32, Cpu>, CpuError> {
-    let mut y = device.try_zeros_like(&out)?;
-    fill(values_mut(&mut y));
-    Ok(y)
-}
+use view::{values, values_mut};
 
 /// A raw buffer holding `values`, without a tensor around it. Copied, so that its memory comes from dfdx's cache and can go back
 /// there: what enters the cache from elsewhere would pile up.
@@ -34,337 +24,53 @@ fn buffer(device: &Cpu, values: &[f32]) -> Result<Buffer<Cpu>, CpuError> {
 
 thread_local! {
     /// Buffers between one use and the next.
-    static SPARE: RefCell<Spare<Buffer<Cpu>>> = const { RefCell::new(Spare::new()) };
+    static SCRATCH: RefCell<Scratch<Buffer<Cpu>>> = const { RefCell::new(Scratch::new()) };
 }
 
 impl Backend for Cpu {
-    type Winners = Vec<u32>;
+    type Slice<'a> = &'a [f32];
+    type SliceMut<'a> = &'a mut [f32];
 
-    fn conv2d<X: Shape, W: Shape, Y: Shape>(
-        &self,
-        shape: &ConvShape,
-        x: &Tensor<X, f32, Self>,
-        w: &Tensor<W, f32, Self>,
-        out: Y,
-    ) -> Result<Tensor<Y, f32, Self>, CpuError> {
-        filled(self, out, |y| kernels::conv2d_forward(shape, values(x), values(w), y))
+    fn values<S: Shape>(tensor: &Tensor<S, f32, Self>) -> &[f32] {
+        values(tensor)
     }
 
-    fn conv2d_into<X: Shape, W: Shape>(
+    fn slice(buffer: &Buffer<Self>) -> &[f32] {
+        buffer
+    }
+
+    fn slice_mut(buffer: &mut Buffer<Self>) -> &mut [f32] {
+        buffer
+    }
+
+    fn filled<S: Shape>(
         &self,
-        shape: &ConvShape,
-        x: &Tensor<X, f32, Self>,
-        w: &Tensor<W, f32, Self>,
-        out: &mut Buffer<Self>,
+        shape: S,
+        fill: impl FnOnce(&mut [f32]) -> Result<(), CpuError>,
+    ) -> Result<Tensor<S, f32, Self>, CpuError> {
+        let mut tensor = self.try_zeros_like(&shape)?;
+        fill(values_mut(&mut tensor))?;
+        Ok(tensor)
+    }
+
+    fn change<S: Shape>(
+        &self,
+        tensor: &mut Tensor<S, f32, Self>,
+        change: impl FnOnce(&mut [f32]) -> Result<(), CpuError>,
     ) -> Result<(), CpuError> {
-        kernels::conv2d_forward(shape, values(x), values(w), out);
-        Ok(())
+        change(values_mut(tensor))
     }
 
-    fn spare(&self, len: usize) -> Result<Buffer<Self>, CpuError> {
-        match SPARE.with_borrow_mut(|spare| spare.take(len)) {
+    fn acquire(&self, len: usize) -> Result<Buffer<Self>, CpuError> {
+        match SCRATCH.with_borrow_mut(|scratch| scratch.acquire(len)) {
             Some(buffer) => Ok(buffer),
             None => Storage::<f32>::try_alloc_len(self, len),
         }
     }
 
-    fn recycle(&self, buffer: Buffer<Self>) {
+    fn release(&self, buffer: Buffer<Self>) {
         // A thread that is ending has dropped its list; then the buffer is simply freed.
-        let _ = SPARE.try_with(|spare| spare.borrow_mut().give(buffer.len(), buffer));
-    }
-
-    fn conv2d_input_gradient<W: Shape>(
-        &self,
-        shape: &ConvShape,
-        w: &Tensor<W, f32, Self>,
-        gy: &Buffer<Self>,
-        gx: &mut Buffer<Self>,
-    ) -> Result<(), CpuError> {
-        kernels::conv2d_backward_input(shape, values(w), gy, gx);
-        Ok(())
-    }
-
-    fn conv2d_weight_gradient<X: Shape>(
-        &self,
-        shape: &ConvShape,
-        x: &Tensor<X, f32, Self>,
-        gy: &Buffer<Self>,
-        gw: &mut Buffer<Self>,
-    ) -> Result<(), CpuError> {
-        kernels::conv2d_backward_weight(shape, values(x), gy, gw);
-        Ok(())
-    }
-
-    fn batch_moments<X: Shape>(
-        &self,
-        shape: &ChannelShape,
-        eps: f32,
-        x: &Tensor<X, f32, Self>,
-    ) -> Result<BatchMoments<Self>, CpuError> {
-        moments_of(self, shape, eps, values(x))
-    }
-
-    fn buffer_moments(&self, shape: &ChannelShape, eps: f32, x: &Buffer<Self>) -> Result<BatchMoments<Self>, CpuError> {
-        moments_of(self, shape, eps, x)
-    }
-
-    fn batch_norm<X: Shape, C: Dim>(
-        &self,
-        shape: &ChannelShape,
-        moments: &BatchMoments<Self>,
-        x: &Tensor<X, f32, Self>,
-        scale: &Tensor<(C,), f32, Self>,
-        shift: &Tensor<(C,), f32, Self>,
-    ) -> Result<Tensor<X, f32, Self>, CpuError> {
-        filled(self, *x.shape(), |y| {
-            kernels::batch_norm_forward(
-                shape,
-                values(x),
-                &moments.mean,
-                &moments.inv_std,
-                values(scale),
-                values(shift),
-                y,
-            )
-        })
-    }
-
-    fn batch_norm_backward<X: Shape, C: Dim>(
-        &self,
-        shape: &ChannelShape,
-        moments: &BatchMoments<Self>,
-        x: &Tensor<X, f32, Self>,
-        scale: &Tensor<(C,), f32, Self>,
-        gy: &Buffer<Self>,
-        gradients: BatchNormGradients<'_, Self>,
-    ) -> Result<(), CpuError> {
-        kernels::batch_norm_backward(
-            shape,
-            values(x),
-            &moments.mean,
-            &moments.inv_std,
-            values(scale),
-            gy,
-            gradients.input.map(|gx| gx.as_mut_slice()),
-            gradients.scale,
-            gradients.shift,
-        );
-        Ok(())
-    }
-
-    fn update_running<C: Dim>(
-        &self,
-        shape: &ChannelShape,
-        moments: &BatchMoments<Self>,
-        momentum: f32,
-        mean: &mut Tensor<(C,), f32, Self>,
-        variance: &mut Tensor<(C,), f32, Self>,
-    ) -> Result<(), CpuError> {
-        let n = (shape.batch * shape.inner) as f32;
-        // A single value a channel has no unbiased variance; its biased one, zero, is all there is to follow.
-        let unbiased = if n > 1.0 { n / (n - 1.0) } else { 1.0 };
-        let follow = |running: &mut [f32], batch: &[f32], factor: f32| {
-            for (r, b) in running.iter_mut().zip(batch) {
-                *r += momentum * (factor * b - *r);
-            }
-        };
-        follow(values_mut(mean), &moments.mean, 1.0);
-        follow(values_mut(variance), &moments.variance, unbiased);
-        Ok(())
-    }
-
-    fn running_moments<C: Dim>(
-        &self,
-        eps: f32,
-        mean: &Tensor<(C,), f32, Self>,
-        variance: &Tensor<(C,), f32, Self>,
-    ) -> Result<BatchMoments<Self>, CpuError> {
-        moments(self, eps, values(mean), values(variance))
-    }
-
-    fn linear<B: Dim, I: Dim, O: Dim>(
-        &self,
-        x: &Tensor<(B, I), f32, Self>,
-        w: &Tensor<(O, I), f32, Self>,
-        b: &Tensor<(O,), f32, Self>,
-    ) -> Result<Tensor<(B, O), f32, Self>, CpuError> {
-        let ((batch, inputs), (outputs, _)) = (*x.shape(), *w.shape());
-        filled(self, (batch, outputs), |y| {
-            kernels::linear_forward(
-                batch.size(),
-                inputs.size(),
-                outputs.size(),
-                values(x),
-                values(w),
-                values(b),
-                y,
-            )
-        })
-    }
-
-    fn linear_backward<B: Dim, I: Dim, O: Dim>(
-        &self,
-        x: &Tensor<(B, I), f32, Self>,
-        w: &Tensor<(O, I), f32, Self>,
-        gy: &Buffer<Self>,
-        gradients: LinearGradients<'_, Self>,
-    ) -> Result<(), CpuError> {
-        let ((batch, inputs), (outputs, _)) = (*x.shape(), *w.shape());
-        kernels::linear_backward(
-            batch.size(),
-            inputs.size(),
-            outputs.size(),
-            values(x),
-            values(w),
-            gy,
-            gradients.input.map(|gx| gx.as_mut_slice()),
-            gradients.weight,
-            gradients.bias,
-        );
-        Ok(())
-    }
-
-    fn global_average_pool<X: Shape, Y: Shape>(
-        &self,
-        shape: &ChannelShape,
-        x: &Tensor<X, f32, Self>,
-        out: Y,
-    ) -> Result<Tensor<Y, f32, Self>, CpuError> {
-        filled(self, out, |y| kernels::global_average_pool_forward(shape, values(x), y))
-    }
-
-    fn global_average_pool_backward(
-        &self,
-        shape: &ChannelShape,
-        gy: &Buffer<Self>,
-        gx: &mut Buffer<Self>,
-    ) -> Result<(), CpuError> {
-        kernels::global_average_pool_backward(shape, gy, gx);
-        Ok(())
-    }
-
-    fn max_pool<X: Shape, Y: Shape>(
-        &self,
-        shape: &PoolShape,
-        x: &Tensor<X, f32, Self>,
-        out: Y,
-    ) -> Result<(Tensor<Y, f32, Self>, Self::Winners), CpuError> {
-        let mut winners = vec![0; out.num_elements()];
-        let y = filled(self, out, |y| {
-            kernels::max_pool_forward(shape, values(x), y, &mut winners)
-        })?;
-        Ok((y, winners))
-    }
-
-    fn max_pool_backward(
-        &self,
-        shape: &PoolShape,
-        winners: &Self::Winners,
-        gy: &Buffer<Self>,
-        gx: &mut Buffer<Self>,
-    ) -> Result<(), CpuError> {
-        kernels::max_pool_backward(shape, gy, winners, gx);
-        Ok(())
-    }
-
-    fn average_pool<X: Shape, Y: Shape>(
-        &self,
-        shape: &PoolShape,
-        x: &Tensor<X, f32, Self>,
-        out: Y,
-    ) -> Result<Tensor<Y, f32, Self>, CpuError> {
-        filled(self, out, |y| kernels::average_pool_forward(shape, values(x), y))
-    }
-
-    fn average_pool_backward(
-        &self,
-        shape: &PoolShape,
-        gy: &Buffer<Self>,
-        gx: &mut Buffer<Self>,
-    ) -> Result<(), CpuError> {
-        kernels::average_pool_backward(shape, gy, gx);
-        Ok(())
-    }
-
-    fn relu<X: Shape>(&self, x: &Tensor<X, f32, Self>) -> Result<Tensor<X, f32, Self>, CpuError> {
-        filled(self, *x.shape(), |y| kernels::relu_forward(values(x), y))
-    }
-
-    fn relu_backward<X: Shape>(
-        &self,
-        x: &Tensor<X, f32, Self>,
-        gy: &Buffer<Self>,
-        gx: &mut Buffer<Self>,
-    ) -> Result<(), CpuError> {
-        kernels::relu_backward(values(x), gy, gx);
-        Ok(())
-    }
-
-    fn add<X: Shape>(
-        &self,
-        a: &Tensor<X, f32, Self>,
-        b: &Tensor<X, f32, Self>,
-    ) -> Result<Tensor<X, f32, Self>, CpuError> {
-        filled(self, *a.shape(), |y| kernels::add_forward(values(a), values(b), y))
-    }
-
-    fn accumulate(&self, source: &Buffer<Self>, destination: &mut Buffer<Self>) -> Result<(), CpuError> {
-        kernels::accumulate(destination, source);
-        Ok(())
-    }
-
-    fn cross_entropy<B: Dim, C: Dim>(
-        &self,
-        logits: &Tensor<(B, C), f32, Self>,
-        labels: &[usize],
-    ) -> Result<(Tensor<(), f32, Self>, Buffer<Self>), CpuError> {
-        let (batch, classes) = *logits.shape();
-        let mut gradient = vec![0.0; batch.size() * classes.size()];
-        let loss = kernels::cross_entropy(
-            batch.size(),
-            classes.size(),
-            values(logits),
-            labels,
-            Some(&mut gradient),
-        );
-        let loss = filled(self, (), |value| value[0] = loss)?;
-        Ok((loss, buffer(self, &gradient)?))
-    }
-
-    fn scale_accumulate(
-        &self,
-        factor: &Buffer<Self>,
-        source: &Buffer<Self>,
-        destination: &mut Buffer<Self>,
-    ) -> Result<(), CpuError> {
-        let factor = factor[0];
-        for (d, s) in destination.iter_mut().zip(source.iter()) {
-            *d += factor * s;
-        }
-        Ok(())
-    }
-
-    fn sgd_step<S: Shape>(
-        &self,
-        step: &SgdStep,
-        w: &mut Tensor<S, f32, Self>,
-        velocity: &mut Buffer<Self>,
-        gradient: &Buffer<Self>,
-    ) -> Result<(), CpuError> {
-        kernels::sgd_momentum_step(step, values_mut(w), velocity, gradient);
-        Ok(())
-    }
-
-    fn adam_step<S: Shape>(
-        &self,
-        step: &AdamStep,
-        w: &mut Tensor<S, f32, Self>,
-        first_moment: &mut Buffer<Self>,
-        second_moment: &mut Buffer<Self>,
-        gradient: &Buffer<Self>,
-    ) -> Result<(), CpuError> {
-        kernels::adam_step(step, values_mut(w), first_moment, second_moment, gradient);
-        Ok(())
+        let _ = SCRATCH.try_with(|scratch| scratch.borrow_mut().release(buffer.len(), buffer));
     }
 
     fn write(&self, values: &[f32], buffer: &mut Buffer<Self>) -> Result<(), CpuError> {
@@ -372,10 +78,226 @@ impl Backend for Cpu {
         Ok(())
     }
 
+    fn conv2d(&self, shape: &ConvShape, x: &[f32], w: &[f32], y: &mut [f32]) -> Result<(), CpuError> {
+        kernels::conv2d_forward(shape, x, w, y);
+        Ok(())
+    }
+
+    fn conv2d_input_gradient(&self, shape: &ConvShape, w: &[f32], gy: &[f32], gx: &mut [f32]) -> Result<(), CpuError> {
+        kernels::conv2d_backward_input(shape, w, gy, gx);
+        Ok(())
+    }
+
+    fn conv2d_weight_gradient(&self, shape: &ConvShape, x: &[f32], gy: &[f32], gw: &mut [f32]) -> Result<(), CpuError> {
+        kernels::conv2d_backward_weight(shape, x, gy, gw);
+        Ok(())
+    }
+
+    fn batch_moments(&self, shape: &ChannelShape, eps: f32, x: &[f32]) -> Result<BatchMoments<Self>, CpuError> {
+        let (mut mean, mut variance) = (vec![0.0; shape.channels], vec![0.0; shape.channels]);
+        kernels::batch_norm_statistics(shape, x, &mut mean, &mut variance);
+        self.running_moments(eps, &mean, &variance)
+    }
+
+    fn running_moments(&self, eps: f32, mean: &[f32], variance: &[f32]) -> Result<BatchMoments<Self>, CpuError> {
+        let inv_std: Vec<f32> = variance.iter().map(|v| 1.0 / (v + eps).sqrt()).collect();
+        Ok(BatchMoments {
+            mean: buffer(self, mean)?,
+            variance: buffer(self, variance)?,
+            inv_std: buffer(self, &inv_std)?,
+        })
+    }
+
+    fn follow_mean(
+        &self,
+        _: &ChannelShape,
+        momentum: f32,
+        moments: &BatchMoments<Self>,
+        running: &mut [f32],
+    ) -> Result<(), CpuError> {
+        follow(momentum, 1.0, &moments.mean, running);
+        Ok(())
+    }
+
+    fn follow_variance(
+        &self,
+        shape: &ChannelShape,
+        momentum: f32,
+        moments: &BatchMoments<Self>,
+        running: &mut [f32],
+    ) -> Result<(), CpuError> {
+        let n = (shape.batch * shape.inner) as f32;
+        // A single value a channel has no unbiased variance; its biased one, zero, is all there is to follow.
+        let unbiased = if n > 1.0 { n / (n - 1.0) } else { 1.0 };
+        follow(momentum, unbiased, &moments.variance, running);
+        Ok(())
+    }
+
+    fn batch_norm(
+        &self,
+        shape: &ChannelShape,
+        moments: &BatchMoments<Self>,
+        x: &[f32],
+        scale: &[f32],
+        shift: &[f32],
+        y: &mut [f32],
+    ) -> Result<(), CpuError> {
+        kernels::batch_norm_forward(shape, x, &moments.mean, &moments.inv_std, scale, shift, y);
+        Ok(())
+    }
+
+    fn batch_norm_backward(
+        &self,
+        shape: &ChannelShape,
+        moments: &BatchMoments<Self>,
+        x: &[f32],
+        scale: &[f32],
+        gy: &[f32],
+        gradients: BatchNormGradients<'_, Self>,
+    ) -> Result<(), CpuError> {
+        let BatchNormGradients {
+            input,
+            scale: gscale,
+            shift: gshift,
+        } = gradients;
+        kernels::batch_norm_backward(
+            shape,
+            x,
+            &moments.mean,
+            &moments.inv_std,
+            scale,
+            gy,
+            input,
+            gscale,
+            gshift,
+        );
+        Ok(())
+    }
+
+    fn linear(&self, shape: &LinearShape, x: &[f32], w: &[f32], b: &[f32], y: &mut [f32]) -> Result<(), CpuError> {
+        kernels::linear_forward(shape.batch, shape.inputs, shape.outputs, x, w, b, y);
+        Ok(())
+    }
+
+    fn linear_backward(
+        &self,
+        shape: &LinearShape,
+        x: &[f32],
+        w: &[f32],
+        gy: &[f32],
+        gradients: LinearGradients<'_, Self>,
+    ) -> Result<(), CpuError> {
+        let LinearGradients { input, weight, bias } = gradients;
+        kernels::linear_backward(shape.batch, shape.inputs, shape.outputs, x, w, gy, input, weight, bias);
+        Ok(())
+    }
+
+    fn global_average_pool(&self, shape: &ChannelShape, x: &[f32], y: &mut [f32]) -> Result<(), CpuError> {
+        kernels::global_average_pool_forward(shape, x, y);
+        Ok(())
+    }
+
+    fn global_average_pool_backward(&self, shape: &ChannelShape, gy: &[f32], gx: &mut [f32]) -> Result<(), CpuError> {
+        kernels::global_average_pool_backward(shape, gy, gx);
+        Ok(())
+    }
+
+    type Winners = Vec<u32>;
+
+    fn max_pool(&self, shape: &PoolShape, x: &[f32], y: &mut [f32]) -> Result<Vec<u32>, CpuError> {
+        let mut winners = vec![0; y.len()];
+        kernels::max_pool_forward(shape, x, y, &mut winners);
+        Ok(winners)
+    }
+
+    fn max_pool_backward(
+        &self,
+        shape: &PoolShape,
+        winners: &Vec<u32>,
+        gy: &[f32],
+        gx: &mut [f32],
+    ) -> Result<(), CpuError> {
+        kernels::max_pool_backward(shape, gy, winners, gx);
+        Ok(())
+    }
+
+    fn average_pool(&self, shape: &PoolShape, x: &[f32], y: &mut [f32]) -> Result<(), CpuError> {
+        kernels::average_pool_forward(shape, x, y);
+        Ok(())
+    }
+
+    fn average_pool_backward(&self, shape: &PoolShape, gy: &[f32], gx: &mut [f32]) -> Result<(), CpuError> {
+        kernels::average_pool_backward(shape, gy, gx);
+        Ok(())
+    }
+
+    fn relu(&self, x: &[f32], y: &mut [f32]) -> Result<(), CpuError> {
+        kernels::relu_forward(x, y);
+        Ok(())
+    }
+
+    fn relu_backward(&self, x: &[f32], gy: &[f32], gx: &mut [f32]) -> Result<(), CpuError> {
+        kernels::relu_backward(x, gy, gx);
+        Ok(())
+    }
+
+    fn add(&self, a: &[f32], b: &[f32], y: &mut [f32]) -> Result<(), CpuError> {
+        kernels::add_forward(a, b, y);
+        Ok(())
+    }
+
+    fn accumulate(&self, source: &[f32], destination: &mut [f32]) -> Result<(), CpuError> {
+        kernels::accumulate(destination, source);
+        Ok(())
+    }
+
+    fn scale_accumulate(&self, factor: &[f32], source: &[f32], destination: &mut [f32]) -> Result<(), CpuError> {
+        let factor = factor[0];
+        for (d, s) in destination.iter_mut().zip(source) {
+            *d += factor * s;
+        }
+        Ok(())
+    }
+
+    fn cross_entropy(
+        &self,
+        classes: usize,
+        logits: &[f32],
+        labels: &[usize],
+        smoothing: f32,
+        loss: &mut [f32],
+        gradient: &mut [f32],
+    ) -> Result<(), CpuError> {
+        loss[0] = kernels::cross_entropy(labels.len(), classes, logits, labels, smoothing, Some(gradient));
+        Ok(())
+    }
+
+    fn scale(&self, factor: f32, buffer: &mut [f32]) -> Result<(), CpuError> {
+        buffer.iter_mut().for_each(|value| *value *= factor);
+        Ok(())
+    }
+
+    fn sgd_step(&self, step: &SgdStep, w: &mut [f32], velocity: &mut [f32], gradient: &[f32]) -> Result<(), CpuError> {
+        kernels::sgd_momentum_step(step, w, velocity, gradient);
+        Ok(())
+    }
+
+    fn adam_step(
+        &self,
+        step: &AdamStep,
+        w: &mut [f32],
+        first_moment: &mut [f32],
+        second_moment: &mut [f32],
+        gradient: &[f32],
+    ) -> Result<(), CpuError> {
+        kernels::adam_step(step, w, first_moment, second_moment, gradient);
+        Ok(())
+    }
+
     type Norms = Vec<f64>;
 
-    fn add_norm(&self, norms: &mut Vec<f64>, buffer: &Buffer<Self>) -> Result<(), CpuError> {
-        norms.push(kernels::square_sum(buffer).sqrt());
+    fn add_norm(&self, norms: &mut Vec<f64>, values: &[f32]) -> Result<(), CpuError> {
+        norms.push(kernels::square_sum(values).sqrt());
         Ok(())
     }
 
@@ -384,17 +306,9 @@ impl Backend for Cpu {
     }
 }
 
-fn moments_of(device: &Cpu, shape: &ChannelShape, eps: f32, x: &[f32]) -> Result<BatchMoments<Cpu>, CpuError> {
-    let (mut mean, mut variance) = (vec![0.0; shape.channels], vec![0.0; shape.channels]);
-    kernels::batch_norm_statistics(shape, x, &mut mean, &mut variance);
-    moments(device, eps, &mean, &variance)
-}
-
-fn moments(device: &Cpu, eps: f32, mean: &[f32], variance: &[f32]) -> Result<BatchMoments<Cpu>, CpuError> {
-    let inv_std: Vec<f32> = variance.iter().map(|v| 1.0 / (v + eps).sqrt()).collect();
-    Ok(BatchMoments {
-        mean: buffer(device, mean)?,
-        variance: buffer(device, variance)?,
-        inv_std: buffer(device, &inv_std)?,
-    })
+/// Moves running statistics towards `factor` times a batch's.
+fn follow(momentum: f32, factor: f32, batch: &[f32], running: &mut [f32]) {
+    for (r, b) in running.iter_mut().zip(batch) {
+        *r += momentum * (factor * b - *r);
+    }
 }

@@ -1,4 +1,4 @@
-//! The backend for NVIDIA GPUs: hands device memory to `stompp-cuda`. Its helpers are public for ops written elsewhere.
+//! The backend for NVIDIA GPUs: hands device memory to `stompp-cuda`.
 //!
 //! A process has one GPU, the first that it sees (`CUDA_VISIBLE_DEVICES` chooses): [`open`] makes it ready. Everything runs on
 //! dfdx's own stream, in order.
@@ -6,12 +6,12 @@
 mod view;
 
 use crate::{
-    backend::{Backend, BatchMoments, BatchNormGradients, Buffer, LinearGradients},
-    spare::Spare,
+    backend::{Backend, BatchMoments, BatchNormGradients, Buffer, LinearGradients, LinearShape},
+    scratch::Scratch,
 };
 use cudarc::driver::{CudaSlice, DeviceSlice, DriverError, sys::CUresult};
 use dfdx::{
-    shapes::{Dim, HasShape, Shape},
+    shapes::Shape,
     tensor::{Cuda, CudaError, Storage, Tensor},
 };
 use std::{
@@ -23,8 +23,6 @@ pub use stompp_cuda::{
 };
 use stompp_cuda::{Moments, NormGradients, Normalization};
 use stompp_kernels::{AdamStep, ChannelShape, ConvShape, PoolShape, SgdStep};
-use view::rewritten;
-pub use view::{filled, values};
 
 /// The process's GPU.
 static GPU: OnceLock<Gpu> = OnceLock::new();
@@ -98,300 +96,51 @@ pub fn last_failure() -> Option<String> {
 thread_local! {
     static LAST_FAILURE: RefCell<Option<String>> = const { RefCell::new(None) };
     /// Buffers between one use and the next.
-    static SPARE: RefCell<Spare<Buffer<Cuda>>> = const { RefCell::new(Spare::new()) };
+    static SCRATCH: RefCell<Scratch<Buffer<Cuda>>> = const { RefCell::new(Scratch::new()) };
 }
 
 impl Backend for Cuda {
-    type Winners = CudaSlice<u32>;
+    type Slice<'a> = Floats<'a>;
+    type SliceMut<'a> = FloatsMut<'a>;
 
-    fn conv2d<X: Shape, W: Shape, Y: Shape>(
-        &self,
-        shape: &ConvShape,
-        x: &Tensor<X, f32, Self>,
-        w: &Tensor<W, f32, Self>,
-        out: Y,
-    ) -> Result<Tensor<Y, f32, Self>, CudaError> {
-        filled(self, out, |y| gpu()?.conv2d(shape, values(x), values(w), y))
+    fn values<S: Shape>(tensor: &Tensor<S, f32, Self>) -> Floats<'_> {
+        view::values(tensor)
     }
 
-    fn conv2d_into<X: Shape, W: Shape>(
+    fn slice(buffer: &Buffer<Self>) -> Floats<'_> {
+        Floats::of(buffer)
+    }
+
+    fn slice_mut(buffer: &mut Buffer<Self>) -> FloatsMut<'_> {
+        FloatsMut::of(buffer)
+    }
+
+    fn filled<S: Shape>(
         &self,
-        shape: &ConvShape,
-        x: &Tensor<X, f32, Self>,
-        w: &Tensor<W, f32, Self>,
-        out: &mut Buffer<Self>,
+        shape: S,
+        fill: impl FnOnce(FloatsMut<'_>) -> Result<(), CudaError>,
+    ) -> Result<Tensor<S, f32, Self>, CudaError> {
+        view::filled(self, shape, fill)
+    }
+
+    fn change<S: Shape>(
+        &self,
+        tensor: &mut Tensor<S, f32, Self>,
+        change: impl FnOnce(FloatsMut<'_>) -> Result<(), CudaError>,
     ) -> Result<(), CudaError> {
-        on_gpu(|gpu| gpu.conv2d(shape, values(x), values(w), FloatsMut::of(out)))
+        view::rewritten(self, tensor, change)
     }
 
-    fn spare(&self, len: usize) -> Result<Buffer<Self>, CudaError> {
-        match SPARE.with_borrow_mut(|spare| spare.take(len)) {
+    fn acquire(&self, len: usize) -> Result<Buffer<Self>, CudaError> {
+        match SCRATCH.with_borrow_mut(|scratch| scratch.acquire(len)) {
             Some(buffer) => Ok(buffer),
             None => Storage::<f32>::try_alloc_len(self, len),
         }
     }
 
-    fn recycle(&self, buffer: Buffer<Self>) {
+    fn release(&self, buffer: Buffer<Self>) {
         // A thread that is ending has dropped its list; then the buffer is simply freed.
-        let _ = SPARE.try_with(|spare| spare.borrow_mut().give(DeviceSlice::len(&buffer), buffer));
-    }
-
-    fn conv2d_input_gradient<W: Shape>(
-        &self,
-        shape: &ConvShape,
-        w: &Tensor<W, f32, Self>,
-        gy: &Buffer<Self>,
-        gx: &mut Buffer<Self>,
-    ) -> Result<(), CudaError> {
-        on_gpu(|gpu| gpu.conv2d_input_gradient(shape, values(w), Floats::of(gy), FloatsMut::of(gx)))
-    }
-
-    fn conv2d_weight_gradient<X: Shape>(
-        &self,
-        shape: &ConvShape,
-        x: &Tensor<X, f32, Self>,
-        gy: &Buffer<Self>,
-        gw: &mut Buffer<Self>,
-    ) -> Result<(), CudaError> {
-        on_gpu(|gpu| gpu.conv2d_weight_gradient(shape, values(x), Floats::of(gy), FloatsMut::of(gw)))
-    }
-
-    fn batch_moments<X: Shape>(
-        &self,
-        shape: &ChannelShape,
-        eps: f32,
-        x: &Tensor<X, f32, Self>,
-    ) -> Result<BatchMoments<Self>, CudaError> {
-        moments_of(self, shape, eps, values(x))
-    }
-
-    fn buffer_moments(
-        &self,
-        shape: &ChannelShape,
-        eps: f32,
-        x: &Buffer<Self>,
-    ) -> Result<BatchMoments<Self>, CudaError> {
-        moments_of(self, shape, eps, Floats::of(x))
-    }
-
-    fn batch_norm<X: Shape, C: Dim>(
-        &self,
-        shape: &ChannelShape,
-        moments: &BatchMoments<Self>,
-        x: &Tensor<X, f32, Self>,
-        scale: &Tensor<(C,), f32, Self>,
-        shift: &Tensor<(C,), f32, Self>,
-    ) -> Result<Tensor<X, f32, Self>, CudaError> {
-        let norm = normalization(moments, scale, shift);
-        filled(self, *x.shape(), |y| gpu()?.batch_norm(shape, norm, values(x), y))
-    }
-
-    fn batch_norm_backward<X: Shape, C: Dim>(
-        &self,
-        shape: &ChannelShape,
-        moments: &BatchMoments<Self>,
-        x: &Tensor<X, f32, Self>,
-        scale: &Tensor<(C,), f32, Self>,
-        gy: &Buffer<Self>,
-        gradients: BatchNormGradients<'_, Self>,
-    ) -> Result<(), CudaError> {
-        // The shift has no part in the gradients; anything of its length will do.
-        let norm = normalization(moments, scale, scale);
-        let gradients = NormGradients {
-            x: gradients.input.map(FloatsMut::of),
-            add_to_x: true,
-            residual: None,
-            scale: FloatsMut::of(gradients.scale),
-            shift: FloatsMut::of(gradients.shift),
-        };
-        on_gpu(|gpu| gpu.norm_backward(shape, norm, None, values(x), None, Floats::of(gy), gradients))
-    }
-
-    fn update_running<C: Dim>(
-        &self,
-        shape: &ChannelShape,
-        moments: &BatchMoments<Self>,
-        momentum: f32,
-        mean: &mut Tensor<(C,), f32, Self>,
-        variance: &mut Tensor<(C,), f32, Self>,
-    ) -> Result<(), CudaError> {
-        let batch = || (Floats::of(&moments.mean), Floats::of(&moments.variance));
-        rewritten(self, mean, |mean| gpu()?.follow_mean(shape, momentum, batch().0, mean))?;
-        rewritten(self, variance, |variance| {
-            gpu()?.follow_variance(shape, momentum, batch().1, variance)
-        })
-    }
-
-    fn running_moments<C: Dim>(
-        &self,
-        eps: f32,
-        mean: &Tensor<(C,), f32, Self>,
-        variance: &Tensor<(C,), f32, Self>,
-    ) -> Result<BatchMoments<Self>, CudaError> {
-        let channels = mean.shape().num_elements();
-        let mut moments = no_moments(self, channels)?;
-        let copy = |from: Floats<'_>, to: &mut Buffer<Self>| on_gpu(|gpu| gpu.copy(from, FloatsMut::of(to)));
-        copy(values(mean), &mut moments.mean)?;
-        copy(values(variance), &mut moments.variance)?;
-        on_gpu(|gpu| gpu.inverse_deviation(eps, values(variance), FloatsMut::of(&mut moments.inv_std)))?;
-        Ok(moments)
-    }
-
-    fn linear<B: Dim, I: Dim, O: Dim>(
-        &self,
-        x: &Tensor<(B, I), f32, Self>,
-        w: &Tensor<(O, I), f32, Self>,
-        b: &Tensor<(O,), f32, Self>,
-    ) -> Result<Tensor<(B, O), f32, Self>, CudaError> {
-        let ((batch, inputs), (outputs, _)) = (*x.shape(), *w.shape());
-        let sizes = (batch.size(), inputs.size(), outputs.size());
-        filled(self, (batch, outputs), |y| {
-            gpu()?.linear(sizes, values(x), values(w), values(b), y)
-        })
-    }
-
-    fn linear_backward<B: Dim, I: Dim, O: Dim>(
-        &self,
-        x: &Tensor<(B, I), f32, Self>,
-        w: &Tensor<(O, I), f32, Self>,
-        gy: &Buffer<Self>,
-        gradients: LinearGradients<'_, Self>,
-    ) -> Result<(), CudaError> {
-        let ((batch, inputs), (outputs, _)) = (*x.shape(), *w.shape());
-        let sizes = (batch.size(), inputs.size(), outputs.size());
-        let LinearGradients { input, weight, bias } = gradients;
-        let wanted = (input.map(FloatsMut::of), FloatsMut::of(weight), FloatsMut::of(bias));
-        on_gpu(|gpu| gpu.linear_backward(sizes, values(x), values(w), Floats::of(gy), wanted))
-    }
-
-    fn global_average_pool<X: Shape, Y: Shape>(
-        &self,
-        shape: &ChannelShape,
-        x: &Tensor<X, f32, Self>,
-        out: Y,
-    ) -> Result<Tensor<Y, f32, Self>, CudaError> {
-        filled(self, out, |y| gpu()?.average_pool(shape, values(x), y))
-    }
-
-    fn global_average_pool_backward(
-        &self,
-        shape: &ChannelShape,
-        gy: &Buffer<Self>,
-        gx: &mut Buffer<Self>,
-    ) -> Result<(), CudaError> {
-        on_gpu(|gpu| gpu.average_pool_backward(shape, Floats::of(gy), FloatsMut::of(gx)))
-    }
-
-    fn max_pool<X: Shape, Y: Shape>(
-        &self,
-        shape: &PoolShape,
-        x: &Tensor<X, f32, Self>,
-        out: Y,
-    ) -> Result<(Tensor<Y, f32, Self>, Self::Winners), CudaError> {
-        let mut winners = None;
-        let y = filled(self, out, |y| {
-            winners = Some(gpu()?.max_pool(shape, values(x), y)?);
-            Ok(())
-        })?;
-        Ok((y, winners.expect("the pool has run")))
-    }
-
-    fn max_pool_backward(
-        &self,
-        shape: &PoolShape,
-        winners: &Self::Winners,
-        gy: &Buffer<Self>,
-        gx: &mut Buffer<Self>,
-    ) -> Result<(), CudaError> {
-        on_gpu(|gpu| gpu.max_pool_backward(shape, winners, Floats::of(gy), FloatsMut::of(gx)))
-    }
-
-    fn average_pool<X: Shape, Y: Shape>(
-        &self,
-        shape: &PoolShape,
-        x: &Tensor<X, f32, Self>,
-        out: Y,
-    ) -> Result<Tensor<Y, f32, Self>, CudaError> {
-        filled(self, out, |y| gpu()?.window_mean(shape, values(x), y))
-    }
-
-    fn average_pool_backward(
-        &self,
-        shape: &PoolShape,
-        gy: &Buffer<Self>,
-        gx: &mut Buffer<Self>,
-    ) -> Result<(), CudaError> {
-        on_gpu(|gpu| gpu.window_mean_backward(shape, Floats::of(gy), FloatsMut::of(gx)))
-    }
-
-    fn relu<X: Shape>(&self, x: &Tensor<X, f32, Self>) -> Result<Tensor<X, f32, Self>, CudaError> {
-        filled(self, *x.shape(), |y| gpu()?.relu(values(x), y))
-    }
-
-    fn relu_backward<X: Shape>(
-        &self,
-        x: &Tensor<X, f32, Self>,
-        gy: &Buffer<Self>,
-        gx: &mut Buffer<Self>,
-    ) -> Result<(), CudaError> {
-        on_gpu(|gpu| gpu.relu_backward(values(x), Floats::of(gy), FloatsMut::of(gx)))
-    }
-
-    fn add<X: Shape>(
-        &self,
-        a: &Tensor<X, f32, Self>,
-        b: &Tensor<X, f32, Self>,
-    ) -> Result<Tensor<X, f32, Self>, CudaError> {
-        filled(self, *a.shape(), |y| gpu()?.add(values(a), values(b), y))
-    }
-
-    fn accumulate(&self, source: &Buffer<Self>, destination: &mut Buffer<Self>) -> Result<(), CudaError> {
-        on_gpu(|gpu| gpu.accumulate(Floats::of(source), FloatsMut::of(destination)))
-    }
-
-    fn cross_entropy<B: Dim, C: Dim>(
-        &self,
-        logits: &Tensor<(B, C), f32, Self>,
-        labels: &[usize],
-    ) -> Result<(Tensor<(), f32, Self>, Buffer<Self>), CudaError> {
-        let classes = logits.shape().1.size();
-        let mut gradient = Storage::<f32>::try_alloc_len(self, logits.shape().num_elements())?;
-        let loss = filled(self, (), |loss| {
-            gpu()?.cross_entropy(classes, values(logits), labels, loss, FloatsMut::of(&mut gradient))
-        })?;
-        Ok((loss, gradient))
-    }
-
-    fn scale_accumulate(
-        &self,
-        factor: &Buffer<Self>,
-        source: &Buffer<Self>,
-        destination: &mut Buffer<Self>,
-    ) -> Result<(), CudaError> {
-        on_gpu(|gpu| gpu.scale_accumulate(Floats::of(factor), Floats::of(source), FloatsMut::of(destination)))
-    }
-
-    fn sgd_step<S: Shape>(
-        &self,
-        step: &SgdStep,
-        w: &mut Tensor<S, f32, Self>,
-        velocity: &mut Buffer<Self>,
-        gradient: &Buffer<Self>,
-    ) -> Result<(), CudaError> {
-        let velocity = FloatsMut::of(velocity);
-        rewritten(self, w, |w| gpu()?.sgd_step(step, w, velocity, Floats::of(gradient)))
-    }
-
-    fn adam_step<S: Shape>(
-        &self,
-        step: &AdamStep,
-        w: &mut Tensor<S, f32, Self>,
-        first_moment: &mut Buffer<Self>,
-        second_moment: &mut Buffer<Self>,
-        gradient: &Buffer<Self>,
-    ) -> Result<(), CudaError> {
-        let (m, s) = (FloatsMut::of(first_moment), FloatsMut::of(second_moment));
-        rewritten(self, w, |w| gpu()?.adam_step(step, w, m, s, Floats::of(gradient)))
+        let _ = SCRATCH.try_with(|scratch| scratch.borrow_mut().release(DeviceSlice::len(&buffer), buffer));
     }
 
     fn write(&self, values: &[f32], buffer: &mut Buffer<Self>) -> Result<(), CudaError> {
@@ -404,10 +153,233 @@ impl Backend for Cuda {
         Ok(device.htod_sync_copy_into(values, buffer)?)
     }
 
+    fn conv2d(&self, shape: &ConvShape, x: Floats<'_>, w: Floats<'_>, y: FloatsMut<'_>) -> Result<(), CudaError> {
+        on_gpu(|gpu| gpu.conv2d(shape, x, w, y))
+    }
+
+    fn conv2d_input_gradient(
+        &self,
+        shape: &ConvShape,
+        w: Floats<'_>,
+        gy: Floats<'_>,
+        gx: FloatsMut<'_>,
+    ) -> Result<(), CudaError> {
+        on_gpu(|gpu| gpu.conv2d_input_gradient(shape, w, gy, gx))
+    }
+
+    fn conv2d_weight_gradient(
+        &self,
+        shape: &ConvShape,
+        x: Floats<'_>,
+        gy: Floats<'_>,
+        gw: FloatsMut<'_>,
+    ) -> Result<(), CudaError> {
+        on_gpu(|gpu| gpu.conv2d_weight_gradient(shape, x, gy, gw))
+    }
+
+    fn batch_moments(&self, shape: &ChannelShape, eps: f32, x: Floats<'_>) -> Result<BatchMoments<Self>, CudaError> {
+        let mut moments = no_moments(self, shape.channels)?;
+        let out = Moments {
+            mean: FloatsMut::of(&mut moments.mean),
+            variance: FloatsMut::of(&mut moments.variance),
+            inv_std: FloatsMut::of(&mut moments.inv_std),
+        };
+        on_gpu(|gpu| gpu.moments(shape, eps, x, out))?;
+        Ok(moments)
+    }
+
+    fn running_moments(
+        &self,
+        eps: f32,
+        mean: Floats<'_>,
+        variance: Floats<'_>,
+    ) -> Result<BatchMoments<Self>, CudaError> {
+        let mut moments = no_moments(self, mean.len())?;
+        on_gpu(|gpu| gpu.copy(mean, FloatsMut::of(&mut moments.mean)))?;
+        on_gpu(|gpu| gpu.copy(variance, FloatsMut::of(&mut moments.variance)))?;
+        on_gpu(|gpu| gpu.inverse_deviation(eps, variance, FloatsMut::of(&mut moments.inv_std)))?;
+        Ok(moments)
+    }
+
+    fn follow_mean(
+        &self,
+        shape: &ChannelShape,
+        momentum: f32,
+        moments: &BatchMoments<Self>,
+        running: FloatsMut<'_>,
+    ) -> Result<(), CudaError> {
+        on_gpu(|gpu| gpu.follow_mean(shape, momentum, Floats::of(&moments.mean), running))
+    }
+
+    fn follow_variance(
+        &self,
+        shape: &ChannelShape,
+        momentum: f32,
+        moments: &BatchMoments<Self>,
+        running: FloatsMut<'_>,
+    ) -> Result<(), CudaError> {
+        on_gpu(|gpu| gpu.follow_variance(shape, momentum, Floats::of(&moments.variance), running))
+    }
+
+    fn batch_norm(
+        &self,
+        shape: &ChannelShape,
+        moments: &BatchMoments<Self>,
+        x: Floats<'_>,
+        scale: Floats<'_>,
+        shift: Floats<'_>,
+        y: FloatsMut<'_>,
+    ) -> Result<(), CudaError> {
+        on_gpu(|gpu| gpu.batch_norm(shape, normalization(moments, scale, shift), x, y))
+    }
+
+    fn batch_norm_backward(
+        &self,
+        shape: &ChannelShape,
+        moments: &BatchMoments<Self>,
+        x: Floats<'_>,
+        scale: Floats<'_>,
+        gy: Floats<'_>,
+        gradients: BatchNormGradients<'_, Self>,
+    ) -> Result<(), CudaError> {
+        // The shift has no part in the gradients; anything of its length will do.
+        let norm = normalization(moments, scale, scale);
+        let gradients = NormGradients {
+            x: gradients.input,
+            add_to_x: true,
+            residual: None,
+            scale: gradients.scale,
+            shift: gradients.shift,
+        };
+        on_gpu(|gpu| gpu.norm_backward(shape, norm, None, x, None, gy, gradients))
+    }
+
+    fn linear(
+        &self,
+        shape: &LinearShape,
+        x: Floats<'_>,
+        w: Floats<'_>,
+        b: Floats<'_>,
+        y: FloatsMut<'_>,
+    ) -> Result<(), CudaError> {
+        on_gpu(|gpu| gpu.linear((shape.batch, shape.inputs, shape.outputs), x, w, b, y))
+    }
+
+    fn linear_backward(
+        &self,
+        shape: &LinearShape,
+        x: Floats<'_>,
+        w: Floats<'_>,
+        gy: Floats<'_>,
+        gradients: LinearGradients<'_, Self>,
+    ) -> Result<(), CudaError> {
+        let wanted = (gradients.input, gradients.weight, gradients.bias);
+        on_gpu(|gpu| gpu.linear_backward((shape.batch, shape.inputs, shape.outputs), x, w, gy, wanted))
+    }
+
+    fn global_average_pool(&self, shape: &ChannelShape, x: Floats<'_>, y: FloatsMut<'_>) -> Result<(), CudaError> {
+        on_gpu(|gpu| gpu.average_pool(shape, x, y))
+    }
+
+    fn global_average_pool_backward(
+        &self,
+        shape: &ChannelShape,
+        gy: Floats<'_>,
+        gx: FloatsMut<'_>,
+    ) -> Result<(), CudaError> {
+        on_gpu(|gpu| gpu.average_pool_backward(shape, gy, gx))
+    }
+
+    type Winners = CudaSlice<u32>;
+
+    fn max_pool(&self, shape: &PoolShape, x: Floats<'_>, y: FloatsMut<'_>) -> Result<CudaSlice<u32>, CudaError> {
+        on_gpu(|gpu| gpu.max_pool(shape, x, y))
+    }
+
+    fn max_pool_backward(
+        &self,
+        shape: &PoolShape,
+        winners: &CudaSlice<u32>,
+        gy: Floats<'_>,
+        gx: FloatsMut<'_>,
+    ) -> Result<(), CudaError> {
+        on_gpu(|gpu| gpu.max_pool_backward(shape, winners, gy, gx))
+    }
+
+    fn average_pool(&self, shape: &PoolShape, x: Floats<'_>, y: FloatsMut<'_>) -> Result<(), CudaError> {
+        on_gpu(|gpu| gpu.window_mean(shape, x, y))
+    }
+
+    fn average_pool_backward(&self, shape: &PoolShape, gy: Floats<'_>, gx: FloatsMut<'_>) -> Result<(), CudaError> {
+        on_gpu(|gpu| gpu.window_mean_backward(shape, gy, gx))
+    }
+
+    fn relu(&self, x: Floats<'_>, y: FloatsMut<'_>) -> Result<(), CudaError> {
+        on_gpu(|gpu| gpu.relu(x, y))
+    }
+
+    fn relu_backward(&self, x: Floats<'_>, gy: Floats<'_>, gx: FloatsMut<'_>) -> Result<(), CudaError> {
+        on_gpu(|gpu| gpu.relu_backward(x, gy, gx))
+    }
+
+    fn add(&self, a: Floats<'_>, b: Floats<'_>, y: FloatsMut<'_>) -> Result<(), CudaError> {
+        on_gpu(|gpu| gpu.add(a, b, y))
+    }
+
+    fn accumulate(&self, source: Floats<'_>, destination: FloatsMut<'_>) -> Result<(), CudaError> {
+        on_gpu(|gpu| gpu.accumulate(source, destination))
+    }
+
+    fn scale_accumulate(
+        &self,
+        factor: Floats<'_>,
+        source: Floats<'_>,
+        destination: FloatsMut<'_>,
+    ) -> Result<(), CudaError> {
+        on_gpu(|gpu| gpu.scale_accumulate(factor, source, destination))
+    }
+
+    fn cross_entropy(
+        &self,
+        classes: usize,
+        logits: Floats<'_>,
+        labels: &[usize],
+        smoothing: f32,
+        loss: FloatsMut<'_>,
+        gradient: FloatsMut<'_>,
+    ) -> Result<(), CudaError> {
+        on_gpu(|gpu| gpu.cross_entropy(classes, logits, labels, smoothing, loss, gradient))
+    }
+
+    fn scale(&self, factor: f32, buffer: FloatsMut<'_>) -> Result<(), CudaError> {
+        on_gpu(|gpu| gpu.scale(factor, buffer))
+    }
+
+    fn sgd_step(
+        &self,
+        step: &SgdStep,
+        w: FloatsMut<'_>,
+        velocity: FloatsMut<'_>,
+        gradient: Floats<'_>,
+    ) -> Result<(), CudaError> {
+        on_gpu(|gpu| gpu.sgd_step(step, w, velocity, gradient))
+    }
+
+    fn adam_step(
+        &self,
+        step: &AdamStep,
+        w: FloatsMut<'_>,
+        first_moment: FloatsMut<'_>,
+        second_moment: FloatsMut<'_>,
+        gradient: Floats<'_>,
+    ) -> Result<(), CudaError> {
+        on_gpu(|gpu| gpu.adam_step(step, w, first_moment, second_moment, gradient))
+    }
+
     type Norms = stompp_cuda::Norms;
 
-    fn add_norm(&self, norms: &mut Self::Norms, buffer: &Buffer<Self>) -> Result<(), CudaError> {
-        on_gpu(|gpu| gpu.add_norm(norms, Floats::of(buffer)))
+    fn add_norm(&self, norms: &mut Self::Norms, values: Floats<'_>) -> Result<(), CudaError> {
+        on_gpu(|gpu| gpu.add_norm(norms, values))
     }
 
     fn read_norms(&self, norms: Self::Norms) -> Result<Vec<f64>, CudaError> {
@@ -416,16 +388,12 @@ impl Backend for Cuda {
 }
 
 /// What the kernels normalise by.
-pub fn normalization<'a, C: Dim>(
-    moments: &'a BatchMoments<Cuda>,
-    scale: &'a Tensor<(C,), f32, Cuda>,
-    shift: &'a Tensor<(C,), f32, Cuda>,
-) -> Normalization<'a> {
+pub fn normalization<'a>(moments: &'a BatchMoments<Cuda>, scale: Floats<'a>, shift: Floats<'a>) -> Normalization<'a> {
     Normalization {
         mean: Floats::of(&moments.mean),
         inv_std: Floats::of(&moments.inv_std),
-        scale: values(scale),
-        shift: values(shift),
+        scale,
+        shift,
     }
 }
 
@@ -436,15 +404,4 @@ fn no_moments(device: &Cuda, channels: usize) -> Result<BatchMoments<Cuda>, Cuda
         variance: buffer()?,
         inv_std: buffer()?,
     })
-}
-
-fn moments_of(device: &Cuda, shape: &ChannelShape, eps: f32, x: Floats<'_>) -> Result<BatchMoments<Cuda>, CudaError> {
-    let mut moments = no_moments(device, shape.channels)?;
-    let out = Moments {
-        mean: FloatsMut::of(&mut moments.mean),
-        variance: FloatsMut::of(&mut moments.variance),
-        inv_std: FloatsMut::of(&mut moments.inv_std),
-    };
-    on_gpu(|gpu| gpu.moments(shape, eps, x, out))?;
-    Ok(moments)
 }

@@ -30,7 +30,7 @@
 #![deny(unsafe_code)]
 
 pub mod backend;
-pub mod cpu;
+mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
 mod device;
@@ -39,7 +39,7 @@ mod init;
 mod layers;
 pub mod ops;
 pub mod optim;
-mod spare;
+mod scratch;
 mod tape;
 mod visit;
 

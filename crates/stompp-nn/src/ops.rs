@@ -16,7 +16,7 @@ mod pool;
 pub use batch_norm::{Running, batch_norm, batch_norm_running};
 pub use conv::{conv_shape, conv2d, conv2d_by};
 pub use linear::linear;
-pub use loss::cross_entropy;
+pub use loss::{cross_entropy, smoothed_cross_entropy};
 pub use pointwise::{add, relu};
 pub use pool::{average_pool, global_average_pool, max_pool};
 

@@ -31,10 +31,12 @@
 //! ```
 
 mod adam;
+mod clip;
 mod per_parameter;
 mod sgd;
 
 pub use adam::Adam;
+pub use clip::clip_gradients;
 pub use sgd::Sgd;
 
 use crate::{Backend, DeviceError, TensorKind, VisitTensors};

@@ -223,6 +223,9 @@ fn cross_entropy() {
     check("cross-entropy", &logits, |logits| {
         ops::cross_entropy(logits, &[0, 6, 3, 3]).unwrap()
     });
+    check("smoothed cross-entropy", &logits, |logits| {
+        ops::smoothed_cross_entropy(logits, &[0, 6, 3, 3], 0.2).unwrap()
+    });
 }
 
 /// The check itself can fail: doubling a gradient is noticed.

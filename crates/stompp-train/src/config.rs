@@ -16,9 +16,9 @@ pub use check::Timeline;
 pub use compare::Difference;
 pub use error::ConfigError;
 pub use model::{ModelSource, UnknownModelSource};
-pub use names::{
-    ActivationMask, ContinuousActivation, Dataset, Device, FreezeUnit, Method, OnBad, Setting, StraightThrough,
-};
+pub use names::{Dataset, Device, Method, OptimizerName, RateSchedule, Setting};
+pub use stompp_binarize::{ActivationRule, Granularity, Surrogate, Windows};
+pub use stompp_data::OnBadImage;
 pub use stompp_resnet::Model;
 pub use stompp_schedule::{Curve, Order, RefreshRate};
 pub use time::{Time, TimeError};
@@ -83,7 +83,7 @@ pub struct DataConfig {
     /// How much augmentation changes brightness, contrast and saturation of image files: by factors from 1 - this to 1 + this.
     pub color_jitter: f64,
     /// What becomes of image files that cannot be read.
-    pub on_bad_image: OnBad,
+    pub on_bad_image: OnBadImage,
 }
 
 impl Default for DataConfig {
@@ -100,7 +100,7 @@ impl Default for DataConfig {
             image_size: 32,
             augment: true,
             color_jitter: 0.0,
-            on_bad_image: OnBad::Fail,
+            on_bad_image: OnBadImage::Fail,
         }
     }
 }
@@ -116,8 +116,8 @@ pub struct NetworkConfig {
     pub width: Option<usize>,
     /// Whether activations are binary, too.
     pub setting: Setting,
-    /// The activation function of setting `bwn`; `bnn` has its quantizer.
-    pub activation: ContinuousActivation,
+    /// The activation function of setting `bwn`, one of [`ActivationRule::CONTINUOUS`]; `bnn` has its quantizer.
+    pub activation: ActivationRule,
 }
 
 impl Default for NetworkConfig {
@@ -126,7 +126,7 @@ impl Default for NetworkConfig {
             model: Model::Cifar { blocks: 3 }.into(),
             width: None,
             setting: Setting::Bnn,
-            activation: ContinuousActivation::Relu,
+            activation: ActivationRule::Relu,
         }
     }
 }
@@ -147,17 +147,17 @@ pub struct MethodConfig {
     #[serde(with = "text")]
     pub refresh: RefreshRate,
     /// What freezes in one window (`stompp`, `stompp-ste`).
-    pub freeze_unit: FreezeUnit,
+    pub freeze_unit: Windows,
     /// Which entries of an activation freeze as one (`stompp`, `stompp-ste`).
-    pub activation_mask: ActivationMask,
+    pub activation_mask: Granularity,
     /// Time before the first window, with nothing frozen (`stompp`, `stompp-ste`).
     pub warm_up: Time,
     /// Time after the last window, with everything committed (`stompp`, `stompp-ste`).
     pub tail: Time,
-    /// Gradient of frozen activation entries (`ste`, `stompp-ste`; `stompp` blocks it).
-    pub activation_surrogate: StraightThrough,
-    /// Gradient of frozen weight entries (`ste`, `stompp-ste`; `stompp` blocks it).
-    pub weight_surrogate: StraightThrough,
+    /// Gradient of frozen activation entries (`ste`, `stompp-ste`; `stompp` blocks it): one of [`Surrogate::STRAIGHT_THROUGH`].
+    pub activation_surrogate: Surrogate,
+    /// Gradient of frozen weight entries, likewise.
+    pub weight_surrogate: Surrogate,
 }
 
 impl Default for MethodConfig {
@@ -167,17 +167,18 @@ impl Default for MethodConfig {
             order: Order::default(),
             curve: Curve::default(),
             refresh: RefreshRate::default(),
-            freeze_unit: FreezeUnit::Together,
-            activation_mask: ActivationMask::Entry,
+            freeze_unit: Windows::Together,
+            activation_mask: Granularity::Entry,
             warm_up: Time::Steps(0),
             tail: Time::Share(5.0),
-            activation_surrogate: StraightThrough::Clipped,
-            weight_surrogate: StraightThrough::Identity,
+            activation_surrogate: Surrogate::Clipped,
+            weight_surrogate: Surrogate::Identity,
         }
     }
 }
 
-/// The optimizer of a run: SGD with momentum at a constant learning rate, without weight decay (*paper*).
+/// The optimizer of a run. By default SGD with momentum at a constant learning rate, without weight decay (*paper*); the other recipes
+/// are those of the field, the same for every method.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainingConfig {
@@ -185,10 +186,24 @@ pub struct TrainingConfig {
     pub duration: Time,
     /// Images a step. An epoch has as many full batches as there are; what remains of its images is left out.
     pub batch_size: usize,
-    /// Learning rate.
+    /// What moves the parameters.
+    pub optimizer: OptimizerName,
+    /// Learning rate; the largest one of a schedule.
     pub learning_rate: f64,
-    /// Momentum, in [0, 1).
+    /// How the learning rate changes while training.
+    pub learning_rate_schedule: RateSchedule,
+    /// Time at the beginning in which the learning rate rises in a straight line from nearly 0.
+    pub learning_rate_warm_up: Time,
+    /// Momentum, in [0, 1). Of Adam the first beta.
     pub momentum: f64,
+    /// L2 penalty on the parameters: this times a parameter is added to its gradient.
+    pub weight_decay: f64,
+    /// Whether latent binary weights get the penalty, too.
+    pub decay_latent_weights: bool,
+    /// Share of the training loss's target that all classes have equally, in [0, 1).
+    pub label_smoothing: f64,
+    /// The L2 norm to which the gradients of a step, as one vector, are scaled down if theirs is larger. Never if absent.
+    pub clip_gradients: Option<f64>,
     /// Time between evaluations; there is always one at the end.
     pub evaluate_every: Time,
     /// Start from the weights and statistics in this file: a safetensors file with torchvision's names, a checkpoint, or the
@@ -207,8 +222,15 @@ impl Default for TrainingConfig {
         Self {
             duration: Time::Epochs(20.0),
             batch_size: 256,
+            optimizer: OptimizerName::Sgd,
             learning_rate: 0.1,
+            learning_rate_schedule: RateSchedule::Constant,
+            learning_rate_warm_up: Time::Steps(0),
             momentum: 0.9,
+            weight_decay: 0.0,
+            decay_latent_weights: false,
+            label_smoothing: 0.0,
+            clip_gradients: None,
             evaluate_every: Time::Epochs(1.0),
             init_from: None,
             continue_from: None,

@@ -4,7 +4,7 @@ use crate::{
     RunConfig, TrainError,
     config::DataConfig,
     files,
-    images::{Source, TrainImages, rule, source, synthetic, tree_notes},
+    images::{Source, TrainImages, source, synthetic, tree_notes},
 };
 use std::{fs, path::Path};
 use stompp_data::{
@@ -82,7 +82,7 @@ pub fn pack(
     let Source::Files { path, labels } = source(config)? else {
         return Err(config.no_image_files().into());
     };
-    let on_bad = rule(config.on_bad_image);
+    let on_bad = config.on_bad_image;
     let options = TreeOptions {
         labels: labels.as_deref(),
         on_fault: on_bad,

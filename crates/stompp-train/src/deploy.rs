@@ -8,7 +8,7 @@ use crate::{
     error::device_error,
     feed::{Fed, Holder, Supply},
 };
-use stompp_binarize::{Freezable, Network, View};
+use stompp_binarize::{EvalMode, Freezable, Network};
 use stompp_data::{Normalization, Position};
 
 /// The batches over which a run takes statistics anew: always its first training batches. `None` if it does not.
@@ -28,18 +28,18 @@ pub(crate) fn batches<D: Holder>(
     Ok(Some(batches.take(count)))
 }
 
-/// A copy of `network` as `view` sees it, whose running statistics are the plain means over `batches`. The network itself stays as
+/// A copy of `network` in `mode`, whose running statistics are the plain means over `batches`. The network itself stays as
 /// it is.
 ///
 /// # Errors
 /// The device's and the data's.
 pub(crate) fn reestimated<D: Holder>(
     network: &Network<D>,
-    view: View,
+    mode: EvalMode,
     batches: impl Iterator<Item = Result<Fed<D>, TrainError>>,
 ) -> Result<Network<D>, TrainError> {
     let mut copy = network.clone();
-    if view == View::Deployed {
+    if mode == EvalMode::Binarized {
         copy.commit_all();
     }
     for (before, batch) in batches.enumerate() {

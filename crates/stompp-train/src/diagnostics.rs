@@ -7,7 +7,7 @@ use crate::{TrainError, divergence::Norms, error::device_error, feed::on_device,
 use dfdx::{shapes::Shape, tensor::Tensor};
 use serde::{Deserialize, Serialize};
 use std::{collections::HashMap, convert::Infallible};
-use stompp_binarize::{BinaryBackend, Freezable, FreezeReport, FreezeState, Network, View};
+use stompp_binarize::{BinaryBackend, EvalMode, Freezable, FreezeReport, FreezeState, Network};
 use stompp_data::Normalization;
 use stompp_graph::{Graph, Node, NodeId, Op, Unit};
 use stompp_nn::{Backend, TensorKind, VisitTensors, Visitor};
@@ -253,7 +253,7 @@ impl<D: BinaryBackend> Look<'_, D> {
                 shares.insert(activation, inside as f64 / values.len().max(1) as f64);
             };
             network
-                .evaluate_with(images, View::AsItStands, &mut seen)
+                .evaluate_with(images, EvalMode::Current, &mut seen)
                 .map_err(device_error)?;
         }
         // As after an evaluation: a batch of another size than training's.

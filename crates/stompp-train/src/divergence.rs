@@ -50,6 +50,11 @@ impl Norms {
         last.map(|(tensor, _)| layer(tensor))
     }
 
+    /// All of them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = f64> {
+        self.0.iter().map(|(_, norm)| *norm)
+    }
+
     /// That of the parameter `tensor`; 0 of one that has stopped learning.
     pub(crate) fn get(&self, tensor: &str) -> f64 {
         let found = self.0.iter().find(|(name, _)| name == tensor);
@@ -89,7 +94,7 @@ impl<D: Backend> Visitor<D> for Slopes<'_, D> {
     ) -> Result<(), D::Err> {
         if let TensorKind::Parameter { learning: true, .. } = kind {
             let gradient = self.gradients.get_or_alloc_mut(tensor)?;
-            self.device.add_norm(&mut self.norms, gradient)?;
+            self.device.add_norm(&mut self.norms, D::slice(gradient))?;
             self.names.push(name.to_owned());
         }
         Ok(())

@@ -6,7 +6,7 @@ use crate::{
     feed::{Fed, Holder, Supply},
 };
 use serde::Serialize;
-use stompp_binarize::{Network, View};
+use stompp_binarize::{EvalMode, Network};
 use stompp_data::Normalization;
 use stompp_graph::Summary;
 
@@ -35,7 +35,7 @@ pub(crate) struct Answers<'a> {
 pub(crate) struct Evaluator<'a, D: Holder> {
     pub(crate) images: &'a Supply<D>,
     pub(crate) normalization: &'a Normalization,
-    pub(crate) view: View,
+    pub(crate) mode: EvalMode,
     /// What the network costs.
     pub(crate) macs_per_image: usize,
 }
@@ -61,7 +61,7 @@ impl<D: Holder> Evaluator<'_, D> {
                 labels,
                 indices,
             } = batch?;
-            let logits = network.evaluate(images, self.view).map_err(device_error)?.as_vec();
+            let logits = network.evaluate(images, self.mode).map_err(device_error)?.as_vec();
             sum.add(&logits, &labels);
             each(&Answers {
                 indices: &indices,
@@ -172,10 +172,10 @@ mod tests {
         let images = Images::load(&config.data, None, false).unwrap();
         let normalization = Normalization::new(images.statistics).unwrap();
         let supply = Supply::new(&device, &images.test, &normalization).unwrap();
-        for view in [View::AsItStands, View::Deployed] {
+        for mode in [EvalMode::Current, EvalMode::Binarized] {
             let logits = |batch_size: usize| -> Vec<u32> {
                 let batches = supply.evaluation(&normalization, batch_size).unwrap();
-                let answers = batches.map(|batch| network.evaluate(batch.unwrap().images, view).unwrap().as_vec());
+                let answers = batches.map(|batch| network.evaluate(batch.unwrap().images, mode).unwrap().as_vec());
                 answers.flatten().map(f32::to_bits).collect()
             };
             let together = logits(40);

@@ -76,15 +76,15 @@ impl Holder for dfdx::tensor::Cuda {
     }
 
     fn cut(&self, held: &Self::Held, placements: &[(usize, Placement)]) -> OpResult<Image<usize, usize>, Self> {
-        use stompp_nn::cuda::{filled, gpu};
+        use stompp_nn::{Backend, cuda::on_gpu};
         let number = |&(index, placement): &(usize, Placement)| {
             let Placement { down, right, mirrored } = placement;
             (index, down, right, mirrored)
         };
         let placements: Vec<_> = placements.iter().map(number).collect();
         let (height, width) = held.sides();
-        filled(self, (placements.len(), 3, height, width), |out| {
-            gpu()?.place_images(held, &placements, out)
+        self.filled((placements.len(), 3, height, width), |out| {
+            on_gpu(|gpu| gpu.place_images(held, &placements, out))
         })
     }
 }

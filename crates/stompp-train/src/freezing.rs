@@ -1,7 +1,11 @@
 //! The methods: what each does to the network's freeze states before a step.
 
-use crate::config::{Method, RunConfig};
-use stompp_binarize::{Freezable, FreezeReport, FreezeState, Freezer, MaskedQuantizer, View};
+use crate::{
+    TrainError,
+    config::{Method, RunConfig},
+    error::device_error,
+};
+use stompp_binarize::{EvalMode, Freezable, FreezeReport, FreezeState, Freezer, MaskedQuantizer};
 use stompp_schedule::Plan;
 
 /// How much of a network is frozen.
@@ -55,7 +59,7 @@ impl Freezing {
         match (plan, config.method.name) {
             (Some(plan), _) => {
                 let freezer = Freezer::new(plan, config.method.refresh, config.seed);
-                Self::Progressive(freezer.with_windows(config.windows()))
+                Self::Progressive(freezer.with_windows(config.method.freeze_unit))
             }
             (None, Method::Float) => Self::Never,
             (None, Method::Ste | Method::Stompp | Method::StomppSte) => Self::AtOnce,
@@ -64,24 +68,27 @@ impl Freezing {
 
     /// Brings `network` into the state that is in force during optimizer step `step`. Call it once before each step, in
     /// order, and once with the number of steps when training is over. Tells what a plan did.
-    pub(crate) fn apply(&self, step: u64, network: &mut impl Freezable) -> Option<FreezeReport> {
-        match self {
+    ///
+    /// # Errors
+    /// [`TrainError::Device`] if a mask is on a device that fails.
+    pub(crate) fn apply(&self, step: u64, network: &mut impl Freezable) -> Result<Option<FreezeReport>, TrainError> {
+        Ok(match self {
             Self::Never => None,
             Self::AtOnce => {
                 network.commit_all();
                 None
             }
-            Self::Progressive(freezer) => Some(freezer.apply(step, network)),
-        }
+            Self::Progressive(freezer) => Some(freezer.apply(step, network).map_err(device_error)?),
+        })
     }
 }
 
 impl Method {
-    /// The view of the network that would be deployed: every mask all ones; for `float` the network as it stands.
-    pub fn deployed(self) -> View {
+    /// The mode that evaluates the deploy network: every mask all ones; for `float` the network as it is.
+    pub fn deployed(self) -> EvalMode {
         match self {
-            Self::Float => View::AsItStands,
-            Self::Ste | Self::Stompp | Self::StomppSte => View::Deployed,
+            Self::Float => EvalMode::Current,
+            Self::Ste | Self::Stompp | Self::StomppSte => EvalMode::Binarized,
         }
     }
 }

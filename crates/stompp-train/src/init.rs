@@ -2,7 +2,7 @@
 
 use crate::{
     RunRecord, RunResult, TrainError, checkpoint, files,
-    step::Learner,
+    step::RunTrainer,
     tensors::{Loaded, sizes},
 };
 use dfdx::shapes::Shape;
@@ -217,13 +217,13 @@ fn parse(bytes: &[u8]) -> Result<Loaded<'_>, InitError> {
     checkpoint::tensors(bytes).map_err(InitError::NoWeights)
 }
 
-/// Brings `learner`, a fresh one, to where the run in the directory `path` ended: its weights, statistics and momentum. An epoch has
+/// Brings `trainer`, a fresh one, to where the run in the directory `path` ended: its weights, statistics and momentum. An epoch has
 /// `steps_per_epoch` steps from now on.
 ///
 /// # Errors
-/// [`TrainError::Init`]; the learner may then have some of it.
+/// [`TrainError::Init`]; the trainer may then have some of it.
 pub(crate) fn continue_from<D: BinaryBackend>(
-    learner: &mut Learner<D>,
+    trainer: &mut RunTrainer<D>,
     path: &Path,
     steps_per_epoch: u64,
 ) -> Result<Parent, TrainError> {
@@ -240,7 +240,7 @@ pub(crate) fn continue_from<D: BinaryBackend>(
     let (_, file) = last.ok_or_else(|| failed(InitError::NoCheckpoint { step: steps }))?;
     let failed = |error| init_error(&file, error);
     let bytes = read(&file).map_err(failed)?;
-    let end = checkpoint::restore_end(&bytes, learner).map_err(|problem| failed(InitError::Unfit(problem)))?;
+    let end = checkpoint::restore_end(&bytes, trainer).map_err(|problem| failed(InitError::Unfit(problem)))?;
     let whole_epochs = end.epoch + u64::from(end.batch > 0);
     Ok(Parent {
         path: path.to_owned(),

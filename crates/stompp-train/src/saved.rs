@@ -88,13 +88,13 @@ impl SavedRun {
         let mut network = self.network(&device, checkpoint)?;
         let images = self.images()?;
         let normalization = Normalization::new(self.record.statistics())?;
-        let view = self.config.method.name.deployed();
+        let mode = self.config.method.name.deployed();
         if checkpoint.is_some() && self.config.training.bn_reestimate > 0 {
             // The trained network was kept with them.
             let train = TrainImages::load(&self.config.data)?.train;
             let train = Supply::new(&device, &train, &normalization)?;
             if let Some(batches) = deploy::batches(&self.config, &train, &normalization)? {
-                network = deploy::reestimated(&network, view, batches)?;
+                network = deploy::reestimated(&network, mode, batches)?;
             }
         }
         if !images.notes.is_empty() {
@@ -103,7 +103,7 @@ impl SavedRun {
         let evaluator = Evaluator {
             images: &Supply::new(&device, &images.test, &normalization)?,
             normalization: &normalization,
-            view,
+            mode,
             macs_per_image: macs_per_image(&Summary::new(network.graph(), self.config.binarization().activations)),
         };
         let mut collector = Collector::new(self.config.data.classes());

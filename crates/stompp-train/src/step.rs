@@ -3,12 +3,15 @@
 use crate::{
     TrainError,
     callback::TimeSplit,
+    config::TrainingConfig,
     diagnostics::Signs,
     divergence::{self, Norms},
     error::device_error,
     evaluate::correct,
     feed::{Fed, Images},
     freezing::Freezing,
+    learning_rate::LearningRates,
+    optimizer::AnyOptimizer,
 };
 use dfdx::{
     tensor::{PutTape, SplitTape},
@@ -18,15 +21,19 @@ use std::time::Instant;
 use stompp_binarize::{BinaryBackend, Freezable, FreezeReport, Network};
 use stompp_nn::{
     SwitchTape, ops,
-    optim::{Optimizer, Sgd},
+    optim::{Optimizer, clip_gradients},
 };
 
 /// A network, and what changes it.
 #[derive(Debug)]
-pub(crate) struct Learner<D: BinaryBackend> {
+pub(crate) struct RunTrainer<D: BinaryBackend> {
     pub(crate) device: D,
     pub(crate) network: Network<D>,
-    pub(crate) optimizer: Sgd<D>,
+    pub(crate) optimizer: AnyOptimizer<D>,
+    /// The learning rate that the schedule multiplies.
+    pub(crate) learning_rate: f32,
+    pub(crate) learning_rates: LearningRates,
+    pub(crate) regularization: Regularization,
     pub(crate) freezing: Freezing,
     /// What the next diagnostics count flips of sign from, where that is known.
     pub(crate) signs: Option<Signs>,
@@ -47,22 +54,24 @@ pub(crate) struct Outcome {
     pub(crate) freezing: Option<FreezeReport>,
 }
 
-impl<D: BinaryBackend> Learner<D> {
+impl<D: BinaryBackend> RunTrainer<D> {
     /// Optimizer step `step` on `batch`: freeze, forward, backward, update.
     ///
     /// # Errors
     /// [`TrainError::NonFinite`] if the loss or a gradient is no finite number; parameters are then as before the step.
     pub(crate) fn step(&mut self, step: u64, batch: Fed<D>) -> Result<Outcome, TrainError> {
         let mut timer = StepTimer::start();
-        let freezing = self.freezing.apply(step, &mut self.network);
+        let learning_rate = self.learning_rate * self.learning_rates.factor(step);
+        self.optimizer.set_learning_rate(learning_rate);
+        let freezing = self.freezing.apply(step, &mut self.network)?;
         timer.seconds.update += timer.clock.lap();
         let Fed { images, labels, .. } = batch;
         let Descent { loss, correct, norms } = descend(
             &mut self.network,
             &mut self.optimizer,
+            self.regularization,
             step,
-            images,
-            &labels,
+            (images, &labels),
             &mut timer,
         )?;
         Ok(Outcome {
@@ -76,12 +85,34 @@ impl<D: BinaryBackend> Learner<D> {
 
     /// Brings the network into the freeze states that are in force when `done` of `steps` steps are: those of the last step, and
     /// what follows the last one at the end. Masks that are freezing are new ones.
-    pub(crate) fn enter(&mut self, done: u64, steps: u64) {
+    ///
+    /// # Errors
+    /// [`TrainError::Device`] if a mask is on a device that fails.
+    pub(crate) fn enter(&mut self, done: u64, steps: u64) -> Result<(), TrainError> {
         self.network.open_all();
         if done == steps {
-            self.freezing.apply(steps, &mut self.network);
+            self.freezing.apply(steps, &mut self.network)?;
         } else if let Some(last) = done.checked_sub(1) {
-            self.freezing.apply(last, &mut self.network);
+            self.freezing.apply(last, &mut self.network)?;
+        }
+        Ok(())
+    }
+}
+
+/// What changes the loss and its gradients, beside weight decay, which is the optimizer's.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Regularization {
+    /// Share of the loss's target that all classes have equally.
+    pub(crate) label_smoothing: f32,
+    /// Largest L2 norm of the gradients together.
+    pub(crate) clip_gradients: Option<f64>,
+}
+
+impl From<&TrainingConfig> for Regularization {
+    fn from(config: &TrainingConfig) -> Self {
+        Self {
+            label_smoothing: config.label_smoothing as f32,
+            clip_gradients: config.clip_gradients,
         }
     }
 }
@@ -113,7 +144,7 @@ impl StepTimer {
     }
 }
 
-/// Forward, backward and update of optimizer step `step` on a batch.
+/// Forward, backward and update of optimizer step `step` on a batch of images and labels.
 ///
 /// # Errors
 /// [`TrainError::NonFinite`] if the loss or a gradient is no finite number; parameters are then as before. [`TrainError::Device`] if an
@@ -121,16 +152,21 @@ impl StepTimer {
 pub(crate) fn descend<D: BinaryBackend>(
     network: &mut Network<D>,
     optimizer: &mut impl Optimizer<D>,
+    regularization: Regularization,
     step: u64,
-    images: Images<D>,
-    labels: &[usize],
+    (images, labels): (Images<D>, &[usize]),
     timer: &mut StepTimer,
 ) -> Result<Descent, TrainError> {
     let StepTimer { seconds, clock } = timer;
     let device = network.device().clone();
     // Nothing is read back from the device before all gradients of the step are queued: it never waits for the host.
     let (logits, tape) = network.forward_train(images).map_err(device_error)?.split_tape();
-    let recorded = ops::cross_entropy(logits.clone().put_tape(tape), labels).map_err(device_error)?;
+    let Regularization {
+        label_smoothing,
+        clip_gradients: largest_norm,
+    } = regularization;
+    let recorded =
+        ops::smoothed_cross_entropy(logits.clone().put_tape(tape), labels, label_smoothing).map_err(device_error)?;
     let (loss, tape) = recorded.split_tape();
     let recorded = SwitchTape::unswitch(loss.clone().put_tape(tape)).expect("the last layer always records");
     seconds.forward += clock.lap();
@@ -159,6 +195,9 @@ pub(crate) fn descend<D: BinaryBackend>(
         });
     }
 
+    if let Some(largest) = largest_norm {
+        clip_gradients(&device, network, &mut gradients, norms.all(), largest).map_err(device_error)?;
+    }
     optimizer.step(&device, network, &mut gradients).map_err(device_error)?;
     seconds.update += clock.lap();
     Ok(Descent {

@@ -6,10 +6,10 @@ use crate::{
     evaluate::ScoreSum,
     feed::on_device,
     files, network_file,
-    step::{StepTimer, descend},
+    step::{Regularization, StepTimer, descend},
 };
 use std::path::Path;
-use stompp_binarize::{BinaryBackend, Freezable, Freezer, Network, View};
+use stompp_binarize::{BinaryBackend, EvalMode, Freezable, Freezer, Network};
 use stompp_data::{Batch, DataError};
 use stompp_nn::optim::{Optimizer, Sgd};
 use stompp_schedule::{Plan, Schedule};
@@ -90,14 +90,14 @@ impl<D: BinaryBackend, O: Optimizer<D>, S: Schedule> Trainer<D, O, S> {
     /// If the images are not of the network's size, or the freezer was made for another network.
     pub fn step(&mut self, step: u64, batch: &Batch) -> Result<TrainerStep, TrainError> {
         let device = self.network.device().clone();
-        let frozen = self.freezer.apply(step, &mut self.network);
+        let frozen = self.freezer.apply(step, &mut self.network).map_err(device_error)?;
         let images = on_device(&device, batch).map_err(device_error)?;
         let seen = descend(
             &mut self.network,
             &mut self.optimizer,
+            Regularization::default(),
             step,
-            images,
-            &batch.labels,
+            (images, &batch.labels),
             &mut StepTimer::start(),
         )?;
         Ok(TrainerStep {
@@ -121,7 +121,10 @@ impl<D: BinaryBackend, O: Optimizer<D>, S: Schedule> Trainer<D, O, S> {
         for batch in batches {
             let batch = batch?;
             let images = on_device(self.network.device(), &batch).map_err(device_error)?;
-            let logits = self.network.evaluate(images, View::Deployed).map_err(device_error)?;
+            let logits = self
+                .network
+                .evaluate(images, EvalMode::Binarized)
+                .map_err(device_error)?;
             sum.add(&logits.as_vec(), &batch.labels);
         }
         Ok(sum.score())

@@ -40,8 +40,15 @@ weight_surrogate = "clipped"
 [training]
 duration = "4000ba"
 batch_size = 32
+optimizer = "adam"
 learning_rate = 0.05
+learning_rate_schedule = "cosine"
+learning_rate_warm_up = "5ep"
 momentum = 0.8
+weight_decay = 0.0001
+decay_latent_weights = true
+label_smoothing = 0.1
+clip_gradients = 2.0
 evaluate_every = "0.5ep"
 bn_reestimate = 20
 
@@ -122,5 +129,7 @@ fn the_defaults_are_the_papers_where_known() {
         (training.batch_size, training.learning_rate, training.momentum),
         (256, 0.1, 0.9)
     );
+    assert_eq!(training.learning_rate_schedule.name(), "constant");
+    assert_eq!((training.optimizer.name(), training.weight_decay), ("sgd", 0.0));
     assert_eq!((method.warm_up, method.tail), (Time::Steps(0), Time::Share(5.0)));
 }

@@ -4,7 +4,7 @@ use image::{Rgb, RgbImage};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use stompp_train::config::{Dataset, Method, OnBad, Time};
+use stompp_train::config::{Dataset, Method, OnBadImage, Time};
 use stompp_train::{Callback, Checkpointing, RunConfig, RunResult, SavedRun, Session, Start, TrainError, data, train};
 use tempfile::TempDir;
 
@@ -328,7 +328,7 @@ fn bad_images_end_the_run_or_are_left_out_and_listed() {
     );
     assert!(!out.join("result.json").exists());
 
-    config.data.on_bad_image = OnBad::Skip;
+    config.data.on_bad_image = OnBadImage::Skip;
     let out = place.path().join("skips");
     let mut told = Bad::default();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
@@ -355,7 +355,7 @@ fn images_left_out_before_an_interruption_are_told_at_the_end() {
     let (images, place) = (images(), tempfile::tempdir().unwrap());
     fs::write(images.path().join("train/bee/07.png"), b"no image").unwrap();
     let mut config = config(images.path());
-    config.data.on_bad_image = OnBad::Skip;
+    config.data.on_bad_image = OnBadImage::Skip;
     // So small batches that those prepared ahead of the last one do not have the image.
     config.training.batch_size = 2;
     config.training.duration = Time::Steps(62);

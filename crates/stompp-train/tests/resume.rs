@@ -16,7 +16,7 @@ use std::{
 use stompp_train::{
     Callback, Checkpointing, OnDivergence, RunConfig, RunResult, Session, Start, TrainError,
     callback::StepReport,
-    config::{ActivationMask, FreezeUnit, Method, Order, Setting, Time},
+    config::{Granularity, Method, OptimizerName, Order, RateSchedule, Setting, Time, Windows},
 };
 
 const STEPS: u64 = 13;
@@ -164,8 +164,8 @@ fn a_resumed_run_is_the_undisturbed_one_to_the_bit() {
 #[test]
 fn the_less_usual_options_resume_too() {
     let mut config = config();
-    config.method.freeze_unit = FreezeUnit::Separately;
-    config.method.activation_mask = ActivationMask::Channel;
+    config.method.freeze_unit = Windows::Separately;
+    config.method.activation_mask = Granularity::Channel;
     config.training.bn_reestimate = 2;
     let folder = tempfile::tempdir().unwrap();
     let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
@@ -174,6 +174,32 @@ fn the_less_usual_options_resume_too() {
     until(8, &config, &parts);
     session().train(&config, &parts, &mut []).unwrap();
     assert_same_run(&whole, &parts, "separate windows, channels, new statistics");
+}
+
+/// Recipes of the field: Adam has a state of its own, and the learning rate depends on the step.
+#[test]
+fn recipes_resume_too() {
+    for optimizer in OptimizerName::ALL {
+        for schedule in [RateSchedule::Cosine, RateSchedule::Step] {
+            let mut config = config();
+            let training = &mut config.training;
+            training.optimizer = *optimizer;
+            training.learning_rate = 0.01;
+            training.learning_rate_schedule = schedule;
+            training.learning_rate_warm_up = Time::Steps(4);
+            training.weight_decay = 1e-3;
+            training.decay_latent_weights = true;
+            training.label_smoothing = 0.1;
+            training.clip_gradients = Some(0.5);
+            let folder = tempfile::tempdir().unwrap();
+            let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
+            session().train(&config, &whole, &mut []).unwrap();
+            until(3, &config, &parts);
+            until(8, &config, &parts);
+            session().train(&config, &parts, &mut []).unwrap();
+            assert_same_run(&whole, &parts, &format!("{optimizer}, {schedule}"));
+        }
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::{fs, path::Path};
 use stompp_train::{
     Callback, RunConfig, RunResult, SavedRun, TrainError,
     callback::StepReport,
-    config::{Method, Order, Time},
+    config::{ActivationRule, Method, Order, Setting, Time},
     train,
 };
 
@@ -98,12 +98,16 @@ fn the_loss_falls_and_everything_is_kept() {
 #[test]
 fn every_order_and_setting_ends_committed() {
     for order in Order::ALL {
-        for (setting, activation) in [("bnn", "relu"), ("bwn", "relu"), ("bwn", "clip")] {
+        for (setting, activation) in [
+            (Setting::Bnn, ActivationRule::Relu),
+            (Setting::Bwn, ActivationRule::Relu),
+            (Setting::Bwn, ActivationRule::Clip),
+        ] {
             let folder = folder();
             let mut config = tiny(Method::Stompp);
             config.method.order = order;
-            config.network.setting = setting.parse().unwrap();
-            config.network.activation = activation.parse().unwrap();
+            config.network.setting = setting;
+            config.network.activation = activation;
             config.training.duration = Time::Steps(12);
             config.method.tail = Time::Steps(0); // The last window then ends with the training.
             let result = train(&config, folder.path(), &mut []).unwrap();
@@ -111,7 +115,7 @@ fn every_order_and_setting_ends_committed() {
             assert_eq!(
                 (last.committed_units, last.frozen_fraction),
                 (6, 1.0),
-                "{order} {setting} {activation}"
+                "{order} {setting} {activation:?}"
             );
             assert_eq!(result.top1, result.top1_as_it_stands);
             assert_eq!(

@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p stompp-examples --bin own_loop`
 
-use stompp_binarize::{Binarization, Freezable, Freezer, Network, View};
+use stompp_binarize::{Binarization, EvalMode, Freezable, Freezer, Network};
 use stompp_data::{Loader, Position};
 use stompp_examples::{shapes, vgg_small};
 use stompp_nn::dfdx::prelude::Backward;
@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let batches = loader.train(train, 0, Position::default())?;
     for (step, batch) in (0..STEPS).zip(batches) {
         let batch = batch?;
-        freezer.apply(step, &mut network);
+        freezer.apply(step, &mut network)?;
         let images = stompp_nn::tensor(&device, &batch.images, batch.shape.into())?;
         let logits = network.forward_train(images)?;
         let loss = ops::cross_entropy(logits, &batch.labels)?;
@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for batch in loader.evaluate(test)? {
         let batch = batch?;
         let images = stompp_nn::tensor(&device, &batch.images, batch.shape.into())?;
-        let logits = network.evaluate(images, View::Deployed)?.as_vec();
+        let logits = network.evaluate(images, EvalMode::Binarized)?.as_vec();
         for (row, label) in logits.chunks(10).zip(&batch.labels) {
             let best = (0..10).max_by(|a, b| row[*a].total_cmp(&row[*b]));
             right += usize::from(best == Some(*label));

@@ -111,7 +111,7 @@ impl<D: BinaryBackend + Synchronize> Case<D> {
         let mut net = binarize::Network::new(&device, &architecture.graph(), binarization, 0).map_err(failed)?;
         match work {
             Work::Ste | Work::Freezing(100) => net.commit_all(),
-            Work::Freezing(percent) => commit_prefix(&mut net, percent),
+            Work::Freezing(percent) => commit_prefix(&mut net, percent)?,
         }
         let images = device.sample_normal_like(&(batch, 3, image, image));
         let labels = (0..batch).map(|index| index % 10).collect();
@@ -147,7 +147,7 @@ fn failed(error: impl std::fmt::Display) -> anyhow::Error {
     anyhow::anyhow!("device: {error}")
 }
 
-fn commit_prefix<D: BinaryBackend>(net: &mut binarize::Network<D>, percent: usize) {
+fn commit_prefix<D: BinaryBackend>(net: &mut binarize::Network<D>, percent: usize) -> Result<()> {
     let mut units = net.units();
     let committed = units.len() * percent / 100;
     for unit in &mut units[..committed] {
@@ -159,8 +159,9 @@ fn commit_prefix<D: BinaryBackend>(net: &mut binarize::Network<D>, percent: usiz
     }
     let mut rng: Box<dyn Rng> = Box::new(stream(0, Purpose::WEIGHT_MASK, 0, 0));
     let unit = &mut units[committed];
-    unit.weight.refresh(HALF_WAY, 1.0, &mut rng);
-    unit.activation.as_deref_mut().into_iter().for_each(|activation| {
-        activation.refresh(HALF_WAY, 1.0, &mut rng);
-    });
+    unit.weight.refresh(HALF_WAY, 1.0, &mut rng)?;
+    if let Some(activation) = unit.activation.as_deref_mut() {
+        activation.refresh(HALF_WAY, 1.0, &mut rng)?;
+    }
+    Ok(())
 }

@@ -106,7 +106,7 @@ mod tests {
     use super::*;
     use crate::reproduce::preset::Preset;
     use crate::reproduce::row::{Knob, Procedure};
-    use stompp_train::config::{Order, Setting, StraightThrough};
+    use stompp_train::config::{Order, Setting, Surrogate};
 
     fn cell(images: Images, procedure: Procedure, imagenet: bool) -> Cell {
         let row = Row {
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn names_tell_what_is_run() {
-        let ste = cell(Images::CIFAR10, Procedure::Ste(StraightThrough::Clipped), false);
+        let ste = cell(Images::CIFAR10, Procedure::Ste(Surrogate::Clipped), false);
         assert_eq!(ste.name(), "resnet20-cifar10-bnn-ste-clipped-seed3");
         let reverse = cell(Images::CIFAR10, Procedure::Stompp(Order::Reverse), false);
         assert_eq!(reverse.name(), "resnet20-cifar10-bnn-stompp-reverse-seed3");
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn patterns_are_whole_words() {
-        let both = Procedure::StomppSte(Order::Forward, StraightThrough::Clipped);
+        let both = Procedure::StomppSte(Order::Forward, Surrogate::Clipped);
         let ste = cell(Images::CIFAR10, both, false);
         for pattern in [
             "resnet20",

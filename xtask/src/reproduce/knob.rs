@@ -1,8 +1,9 @@
-//! What an experiment turns, beside network and method: schedule, learning rate, length, gradient of weights.
+//! What an experiment turns, beside network and method: schedule, learning rate, length, gradient of weights, training recipe.
 
+use super::recipe::Recipe;
 use std::fmt;
 use stompp_train::RunConfig;
-use stompp_train::config::{Curve, RefreshRate, StraightThrough, Time};
+use stompp_train::config::{Curve, RefreshRate, Surrogate, Time};
 
 /// What an ablation turns, beside the procedure.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -20,10 +21,12 @@ pub(crate) enum Knob {
     Length(Regime, u16),
     /// The gradient of weights, which training images and how many epochs, and images a step.
     Gates {
-        weights: StraightThrough,
+        weights: Surrogate,
         length: (Regime, u16),
         batch: u16,
     },
+    /// The training recipe, which training images and how many epochs.
+    Recipe(Recipe, (Regime, u16)),
 }
 
 /// Training images and their augmentation, where an experiment compares lengths of training.
@@ -93,6 +96,10 @@ impl Knob {
                 config.method.weight_surrogate = weights;
                 config.training.batch_size = batch.into();
             }
+            Self::Recipe(recipe, length) => {
+                Self::Length(length.0, length.1).configure(config);
+                recipe.configure(&mut config.training);
+            }
         }
     }
 
@@ -106,6 +113,11 @@ impl Knob {
             Self::Gates { weights, length, batch } => {
                 let mut words = Self::Length(length.0, length.1).words();
                 words.extend([format!("b{batch}"), format!("w{weights}")]);
+                words
+            }
+            Self::Recipe(recipe, length) => {
+                let mut words = Self::Length(length.0, length.1).words();
+                words.push(recipe.word().to_owned());
                 words
             }
             Self::Length(regime, epochs) => {
@@ -126,6 +138,7 @@ impl fmt::Display for Knob {
             Self::Schedule(curve, refresh) => write!(f, "{curve}, r = {refresh}"),
             Self::LearningRate(rate) => write!(f, "learning rate {rate}"),
             Self::Gates { weights, batch, .. } => write!(f, "{weights} on weights, batches of {batch}"),
+            Self::Recipe(recipe, _) => write!(f, "{recipe}"),
             Self::Length(Regime::Full, epochs) => write!(f, "{epochs} epochs"),
             Self::Length(Regime::Few, epochs) => write!(f, "{epochs} epochs of few images"),
         }

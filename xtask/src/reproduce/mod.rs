@@ -20,6 +20,7 @@ mod options;
 mod plan;
 mod preset;
 mod published;
+mod recipe;
 mod report;
 mod results;
 mod row;

@@ -9,7 +9,7 @@
 //! by the difference of its two accuracies.
 
 use super::row::{Images, Knob, Procedure, Row};
-use stompp_train::config::{Model, Order, Setting, StraightThrough};
+use stompp_train::config::{Model, Order, Setting, Surrogate};
 
 /// Where the numbers come from, for readers of a table.
 pub(crate) const SOURCE: &str = "arXiv:2601.22660, arXiv:2606.27759";
@@ -23,9 +23,9 @@ pub(crate) const IMAGES: [Images; 3] = [Images::CIFAR10, Images::CIFAR100, Image
 /// The procedures of Table 1.
 pub(crate) const PROCEDURES: [Procedure; 3] = [STE, STOMPP, STOMPP_STE];
 
-const STE: Procedure = Procedure::Ste(StraightThrough::Identity);
+const STE: Procedure = Procedure::Ste(Surrogate::Identity);
 const STOMPP: Procedure = Procedure::Stompp(Order::Forward);
-const STOMPP_STE: Procedure = Procedure::StomppSte(Order::Forward, StraightThrough::Identity);
+const STOMPP_STE: Procedure = Procedure::StomppSte(Order::Forward, Surrogate::Identity);
 
 /// Top-1 accuracy in percent, by [`IMAGES`].
 type ByImages = [Option<f64>; 3];
@@ -139,7 +139,7 @@ mod tests {
         };
         assert_eq!(top1(&bwn), None);
         assert_eq!(top1(&row(Model::ResNet18, Images::CIFAR10, STOMPP)), None);
-        let clipped = Procedure::Ste(StraightThrough::Clipped);
+        let clipped = Procedure::Ste(Surrogate::Clipped);
         assert_eq!(top1(&row(Model::ResNet50, Images::CIFAR10, clipped)), None);
         let synthetic = Images::Set(Dataset::Synthetic10);
         assert_eq!(top1(&row(Model::ResNet50, synthetic, STOMPP)), None);

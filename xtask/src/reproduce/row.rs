@@ -1,6 +1,6 @@
 //! What a line of a table is about: network, images, setting, method. Measured and published numbers meet here.
 
-use stompp_train::config::{Dataset, Method, Model, Order, RunConfig, Setting, StraightThrough};
+use stompp_train::config::{Dataset, Method, Model, Order, RunConfig, Setting, Surrogate};
 
 pub(crate) use super::knob::{Knob, Regime};
 
@@ -47,11 +47,11 @@ pub(crate) enum Procedure {
     /// Not at all: an upper bound.
     Float,
     /// Binary throughout, with this gradient through activations.
-    Ste(StraightThrough),
+    Ste(Surrogate),
     /// Freezing in this order, no gradient through frozen entries.
     Stompp(Order),
     /// Freezing in this order, with this gradient through frozen activations.
-    StomppSte(Order, StraightThrough),
+    StomppSte(Order, Surrogate),
 }
 
 impl Procedure {
@@ -74,7 +74,7 @@ impl Procedure {
     }
 
     /// The straight-through gradient of activations, if the method has one.
-    pub(crate) fn surrogate(self) -> Option<StraightThrough> {
+    pub(crate) fn surrogate(self) -> Option<Surrogate> {
         match self {
             Self::Ste(surrogate) | Self::StomppSte(_, surrogate) => Some(surrogate),
             Self::Float | Self::Stompp(_) => None,
@@ -151,7 +151,7 @@ impl Row {
     }
 
     /// The straight-through gradient of activations, where there is one: in BWN no activation is binary.
-    pub(crate) fn surrogate(&self) -> Option<StraightThrough> {
+    pub(crate) fn surrogate(&self) -> Option<Surrogate> {
         self.procedure.surrogate().filter(|_| self.setting == Setting::Bnn)
     }
 
@@ -207,18 +207,18 @@ mod tests {
         network: Model::Cifar { blocks: 3 },
         images: Images::CIFAR10,
         setting: Setting::Bnn,
-        procedure: Procedure::StomppSte(Order::Reverse, StraightThrough::Identity),
+        procedure: Procedure::StomppSte(Order::Reverse, Surrogate::Identity),
         knob: Knob::Preset,
     };
 
     #[test]
     fn procedures_read_as_the_paper_names_them() {
         let shown = [
-            (Procedure::Ste(StraightThrough::Identity), "STE (identity)"),
+            (Procedure::Ste(Surrogate::Identity), "STE (identity)"),
             (Procedure::Stompp(Order::Forward), "StoMPP"),
             (Procedure::Stompp(Order::Reverse), "StoMPP, reverse order"),
             (
-                Procedure::StomppSte(Order::Forward, StraightThrough::Clipped),
+                Procedure::StomppSte(Order::Forward, Surrogate::Clipped),
                 "StoMPP+STE (clipped)",
             ),
         ];
@@ -234,7 +234,7 @@ mod tests {
         assert_eq!(model(&config), ROW.network);
         assert_eq!(config.method.name, Method::StomppSte);
         assert_eq!(config.method.order, Order::Reverse);
-        assert_eq!(config.method.activation_surrogate, StraightThrough::Identity);
+        assert_eq!(config.method.activation_surrogate, Surrogate::Identity);
     }
 
     #[test]
@@ -262,7 +262,7 @@ mod tests {
     fn only_binary_activations_have_a_surrogate() {
         let bwn = Row {
             setting: Setting::Bwn,
-            procedure: Procedure::Ste(StraightThrough::Clipped),
+            procedure: Procedure::Ste(Surrogate::Clipped),
             ..ROW
         };
         assert_eq!(bwn.words(&RunConfig::default()).join("-"), "resnet20-cifar10-bwn-ste");

@@ -5,38 +5,41 @@ use stompp_graph::{Graph, NodeId};
 /// Which gradients a training pass records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Boundary {
-    arrives: Vec<bool>,
-    useful: Vec<bool>,
+    /// Whether the gradient of the loss reaches a node.
+    reached: Vec<bool>,
+    /// Whether a node's gradient is needed: it has parameters that learn, or passes it on to nodes that have.
+    needs_grad: Vec<bool>,
 }
 
 impl Boundary {
-    /// The boundary of `graph`, where `blocks` says of a node that no gradient passes it at all and `learns` that it has parameters.
+    /// The boundary of `graph`, where `blocks` says of a node that no gradient passes it at all and `learns` that it has parameters
+    /// that learn.
     ///
-    /// A gradient arrives at a node if it arrives at one of the nodes that read it and passes that one. It is useful if a parameter
-    /// lies where it goes: in the node or upstream, with nothing that blocks in between.
+    /// The gradient reaches a node if it reaches one of the nodes that read it and passes that one. It is needed if a parameter that
+    /// learns lies in the node or upstream of it, with nothing that blocks in between.
     pub(super) fn new(graph: &Graph, blocks: impl Fn(NodeId) -> bool, learns: impl Fn(NodeId) -> bool) -> Self {
         let count = graph.nodes().len();
-        let (mut arrives, mut useful) = (vec![false; count], vec![false; count]);
-        arrives[graph.output().index()] = true;
+        let (mut reached, mut needs_grad) = (vec![false; count], vec![false; count]);
+        reached[graph.output().index()] = true;
         for (id, node) in graph.iter().rev() {
-            if arrives[id.index()] && !blocks(id) {
-                node.inputs.iter().for_each(|input| arrives[input.index()] = true);
+            if reached[id.index()] && !blocks(id) {
+                node.inputs.iter().for_each(|input| reached[input.index()] = true);
             }
         }
         for (id, node) in graph.iter() {
-            let upstream = node.inputs.iter().any(|input| useful[input.index()]);
-            useful[id.index()] = learns(id) || (upstream && !blocks(id));
+            let upstream = node.inputs.iter().any(|input| needs_grad[input.index()]);
+            needs_grad[id.index()] = learns(id) || (upstream && !blocks(id));
         }
-        Self { arrives, useful }
+        Self { reached, needs_grad }
     }
 
     /// Whether the parameters of `id` get a gradient.
     pub(super) fn reaches(&self, id: NodeId) -> bool {
-        self.arrives[id.index()]
+        self.reached[id.index()]
     }
 
     /// Whether `reader` is to give `input`, one of its inputs, a gradient.
     pub(super) fn records(&self, reader: NodeId, input: NodeId) -> bool {
-        self.arrives[reader.index()] && self.useful[input.index()]
+        self.reached[reader.index()] && self.needs_grad[input.index()]
     }
 }

@@ -6,7 +6,7 @@ use super::{
     train::{flatten, unflatten},
     values::Values,
 };
-use crate::{BinaryBackend, View};
+use crate::{BinaryBackend, EvalMode};
 use dfdx::nn::Module;
 use stompp_graph::{NodeId, Op};
 use stompp_nn::{OpResult, ops};
@@ -19,8 +19,8 @@ impl<D: BinaryBackend> Network<D> {
     ///
     /// # Panics
     /// If the images are not of the graph's input shape.
-    pub fn evaluate(&self, images: Feature<D>, view: View) -> OpResult<(usize, usize), D> {
-        self.evaluate_with(images, view, &mut |_, _| ())
+    pub fn evaluate(&self, images: Feature<D>, mode: EvalMode) -> OpResult<(usize, usize), D> {
+        self.evaluate_with(images, mode, &mut |_, _| ())
     }
 
     /// As [`Network::evaluate`]; `seen` is shown what every activation reads: its node and the value, (N, C, H, W).
@@ -33,7 +33,7 @@ impl<D: BinaryBackend> Network<D> {
     pub fn evaluate_with(
         &self,
         images: Feature<D>,
-        view: View,
+        mode: EvalMode,
         seen: &mut dyn FnMut(NodeId, &Feature<D>),
     ) -> OpResult<(usize, usize), D> {
         self.check_images(&images);
@@ -49,13 +49,13 @@ impl<D: BinaryBackend> Network<D> {
                 (Binding::Conv(index), _) => self.layers.convs[index].try_forward(x)?,
                 (Binding::BinaryConv(index), _) => self.layers.binary_convs[index].evaluate(
                     x,
-                    self.layers.gives_signs(&self.graph, &self.bindings, first, view),
-                    view,
+                    self.layers.gives_signs(&self.graph, &self.bindings, first, mode),
+                    mode,
                 )?,
                 (Binding::Norm(index), _) => self.norms[index].try_forward(x)?,
                 (Binding::Activation(index), _) => {
                     seen(id, &x);
-                    self.layers.activations[index].evaluate(x, view)?
+                    self.layers.activations[index].evaluate(x, mode)?
                 }
                 (Binding::Linear(index), _) => unflatten(self.layers.linears[index].try_forward(flatten(x)?)?)?,
                 (Binding::None, Op::Add) => ops::add(x, values.read(node.inputs[1]))?,

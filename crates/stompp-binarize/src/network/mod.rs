@@ -8,7 +8,7 @@ mod plan;
 mod train;
 mod values;
 
-use crate::{Activation, Binarization, BinaryBackend, BinaryConv2d, View};
+use crate::{Activation, Binarization, BinaryBackend, BinaryConv2d, EvalMode};
 use dfdx::tensor::{NoneTape, Tensor};
 use plan::{Binding, Step};
 use std::sync::Arc;
@@ -33,7 +33,7 @@ type Head<D> = Linear<usize, usize, f32, D>;
 ///
 /// ```
 /// use dfdx::prelude::*;
-/// use stompp_binarize::{Binarization, Freezable, Network, View};
+/// use stompp_binarize::{Binarization, Freezable, Network, EvalMode};
 /// use stompp_graph::{Conv, GraphBuilder};
 /// use stompp_nn::{SwitchTape, ops};
 ///
@@ -55,7 +55,7 @@ type Head<D> = Linear<usize, usize, f32, D>;
 /// # let _ = gradients;
 ///
 /// network.commit_all();
-/// let logits = network.evaluate(images, View::Deployed)?;
+/// let logits = network.evaluate(images, EvalMode::Binarized)?;
 /// assert_eq!(*logits.shape(), (4, 10));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -83,10 +83,10 @@ struct Layers<D: BinaryBackend> {
 }
 
 impl<D: BinaryBackend> Layers<D> {
-    /// Whether every value that node `id` gives is -1 or +1, seen by `view`.
-    fn gives_signs(&self, graph: &Graph, bindings: &[Binding], id: NodeId, view: View) -> bool {
+    /// Whether every value that node `id` gives is -1 or +1, in `mode`.
+    fn gives_signs(&self, graph: &Graph, bindings: &[Binding], id: NodeId, mode: EvalMode) -> bool {
         let source = graph.binary_source(id).map(|source| bindings[source.index()]);
-        matches!(source, Some(Binding::Activation(index)) if self.activations[index].is_binary(view))
+        matches!(source, Some(Binding::Activation(index)) if self.activations[index].is_binary(mode))
     }
 }
 

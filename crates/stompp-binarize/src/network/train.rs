@@ -6,7 +6,7 @@ use super::{
     plan::{Binding, Fused, Step},
     values::Values,
 };
-use crate::{BinaryBackend, Convolution, NormActivation, View};
+use crate::{BinaryBackend, Convolution, EvalMode, NormActivation};
 use dfdx::{
     shapes::HasShape,
     tensor::{Merge, PutTape, SplitTape, Tensor},
@@ -55,12 +55,12 @@ impl<D: BinaryBackend> Network<D> {
     /// Which gradients the next training pass records.
     fn boundary(&self) -> Boundary {
         let blocks = |id| match self.binding(id) {
-            Binding::Activation(index) => self.layers.activations[index].severs(),
+            Binding::Activation(index) => self.layers.activations[index].blocks_gradient(),
             _ => false,
         };
         let learns = |id| match self.binding(id) {
             Binding::None | Binding::Activation(_) => false,
-            Binding::BinaryConv(index) => !self.layers.binary_convs[index].quantizer.severs(),
+            Binding::BinaryConv(index) => !self.layers.binary_convs[index].quantizer.blocks_gradient(),
             Binding::Conv(_) | Binding::Norm(_) | Binding::Linear(_) => true,
         };
         Boundary::new(&self.graph, blocks, learns)
@@ -148,7 +148,7 @@ impl<'a, D: BinaryBackend> Pass<'a, D> {
             }
             Binding::BinaryConv(index) => {
                 let input = self.graph.node(id).inputs[0];
-                let binary = layers.gives_signs(self.graph, self.bindings, input, View::AsItStands);
+                let binary = layers.gives_signs(self.graph, self.bindings, input, EvalMode::Current);
                 layers.binary_convs[index].of(x, binary, parameters)
             }
             _ => unreachable!("`{}` is no convolution", self.graph.node(id).name),

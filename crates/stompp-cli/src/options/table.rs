@@ -2,8 +2,8 @@
 
 use super::Kind::{self, Boolean, Integer, Name, Number, Text, Time};
 use stompp_train::config::{
-    ActivationMask, ContinuousActivation, Curve, Dataset, Device, FreezeUnit, Method, OnBad, Order, Setting,
-    StraightThrough,
+    ActivationRule, Curve, Dataset, Device, Granularity, Method, OnBadImage, OptimizerName, Order, RateSchedule,
+    Setting, Surrogate, Windows,
 };
 
 /// One option.
@@ -121,9 +121,9 @@ pub(super) const OPTIONS: &[(&str, &[Opt])] = &[
             opt(
                 "on-bad-image",
                 "data.on_bad_image",
-                Name(|| names(OnBad::ALL, OnBad::name)),
+                Name(|| names(&OnBadImage::ALL, OnBadImage::name)),
                 "NAME",
-                "Image files that cannot be read: end the run, or leave them out and list them (at most 1 % of a set)",
+                "Image files that cannot be read: end the run, or leave them out and list them (at most 1 % of a set, of a small one 10)",
             ),
         ],
     ),
@@ -155,7 +155,7 @@ pub(super) const OPTIONS: &[(&str, &[Opt])] = &[
             opt(
                 "activation",
                 "network.activation",
-                Name(|| names(ContinuousActivation::ALL, ContinuousActivation::name)),
+                Name(|| names(&ActivationRule::CONTINUOUS, ActivationRule::name)),
                 "NAME",
                 "Activation function of setting bwn",
             ),
@@ -196,14 +196,14 @@ pub(super) const OPTIONS: &[(&str, &[Opt])] = &[
             opt(
                 "freeze-unit",
                 "method.freeze_unit",
-                Name(|| names(FreezeUnit::ALL, FreezeUnit::name)),
+                Name(|| names(&Windows::ALL, Windows::name)),
                 "NAME",
                 "What freezes in one window: a weight together with the activation that feeds it, or each separately",
             ),
             opt(
                 "activation-mask",
                 "method.activation_mask",
-                Name(|| names(ActivationMask::ALL, ActivationMask::name)),
+                Name(|| names(&Granularity::ALL, Granularity::name)),
                 "NAME",
                 "What of an activation freezes as one: each entry of (C, H, W) by itself, or whole channels",
             ),
@@ -224,14 +224,14 @@ pub(super) const OPTIONS: &[(&str, &[Opt])] = &[
             opt(
                 "activation-surrogate",
                 "method.activation_surrogate",
-                Name(|| names(StraightThrough::ALL, StraightThrough::name)),
+                Name(|| names(&Surrogate::STRAIGHT_THROUGH, Surrogate::name)),
                 "NAME",
                 "Straight-through gradient of binary activations (ste, stompp-ste)",
             ),
             opt(
                 "weight-surrogate",
                 "method.weight_surrogate",
-                Name(|| names(StraightThrough::ALL, StraightThrough::name)),
+                Name(|| names(&Surrogate::STRAIGHT_THROUGH, Surrogate::name)),
                 "NAME",
                 "Straight-through gradient of binary weights (ste, stompp-ste)",
             ),
@@ -249,13 +249,69 @@ pub(super) const OPTIONS: &[(&str, &[Opt])] = &[
             ),
             opt("batch-size", "training.batch_size", Integer, "N", "Images a step"),
             opt(
+                "optimizer",
+                "training.optimizer",
+                Name(|| names(OptimizerName::ALL, OptimizerName::name)),
+                "NAME",
+                "SGD with momentum, or Adam, which wants a smaller learning rate, such as 0.001",
+            ),
+            opt(
                 "learning-rate",
                 "training.learning_rate",
                 Number,
                 "RATE",
-                "Learning rate, constant",
+                "Learning rate; the largest one of a schedule",
             ),
-            opt("momentum", "training.momentum", Number, "M", "Momentum"),
+            opt(
+                "learning-rate-schedule",
+                "training.learning_rate_schedule",
+                Name(|| names(RateSchedule::ALL, RateSchedule::name)),
+                "NAME",
+                "How the learning rate changes: not at all, to 0 along half a cosine, or divided by 10 after half and three quarters of \
+                 the training",
+            ),
+            opt(
+                "learning-rate-warm-up",
+                "training.learning_rate_warm_up",
+                Time,
+                "TIME",
+                "Time at the beginning in which the learning rate rises from nearly 0 in a straight line",
+            ),
+            opt(
+                "momentum",
+                "training.momentum",
+                Number,
+                "M",
+                "Momentum of SGD; the first beta of Adam",
+            ),
+            opt(
+                "weight-decay",
+                "training.weight_decay",
+                Number,
+                "W",
+                "L2 penalty: W times a parameter is added to its gradient",
+            ),
+            opt(
+                "decay-latent-weights",
+                "training.decay_latent_weights",
+                Boolean,
+                "BOOL",
+                "Weight decay of latent binary weights, too; of those only the sign counts in the end",
+            ),
+            opt(
+                "label-smoothing",
+                "training.label_smoothing",
+                Number,
+                "S",
+                "Share of the training loss's target that all classes have equally; often 0.1",
+            ),
+            opt(
+                "clip-gradients",
+                "training.clip_gradients",
+                Number,
+                "NORM",
+                "Scale the gradients of a step down where their L2 norm, all together, is larger [default: never]",
+            ),
             opt(
                 "evaluate-every",
                 "training.evaluate_every",

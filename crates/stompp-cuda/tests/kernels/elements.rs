@@ -28,6 +28,8 @@ fn cuda_elementwise_kernels_are_the_cpu_s() {
         let factor = up(&gpu, &[0.5]);
         let scaled = run(&|out| gpu.scale_accumulate(Floats::of(&factor), fa, out).unwrap());
         assert_eq!(scaled, zipped(&|a, b| b + 0.5 * a));
+        let halved = run(&|out| gpu.scale(0.5, out).unwrap());
+        assert_eq!(halved, zipped(&|_, b| 0.5 * b));
         assert_eq!(
             run(&|out| gpu.relu_backward(fa, fb, out).unwrap()),
             zipped(&|a, b| if a > 0.0 { b + b } else { b })

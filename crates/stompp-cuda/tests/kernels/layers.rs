@@ -130,17 +130,17 @@ fn cuda_linear_layers_are_the_cpu_s() {
 #[cfg_attr(not(feature = "cuda-stand-in"), ignore = "needs a GPU")]
 fn cuda_cross_entropy_is_the_cpu_s() {
     let gpu = gpu(STRICT);
-    for (batch, classes) in [(1, 2), (7, 10), (300, 3)] {
+    for (batch, classes, smoothing) in [(1, 2, 0.0), (7, 10, 0.1), (300, 3, 0.0)] {
         let mut logits = numbers(batch * classes, 1);
         logits[0] = 200.0; // nothing may overflow
         let labels: Vec<usize> = (0..batch).map(|n| n * 7 % classes).collect();
         let mut expected = vec![0.0; logits.len()];
-        let loss = kernels::cross_entropy(batch, classes, &logits, &labels, Some(&mut expected));
+        let loss = kernels::cross_entropy(batch, classes, &logits, &labels, smoothing, Some(&mut expected));
         let mut gradient = blank(&gpu, logits.len());
         let on_logits = up(&gpu, &logits);
         let mut found = blank(&gpu, 1);
         let out = (FloatsMut::of(&mut found), FloatsMut::of(&mut gradient));
-        gpu.cross_entropy(classes, Floats::of(&on_logits), &labels, out.0, out.1)
+        gpu.cross_entropy(classes, Floats::of(&on_logits), &labels, smoothing, out.0, out.1)
             .unwrap();
         assert_close("loss", &down(&gpu, &found), &[loss], 1e-6);
         assert_close("gradient", &down(&gpu, &gradient), &expected, 1e-6);
@@ -154,5 +154,5 @@ fn cuda_cross_entropy_refuses_a_label_that_is_no_class() {
     let gpu = gpu(STRICT);
     let (logits, mut loss, mut gradient) = (up(&gpu, &[0.0; 3]), blank(&gpu, 1), blank(&gpu, 3));
     let out = (FloatsMut::of(&mut loss), FloatsMut::of(&mut gradient));
-    let _ = gpu.cross_entropy(3, Floats::of(&logits), &[3], out.0, out.1);
+    let _ = gpu.cross_entropy(3, Floats::of(&logits), &[3], 0.0, out.0, out.1);
 }

@@ -2,7 +2,7 @@
 
 use crate::common::{CHANNELS, STRICT, assert_close, bits, blank, down, gpu, numbers, up};
 use stompp_cuda::{Floats, FloatsMut, Gpu, Moments, NormGradients, Normalization, Quantizer};
-use stompp_kernels::{self as kernels, FreezeMask, Surrogate};
+use stompp_kernels::{self as kernels, FreezeState, Surrogate};
 
 const SURROGATES: [Surrogate; 3] = [Surrogate::Blocked, Surrogate::Identity, Surrogate::Clipped];
 
@@ -29,12 +29,12 @@ fn cuda_quantizers_are_the_cpu_s_exactly() {
         let (on_u, on_gout) = (up(&gpu, &u), up(&gpu, &gout));
         for surrogate in SURROGATES {
             let states = [
-                (FreezeMask::Open, Quantizer::open(period)),
+                (FreezeState::Open, Quantizer::open(period)),
                 (
-                    FreezeMask::Partial(&words),
+                    FreezeState::Freezing(words.as_slice()),
                     Quantizer::freezing(period, &on_device, surrogate),
                 ),
-                (FreezeMask::Committed, Quantizer::committed(period, surrogate)),
+                (FreezeState::Committed, Quantizer::committed(period, surrogate)),
             ];
             for (state, quantizer) in states {
                 let mut expected = vec![0.0; u.len()];
@@ -158,12 +158,12 @@ fn cuda_fused_norms_are_the_cpu_s() {
         let period = s.channels * s.inner;
         let (words, on_mask) = mask(&gpu, period);
         let states = [
-            (FreezeMask::Open, Quantizer::open(period)),
+            (FreezeState::Open, Quantizer::open(period)),
             (
-                FreezeMask::Partial(&words),
+                FreezeState::Freezing(words.as_slice()),
                 Quantizer::freezing(period, &on_mask, surrogate),
             ),
-            (FreezeMask::Committed, Quantizer::committed(period, surrogate)),
+            (FreezeState::Committed, Quantizer::committed(period, surrogate)),
         ];
         for (state, quantizer) in states {
             let what = |name: &str| format!("{name}: {s:?} {state:?} {surrogate:?}");

@@ -1,20 +1,19 @@
 //! Where image files are: a folder, a `.tar` or a `.zip`; any of their members can be read by any thread at any time.
 //!
-//! Archives are mapped into memory, not unpacked, and found through an index of their members. **Sizes are checked before
+//! Archives are not unpacked: members are read where they lie, and found through an index of their members. **Sizes are checked before
 //! memory is taken**, and what an archive has a sum for is compared with it. What an archive is, its first bytes tell.
 
+mod file_range;
 mod folder;
 mod links;
-mod mapped;
 mod tar;
 mod zip;
 
-pub(crate) use mapped::Mapped;
+pub(crate) use file_range::FileRange;
 
 use crate::DataError;
 use crate::error::{DataFile, read_error};
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Read};
@@ -36,8 +35,8 @@ pub(crate) struct Store {
 #[derive(Clone, Debug)]
 enum Kind {
     Folder,
-    Tar(Mapped),
-    Zip(zip::Archive, Mapped),
+    Tar(FileRange),
+    Zip(zip::Archive, FileRange),
 }
 
 /// One file of a store.
@@ -70,8 +69,8 @@ pub(crate) struct Listing {
 }
 
 /// A file's bytes.
-pub(crate) struct Content<'a> {
-    pub(crate) bytes: Cow<'a, [u8]>,
+pub(crate) struct Content {
+    pub(crate) bytes: Vec<u8>,
     /// Whether the file is another one than was listed.
     pub(crate) changed: bool,
 }
@@ -133,15 +132,17 @@ impl Store {
         let kind = if metadata.is_dir() {
             Kind::Folder
         } else {
-            let map = Mapped::open(path).map_err(read_error(file()))?;
-            let is_tar = map.get(TAR_MARK) == Some(b"ustar");
+            let range = FileRange::open(path).map_err(read_error(file()))?;
+            let first = range.read_part(0, range.len().min(TAR_MARK.end as u64));
+            let first = first.map_err(read_error(file()))?;
+            let is_tar = first.get(TAR_MARK) == Some(b"ustar");
             match ending(path).as_str() {
-                _ if is_tar => Kind::Tar(map),
-                _ if map.starts_with(b"PK") => Kind::Zip(zip::open(path, map.clone())?, map),
-                _ if known_otherwise(&map).is_some() => return Err(unreadable(path, &map)),
-                "tar" => Kind::Tar(map),
-                "zip" => Kind::Zip(zip::open(path, map.clone())?, map),
-                _ => return Err(unreadable(path, &map)),
+                _ if is_tar => Kind::Tar(range),
+                _ if first.starts_with(b"PK") => Kind::Zip(zip::open(path, range.clone())?, range),
+                _ if known_otherwise(&first).is_some() => return Err(unreadable(path, &first)),
+                "tar" => Kind::Tar(range),
+                "zip" => Kind::Zip(zip::open(path, range.clone())?, range),
+                _ => return Err(unreadable(path, &first)),
             }
         };
         Ok(Self {
@@ -161,7 +162,7 @@ impl Store {
     pub(crate) fn listing(&self) -> Result<Listing, DataError> {
         let mut listing = match &self.kind {
             Kind::Folder => folder::listing(&self.path)?,
-            Kind::Tar(map) => tar::listing(&self.path, map)?,
+            Kind::Tar(range) => tar::listing(&self.path, range)?,
             Kind::Zip(archive, _) => zip::listing(&self.path, archive)?,
         };
         if !matches!(self.kind, Kind::Folder) {
@@ -192,7 +193,7 @@ impl Store {
     }
 
     /// The bytes of a file.
-    pub(crate) fn read(&self, member: &Member) -> Result<Content<'_>, DataError> {
+    pub(crate) fn read(&self, member: &Member) -> Result<Content, DataError> {
         if member.bytes > MOST_BYTES {
             return Err(DataError::TooLarge {
                 file: self.file(member),
@@ -202,12 +203,10 @@ impl Store {
         }
         let unchanged = |bytes| (bytes, false);
         let read = match &self.kind {
-            Kind::Folder => {
-                folder::read(&self.path.join(&member.name), member).map(|(bytes, changed)| (Cow::Owned(bytes), changed))
-            }
+            Kind::Folder => folder::read(&self.path.join(&member.name), member),
             _ if member.place == BROKEN => Err(io::Error::other("is a link to a file that the archive does not have")),
-            Kind::Tar(map) => map.part(member.place, member.bytes).map(Cow::Borrowed).map(unchanged),
-            Kind::Zip(archive, map) => zip::read(archive, map, member).map(unchanged),
+            Kind::Tar(range) => range.read_part(member.place, member.bytes).map(unchanged),
+            Kind::Zip(archive, range) => zip::read(archive, range, member).map(unchanged),
         };
         let (bytes, changed) = read.map_err(read_error(self.file(member)))?;
         Ok(Content { bytes, changed })

@@ -1,11 +1,11 @@
 //! Files in a `.tar`, found by its headers. A `.tar` in a `.tar` is a folder: so ImageNet's training set comes.
 
 use super::links::Entry;
-use super::{Listing, Mapped, links};
+use super::{FileRange, Listing, links};
 use crate::DataError;
 use crate::error::{DataFile, read_error};
 use crate::names::normalized;
-use std::io::Cursor;
+use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::Path;
 use tar::EntryType;
 
@@ -13,9 +13,9 @@ use tar::EntryType;
 const BLOCK: usize = 512;
 
 /// Every file of the archive; `place` is where its bytes begin.
-pub(super) fn listing(path: &Path, map: &Mapped) -> Result<Listing, DataError> {
+pub(super) fn listing(path: &Path, range: &FileRange) -> Result<Listing, DataError> {
     let mut outer = Reader::new(path, "", 0);
-    outer.read(map)?;
+    outer.read(range)?;
     let mut faults = outer.faults;
     let mut entries = Vec::with_capacity(outer.entries.len());
     for (name, entry) in outer.entries {
@@ -25,9 +25,7 @@ pub(super) fn listing(path: &Path, map: &Mapped) -> Result<Listing, DataError> {
                 let prefix = format!("{folder}/");
                 let mut inner = Reader::new(path, &prefix, place);
                 // One that is cut off has been told of.
-                let end = place.saturating_add(bytes).min(map.len() as u64);
-                let part = map.part(place.min(end), end - place.min(end));
-                inner.read(part.map_err(read_error(DataFile::inside(path, &name)))?)?;
+                inner.read(&range.between(place, place.saturating_add(bytes)))?;
                 faults.extend(inner.faults);
                 entries.extend(inner.entries);
                 entries.push((folder, Entry::Folder));
@@ -68,8 +66,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn read(&mut self, tar: &[u8]) -> Result<(), DataError> {
-        let mut archive = tar::Archive::new(Cursor::new(tar));
+    fn read(&mut self, tar: &FileRange) -> Result<(), DataError> {
+        let mut archive = tar::Archive::new(tar.clone());
         let file = || DataFile::on_disk(self.path);
         // Where the next header is to be.
         let mut end = 0;
@@ -77,8 +75,7 @@ impl<'a> Reader<'a> {
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(error) => {
-                    self.fault(tar, end, &format!("is damaged at byte {}: {error}", self.offset + end));
-                    return Ok(());
+                    return self.fault(tar, end, &format!("is damaged at byte {}: {error}", self.offset + end));
                 }
             };
             let kind = entry.header().entry_type();
@@ -92,18 +89,17 @@ impl<'a> Reader<'a> {
                 .saturating_add(size)
                 .div_ceil(BLOCK as u64)
                 .saturating_mul(BLOCK as u64);
-            if start.saturating_add(size) > tar.len() as u64 {
+            if start.saturating_add(size) > tar.len() {
                 let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-                self.fault(tar, end, &format!("is cut off inside {name}"));
+                self.fault(tar, end, &format!("is cut off inside {name}"))?;
                 return self.add(&entry, kind, size);
             }
             self.add(&entry, kind, size)?;
         }
-        self.check_end(tar, end);
-        Ok(())
+        self.check_end(tar, end)
     }
 
-    fn add(&mut self, entry: &tar::Entry<'_, Cursor<&[u8]>>, kind: EntryType, bytes: u64) -> Result<(), DataError> {
+    fn add(&mut self, entry: &tar::Entry<'_, FileRange>, kind: EntryType, bytes: u64) -> Result<(), DataError> {
         let path_bytes = entry.path_bytes();
         let text = |bytes: &[u8]| {
             str::from_utf8(bytes).map(str::to_owned).map_err(|_| DataError::Tree {
@@ -138,7 +134,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether a file is kept in pieces, in the way that is written as an ordinary file.
-    fn is_sparse(&self, entry: &tar::Entry<'_, Cursor<&[u8]>>) -> bool {
+    fn is_sparse(&self, entry: &tar::Entry<'_, FileRange>) -> bool {
         entry
             .path_bytes()
             .windows(16)
@@ -146,31 +142,26 @@ impl<'a> Reader<'a> {
     }
 
     /// After the last member, at `end`, there must be the mark of the end, a block of zeros, and nothing but zeros behind it.
-    fn check_end(&mut self, tar: &[u8], end: u64) {
-        let rest = usize::try_from(end)
-            .ok()
-            .and_then(|end| tar.get(end..))
-            .unwrap_or_default();
-        if rest.len() < BLOCK {
-            self.fault(tar, end, "ends without the mark of its end: it is cut off");
-        } else if let Some(at) = rest.iter().position(|&byte| byte != 0) {
-            let at = self.offset + end + at as u64;
-            self.fault(tar, end, &format!("has data at byte {at}, behind the mark of its end"));
+    fn check_end(&mut self, tar: &FileRange, end: u64) -> Result<(), DataError> {
+        let rest = tar.between(end, tar.len());
+        if rest.len() < BLOCK as u64 {
+            return self.fault(tar, end, "ends without the mark of its end: it is cut off");
+        }
+        match first_data(rest).map_err(read_error(DataFile::on_disk(self.path)))? {
+            Some(at) => {
+                let at = self.offset + end + at;
+                self.fault(tar, end, &format!("has data at byte {at}, behind the mark of its end"))
+            }
+            None => Ok(()),
         }
     }
 
     /// Notes that members may be missing from `end` on.
-    fn fault(&mut self, tar: &[u8], end: u64, problem: &str) {
+    fn fault(&mut self, tar: &FileRange, end: u64, problem: &str) -> Result<(), DataError> {
         let is_file = |(_, entry): &&(String, Entry)| matches!(entry, Entry::File { .. });
         let found = self.entries.iter().filter(is_file).count();
-        let behind = usize::try_from(end)
-            .ok()
-            .and_then(|end| tar.get(end..))
-            .unwrap_or_default();
-        let lost = behind
-            .chunks_exact(BLOCK)
-            .filter(|block| is_header_of_file(block))
-            .count();
+        let lost = headers_of_files(tar.between(end, tar.len()));
+        let lost = lost.map_err(read_error(DataFile::on_disk(self.path)))?;
         let what = match self.prefix {
             "" => String::new(),
             folder => format!("{}.tar in it ", folder.trim_end_matches('/')),
@@ -181,6 +172,42 @@ impl<'a> Reader<'a> {
         };
         self.faults
             .push(format!("{what}{problem}; {found} files before that are there, {lost}"));
+        Ok(())
+    }
+}
+
+/// Bytes that are looked through at a time.
+const CHUNK: usize = 1 << 16;
+
+/// Where the first byte that is not zero stands in `range`; `None` if all are zero.
+fn first_data(range: FileRange) -> io::Result<Option<u64>> {
+    let mut reader = BufReader::with_capacity(CHUNK, range);
+    let mut before = 0;
+    loop {
+        let chunk = reader.fill_buf()?;
+        if chunk.is_empty() {
+            return Ok(None);
+        }
+        if let Some(at) = chunk.iter().position(|&byte| byte != 0) {
+            return Ok(Some(before + at as u64));
+        }
+        let bytes = chunk.len();
+        before += bytes as u64;
+        reader.consume(bytes);
+    }
+}
+
+/// How many blocks of `range` are headers of files.
+fn headers_of_files(range: FileRange) -> io::Result<usize> {
+    let mut reader = BufReader::with_capacity(CHUNK, range);
+    let mut block = [0; BLOCK];
+    let mut count = 0;
+    loop {
+        match reader.read_exact(&mut block) {
+            Ok(()) => count += usize::from(is_header_of_file(&block)),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(count),
+            Err(error) => return Err(error),
+        }
     }
 }
 

@@ -1,17 +1,16 @@
 //! Files in a `.zip`, stored or deflated, also beyond 4 GiB (zip64), found by its central directory.
 
 use super::links::Entry;
-use super::{Listing, Mapped, Member, links, read_declared};
+use super::{FileRange, Listing, Member, links, read_declared};
 use crate::DataError;
 use crate::error::{DataFile, read_error};
 use crate::names::normalized;
-use std::borrow::Cow;
-use std::io::{self, Cursor};
+use std::io;
 use std::path::Path;
 use zip::{CompressionMethod, ZipArchive};
 
-/// Clones share the directory and the mapping, so each reader has its own.
-pub(super) type Archive = ZipArchive<Cursor<Mapped>>;
+/// Clones share the directory and the file, so each reader has its own.
+pub(super) type Archive = ZipArchive<FileRange>;
 
 /// No link is longer.
 const MOST_LINK_BYTES: u64 = 4096;
@@ -20,9 +19,9 @@ const MOST_LINK_BYTES: u64 = 4096;
 const KIND_OF_FILE: u32 = 0o170_000;
 const ORDINARY: [u32; 2] = [0, 0o100_000];
 
-pub(super) fn open(path: &Path, map: Mapped) -> Result<Archive, DataError> {
+pub(super) fn open(path: &Path, range: FileRange) -> Result<Archive, DataError> {
     let file = DataFile::on_disk(path);
-    let archive = ZipArchive::new(Cursor::new(map)).map_err(|error| read_error(file)(error.into()))?;
+    let archive = ZipArchive::new(range).map_err(|error| read_error(file)(error.into()))?;
     if archive.has_duplicate_names() {
         return Err(DataError::DuplicateFile {
             container: path.to_owned(),
@@ -65,19 +64,19 @@ pub(super) fn listing(path: &Path, archive: &Archive) -> Result<Listing, DataErr
 }
 
 /// The file's bytes, unpacked if they are packed; the archive's sum of them is checked.
-pub(super) fn read<'a>(archive: &Archive, map: &'a Mapped, member: &Member) -> io::Result<Cow<'a, [u8]>> {
+pub(super) fn read(archive: &Archive, range: &FileRange, member: &Member) -> io::Result<Vec<u8>> {
     let mut archive = archive.clone();
     let place = usize::try_from(member.place).map_err(io::Error::other)?;
     let entry = archive.by_index(place)?;
     let stored = entry.compression() == CompressionMethod::Stored && !entry.encrypted();
     match entry.data_start() {
         Some(start) if stored => {
-            let bytes = map.part(start, member.bytes)?;
-            if crc32fast::hash(bytes) != entry.crc32() {
+            let bytes = range.read_part(start, member.bytes)?;
+            if crc32fast::hash(&bytes) != entry.crc32() {
                 return Err(io::Error::other("is damaged: its CRC-32 is not the one written down"));
             }
-            Ok(Cow::Borrowed(bytes))
+            Ok(bytes)
         }
-        _ => read_declared(entry, member.bytes).map(Cow::Owned),
+        _ => read_declared(entry, member.bytes),
     }
 }

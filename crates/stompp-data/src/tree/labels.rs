@@ -48,7 +48,7 @@ impl Labels {
     /// Reads a list that lies beside the images.
     pub(super) fn inside(store: &Store, member: &Member) -> Result<Self, DataError> {
         let content = store.read(member)?;
-        Self::parse(store.path().join(&member.name), content.bytes.into_owned())
+        Self::parse(store.path().join(&member.name), content.bytes)
     }
 
     fn parse(path: PathBuf, bytes: Vec<u8>) -> Result<Self, DataError> {

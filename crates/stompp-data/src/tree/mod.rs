@@ -12,7 +12,6 @@ use crate::codec::{self, Decoded};
 use crate::store::{Content, Member, Stamp, Store};
 use crate::{DataError, Labelled, OnBadImage};
 use image::RgbImage;
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -252,7 +251,7 @@ impl TreeSet {
     }
 
     /// As [`load`](Self::load), with the file that it was.
-    pub(crate) fn inspect(&self, index: usize) -> Result<(Decoded, Cow<'_, [u8]>), DataError> {
+    pub(crate) fn inspect(&self, index: usize) -> Result<(Decoded, Vec<u8>), DataError> {
         let member = &self.members[index];
         let Content { bytes, changed } = self.store.read(member)?;
         if changed {

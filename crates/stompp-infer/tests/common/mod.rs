@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use stompp_graph::{ActivationRule, Conv, Graph, GraphBuilder, NodeId, Op, Pool, TensorRole};
 use stompp_infer::{Info, pack};
 use stompp_kernels::{
-    ChannelShape, ConvShape, FreezeMask, PoolShape, add_forward, average_pool_forward, batch_norm_forward,
+    ChannelShape, ConvShape, FreezeState, PoolShape, add_forward, average_pool_forward, batch_norm_forward,
     conv2d_forward, global_average_pool_forward, linear_forward, max_pool_forward, quantize_forward, relu_forward,
 };
 
@@ -105,7 +105,7 @@ fn node(graph: &Graph, rule: ActivationRule, tensors: &Tensors, values: &[Vec<f3
     };
     let sign = |x: &[f32]| {
         let mut signs = vec![f32::NAN; x.len()];
-        quantize_forward(FreezeMask::Committed, x.len(), x, &mut signs);
+        quantize_forward(FreezeState::Committed, x.len(), x, &mut signs);
         signs
     };
     let pool = |pool: Pool| {
@@ -149,7 +149,7 @@ fn node(graph: &Graph, rule: ActivationRule, tensors: &Tensors, values: &[Vec<f3
         Op::Activation if rule == ActivationRule::Quantized => y = sign(x),
         Op::Relu => relu_forward(x, &mut y),
         Op::Activation if rule == ActivationRule::Relu => relu_forward(x, &mut y),
-        Op::Clip | Op::Activation => quantize_forward(FreezeMask::Open, x.len(), x, &mut y),
+        Op::Clip | Op::Activation => quantize_forward(FreezeState::Open, x.len(), x, &mut y),
         Op::Add => add_forward(x, &values[node.inputs[1].index()], &mut y),
         Op::MaxPool(p) => max_pool_forward(&pool(p), x, &mut y, &mut vec![0; channels * height * width]),
         Op::AveragePool(p) => average_pool_forward(&pool(p), x, &mut y),

@@ -10,7 +10,7 @@ use super::rows_per_piece;
 use crate::check;
 use crate::elementwise::ChannelShape;
 use crate::parallel::for_each_piece_of;
-use crate::quantize::{FreezeMask, Gate, Surrogate, Value, pass, quantize};
+use crate::quantize::{FreezeState, Gate, Surrogate, Value, pass, quantize};
 use crate::simd::{Kernel, Lanes, Map, Simd, load};
 
 /// What a batch norm does to each channel: `(x - mean) * inv_std * scale + shift`. All of the channels' length.
@@ -104,7 +104,7 @@ pub fn batch_norm_quantize_forward(
     x: &[f32],
     norm: Normalization,
     residual: Option<&[f32]>,
-    mask: FreezeMask,
+    mask: FreezeState<&[u64]>,
     out: &mut [f32],
 ) {
     norm.check(s);
@@ -134,7 +134,7 @@ pub fn batch_norm_quantize_forward(
 struct Forward<'a> {
     s: &'a ChannelShape,
     norm: Normalization<'a>,
-    mask: FreezeMask<'a>,
+    mask: FreezeState<&'a [u64]>,
     first_row: usize,
     x: &'a [f32],
     residual: Option<&'a [f32]>,
@@ -190,7 +190,7 @@ pub fn batch_norm_quantize_backward(
     x: &[f32],
     norm: Normalization,
     residual: Option<&[f32]>,
-    mask: FreezeMask,
+    mask: FreezeState<&[u64]>,
     surrogate: Surrogate,
     gout: &[f32],
     gradients: BatchNormQuantizeGradients,
@@ -252,8 +252,8 @@ impl Upstream for Gated<'_> {
 }
 
 #[track_caller]
-fn check_mask(s: &ChannelShape, mask: FreezeMask) {
-    if let FreezeMask::Partial(words) = mask {
+fn check_mask(s: &ChannelShape, mask: FreezeState<&[u64]>) {
+    if let FreezeState::Freezing(words) = mask {
         check::length("mask", words.len(), (s.channels * s.inner).div_ceil(64));
     }
 }

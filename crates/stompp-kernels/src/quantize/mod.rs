@@ -8,21 +8,48 @@ use crate::check;
 use crate::parallel::{PIECE, for_each_piece_of};
 use crate::simd::{Kernel, Lanes, Simd};
 use rows::Stored;
+use std::fmt;
 
-/// Which entries of a tensor are frozen. Several samples may share one mask.
+/// Which entries of a tensor are frozen. `M` is how the mask of a tensor that is freezing is kept.
+///
+/// The kernels take `FreezeState<&[u64]>`. Several samples may share one mask: entry `i` of every sample is frozen if bit
+/// `i % 64` (least significant first) of word `i / 64` is set. Bits past the last entry are ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FreezeMask<'a> {
-    /// None.
+pub enum FreezeState<M> {
+    /// None: the tensor is clipped.
     Open,
-    /// Entry `i` of every sample is frozen if bit `i % 64` (least significant first) of word `i / 64` is set. Bits past
-    /// the last entry are ignored.
-    Partial(&'a [u64]),
-    /// All.
+    /// Those whose bit is set.
+    Freezing(M),
+    /// All: the tensor is binary.
     Committed,
+}
+
+impl<M> FreezeState<M> {
+    /// Whether a quantizer in this state passes no gradient at all: everything is frozen, and frozen entries pass none.
+    pub fn blocks_gradient(&self, surrogate: Surrogate) -> bool {
+        matches!((self, surrogate), (Self::Committed, Surrogate::Blocked))
+    }
+
+    /// The same state with its mask, if it has one, as `f` gives it.
+    ///
+    /// # Errors
+    /// Those of `f`.
+    pub fn try_map<'a, N, E>(&'a self, f: impl FnOnce(&'a M) -> Result<N, E>) -> Result<FreezeState<N>, E> {
+        Ok(match self {
+            Self::Open => FreezeState::Open,
+            Self::Freezing(mask) => FreezeState::Freezing(f(mask)?),
+            Self::Committed => FreezeState::Committed,
+        })
+    }
 }
 
 /// What gradient a frozen entry passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "lowercase")
+)]
 pub enum Surrogate {
     /// None: `sign` has derivative zero.
     Blocked,
@@ -30,6 +57,26 @@ pub enum Surrogate {
     Identity,
     /// All of it where `|u| <= 1`: the straight-through estimator of `clip(u, -1, 1)`.
     Clipped,
+}
+
+impl Surrogate {
+    /// Those that pass a gradient.
+    pub const STRAIGHT_THROUGH: [Self; 2] = [Self::Identity, Self::Clipped];
+
+    /// The name in configurations and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Blocked => "blocked",
+            Self::Identity => "identity",
+            Self::Clipped => "clipped",
+        }
+    }
+}
+
+impl fmt::Display for Surrogate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
 }
 
 /// `out = M sign(u) + (1 - M) clip(u, -1, 1)`, with `sign(0) = sign(-0) = +1`.
@@ -41,7 +88,7 @@ pub enum Surrogate {
 ///
 /// If the lengths differ, `u` is not a whole number of samples, or a partial mask has not `period / 64` words, rounded
 /// up.
-pub fn quantize_forward(mask: FreezeMask, period: usize, u: &[f32], out: &mut [f32]) {
+pub fn quantize_forward(mask: FreezeState<&[u64]>, period: usize, u: &[f32], out: &mut [f32]) {
     check_shape(mask, period, u);
     check::length("out", out.len(), u.len());
     let simd = Simd::current();
@@ -57,7 +104,7 @@ pub fn quantize_forward(mask: FreezeMask, period: usize, u: &[f32], out: &mut [f
 }
 
 struct Forward<'a> {
-    mask: FreezeMask<'a>,
+    mask: FreezeState<&'a [u64]>,
     period: usize,
     x: &'a [f32],
     out: &'a mut [f32],
@@ -84,7 +131,7 @@ impl Kernel for Forward<'_> {
 ///
 /// As [`quantize_forward`].
 pub fn quantize_backward(
-    mask: FreezeMask,
+    mask: FreezeState<&[u64]>,
     surrogate: Surrogate,
     period: usize,
     u: &[f32],
@@ -133,20 +180,20 @@ impl Kernel for Backward<'_> {
 }
 
 /// Elements of a parallel piece: whole samples where the mask repeats.
-fn piece(mask: FreezeMask, period: usize) -> usize {
+fn piece(mask: FreezeState<&[u64]>, period: usize) -> usize {
     match mask {
-        FreezeMask::Partial(_) => PIECE.div_ceil(period.max(1)) * period,
-        FreezeMask::Open | FreezeMask::Committed => PIECE,
+        FreezeState::Freezing(_) => PIECE.div_ceil(period.max(1)) * period,
+        FreezeState::Open | FreezeState::Committed => PIECE,
     }
 }
 
-pub(crate) fn check_shape(mask: FreezeMask, period: usize, u: &[f32]) {
+pub(crate) fn check_shape(mask: FreezeState<&[u64]>, period: usize, u: &[f32]) {
     assert!(
         u.is_empty() || (period > 0 && u.len().is_multiple_of(period)),
         "{} elements are no whole number of samples of {period}",
         u.len(),
     );
-    if let FreezeMask::Partial(words) = mask {
+    if let FreezeState::Freezing(words) = mask {
         check::length("mask", words.len(), period.div_ceil(64));
     }
 }

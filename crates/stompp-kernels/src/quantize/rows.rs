@@ -1,6 +1,6 @@
 //! The quantizer and its gradient on entries of one sample, with vectors.
 
-use super::{FreezeMask, Surrogate};
+use super::{FreezeState, Surrogate};
 use crate::simd::{Lanes, Map, map_row};
 
 /// What the quantizer is given, from what lies in memory.
@@ -30,13 +30,19 @@ impl Value for Stored {
 ///
 /// The machine has the instructions of `L`.
 #[inline(always)]
-pub(crate) unsafe fn quantize<L: Lanes>(mask: FreezeMask, first: usize, value: impl Value, x: &[f32], out: &mut [f32]) {
+pub(crate) unsafe fn quantize<L: Lanes>(
+    mask: FreezeState<&[u64]>,
+    first: usize,
+    value: impl Value,
+    x: &[f32],
+    out: &mut [f32],
+) {
     // SAFETY: the caller vouches for the instructions.
     unsafe {
         match mask {
-            FreezeMask::Open => map_row::<L, 1, false>([x], out, Clip(value)),
-            FreezeMask::Committed => map_row::<L, 1, false>([x], out, Sign(value)),
-            FreezeMask::Partial(words) => {
+            FreezeState::Open => map_row::<L, 1, false>([x], out, Clip(value)),
+            FreezeState::Committed => map_row::<L, 1, false>([x], out, Sign(value)),
+            FreezeState::Freezing(words) => {
                 map_row::<L, 1, false>(
                     [x],
                     out,
@@ -121,12 +127,12 @@ pub(crate) enum Gate<'a> {
 }
 
 impl<'a> Gate<'a> {
-    pub(crate) fn new(mask: FreezeMask<'a>, surrogate: Surrogate) -> Self {
+    pub(crate) fn new(mask: FreezeState<&'a [u64]>, surrogate: Surrogate) -> Self {
         match (mask, surrogate) {
-            (FreezeMask::Open, _) | (_, Surrogate::Clipped) => Gate::Clipped,
-            (FreezeMask::Committed, Surrogate::Blocked) => Gate::Shut,
-            (FreezeMask::Committed, Surrogate::Identity) => Gate::Wide,
-            (FreezeMask::Partial(frozen), _) => Gate::Masked {
+            (FreezeState::Open, _) | (_, Surrogate::Clipped) => Gate::Clipped,
+            (FreezeState::Committed, Surrogate::Blocked) => Gate::Shut,
+            (FreezeState::Committed, Surrogate::Identity) => Gate::Wide,
+            (FreezeState::Freezing(frozen), _) => Gate::Masked {
                 frozen,
                 frozen_pass: surrogate == Surrogate::Identity,
             },

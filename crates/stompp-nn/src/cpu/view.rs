@@ -17,7 +17,7 @@ use dfdx::{
 ///
 /// # Panics
 /// If the tensor is not contiguous (permuted, sliced or broadcast): call dfdx's `try_contiguous` first.
-pub fn values<S: Shape, T>(tensor: &Tensor<S, f32, Cpu, T>) -> &[f32] {
+pub(super) fn values<S: Shape, T>(tensor: &Tensor<S, f32, Cpu, T>) -> &[f32] {
     let len = tensor.shape().num_elements();
     if len == 0 {
         return &[];
@@ -35,7 +35,7 @@ pub fn values<S: Shape, T>(tensor: &Tensor<S, f32, Cpu, T>) -> &[f32] {
 ///
 /// # Panics
 /// As [`values`].
-pub fn values_mut<S: Shape, T>(tensor: &mut Tensor<S, f32, Cpu, T>) -> &mut [f32] {
+pub(super) fn values_mut<S: Shape, T>(tensor: &mut Tensor<S, f32, Cpu, T>) -> &mut [f32] {
     let len = tensor.shape().num_elements();
     if len == 0 {
         return &mut [];

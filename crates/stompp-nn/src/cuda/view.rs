@@ -6,20 +6,20 @@
 //! [`check`] refuses to begin with any other.
 #![allow(unsafe_code)]
 
-use super::{failed, gpu, on_gpu};
+use super::{gpu, on_gpu};
 use crate::Backend;
 use dfdx::{
     shapes::{HasShape, Shape},
     tensor::{Cuda, CudaError, Tensor, TensorFromVec, ZerosTensor},
 };
 use std::fmt::{self, Debug, Write};
-use stompp_cuda::{Floats, FloatsMut, GpuError};
+use stompp_cuda::{Floats, FloatsMut};
 
 /// The elements of a contiguous tensor, in row-major order. A permuted one is not noticed here: ops make their inputs contiguous.
 ///
 /// # Panics
 /// If the tensor is broadcast.
-pub fn values<S: Shape>(tensor: &Tensor<S, f32, Cuda>) -> Floats<'_> {
+pub(super) fn values<S: Shape>(tensor: &Tensor<S, f32, Cuda>) -> Floats<'_> {
     let (address, len) = memory(tensor);
     // SAFETY: the tensor's own memory, of as many floats as its storage has (both as `check` has tested); the borrow keeps the
     // storage alive. Who writes to a tensor has it borrowed alone.
@@ -29,17 +29,17 @@ pub fn values<S: Shape>(tensor: &Tensor<S, f32, Cuda>) -> Floats<'_> {
 /// A fresh tensor of shape `out` that `fill` has written.
 ///
 /// # Errors
-/// The device's.
-pub fn filled<Y: Shape>(
+/// Returns `D::Err` if an allocation or a kernel fails.
+pub(super) fn filled<Y: Shape>(
     device: &Cuda,
     out: Y,
-    fill: impl FnOnce(FloatsMut<'_>) -> Result<(), GpuError>,
+    fill: impl FnOnce(FloatsMut<'_>) -> Result<(), CudaError>,
 ) -> Result<Tensor<Y, f32, Cuda>, CudaError> {
     let span = on_gpu(|gpu| gpu.start_span(|| "zeroing of outputs".to_owned()))?;
     let mut y = device.try_zeros_like(&out)?;
     on_gpu(|gpu| gpu.end_span(span))?;
     // SAFETY: made in the line above.
-    fill(unsafe { values_mut(&mut y) }).map_err(failed)?;
+    fill(unsafe { values_mut(&mut y) })?;
     Ok(y)
 }
 
@@ -48,17 +48,17 @@ pub fn filled<Y: Shape>(
 pub(super) fn rewritten<S: Shape>(
     device: &Cuda,
     tensor: &mut Tensor<S, f32, Cuda>,
-    fill: impl FnOnce(FloatsMut<'_>) -> Result<(), GpuError>,
+    fill: impl FnOnce(FloatsMut<'_>) -> Result<(), CudaError>,
 ) -> Result<(), CudaError> {
-    let mut fresh = device.spare(tensor.shape().num_elements())?;
+    let mut fresh = device.acquire(tensor.shape().num_elements())?;
     on_gpu(|gpu| gpu.copy(values(tensor), FloatsMut::of(&mut fresh)))?;
-    fill(FloatsMut::of(&mut fresh)).map_err(failed)?;
+    fill(FloatsMut::of(&mut fresh))?;
     // Whether storage is shared is dfdx's secret. Filling with zeros makes it the tensor's own.
     tensor.try_fill_with_zeros()?;
     // SAFETY: as just said.
     let out = unsafe { values_mut(tensor) };
     on_gpu(|gpu| gpu.copy(Floats::of(&fresh), out))?;
-    device.recycle(fresh);
+    device.release(fresh);
     Ok(())
 }
 

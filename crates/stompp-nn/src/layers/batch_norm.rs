@@ -2,7 +2,7 @@
 
 use crate::{
     OpResult, TensorKind, TensorMut, VisitTensors, Visitor, VisitorMut,
-    backend::{Backend, BatchMoments, Buffer},
+    backend::{Backend, BatchMoments},
     ops::{self, Running},
     tape::Recording,
 };
@@ -55,7 +55,7 @@ impl<C: Dim, D: Backend> BatchNorm2d<C, f32, D> {
     /// A layer that leaves a normalised input as it is.
     ///
     /// # Errors
-    /// The device's.
+    /// Returns `D::Err` if an allocation or a kernel fails.
     pub fn new(device: &D, channels: C) -> Result<Self, D::Err> {
         let shape = (channels,);
         Ok(Self {
@@ -71,7 +71,7 @@ impl<C: Dim, D: Backend> BatchNorm2d<C, f32, D> {
     /// Normalises a training batch and follows its statistics; scale and shift are on the tape `parameters`.
     ///
     /// # Errors
-    /// The device's.
+    /// Returns `D::Err` if an allocation or a kernel fails.
     pub fn forward_with<B: Dim, H: Dim, W: Dim, T: Recording<D>>(
         &mut self,
         x: Tensor<(B, C, H, W), f32, D, T>,
@@ -82,16 +82,13 @@ impl<C: Dim, D: Backend> BatchNorm2d<C, f32, D> {
         ops::batch_norm(x, scale, shift, eps, self.running())
     }
 
-    /// The moments of a training batch in a buffer, which the running statistics follow: for ops that normalise by themselves.
+    /// The moments of a training batch, which the running statistics follow: for ops that normalise by themselves.
     ///
     /// # Errors
-    /// The device's.
-    pub fn follow_buffer(&mut self, shape: &ChannelShape, x: &Buffer<D>) -> Result<BatchMoments<D>, D::Err> {
-        let device = self.scale.device().clone();
-        let moments = device.buffer_moments(shape, self.eps, x)?;
-        let running = self.running();
-        device.update_running(shape, &moments, running.momentum, running.mean, running.variance)?;
-        Ok(moments)
+    /// Returns `D::Err` if an allocation or a kernel fails.
+    pub fn follow(&mut self, shape: &ChannelShape, x: D::Slice<'_>) -> Result<BatchMoments<D>, D::Err> {
+        let (device, eps) = (self.scale.device().clone(), self.eps);
+        self.running().follow(&device, shape, eps, x)
     }
 
     fn running(&mut self) -> Running<'_, C, D> {

@@ -54,7 +54,7 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: Backend> Conv2d<I, O, K, S, P, f
     /// A layer with He-initialised weights ([`kaiming_normal`]).
     ///
     /// # Errors
-    /// The device's.
+    /// Returns `D::Err` if an allocation or a kernel fails.
     pub fn new(
         device: &D,
         inputs: I,
@@ -77,7 +77,7 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: Backend> Conv2d<I, O, K, S, P, f
     /// Convolves `x`; the weight is on the tape `parameters`.
     ///
     /// # Errors
-    /// The device's.
+    /// Returns `D::Err` if an allocation or a kernel fails.
     pub fn forward_with<B: Dim, H: Dim, W: Dim, T: Recording<D>>(
         &self,
         x: Tensor<(B, I, H, W), f32, D, T>,

@@ -33,7 +33,7 @@ impl<I: Dim, O: Dim, D: Backend> Linear<I, O, f32, D> {
     /// A layer with weights and biases drawn as PyTorch's ([`uniform_fan_in`]).
     ///
     /// # Errors
-    /// The device's.
+    /// Returns `D::Err` if an allocation or a kernel fails.
     pub fn new(device: &D, inputs: I, outputs: O, rng: &mut impl Rng) -> Result<Self, D::Err> {
         let weight = uniform_fan_in(outputs.size() * inputs.size(), inputs.size(), rng);
         let bias = uniform_fan_in(outputs.size(), inputs.size(), rng);
@@ -46,7 +46,7 @@ impl<I: Dim, O: Dim, D: Backend> Linear<I, O, f32, D> {
     /// Applies the layer; weight and bias are on the tape `parameters`.
     ///
     /// # Errors
-    /// The device's.
+    /// Returns `D::Err` if an allocation or a kernel fails.
     pub fn forward_with<B: Dim, T: Recording<D>>(
         &self,
         x: Tensor<(B, I), f32, D, T>,

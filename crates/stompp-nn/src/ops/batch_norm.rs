@@ -2,7 +2,7 @@
 
 use crate::{
     OpResult,
-    backend::{Backend, BatchNormGradients},
+    backend::{Backend, BatchMoments, BatchNormGradients},
     put_gradient, take_gradient,
     tape::Recording,
 };
@@ -24,6 +24,29 @@ pub struct Running<'a, C: Dim, D: Backend> {
     pub momentum: f32,
 }
 
+impl<C: Dim, D: Backend> Running<'_, C, D> {
+    /// The moments of a training batch, which the running statistics follow.
+    ///
+    /// # Errors
+    /// Returns `D::Err` if an allocation or a kernel fails.
+    pub fn follow(
+        self,
+        device: &D,
+        shape: &ChannelShape,
+        eps: f32,
+        x: D::Slice<'_>,
+    ) -> Result<BatchMoments<D>, D::Err> {
+        let moments = device.batch_moments(shape, eps, x)?;
+        device.change(self.mean, |mean| {
+            device.follow_mean(shape, self.momentum, &moments, mean)
+        })?;
+        device.change(self.variance, |variance| {
+            device.follow_variance(shape, self.momentum, &moments, variance)
+        })?;
+        Ok(moments)
+    }
+}
+
 /// `(x - mean) / sqrt(variance + eps) * scale + shift` with the moments of this batch; moves `running` towards them.
 ///
 /// `x` is (N, C, H, W), `scale` and `shift` are (C,). The variance that normalises is the biased one. The derivative goes
@@ -31,7 +54,7 @@ pub struct Running<'a, C: Dim, D: Backend> {
 /// own does.
 ///
 /// # Errors
-/// The device's.
+/// Returns `D::Err` if an allocation or a kernel fails.
 pub fn batch_norm<B, C, H, W, D, T>(
     x: Tensor<(B, C, H, W), f32, D, T>,
     scale: Tensor<(C,), f32, D, T>,
@@ -51,9 +74,10 @@ where
     let (scale, affine_tape) = scale.split_tape();
     let device = x.device().clone();
     let shape = channel_shape(&x);
-    let moments = device.batch_moments(&shape, eps, &x)?;
-    device.update_running(&shape, &moments, running.momentum, running.mean, running.variance)?;
-    let y = device.batch_norm(&shape, &moments, &x, &scale, &shift)?;
+    let moments = running.follow(&device, &shape, eps, D::values(&x))?;
+    let y = device.filled(*x.shape(), |y| {
+        device.batch_norm(&shape, &moments, D::values(&x), D::values(&scale), D::values(&shift), y)
+    })?;
 
     let (x_wanted, affine_wanted) = (x_tape.is_recording(), affine_tape.is_recording());
     let mut tape = x_tape.merge(affine_tape);
@@ -68,11 +92,12 @@ where
         let mut gscale = take_gradient!(gradients, &scale, &device);
         let mut gshift = take_gradient!(gradients, &shift, &device);
         let wanted = BatchNormGradients {
-            input: gx.as_mut(),
-            scale: &mut gscale,
-            shift: &mut gshift,
+            input: gx.as_mut().map(D::slice_mut),
+            scale: D::slice_mut(&mut gscale),
+            shift: D::slice_mut(&mut gshift),
         };
-        device.batch_norm_backward(&shape, &moments, &x, &scale, &gy, wanted)?;
+        let (x_values, scale_values) = (D::values(&x), D::values(&scale));
+        device.batch_norm_backward(&shape, &moments, x_values, scale_values, D::slice(&gy), wanted)?;
         if let Some(gx) = gx {
             put_gradient!(gradients, &x, gx);
         }
@@ -88,7 +113,7 @@ where
 /// Batch normalisation by running statistics, for evaluation: an affine map per channel, off the tape.
 ///
 /// # Errors
-/// The device's.
+/// Returns `D::Err` if an allocation or a kernel fails.
 pub fn batch_norm_running<B, C, H, W, D>(
     x: Tensor<(B, C, H, W), f32, D>,
     mean: &Tensor<(C,), f32, D>,
@@ -106,8 +131,17 @@ where
 {
     let x = x.try_contiguous()?;
     let device = x.device().clone();
-    let moments = device.running_moments(eps, mean, variance)?;
-    device.batch_norm(&channel_shape(&x), &moments, &x, scale, shift)
+    let moments = device.running_moments(eps, D::values(mean), D::values(variance))?;
+    device.filled(*x.shape(), |y| {
+        device.batch_norm(
+            &channel_shape(&x),
+            &moments,
+            D::values(&x),
+            D::values(scale),
+            D::values(shift),
+            y,
+        )
+    })
 }
 
 /// (N, C, H, W) as (batch, channels, everything inside a channel).

@@ -13,7 +13,7 @@ use stompp_kernels::ConvShape;
 /// Padding is with zeros. The derivatives by `x` and by `w` are computed only where that tensor's tape records.
 ///
 /// # Errors
-/// The device's.
+/// Returns `D::Err` if an allocation or a kernel fails.
 ///
 /// # Panics
 /// If the padded input is smaller than the kernel, or if `stride` is 0.
@@ -33,16 +33,15 @@ where
     D: Backend,
     T: Recording<D>,
 {
-    conv2d_by(x, w, stride, padding, |shape, x, w, out| {
-        x.device().conv2d(shape, x, w, out)
-    })
+    let device = x.device().clone();
+    conv2d_by(x, w, stride, padding, |shape, x, w, y| device.conv2d(shape, x, w, y))
 }
 
-/// As [`conv2d`], with the values of the output computed by `forward`: another way to the same convolution, for operands of
-/// which more is known. The derivatives are the convolution's.
+/// As [`conv2d`], with the output written by `forward`, which is given the values of `x` and `w`: another way to the same
+/// convolution, for operands of which more is known. The derivatives are the convolution's.
 ///
 /// # Errors
-/// The device's, and those of `forward`.
+/// Returns `D::Err` if an allocation or a kernel fails, and the errors of `forward`.
 ///
 /// # Panics
 /// As [`conv2d`].
@@ -51,12 +50,7 @@ pub fn conv2d_by<B, I, O, K, H, W, D, T>(
     w: Tensor<(O, I, K, K), f32, D, T>,
     stride: usize,
     padding: usize,
-    forward: impl FnOnce(
-        &ConvShape,
-        &Tensor<(B, I, H, W), f32, D>,
-        &Tensor<(O, I, K, K), f32, D>,
-        Image<B, O>,
-    ) -> OpResult<Image<B, O>, D>,
+    forward: impl FnOnce(&ConvShape, D::Slice<'_>, D::Slice<'_>, D::SliceMut<'_>) -> Result<(), D::Err>,
 ) -> OpResult<Image<B, O>, D, T>
 where
     B: Dim,
@@ -73,7 +67,7 @@ where
     let shape = conv_shape(&x, &w, stride, padding);
     let device = x.device().clone();
     let out = (x.shape().0, w.shape().0, shape.out_height(), shape.out_width());
-    let y = forward(&shape, &x, &w, out)?;
+    let y = device.filled(out, |y| forward(&shape, D::values(&x), D::values(&w), y))?;
 
     let (x_wanted, w_wanted) = (x_tape.is_recording(), w_tape.is_recording());
     let mut tape = x_tape.merge(w_tape);
@@ -81,10 +75,12 @@ where
     tape.add_backward_op(move |gradients| {
         let gy = take_gradient!(gradients, &y_ghost, &device);
         if w_wanted {
-            device.conv2d_weight_gradient(&shape, &x, &gy, gradients.get_or_alloc_mut(&w)?)?;
+            let gw = D::slice_mut(gradients.get_or_alloc_mut(&w)?);
+            device.conv2d_weight_gradient(&shape, D::values(&x), D::slice(&gy), gw)?;
         }
         if x_wanted {
-            device.conv2d_input_gradient(&shape, &w, &gy, gradients.get_or_alloc_mut(&x)?)?;
+            let gx = D::slice_mut(gradients.get_or_alloc_mut(&x)?);
+            device.conv2d_input_gradient(&shape, D::values(&w), D::slice(&gy), gx)?;
         }
         Ok(())
     });

@@ -2,7 +2,7 @@
 
 use crate::{
     OpResult,
-    backend::{Backend, LinearGradients},
+    backend::{Backend, LinearGradients, LinearShape},
     put_gradient, take_gradient,
     tape::Recording,
 };
@@ -17,7 +17,7 @@ use dfdx::{
 /// The gradients of weight and bias are computed if the tape of `w` records, the input's if its own does.
 ///
 /// # Errors
-/// The device's.
+/// Returns `D::Err` if an allocation or a kernel fails.
 ///
 /// # Panics
 /// If the sizes do not fit together.
@@ -37,7 +37,15 @@ where
     let (w, w_tape) = w.try_contiguous()?.split_tape();
     assert_eq!(x.shape().1, w.shape().1, "the weight's inputs are not the input's");
     let device = x.device().clone();
-    let y = device.linear(&x, &w, &b)?;
+    let ((batch, inputs), (outputs, _)) = (*x.shape(), *w.shape());
+    let shape = LinearShape {
+        batch: batch.size(),
+        inputs: inputs.size(),
+        outputs: outputs.size(),
+    };
+    let y = device.filled((batch, outputs), |y| {
+        device.linear(&shape, D::values(&x), D::values(&w), D::values(&b), y)
+    })?;
 
     let (x_wanted, w_wanted) = (x_tape.is_recording(), w_tape.is_recording());
     let mut tape = x_tape.merge(w_tape);
@@ -52,11 +60,11 @@ where
         let mut gw = take_gradient!(gradients, &w, &device);
         let mut gb = take_gradient!(gradients, &b, &device);
         let wanted = LinearGradients {
-            input: gx.as_mut(),
-            weight: &mut gw,
-            bias: &mut gb,
+            input: gx.as_mut().map(D::slice_mut),
+            weight: D::slice_mut(&mut gw),
+            bias: D::slice_mut(&mut gb),
         };
-        device.linear_backward(&x, &w, &gy, wanted)?;
+        device.linear_backward(&shape, D::values(&x), D::values(&w), D::slice(&gy), wanted)?;
         if let Some(gx) = gx {
             put_gradient!(gradients, &x, gx);
         }

@@ -2,8 +2,8 @@
 
 use crate::{OpResult, backend::Backend, take_gradient, tape::Recording};
 use dfdx::{
-    shapes::Dim,
-    tensor::{PutTape, SplitTape, Tensor},
+    shapes::{Dim, HasShape},
+    tensor::{PutTape, SplitTape, Storage, Tensor},
     tensor_ops::ReshapeTo,
 };
 
@@ -12,7 +12,7 @@ use dfdx::{
 /// The gradient is `(softmax(logits) - onehot(labels)) / N`, times the loss's own.
 ///
 /// # Errors
-/// The device's.
+/// Returns `D::Err` if an allocation or a kernel fails.
 ///
 /// # Panics
 /// If there are not N labels, or one is not below the number of classes.
@@ -23,13 +23,42 @@ where
     D: Backend,
     T: Recording<D>,
 {
+    smoothed_cross_entropy(logits, labels, 0.0)
+}
+
+/// As [`cross_entropy`], against targets of which each class has `smoothing / classes`, and the label's `1 - smoothing` more:
+/// `label_smoothing` of PyTorch.
+///
+/// # Errors
+/// Returns `D::Err` if an allocation or a kernel fails.
+///
+/// # Panics
+/// As [`cross_entropy`], and if `smoothing` is not in [0, 1].
+pub fn smoothed_cross_entropy<B, C, D, T>(
+    logits: Tensor<(B, C), f32, D, T>,
+    labels: &[usize],
+    smoothing: f32,
+) -> OpResult<(), D, T>
+where
+    B: Dim,
+    C: Dim,
+    D: Backend,
+    T: Recording<D>,
+{
     let (logits, mut tape) = logits.try_contiguous()?.split_tape();
     let device = logits.device().clone();
-    let (loss, gradient) = device.cross_entropy(&logits, labels)?;
+    let (batch, classes) = *logits.shape();
+    assert_eq!(labels.len(), batch.size(), "a label for each row of logits");
+    let mut gradient = Storage::<f32>::try_alloc_len(&device, batch.size() * classes.size())?;
+    let loss = device.filled((), |loss| {
+        let gradient = D::slice_mut(&mut gradient);
+        device.cross_entropy(classes.size(), D::values(&logits), labels, smoothing, loss, gradient)
+    })?;
     let (logits_ghost, loss_ghost) = (logits.ghost(), loss.ghost());
     tape.add_backward_op(move |gradients| {
         let factor = take_gradient!(gradients, &loss_ghost, &device);
-        device.scale_accumulate(&factor, &gradient, gradients.get_or_alloc_mut(&logits_ghost)?)
+        let glogits = D::slice_mut(gradients.get_or_alloc_mut(&logits_ghost)?);
+        device.scale_accumulate(D::slice(&factor), D::slice(&gradient), glogits)
     });
     Ok(loss.put_tape(tape))
 }

@@ -10,7 +10,7 @@ use dfdx::{
 /// `max(x, 0)`; the gradient passes where `x > 0`.
 ///
 /// # Errors
-/// The device's.
+/// Returns `D::Err` if an allocation or a kernel fails.
 pub fn relu<S, D, T>(x: Tensor<S, f32, D, T>) -> OpResult<S, D, T>
 where
     S: Shape,
@@ -19,11 +19,12 @@ where
 {
     let (x, mut tape) = x.try_contiguous()?.split_tape();
     let device = x.device().clone();
-    let y = device.relu(&x)?;
+    let y = device.filled(*x.shape(), |y| device.relu(D::values(&x), y))?;
     let y_ghost = y.ghost();
     tape.add_backward_op(move |gradients| {
         let gy = take_gradient!(gradients, &y_ghost, &device);
-        device.relu_backward(&x, &gy, gradients.get_or_alloc_mut(&x)?)
+        let gx = D::slice_mut(gradients.get_or_alloc_mut(&x)?);
+        device.relu_backward(D::values(&x), D::slice(&gy), gx)
     });
     Ok(y.put_tape(tape))
 }
@@ -31,7 +32,7 @@ where
 /// `a + b`, the end of a residual block. Either side may be off the tape; the gradient passes unchanged to the others.
 ///
 /// # Errors
-/// The device's.
+/// Returns `D::Err` if an allocation or a kernel fails.
 ///
 /// # Panics
 /// If the shapes differ.
@@ -45,17 +46,17 @@ where
     let (b, b_tape) = b.try_contiguous()?.split_tape();
     assert_eq!(a.shape(), b.shape(), "the summands' shapes differ");
     let device = a.device().clone();
-    let y = device.add(&a, &b)?;
+    let y = device.filled(*a.shape(), |y| device.add(D::values(&a), D::values(&b), y))?;
     let (a_wanted, b_wanted) = (a_tape.is_recording(), b_tape.is_recording());
     let mut tape = a_tape.merge(b_tape);
     let (a_ghost, b_ghost, y_ghost) = (a.ghost(), b.ghost(), y.ghost());
     tape.add_backward_op(move |gradients| {
         let gy = take_gradient!(gradients, &y_ghost, &device);
         if a_wanted {
-            device.accumulate(&gy, gradients.get_or_alloc_mut(&a_ghost)?)?;
+            device.accumulate(D::slice(&gy), D::slice_mut(gradients.get_or_alloc_mut(&a_ghost)?))?;
         }
         if b_wanted {
-            device.accumulate(&gy, gradients.get_or_alloc_mut(&b_ghost)?)?;
+            device.accumulate(D::slice(&gy), D::slice_mut(gradients.get_or_alloc_mut(&b_ghost)?))?;
         }
         Ok(())
     });

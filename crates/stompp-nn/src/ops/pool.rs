@@ -12,7 +12,7 @@ use stompp_kernels::PoolShape;
 /// Mean over height and width: (N, C, H, W) gives (N, C). Each input receives its output's gradient over H W.
 ///
 /// # Errors
-/// The device's.
+/// Returns `D::Err` if an allocation or a kernel fails.
 pub fn global_average_pool<B, C, H, W, D, T>(x: Tensor<(B, C, H, W), f32, D, T>) -> OpResult<(B, C), D, T>
 where
     B: Dim,
@@ -26,11 +26,14 @@ where
     let device = x.device().clone();
     let shape = channel_shape(&x);
     let (batch, channels, ..) = *x.shape();
-    let y = device.global_average_pool(&shape, &x, (batch, channels))?;
+    let y = device.filled((batch, channels), |y| {
+        device.global_average_pool(&shape, D::values(&x), y)
+    })?;
     let (x_ghost, y_ghost) = (x.ghost(), y.ghost());
     tape.add_backward_op(move |gradients| {
         let gy = take_gradient!(gradients, &y_ghost, &device);
-        device.global_average_pool_backward(&shape, &gy, gradients.get_or_alloc_mut(&x_ghost)?)
+        let gx = D::slice_mut(gradients.get_or_alloc_mut(&x_ghost)?);
+        device.global_average_pool_backward(&shape, D::slice(&gy), gx)
     });
     Ok(y.put_tape(tape))
 }
@@ -41,7 +44,7 @@ where
 /// PyTorch.
 ///
 /// # Errors
-/// The device's.
+/// Returns `D::Err` if an allocation or a kernel fails.
 ///
 /// # Panics
 /// If the padded input is smaller than the window, or `stride` is 0.
@@ -63,11 +66,17 @@ where
     let device = x.device().clone();
     let shape = pool_shape(&x, kernel, stride, padding);
     let (batch, channels, ..) = *x.shape();
-    let (y, winners) = device.max_pool(&shape, &x, (batch, channels, shape.out_height(), shape.out_width()))?;
+    let mut winners = None;
+    let y = device.filled((batch, channels, shape.out_height(), shape.out_width()), |y| {
+        winners = Some(device.max_pool(&shape, D::values(&x), y)?);
+        Ok(())
+    })?;
+    let winners = winners.expect("the pool has run");
     let (x_ghost, y_ghost) = (x.ghost(), y.ghost());
     tape.add_backward_op(move |gradients| {
         let gy = take_gradient!(gradients, &y_ghost, &device);
-        device.max_pool_backward(&shape, &winners, &gy, gradients.get_or_alloc_mut(&x_ghost)?)
+        let gx = D::slice_mut(gradients.get_or_alloc_mut(&x_ghost)?);
+        device.max_pool_backward(&shape, &winners, D::slice(&gy), gx)
     });
     Ok(y.put_tape(tape))
 }
@@ -96,11 +105,14 @@ where
     let device = x.device().clone();
     let shape = pool_shape(&x, kernel, stride, 0);
     let (batch, channels, ..) = *x.shape();
-    let y = device.average_pool(&shape, &x, (batch, channels, shape.out_height(), shape.out_width()))?;
+    let y = device.filled((batch, channels, shape.out_height(), shape.out_width()), |y| {
+        device.average_pool(&shape, D::values(&x), y)
+    })?;
     let (x_ghost, y_ghost) = (x.ghost(), y.ghost());
     tape.add_backward_op(move |gradients| {
         let gy = take_gradient!(gradients, &y_ghost, &device);
-        device.average_pool_backward(&shape, &gy, gradients.get_or_alloc_mut(&x_ghost)?)
+        let gx = D::slice_mut(gradients.get_or_alloc_mut(&x_ghost)?);
+        device.average_pool_backward(&shape, D::slice(&gy), gx)
     });
     Ok(y.put_tape(tape))
 }

@@ -159,6 +159,9 @@ impl<D: Backend> VisitorMut<D> for Step<'_, D> {
         let gradient = self.gradients.get_or_alloc_mut(&*tensor)?;
         let first = self.adam.first_moment.get_mut(&tensor)?;
         let second = self.adam.second_moment.get_mut(&tensor)?;
-        self.device.adam_step(&step, &mut tensor, first, second, gradient)
+        self.device.change(&mut tensor, |weight| {
+            let (first, second) = (D::slice_mut(first), D::slice_mut(second));
+            self.device.adam_step(&step, weight, first, second, D::slice(gradient))
+        })
     }
 }

@@ -99,6 +99,9 @@ impl<D: Backend> VisitorMut<D> for Step<'_, D> {
         };
         let gradient = self.gradients.get_or_alloc_mut(&*tensor)?;
         let velocity = self.sgd.velocity.get_mut(&tensor)?;
-        self.device.sgd_step(&step, &mut tensor, velocity, gradient)
+        self.device.change(&mut tensor, |weight| {
+            let velocity = D::slice_mut(velocity);
+            self.device.sgd_step(&step, weight, velocity, D::slice(gradient))
+        })
     }
 }

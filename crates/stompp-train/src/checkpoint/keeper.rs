@@ -6,7 +6,7 @@ use super::{
     encode,
     folder::{Folder, Kind},
 };
-use crate::{TrainError, config::Timeline, course::Course, step::Learner};
+use crate::{TrainError, config::Timeline, course::Course, step::RunTrainer};
 use std::path::{Path, PathBuf};
 use stompp_binarize::BinaryBackend;
 
@@ -75,10 +75,10 @@ impl Keeper {
         &mut self,
         due: Due,
         header: &Header,
-        learner: &mut Learner<D>,
+        trainer: &mut RunTrainer<D>,
     ) -> Result<(), TrainError> {
         let step = header.course.step;
-        let file = encode(header, learner)?;
+        let file = encode(header, trainer)?;
         self.folder.write(Kind::Recent, step, &file)?;
         if due.milestone {
             self.folder.write(Kind::Milestone, step, &file)?;
@@ -95,9 +95,9 @@ impl Keeper {
     pub(crate) fn keep_best<D: BinaryBackend>(
         &self,
         header: &Header,
-        learner: &mut Learner<D>,
+        trainer: &mut RunTrainer<D>,
     ) -> Result<(), TrainError> {
-        self.folder.write_best(&encode(header, learner)?).map(drop)
+        self.folder.write_best(&encode(header, trainer)?).map(drop)
     }
 
     /// Removes all but the newest, if one has come.

@@ -25,7 +25,7 @@ use crate::{
     divergence,
     error::damaged,
     files,
-    step::Learner,
+    step::RunTrainer,
     tensors::{self, Loaded},
 };
 use serde::{Deserialize, Serialize};
@@ -77,7 +77,7 @@ pub(crate) struct Header {
     pub(crate) epoch: u64,
     /// The next batch in its epoch.
     pub(crate) batch: usize,
-    /// The learning rate in use.
+    /// The learning rate in use, which the schedule multiplies.
     pub(crate) learning_rate: f32,
     /// Whether it has been halved after a divergence.
     pub(crate) halved: bool,
@@ -129,8 +129,8 @@ impl Header {
 ///
 /// # Errors
 /// [`TrainError::NonFinite`] if there is something in the network that is no finite number: it could not go on from there.
-pub(crate) fn encode<D: BinaryBackend>(header: &Header, learner: &mut Learner<D>) -> Result<Vec<u8>, TrainError> {
-    if let Some(layer) = divergence::in_network(&learner.network) {
+pub(crate) fn encode<D: BinaryBackend>(header: &Header, trainer: &mut RunTrainer<D>) -> Result<Vec<u8>, TrainError> {
+    if let Some(layer) = divergence::in_network(&trainer.network) {
         return Err(TrainError::NonFinite {
             what: "network",
             step: header.course.step,
@@ -139,7 +139,7 @@ pub(crate) fn encode<D: BinaryBackend>(header: &Header, learner: &mut Learner<D>
             last_good: None,
         });
     }
-    let mut saved = state::save(learner)?;
+    let mut saved = state::save(trainer)?;
     saved.push(seal::placeholder());
     let text = serde_json::to_string(header).expect("headers have a JSON form");
     let mut file = tensors::to_bytes(&saved, Some((HEADER, text)));
@@ -147,18 +147,18 @@ pub(crate) fn encode<D: BinaryBackend>(header: &Header, learner: &mut Learner<D>
     Ok(file)
 }
 
-/// Puts the checkpoint at `path` into `learner`, a fresh one for `config`.
+/// Puts the checkpoint at `path` into `trainer`, a fresh one for `config`.
 ///
 /// # Errors
 /// [`TrainError::Io`] if it cannot be read, [`TrainError::Damaged`] if it is cut, altered, of another format or another
-/// network, and [`TrainError::OtherRun`] if it is one of another configuration. The learner may then have some of it.
+/// network, and [`TrainError::OtherRun`] if it is one of another configuration. The trainer may then have some of it.
 pub(crate) fn load<D: BinaryBackend>(
     path: &Path,
     config: &RunConfig,
     timeline: &Timeline,
-    learner: &mut Learner<D>,
+    trainer: &mut RunTrainer<D>,
 ) -> Result<Header, TrainError> {
-    let most = 4 * tensors::bytes_of_network(&learner.network) + HEADER_AND_MASKS;
+    let most = 4 * tensors::bytes_of_network(&trainer.network) + HEADER_AND_MASKS;
     let file = files::read_at_most(path, most)?;
     let mut restore = || {
         let (header, mut loaded) = open(&file)?;
@@ -177,8 +177,8 @@ pub(crate) fn load<D: BinaryBackend>(
                 header.epoch, header.batch
             ));
         }
-        learner.enter(step, steps);
-        state::restore(learner, &mut loaded)?;
+        trainer.enter(step, steps).map_err(|error| error.to_string())?;
+        state::restore(trainer, &mut loaded)?;
         loaded.finish()?;
         Ok(Ok(header))
     };
@@ -191,15 +191,15 @@ pub(crate) fn load<D: BinaryBackend>(
     }
 }
 
-/// Puts weights, statistics and momentum of a checkpoint with the bytes `file` into `learner`, a fresh one, whatever run it is of.
+/// Puts weights, statistics and momentum of a checkpoint with the bytes `file` into `trainer`, a fresh one, whatever run it is of.
 /// Returns where in the data the next batch would have stood.
 ///
 /// # Errors
-/// Says what is wrong; the learner may then have some of it.
-pub(crate) fn restore_end<D: BinaryBackend>(file: &[u8], learner: &mut Learner<D>) -> Result<Position, String> {
+/// Says what is wrong; the trainer may then have some of it.
+pub(crate) fn restore_end<D: BinaryBackend>(file: &[u8], trainer: &mut RunTrainer<D>) -> Result<Position, String> {
     let (header, mut loaded) = open(file)?;
-    loaded.restore(&mut learner.network)?;
-    state::restore_momentum(learner, &mut loaded)?;
+    loaded.restore(&mut trainer.network)?;
+    state::restore_momentum(trainer, &mut loaded)?;
     Ok(Position {
         epoch: header.epoch,
         batch: header.batch,

@@ -9,7 +9,7 @@ use crate::{
     TrainError,
     diagnostics::Signs,
     error::device_error,
-    step::Learner,
+    step::RunTrainer,
     tensors::{self, Loaded, Saved},
 };
 use std::error::Error;
@@ -17,8 +17,8 @@ use stompp_binarize::{BinaryBackend, Freezable, FreezeState, MaskedQuantizer, Un
 use stompp_nn::optim::Optimizer;
 
 /// All of it.
-pub(super) fn save<D: BinaryBackend>(learner: &mut Learner<D>) -> Result<Vec<Saved>, TrainError> {
-    let Learner { network, optimizer, .. } = learner;
+pub(super) fn save<D: BinaryBackend>(trainer: &mut RunTrainer<D>) -> Result<Vec<Saved>, TrainError> {
+    let RunTrainer { network, optimizer, .. } = trainer;
     let mut saved = tensors::of_network(network);
     for (name, values) in optimizer.state(network).map_err(device_error)? {
         saved.push(Saved::f32(ours(&name), vec![values.len()], &values));
@@ -33,25 +33,25 @@ pub(super) fn save<D: BinaryBackend>(learner: &mut Learner<D>) -> Result<Vec<Sav
         Ok(())
     })
     .map_err(device_error)?;
-    for (unit, signs) in learner
+    for (unit, signs) in trainer
         .network
         .units()
         .iter()
-        .zip(learner.signs.iter().flat_map(|signs| &signs.0))
+        .zip(trainer.signs.iter().flat_map(|signs| &signs.0))
     {
         saved.push(Saved::u64(signs_of(unit.name), signs));
     }
     Ok(saved)
 }
 
-/// Puts it back into a learner whose network is in the freeze states of the same step.
+/// Puts it back into a trainer whose network is in the freeze states of the same step.
 ///
 /// # Errors
-/// Names the first tensor that is missing or another; the learner may then have some of them.
-pub(super) fn restore<D: BinaryBackend>(learner: &mut Learner<D>, loaded: &mut Loaded<'_>) -> Result<(), String> {
-    loaded.restore(&mut learner.network)?;
-    restore_momentum(learner, loaded)?;
-    let Learner { network, signs, .. } = learner;
+/// Names the first tensor that is missing or another; the trainer may then have some of them.
+pub(super) fn restore<D: BinaryBackend>(trainer: &mut RunTrainer<D>, loaded: &mut Loaded<'_>) -> Result<(), String> {
+    loaded.restore(&mut trainer.network)?;
+    restore_momentum(trainer, loaded)?;
+    let RunTrainer { network, signs, .. } = trainer;
     each_quantizer(network, |name, quantizer| {
         let FreezeState::Freezing(mask) = quantizer.state() else {
             return Ok(());
@@ -75,15 +75,15 @@ pub(super) fn restore<D: BinaryBackend>(learner: &mut Learner<D>, loaded: &mut L
 /// # Errors
 /// As [`restore`].
 pub(super) fn restore_momentum<D: BinaryBackend>(
-    learner: &mut Learner<D>,
+    trainer: &mut RunTrainer<D>,
     loaded: &mut Loaded<'_>,
 ) -> Result<(), String> {
-    let Learner {
+    let RunTrainer {
         device,
         network,
         optimizer,
         ..
-    } = learner;
+    } = trainer;
     let restored = optimizer.restore(device, network, |name, len| {
         Ok::<_, Box<dyn Error>>(loaded.take_f32(&ours(name), &[len])?)
     });

@@ -1,13 +1,11 @@
 //! From what was written to what is run: network, plan and lengths, or the field that forbids them.
 
-use super::{
-    ActivationMask, ConfigError, ContinuousActivation, Device, FreezeUnit, Method, RunConfig, Setting, StraightThrough,
-    Time,
-};
+use super::{ConfigError, Device, Method, RunConfig, Setting, Time};
+use crate::learning_rate::LearningRates;
 use std::path::Path;
-use stompp_binarize::{ActivationRule, Binarization, Granularity, Surrogate, Windows};
+use stompp_binarize::{ActivationRule, Binarization, Surrogate};
 use stompp_data::Position;
-use stompp_schedule::{Plan, PlanSpec};
+use stompp_schedule::{Plan, PlanError, PlanSpec};
 
 /// A run's length in optimizer steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,12 +68,52 @@ impl RunConfig {
                 format!("{momentum}: expected 0 or more, less than 1"),
             ));
         }
+        let (decay, smoothing) = (training.weight_decay, training.label_smoothing);
+        if !((decay as f32).is_finite() && decay >= 0.0) {
+            return Err(field(
+                "training.weight_decay",
+                format!("{decay}: expected 0 or more, and a number that a 32-bit float holds"),
+            ));
+        }
+        if training.decay_latent_weights && decay == 0.0 {
+            let problem = "there is no weight decay (training.weight_decay is 0)".to_owned();
+            return Err(field("training.decay_latent_weights", problem));
+        }
+        if !(0.0..1.0).contains(&smoothing) {
+            return Err(field(
+                "training.label_smoothing",
+                format!("{smoothing}: expected 0 or more, less than 1"),
+            ));
+        }
+        if let Some(largest) = training.clip_gradients
+            && !(largest.is_finite() && largest > 0.0)
+        {
+            return Err(field(
+                "training.clip_gradients",
+                format!("{largest}: expected a number above 0"),
+            ));
+        }
         if let Time::Share(_) = training.duration {
             let problem = format!(
                 "{}: expected epochs, as in `20ep`, or steps, as in `4000ba`",
                 training.duration
             );
             return Err(field("training.duration", problem));
+        }
+        if !ActivationRule::CONTINUOUS.contains(&self.network.activation) {
+            return Err(field(
+                "network.activation",
+                not_one_of(self.network.activation.name(), "relu, clip"),
+            ));
+        }
+        let surrogates = [
+            ("method.activation_surrogate", self.method.activation_surrogate),
+            ("method.weight_surrogate", self.method.weight_surrogate),
+        ];
+        for (name, surrogate) in surrogates {
+            if !Surrogate::STRAIGHT_THROUGH.contains(&surrogate) {
+                return Err(field(name, not_one_of(surrogate.name(), "identity, clipped")));
+            }
         }
         if let (None, Some(width)) = (self.architecture()?, self.network.width) {
             let problem = format!("{width}: a network from a file has its own widths");
@@ -86,23 +124,19 @@ impl RunConfig {
 
     /// What of the network freezes, and the gradient of what is frozen.
     pub fn binarization(&self) -> Binarization {
-        let surrogate = |straight_through| match (self.method.name, straight_through) {
-            (Method::Float | Method::Stompp, _) => Surrogate::Blocked,
-            (Method::Ste | Method::StomppSte, StraightThrough::Identity) => Surrogate::Identity,
-            (Method::Ste | Method::StomppSte, StraightThrough::Clipped) => Surrogate::Clipped,
+        let method = &self.method;
+        let surrogate = |straight_through| match method.name {
+            Method::Float | Method::Stompp => Surrogate::Blocked,
+            Method::Ste | Method::StomppSte => straight_through,
         };
         Binarization {
-            activations: match (self.network.setting, self.network.activation) {
-                (Setting::Bnn, _) => ActivationRule::Quantized,
-                (Setting::Bwn, ContinuousActivation::Relu) => ActivationRule::Relu,
-                (Setting::Bwn, ContinuousActivation::Clip) => ActivationRule::Clip,
+            activations: match self.network.setting {
+                Setting::Bnn => ActivationRule::Quantized,
+                Setting::Bwn => self.network.activation,
             },
-            granularity: match self.method.activation_mask {
-                ActivationMask::Entry => Granularity::Entry,
-                ActivationMask::Channel => Granularity::Channel,
-            },
-            activation_surrogate: surrogate(self.method.activation_surrogate),
-            weight_surrogate: surrogate(self.method.weight_surrogate),
+            granularity: method.activation_mask,
+            activation_surrogate: surrogate(method.activation_surrogate),
+            weight_surrogate: surrogate(method.weight_surrogate),
         }
     }
 
@@ -138,12 +172,27 @@ impl RunConfig {
         })
     }
 
-    /// Which quantizers share a window of the plan.
-    pub(crate) fn windows(&self) -> Windows {
-        match self.method.freeze_unit {
-            FreezeUnit::Together => Windows::Together,
-            FreezeUnit::Separately => Windows::Separately,
+    /// The learning rate of each step.
+    ///
+    /// # Errors
+    /// If its warm-up is as long as the whole training, or longer.
+    pub(crate) fn learning_rates(&self, timeline: &Timeline) -> Result<LearningRates, ConfigError> {
+        let training = &self.training;
+        let warm_up = training
+            .learning_rate_warm_up
+            .steps(timeline.steps_per_epoch, timeline.steps);
+        if warm_up >= timeline.steps {
+            let problem = format!(
+                "{} is {warm_up} steps: expected less than the training has, {}",
+                training.learning_rate_warm_up, timeline.steps
+            );
+            return Err(field("training.learning_rate_warm_up", problem));
         }
+        Ok(LearningRates {
+            schedule: training.learning_rate_schedule,
+            warm_up,
+            steps: timeline.steps,
+        })
     }
 
     /// The freezing plan for a network of `units` units; `None` if the method has none.
@@ -162,13 +211,19 @@ impl RunConfig {
             curve: method.curve,
             order: method.order,
             ..PlanSpec::new(
-                self.windows().count(units, self.network.setting == Setting::Bnn),
+                method.freeze_unit.count(units, self.network.setting == Setting::Bnn),
                 timeline.steps,
             )
         };
-        Plan::new(spec)
-            .map(Some)
-            .map_err(|error| field("training.duration", error.to_string()))
+        let too_short = |error: PlanError| {
+            let (duration, batch) = (self.training.duration, self.training.batch_size);
+            let each = timeline.steps_per_epoch;
+            field(
+                "training.duration",
+                format!("{duration} (batches of {batch}, {each} an epoch): {error}"),
+            )
+        };
+        Plan::new(spec).map(Some).map_err(too_short)
     }
 }
 
@@ -196,6 +251,10 @@ pub(super) fn utf8(name: &'static str, path: Option<&Path>) -> Result<(), Config
         }
         _ => Ok(()),
     }
+}
+
+fn not_one_of(given: &str, known: &str) -> String {
+    format!("{given}: expected one of: {known}")
 }
 
 pub(super) fn field(field: &'static str, problem: String) -> ConfigError {
@@ -252,6 +311,26 @@ mod tests {
             ),
             (refused(|c| c.training.momentum = 1.0), "training.momentum: 1"),
             (
+                refused(|c| c.training.weight_decay = -1e-4),
+                "training.weight_decay: -0.0001",
+            ),
+            (
+                refused(|c| c.training.weight_decay = f64::NAN),
+                "training.weight_decay: NaN",
+            ),
+            (
+                refused(|c| c.training.decay_latent_weights = true),
+                "training.decay_latent_weights: there is no weight decay",
+            ),
+            (
+                refused(|c| c.training.label_smoothing = 1.0),
+                "training.label_smoothing: 1",
+            ),
+            (
+                refused(|c| c.training.clip_gradients = Some(0.0)),
+                "training.clip_gradients: 0",
+            ),
+            (
                 refused(|c| {
                     c.training.init_from = Some(PathBuf::from("x"));
                     c.training.continue_from = Some(PathBuf::from("y"));
@@ -298,6 +377,14 @@ mod tests {
             ),
             (refused(|c| folder(c).path = None), "data.path: data set folder needs"),
             (refused(|c| folder(c).image_size = 1 << 20), "data.image_size: 1048576"),
+            (
+                refused(|c| c.network.activation = ActivationRule::Quantized),
+                "network.activation: quantized: expected one of: relu, clip",
+            ),
+            (
+                refused(|c| c.method.weight_surrogate = Surrogate::Blocked),
+                "method.weight_surrogate: blocked: expected one of: identity, clipped",
+            ),
             (refused(|c| c.network.width = Some(0)), "width is 0"),
             (refused(|c| c.data.image_size = 1), "image size is 1"),
         ];
@@ -351,18 +438,32 @@ mod tests {
     }
 
     #[test]
+    fn a_warm_up_leaves_steps_for_the_rest() {
+        let mut config = RunConfig::default();
+        config.training.duration = Time::Steps(100);
+        config.training.learning_rate_warm_up = Time::Share(10.0);
+        let timeline = config.timeline(1000).unwrap();
+        assert_eq!(config.learning_rates(&timeline).unwrap().warm_up, 10);
+        config.training.learning_rate_warm_up = Time::Steps(100);
+        let refused = config.learning_rates(&timeline).unwrap_err().to_string();
+        assert!(
+            refused.starts_with("training.learning_rate_warm_up: 100ba is 100 steps"),
+            "{refused}"
+        );
+    }
+
+    #[test]
     fn only_freezing_methods_have_a_plan() {
         let mut config = RunConfig::default();
         config.training.duration = Time::Steps(100);
         let timeline = config.timeline(1000).unwrap();
         let plan = config.plan(&timeline, 18).unwrap().expect("stompp has a plan");
         assert_eq!((plan.spec().tail, plan.window(17).end), (5, 95));
-        assert!(
-            config
-                .plan(&timeline, 96)
-                .unwrap_err()
-                .to_string()
-                .starts_with("training.duration: ")
+        // What decides how many steps there are is told: a batch of 256 leaves 3 of 1000 images.
+        assert_eq!(
+            config.plan(&timeline, 96).unwrap_err().to_string(),
+            "training.duration: 100ba (batches of 256, 3 an epoch): 100 steps less 0 of warm-up and 5 of tail leave no step for \
+             each of 96 windows"
         );
         config.method.name = Method::Ste;
         assert_eq!(config.plan(&timeline, 96).unwrap(), None);

@@ -1,7 +1,7 @@
 //! Checks of what is said about images.
 
 use super::{
-    ConfigError, DataConfig, Dataset, OnBad,
+    ConfigError, DataConfig, Dataset, OnBadImage,
     check::{at_least_1, field, toml_integer, utf8},
 };
 use std::path::Path;
@@ -62,7 +62,7 @@ impl DataConfig {
             ("data.labels", self.labels.is_some()),
             ("data.classes", self.classes.is_some()),
             ("data.color_jitter", self.color_jitter != 0.0),
-            ("data.on_bad_image", self.on_bad_image != OnBad::Fail),
+            ("data.on_bad_image", self.on_bad_image != OnBadImage::Fail),
         ];
         if let Some((name, _)) = given.into_iter().find(|(_, given)| *given && !self.is_files()) {
             let problem = format!("data set {} has none: it is for data set folder", self.dataset);

@@ -1,4 +1,4 @@
-//! The choices of a configuration, each with the name that it is written by.
+//! The choices of a configuration that no other crate owns, each with the name that it is written by.
 
 use stompp_schedule::UnknownName;
 
@@ -84,32 +84,12 @@ named! {
 }
 
 named! {
-    /// What becomes of an image file that cannot be read.
-    "rule for bad images" OnBad {
-        /// The run ends.
-        Fail = "fail",
-        /// It is left out and listed; the run ends if that happens to more than 1 % of a set's images.
-        Skip = "skip",
-    }
-}
-
-named! {
     /// What of the network becomes binary (*paper*).
     "setting" Setting {
         /// Weights and activations.
         Bnn = "bnn",
         /// Weights only.
         Bwn = "bwn",
-    }
-}
-
-named! {
-    /// The activation function of a network whose activations stay continuous.
-    "activation" ContinuousActivation {
-        /// `max(u, 0)`.
-        Relu = "relu",
-        /// `clip(u, -1, 1)`.
-        Clip = "clip",
     }
 }
 
@@ -128,32 +108,24 @@ named! {
 }
 
 named! {
-    /// What freezes in one window of the plan (`stompp`, `stompp-ste`).
-    "freeze unit" FreezeUnit {
-        /// A weight and the activation that feeds it.
-        Together = "together",
-        /// A weight, or an activation: the activation that feeds a weight comes before it from input to output (*ours*).
-        Separately = "separately",
+    /// What moves the parameters.
+    "optimizer" OptimizerName {
+        /// Stochastic gradient descent with momentum (*paper*).
+        Sgd = "sgd",
+        /// Adam with PyTorch's defaults; `training.momentum` is its first beta.
+        Adam = "adam",
     }
 }
 
 named! {
-    /// Which entries of an activation freeze as one (`stompp`, `stompp-ste`).
-    "mask granularity" ActivationMask {
-        /// Each of its C * H * W entries by itself.
-        Entry = "entry",
-        /// All entries of a channel.
-        Channel = "channel",
-    }
-}
-
-named! {
-    /// The straight-through gradient of `sign`.
-    "surrogate" StraightThrough {
-        /// 1 everywhere (what the *paper's* summaries say).
-        Identity = "identity",
-        /// 1 where `|u| <= 1`, else 0.
-        Clipped = "clipped",
+    /// How the learning rate changes after its warm-up.
+    "learning-rate schedule" RateSchedule {
+        /// Not at all (*paper*).
+        Constant = "constant",
+        /// It falls to 0 along half a cosine.
+        Cosine = "cosine",
+        /// It is divided by 10 after half and again after three quarters of the training.
+        Step = "step",
     }
 }
 
@@ -184,11 +156,29 @@ impl Method {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{ActivationRule, Granularity, OnBadImage, Surrogate, Windows};
 
     #[test]
     fn every_name_reads_back() {
         assert!(Dataset::ALL.iter().all(|&choice| choice.name().parse() == Ok(choice)));
         assert!(Method::ALL.iter().all(|&choice| choice.name().parse() == Ok(choice)));
+    }
+
+    /// Choices that other crates own are written by serde, and listed by `name`.
+    #[test]
+    fn names_of_other_crates_are_those_that_are_written() {
+        fn written(choice: impl serde::Serialize) -> String {
+            toml::Value::try_from(choice).unwrap().as_str().unwrap().to_owned()
+        }
+        OnBadImage::ALL.iter().for_each(|x| assert_eq!(written(x), x.name()));
+        Windows::ALL.iter().for_each(|x| assert_eq!(written(x), x.name()));
+        Granularity::ALL.iter().for_each(|x| assert_eq!(written(x), x.name()));
+        ActivationRule::CONTINUOUS
+            .iter()
+            .for_each(|x| assert_eq!(written(x), x.name()));
+        Surrogate::STRAIGHT_THROUGH
+            .iter()
+            .for_each(|x| assert_eq!(written(x), x.name()));
     }
 
     #[test]

@@ -4,7 +4,7 @@ mod kept;
 mod part;
 
 pub(crate) use kept::changed_files;
-pub(crate) use part::{Part, rule};
+pub(crate) use part::Part;
 
 use crate::{
     RunResult, TrainError,
@@ -301,7 +301,7 @@ fn list(
         labels,
         part,
         classes: wanted.classes,
-        on_fault: rule(config.on_bad_image),
+        on_fault: config.on_bad_image,
         index: wanted.index,
     };
     let mut tree = ImageTree::open_with(path, &options)?;

@@ -2,12 +2,12 @@
 
 use crate::{
     TrainError,
-    config::{DataConfig, OnBad, RunConfig},
+    config::{DataConfig, RunConfig},
 };
 use std::sync::Arc;
 use stompp_data::{
     Augmentation, BadImages, Batch, Batches, CropAugmentation, Examples, FileExamples, ImageExamples, ImageSet, Loader,
-    Normalization, OnBadImage, PlacedBatches, Position, TreeSet,
+    Normalization, PlacedBatches, Position, TreeSet,
 };
 
 /// Images to train or to test on.
@@ -32,7 +32,7 @@ impl Part {
     pub(crate) fn of_files(set: TreeSet, config: &DataConfig) -> Self {
         Self(Kind::Files {
             side: config.image_size as u32,
-            bad: BadImages::new(rule(config.on_bad_image), &set),
+            bad: BadImages::new(config.on_bad_image, &set),
             set: Arc::new(set),
         })
     }
@@ -195,13 +195,5 @@ impl Part {
 fn augmentation(set: &ImageSet) -> Augmentation {
     Augmentation {
         padding: (set.height() / 8) as u16,
-    }
-}
-
-/// What the data's own room calls the rule.
-pub(crate) fn rule(on_bad: OnBad) -> OnBadImage {
-    match on_bad {
-        OnBad::Fail => OnBadImage::Fail,
-        OnBad::Skip => OnBadImage::Skip,
     }
 }

@@ -39,7 +39,7 @@ impl<D: Holder> Run<D> {
             others: callbacks,
         };
         if session.diagnostics.is_some() {
-            self.learner.signs = Some(Signs::of(&mut self.learner.network));
+            self.trainer.signs = Some(Signs::of(&mut self.trainer.network));
         }
         self.begin(keeper.as_mut(), &mut callbacks)?;
         while let Err(error) = self.fit(session, keeper.as_mut(), &mut callbacks) {
@@ -47,7 +47,7 @@ impl<D: Holder> Run<D> {
         }
         let network = match self.reestimated()? {
             Some(network) => network_file::to_bytes(&network),
-            None => network_file::to_bytes(&self.learner.network),
+            None => network_file::to_bytes(&self.trainer.network),
         };
         dir.write(files::NETWORK, &network)?;
         self.course.note_bad_images(self.images.bad_images());
@@ -77,7 +77,7 @@ impl<D: Holder> Run<D> {
             dir.write_classes(names)?;
         }
         self.changes.extend(dir.settle_config(&self.config)?);
-        dir.write(files::MODEL, self.learner.network.graph().to_toml().as_bytes())?;
+        dir.write(files::MODEL, self.trainer.network.graph().to_toml().as_bytes())?;
         dir.write(files::SUMMARY, format!("{}\n", self.summary).as_bytes())?;
         if let Some(index) = self.images.index.take() {
             dir.write(files::INDEX, &index)?;
@@ -104,7 +104,7 @@ impl<D: Holder> Run<D> {
             batch_size: self.config.training.batch_size,
             steps_per_epoch: self.timeline.steps_per_epoch,
             steps: self.timeline.steps,
-            units: Frozen::of(&mut self.learner.network).units,
+            units: Frozen::of(&mut self.trainer.network).units,
             changes: self.changes.clone(),
         };
         callbacks.tell(|callback| callback.on_start(&start))?;
@@ -130,7 +130,7 @@ impl<D: Holder> Run<D> {
             .diagnostics
             .map(|time| time.steps(steps_per_epoch, steps).max(1));
         if look_every.is_none() {
-            self.learner.signs = None;
+            self.trainer.signs = None;
         }
         // An interruption may have left it to be done.
         self.evaluate_if_due(keeper.as_deref_mut(), callbacks)?;
@@ -141,7 +141,7 @@ impl<D: Holder> Run<D> {
             let outcome = self.step(&mut batches, look_every.is_some())?;
             let done = self.course.step;
             let epochs = done as f64 / steps_per_epoch as f64;
-            let frozen = Frozen::of(&mut self.learner.network);
+            let frozen = Frozen::of(&mut self.trainer.network);
             callbacks.tell(|callback| {
                 callback.on_step(&StepReport {
                     step: done,
@@ -159,7 +159,7 @@ impl<D: Holder> Run<D> {
                 callbacks.tell(|callback| callback.on_diagnostics(&report))?;
             }
             if done == steps {
-                self.learner.enter(done, steps);
+                self.trainer.enter(done, steps)?;
             }
             self.course.seconds += clock.lap();
             // An evaluation may take long: what came before it must not depend on it.
@@ -186,12 +186,12 @@ impl<D: Holder> Run<D> {
         let batch = batches.next().expect("training batches have no end")?;
         let waited = clock.lap();
         let images = batch.labels.len();
-        let mut outcome = self.learner.step(self.course.step, batch)?;
+        let mut outcome = self.trainer.step(self.course.step, batch)?;
         outcome.seconds.data = waited;
         self.course.add(&outcome, images);
         if diagnostics {
             let since = &mut self.course.since_diagnostics;
-            since.add(&mut self.learner.network, &outcome.norms, outcome.freezing.as_ref());
+            since.add(&mut self.trainer.network, &outcome.norms, outcome.freezing.as_ref());
         }
         Ok(outcome)
     }

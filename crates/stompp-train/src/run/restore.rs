@@ -1,16 +1,13 @@
 //! Checkpoints of a run: written when they are due, and gone back to.
 
-use super::{
-    callbacks::Callbacks,
-    setup::{Run, optimizer},
-};
+use super::{callbacks::Callbacks, setup::Run};
 use crate::{
     OnDivergence, TrainError,
     callback::Restored,
     checkpoint::{self, Header, Keeper},
     feed::Holder,
+    optimizer::AnyOptimizer,
 };
-use stompp_nn::optim::Optimizer;
 
 impl<D: Holder> Run<D> {
     /// Keeps a checkpoint if one is due, in any case if `now`. Call it before the evaluation of the step.
@@ -24,7 +21,7 @@ impl<D: Holder> Run<D> {
             return Ok(());
         };
         let header = self.header(callbacks)?;
-        keeper.keep(due, &header, &mut self.learner)
+        keeper.keep(due, &header, &mut self.trainer)
     }
 
     /// After an evaluation: keeps a checkpoint if it was the best, and removes those that nobody keeps any more. Not before: if the
@@ -37,7 +34,7 @@ impl<D: Holder> Run<D> {
         let Some(keeper) = keeper else { return Ok(()) };
         if self.course.is_best() {
             let header = self.header(callbacks)?;
-            keeper.keep_best(&header, &mut self.learner)?;
+            keeper.keep_best(&header, &mut self.trainer)?;
         }
         keeper.prune()
     }
@@ -45,7 +42,7 @@ impl<D: Holder> Run<D> {
     fn header(&mut self, callbacks: &Callbacks<'_, '_>) -> Result<Header, TrainError> {
         self.course.note_bad_images(self.images.bad_images());
         Ok(Header {
-            learning_rate: self.learner.optimizer.learning_rate(),
+            learning_rate: self.trainer.learning_rate,
             halved: self.halved,
             metrics_len: callbacks.metrics.len()?,
             ..Header::new(&self.config, &self.course, &self.timeline)
@@ -61,10 +58,10 @@ impl<D: Holder> Run<D> {
         let Some(path) = keeper.newest()? else {
             return Ok(false);
         };
-        self.learner.optimizer = optimizer(&self.config);
-        let header = checkpoint::load(&path, &self.config, &self.timeline, &mut self.learner)?;
+        self.trainer.optimizer = AnyOptimizer::new(&self.config);
+        let header = checkpoint::load(&path, &self.config, &self.timeline, &mut self.trainer)?;
         callbacks.metrics.go_back_to(header.metrics_len)?;
-        self.learner.optimizer.set_learning_rate(header.learning_rate);
+        self.trainer.learning_rate = header.learning_rate;
         self.halved = header.halved;
         keeper.go_on_from(&header);
         self.course = header.course;
@@ -92,8 +89,8 @@ impl<D: Holder> Run<D> {
             *last_good = keeper.newest()?;
             return Err(error);
         }
-        let learning_rate = self.learner.optimizer.learning_rate() / 2.0;
-        self.learner.optimizer.set_learning_rate(learning_rate);
+        let learning_rate = self.trainer.learning_rate / 2.0;
+        self.trainer.learning_rate = learning_rate;
         self.halved = true;
         let step = self.course.step;
         callbacks.tell(|callback| {

@@ -11,9 +11,9 @@ use crate::{
     evaluate::{Evaluator, Score, macs_per_image},
     feed::Holder,
     freezing::Frozen,
-    step::Learner,
+    step::RunTrainer,
 };
-use stompp_binarize::{Network, View};
+use stompp_binarize::{EvalMode, Network};
 
 impl<D: Holder> Run<D> {
     /// Whether the steps that are done end in an evaluation that has not been made yet.
@@ -31,24 +31,24 @@ impl<D: Holder> Run<D> {
     pub(super) fn evaluate(&mut self) -> Result<Evaluation, TrainError> {
         let step = self.course.step;
         let reestimated = self.reestimated()?;
-        let frozen = Frozen::of(&mut self.learner.network);
-        let view = self.config.method.name.deployed();
-        let network = reestimated.as_ref().unwrap_or(&self.learner.network);
-        let deployed = self.score(network, view)?;
+        let frozen = Frozen::of(&mut self.trainer.network);
+        let mode = self.config.method.name.deployed();
+        let network = reestimated.as_ref().unwrap_or(&self.trainer.network);
+        let deployed = self.score(network, mode)?;
         if !deployed.loss.is_finite() {
             return Err(TrainError::NonFinite {
                 what: "test loss",
                 step,
                 value: deployed.loss,
-                layer: divergence::of_loss(&self.learner.network),
+                layer: divergence::of_loss(&self.trainer.network),
                 last_good: None,
             });
         }
-        let same = reestimated.is_none() && (view == View::AsItStands || frozen.everything);
+        let same = reestimated.is_none() && (mode == EvalMode::Current || frozen.everything);
         let as_it_stands = if same {
             deployed
         } else {
-            self.score(&self.learner.network, View::AsItStands)?
+            self.score(&self.trainer.network, EvalMode::Current)?
         };
         Ok(Evaluation {
             step,
@@ -63,11 +63,11 @@ impl<D: Holder> Run<D> {
         })
     }
 
-    fn score(&self, network: &Network<D>, view: View) -> Result<Score, TrainError> {
+    fn score(&self, network: &Network<D>, mode: EvalMode) -> Result<Score, TrainError> {
         let evaluator = Evaluator {
             images: &self.test,
             normalization: &self.normalization,
-            view,
+            mode,
             macs_per_image: macs_per_image(&self.summary),
         };
         evaluator.score(network, &mut |_| self.check_stop())
@@ -83,8 +83,8 @@ impl<D: Holder> Run<D> {
             return Ok(None);
         };
         let batches = batches.map(|batch| self.check_stop().and(batch));
-        let view = self.config.method.name.deployed();
-        deploy::reestimated(&self.learner.network, view, batches).map(Some)
+        let mode = self.config.method.name.deployed();
+        deploy::reestimated(&self.trainer.network, mode, batches).map(Some)
     }
 
     /// # Errors
@@ -98,13 +98,13 @@ impl<D: Holder> Run<D> {
 
     /// Looks at each unit.
     pub(super) fn look(&mut self, step: u64) -> Result<DiagnosticsReport, TrainError> {
-        let Learner {
+        let RunTrainer {
             device,
             network,
             freezing,
             signs,
             ..
-        } = &mut self.learner;
+        } = &mut self.trainer;
         let look = Look {
             device,
             freezing,
@@ -131,7 +131,7 @@ impl<D: Holder> Run<D> {
             steps_per_epoch: self.timeline.steps_per_epoch,
             train_images: self.images.train.len(),
             test_images: self.images.test.len(),
-            units: Frozen::of(&mut self.learner.network).units,
+            units: Frozen::of(&mut self.trainer.network).units,
             seconds: *seconds,
             images_per_s: whole.images_per_s(),
             concerns: Concern::of(evaluations, self.config.data.classes(), self.images.test.len()),

@@ -12,7 +12,8 @@ use crate::{
     images::Images,
     init,
     machine::{Code, Machine},
-    step::Learner,
+    optimizer::AnyOptimizer,
+    step::{Regularization, RunTrainer},
 };
 use std::{
     path::{Path, PathBuf},
@@ -21,7 +22,6 @@ use std::{
 use stompp_binarize::{Freezable, Network};
 use stompp_data::Normalization;
 use stompp_graph::{Graph, Summary};
-use stompp_nn::optim::Sgd;
 
 /// Everything a run has in memory.
 pub(super) struct Run<D: Holder> {
@@ -33,7 +33,7 @@ pub(super) struct Run<D: Holder> {
     pub(super) timeline: Timeline,
     pub(super) record: RunRecord,
     pub(super) summary: Summary,
-    pub(super) learner: Learner<D>,
+    pub(super) trainer: RunTrainer<D>,
     pub(super) course: Course,
     pub(super) stop: Stop,
     /// What is different from the part of the run before the interruption.
@@ -98,10 +98,13 @@ impl<D: Holder> Run<D> {
             timeline,
             record,
             summary: Summary::new(&graph, binarization.activations),
-            learner: Learner {
+            trainer: RunTrainer {
                 device,
                 network,
-                optimizer: optimizer(&config),
+                optimizer: AnyOptimizer::new(&config),
+                learning_rate: config.training.learning_rate as f32,
+                learning_rates: config.learning_rates(&timeline)?,
+                regularization: Regularization::from(&config.training),
                 freezing: Freezing::new(&config, plan),
                 signs: None,
             },
@@ -122,11 +125,11 @@ impl<D: Holder> Run<D> {
         }
         let training = &self.config.training;
         if let Some(path) = &training.init_from {
-            self.record.init = Some(init::take(&mut self.learner.network, path)?);
+            self.record.init = Some(init::take(&mut self.trainer.network, path)?);
         }
         if let Some(path) = &training.continue_from {
             let steps_per_epoch = self.timeline.steps_per_epoch;
-            self.record.parent = Some(init::continue_from(&mut self.learner, path, steps_per_epoch)?);
+            self.record.parent = Some(init::continue_from(&mut self.trainer, path, steps_per_epoch)?);
         }
         Ok(())
     }
@@ -159,9 +162,4 @@ fn resolve_network(config: &mut RunConfig, own: Option<&Graph>, start: Start, ou
 /// The path from the file system's root, if it can be had.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
-}
-
-/// The optimizer of a run at its beginning.
-pub(super) fn optimizer<D: Holder>(config: &RunConfig) -> Sgd<D> {
-    Sgd::new(config.training.learning_rate as f32, config.training.momentum as f32)
 }

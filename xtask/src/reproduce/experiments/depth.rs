@@ -7,7 +7,7 @@ use crate::reproduce::published;
 use crate::reproduce::row::{Images, Procedure, Row};
 use crate::reproduce::study::Study;
 use anyhow::Result;
-use stompp_train::config::{Model, Setting, StraightThrough};
+use stompp_train::config::{Model, Setting, Surrogate};
 
 pub(super) const DEPTH: Experiment = Experiment {
     name: "depth",
@@ -29,7 +29,7 @@ fn rows(scale: &Scale) -> Vec<Row> {
         Preset::Small | Preset::Medium => bnn(&[8, 14, 20, 32, 44].map(cifar), &[STE, STOMPP]),
         Preset::Paper => {
             let networks = [Model::ResNet18, Model::ResNet34, Model::ResNet50];
-            let procedures = [Procedure::Ste(StraightThrough::Identity), STE, STOMPP];
+            let procedures = [Procedure::Ste(Surrogate::Identity), STE, STOMPP];
             [Images::CIFAR10, Images::CIFAR100]
                 .map(|images| product(Setting::Bnn, &networks, images, &procedures))
                 .concat()

@@ -9,7 +9,7 @@ use crate::reproduce::preset::{Preset, Scale};
 use crate::reproduce::row::{Knob, Procedure, Regime, Row};
 use crate::reproduce::study::Study;
 use anyhow::Result;
-use stompp_train::config::{Model, Setting, StraightThrough};
+use stompp_train::config::{Model, Setting, Surrogate};
 
 pub(super) const LENGTH: Experiment = Experiment {
     name: "length",
@@ -24,7 +24,7 @@ pub(super) const LENGTH: Experiment = Experiment {
     figures: &[Figure::LeadByLength, Figure::LearnedByLength],
 };
 
-const IDENTITY: Procedure = Procedure::Ste(StraightThrough::Identity);
+const IDENTITY: Procedure = Procedure::Ste(Surrogate::Identity);
 
 /// One part of the experiment: a network at some lengths, with these seeds at most.
 struct Part {

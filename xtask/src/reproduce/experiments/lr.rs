@@ -7,7 +7,7 @@ use crate::reproduce::published;
 use crate::reproduce::row::{Knob, Procedure, Row};
 use crate::reproduce::study::Study;
 use anyhow::Result;
-use stompp_train::config::{Setting, StraightThrough};
+use stompp_train::config::{Setting, Surrogate};
 
 pub(super) const LR: Experiment = Experiment {
     name: "lr",
@@ -28,10 +28,7 @@ fn rows(scale: &Scale) -> Vec<Row> {
     let (base, rates): (_, &[f64]) = match scale.preset {
         Preset::Smoke => (bnn(&[STE, STOMPP]), &[0.05, 0.1]),
         Preset::Small | Preset::Medium => (bnn(&[STE, STOMPP]), &[0.02, 0.05, 0.1, 0.2]),
-        Preset::Paper => (
-            bnn(&[Procedure::Ste(StraightThrough::Identity), STE, STOMPP]),
-            &[0.05, 0.1],
-        ),
+        Preset::Paper => (bnn(&[Procedure::Ste(Surrogate::Identity), STE, STOMPP]), &[0.05, 0.1]),
     };
     let knobs = rates.iter().map(|rate| Knob::LearningRate(*rate));
     base.iter()

@@ -6,6 +6,7 @@ mod dynamics;
 mod length;
 mod lr;
 mod order;
+mod recipe;
 mod schedule;
 mod ste;
 mod table1;
@@ -18,7 +19,7 @@ use super::published;
 use super::row::{Images, Knob, Procedure, Row};
 use super::study::Study;
 use anyhow::Result;
-use stompp_train::config::{Dataset, Model, Order, Setting, StraightThrough};
+use stompp_train::config::{Dataset, Model, Order, Setting, Surrogate};
 
 /// One table of the paper, or one of its ablations.
 #[derive(Clone, Copy, Debug)]
@@ -108,6 +109,7 @@ pub(crate) const ALL: &[Experiment] = &[
     blockade::BLOCKADE,
     length::LENGTH,
     ste::STE,
+    recipe::RECIPE,
 ];
 
 impl Experiment {
@@ -133,9 +135,9 @@ impl Experiment {
 
 /// The baseline at our scales. Its gradient through activations is clipped (*ours*): with the identity, deep networks do not leave
 /// chance in short runs.
-const STE: Procedure = Procedure::Ste(StraightThrough::Clipped);
+const STE: Procedure = Procedure::Ste(Surrogate::Clipped);
 const STOMPP: Procedure = Procedure::Stompp(Order::Forward);
-const STOMPP_STE: Procedure = Procedure::StomppSte(Order::Forward, StraightThrough::Clipped);
+const STOMPP_STE: Procedure = Procedure::StomppSte(Order::Forward, Surrogate::Clipped);
 
 /// The CIFAR ResNet of this depth, 6n+2.
 fn cifar(depth: usize) -> Model {

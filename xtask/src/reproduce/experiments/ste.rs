@@ -8,7 +8,7 @@ use crate::reproduce::row::{Knob, Procedure, Regime, Row};
 use crate::reproduce::statistics::Sample;
 use crate::reproduce::study::Study;
 use anyhow::Result;
-use stompp_train::config::{Model, Setting, StraightThrough};
+use stompp_train::config::{Model, Setting, Surrogate};
 
 pub(super) const STE: Experiment = Experiment {
     name: "ste",
@@ -24,8 +24,8 @@ pub(super) const STE: Experiment = Experiment {
     figures: &[],
 };
 
-const IDENTITY: StraightThrough = StraightThrough::Identity;
-const CLIPPED: StraightThrough = StraightThrough::Clipped;
+const IDENTITY: Surrogate = Surrogate::Identity;
+const CLIPPED: Surrogate = Surrogate::Clipped;
 
 /// The network and batch at which the gate on weights is tried, too. It should change nothing: latent weights are clamped to [-1, 1],
 /// where the gate is open.

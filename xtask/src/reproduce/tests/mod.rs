@@ -18,7 +18,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use stompp_train::RunResult;
-use stompp_train::config::{Dataset, Method, StraightThrough};
+use stompp_train::config::{Dataset, Method, Surrogate};
 
 #[derive(Parser)]
 struct Line {

@@ -131,7 +131,7 @@ fn rows_name_the_gradient_that_they_used() {
     let surrogates = Mutex::new(BTreeSet::new());
     let find = |config: &RunConfig| {
         if config.method.name == Method::Ste {
-            assert_eq!(config.method.activation_surrogate, StraightThrough::Clipped);
+            assert_eq!(config.method.activation_surrogate, Surrogate::Clipped);
         }
         surrogates
             .lock()

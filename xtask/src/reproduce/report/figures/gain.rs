@@ -6,7 +6,7 @@ use crate::reproduce::experiments::Contrast;
 use crate::reproduce::row::{Images, Procedure};
 use crate::reproduce::study::Study;
 use plotters::prelude::*;
-use stompp_train::config::{Order, StraightThrough};
+use stompp_train::config::{Order, Surrogate};
 
 pub(super) struct Gain {
     measured: Vec<Series>,
@@ -21,7 +21,7 @@ struct Series {
 
 /// The figure, if there are gains.
 pub(super) fn figure(study: &Study<'_>) -> Option<Gain> {
-    let clipped = Procedure::Ste(StraightThrough::Clipped);
+    let clipped = Procedure::Ste(Surrogate::Clipped);
     let contrasts = study.contrasts();
     let measured = contrasts
         .iter()

@@ -7,7 +7,7 @@ use crate::reproduce::statistics::{Sample, Summary};
 use crate::reproduce::study::Study;
 use anyhow::Result;
 use plotters::prelude::*;
-use stompp_train::config::StraightThrough;
+use stompp_train::config::Surrogate;
 
 /// Panels in a line of a figure.
 const COLUMNS: usize = 2;
@@ -147,7 +147,7 @@ pub(super) struct Lead(Panels);
 pub(super) fn lead(study: &Study<'_>) -> Option<Lead> {
     let mut panels = Panels(Vec::new());
     for contrast in study.contrasts() {
-        if contrast.baseline.procedure == Procedure::Ste(StraightThrough::Clipped) {
+        if contrast.baseline.procedure == Procedure::Ste(Surrogate::Clipped) {
             let (row, baseline) = (&contrast.row, &contrast.baseline);
             let label = format!("{} minus {}", row.procedure_title(), baseline.procedure_title());
             panels.add(row, &label, false, &study.pairs(row, baseline));

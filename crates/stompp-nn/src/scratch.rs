@@ -11,7 +11,7 @@ const PATIENCE: u64 = 1024;
 /// What waits. The last one given back is the last one here, and the first to be taken: it may still be in the processor's
 /// cache.
 #[derive(Debug)]
-pub(crate) struct Spare<B> {
+pub(crate) struct Scratch<B> {
     buffers: VecDeque<Waiting<B>>,
     given: u64,
 }
@@ -24,7 +24,7 @@ struct Waiting<B> {
     buffer: B,
 }
 
-impl<B> Spare<B> {
+impl<B> Scratch<B> {
     /// Nothing waits.
     pub(crate) const fn new() -> Self {
         Self {
@@ -34,13 +34,13 @@ impl<B> Spare<B> {
     }
 
     /// A buffer of `len` floats, if there is one.
-    pub(crate) fn take(&mut self, len: usize) -> Option<B> {
+    pub(crate) fn acquire(&mut self, len: usize) -> Option<B> {
         let at = self.buffers.iter().rposition(|waiting| waiting.len == len)?;
         self.buffers.remove(at).map(|waiting| waiting.buffer)
     }
 
     /// Keeps `buffer`, of `len` floats, and lets those go that have waited too long.
-    pub(crate) fn give(&mut self, len: usize, buffer: B) {
+    pub(crate) fn release(&mut self, len: usize, buffer: B) {
         let number = self.given;
         self.buffers.push_back(Waiting { number, len, buffer });
         self.given += 1;
@@ -60,23 +60,23 @@ mod tests {
 
     #[test]
     fn the_newest_of_the_right_length_comes_back_and_what_nobody_takes_goes() {
-        let mut spare = Spare::new();
+        let mut scratch = Scratch::new();
         [(5, 'a'), (6, 'o'), (5, 'b')]
             .into_iter()
-            .for_each(|(len, name)| spare.give(len, name));
-        assert_eq!(spare.take(5), Some('b'));
-        assert_eq!(spare.take(5), Some('a'));
-        assert_eq!(spare.take(5), None);
+            .for_each(|(len, name)| scratch.release(len, name));
+        assert_eq!(scratch.acquire(5), Some('b'));
+        assert_eq!(scratch.acquire(5), Some('a'));
+        assert_eq!(scratch.acquire(5), None);
         for _ in 0..PATIENCE / 2 {
-            spare.give(5, 'b');
-            assert_eq!(spare.take(5), Some('b'));
+            scratch.release(5, 'b');
+            assert_eq!(scratch.acquire(5), Some('b'));
         }
-        assert_eq!(spare.take(6), Some('o'), "not yet");
-        spare.give(7, 'n');
+        assert_eq!(scratch.acquire(6), Some('o'), "not yet");
+        scratch.release(7, 'n');
         for _ in 0..=PATIENCE + 1 {
-            spare.give(5, 'b');
-            spare.take(5);
+            scratch.release(5, 'b');
+            scratch.acquire(5);
         }
-        assert_eq!(spare.take(7), None, "nobody took it");
+        assert_eq!(scratch.acquire(7), None, "nobody took it");
     }
 }

@@ -1,0 +1,126 @@
+//! A file, or part of one, that any thread reads at any position.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Part of a file. Clones share the file, but each has a position of its own.
+///
+/// Nothing is mapped into memory: if another program shortens the file meanwhile, a read fails, and the process goes on.
+#[derive(Clone, Debug)]
+pub(crate) struct FileRange {
+    file: Arc<File>,
+    start: u64,
+    len: u64,
+    position: u64,
+}
+
+impl FileRange {
+    /// All of a file.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let len = file.metadata()?.len();
+        Ok(Self {
+            file: Arc::new(file),
+            start: 0,
+            len,
+            position: 0,
+        })
+    }
+
+    /// Its length in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// What lies between `start` and `end`, as far as it is there; at its beginning.
+    pub(crate) fn between(&self, start: u64, end: u64) -> Self {
+        let end = end.min(self.len);
+        let start = start.min(end);
+        Self {
+            file: Arc::clone(&self.file),
+            start: self.start + start,
+            len: end - start,
+            position: 0,
+        }
+    }
+
+    /// A copy of `bytes` bytes from `start` on, or an error if they are not all there.
+    pub(crate) fn read_part(&self, start: u64, bytes: u64) -> io::Result<Vec<u8>> {
+        let part = self.between(start, start.saturating_add(bytes));
+        // Before memory is taken for what is not there.
+        if part.len != bytes {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file ends before"));
+        }
+        let mut content = vec![0; usize::try_from(bytes).map_err(io::Error::other)?];
+        self.file.read_exact_at(&mut content, part.start)?;
+        Ok(content)
+    }
+}
+
+impl Read for FileRange {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let rest = self.len.saturating_sub(self.position);
+        let wanted = usize::try_from(rest).map_or(buffer.len(), |rest| rest.min(buffer.len()));
+        let read = self
+            .file
+            .read_at(&mut buffer[..wanted], self.start + self.position.min(self.len))?;
+        self.position += read as u64;
+        Ok(read)
+    }
+}
+
+impl Seek for FileRange {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let position = match to {
+            SeekFrom::Start(position) => Some(position),
+            SeekFrom::End(offset) => self.len.checked_add_signed(offset),
+            SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
+        };
+        self.position = position.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a position before 0"))?;
+        Ok(self.position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range() -> (tempfile::NamedTempFile, FileRange) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), b"0123456789").unwrap();
+        let range = FileRange::open(file.path()).unwrap();
+        (file, range)
+    }
+
+    #[test]
+    fn parts_are_read_and_sought_as_files_are() {
+        let (_file, range) = range();
+        let mut part = range.between(2, 6).between(1, 100);
+        let mut text = String::new();
+        part.read_to_string(&mut text).unwrap();
+        assert_eq!((text.as_str(), part.len()), ("345", 3));
+        assert_eq!(part.seek(SeekFrom::End(-1)).unwrap(), 2);
+        assert_eq!(part.clone().read(&mut [0; 8]).unwrap(), 1, "a clone has the position");
+        assert_eq!(part.seek(SeekFrom::Current(50)).unwrap(), 52);
+        assert_eq!(part.read(&mut [0; 8]).unwrap(), 0, "behind the end");
+        assert!(part.seek(SeekFrom::Current(-53)).is_err());
+        assert_eq!(range.between(20, 30).len(), 0);
+    }
+
+    #[test]
+    fn what_is_not_there_is_an_error_and_takes_no_memory() {
+        let (file, range) = range();
+        assert_eq!(range.read_part(8, 2).unwrap(), b"89");
+        for (start, bytes) in [(8, 3), (11, 1), (0, u64::MAX), (u64::MAX, 2)] {
+            let error = range.read_part(start, bytes).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        }
+        // Another program cuts it off; a memory map would end this process here.
+        file.as_file().set_len(5).unwrap();
+        assert!(range.read_part(4, 4).is_err());
+        assert_eq!(range.between(4, 8).read(&mut [0; 8]).unwrap(), 1);
+    }
+}
