@@ -140,6 +140,12 @@ fn what_was_asked_wrongly_is_named_with_code_2() {
     }
     let too_few = train(&out, &["--train-limit", "19", "--test-limit", "50"]);
     assert_fails(&too_few, 2, &["training.batch_size", "20", "19"]);
+    // Too few steps for the units: what decides how many there are is said.
+    let arguments =
+        "train --model resnet8 --width 4 --image-size 8 --steps 1ep --train-limit 500 --test-limit 50 --out";
+    let arguments: Vec<_> = arguments.split(' ').chain(out.to_str()).collect();
+    let too_short = ["--steps", "1ep (batches of 256, 1 an epoch)", "each of 6 windows"];
+    assert_fails(&stompp(&arguments), 2, &too_short);
     assert_fails(&stompp(&["train"]), 2, &["--out"]);
     assert_fails(
         &stompp(&["train", "--out", "x", "--model", "vgg16"]),
