@@ -1,11 +1,12 @@
-//! What is done with the whole house: `cargo xtask reproduce`, `bench`, `cuda-verify`, `cuda-bundle`,
-//! `cuda-rehearsal`, `torture`, `sanitize` and `tidy`. One room a verb, each with a `run`.
+//! What is done with the whole repository: `cargo xtask reproduce`, `bench`, `cuda-verify`, `cuda-bundle`, `cuda-rehearsal`,
+//! `torture`, `sanitize`, `examples` and `tidy`. One module a verb, each with a `run`.
 //!
 //! The exit code is 0, 1 if what was asked for failed, 2 if it cannot be asked for, 129, 130 or 143 after SIGHUP, SIGINT or SIGTERM.
 #![forbid(unsafe_code)]
 
 mod bench;
 mod cuda;
+mod examples;
 mod reproduce;
 mod sanitize;
 mod tidy;
@@ -49,6 +50,8 @@ enum Verb {
     Torture(torture::Options),
     /// Run the tests of the unsafe code under AddressSanitizer (nightly)
     Sanitize,
+    /// Build and run the examples that need other frameworks (candle, burn)
+    Examples,
     /// Check the rules that no compiler checks: module docs, who knows whom, file sizes, stubs
     Tidy,
 }
@@ -84,6 +87,7 @@ fn run(cli: &Cli) -> Result<()> {
         Verb::CudaRehearsal => cuda::rehearsal::run(),
         Verb::Torture(options) => torture::run(options),
         Verb::Sanitize => sanitize::run(),
+        Verb::Examples => examples::run(),
         Verb::Tidy => tidy::run(),
     }
 }
