@@ -58,12 +58,17 @@ const ROOMS: &[Room] = &[
             "stompp-tensorboard",
             "stompp-data",
             "stompp-graph",
+            "stompp-infer",
             "stompp-nn",
             "stompp-binarize",
             "stompp-resnet",
         ],
     ),
-    room("stompp-cli", false, &["stompp-console", "stompp-fetch", "stompp-train"]),
+    room(
+        "stompp-cli",
+        false,
+        &["stompp-console", "stompp-fetch", "stompp-infer", "stompp-train"],
+    ),
     room(
         "stompp-examples",
         false,
