@@ -10,6 +10,7 @@
 mod count;
 mod data;
 mod eval;
+mod export;
 mod keeping;
 mod options;
 mod pack;
@@ -54,6 +55,7 @@ enum Command {
     Train(train::Train),
     Eval(eval::Eval),
     Pack(pack::Pack),
+    Export(export::Export),
     #[command(visible_aliases = ["infer"], alias = "inference")]
     Predict(predict::Predict),
     Summary(summary::ShowSummary),
@@ -71,6 +73,7 @@ fn main() -> ExitCode {
         Command::Train(train) => train.run(),
         Command::Eval(eval) => eval.run(),
         Command::Pack(pack) => pack.run(),
+        Command::Export(export) => export.run(),
         Command::Predict(predict) => predict.run(),
         Command::Summary(summary) => summary.run(),
         Command::Data(data) => data.run(),

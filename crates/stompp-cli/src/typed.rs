@@ -63,10 +63,6 @@ const COMMANDS: &[(&str, &str)] = &[
     ("evaluate", "`stompp eval RUN` evaluates a trained network"),
     ("validate", "`stompp eval RUN` evaluates a trained network"),
     (
-        "export",
-        "there is no export yet; RUN/network.safetensors has the weights under torchvision's names",
-    ),
-    (
         "resume",
         "`stompp train --out RUN` goes on with an interrupted run by itself",
     ),

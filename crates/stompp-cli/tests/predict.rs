@@ -203,3 +203,19 @@ fn what_cannot_be_read_is_named_and_counted() {
     let both = stompp(&["predict", &net, photos, "--checkpoint", "best"]);
     assert_fails(&both, 1, &["--checkpoint is for runs"]);
 }
+
+#[test]
+fn every_format_is_exported_once() {
+    let dir = folder();
+    let run = trained(dir.path(), "ste");
+    for format in ["safetensors", "onnx", "onnx-bipolar", "openvino"] {
+        let file = dir.path().join(format);
+        let arguments = ["export", &run, "--format", format, "--out", file.to_str().unwrap()];
+        let output = stompp(&arguments);
+        let bytes = fs::metadata(&file).unwrap().len();
+        assert_eq!(stdout(&output), format!("{}: {bytes} bytes\n", file.display()));
+        assert_fails(&stompp(&arguments), 1, &["cannot write", format]);
+    }
+    let unknown = stompp(&["export", &run, "--format", "tflite", "--out", "x"]);
+    assert_fails(&unknown, 2, &["tflite", "onnx-bipolar"]);
+}

@@ -367,7 +367,7 @@ fn what_other_programs_call_it_is_understood_or_told() {
     for (command, tip) in [
         ("classify", "stompp predict RUN IMAGE"),
         ("deploy", "stompp pack RUN"),
-        ("export", "network.safetensors"),
+        ("download", "stompp data fetch NAME"),
     ] {
         assert_fails(&stompp(&[command, "x"]), 2, &[command, tip]);
     }

@@ -13,6 +13,7 @@ use std::{
 };
 use stompp_data::DataError;
 use stompp_infer::{OpenError, PackError, RunError};
+use stompp_onnx::ExportError;
 
 /// Why a run could not start or go on; every variant names what is at fault.
 #[derive(Debug, thiserror::Error)]
@@ -140,7 +141,7 @@ pub enum TrainError {
         step: u64,
     },
     /// The run's network is not binary, so there is nothing to pack or export.
-    #[error("{}: method float trains a network that is not binary; only binary ones can be packed", path.display())]
+    #[error("{}: method float trains a network that is not binary; only binary ones can be packed or exported", path.display())]
     NotBinary {
         /// The directory.
         path: PathBuf,
@@ -152,6 +153,14 @@ pub enum TrainError {
         path: PathBuf,
         /// Why.
         r#source: Box<PackError>,
+    },
+    /// The network cannot be exported.
+    #[error("{}: {source}", path.display())]
+    Export {
+        /// The directory of its run.
+        path: PathBuf,
+        /// Why.
+        r#source: ExportError,
     },
     /// A packed network cannot be opened.
     #[error("{}: {source}", path.display())]

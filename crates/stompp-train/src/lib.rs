@@ -1,7 +1,7 @@
 //! The training loop: data, network, freezing, optimizer, evaluation, and a directory that says how a result came about.
 //!
 //! [`train`] runs a [`RunConfig`] from beginning to end; a [`Session`] does so with checkpoints, and goes on where a run was
-//! interrupted. [`SavedRun`] looks at what a run left: it evaluates the network, or packs it. [`Predictor`] classifies images.
+//! interrupted. [`SavedRun`] looks at what a run left: it evaluates the network, packs it, or exports it. [`Predictor`] classifies images.
 //!
 //! Invariants:
 //! - **A result is a pure function of its configuration, its data and the code**: the number of threads and who looks on
@@ -27,6 +27,7 @@ mod error;
 mod eval_report;
 mod evaluate;
 mod events;
+mod export;
 mod feed;
 mod files;
 mod freezing;
@@ -57,6 +58,7 @@ pub use diagnostics::{DiagnosticsReport, UnitDiagnostics};
 pub use error::TrainError;
 pub use eval_report::{ClassScore, EvaluationReport, Prediction};
 pub use evaluate::Score;
+pub use export::ExportFormat;
 pub use init::{InitError, InitReport, NamedShape, NotTaken, Parent};
 pub use machine::{Code, Machine};
 pub use metrics::Metric;
@@ -68,4 +70,5 @@ pub use run_dir::{RunRecord, Standing};
 pub use saved::SavedRun;
 pub use session::{OnDivergence, Session, Start};
 pub use stompp_data::{DataError, Preprocessing, UnlabelledImages};
+pub use stompp_onnx::Dialect;
 pub use trainer::{Trainer, TrainerStep};

@@ -34,6 +34,7 @@ const ROOMS: &[Room] = &[
     room("stompp-graph", false, &[]),
     room("stompp-resnet", false, &["stompp-graph"]),
     room("stompp-infer", false, &["stompp-graph"]),
+    room("stompp-onnx", false, &["stompp-graph"]),
     room("stompp-nn", true, &["stompp-rng", "stompp-kernels", "stompp-cuda"]),
     room(
         "stompp-binarize",
