@@ -38,6 +38,19 @@ fn own_network() {
         first,
         "a finished run is its result"
     );
+    let grey = folder.path().join("grey.ppm");
+    std::fs::write(&grey, [&b"P6 16 16 255 "[..], &[128; 3 * 16 * 16]].concat()).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_predict"))
+        .args([&out, &grey])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let percents = text
+        .lines()
+        .map(|line| line.split_whitespace().rev().nth(1).unwrap().parse::<f64>().unwrap());
+    let sum: f64 = percents.sum();
+    assert!(text.lines().count() == 5 && sum > 49.5 && sum < 100.3, "{text}");
 }
 
 #[test]

@@ -49,18 +49,15 @@ impl Eval {
                 file.display()
             );
         }
-        let mut run = SavedRun::load(&self.run_dir)?;
+        let mut run = SavedRun::open(&self.run_dir)?;
         if self.data.is_some() {
             run.config.data.path = self.data;
         }
         if self.labels.is_some() {
             run.config.data.labels = self.labels;
         }
-        let progress = &mut Progress::new();
-        let report = self.threads.run(|| match &self.checkpoint {
-            Some(name) => run.evaluate_checkpoint(name, progress),
-            None => run.evaluate(progress),
-        })??;
+        run.checkpoint = self.checkpoint;
+        let report = self.threads.run(|| run.evaluate(&mut Progress::new()))??;
         if let Some(file) = &self.json {
             report.write_json(file)?;
         }

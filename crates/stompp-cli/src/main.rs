@@ -10,8 +10,11 @@
 mod count;
 mod data;
 mod eval;
+mod export;
 mod keeping;
 mod options;
+mod pack;
+mod predict;
 mod progress;
 mod report;
 mod score;
@@ -38,6 +41,10 @@ Examples:
       Train a ResNet-20 on generated images: nothing to download.
   stompp eval runs/first
       Its accuracy again, from the saved network.
+  stompp pack runs/first --out net.stompp
+      The trained network as one small file, one bit a binary weight.
+  stompp predict net.stompp photo.png
+      What is in a picture.
   stompp summary --model resnet50 --image-size 224
       What a network costs, layer by layer.
 
@@ -47,6 +54,10 @@ Examples:
 enum Command {
     Train(train::Train),
     Eval(eval::Eval),
+    Pack(pack::Pack),
+    Export(export::Export),
+    #[command(visible_aliases = ["infer"], alias = "inference")]
+    Predict(predict::Predict),
     Summary(summary::ShowSummary),
     Data(data::Data),
 }
@@ -61,6 +72,9 @@ fn main() -> ExitCode {
     let outcome = match command {
         Command::Train(train) => train.run(),
         Command::Eval(eval) => eval.run(),
+        Command::Pack(pack) => pack.run(),
+        Command::Export(export) => export.run(),
+        Command::Predict(predict) => predict.run(),
         Command::Summary(summary) => summary.run(),
         Command::Data(data) => data.run(),
     };
@@ -75,7 +89,7 @@ fn main() -> ExitCode {
         Err(error) => {
             stompp_console::errln!("error: {}", report::message(&error));
             ExitCode::from(match error.downcast_ref() {
-                Some(TrainError::Config(_) | TrainError::NoRun { .. }) => 2,
+                Some(TrainError::Config(_) | TrainError::NoRun { .. } | TrainError::NotBinary { .. }) => 2,
                 Some(TrainError::Stopped { .. }) => stompp_console::signals::exit_code(),
                 _ => 1,
             })

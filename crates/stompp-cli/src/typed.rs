@@ -54,16 +54,14 @@ const OPTIONS: &[(&str, &str)] = &[
 
 /// Commands that there are not (yet), and what comes nearest.
 const COMMANDS: &[(&str, &str)] = &[
-    ("predict", PREDICT),
-    ("infer", PREDICT),
-    ("inference", PREDICT),
+    ("classify", "`stompp predict RUN IMAGE` classifies images"),
+    (
+        "deploy",
+        "`stompp pack RUN --out net.stompp` writes the network as a small file",
+    ),
     ("test", "`stompp eval RUN` evaluates a trained network"),
     ("evaluate", "`stompp eval RUN` evaluates a trained network"),
     ("validate", "`stompp eval RUN` evaluates a trained network"),
-    (
-        "export",
-        "there is no export yet; RUN/network.safetensors has the weights under torchvision's names",
-    ),
     (
         "resume",
         "`stompp train --out RUN` goes on with an interrupted run by itself",
@@ -71,9 +69,6 @@ const COMMANDS: &[(&str, &str)] = &[
     ("continue", "`stompp train --continue RUN --steps TIME --out NEW`"),
     ("download", "`stompp data fetch NAME`"),
 ];
-
-const PREDICT: &str = "`stompp eval RUN --predictions FILE.csv` writes the answer to every test image; single images cannot be \
-                       classified yet";
 
 /// The error, with a tip in place of the most similar name where there is one.
 pub(crate) fn with_tip(mut error: clap::Error) -> clap::Error {

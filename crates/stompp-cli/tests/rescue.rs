@@ -365,9 +365,9 @@ fn what_other_programs_call_it_is_understood_or_told() {
         assert!(!stderr(&output).contains("color-jitter"), "{}", stderr(&output));
     }
     for (command, tip) in [
-        ("predict", "--predictions"),
-        ("infer", "--predictions"),
-        ("export", "network.safetensors"),
+        ("classify", "stompp predict RUN IMAGE"),
+        ("deploy", "stompp pack RUN"),
+        ("download", "stompp data fetch NAME"),
     ] {
         assert_fails(&stompp(&[command, "x"]), 2, &[command, tip]);
     }

@@ -238,6 +238,12 @@ pub enum DataError {
         /// Standard deviation of each channel.
         std: [f32; 3],
     },
+    /// A way to prepare images that is not known, or not possible.
+    #[error("preprocessing: {problem}")]
+    Preprocessing {
+        /// What is wrong, and what was expected.
+        problem: String,
+    },
     /// A synthetic set that cannot be made.
     #[error("synthetic set: {problem}")]
     Synthetic {

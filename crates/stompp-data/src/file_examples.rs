@@ -142,14 +142,14 @@ impl Examples for FileExamples {
             Ok(pixels) => pixels,
             Err(error) => return self.bad.meet(index, error).map(|()| None),
         };
-        let (pixels, mirrored) = match self.augmentation {
-            None => (crop::centre(&pixels, self.side), false),
+        match self.augmentation {
+            None => crop::write_centre(&pixels, self.side, &self.normalization, image),
             Some((augmentation, seed)) => {
                 let draw = augmentation.draw(seed, epoch, index, pixels.dimensions());
-                (draw.apply(&pixels, self.side), draw.mirrored)
+                let pixels = draw.apply(&pixels, self.side);
+                crop::write_planes(&pixels, draw.mirrored, &self.normalization, image);
             }
-        };
-        crop::write_planes(&pixels, mirrored, &self.normalization, image);
+        }
         Ok(Some(usize::from(self.images.labels()[index])))
     }
 }

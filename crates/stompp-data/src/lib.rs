@@ -18,6 +18,9 @@
 //! [`FileExamples`] reads, decodes and crops one when it is wanted. What cannot be read is an error, or left out and listed
 //! ([`BadImages`]). [`check`] says what is in a set, [`contact_sheet`] shows it, [`ImageTree::pack`] shrinks it into one file.
 //!
+//! [`Preprocessing`] prepares one image outside of training, to the same bits as an evaluation; [`UnlabelledImages`] finds images to
+//! classify in files, folders and archives.
+//!
 //! **Order and augmentation are pure functions of (seed, epoch, record).** So the sequence of batches is the same to the
 //! bit whatever the number of threads, and training resumes in the middle of an epoch with nothing saved but the
 //! [`Position`].
@@ -58,6 +61,7 @@ pub mod mnist;
 mod names;
 mod order;
 mod pack;
+mod preprocessing;
 mod sheet;
 mod shrink;
 mod statistics;
@@ -65,6 +69,7 @@ mod store;
 mod subset;
 pub mod synthetic;
 mod tree;
+mod unlabelled;
 
 pub use augment::{Augmentation, Placement};
 pub use crop::CropAugmentation;
@@ -75,7 +80,9 @@ pub use image_set::{CHANNELS, ImageSet};
 pub use loader::{Batch, Batches, Loader, PlacedBatch, PlacedBatches, Position};
 pub use order::epoch_order;
 pub use pack::Packed;
+pub use preprocessing::{Fit, Preprocessing};
 pub use sheet::contact_sheet;
 pub use statistics::{ChannelStatistics, Normalization};
 pub use subset::Labelled;
 pub use tree::{Changes, ImageTree, TreeOptions, TreeSet};
+pub use unlabelled::UnlabelledImages;

@@ -20,10 +20,10 @@ pub const CLASSES: usize = 10;
 pub const SIDE: usize = 32;
 
 /// Side of the images in the files.
-const INNER: usize = 28;
+pub(crate) const INNER: usize = 28;
 
 /// Black pixels at each side.
-const BORDER: usize = (SIDE - INNER) / 2;
+pub(crate) const BORDER: usize = (SIDE - INNER) / 2;
 
 /// No such set is larger: EMNIST has 814,255 images.
 const MOST_IMAGES: usize = 1 << 20;
@@ -70,6 +70,13 @@ pub fn read_found(path: impl AsRef<Path>, name: &str) -> Result<Vec<ImageSet>, D
         found.push(Split::Train);
     }
     found.into_iter().map(|split| read_split(path, name, split)).collect()
+}
+
+/// Whether the folder `path` has a file of images that [`read_found`] reads.
+pub(crate) fn has_images(path: &Path) -> bool {
+    Split::ALL
+        .iter()
+        .any(|&split| find(path, split, "images-idx3-ubyte").is_some())
 }
 
 /// The file `train-KIND` or `t10k-KIND`, by any of its names.

@@ -58,7 +58,7 @@ mod threshold;
 
 pub use error::{OpenError, PackError, RunError};
 pub use info::Info;
-pub use network::{Network, Prediction, Top};
+pub use network::{Network, Prediction, Top, top_k};
 pub use pack::pack;
 pub use run::Scratch;
 pub use simd::Level;

@@ -41,7 +41,17 @@ impl Network<'static> {
             path: path.to_owned(),
             source,
         })?;
-        Self::new(Cow::Owned(file), Level::from_environment()?)
+        Self::from_vec(file)
+    }
+}
+
+impl Network<'static> {
+    /// As [`Network::from_bytes`], but the network owns the bytes.
+    ///
+    /// # Errors
+    /// As [`Network::from_bytes`].
+    pub fn from_vec(file: Vec<u8>) -> Result<Self, OpenError> {
+        Self::new(Cow::Owned(file), chosen_level()?)
     }
 }
 
@@ -51,11 +61,7 @@ impl<'a> Network<'a> {
     /// # Errors
     /// If it is no packed network, or is damaged.
     pub fn from_bytes(file: &'a [u8]) -> Result<Self, OpenError> {
-        #[cfg(feature = "std")]
-        let level = Level::from_environment()?;
-        #[cfg(not(feature = "std"))]
-        let level = Level::Portable;
-        Self::new(Cow::Borrowed(file), level)
+        Self::new(Cow::Borrowed(file), chosen_level()?)
     }
 
     /// As [`Network::from_bytes`], for `level`: for tests and measurements.
@@ -262,30 +268,45 @@ pub struct Top {
 impl Top {
     /// The best of `logits`. Of equal ones the first wins; a NaN is never better.
     pub fn of(logits: &[f32]) -> Self {
-        let mut best = [(0, f32::NEG_INFINITY); 5];
-        let len = logits.len().min(best.len());
-        let mut filled = 0;
-        for (class, &logit) in logits.iter().enumerate() {
-            let at = best[..filled]
-                .iter()
-                .position(|(_, other)| logit > *other)
-                .unwrap_or(filled);
-            if at < len {
-                filled = (filled + 1).min(len);
-                best.copy_within(at..filled - 1, at + 1);
-                best[at] = (class, logit);
-            }
+        let mut top = Self {
+            predictions: Default::default(),
+            len: logits.len().min(5),
+        };
+        fill_best(logits, &mut top.predictions[..top.len]);
+        top
+    }
+}
+
+/// The `k` most likely classes of `logits`, or as many as there are; ordered as those of [`Top::of`].
+///
+/// ```
+/// let top = stompp_infer::top_k(&[0.0, 3f32.ln(), 0.0], 2);
+/// assert_eq!((top[0].class, top[1].class), (1, 0));
+/// assert!((top[0].probability - 0.6).abs() < 1e-6);
+/// ```
+pub fn top_k(logits: &[f32], k: usize) -> Vec<Prediction> {
+    let mut best = alloc::vec![Prediction::default(); k.min(logits.len())];
+    fill_best(logits, &mut best);
+    best
+}
+
+/// Fills `best`, at most as many as there are logits, with the most likely classes.
+fn fill_best(logits: &[f32], best: &mut [Prediction]) {
+    let mut filled = 0;
+    for (class, &logit) in logits.iter().enumerate() {
+        let is_worse = |other: &Prediction| logit > logits[other.class];
+        let at = best[..filled].iter().position(is_worse).unwrap_or(filled);
+        if at < best.len() {
+            filled = (filled + 1).min(best.len());
+            best.copy_within(at..filled - 1, at + 1);
+            best[at].class = class;
         }
-        let largest = f64::from(best[0].1);
-        let weight = |logit: f32| libm::exp(f64::from(logit) - largest);
-        let sum: f64 = logits.iter().map(|logit| weight(*logit)).sum();
-        Self {
-            predictions: best.map(|(class, logit)| Prediction {
-                class,
-                probability: (weight(logit) / sum) as f32,
-            }),
-            len,
-        }
+    }
+    let largest = best.first().map_or(0.0, |first| f64::from(logits[first.class]));
+    let weight = |logit: f32| libm::exp(f64::from(logit) - largest);
+    let sum: f64 = logits.iter().map(|logit| weight(*logit)).sum();
+    for prediction in best {
+        prediction.probability = (weight(logits[prediction.class]) / sum) as f32;
     }
 }
 
@@ -295,6 +316,14 @@ impl Deref for Top {
     fn deref(&self) -> &[Prediction] {
         &self.predictions[..self.len]
     }
+}
+
+/// The level that networks are opened for.
+fn chosen_level() -> Result<Level, OpenError> {
+    #[cfg(feature = "std")]
+    return Level::from_environment();
+    #[cfg(not(feature = "std"))]
+    Ok(Level::Portable)
 }
 
 fn threads() -> usize {

@@ -12,6 +12,8 @@ use std::{
     path::{Path, PathBuf},
 };
 use stompp_data::DataError;
+use stompp_infer::{OpenError, PackError, RunError};
+use stompp_onnx::ExportError;
 
 /// Why a run could not start or go on; every variant names what is at fault.
 #[derive(Debug, thiserror::Error)]
@@ -138,6 +140,47 @@ pub enum TrainError {
         /// Optimizer steps done.
         step: u64,
     },
+    /// The run's network is not binary, so there is nothing to pack or export.
+    #[error("{}: method float trains a network that is not binary; only binary ones can be packed or exported", path.display())]
+    NotBinary {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The network cannot be packed.
+    #[error("{}: {source}", path.display())]
+    Pack {
+        /// The directory of its run.
+        path: PathBuf,
+        /// Why.
+        r#source: Box<PackError>,
+    },
+    /// The network cannot be exported.
+    #[error("{}: {source}", path.display())]
+    Export {
+        /// The directory of its run.
+        path: PathBuf,
+        /// Why.
+        r#source: ExportError,
+    },
+    /// A packed network cannot be opened.
+    #[error("{}: {source}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        r#source: Box<OpenError>,
+    },
+    /// A packed network is not one that classifies RGB images, or does not say how images are prepared.
+    #[error("{}: {problem}", path.display())]
+    NotForImages {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A packed network cannot run: there is not enough memory.
+    #[error(transparent)]
+    Run(#[from] RunError),
     /// The device failed.
     #[error("device: {0}")]
     Device(String),

@@ -1,7 +1,7 @@
 //! The training loop: data, network, freezing, optimizer, evaluation, and a directory that says how a result came about.
 //!
 //! [`train`] runs a [`RunConfig`] from beginning to end; a [`Session`] does so with checkpoints, and goes on where a run was
-//! interrupted. [`SavedRun`] looks at what a run left.
+//! interrupted. [`SavedRun`] looks at what a run left: it evaluates the network, packs it, or exports it. [`Predictor`] classifies images.
 //!
 //! Invariants:
 //! - **A result is a pure function of its configuration, its data and the code**: the number of threads and who looks on
@@ -27,6 +27,7 @@ mod error;
 mod eval_report;
 mod evaluate;
 mod events;
+mod export;
 mod feed;
 mod files;
 mod freezing;
@@ -37,6 +38,8 @@ mod machine;
 mod metrics;
 mod network_file;
 mod optimizer;
+mod packed;
+mod predict;
 mod result;
 mod run;
 mod run_dir;
@@ -55,13 +58,17 @@ pub use diagnostics::{DiagnosticsReport, UnitDiagnostics};
 pub use error::TrainError;
 pub use eval_report::{ClassScore, EvaluationReport, Prediction};
 pub use evaluate::Score;
+pub use export::ExportFormat;
 pub use init::{InitError, InitReport, NamedShape, NotTaken, Parent};
 pub use machine::{Code, Machine};
 pub use metrics::Metric;
+pub use packed::PackedSize;
+pub use predict::Predictor;
 pub use result::{Evaluation, RunResult};
 pub use run::{train, train_graph};
 pub use run_dir::{RunRecord, Standing};
 pub use saved::SavedRun;
 pub use session::{OnDivergence, Session, Start};
-pub use stompp_data::DataError;
+pub use stompp_data::{DataError, Preprocessing, UnlabelledImages};
+pub use stompp_onnx::Dialect;
 pub use trainer::{Trainer, TrainerStep};

@@ -8,9 +8,14 @@ use crate::{
 use std::path::Path;
 use stompp_nn::{Backend, VisitTensors};
 
+/// What the file says about itself, so that nobody takes it for the network that is deployed.
+const CONTENT: &str = "weights as they were trained: those of binary convolutions are latent floats, of which the binary network has only the \
+                       signs (unless the method is float); `stompp export` writes the binary network for other tools, `stompp pack` for \
+                       this one";
+
 /// The network's tensors as the bytes of a safetensors file.
 pub(crate) fn to_bytes<D: Backend>(network: &impl VisitTensors<D>) -> Vec<u8> {
-    tensors::to_bytes(&tensors::of_network(network), None)
+    tensors::to_bytes(&tensors::of_network(network), Some(("content", CONTENT.to_owned())))
 }
 
 /// Puts the tensors of a safetensors file into the network.

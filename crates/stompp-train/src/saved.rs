@@ -8,7 +8,7 @@ use crate::{
     eval_report::{Collector, EvaluationReport},
     evaluate::{Evaluator, classes, macs_per_image},
     feed::{Supply, on_device},
-    files,
+    files, images,
     images::{TestImages, TrainImages},
     network_file,
 };
@@ -18,10 +18,33 @@ use std::{
     path::{Path, PathBuf},
 };
 use stompp_binarize::Network;
-use stompp_data::{Normalization, contact_sheet};
+use stompp_data::{Normalization, Preprocessing, contact_sheet};
 use stompp_graph::{Graph, Summary};
 
 /// The run in a directory that [`train`](crate::train) made.
+///
+/// From a finished run to the class of an image:
+///
+/// ```
+/// use stompp_train::{RunConfig, SavedRun, train};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let dir = folder.path().join("run");
+/// # let mut bytes = b"P6 8 8 255 ".to_vec();
+/// # bytes.resize(bytes.len() + 3 * 8 * 8, 128);
+/// # let config = RunConfig::from_toml(
+/// #     "data = { train_limit = 20, test_limit = 20, image_size = 8 }
+/// #      network = { model = 'resnet8', width = 4 }
+/// #      training = { duration = '1ep', batch_size = 10 }
+/// #      method = { name = 'ste' }")?;
+/// # train(&config, &dir, &mut [])?;
+/// let run = SavedRun::open(&dir)?;
+/// let net = run.packed()?;
+/// let view = run.preprocessing()?;
+/// let top = net.classify(&view.image(&bytes)?)?;
+/// println!("{}: {:.1} %", run.class_name(top[0].class), 100.0 * top[0].probability);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct SavedRun {
     dir: PathBuf,
@@ -29,15 +52,20 @@ pub struct SavedRun {
     pub config: RunConfig,
     /// How it came about.
     pub record: RunRecord,
+    /// The checkpoint whose network is meant; the trained network if it is `None`.
+    pub checkpoint: Option<CheckpointName>,
+    /// The classes of image files that it was trained on.
+    classes: Option<Vec<String>>,
 }
 
 impl SavedRun {
-    /// Reads configuration and record of the run in `dir`.
+    /// Reads configuration, record and class names of the run in `dir`.
     ///
     /// # Errors
     /// [`TrainError::NoRun`] if there is none, [`TrainError::Unfinished`] if it has not begun to train,
     /// [`TrainError::Config`], [`TrainError::Io`] or [`TrainError::Damaged`] if they cannot be read.
-    pub fn load(dir: &Path) -> Result<Self, TrainError> {
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self, TrainError> {
+        let dir = dir.as_ref();
         let config = dir.join(files::CONFIG);
         if !config.is_file() {
             return Err(TrainError::NoRun { path: dir.to_owned() });
@@ -48,55 +76,29 @@ impl SavedRun {
                 step: 0,
             });
         }
+        let classes = dir.join(files::CLASSES);
         Ok(Self {
             dir: dir.to_owned(),
             config: RunConfig::load(&config)?,
             record: files::read_json(&dir.join(files::RUN))?,
+            checkpoint: None,
+            classes: classes.exists().then(|| files::read_json(&classes)).transpose()?,
         })
     }
 
-    /// Scores the saved deploy network on the test images of the configuration, exactly as the run did at its end. `callback` is told
-    /// of images that could not be read.
+    /// Scores the saved deploy network on the test images of the configuration, exactly as the run did at its end, or at the step of the
+    /// checkpoint. `callback` is told of images that could not be read.
     ///
     /// # Errors
-    /// [`TrainError::Unfinished`] if the run has no trained network yet, [`TrainError::Damaged`] if its file is damaged or the images
-    /// have other classes than the run's; [`TrainError::Config`] if the configuration cannot be run, and [`TrainError::Data`] if the
-    /// images cannot be read.
+    /// [`TrainError::Unfinished`] if the run has no trained network yet, [`TrainError::NoCheckpoint`] if there is no such checkpoint,
+    /// [`TrainError::OtherRun`] if it is of another run; [`TrainError::Damaged`] if a file is damaged or the images have other classes than
+    /// the run's; [`TrainError::Config`] if the configuration cannot be run, and [`TrainError::Data`] if the images cannot be read.
     pub fn evaluate(&self, callback: &mut dyn Callback) -> Result<EvaluationReport, TrainError> {
-        self.score(None, callback)
-    }
-
-    /// As [`SavedRun::evaluate`], but the deploy network of a checkpoint, exactly as the run did at its step.
-    ///
-    /// # Errors
-    /// [`TrainError::NoCheckpoint`] if there is no such checkpoint, [`TrainError::OtherRun`] if it is of another run, and as
-    /// [`SavedRun::evaluate`].
-    pub fn evaluate_checkpoint(
-        &self,
-        name: &CheckpointName,
-        callback: &mut dyn Callback,
-    ) -> Result<EvaluationReport, TrainError> {
-        self.score(Some(name), callback)
-    }
-
-    fn score(
-        &self,
-        checkpoint: Option<&CheckpointName>,
-        callback: &mut dyn Callback,
-    ) -> Result<EvaluationReport, TrainError> {
         let device = Cpu::default();
-        let mut network = self.network(&device, checkpoint)?;
+        let network = self.deployed(&device)?;
         let images = self.images()?;
         let normalization = Normalization::new(self.record.statistics())?;
         let mode = self.config.method.name.deployed();
-        if checkpoint.is_some() && self.config.training.bn_reestimate > 0 {
-            // The trained network was kept with them.
-            let train = TrainImages::load(&self.config.data)?.train;
-            let train = Supply::new(&device, &train, &normalization)?;
-            if let Some(batches) = deploy::batches(&self.config, &train, &normalization)? {
-                network = deploy::reestimated(&network, mode, batches)?;
-            }
-        }
         if !images.notes.is_empty() {
             callback.on_notes(&images.notes)?;
         }
@@ -125,7 +127,7 @@ impl SavedRun {
     /// As [`SavedRun::evaluate`].
     pub fn predictions_sheet(&self, count: usize) -> Result<Vec<u8>, TrainError> {
         let device = Cpu::default();
-        let network = self.network(&device, None)?;
+        let network = self.network(&device)?;
         let images = self.images()?;
         let normalization = Normalization::new(self.record.statistics())?;
         let count = count.min(images.test.len());
@@ -155,18 +157,52 @@ impl SavedRun {
         Ok(self.config.graph_of_run(&self.dir.join(files::MODEL))?)
     }
 
+    /// How an image becomes the network's input: exactly as for [`SavedRun::evaluate`].
+    ///
+    /// # Errors
+    /// [`TrainError::Data`] if the record of the run has statistics that cannot be used.
+    pub fn preprocessing(&self) -> Result<Preprocessing, TrainError> {
+        let data = &self.config.data;
+        Ok(Preprocessing::new(
+            images::fit(data.dataset),
+            data.image_size,
+            self.record.statistics(),
+        )?)
+    }
+
+    /// What people call a class: the folder of its images, or the name that the data set gives it; `class N` if it has none.
+    pub fn class_name(&self, class: usize) -> String {
+        images::class_name(self.classes.as_deref(), self.config.data.dataset, class)
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The network that is deployed, with batch-norm statistics of its own if the run takes them.
+    pub(crate) fn deployed(&self, device: &Cpu) -> Result<Network<Cpu>, TrainError> {
+        let network = self.network(device)?;
+        if self.checkpoint.is_some() && self.config.training.bn_reestimate > 0 {
+            // The trained network was kept with them.
+            let train = TrainImages::load(&self.config.data)?.train;
+            let normalization = Normalization::new(self.record.statistics())?;
+            let train = Supply::new(device, &train, &normalization)?;
+            if let Some(batches) = deploy::batches(&self.config, &train, &normalization)? {
+                return deploy::reestimated(&network, self.config.method.name.deployed(), batches);
+            }
+        }
+        Ok(network)
+    }
+
     /// The trained network, or that of a checkpoint.
-    fn network(&self, device: &Cpu, checkpoint: Option<&CheckpointName>) -> Result<Network<Cpu>, TrainError> {
+    fn network(&self, device: &Cpu) -> Result<Network<Cpu>, TrainError> {
         self.config.check()?;
-        let path = match checkpoint {
-            Some(name) => checkpoint::find(&self.dir, name)?,
-            None => self.trained()?,
-        };
+        let path = self.weights()?;
         let bytes = files::read(&path)?;
         let graph = self.graph()?;
         let network = Network::new(device, &graph, self.config.binarization(), self.config.seed);
         let mut network = network.map_err(device_error)?;
-        match checkpoint {
+        match self.checkpoint {
             Some(_) => {
                 let written = checkpoint::restore_network(&bytes, &mut network);
                 let written = written.map_err(|problem| damaged(&path, problem))?;
@@ -180,11 +216,12 @@ impl SavedRun {
         Ok(network)
     }
 
-    /// The file with the trained network.
-    fn trained(&self) -> Result<PathBuf, TrainError> {
-        match RunResult::exists(&self.dir) {
-            true => Ok(self.dir.join(files::NETWORK)),
-            false => Err(TrainError::Unfinished {
+    /// The file with the network's weights.
+    pub(crate) fn weights(&self) -> Result<PathBuf, TrainError> {
+        match &self.checkpoint {
+            Some(name) => checkpoint::find(&self.dir, name),
+            None if RunResult::exists(&self.dir) => Ok(self.dir.join(files::NETWORK)),
+            None => Err(TrainError::Unfinished {
                 path: self.dir.clone(),
                 step: checkpoint::newest_step(&self.dir)?,
             }),
@@ -196,11 +233,9 @@ impl SavedRun {
     /// # Errors
     /// If the images cannot be read, or have classes that the run was not trained on.
     fn images(&self) -> Result<TestImages, TrainError> {
-        let path = self.dir.join(files::CLASSES);
-        let trained: Option<Vec<String>> = path.exists().then(|| files::read_json(&path)).transpose()?;
         TestImages::load(
             &self.config.data,
-            trained.as_deref(),
+            self.classes.as_deref(),
             Some(&self.dir.join(files::INDEX)),
         )
     }

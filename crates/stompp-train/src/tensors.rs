@@ -63,6 +63,29 @@ pub(crate) fn of_network<D: Backend>(network: &impl VisitTensors<D>) -> Vec<Save
     collect.0
 }
 
+/// The values of every tensor of a network, by name.
+pub(crate) fn values_of_network<D: Backend>(network: &impl VisitTensors<D>) -> HashMap<String, Vec<f32>> {
+    let mut collect = Values(HashMap::new());
+    let Ok(()) = network.visit("", &mut collect);
+    collect.0
+}
+
+struct Values(HashMap<String, Vec<f32>>);
+
+impl<D: Backend> Visitor<D> for Values {
+    type Error = Infallible;
+
+    fn visit_tensor<S: Shape>(
+        &mut self,
+        name: &str,
+        _: TensorKind,
+        tensor: &Tensor<S, f32, D>,
+    ) -> Result<(), Infallible> {
+        self.0.insert(name.to_owned(), tensor.as_vec());
+        Ok(())
+    }
+}
+
 /// Bytes of every tensor of a network together.
 pub(crate) fn bytes_of_network<D: Backend>(network: &impl VisitTensors<D>) -> u64 {
     let mut count = Count(0);

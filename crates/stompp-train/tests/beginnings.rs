@@ -124,7 +124,7 @@ fn a_continuation_with_other_batches_begins_at_a_whole_epoch() {
     train(&config, &child).unwrap();
     // 12 steps of 5 are 3 epochs, the last of them in part.
     assert_eq!(
-        SavedRun::load(&child).unwrap().record.parent.unwrap().first_batch,
+        SavedRun::open(&child).unwrap().record.parent.unwrap().first_batch,
         3 * 2
     );
     // A continuation can be continued.
@@ -167,7 +167,7 @@ fn every_tensor_of_a_run_or_checkpoint_is_taken() {
                 from.display()
             );
         }
-        assert_eq!(SavedRun::load(&out).unwrap().record.init, Some(init));
+        assert_eq!(SavedRun::open(&out).unwrap().record.init, Some(init));
     }
 }
 

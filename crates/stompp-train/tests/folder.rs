@@ -115,7 +115,7 @@ fn a_run_on_files_is_kept_and_evaluates_again() {
     assert_eq!((result.train_images, result.test_images), (3 * EACH, 24));
     let classes: Vec<String> = serde_json::from_slice(&fs::read(out.join("classes.json")).unwrap()).unwrap();
     assert_eq!(classes, ["ant", "bee", "cat"]);
-    let saved = SavedRun::load(&out).unwrap();
+    let saved = SavedRun::open(&out).unwrap();
     assert_eq!(saved.config.data.classes, Some(3));
     assert_eq!(saved.record.mean, [0.485, 0.456, 0.406]);
     let score = saved.evaluate(&mut ()).unwrap();
@@ -158,7 +158,7 @@ fn the_kept_list_is_used_and_other_classes_are_refused() {
     let index = out.join("images.json");
     // A list that still holds is believed: a file that it has not is not tested on.
     let list = fs::read_to_string(&index).unwrap();
-    let evaluate = || SavedRun::load(&out).unwrap().evaluate(&mut ());
+    let evaluate = || SavedRun::open(&out).unwrap().evaluate(&mut ());
     let mut fewer: serde_json::Value = serde_json::from_str(&list).unwrap();
     for field in ["members", "labels"] {
         fewer["val"][field].as_array_mut().unwrap().pop();
@@ -194,7 +194,7 @@ fn only_what_is_needed_has_to_be_there() {
     // Test images alone are enough to evaluate, also from elsewhere.
     let (train, away) = (images.path().join("train"), place.path().join("away"));
     fs::rename(&train, &away).unwrap();
-    let mut saved = SavedRun::load(&out).unwrap();
+    let mut saved = SavedRun::open(&out).unwrap();
     assert_eq!(saved.evaluate(&mut ()).unwrap().top1, result.top1);
     fs::create_dir_all(place.path().join("moved")).unwrap();
     fs::rename(images.path().join("val"), place.path().join("moved/val")).unwrap();
@@ -230,7 +230,7 @@ fn a_test_batch_alone_is_enough_to_evaluate() {
     for batch in 1..=5 {
         fs::remove_file(folder.join(format!("data_batch_{batch}.bin"))).unwrap();
     }
-    let score = SavedRun::load(&out).unwrap().evaluate(&mut ()).unwrap();
+    let score = SavedRun::open(&out).unwrap().evaluate(&mut ()).unwrap();
     assert_eq!((score.top1, score.loss), (result.top1, result.test_loss));
     assert_eq!(data::check(&config.data, |_| {}).unwrap().parts.len(), 1);
     let message = run(&config, &place.path().join("other"), 1).unwrap_err().to_string();

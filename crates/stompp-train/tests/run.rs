@@ -74,7 +74,7 @@ fn the_loss_falls_and_everything_is_kept() {
         );
 
         assert_eq!(RunResult::load(&out).unwrap(), result);
-        let saved = SavedRun::load(&out).unwrap();
+        let saved = SavedRun::open(&out).unwrap();
         let score = saved.evaluate(&mut ()).unwrap();
         assert_eq!(
             (score.top1, score.loss, score.images),
@@ -119,7 +119,7 @@ fn every_order_and_setting_ends_committed() {
             );
             assert_eq!(result.top1, result.top1_as_it_stands);
             assert_eq!(
-                SavedRun::load(folder.path()).unwrap().evaluate(&mut ()).unwrap().top1,
+                SavedRun::open(folder.path()).unwrap().evaluate(&mut ()).unwrap().top1,
                 result.top1
             );
         }
@@ -297,7 +297,7 @@ fn damaged_networks_are_refused_by_name() {
     let bytes = fs::read(&path).unwrap();
     let refused = |bytes: &[u8]| {
         fs::write(&path, bytes).unwrap();
-        let error = SavedRun::load(folder.path()).unwrap().evaluate(&mut ()).unwrap_err();
+        let error = SavedRun::open(folder.path()).unwrap().evaluate(&mut ()).unwrap_err();
         assert!(matches!(error, TrainError::Damaged { .. }), "{error}");
         error.to_string()
     };
@@ -325,7 +325,7 @@ fn new_statistics_are_the_deploy_network_s_alone() {
         config.training.bn_reestimate = batches;
         let folder = folder();
         let result = train(&config, folder.path(), &mut []).unwrap();
-        let score = SavedRun::load(folder.path()).unwrap().evaluate(&mut ()).unwrap();
+        let score = SavedRun::open(folder.path()).unwrap().evaluate(&mut ()).unwrap();
         assert_eq!(
             score.top1, result.top1,
             "the network that is kept is the one that was scored"

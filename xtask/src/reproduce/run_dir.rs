@@ -66,7 +66,7 @@ pub(crate) fn inspect(dir: &Path, config: &RunConfig) -> Result<RunState> {
     }
     Ok(RunState::Finished(Box::new(Record {
         result: RunResult::load(dir)?,
-        run: SavedRun::load(dir)?.record,
+        run: SavedRun::open(dir)?.record,
     })))
 }
 

@@ -34,6 +34,7 @@ const ROOMS: &[Room] = &[
     room("stompp-graph", false, &[]),
     room("stompp-resnet", false, &["stompp-graph"]),
     room("stompp-infer", false, &["stompp-graph"]),
+    room("stompp-onnx", false, &["stompp-graph"]),
     room("stompp-nn", true, &["stompp-rng", "stompp-kernels", "stompp-cuda"]),
     room(
         "stompp-binarize",
@@ -58,12 +59,17 @@ const ROOMS: &[Room] = &[
             "stompp-tensorboard",
             "stompp-data",
             "stompp-graph",
+            "stompp-infer",
             "stompp-nn",
             "stompp-binarize",
             "stompp-resnet",
         ],
     ),
-    room("stompp-cli", false, &["stompp-console", "stompp-fetch", "stompp-train"]),
+    room(
+        "stompp-cli",
+        false,
+        &["stompp-console", "stompp-fetch", "stompp-infer", "stompp-train"],
+    ),
     room(
         "stompp-examples",
         false,

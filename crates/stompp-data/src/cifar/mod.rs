@@ -18,7 +18,11 @@ pub use layout::{Layout, Split};
 pub(crate) use container::read_memory;
 pub(crate) use write::write_file;
 
+use crate::error::{DataFile, read_error};
 use crate::{DataError, ImageSet};
+use record_file::{Records, read_records};
+use std::fs::File;
+use std::io::BufReader;
 use std::path::Path;
 
 /// Side of every image of the layout.
@@ -69,6 +73,24 @@ pub fn read(path: impl AsRef<Path>, layout: Layout) -> Result<Splits, DataError>
 /// As [`read`].
 pub fn read_split(path: impl AsRef<Path>, layout: Layout, split: Split) -> Result<ImageSet, DataError> {
     container::collect(path.as_ref(), layout, &[split])?.take(layout.name(), split)
+}
+
+/// Reads one binary file of `layout`, whatever it is called; the name of the set is the file's.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_file(path: &Path, layout: Layout) -> Result<ImageSet, DataError> {
+    let here = || DataFile::on_disk(path);
+    let file = File::open(path).map_err(read_error(here()))?;
+    let bytes = file.metadata().map_err(read_error(here()))?.len();
+    let Records { pixels, labels } = read_records(&here(), layout, bytes, BufReader::new(file))?;
+    ImageSet::new(
+        path.display().to_string(),
+        (SIDE, SIDE),
+        layout.classes(),
+        pixels,
+        labels,
+    )
 }
 
 /// As [`read`], but one of the splits is enough: those that are there, training images first.

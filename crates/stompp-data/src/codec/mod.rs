@@ -47,6 +47,11 @@ pub(crate) fn is_image(name: &str) -> bool {
             .is_some_and(|(_, ending)| ENDINGS.iter().any(|known| known.eq_ignore_ascii_case(ending)))
 }
 
+/// Whether a file begins as an image file does.
+pub(crate) fn begins_as_image(start: &[u8]) -> bool {
+    image::guess_format(start).is_ok()
+}
+
 /// The endings of image files, for messages.
 pub(crate) fn endings() -> String {
     ENDINGS.map(|ending| format!(".{ending}")).join(", ")

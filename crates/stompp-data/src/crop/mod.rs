@@ -103,10 +103,19 @@ impl Draw {
     }
 }
 
-/// The centre, `side` x `side`, of the image resized so that its shorter side is 8/7 of that: 256 for 224.
+/// What the shorter side is resized to before the centre, `side` x `side`, is cut out: 8/7 of it, 256 for 224.
+pub(crate) fn short_side(side: u32) -> u32 {
+    (side * 8).div_ceil(7)
+}
+
+/// The centre, `side` x `side`, of the image resized so that its shorter side is [`short_side`].
 pub(crate) fn centre(image: &RgbImage, side: u32) -> RgbImage {
-    let short = (side * 8).div_ceil(7);
-    resized_middle(image, shrunk_size(image.dimensions(), short), side)
+    resized_middle(image, shrunk_size(image.dimensions(), short_side(side)), side)
+}
+
+/// Writes the [`centre`] of `image`, normalized, to `out` of shape `(3, side, side)`: what a network is evaluated on.
+pub(crate) fn write_centre(image: &RgbImage, side: u32, normalization: &Normalization, out: &mut [f32]) {
+    write_planes(&centre(image, side), false, normalization, out);
 }
 
 /// The size of an image whose shorter side has become `short`; the longer is cut to a whole pixel, as torchvision's `Resize`

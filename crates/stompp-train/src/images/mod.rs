@@ -12,7 +12,7 @@ use crate::{
 };
 use std::path::{Path, PathBuf};
 use stompp_data::{
-    ChannelStatistics, DataError, ImageSet, ImageTree, Labelled, TreeOptions,
+    ChannelStatistics, DataError, Fit, ImageSet, ImageTree, Labelled, TreeOptions,
     cifar::{self, Layout, Split, Splits},
     mnist,
     synthetic::{Kind, Synthetic},
@@ -77,7 +77,7 @@ pub(crate) struct TestImages {
     pub(crate) notes: Vec<String>,
     /// Names of the classes, if they are told by the files.
     pub(crate) class_names: Option<Vec<String>>,
-    known_names: &'static [&'static str],
+    dataset: Dataset,
 }
 
 /// The images that a network is trained on.
@@ -86,7 +86,7 @@ pub(crate) struct TrainImages {
     pub(crate) train: Part,
     pub(crate) statistics: ChannelStatistics,
     class_names: Option<Vec<String>>,
-    known_names: &'static [&'static str],
+    dataset: Dataset,
 }
 
 /// Which images are wanted.
@@ -180,13 +180,13 @@ impl TestImages {
             test: found.test.expect("it was wanted"),
             notes: found.notes,
             class_names: found.class_names,
-            known_names: known_names(config.dataset),
+            dataset: config.dataset,
         })
     }
 
     /// What people call a class.
     pub(crate) fn class_name(&self, label: usize) -> String {
-        class_name(self.class_names.as_deref(), self.known_names, label)
+        class_name(self.class_names.as_deref(), self.dataset, label)
     }
 
     /// What is wrong with each image that has been left out so far.
@@ -212,20 +212,34 @@ impl TrainImages {
             train: found.train.expect("it was wanted"),
             statistics: found.statistics,
             class_names: found.class_names,
-            known_names: known_names(config.dataset),
+            dataset: config.dataset,
         })
     }
 
     /// What people call a class.
     pub(crate) fn class_name(&self, label: usize) -> String {
-        class_name(self.class_names.as_deref(), self.known_names, label)
+        class_name(self.class_names.as_deref(), self.dataset, label)
     }
 }
 
-fn class_name(names: Option<&[String]>, known: &[&str], label: usize) -> String {
+/// What people call a class of `dataset`; `names` are those that the files tell.
+pub(crate) fn class_name(names: Option<&[String]>, dataset: Dataset, label: usize) -> String {
     let own = names.and_then(|names| names.get(label)).map(String::as_str);
-    let name = own.or_else(|| known.get(label).copied());
+    let name = own.or_else(|| known_names(dataset).get(label).copied());
     name.map_or_else(|| format!("class {label}"), str::to_owned)
+}
+
+/// How an image of `dataset` becomes a network's input.
+pub(crate) fn fit(dataset: Dataset) -> Fit {
+    match dataset {
+        Dataset::Folder => Fit::CentreCrop,
+        Dataset::Mnist | Dataset::FashionMnist => Fit::Border,
+        Dataset::Synthetic10
+        | Dataset::Synthetic100
+        | Dataset::Cifar10
+        | Dataset::Cifar100
+        | Dataset::Cifar100Coarse => Fit::BoxMean,
+    }
 }
 
 /// Names of the classes that a data set is known for.

@@ -108,7 +108,7 @@ impl ArchivedRun {
     /// # Errors
     /// If it is neither, or a file cannot be read.
     pub(super) fn of_directory(dir: &Path, diverged: Option<&Divergence>) -> Result<Self> {
-        let SavedRun { mut config, record, .. } = SavedRun::load(dir)?;
+        let SavedRun { mut config, record, .. } = SavedRun::open(dir)?;
         (config.data.path, config.data.labels) = (None, None);
         let metrics = Metric::read(dir)?;
         let epochs = EpochPoint::among(&metrics).into_iter().collect();

@@ -133,7 +133,7 @@ fn samples(study: &Study<'_>) -> Option<Block> {
         ))
     })?;
     let sheet = || {
-        let mut run = SavedRun::load(&entry.dir)?;
+        let mut run = SavedRun::open(&entry.dir)?;
         // Where the images lie on this machine.
         run.config.data.path = entry.cell.config().and_then(|config| config.data.path.clone());
         run.predictions_sheet(IMAGES)

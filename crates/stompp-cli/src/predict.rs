@@ -1,0 +1,180 @@
+//! `stompp predict`.
+
+mod output;
+
+use crate::threads::Threads;
+use anyhow::{Context, bail, ensure};
+use clap::Args;
+use output::{Format, Output};
+use std::{
+    io::Read,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+use stompp_console::errln;
+use stompp_train::{CheckpointName, Predictor, SavedRun, UnlabelledImages};
+
+/// What stands for standard input.
+const STDIN: &str = "-";
+
+/// No image from standard input is larger.
+const MOST_BYTES: u64 = 256 << 20;
+
+/// Classify images with a packed network, or with the trained network of a run
+///
+/// An image is prepared exactly as `stompp eval` does it. Prints the most likely classes of each image with their probabilities. Images
+/// that cannot be read are named on standard error and left out; the exit code is then 1.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Predict {
+    /// A packed network (`stompp pack` writes one), or the directory of a run
+    #[arg(value_name = "NET|RUN")]
+    network: PathBuf,
+
+    /// Image files; folders, .tar and .zip files of them; CIFAR's and MNIST's files; - is an image from standard input
+    #[arg(required = true, value_name = "IMAGE|DIR|ARCHIVE|-")]
+    images: Vec<PathBuf>,
+
+    /// How many classes to print for each image
+    #[arg(long, value_name = "K", default_value = "1")]
+    top_k: NonZeroUsize,
+
+    /// Print a line of JSON for each image
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+
+    /// Print CSV with the columns image, rank, class, name and probability
+    #[arg(long)]
+    csv: bool,
+
+    /// Of a run, use a checkpoint instead: best, last, the number of a step, or a file
+    #[arg(long, value_name = "best|last|STEP|FILE")]
+    checkpoint: Option<CheckpointName>,
+
+    #[command(flatten)]
+    threads: Threads,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  stompp predict net.stompp cat.jpg dog.png
+  stompp predict runs/first photos --top-k 3 --csv > answers.csv
+  curl -s https://example.org/cat.jpg | stompp predict net.stompp -";
+
+impl Predict {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let predictor = self.predictor()?;
+        let format = match (self.json, self.csv) {
+            (true, _) => Format::Json,
+            (_, true) => Format::Csv,
+            _ => Format::Table,
+        };
+        let mut output = Output::new(format);
+        let mut count = Count::default();
+        self.threads.run(|| {
+            for path in &self.images {
+                count.open(path, |images, count| {
+                    output.begin(images, &predictor);
+                    let start = Instant::now();
+                    let done = predictor.predict(images, self.top_k.get(), |image, top| -> anyhow::Result<()> {
+                        match top {
+                            Ok(top) => {
+                                count.done += 1;
+                                output.answer(&image, &top, &predictor)
+                            }
+                            Err(error) => count.failed(&error.into()),
+                        }
+                        Ok(())
+                    });
+                    count.time += start.elapsed();
+                    done
+                })?;
+            }
+            anyhow::Ok(())
+        })??;
+        count.report()
+    }
+
+    fn predictor(&self) -> anyhow::Result<Predictor> {
+        if !self.network.is_dir() {
+            ensure!(
+                self.checkpoint.is_none(),
+                "--checkpoint is for runs; {} is a file",
+                self.network.display()
+            );
+            return Ok(Predictor::open(&self.network)?);
+        }
+        let mut run = SavedRun::open(&self.network)?;
+        run.checkpoint = self.checkpoint.clone();
+        Ok(Predictor::of_run(&run)?)
+    }
+}
+
+/// What has been done.
+#[derive(Default)]
+struct Count {
+    done: usize,
+    failed: usize,
+    /// Of reading and classifying; opening is not counted.
+    time: Duration,
+}
+
+impl Count {
+    /// Finds the images of `path` for `work`; a path without images counts as one that cannot be read.
+    fn open(
+        &mut self,
+        path: &Path,
+        work: impl FnOnce(&UnlabelledImages, &mut Self) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        match images(path) {
+            Ok(images) => {
+                images.notes().iter().for_each(|note| errln!("note: {note}"));
+                work(&images, self)
+            }
+            Err(error) => {
+                self.failed(&error);
+                Ok(())
+            }
+        }
+    }
+
+    fn failed(&mut self, error: &anyhow::Error) {
+        self.failed += 1;
+        errln!("left out: {error:#}");
+    }
+
+    /// Says how many and how fast.
+    ///
+    /// # Errors
+    /// If any could not be read.
+    fn report(self) -> anyhow::Result<()> {
+        let seconds = self.time.as_secs_f64();
+        if self.done > 0 {
+            let plural = if self.done == 1 { "" } else { "s" };
+            let images_per_s = self.done as f64 / seconds;
+            errln!(
+                "{} image{plural} in {seconds:.3} s, {images_per_s:.0} images/s",
+                self.done
+            );
+        }
+        match self.failed {
+            0 => Ok(()),
+            failed => bail!("{failed} of {} images could not be read", failed + self.done),
+        }
+    }
+}
+
+fn images(path: &Path) -> anyhow::Result<UnlabelledImages> {
+    if path != Path::new(STDIN) {
+        return Ok(UnlabelledImages::open(path)?);
+    }
+    let mut file = Vec::new();
+    let read = std::io::stdin().take(MOST_BYTES + 1).read_to_end(&mut file);
+    read.context("cannot read standard input")?;
+    ensure!(
+        file.len() as u64 <= MOST_BYTES,
+        "standard input has more than {MOST_BYTES} bytes; refused"
+    );
+    Ok(UnlabelledImages::from_bytes("from standard input", file))
+}

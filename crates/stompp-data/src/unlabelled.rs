@@ -1,0 +1,278 @@
+//! Images to classify, wherever they are: [`UnlabelledImages`].
+
+use crate::cifar::{self, Layout, Split};
+use crate::codec::{self, begins_as_image, endings, is_image};
+use crate::error::{DataFile, read_error};
+use crate::names::{base, is_tool_file, tool_folder};
+use crate::store::{Listing, MOST_BYTES, Member, Store, ending};
+use crate::{CHANNELS, DataError, ImageSet, Preprocessing, mnist};
+use image::{Rgb, RgbImage};
+use std::borrow::Cow;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// Layouts of CIFAR, by the names of their files.
+const LAYOUTS: [Layout; 2] = [Layout::Cifar10, Layout::Cifar100Fine];
+
+/// Bytes that tell what a file is.
+const MARK: u64 = 64;
+
+/// Names that a note lists.
+const MOST_NAMED: usize = 3;
+
+/// Images whose classes are not asked for, such as those that a network is to classify. Files are read one by one when wanted.
+///
+/// ```no_run
+/// use stompp_data::{ChannelStatistics, Fit, Preprocessing, UnlabelledImages};
+///
+/// let view = Preprocessing::new(Fit::CentreCrop, 224, ChannelStatistics::IMAGENET)?;
+/// let images = UnlabelledImages::open("photos")?;
+/// for index in 0..images.len() {
+///     println!("{}: {} values", images.name(index), images.prepare(index, &view)?.len());
+/// }
+/// # Ok::<(), stompp_data::DataError>(())
+/// ```
+#[derive(Debug)]
+pub struct UnlabelledImages {
+    kind: Kind,
+    notes: Vec<String>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// One image file.
+    File(PathBuf),
+    /// One image file in memory, and its name.
+    Bytes(String, Vec<u8>),
+    /// Files of a folder or archive.
+    Files(Store, Vec<Member>),
+    /// Sets without image files: CIFAR's and MNIST's.
+    Sets(Vec<ImageSet>),
+}
+
+impl UnlabelledImages {
+    /// The images of `path`, which is one of
+    ///
+    /// - an image file,
+    /// - a folder, `.tar` or `.zip` of image files, at any depth, told by their endings,
+    /// - the binary version of CIFAR-10 or CIFAR-100, as a folder, archive or single `.bin` file: all images that are there, training images
+    ///   first,
+    /// - a folder with MNIST's idx files, likewise.
+    ///
+    /// # Errors
+    /// [`DataError`] if the path is none of these, has no image, or cannot be read. Whether an image file can be decoded shows when it is
+    /// prepared.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, DataError> {
+        let path = path.as_ref();
+        let here = || DataFile::on_disk(path);
+        if fs::metadata(path).map_err(read_error(here()))?.is_dir() {
+            return Self::folder(path);
+        }
+        let mut start = Vec::new();
+        let file = File::open(path).map_err(read_error(here()))?;
+        file.take(MARK).read_to_end(&mut start).map_err(read_error(here()))?;
+        let name = path.to_string_lossy();
+        if begins_as_image(&start) || is_image(&name) {
+            Ok(Self::of(Kind::File(path.to_owned())))
+        } else if ending(path) == "bin" {
+            let bytes = fs::metadata(path).map_err(read_error(here()))?.len();
+            let fits = |layout: &Layout| bytes.is_multiple_of(layout.record_bytes() as u64);
+            let layout = layout_of(base(&name)).or_else(|| LAYOUTS.into_iter().find(fits));
+            let set = cifar::read_file(path, layout.unwrap_or(Layout::Cifar10))?;
+            Ok(Self::of(Kind::Sets(vec![set])))
+        } else if start.starts_with(&[0x1f, 0x8b]) && name.to_lowercase().ends_with(".tar.gz") {
+            let sets = match cifar::read_found(path, LAYOUTS[0]) {
+                Err(DataError::MissingFile { .. }) => cifar::read_found(path, LAYOUTS[1]),
+                other => other,
+            };
+            Ok(Self::of(Kind::Sets(sets?)))
+        } else {
+            let store = Store::open(path)?;
+            let listing = store.listing()?;
+            let cifar = listing.members.iter().find_map(|member| layout_of(base(&member.name)));
+            match cifar {
+                Some(layout) => Ok(Self::of(Kind::Sets(cifar::read_found(path, layout)?))),
+                None => Self::files(path, store, listing),
+            }
+        }
+    }
+
+    /// One image file that is in memory; `name` is what it is called.
+    pub fn from_bytes(name: impl Into<String>, file: Vec<u8>) -> Self {
+        Self::of(Kind::Bytes(name.into(), file))
+    }
+
+    fn of(kind: Kind) -> Self {
+        Self {
+            kind,
+            notes: Vec::new(),
+        }
+    }
+
+    fn folder(path: &Path) -> Result<Self, DataError> {
+        let has = |layout: &Layout| {
+            let names = [Split::Train, Split::Test]
+                .into_iter()
+                .flat_map(|split| layout.files(split));
+            let mut folders = [path.to_owned(), path.join(layout.folder())].into_iter();
+            folders.any(|folder| names.clone().any(|name| folder.join(name).is_file()))
+        };
+        if let Some(layout) = LAYOUTS.into_iter().find(has) {
+            return Ok(Self::of(Kind::Sets(cifar::read_found(path, layout)?)));
+        }
+        if mnist::has_images(path) {
+            let name = path.display().to_string();
+            return Ok(Self::of(Kind::Sets(mnist::read_found(path, &name)?)));
+        }
+        let store = Store::open(path)?;
+        let listing = store.listing()?;
+        Self::files(path, store, listing)
+    }
+
+    fn files(path: &Path, store: Store, listing: Listing) -> Result<Self, DataError> {
+        let is_wanted = |member: &Member| {
+            tool_folder(&member.name).is_none() && !is_tool_file(base(&member.name)) && is_image(&member.name)
+        };
+        let (images, others): (Vec<_>, Vec<_>) = listing.members.into_iter().partition(is_wanted);
+        if images.is_empty() {
+            return Err(DataError::Tree {
+                path: path.to_owned(),
+                problem: format!("has no images: expected names that end in one of {}", endings()),
+            });
+        }
+        let mut notes = listing.faults;
+        let others: Vec<_> = others
+            .into_iter()
+            .map(|member| member.name)
+            .chain(listing.others)
+            .collect();
+        if !others.is_empty() {
+            let first: Vec<_> = others.iter().take(MOST_NAMED).map(String::as_str).collect();
+            let more = if others.len() > MOST_NAMED { ", ..." } else { "" };
+            notes.push(format!(
+                "{} files are not images by their names: {}{more}",
+                others.len(),
+                first.join(", ")
+            ));
+        }
+        let notes = notes
+            .into_iter()
+            .map(|note| format!("{}: {note}", path.display()))
+            .collect();
+        Ok(Self {
+            kind: Kind::Files(store, images),
+            notes,
+        })
+    }
+
+    /// Number of images; never zero.
+    #[expect(clippy::len_without_is_empty, reason = "there is at least one")]
+    pub fn len(&self) -> usize {
+        match &self.kind {
+            Kind::File(_) | Kind::Bytes(..) => 1,
+            Kind::Files(_, members) => members.len(),
+            Kind::Sets(sets) => sets.iter().map(ImageSet::len).sum(),
+        }
+    }
+
+    /// The name of image `index`: the file's, or that of its set with its place there.
+    ///
+    /// # Panics
+    /// If `index` is not below [`len`](Self::len).
+    pub fn name(&self, index: usize) -> String {
+        match &self.kind {
+            Kind::File(path) => path.display().to_string(),
+            Kind::Bytes(name, _) => name.clone(),
+            Kind::Files(store, members) => store.file(&members[index]).to_string(),
+            Kind::Sets(sets) => {
+                let (set, index) = place(sets, index);
+                format!("{} {index}", crate::Labelled::name(set))
+            }
+        }
+    }
+
+    /// What was not looked at, or is wrong with an archive so that images may be missing; a line each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Reads image `index` and prepares it for a network.
+    ///
+    /// # Errors
+    /// [`DataError`] naming the file if it cannot be read or decoded.
+    ///
+    /// # Panics
+    /// If `index` is not below [`len`](Self::len).
+    pub fn prepare(&self, index: usize, preprocessing: &Preprocessing) -> Result<Vec<f32>, DataError> {
+        let mut values = vec![0.0; preprocessing.shape().iter().product()];
+        preprocessing.prepare(&self.pixels(index)?, &mut values);
+        Ok(values)
+    }
+
+    fn pixels(&self, index: usize) -> Result<RgbImage, DataError> {
+        let (file, bytes) = match &self.kind {
+            Kind::File(path) => (DataFile::on_disk(path), Cow::Owned(read(path)?)),
+            Kind::Bytes(name, bytes) => (DataFile::on_disk(name), Cow::Borrowed(&bytes[..])),
+            Kind::Files(store, members) => (
+                store.file(&members[index]),
+                Cow::Owned(store.read(&members[index])?.bytes),
+            ),
+            Kind::Sets(sets) => {
+                let (set, index) = place(sets, index);
+                return Ok(pixels_of(set, index));
+            }
+        };
+        let decoded = codec::decode(&bytes).map_err(|problem| DataError::BadImage { file, problem })?;
+        Ok(decoded.pixels)
+    }
+}
+
+/// The layout that has a file of this name.
+fn layout_of(name: &str) -> Option<Layout> {
+    let has = |layout: &Layout| {
+        let mut files = [Split::Train, Split::Test]
+            .into_iter()
+            .flat_map(|split| layout.files(split));
+        files.any(|file| *file == name)
+    };
+    LAYOUTS.into_iter().find(has)
+}
+
+/// The set that image `index` of all is in, and its place there.
+fn place(sets: &[ImageSet], mut index: usize) -> (&ImageSet, usize) {
+    for set in sets {
+        if index < set.len() {
+            return (set, index);
+        }
+        index -= set.len();
+    }
+    panic!("no image {index} behind the last set");
+}
+
+fn pixels_of(set: &ImageSet, index: usize) -> RgbImage {
+    let (image, plane) = (set.image(index), set.height() * set.width());
+    RgbImage::from_fn(set.width() as u32, set.height() as u32, |x, y| {
+        let at = y as usize * set.width() + x as usize;
+        Rgb(std::array::from_fn::<_, CHANNELS, _>(|channel| {
+            image[channel * plane + at]
+        }))
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, DataError> {
+    let here = || DataFile::on_disk(path);
+    let file = File::open(path).map_err(read_error(here()))?;
+    let mut bytes = Vec::new();
+    file.take(MOST_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(read_error(here()))?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(DataError::TooLarge {
+            file: here(),
+            bytes: MOST_BYTES + 1,
+            limit: MOST_BYTES,
+        });
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,104 @@
+//! A run's network as a packed file.
+
+use crate::{SavedRun, TrainError, config::Method, files, init::checksum, tensors};
+use dfdx::tensor::Cpu;
+use std::path::{Path, absolute};
+use stompp_graph::Summary;
+use stompp_infer::{Info, Network, pack};
+
+/// Bytes of a packed file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PackedSize {
+    /// The whole file.
+    pub file: usize,
+    /// Its header: names, classes, how images are prepared.
+    pub header: usize,
+    /// What [`Summary::bytes`] says that the rest has.
+    pub promised: usize,
+}
+
+impl SavedRun {
+    /// The deploy network, packed and ready to run. It needs neither the training images nor the trainer.
+    ///
+    /// # Errors
+    /// As [`SavedRun::pack`], and [`TrainError::Open`] if `STOMPP_SIMD` asks for what this machine lacks.
+    pub fn packed(&self) -> Result<Network<'static>, TrainError> {
+        Network::from_vec(self.pack("")?).map_err(|source| TrainError::Open {
+            path: self.dir().to_owned(),
+            source: Box::new(source),
+        })
+    }
+
+    /// The bytes of the packed file: the deploy network with its classes, how images are prepared, `licence`, and where it comes from.
+    ///
+    /// # Errors
+    /// [`TrainError::NotBinary`] if the run's method leaves the network in full precision, [`TrainError::Pack`] if the network cannot be
+    /// evaluated; [`TrainError::Unfinished`], [`TrainError::NoCheckpoint`], [`TrainError::OtherRun`], [`TrainError::Damaged`],
+    /// [`TrainError::Config`] and [`TrainError::Io`] if it cannot be read. [`TrainError::Data`] if it is of a checkpoint, the run takes
+    /// batch-norm statistics anew, and the training images cannot be read.
+    pub fn pack(&self, licence: &str) -> Result<Vec<u8>, TrainError> {
+        let network = self.binary_network(&Cpu::default())?;
+        let values = tensors::values_of_network(&network);
+        let find = |name: &str| values.get(name).map(Vec::as_slice);
+        let activations = network.binarization().activations;
+        let packed = pack(network.graph(), activations, find, &self.info(licence)?);
+        packed.map_err(|source| TrainError::Pack {
+            path: self.dir().to_owned(),
+            source: Box::new(source),
+        })
+    }
+
+    /// The deploy network, if it is a binary one.
+    pub(crate) fn binary_network(&self, device: &Cpu) -> Result<stompp_binarize::Network<Cpu>, TrainError> {
+        match self.config.method.name {
+            Method::Float => Err(TrainError::NotBinary {
+                path: self.dir().to_owned(),
+            }),
+            Method::Ste | Method::Stompp | Method::StomppSte => self.deployed(device),
+        }
+    }
+
+    /// What a user of the network needs to know besides its weights.
+    pub(crate) fn info(&self, licence: &str) -> Result<Info, TrainError> {
+        let statistics = self.record.statistics();
+        let classes = 0..self.config.data.classes();
+        Ok(Info {
+            classes: classes.map(|class| self.class_name(class)).collect(),
+            mean: statistics.mean.to_vec(),
+            std: statistics.std.to_vec(),
+            preprocessing: self.preprocessing()?.words(),
+            revision: self.record.code.revision.clone(),
+            licence: licence.to_owned(),
+            parent: self.parent(&self.weights()?)?,
+        })
+    }
+
+    /// Writes [`SavedRun::pack`] into the new file `path`, whole or not at all.
+    ///
+    /// # Errors
+    /// As [`SavedRun::pack`], and [`TrainError::Io`] if the file exists or cannot be written.
+    pub fn write_packed(&self, path: &Path, licence: &str) -> Result<PackedSize, TrainError> {
+        let file = self.pack(licence)?;
+        let promised = Summary::new(&self.graph()?, self.config.binarization().activations).bytes();
+        files::write_new(path, &file)?;
+        let header = file
+            .first_chunk()
+            .map_or(0, |length| 8 + u64::from_le_bytes(*length) as usize);
+        Ok(PackedSize {
+            file: file.len(),
+            header,
+            promised,
+        })
+    }
+
+    /// Which file the network comes from: its place in the directory of the run, and a checksum.
+    fn parent(&self, weights: &Path) -> Result<String, TrainError> {
+        let run = absolute(self.dir()).unwrap_or_else(|_| self.dir().to_owned());
+        let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let checksum = checksum(&files::read(weights)?);
+        Ok(format!("run {}, {}, XXH3-128 {checksum}", name(&run), name(weights)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! Classifying images with a packed network.
+
+use crate::{SavedRun, TrainError};
+use rayon::prelude::*;
+use std::path::Path;
+use stompp_data::{ChannelStatistics, Preprocessing, UnlabelledImages};
+use stompp_infer::{Network, Prediction, top_k};
+
+/// Images that each thread prepares and classifies before results are handed over.
+const AT_A_TIME: usize = 32;
+
+/// A packed network with all that it takes from an image file to the name of a class.
+///
+/// ```no_run
+/// use stompp_train::{Predictor, TrainError, UnlabelledImages};
+///
+/// let predictor = Predictor::open("net.stompp")?;
+/// predictor.predict(&UnlabelledImages::open("photos")?, 1, |image, top| {
+///     println!("{image}: {}", predictor.class_name(top?[0].class));
+///     Ok::<_, TrainError>(())
+/// })?;
+/// # Ok::<(), TrainError>(())
+/// ```
+#[derive(Debug)]
+pub struct Predictor {
+    network: Network<'static>,
+    preprocessing: Preprocessing,
+}
+
+impl Predictor {
+    /// From a packed file.
+    ///
+    /// # Errors
+    /// [`TrainError::Open`] if it is not one, or is damaged; [`TrainError::NotForImages`] if its header does not say how images are
+    /// prepared.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, TrainError> {
+        let path = path.as_ref();
+        let network = Network::open(path).map_err(|source| TrainError::Open {
+            path: path.to_owned(),
+            source: Box::new(source),
+        })?;
+        let preprocessing = preprocessing(&network).map_err(|problem| TrainError::NotForImages {
+            path: path.to_owned(),
+            problem,
+        })?;
+        Ok(Self { network, preprocessing })
+    }
+
+    /// From a run, with the network that [`SavedRun::packed`] gives.
+    ///
+    /// # Errors
+    /// As [`SavedRun::packed`].
+    pub fn of_run(run: &SavedRun) -> Result<Self, TrainError> {
+        Ok(Self {
+            network: run.packed()?,
+            preprocessing: run.preprocessing()?,
+        })
+    }
+
+    /// The network.
+    pub fn network(&self) -> &Network<'static> {
+        &self.network
+    }
+
+    /// How images are prepared.
+    pub fn preprocessing(&self) -> &Preprocessing {
+        &self.preprocessing
+    }
+
+    /// What people call a class; `class N` if the network does not say.
+    pub fn class_name(&self, class: usize) -> String {
+        let name = self.network.info().classes.get(class);
+        name.cloned().unwrap_or_else(|| format!("class {class}"))
+    }
+
+    /// Classifies every image. `each` gets, in order, the image's name and its `k` most likely classes, or why it could not be read; its
+    /// error ends the work. Images are shared among the threads of the current rayon pool.
+    ///
+    /// # Errors
+    /// That of `each`.
+    pub fn predict<E>(
+        &self,
+        images: &UnlabelledImages,
+        k: usize,
+        mut each: impl FnMut(String, Result<Vec<Prediction>, TrainError>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let at_a_time = AT_A_TIME * rayon::current_num_threads();
+        for start in (0..images.len()).step_by(at_a_time) {
+            let indices = start..(start + at_a_time).min(images.len());
+            let answers: Vec<_> = indices
+                .clone()
+                .into_par_iter()
+                .map(|index| self.top(images, index, k))
+                .collect();
+            for (index, answer) in indices.zip(answers) {
+                each(images.name(index), answer)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn top(&self, images: &UnlabelledImages, index: usize, k: usize) -> Result<Vec<Prediction>, TrainError> {
+        let image = images.prepare(index, &self.preprocessing)?;
+        let logits = self.network.logits(&image)?;
+        Ok(top_k(&logits, k))
+    }
+}
+
+/// What a packed file says about images.
+fn preprocessing(network: &Network<'_>) -> Result<Preprocessing, String> {
+    let info = network.info();
+    let [channels, height, width] = network.input_shape();
+    if channels != 3 || height != width {
+        return Err(format!(
+            "the network takes {channels}x{height}x{width}, not square RGB images"
+        ));
+    }
+    let three = |values: &[f32], what: &str| {
+        <[f32; 3]>::try_from(values).map_err(|_| format!("its header has {} {what}, expected 3", values.len()))
+    };
+    let statistics = ChannelStatistics {
+        mean: three(&info.mean, "means")?,
+        std: three(&info.std, "deviations")?,
+    };
+    Preprocessing::from_words(&info.preprocessing, height, statistics).map_err(|error| error.to_string())
+}

@@ -1,0 +1,108 @@
+"""Exports small trained networks and lets other tools run them: every prediction must be that of `stompp predict`.
+
+    python3 tests/peers/check.py target/debug/stompp
+
+Needs numpy, onnx, onnxruntime, openvino and qonnx.
+"""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import openvino
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.core.onnx_exec import execute_onnx
+from qonnx.transformation.infer_shapes import InferShapes
+
+IMAGES = 100
+
+# Name, options of `stompp train`, whether OpenVINO can run convolutions of it on bits.
+NETWORKS = [
+    ("resnet8", "--model resnet8 --width 16 --method stompp", True),
+    ("bireal8", "--model bireal8 --width 12 --method ste", True),
+    ("resnet18", "--model resnet18 --width 8 --method ste", True),
+    ("bwn", "--model resnet8 --width 8 --setting bwn --method ste", False),
+]
+
+
+def stompp(*arguments):
+    return subprocess.run([sys.argv[1], *map(str, arguments)], check=True, capture_output=True, text=True).stdout
+
+
+def predicted(run, images):
+    rows = csv.DictReader(io.StringIO(stompp("predict", run, images, "--csv")))
+    return np.array([int(row["class"]) for row in rows])
+
+
+def prepared(file, images):
+    """The images as the file's metadata says, at half their size."""
+    metadata = {entry.key: entry.value for entry in onnx.load(file).metadata_props}
+    assert metadata["classes"].split("\n")[3] == "cat"
+    mean, std = (np.array(metadata[key].split(), np.float32).reshape(3, 1, 1) for key in ("mean", "std"))
+    records = np.fromfile(images, np.uint8).reshape(-1, 3073)[:, 1:].reshape(-1, 3, 16, 2, 16, 2)
+    boxes = records.astype(np.float64).sum((3, 5)) / 4
+    return (np.rint(boxes).astype(np.float32) / np.float32(255) - mean) / std
+
+
+def by_onnxruntime(file, inputs):
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    (together,) = session.run(None, {"image": inputs})
+    (alone,) = session.run(None, {"image": inputs[:1]})
+    assert np.allclose(alone, together[:1], atol=1e-4), "the batch size is open"
+    return together
+
+
+def by_qonnx(file, inputs):
+    model = ModelWrapper(str(file))
+    assert any(node.op_type == "BipolarQuant" for node in model.graph.node)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = len(inputs)
+    model.graph.output[0].type.tensor_type.shape.dim[0].dim_value = len(inputs)
+    model = model.transform(InferShapes())
+    return execute_onnx(model, {"image": inputs})["logits"]
+
+
+def by_openvino(file, inputs, on_bits):
+    model = openvino.Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    kinds = [node.get_rt_info()["layerType"].astype(str) for node in model.get_runtime_model().get_ops()]
+    assert ("BinaryConvolution" in kinds) == on_bits, kinds
+    return np.concatenate([model([image[None]])[0].copy() for image in inputs])
+
+
+def check(folder, name, options, on_bits):
+    run, images = folder / name, folder / "images"
+    training = "--image-size 16 --batch-size 20 --steps 10 --tail 0ba --learning-rate 0.05 --quiet"
+    stompp("train", "--out", run, "--dataset", "cifar10", "--data", images, *options.split(), *training.split())
+    expected = predicted(run, images / "test_batch.bin")
+    assert len(set(expected)) > 1, "more than one class is answered"
+    for format, by in [
+        ("onnx", by_onnxruntime),
+        ("onnx-bipolar", by_qonnx),
+        ("openvino", lambda file, inputs: by_openvino(file, inputs, on_bits)),
+    ]:
+        file = folder / f"{name}-{format}.onnx"
+        stompp("export", run, "--format", format, "--out", file)
+        if format != "openvino":
+            onnx.checker.check_model(str(file))
+        logits = by(file, prepared(file, images / "test_batch.bin"))
+        different = int((logits.argmax(1) != expected).sum())
+        print(f"{name}, {format}: {different} of {len(expected)} predictions differ", flush=True)
+        assert different == 0
+
+
+def main():
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        stompp("data", "write", folder / "images", "--train-limit", "100", "--test-limit", str(IMAGES))
+        for network in NETWORKS:
+            check(folder, *network)
+
+
+if __name__ == "__main__":
+    main()
