@@ -60,6 +60,7 @@ const ROOMS: &[Room] = &[
             "stompp-data",
             "stompp-graph",
             "stompp-infer",
+            "stompp-onnx",
             "stompp-nn",
             "stompp-binarize",
             "stompp-resnet",
