@@ -1,6 +1,6 @@
 //! Images to classify, wherever they are: [`UnlabelledImages`].
 
-use crate::cifar::{self, Layout, Split};
+use crate::cifar::{self, Layout};
 use crate::codec::{self, begins_as_image, endings, is_image};
 use crate::error::{DataFile, read_error};
 use crate::names::{base, is_tool_file, tool_folder};
@@ -112,11 +112,8 @@ impl UnlabelledImages {
 
     fn folder(path: &Path) -> Result<Self, DataError> {
         let has = |layout: &Layout| {
-            let names = [Split::Train, Split::Test]
-                .into_iter()
-                .flat_map(|split| layout.files(split));
             let mut folders = [path.to_owned(), path.join(layout.folder())].into_iter();
-            folders.any(|folder| names.clone().any(|name| folder.join(name).is_file()))
+            folders.any(|folder| layout.all_files().any(|name| folder.join(name).is_file()))
         };
         if let Some(layout) = LAYOUTS.into_iter().find(has) {
             return Ok(Self::of(Kind::Sets(cifar::read_found(path, layout)?)));
@@ -230,13 +227,9 @@ impl UnlabelledImages {
 
 /// The layout that has a file of this name.
 fn layout_of(name: &str) -> Option<Layout> {
-    let has = |layout: &Layout| {
-        let mut files = [Split::Train, Split::Test]
-            .into_iter()
-            .flat_map(|split| layout.files(split));
-        files.any(|file| *file == name)
-    };
-    LAYOUTS.into_iter().find(has)
+    LAYOUTS
+        .into_iter()
+        .find(|layout| layout.all_files().any(|file| file == name))
 }
 
 /// The set that image `index` of all is in, and its place there.

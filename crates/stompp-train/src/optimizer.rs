@@ -10,9 +10,6 @@ use stompp_nn::{
     optim::{Adam, Optimizer, Sgd, WeightDecay},
 };
 
-/// PyTorch's second beta of Adam.
-const BETA2: f64 = 0.999;
-
 /// One of the optimizers that a configuration can name.
 #[derive(Clone, Debug)]
 pub(crate) enum AnyOptimizer<D: Backend> {
@@ -38,7 +35,10 @@ impl<D: Backend> AnyOptimizer<D> {
         };
         match optimizer {
             OptimizerName::Sgd => Self::Sgd(Sgd::new(rate, momentum as f32).with_weight_decay(decay)),
-            OptimizerName::Adam => Self::Adam(Adam::new(rate).with_betas(momentum, BETA2).with_weight_decay(decay)),
+            OptimizerName::Adam => {
+                let adam = Adam::new(rate).with_betas(momentum, Adam::<D>::BETA2);
+                Self::Adam(adam.with_weight_decay(decay))
+            }
         }
     }
 }

@@ -58,32 +58,20 @@ pub(crate) fn to_bytes(tensors: &[Saved], note: Option<(&str, String)>) -> Vec<u
 
 /// Every tensor of a network, in the order of its visit.
 pub(crate) fn of_network<D: Backend>(network: &impl VisitTensors<D>) -> Vec<Saved> {
-    let mut collect = Collect(Vec::new());
-    let Ok(()) = network.visit("", &mut collect);
-    collect.0
+    let mut saved = Vec::new();
+    for_each_tensor(network, |name, shape, values| {
+        saved.push(Saved::f32(name.to_owned(), shape, &values));
+    });
+    saved
 }
 
 /// The values of every tensor of a network, by name.
 pub(crate) fn values_of_network<D: Backend>(network: &impl VisitTensors<D>) -> HashMap<String, Vec<f32>> {
-    let mut collect = Values(HashMap::new());
-    let Ok(()) = network.visit("", &mut collect);
-    collect.0
-}
-
-struct Values(HashMap<String, Vec<f32>>);
-
-impl<D: Backend> Visitor<D> for Values {
-    type Error = Infallible;
-
-    fn visit_tensor<S: Shape>(
-        &mut self,
-        name: &str,
-        _: TensorKind,
-        tensor: &Tensor<S, f32, D>,
-    ) -> Result<(), Infallible> {
-        self.0.insert(name.to_owned(), tensor.as_vec());
-        Ok(())
-    }
+    let mut found = HashMap::new();
+    for_each_tensor(network, |name, _, values| {
+        found.insert(name.to_owned(), values);
+    });
+    found
 }
 
 /// Bytes of every tensor of a network together.
@@ -104,9 +92,14 @@ impl<D: Backend> Visitor<D> for Count {
     }
 }
 
-struct Collect(Vec<Saved>);
+/// Calls `each` with name, shape and values of every tensor of a network.
+fn for_each_tensor<D: Backend>(network: &impl VisitTensors<D>, each: impl FnMut(&str, Vec<usize>, Vec<f32>)) {
+    let Ok(()) = network.visit("", &mut Each(each));
+}
 
-impl<D: Backend> Visitor<D> for Collect {
+struct Each<F>(F);
+
+impl<D: Backend, F: FnMut(&str, Vec<usize>, Vec<f32>)> Visitor<D> for Each<F> {
     type Error = Infallible;
 
     fn visit_tensor<S: Shape>(
@@ -115,8 +108,7 @@ impl<D: Backend> Visitor<D> for Collect {
         _: TensorKind,
         tensor: &Tensor<S, f32, D>,
     ) -> Result<(), Infallible> {
-        self.0
-            .push(Saved::f32(name.to_owned(), sizes(tensor), &tensor.as_vec()));
+        (self.0)(name, sizes(tensor), tensor.as_vec());
         Ok(())
     }
 }

@@ -86,6 +86,11 @@ impl Layout {
         }
     }
 
+    /// Names of all its files, training images first.
+    pub(crate) fn all_files(self) -> impl Iterator<Item = &'static str> {
+        Split::ALL.into_iter().flat_map(move |split| self.files(split)).copied()
+    }
+
     /// Bytes of one record: labels and pixels.
     pub fn record_bytes(self) -> usize {
         self.label_bytes().len() + CHANNELS * SIDE * SIDE

@@ -30,11 +30,14 @@ pub struct Adam<D: Backend> {
 }
 
 impl<D: Backend> Adam<D> {
+    /// PyTorch's default of the second beta: the share of the old second moment.
+    pub const BETA2: f64 = 0.999;
+
     /// An optimizer that has made no step, with PyTorch's defaults: betas 0.9 and 0.999, no weight decay.
     pub fn new(learning_rate: f32) -> Self {
         Self {
             learning_rate,
-            betas: (0.9, 0.999),
+            betas: (0.9, Self::BETA2),
             weight_decay: WeightDecay::default(),
             steps: 0,
             first_moment: PerParameter::new("first_moment"),
