@@ -49,6 +49,8 @@ mod error;
 mod graph_text;
 mod info;
 mod kernels;
+#[cfg(feature = "std")]
+pub mod limit;
 mod network;
 mod pack;
 mod run;

@@ -142,7 +142,7 @@ impl<'a> Network<'a> {
 
     /// Bytes that a [`Scratch`] takes: all that a run allocates. Every image that runs at the same time needs its own.
     pub fn scratch_bytes(&self) -> usize {
-        self.program.sizes.bytes(threads())
+        self.program.sizes.total(threads())
     }
 
     /// Memory for [`Network::run`].

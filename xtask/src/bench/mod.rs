@@ -4,8 +4,11 @@
 //! `--peer-python` the same steps run in PyTorch, in turns with ours (A B A B), in both of its memory layouts, the faster of
 //! which counts. A turn is three steps, of which the fastest counts. *Schedule* is the mean step over a whole forward plan: it falls from one measured point to the next. Last
 //! comes the peak memory of a step.
+//!
+//! With `--infer`, trained networks are timed instead, beside ONNX Runtime and OpenVINO.
 
 mod case;
+mod infer;
 mod kernels;
 mod memory;
 mod peer;
@@ -32,7 +35,10 @@ const COMMITTED: [usize; 5] = [0, 25, 50, 75, 100];
 /// What `cargo xtask bench` takes.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// A Python that has PyTorch: runs the same steps there, in turns with ours
+    /// Instead time trained networks on images, beside ONNX Runtime and OpenVINO, with one thread and two
+    #[arg(long, conflicts_with_all = ["device", "threads", "profile"])]
+    infer: bool,
+    /// A Python that has PyTorch (with --infer: onnxruntime and openvino): runs the same there, in turns with ours
     #[arg(long, value_name = "PYTHON")]
     peer_python: Option<PathBuf>,
     /// What computes, here and there. On a GPU single convolutions and memory are left out; TF32 is allowed on both sides
@@ -75,6 +81,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 fn measure(options: &Options) -> Result<()> {
     let wanted = |name: &str| options.only.as_ref().is_none_or(|text| name.contains(text.as_str()));
     let (threads, device) = (options.threads, options.device);
+    if options.infer {
+        return infer::measure(options, &wanted);
+    }
     if options.profile {
         return profile(options, &wanted);
     }
@@ -128,7 +137,8 @@ fn cases(device: Device, wanted: &dyn Fn(&str) -> bool) -> Vec<(Network, Vec<Wor
 fn no_such_case(options: &Options) -> anyhow::Error {
     UsageError::new(format!(
         "--only {}: no such case; there are resnet18-step-0, -25, -50, -75, -100, resnet18-ste, the same of resnet20 (on a GPU of \
-         resnet50), and on the CPU resnet18-memory-0, -50, conv-forward-3x3-64-64@32 and the like, conv-backward-..., xnor-...",
+         resnet50), and on the CPU resnet18-memory-0, -50, conv-forward-3x3-64-64@32 and the like, conv-backward-..., xnor-...; with --infer infer-resnet20@32-b1-t1, \
+         -b32-t2, infer-resnet18@32-..., infer-resnet18@224-...",
         options.only.as_deref().unwrap_or_default()
     ))
     .into()

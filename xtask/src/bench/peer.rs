@@ -1,11 +1,11 @@
-//! The PyTorch process, one request and one answer a line.
+//! A peer in a Python process, one request and one answer a line.
 
 use super::{
     case::{Network, Size, Work},
     settle,
 };
 use anyhow::{Context, Result, bail};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use std::{
     io::{BufRead, BufReader, Write},
     path::Path,
@@ -37,15 +37,31 @@ struct Answer {
 }
 
 impl Peer {
-    /// Starts the script of this repository with `python`.
+    /// PyTorch, which makes the same training steps and convolutions.
     ///
     /// # Errors
-    /// If it does not start, or does not say hello: most likely that Python has no PyTorch.
+    /// As [`Peer::start_script`].
     pub(crate) fn start(python: &Path, root: &Path, threads: u16, device: Device) -> Result<Self> {
-        let script = root.join("benches/peers/pytorch_step.py");
+        let arguments = ["--threads", &threads.to_string(), "--device", device.name()];
+        let missing = "no PyTorch there, or not this device?";
+        Self::start_script(python, root, "pytorch_step.py", &arguments, missing)
+    }
+
+    /// Starts a script of this repository's `benches/peers` with `python`.
+    ///
+    /// # Errors
+    /// If it does not start, or does not say hello: most likely because of what is `missing`.
+    pub(crate) fn start_script(
+        python: &Path,
+        root: &Path,
+        script: &str,
+        arguments: &[&str],
+        missing: &str,
+    ) -> Result<Self> {
+        let script = root.join("benches/peers").join(script);
         let mut child = Command::new(python)
             .arg(&script)
-            .args(["--threads", &threads.to_string(), "--device", device.name()])
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -54,13 +70,8 @@ impl Peer {
         let mut answers = BufReader::new(child.stdout.take().expect("standard output is piped"));
         let mut line = String::new();
         answers.read_line(&mut line)?;
-        let hello: Hello = serde_json::from_str(&line).with_context(|| {
-            format!(
-                "{} with {}: no PyTorch there, or not this device?",
-                script.display(),
-                python.display()
-            )
-        })?;
+        let hello: Hello = serde_json::from_str(&line)
+            .with_context(|| format!("{} with {}: {missing}", script.display(), python.display()))?;
         Ok(Self {
             child,
             requests,
@@ -106,10 +117,18 @@ impl Peer {
         let mut request = task.request.clone();
         request["layout"] = layout.into();
         request["steps"] = steps.into();
+        self.answer(&task.name, &request)
+    }
+
+    /// Its answer to a request of `name`.
+    ///
+    /// # Errors
+    /// If the process ended or answered something else.
+    pub(crate) fn answer<A: DeserializeOwned>(&mut self, name: &str, request: &serde_json::Value) -> Result<A> {
         writeln!(self.requests, "{request}")?;
         let mut line = String::new();
         if self.answers.read_line(&mut line)? == 0 {
-            bail!("{} ended while timing {}", self.name, task.name);
+            bail!("{} ended while timing {name}", self.name);
         }
         serde_json::from_str(&line).with_context(|| format!("{} answered {line}", self.name))
     }

@@ -4,7 +4,7 @@
 //! vector ways count it as -1 and have tables for the windows that reach into it.
 
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
-use super::{lookup::Lookup, popcount::Popcount};
+use super::{lookup::Lookup, planes::Planes, popcount::Popcount};
 use super::{
     tail::{Portable, Sink, bytes_of_pixel},
     window::Windows,
@@ -31,6 +31,8 @@ enum Way {
     #[cfg(all(feature = "std", target_arch = "x86_64"))]
     Lookup(Lookup),
     #[cfg(all(feature = "std", target_arch = "x86_64"))]
+    Planes(Planes),
+    #[cfg(all(feature = "std", target_arch = "x86_64"))]
     Popcount(Popcount),
 }
 
@@ -53,6 +55,11 @@ impl BinaryConv {
         let bits = &file[weight.clone()];
         let way = match level {
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
+            Level::Avx2 if fits && Planes::suits(&windows, thresholds.as_deref()) => {
+                let thresholds = thresholds.as_deref().unwrap_or_default();
+                Way::Planes(Planes::new(&windows, outputs, bits, thresholds))
+            }
+            #[cfg(all(feature = "std", target_arch = "x86_64"))]
             Level::Avx2 if fits => Way::Lookup(Lookup::new(&windows, outputs, bits, thresholds.as_deref())),
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
             Level::Avx512 if fits => Way::Popcount(Popcount::new(&windows, outputs, bits, thresholds.as_deref())),
@@ -72,8 +79,10 @@ impl BinaryConv {
 
     /// Bytes of the padded image that [`BinaryConv::stage`] writes.
     pub(crate) fn staged_len(&self) -> usize {
-        match self.way {
+        match &self.way {
             Way::Portable => 0,
+            #[cfg(all(feature = "std", target_arch = "x86_64"))]
+            Way::Planes(planes) => planes.staged_len(),
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
             _ => Staging::new(&self.windows).len(),
         }
@@ -88,14 +97,16 @@ impl BinaryConv {
         }
     }
 
-    /// Words that a task needs, and offsets of tables.
-    pub(crate) fn task_len(&self) -> [usize; 2] {
+    /// Words that a task needs, offsets of tables, and bytes.
+    pub(crate) fn task_len(&self) -> [usize; 3] {
         match &self.way {
-            Way::Portable => [0; 2],
+            Way::Portable => [0; 3],
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            Way::Lookup(lookup) => [0, lookup.task_len()],
+            Way::Lookup(lookup) => [0, lookup.task_len(), 0],
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            Way::Popcount(popcount) => [popcount.task_len(), 0],
+            Way::Planes(planes) => [0, 0, planes.task_len()],
+            #[cfg(all(feature = "std", target_arch = "x86_64"))]
+            Way::Popcount(popcount) => [popcount.task_len(), 0, 0],
         }
     }
 
@@ -112,6 +123,8 @@ impl BinaryConv {
                 super::lookup::tables(&staging, staged, table);
             }
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
+            Way::Planes(planes) => planes.stage(input, staged),
+            #[cfg(all(feature = "std", target_arch = "x86_64"))]
             Way::Popcount(_) => Staging::new(&self.windows).pad(input, staged),
         }
     }
@@ -120,11 +133,13 @@ impl BinaryConv {
     pub(crate) fn run(&self, file: &[u8], rows: Range<usize>, input: Staged<'_>, task: Task<'_>, sink: &mut Sink<'_>) {
         match &self.way {
             Way::Portable => {
-                let _ = (input.staged, input.table, task.words, task.offsets);
+                let _ = (input.staged, input.table, task.words, task.offsets, task.bytes);
                 self.run_portable(&file[self.weight.clone()], rows, input.bits, sink);
             }
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
             Way::Lookup(lookup) => lookup.run(&self.windows, rows, input.table, task.offsets, sink),
+            #[cfg(all(feature = "std", target_arch = "x86_64"))]
+            Way::Planes(planes) => planes.run(&self.windows, rows, input.staged, task.bytes, sink),
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
             Way::Popcount(popcount) => popcount.run(&self.windows, rows, input.staged, task.words, sink),
         }
@@ -202,6 +217,7 @@ pub(crate) struct Staged<'a> {
 pub(crate) struct Task<'a> {
     pub(crate) words: &'a mut [u64],
     pub(crate) offsets: &'a mut [u16],
+    pub(crate) bytes: &'a mut [u8],
 }
 
 /// The image with its padding, for the vector ways.

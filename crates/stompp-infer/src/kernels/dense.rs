@@ -4,19 +4,16 @@
 //! Multiplication and addition are fused. That is the trainer's order, so the sums have the same bits.
 
 use super::{
-    tail::{Arithmetic, Portable, Sink, View, bytes_of_pixel, sign},
+    tail::{Arithmetic, Portable, Sink, View, bytes_of_pixel, sign, signs},
     window::Windows,
 };
-use crate::simd::Level;
+use crate::{run::Place, simd::Level};
 use alloc::vec::Vec;
 use core::ops::Range;
 
 /// Products that are summed before a sum is added to the others.
 const BLOCK: usize = 256;
-/// Floats of the patches that are gathered together.
-#[cfg(all(feature = "std", target_arch = "x86_64"))]
-const PATCHES: usize = 16384;
-/// Most pixels whose patches are gathered together; a multiple of the rows of every tile.
+/// Pixels that read the same weights one after the other; a multiple of the rows of every tile.
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 const PIXELS: usize = 48;
 
@@ -24,12 +21,25 @@ const PIXELS: usize = 48;
 pub(crate) struct Dense {
     pub(crate) windows: Windows,
     pub(crate) outputs: usize,
-    /// Where its weight is in the file.
-    weight: Range<usize>,
-    /// Whether the weight is bits.
-    is_bits: bool,
-    bias: Option<Vec<f32>>,
+    weight: Weight,
     panels: Panels,
+    #[cfg(all(feature = "std", target_arch = "x86_64"))]
+    padded: Padded,
+}
+
+/// The parameters of a layer.
+pub(crate) struct Weight {
+    /// Where it is in the file: floats (O, C, K, K), or bits (O, K, K, bytes).
+    pub(crate) at: Range<usize>,
+    pub(crate) is_bits: bool,
+    pub(crate) bias: Option<Vec<f32>>,
+}
+
+/// An image, and what [`Dense::stage`] made of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Staged<'a> {
+    pub(crate) view: View<'a>,
+    pub(crate) padded: &'a [f32],
 }
 
 /// Weights as a level reads them.
@@ -45,54 +55,58 @@ enum Panels {
 }
 
 impl Dense {
-    /// With the weight that lies at `weight` of `file`: floats (O, C, K, K), or bits (O, K, K, bytes).
+    /// With a weight of `file`. Its input is at `place`.
     pub(crate) fn new(
         level: Level,
         windows: Windows,
+        place: Place,
         outputs: usize,
         file: &[u8],
-        weight: Range<usize>,
-        is_bits: bool,
-        bias: Option<Vec<f32>>,
+        weight: Weight,
     ) -> Self {
         #[cfg_attr(not(all(feature = "std", target_arch = "x86_64")), allow(unused_mut))]
         let mut dense = Self {
             windows,
             outputs,
             weight,
-            is_bits,
-            bias,
             panels: Panels::None,
+            #[cfg(all(feature = "std", target_arch = "x86_64"))]
+            padded: Padded::new(&windows, place),
         };
         #[cfg(all(feature = "std", target_arch = "x86_64"))]
         if let Some(width) = vectors::width(level) {
             dense.panels = dense.panels(width, file);
         }
-        let _ = (level, file);
+        let _ = (level, place, file);
         dense
     }
 
-    /// Floats that a task needs for patches, sums, and the weights of a block.
-    pub(crate) fn task_len(&self) -> [usize; 3] {
-        let pixels = self.pixels_per_tile();
-        let panel = if matches!(self.panels, Panels::None) {
-            self.outputs
-        } else {
-            32
-        };
-        [pixels * self.windows.entries(), pixels * panel, BLOCK * 32]
+    /// Floats that [`Dense::stage`] writes.
+    pub(crate) fn staged_len(&self) -> usize {
+        match self.panels {
+            Panels::None => 0,
+            #[cfg(all(feature = "std", target_arch = "x86_64"))]
+            _ => self.padded.len(),
+        }
     }
 
-    fn pixels_per_tile(&self) -> usize {
+    /// Floats that a task needs for a patch, sums, and the weights of a block.
+    pub(crate) fn task_len(&self) -> [usize; 3] {
         match self.panels {
-            Panels::None => 1,
+            Panels::None => [self.windows.entries(), self.outputs, 0],
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            _ => {
-                let pixels = self.windows.output[0] * self.windows.output[1];
-                (PATCHES / self.windows.entries() / 24 * 24)
-                    .clamp(24, PIXELS)
-                    .min(pixels)
+            _ => [0, PIXELS * 32, BLOCK * 32],
+        }
+    }
+
+    /// Prepares an image for all tasks: `staged` has at least the length above.
+    pub(crate) fn stage(&self, input: View<'_>, staged: &mut [f32]) {
+        match self.panels {
+            Panels::None => {
+                let _ = (input, staged);
             }
+            #[cfg(all(feature = "std", target_arch = "x86_64"))]
+            _ => self.padded.stage(input, staged),
         }
     }
 
@@ -102,17 +116,18 @@ impl Dense {
         level: Level,
         file: &[u8],
         rows: Range<usize>,
-        input: View<'_>,
+        input: Staged<'_>,
         memory: [&mut [f32]; 3],
         sink: &mut Sink<'_>,
     ) {
-        let [patches, sums, block] = memory;
+        let [patch, sums, block] = memory;
         #[cfg(all(feature = "std", target_arch = "x86_64"))]
         if !matches!(self.panels, Panels::None) {
-            return vectors::run(self, level, rows, input, [patches, sums, block], sink);
+            let values = self.padded.values(input);
+            return vectors::run(self, level, rows, values, [sums, block], sink);
         }
-        let _ = (level, block);
-        self.run_portable(&file[self.weight.clone()], rows, input, patches, sums, sink);
+        let _ = (level, input.padded, block);
+        self.run_portable(&file[self.weight.at.clone()], rows, input.view, patch, sums, sink);
     }
 
     fn run_portable(
@@ -132,7 +147,7 @@ impl Dense {
         for (row, column) in rows.flat_map(|row| (0..w.output[1]).map(move |column| (row, column))) {
             gather(w, input, row, column, patch);
             for (channel, sum) in sums.iter_mut().enumerate() {
-                *sum = if self.is_bits {
+                *sum = if self.weight.is_bits {
                     let kernel = &weight[channel * area * of_pixel..][..area * of_pixel];
                     let bit = |step: usize| {
                         let (input, tap) = (step / area, step % area);
@@ -157,7 +172,7 @@ impl Dense {
 
     #[inline(always)]
     fn add_bias(&self, first: usize, sums: &mut [f32]) {
-        if let Some(bias) = &self.bias {
+        if let Some(bias) = &self.weight.bias {
             sums.iter_mut().zip(&bias[first..]).for_each(|(sum, bias)| *sum += bias);
         }
     }
@@ -219,10 +234,7 @@ fn gather(w: &Windows, input: View<'_>, row: usize, column: usize, patch: &mut [
                 {
                     if area == 1 {
                         for (patch, byte) in patch.chunks_mut(8).zip(pixel) {
-                            patch
-                                .iter_mut()
-                                .enumerate()
-                                .for_each(|(i, to)| *to = sign(byte >> i & 1 == 1));
+                            patch.copy_from_slice(&signs(*byte)[..patch.len()]);
                         }
                     } else {
                         let of_tap = patch[tap..].iter_mut().step_by(area);
@@ -232,6 +244,115 @@ fn gather(w: &Windows, input: View<'_>, row: usize, column: usize, patch: &mut [
                     }
                 }
             }
+        }
+    }
+}
+
+/// Where the entries of a patch are, in an image that has its padding around it.
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+struct Padded {
+    /// Channels, rows and columns without padding.
+    shape: [usize; 3],
+    padding: usize,
+    kernel: [usize; 2],
+    stride: usize,
+    /// Whether it has to be written: the input is bits, or has no padding yet.
+    is_copy: bool,
+    /// From a channel, row and column to the next.
+    steps: [usize; 3],
+    /// For each entry of a patch, (channel, row, column), how far it is from the first.
+    reads: Vec<usize>,
+    last_read: usize,
+}
+
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+impl Padded {
+    fn new(w: &Windows, place: Place) -> Self {
+        let [channels, height, width] = w.input;
+        let [rows, columns] = [height, width].map(|side| side + 2 * w.padding);
+        // As the input has it: (C, H, W) or (H, W, C).
+        let steps = match place {
+            Place::Image => [rows * columns, columns, 1],
+            Place::Bits(_) | Place::Floats(_) => [1, columns * channels, channels],
+        };
+        let taps = w.kernel[0] * w.kernel[1];
+        let reads = (0..channels * taps).map(|entry| {
+            let (channel, tap) = (entry / taps, entry % taps);
+            channel * steps[0] + tap / w.kernel[1] * steps[1] + tap % w.kernel[1] * steps[2]
+        });
+        let reads: Vec<usize> = reads.collect();
+        Self {
+            shape: w.input,
+            padding: w.padding,
+            kernel: w.kernel,
+            stride: w.stride,
+            is_copy: w.padding > 0 || matches!(place, Place::Bits(_)),
+            steps,
+            last_read: reads.last().copied().unwrap_or(0),
+            reads,
+        }
+    }
+
+    /// Floats of the copy.
+    fn len(&self) -> usize {
+        let [channels, height, width] = self.shape;
+        let image = channels * (height + 2 * self.padding) * (width + 2 * self.padding);
+        if self.is_copy { image } else { 0 }
+    }
+
+    /// The first entry of the patch whose first row and column these are.
+    #[inline(always)]
+    fn first(&self, row: usize, column: usize) -> usize {
+        row * self.steps[1] + column * self.steps[2]
+    }
+
+    fn stage(&self, input: View<'_>, staged: &mut [f32]) {
+        if self.is_copy {
+            // SAFETY: a layer is prepared for this only where AVX2 is.
+            unsafe { self.copy(input, &mut staged[..self.len()]) }
+        }
+    }
+
+    #[target_feature(enable = "avx2")]
+    fn copy(&self, input: View<'_>, staged: &mut [f32]) {
+        let [channels, height, width] = self.shape;
+        if self.padding > 0 {
+            staged.fill(0.0);
+        }
+        // With large strides and small kernels some places are never read.
+        let is_read = |place: usize, side: usize| (place + self.padding) % self.stride < self.kernel[side];
+        for row in (0..height).filter(|row| is_read(*row, 0)) {
+            let to = self.first(row + self.padding, self.padding);
+            match input {
+                View::Image(values) => {
+                    for channel in 0..channels {
+                        let from = &values[(channel * height + row) * width..][..width];
+                        staged[channel * self.steps[0] + to..][..width].copy_from_slice(from);
+                    }
+                }
+                View::Floats(values) => {
+                    let of_row = width * channels;
+                    staged[to..][..of_row].copy_from_slice(&values[row * of_row..][..of_row]);
+                }
+                View::Bits(bytes) => {
+                    let of_pixel = bytes_of_pixel(channels);
+                    let pixels = bytes[row * width * of_pixel..][..width * of_pixel].chunks_exact(of_pixel);
+                    let pixels = staged[to..].chunks_exact_mut(channels).zip(pixels).enumerate();
+                    for (_, (to, pixel)) in pixels.filter(|(column, _)| is_read(*column, 1)) {
+                        for (to, byte) in to.chunks_mut(8).zip(pixel) {
+                            to.copy_from_slice(&signs(*byte)[..to.len()]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The values with their padding.
+    fn values<'a>(&self, input: Staged<'a>) -> &'a [f32] {
+        match input.view {
+            View::Image(values) | View::Floats(values) if !self.is_copy => values,
+            _ => &input.padded[..self.len()],
         }
     }
 }
@@ -255,10 +376,10 @@ mod vectors {
     impl Dense {
         /// The weight in panels of `width` channels.
         pub(super) fn panels(&self, width: usize, file: &[u8]) -> Panels {
-            let weight = &file[self.weight.clone()];
+            let weight = &file[self.weight.at.clone()];
             let steps = self.windows.entries();
             let panels = self.outputs.div_ceil(width);
-            if !self.is_bits {
+            if !self.weight.is_bits {
                 let mut values = vec![0.0; panels * steps * width];
                 for (channel, kernel) in weight.chunks(4 * steps).enumerate() {
                     let column = values[channel / width * width * steps + channel % width..]
@@ -289,29 +410,29 @@ mod vectors {
         dense: &Dense,
         level: Level,
         rows: Range<usize>,
-        input: View<'_>,
-        memory: [&mut [f32]; 3],
+        values: &[f32],
+        memory: [&mut [f32]; 2],
         sink: &mut Sink<'_>,
     ) {
         // SAFETY: a network has a level only where the machine has it.
         unsafe {
             match level {
-                Level::Avx512 => run_avx512(dense, rows, input, memory, sink),
-                _ => run_avx2(dense, rows, input, memory, sink),
+                Level::Avx512 => run_avx512(dense, rows, values, memory, sink),
+                _ => run_avx2(dense, rows, values, memory, sink),
             }
         }
     }
 
     #[target_feature(enable = "avx2,fma")]
-    fn run_avx2(dense: &Dense, rows: Range<usize>, input: View<'_>, memory: [&mut [f32]; 3], sink: &mut Sink<'_>) {
+    fn run_avx2(dense: &Dense, rows: Range<usize>, values: &[f32], memory: [&mut [f32]; 2], sink: &mut Sink<'_>) {
         // SAFETY: this function runs only where AVX2 and FMA are.
-        unsafe { tiles::<Avx2, Fused, 6>(dense, rows, input, memory, sink) }
+        unsafe { tiles::<Avx2, Fused, 6>(dense, rows, values, memory, sink) }
     }
 
     #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
-    fn run_avx512(dense: &Dense, rows: Range<usize>, input: View<'_>, memory: [&mut [f32]; 3], sink: &mut Sink<'_>) {
+    fn run_avx512(dense: &Dense, rows: Range<usize>, values: &[f32], memory: [&mut [f32]; 2], sink: &mut Sink<'_>) {
         // SAFETY: this function runs only where these parts of AVX-512 are.
-        unsafe { tiles::<Avx512, Fused, 8>(dense, rows, input, memory, sink) }
+        unsafe { tiles::<Avx512, Fused, 8>(dense, rows, values, memory, sink) }
     }
 
     /// Vectors of floats.
@@ -375,20 +496,18 @@ mod vectors {
     unsafe fn tiles<L: Lanes, A: Arithmetic, const MR: usize>(
         dense: &Dense,
         rows: Range<usize>,
-        input: View<'_>,
-        [patches, sums, expanded]: [&mut [f32]; 3],
+        values: &[f32],
+        [sums, expanded]: [&mut [f32]; 2],
         sink: &mut Sink<'_>,
     ) {
-        let w = &dense.windows;
+        let (w, padded) = (&dense.windows, &dense.padded);
         let (steps, width, columns) = (w.entries(), 2 * L::LANES, w.output[1]);
         let end = rows.end * columns;
-        let at_once = dense.pixels_per_tile();
-        for first in (rows.start * columns..end).step_by(at_once) {
-            let count = at_once.min(end - first);
-            let patches = &mut patches[..count * steps];
-            for (pixel, patch) in (first..end).zip(patches.chunks_mut(steps)) {
-                gather(w, input, pixel / columns, pixel % columns, patch);
-            }
+        let place = |pixel: usize| padded.first(pixel / columns * w.stride, pixel % columns * w.stride);
+        assert!(rows.end <= w.output[0] && padded.reads.len() == steps);
+        assert!(place(end - 1) + padded.last_read < values.len());
+        for first in (rows.start * columns..end).step_by(PIXELS) {
+            let count = PIXELS.min(end - first);
             for panel in 0..dense.outputs.div_ceil(width) {
                 for start in (0..steps).step_by(BLOCK) {
                     let len = BLOCK.min(steps - start);
@@ -405,22 +524,23 @@ mod vectors {
                         }
                         Panels::None => &[],
                     };
+                    let reads = &padded.reads[start..start + len];
                     assert!(weights.len() == len * width && sums.len() >= count * width);
                     for tile in (0..count).step_by(MR) {
-                        // SAFETY: the caller vouches for the instructions; each patch has `steps` floats, `weights` has `width` a
-                        // step, and `sums` as many a pixel.
+                        // SAFETY: the caller vouches for the instructions; the last read of the last pixel is among the values, and no
+                        // other is behind it; `weights` has `width` a step, and `sums` as many a pixel.
                         unsafe {
-                            let mut at = [patches.as_ptr(); MR];
+                            let mut at = [values.as_ptr(); MR];
                             for (j, at) in at.iter_mut().enumerate() {
-                                *at = at.add((tile + j).min(count - 1) * steps + start);
+                                *at = at.add(place(first + (tile + j).min(count - 1)));
                             }
                             let mut tile_sums = [[L::splat(0.0); 2]; MR];
                             let mut weights = weights.as_ptr();
-                            for step in 0..len {
+                            for read in reads {
                                 let channels = [L::load(weights), L::load(weights.add(L::LANES))];
                                 weights = weights.add(width);
                                 for j in 0..MR {
-                                    let x = L::splat(*at[j].add(step));
+                                    let x = L::splat(*at[j].add(*read));
                                     tile_sums[j][0] = L::mul_add(x, channels[0], tile_sums[j][0]);
                                     tile_sums[j][1] = L::mul_add(x, channels[1], tile_sums[j][1]);
                                 }

@@ -16,7 +16,7 @@ use core::{arch::x86_64::*, ops::Range};
 /// Pairs of pixels whose offsets are gathered together: weights are read once for all of them.
 const PAIRS: usize = 16;
 /// Steps between widenings: sums of a third as many lookups of three, each at most 12, fit a byte.
-const SPAN: usize = 48;
+pub(super) const SPAN: usize = 48;
 
 /// Weights of a binary convolution as nibbles.
 pub(super) struct Lookup {
@@ -253,13 +253,16 @@ impl Lookup {
 }
 
 /// Counts of 32 lanes, 16 bits each: of bytes 0..8 and 16..24, and of the others, as unpacking bytes leaves them.
-type Counts = [__m256i; 2];
+pub(super) type Counts = [__m256i; 2];
 
 /// The limits of lanes 0..16 and 16..32, in the order of [`Counts`]. Each half has at least 16.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn limits_of(halves: [&[i16]; 2]) -> Counts {
-    let [low, high] = halves.map(|half| half.first_chunk::<16>().expect("whole vectors"));
+fn limits_of([low, high]: [&[i16]; 2]) -> Counts {
+    let (low, high): (&[i16; 16], &[i16; 16]) = match (low.first_chunk(), high.first_chunk()) {
+        (Some(low), Some(high)) => (low, high),
+        _ => unreachable!("whole vectors"),
+    };
     // SAFETY: 8 numbers each are read of arrays of 16.
     unsafe {
         let load = |half: &[i16; 16], at: usize| _mm_loadu_si128(half.as_ptr().add(at).cast());
@@ -330,11 +333,23 @@ fn store_half(counts: &Counts, upper: bool, bases: &[f32], sums: &mut [f32; 16])
 }
 
 /// Sums of bytes for lookups of `NV` vectors and `NP` tables, and what they add up to.
-struct Sums<const NV: usize, const NP: usize> {
+pub(super) struct Sums<const NV: usize, const NP: usize> {
     /// Sums of whole bytes, modulo 256.
-    bytes: [[__m256i; NV]; NP],
+    pub(super) bytes: [[__m256i; NV]; NP],
     /// Sums of their high halves alone.
-    highs: [[__m256i; NV]; NP],
+    pub(super) highs: [[__m256i; NV]; NP],
+}
+
+impl<const NV: usize, const NP: usize> Sums<NV, NP> {
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(super) fn new() -> Self {
+        let zero = _mm256_setzero_si256();
+        Self {
+            bytes: [[zero; NV]; NP],
+            highs: [[zero; NV]; NP],
+        }
+    }
 }
 
 /// Adds three lookups: `tables[p][k]` by `weights[k][v]`.
@@ -351,10 +366,12 @@ macro_rules! add_three {
     }};
 }
 
+pub(super) use add_three;
+
 /// Adds the sums of bytes to counts of 16 bits, for both pixels of each pair.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn widen<const NV: usize, const NP: usize>(sums: &Sums<NV, NP>, counts: &mut [[[Counts; 2]; NV]; NP]) {
+pub(super) fn widen<const NV: usize, const NP: usize>(sums: &Sums<NV, NP>, counts: &mut [[[Counts; 2]; NV]; NP]) {
     let (zero, low_half) = (_mm256_setzero_si256(), _mm256_set1_epi8(15));
     for p in 0..NP {
         for v in 0..NV {
@@ -372,7 +389,7 @@ fn widen<const NV: usize, const NP: usize>(sums: &Sums<NV, NP>, counts: &mut [[[
 /// The table at `offset`. Offsets are multiples of 16 below 4096.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn table(offset: u16) -> __m128i {
+pub(super) fn table(offset: u16) -> __m128i {
     // SAFETY: the mask keeps any offset inside the tables, which are aligned.
     unsafe { _mm_load_si128(TABLES.0.as_ptr().cast::<u8>().add(usize::from(offset & 0xFF0)).cast()) }
 }
@@ -388,10 +405,7 @@ fn tile<const NV: usize, const NP: usize>(offsets: [&[u16]; NP], nibbles: [&[u8]
     assert!(steps.is_multiple_of(3) && offsets.iter().all(|offsets| offsets.len() == steps));
     assert!(nibbles.iter().all(|nibbles| nibbles.len() == 32 * steps));
     for start in (0..steps).step_by(SPAN) {
-        let mut sums = Sums {
-            bytes: [[zero; NV]; NP],
-            highs: [[zero; NV]; NP],
-        };
+        let mut sums = Sums::<NV, NP>::new();
         for step in (start..steps.min(start + SPAN)).step_by(3) {
             let mut weights = [[zero; NV]; 3];
             for k in 0..3 {
@@ -427,10 +441,7 @@ fn tile_narrow(offsets: [[&[u16]; 2]; 2], nibbles: &[u8]) -> [[Counts; 2]; 2] {
     assert!(steps.is_multiple_of(3) && offsets.iter().flatten().all(|offsets| offsets.len() == steps));
     assert!(nibbles.len() == 16 * steps);
     for start in (0..steps).step_by(SPAN) {
-        let mut sums = Sums {
-            bytes: [[zero; 1]; 2],
-            highs: [[zero; 1]; 2],
-        };
+        let mut sums = Sums::<1, 2>::new();
         for step in (start..steps.min(start + SPAN)).step_by(3) {
             let mut weights = [[zero; 1]; 3];
             for k in 0..3 {

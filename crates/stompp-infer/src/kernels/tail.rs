@@ -24,6 +24,13 @@ pub(crate) fn sign(bit: bool) -> f32 {
     if bit { 1.0 } else { -1.0 }
 }
 
+/// The values of eight bits. Without branches: the missing bit becomes the sign of 1.0.
+#[inline(always)]
+pub(crate) fn signs(byte: u8) -> [f32; 8] {
+    let one = 1_f32.to_bits();
+    core::array::from_fn(|i| f32::from_bits(one | (u32::from(!byte) >> i & 1) << 31))
+}
+
 impl View<'_> {
     /// Writes channels `first..first + to.len()` of `pixel` to `to`; the tensor has `channels` channels and `pixels` pixels. `first` is a
     /// multiple of 8.
@@ -34,9 +41,7 @@ impl View<'_> {
             Self::Bits(bytes) => {
                 let bytes = &bytes[pixel * bytes_of_pixel(channels) + first / 8..];
                 for (to, byte) in to.chunks_mut(8).zip(bytes) {
-                    to.iter_mut()
-                        .enumerate()
-                        .for_each(|(i, to)| *to = sign(byte >> i & 1 == 1));
+                    to.copy_from_slice(&signs(*byte)[..to.len()]);
                 }
             }
             Self::Image(values) => {
@@ -58,8 +63,8 @@ pub(crate) enum Activation {
 /// The fixed part: parameters of each channel.
 #[derive(Clone, Debug)]
 pub(crate) struct Tail {
-    /// Mean, factor and shift.
-    pub(crate) affine: Option<[Vec<f32>; 3]>,
+    /// Mean, factor and shift; the last eight are filled up with zeros.
+    pub(crate) affine: Option<[Vec<[f32; 8]>; 3]>,
     pub(crate) activation: Activation,
 }
 
@@ -126,22 +131,37 @@ pub(crate) struct Sink<'a> {
     pub(crate) bits: Option<&'a mut [u8]>,
 }
 
-/// Channels that [`Sink::put`] takes at most.
+/// Channels that are copied together.
 pub(crate) const MOST: usize = 64;
 
 impl Sink<'_> {
-    /// Finishes channels `first..first + sums.len()` of `pixel`. At most [`MOST`] channels; `first` is a multiple of 8.
+    /// Finishes channels `first..first + sums.len()` of `pixel`; `first` is a multiple of 8.
     #[inline(always)]
     pub(crate) fn put<A: Arithmetic>(&mut self, pixel: usize, first: usize, sums: &mut [f32]) {
-        let count = sums.len();
+        let (eights, rest) = sums.as_chunks_mut();
+        let behind = first + 8 * eights.len();
+        for (first, sums) in (first..).step_by(8).zip(eights) {
+            self.put_eight::<A>(pixel, first, 8, sums);
+        }
+        if !rest.is_empty() {
+            let mut eight = [0.0; 8];
+            eight[..rest.len()].copy_from_slice(rest);
+            self.put_eight::<A>(pixel, behind, rest.len(), &mut eight);
+        }
+    }
+
+    /// Finishes eight channels, of which there are `count`.
+    #[inline(always)]
+    fn put_eight<A: Arithmetic>(&mut self, pixel: usize, first: usize, count: usize, sums: &mut [f32; 8]) {
         if let Some(affine) = &self.tail.affine {
-            let [mean, factor, shift] = [0, 1, 2].map(|part| &affine[part][first..][..count]);
-            for i in 0..count {
+            let [mean, factor, shift] = affine;
+            let [mean, factor, shift] = [&mean[first / 8], &factor[first / 8], &shift[first / 8]];
+            for i in 0..8 {
                 sums[i] = A::mul_add(sums[i] - mean[i], factor[i], shift[i]);
             }
         }
         if let Some(residual) = &self.residual {
-            let mut other = [0.0; MOST];
+            let mut other = [0.0; 8];
             residual.read([self.channels, self.pixels], pixel, first, &mut other[..count]);
             sums.iter_mut().zip(&other).for_each(|(sum, other)| *sum += other);
         }
@@ -155,20 +175,11 @@ impl Sink<'_> {
         }
         let pixel = pixel - self.first;
         if let Some(floats) = &mut self.floats {
-            floats[pixel * self.channels + first..][..count].copy_from_slice(sums);
+            floats[pixel * self.channels + first..][..count].copy_from_slice(&sums[..count]);
         }
         if let Some(bits) = &mut self.bits {
-            let bytes = &mut bits[pixel * bytes_of_pixel(self.channels) + first / 8..];
-            for (byte, sums) in bytes.iter_mut().zip(sums.chunks(8)) {
-                *byte = match sums.try_into() {
-                    Ok(sums) => A::signs(sums),
-                    Err(_) => {
-                        let mut all = [-1.0; 8];
-                        all[..sums.len()].copy_from_slice(sums);
-                        A::signs(&all)
-                    }
-                };
-            }
+            let there = u8::MAX >> (8 - count);
+            bits[pixel * bytes_of_pixel(self.channels) + first / 8] = A::signs(sums) & there;
         }
     }
 

@@ -7,7 +7,7 @@ mod scratch;
 use crate::{
     kernels::{
         binary::{BinaryConv, Staged, Task},
-        dense::Dense,
+        dense::{self, Dense},
         tail::{Arithmetic, MOST, Portable, Sink, Tail, View, bytes_of_pixel},
         window::Windows,
     },
@@ -103,6 +103,7 @@ impl Program {
             floats,
             staged,
             table,
+            padded,
             tasks,
             ..
         } = scratch;
@@ -110,8 +111,10 @@ impl Program {
         let mut out_bits = step.bits.map(|slot| core::mem::take(&mut bits[slot]));
         let mut out_floats = step.floats.map(|slot| core::mem::take(&mut floats[slot]));
         let input = view(&step.input, image, bits, floats);
-        if let (Main::Binary(conv), View::Bits(bits)) = (&step.main, input) {
-            conv.stage(bits, staged, table);
+        match (&step.main, input) {
+            (Main::Binary(conv), View::Bits(bits)) => conv.stage(bits, staged, table),
+            (Main::Dense(dense), input) => dense.stage(input, padded),
+            _ => {}
         }
         let rows = Rows {
             program: self,
@@ -121,6 +124,7 @@ impl Program {
             residual: step.residual.as_ref().map(|value| view(value, image, bits, floats)),
             staged,
             table,
+            padded,
         };
         rows.run_all(tasks, out_bits.as_deref_mut(), out_floats.as_deref_mut());
         if let (Some(slot), Some(buffer)) = (step.bits, out_bits) {
@@ -152,6 +156,7 @@ struct Rows<'a> {
     residual: Option<View<'a>>,
     staged: &'a [u8],
     table: &'a [u32],
+    padded: &'a [f32],
 }
 
 impl Rows<'_> {
@@ -218,10 +223,15 @@ impl Rows<'_> {
                 let memory = Task {
                     words: &mut task.words,
                     offsets: &mut task.offsets,
+                    bytes: &mut task.bytes,
                 };
                 conv.run(self.file, rows, input, memory, &mut sink);
             }
-            (Main::Dense(dense), input) => {
+            (Main::Dense(dense), view) => {
+                let input = dense::Staged {
+                    view,
+                    padded: self.padded,
+                };
                 let memory = [&mut task.patches[..], &mut task.sums[..], &mut task.block[..]];
                 dense.run(self.program.level, self.file, rows, input, memory, &mut sink);
             }

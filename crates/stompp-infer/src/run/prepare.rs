@@ -4,7 +4,7 @@ use super::{Main, Place, Program, Step, Value};
 use crate::{
     kernels::{
         binary::BinaryConv,
-        dense::Dense,
+        dense::{Dense, Weight},
         tail::{Activation, Tail, bytes_of_pixel},
         window::Windows,
     },
@@ -24,11 +24,13 @@ pub(crate) struct Sizes {
     pub(crate) floats: Vec<usize>,
     pub(crate) staged: usize,
     pub(crate) table: usize,
+    pub(crate) padded: usize,
     /// Entries of the network's output.
     pub(crate) logits: usize,
     // Of each task:
     pub(crate) words: usize,
     pub(crate) offsets: usize,
+    pub(crate) bytes: usize,
     pub(crate) patches: usize,
     pub(crate) sums: usize,
     pub(crate) block: usize,
@@ -36,7 +38,7 @@ pub(crate) struct Sizes {
 
 impl Sizes {
     /// All of it, in bytes, for so many tasks.
-    pub(crate) fn bytes(&self, tasks: usize) -> usize {
+    pub(crate) fn total(&self, tasks: usize) -> usize {
         let add = |sum: usize, (len, size): (usize, usize)| sum.saturating_add(len.saturating_mul(size));
         let values = self
             .bits
@@ -44,12 +46,12 @@ impl Sizes {
             .map(|len| (*len, 1))
             .chain(self.floats.iter().map(|len| (*len, 4)));
         let shared = values
-            .chain([(self.staged, 1), (self.table, 4), (self.logits, 4)])
+            .chain([(self.staged, 1), (self.table, 4), (self.padded, 4), (self.logits, 4)])
             .fold(0, add);
         let floats = [self.patches, self.sums, self.block].map(|len| (len, 4));
         let task = floats
             .into_iter()
-            .chain([(self.words, 8), (self.offsets, 2)])
+            .chain([(self.words, 8), (self.offsets, 2), (self.bytes, 1)])
             .fold(0, add);
         shared.saturating_add(task.saturating_mul(tasks))
     }
@@ -60,11 +62,13 @@ impl Sizes {
             Main::Binary(conv) => {
                 grow(&mut self.staged, conv.staged_len());
                 grow(&mut self.table, conv.table_len());
-                let [words, offsets] = conv.task_len();
+                let [words, offsets, bytes] = conv.task_len();
                 grow(&mut self.words, words);
                 grow(&mut self.offsets, offsets);
+                grow(&mut self.bytes, bytes);
             }
             Main::Dense(dense) => {
+                grow(&mut self.padded, dense.staged_len());
                 let [patches, sums, block] = dense.task_len();
                 grow(&mut self.patches, patches);
                 grow(&mut self.sums, sums);
@@ -90,7 +94,7 @@ pub(crate) fn prepare(
     for (number, (step, tensors)) in plan.steps().iter().zip(tensors).enumerate() {
         let input = buffers.value(graph, step.input);
         let residual = step.sum.map(|(_, other)| buffers.value(graph, other));
-        let main = main(level, graph, plan, step, tensors, file);
+        let main = main(level, graph, plan, step, input.place, tensors, file);
         sizes.include(&main);
         let mut places = [buffers.place(graph, plan, step.output), None];
         if let Some(signs) = step.signs {
@@ -134,6 +138,7 @@ fn main(
     graph: &Graph,
     plan: &DeployPlan,
     step: &DeployStep,
+    place: Place,
     tensors: &StepTensors<Range<usize>>,
     file: &[u8],
 ) -> Main {
@@ -150,8 +155,13 @@ fn main(
         padding,
         output: [out_height, out_width],
     };
-    let weight = tensors.weight.clone().unwrap_or(0..0);
+    let at = tensors.weight.clone().unwrap_or(0..0);
     let whole = windows([height, width], 1, 0);
+    let dense = |windows, is_bits, bias| {
+        let at = at.clone();
+        let weight = Weight { at, is_bits, bias };
+        Main::Dense(Dense::new(level, windows, place, outputs, file, weight))
+    };
     match node.op {
         Op::BinaryConv(c) => {
             let windows = windows([c.kernel; 2], c.stride, c.padding);
@@ -160,17 +170,14 @@ fn main(
                     .thresholds
                     .clone()
                     .map(|range| integers(&file[range], windows.entries()));
-                return Main::Binary(BinaryConv::new(level, windows, outputs, file, weight, thresholds));
+                return Main::Binary(BinaryConv::new(level, windows, outputs, file, at, thresholds));
             }
-            Main::Dense(Dense::new(level, windows, outputs, file, weight, true, None))
+            dense(windows, true, None)
         }
-        Op::Conv(c) => {
-            let windows = windows([c.kernel; 2], c.stride, c.padding);
-            Main::Dense(Dense::new(level, windows, outputs, file, weight, false, None))
-        }
+        Op::Conv(c) => dense(windows([c.kernel; 2], c.stride, c.padding), false, None),
         Op::Linear { .. } => {
             let bias = tensors.bias.clone().map(|range| floats(&file[range]));
-            Main::Dense(Dense::new(level, whole, outputs, file, weight, false, bias))
+            dense(whole, false, bias)
         }
         Op::MaxPool(p) => Main::MaxPool(windows([p.kernel; 2], p.stride, p.padding)),
         Op::AveragePool(p) => Main::AveragePool(windows([p.kernel; 2], p.stride, p.padding)),
@@ -189,7 +196,15 @@ fn tail(
     let affine = tensors.affine.clone().map(|range| {
         let parts = &file[range];
         let len = parts.len() / 3;
-        [0, 1, 2].map(|part| floats(&parts[part * len..][..len]))
+        [0, 1, 2].map(|part| {
+            let values = floats(&parts[part * len..][..len]);
+            let eights = values.chunks(8).map(|values| {
+                let mut eight = [0.0; 8];
+                eight[..values.len()].copy_from_slice(values);
+                eight
+            });
+            eights.collect()
+        })
     });
     let activation = match step.activation.map(|id| graph.node(id).op) {
         Some(Op::Relu) => Activation::Relu,

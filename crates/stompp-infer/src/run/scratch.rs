@@ -13,6 +13,7 @@ pub struct Scratch {
     pub(crate) floats: Vec<Vec<f32>>,
     pub(crate) staged: Vec<u8>,
     pub(crate) table: Vec<u32>,
+    pub(crate) padded: Vec<f32>,
     pub(crate) tasks: Vec<TaskMemory>,
     /// The network's output, where a caller has no room for it.
     #[cfg(feature = "std")]
@@ -24,6 +25,7 @@ pub struct Scratch {
 pub(crate) struct TaskMemory {
     pub(crate) words: Vec<u64>,
     pub(crate) offsets: Vec<u16>,
+    pub(crate) bytes: Vec<u8>,
     pub(crate) patches: Vec<f32>,
     pub(crate) sums: Vec<f32>,
     pub(crate) block: Vec<f32>,
@@ -32,12 +34,13 @@ pub(crate) struct TaskMemory {
 impl Scratch {
     /// With these sizes, for so many tasks at once.
     pub(crate) fn new(sizes: &Sizes, tasks: usize) -> Result<Self, RunError> {
-        let error = || RunError::Memory(sizes.bytes(tasks));
+        let error = || RunError::Memory(sizes.total(tasks));
         let mut of_tasks = Vec::new();
         for _ in 0..tasks {
             of_tasks.push(TaskMemory {
                 words: zeros(sizes.words).ok_or_else(error)?,
                 offsets: zeros(sizes.offsets).ok_or_else(error)?,
+                bytes: zeros(sizes.bytes).ok_or_else(error)?,
                 patches: zeros(sizes.patches).ok_or_else(error)?,
                 sums: zeros(sizes.sums).ok_or_else(error)?,
                 block: zeros(sizes.block).ok_or_else(error)?,
@@ -58,6 +61,7 @@ impl Scratch {
                 .ok_or_else(error)?,
             staged: zeros(sizes.staged).ok_or_else(error)?,
             table: zeros(sizes.table).ok_or_else(error)?,
+            padded: zeros(sizes.padded).ok_or_else(error)?,
             tasks: of_tasks,
             #[cfg(feature = "std")]
             logits: zeros(sizes.logits).ok_or_else(error)?,

@@ -1,0 +1,480 @@
+//! Counting differing bits by table lookup with pixels in the lanes of a vector, for AVX2 and images that fill its lanes.
+//!
+//! As in `lookup.rs`, but the other way round: the weight nibbles of two output channels choose the table, and the activation nibbles
+//! of 32 pixels choose its entries. Nothing is gathered: a tap of the kernel only shifts where a vector is read. The image is staged as
+//! planes, one for each 4 channels, a byte a pixel. Padding is 0x80, which a byte shuffle turns into 0 for any table; what it should
+//! have counted is added to each pixel.
+//!
+//! Pixels are numbered across rows, with the padding between them, so a vector may hold the end of one row and the start of the next.
+//! The few lanes between are computed and dropped.
+
+use super::{
+    lookup::{Counts, SPAN, Sums, add_three, table, widen},
+    tail::{Sink, View, bytes_of_pixel},
+    window::Windows,
+};
+use alloc::{vec, vec::Vec};
+use core::{arch::x86_64::*, ops::Range};
+
+/// Pixels of a vector.
+const LANES: usize = 32;
+/// Vectors whose sums stay in registers.
+const VECTORS: usize = 4;
+/// What stands for padding.
+const PADDING: u8 = 0x80;
+
+/// A binary convolution on planes.
+pub(super) struct Planes {
+    layout: Layout,
+    outputs: usize,
+    /// For each step (tap and plane) of a sum where its first pixel is.
+    reads: Vec<usize>,
+    /// The largest of them.
+    last_read: usize,
+    /// For each pair of output channels and step the offset of its table.
+    tables: Vec<u16>,
+    /// Bits are set where the count is below: a limit a channel, and behind them those for a shortcut of +1, if there is one.
+    limits: Vec<i16>,
+    /// For each pixel half the products that its padding has, which is what they count.
+    missing: Vec<i16>,
+}
+
+/// Planes of a staged image. With a stride, each plane is split into one for each place within a stride, so that neighbours of
+/// the output read neighbours.
+#[derive(Clone, Copy)]
+struct Layout {
+    channels: usize,
+    height: usize,
+    width: usize,
+    padding: usize,
+    stride: usize,
+    /// Rows and columns of a part of a plane.
+    rows: usize,
+    columns: usize,
+}
+
+impl Layout {
+    fn new(w: &Windows) -> Self {
+        let [channels, height, width] = w.input;
+        Self {
+            channels,
+            height,
+            width,
+            padding: w.padding,
+            stride: w.stride,
+            rows: (height + 2 * w.padding).div_ceil(w.stride),
+            columns: (width + 2 * w.padding).div_ceil(w.stride),
+        }
+    }
+
+    /// Where a place of the padded image is in the first plane.
+    fn at(&self, row: usize, column: usize) -> usize {
+        let part = row % self.stride * self.stride + column % self.stride;
+        (part * self.rows + row / self.stride) * self.columns + column / self.stride
+    }
+
+    /// Bytes of a plane.
+    fn plane(&self) -> usize {
+        self.stride * self.stride * self.rows * self.columns
+    }
+
+    /// Bytes of all planes, with what vectors read past them.
+    fn len(&self) -> usize {
+        self.channels / 4 * self.plane() + VECTORS * LANES
+    }
+
+    /// Splits the bits of an image into planes.
+    #[target_feature(enable = "avx2")]
+    fn stage(&self, input: &[u8], staged: &mut [u8]) {
+        let of_pixel = bytes_of_pixel(self.channels);
+        staged[..self.len()].fill(PADDING);
+        let planes = [self.plane(), self.channels / 4];
+        for (row, pixels) in input.chunks_exact(self.width * of_pixel).take(self.height).enumerate() {
+            for part in 0..self.stride {
+                // The first column of this part that is in the image.
+                let first = (part + self.stride - self.padding % self.stride) % self.stride;
+                if first >= self.width {
+                    continue;
+                }
+                let to = self.at(row + self.padding, first + self.padding);
+                let count = (self.width - first).div_ceil(self.stride);
+                let step = self.stride * of_pixel;
+                split_nibbles(
+                    &pixels[first * of_pixel..],
+                    step,
+                    of_pixel,
+                    count,
+                    planes,
+                    &mut staged[to..],
+                );
+            }
+        }
+    }
+}
+
+/// Writes the nibbles of `count` pixels to `planes` planes, which are `plane` bytes apart. From a pixel to the next are `step` bytes, of
+/// which it has `of_pixel`.
+#[inline(always)]
+fn split_nibbles(from: &[u8], step: usize, of_pixel: usize, count: usize, [plane, planes]: [usize; 2], to: &mut [u8]) {
+    for byte in 0..of_pixel {
+        take_bytes(from, step, byte, &mut to[2 * byte * plane..][..count], |byte| byte & 15);
+        if 2 * byte + 1 < planes {
+            take_bytes(from, step, byte, &mut to[(2 * byte + 1) * plane..][..count], |byte| {
+                byte >> 4
+            });
+        }
+    }
+}
+
+/// Writes byte `byte` of each group of `step` bytes to `to`. Common steps are known to the compiler, which then shuffles vectors.
+#[inline(always)]
+fn take_bytes(from: &[u8], step: usize, byte: usize, to: &mut [u8], change: impl Fn(u8) -> u8) {
+    #[inline(always)]
+    fn groups<const STEP: usize>(from: &[u8], byte: usize, to: &mut [u8], change: impl Fn(u8) -> u8) {
+        let (groups, rest) = from.as_chunks::<STEP>();
+        for (to, group) in to.iter_mut().zip(groups) {
+            *to = change(group[byte]);
+        }
+        // The last group may be cut off behind its byte.
+        if let (Some(to), Some(from)) = (to.get_mut(groups.len()), rest.get(byte)) {
+            *to = change(*from);
+        }
+    }
+    match step {
+        1 => groups::<1>(from, byte, to, change),
+        2 => groups::<2>(from, byte, to, change),
+        4 => groups::<4>(from, byte, to, change),
+        8 => groups::<8>(from, byte, to, change),
+        _ => {
+            for (to, from) in to.iter_mut().zip(from[byte..].iter().step_by(step)) {
+                *to = change(*from);
+            }
+        }
+    }
+}
+
+/// The reverse of [`take_bytes`] for all bytes of a pixel: those of byte `b` begin at `b * plane` of `from`.
+#[inline(always)]
+fn put_pixels(from: &[u8], plane: usize, of_pixel: usize, to: &mut [u8]) {
+    #[inline(always)]
+    fn pixels<const BYTES: usize>(from: &[u8], plane: usize, to: &mut [u8]) {
+        let to = to.as_chunks_mut::<BYTES>().0;
+        let planes: [&[u8]; BYTES] = core::array::from_fn(|byte| &from[byte * plane..][..to.len()]);
+        for (pixel, to) in to.iter_mut().enumerate() {
+            *to = core::array::from_fn(|byte| planes[byte][pixel]);
+        }
+    }
+    match of_pixel {
+        1 => pixels::<1>(from, plane, to),
+        2 => pixels::<2>(from, plane, to),
+        4 => pixels::<4>(from, plane, to),
+        8 => pixels::<8>(from, plane, to),
+        _ => {
+            for (byte, from) in (0..of_pixel).zip(from.chunks(plane)) {
+                let to = to[byte..].iter_mut().step_by(of_pixel);
+                to.zip(from).for_each(|(to, from)| *to = *from);
+            }
+        }
+    }
+}
+
+impl Planes {
+    /// Whether this is the faster way: the convolution gives bits, its channels fill nibbles, and few lanes are dropped.
+    pub(super) fn suits(w: &Windows, thresholds: Option<&[i32]>) -> bool {
+        let layout = Layout::new(w);
+        let pixels = w.output[0] * w.output[1];
+        let lanes = (w.output[0] * layout.columns).next_multiple_of(LANES);
+        let steps = w.kernel[0] * w.kernel[1] * w.input[0] / 4;
+        thresholds.is_some() && w.input[0].is_multiple_of(4) && steps.is_multiple_of(3) && 4 * pixels >= 3 * lanes
+    }
+
+    /// For a convolution that it [`suits`](Planes::suits).
+    pub(super) fn new(w: &Windows, outputs: usize, bits: &[u8], thresholds: &[i32]) -> Self {
+        let layout = Layout::new(w);
+        let of_pixel = bytes_of_pixel(w.input[0]);
+        let taps = w.kernel[0] * w.kernel[1];
+        let planes = w.input[0] / 4;
+        let reads = (0..taps).flat_map(|tap| {
+            let first = layout.at(tap / w.kernel[1], tap % w.kernel[1]);
+            (0..planes).map(move |plane| plane * layout.plane() + first)
+        });
+        let reads: Vec<usize> = reads.collect();
+        let nibble = |channel: usize, step: usize| {
+            let (tap, plane) = (step / planes, step % planes);
+            let byte = bits.get((channel * taps + tap) * of_pixel + plane / 2);
+            u16::from(byte.copied().unwrap_or(0) >> (4 * (plane % 2)) & 15)
+        };
+        let tables = (0..outputs.div_ceil(2)).flat_map(|pair| {
+            (0..taps * planes).map(move |step| nibble(2 * pair, step) << 4 | nibble(2 * pair + 1, step) << 8)
+        });
+        let products = w.entries() as i32;
+        let limit = |threshold: &i32| {
+            let most = (products - (*threshold).clamp(-products, products + 1)).div_euclid(2);
+            (most + 1).clamp(0, i16::MAX.into()) as i16
+        };
+        let mut missing = vec![0; w.output[0] * layout.columns + VECTORS * LANES];
+        for row in 0..w.output[0] {
+            for column in 0..w.output[1] {
+                let taps_outside = taps - w.rows(row).len() * w.columns(column).len();
+                missing[row * layout.columns + column] = (taps_outside * w.input[0] / 2) as i16;
+            }
+        }
+        Self {
+            outputs,
+            last_read: reads.iter().copied().max().unwrap_or(0),
+            reads,
+            tables: tables.collect(),
+            limits: thresholds.iter().map(limit).collect(),
+            missing,
+            layout,
+        }
+    }
+
+    /// Bytes of the staged image.
+    pub(super) fn staged_len(&self) -> usize {
+        self.layout.len()
+    }
+
+    /// Bytes that a task needs: for the bits of an image, and for those of the shortcut.
+    pub(super) fn task_len(&self) -> usize {
+        let lanes = self.missing.len().next_multiple_of(LANES);
+        2 * bytes_of_pixel(self.outputs) * lanes
+    }
+
+    /// Prepares an image for all tasks.
+    pub(super) fn stage(&self, input: &[u8], staged: &mut [u8]) {
+        // SAFETY: a convolution is prepared for this only where AVX2 is.
+        unsafe { self.layout.stage(input, staged) }
+    }
+
+    /// Computes `rows`.
+    pub(super) fn run(&self, w: &Windows, rows: Range<usize>, staged: &[u8], memory: &mut [u8], sink: &mut Sink<'_>) {
+        // SAFETY: a convolution is prepared for this only where AVX2 is.
+        unsafe { self.run_avx2(w, rows, staged, memory, sink) }
+    }
+
+    #[target_feature(enable = "avx2")]
+    fn run_avx2(&self, w: &Windows, rows: Range<usize>, staged: &[u8], memory: &mut [u8], sink: &mut Sink<'_>) {
+        let (pitch, width) = (self.layout.columns, w.output[1]);
+        let of_pixel = bytes_of_pixel(self.outputs);
+        let first = rows.start * pitch;
+        let vectors = ((rows.len() - 1) * pitch + width).div_ceil(LANES);
+        let plane = vectors * LANES;
+        let (out, residual) = memory[..2 * of_pixel * plane].split_at_mut(of_pixel * plane);
+        if let (Some(View::Bits(bytes)), true) = (sink.residual, self.limits.len() > self.outputs) {
+            for row in rows.clone() {
+                let from = &bytes[row * width * of_pixel..][..width * of_pixel];
+                for byte in 0..of_pixel {
+                    let to = &mut residual[byte * plane + (row - rows.start) * pitch..][..width];
+                    take_bytes(from, of_pixel, byte, to, |byte| byte);
+                }
+            }
+        }
+        for byte in 0..of_pixel {
+            let (out, residual) = (&mut out[byte * plane..][..plane], &residual[byte * plane..][..plane]);
+            for vector in (0..vectors).step_by(VECTORS) {
+                let at = first + vector * LANES;
+                let block = &mut out[vector * LANES..];
+                let residual = &residual[vector * LANES..];
+                match vectors - vector {
+                    1 => self.block::<1>(byte, at, staged, residual, block),
+                    2 => self.block::<2>(byte, at, staged, residual, block),
+                    3 => self.block::<3>(byte, at, staged, residual, block),
+                    _ => self.block::<VECTORS>(byte, at, staged, residual, block),
+                }
+            }
+        }
+        let Some(bits) = &mut sink.bits else { return };
+        for (row, to) in bits.chunks_exact_mut(width * of_pixel).take(rows.len()).enumerate() {
+            put_pixels(&out[row * pitch..], plane, of_pixel, to);
+        }
+    }
+
+    /// Eight output channels of `NV` vectors of pixels, the first of which is pixel `at`.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    #[allow(clippy::needless_range_loop)] // The loops are unrolled, and several arrays share each index.
+    fn block<const NV: usize>(&self, byte: usize, at: usize, staged: &[u8], residual: &[u8], out: &mut [u8]) {
+        let zero = _mm256_setzero_si256();
+        let steps = self.reads.len();
+        assert!(steps.is_multiple_of(3) && residual.len() >= NV * LANES && out.len() >= NV * LANES);
+        assert!(self.last_read + at + NV * LANES <= staged.len());
+        let missing = &self.missing[at..][..NV * LANES];
+        let mut start = [[zero; 2]; NV];
+        for v in 0..NV {
+            // SAFETY: `missing` has 32 entries a vector.
+            let [low, high] =
+                [0, 16].map(|half| unsafe { _mm256_loadu_si256(missing.as_ptr().add(v * LANES + half).cast()) });
+            start[v] = [
+                _mm256_permute2x128_si256::<0x20>(low, high),
+                _mm256_permute2x128_si256::<0x31>(low, high),
+            ];
+        }
+        let mut bits = [zero; NV];
+        for pair in (4 * byte..4 * byte + 4).take_while(|pair| 2 * pair < self.outputs) {
+            let tables = &self.tables[pair * steps..][..steps];
+            let mut counts = [[[[zero; 2]; 2]; NV]; 1];
+            counts[0] = start.map(|start| [start; 2]);
+            for span in (0..steps).step_by(SPAN) {
+                let mut sums = Sums::<NV, 1>::new();
+                for step in (span..steps.min(span + SPAN)).step_by(3) {
+                    let mut of_weights = [zero; 3];
+                    let mut pixels = [[zero; NV]; 3];
+                    for k in 0..3 {
+                        of_weights[k] = _mm256_broadcastsi128_si256(table(tables[step + k]));
+                        let read = self.reads[step + k] + at;
+                        for v in 0..NV {
+                            // SAFETY: the largest of `reads` was compared with the length.
+                            pixels[k][v] = unsafe { _mm256_loadu_si256(staged.as_ptr().add(read + v * LANES).cast()) };
+                        }
+                    }
+                    for v in 0..NV {
+                        add_three!(sums, 0, v, of_weights, pixels);
+                    }
+                }
+                widen(&sums, &mut counts);
+            }
+            for (half, channel) in [2 * pair, 2 * pair + 1].into_iter().enumerate() {
+                if channel < self.outputs {
+                    let bit = _mm256_set1_epi8(1 << (channel % 8));
+                    let minus = _mm256_set1_epi16(self.limits[channel]);
+                    let plus = self
+                        .limits
+                        .get(self.outputs + channel)
+                        .map(|limit| _mm256_set1_epi16(*limit));
+                    for v in 0..NV {
+                        // SAFETY: the shortcut has 32 bytes a vector.
+                        let residual = || unsafe { _mm256_loadu_si256(residual.as_ptr().add(v * LANES).cast()) };
+                        let limits = plus.map_or([minus; 2], |plus| choose(residual(), bit, minus, plus));
+                        let below = below(&counts[0][v][half], limits);
+                        bits[v] = _mm256_or_si256(bits[v], _mm256_and_si256(below, bit));
+                    }
+                }
+            }
+        }
+        for (v, bits) in bits.into_iter().enumerate() {
+            // SAFETY: `out` has 32 bytes a vector.
+            unsafe { _mm256_storeu_si256(out.as_mut_ptr().add(v * LANES).cast(), bits) }
+        }
+    }
+}
+
+/// `plus` for the pixels whose byte has `bit`, else `minus`; in the order of [`Counts`].
+#[inline]
+#[target_feature(enable = "avx2")]
+fn choose(bytes: __m256i, bit: __m256i, minus: __m256i, plus: __m256i) -> Counts {
+    let is_plus = _mm256_cmpeq_epi8(_mm256_and_si256(bytes, bit), bit);
+    [
+        _mm256_blendv_epi8(minus, plus, _mm256_unpacklo_epi8(is_plus, is_plus)),
+        _mm256_blendv_epi8(minus, plus, _mm256_unpackhi_epi8(is_plus, is_plus)),
+    ]
+}
+
+/// 0xFF for the pixels whose count is below its limit.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn below(counts: &Counts, limits: Counts) -> __m256i {
+    _mm256_packs_epi16(
+        _mm256_cmpgt_epi16(limits[0], counts[0]),
+        _mm256_cmpgt_epi16(limits[1], counts[1]),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        kernels::{
+            binary::{BinaryConv, Staged, Task},
+            tail::{Activation, Tail},
+        },
+        simd::Level,
+    };
+    use proptest::prelude::*;
+
+    prop_compose! {
+        fn windows()(kernel in prop::sample::select(vec![1_usize, 2, 3, 6]))(
+            channels in (1..=10_usize).prop_map(move |n| if kernel % 3 == 0 { 4 * n } else { 12 * n }),
+            height in 1..40_usize,
+            width in 1..40_usize,
+            stride in 1..=3_usize,
+            padding in 0..kernel,
+            kernel in Just(kernel),
+        ) -> Windows {
+            let out = |side: usize| (side + 2 * padding).checked_sub(kernel).map_or(0, |left| left / stride + 1);
+            Windows {
+                input: [channels, height, width],
+                kernel: [kernel; 2],
+                stride,
+                padding,
+                output: [out(height), out(width)],
+            }
+        }
+    }
+
+    /// The bits of all rows, in two tasks.
+    fn run(w: &Windows, outputs: usize, residual: Option<&[u8]>, row: impl Fn(Range<usize>, &mut Sink<'_>)) -> Vec<u8> {
+        let of_row = w.output[1] * bytes_of_pixel(outputs);
+        let mut bits = vec![0; w.output[0] * of_row];
+        let tail = Tail {
+            affine: None,
+            activation: Activation::None,
+        };
+        let middle = w.output[0] / 2;
+        let (first, second) = bits.split_at_mut(middle * of_row);
+        for (rows, bits) in [(0..middle, first), (middle..w.output[0], second)] {
+            let mut sink = Sink {
+                tail: &tail,
+                channels: outputs,
+                pixels: w.output[0] * w.output[1],
+                first: rows.start * w.output[1],
+                residual: residual.map(View::Bits),
+                floats: None,
+                bits: Some(bits),
+            };
+            if !rows.is_empty() {
+                row(rows, &mut sink);
+            }
+        }
+        bits
+    }
+
+    proptest! {
+        #[test]
+        fn bits_are_those_of_the_portable_way(
+            w in windows(),
+            outputs in 1..40_usize,
+            has_shortcut: bool,
+            bytes in prop::collection::vec(any::<u8>(), 1..200),
+        ) {
+            prop_assume!(w.output[0] * w.output[1] > 0 && Level::Avx2.is_supported());
+            // Bits past the last channel are 0, as everywhere.
+            let pixels = |count: usize, channels: usize| -> Vec<u8> {
+                let of_pixel = bytes_of_pixel(channels);
+                let mask = |byte: usize| u8::MAX >> (8 * (byte + 1)).saturating_sub(channels).min(7);
+                (0..count * of_pixel).map(|i| bytes[i % bytes.len()] & mask(i % of_pixel)).collect()
+            };
+            let area = w.kernel[0] * w.kernel[1];
+            let weight = pixels(outputs * area, w.input[0]);
+            let input = pixels(w.input[1] * w.input[2], w.input[0]);
+            let shortcut = pixels(w.output[0] * w.output[1], outputs);
+            let variants = if has_shortcut { 2 } else { 1 };
+            let thresholds: Vec<i32> = (0..variants * outputs).map(|i| i32::from(bytes[i % bytes.len()] as i8) / 8).collect();
+            let residual = has_shortcut.then_some(&shortcut[..]);
+
+            let portable = BinaryConv::new(Level::Portable, w, outputs, &weight, 0..weight.len(), Some(thresholds.clone()));
+            let expected = run(&w, outputs, residual, |rows, sink| {
+                let input = Staged { bits: &input, staged: &[], table: &[] };
+                let task = Task { words: &mut [], offsets: &mut [], bytes: &mut [] };
+                portable.run(&weight, rows, input, task, sink);
+            });
+            let planes = Planes::new(&w, outputs, &weight, &thresholds);
+            let mut staged = vec![7; planes.staged_len()];
+            planes.stage(&input, &mut staged);
+            let found = run(&w, outputs, residual, |rows, sink| {
+                planes.run(&w, rows, &staged, &mut vec![9; planes.task_len()], sink);
+            });
+            prop_assert_eq!(found, expected);
+        }
+    }
+}

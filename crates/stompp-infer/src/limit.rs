@@ -1,0 +1,81 @@
+//! How fast this processor counts bits at best, to compare a network's time with.
+
+use crate::Level;
+use std::{hint::black_box, time::Instant};
+
+/// Binary multiply-accumulates a second of one thread that runs nothing but the instructions that count them at `level`, from registers to
+/// registers. No network can be faster, without the loads, borders and thresholds that it also needs.
+///
+/// Takes about a tenth of a second.
+///
+/// # Panics
+/// If this machine lacks the level.
+pub fn multiply_accumulates_per_second(level: Level) -> f64 {
+    assert!(level.is_supported(), "this machine lacks {level}");
+    const ROUNDS: usize = 1 << 20;
+    let mut best = 0_f64;
+    for _ in 0..8 {
+        let start = Instant::now();
+        let done = match level {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the level is supported.
+            Level::Avx512 => unsafe { popcounts(ROUNDS) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the level is supported.
+            Level::Avx2 => unsafe { lookups(ROUNDS) },
+            _ => words(ROUNDS),
+        };
+        best = best.max(done as f64 / start.elapsed().as_secs_f64());
+    }
+    best
+}
+
+/// Chains of dependent instructions: enough that throughput, not latency, is the limit.
+const CHAINS: usize = 12;
+
+/// XOR, VPOPCNTQ and an addition: 512 multiply-accumulates.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq")]
+fn popcounts(rounds: usize) -> usize {
+    use core::arch::x86_64::*;
+
+    let pixel = _mm512_set1_epi64(black_box(0x1234_5678_9ABC_DEF0));
+    let mut sums = [_mm512_setzero_si512(); CHAINS];
+    for _ in 0..rounds {
+        for sum in &mut sums {
+            *sum = _mm512_add_epi64(*sum, _mm512_popcnt_epi64(_mm512_xor_si512(pixel, *sum)));
+        }
+    }
+    black_box(sums);
+    512 * CHAINS * rounds
+}
+
+/// A byte shuffle and an addition: 4 channels of 32 kernels for 2 pixels, see `kernels/lookup.rs`.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn lookups(rounds: usize) -> usize {
+    use core::arch::x86_64::*;
+
+    let table = _mm256_set1_epi64x(black_box(0x0102_0301_0203_0102));
+    let mut sums = [_mm256_setzero_si256(); CHAINS];
+    for _ in 0..rounds {
+        for sum in &mut sums {
+            *sum = _mm256_add_epi8(*sum, _mm256_shuffle_epi8(table, *sum));
+        }
+    }
+    black_box(sums);
+    256 * CHAINS * rounds
+}
+
+/// XOR, a count and an addition of 64-bit words.
+fn words(rounds: usize) -> usize {
+    let pixel = black_box(0x1234_5678_9ABC_DEF0_u64);
+    let mut sums = [0_u64; CHAINS];
+    for _ in 0..rounds {
+        for sum in &mut sums {
+            *sum += u64::from((*sum ^ pixel).count_ones());
+        }
+    }
+    black_box(sums);
+    64 * CHAINS * rounds
+}
