@@ -1,8 +1,12 @@
 //! `stompp summary`.
 
 use crate::options::{Overrides, Selection};
+use anyhow::Context;
 use clap::{Args, ValueEnum};
-use stompp_train::{RunConfig, TrainError, config::ConfigError};
+use serde::Serialize;
+use stompp_graph::Description;
+use stompp_infer::Memory;
+use stompp_train::{RunConfig, TrainError};
 
 /// Show what a network costs: weights, multiply-accumulates and bytes, layer by layer
 ///
@@ -40,20 +44,32 @@ enum Format {
     /// A table of the layers that have weights
     #[default]
     Table,
-    /// Every node with inputs, shape, unit and costs, as JSON
+    /// Every node with inputs, shape, unit and costs, and the RAM that running the network takes, as JSON
     Json,
     /// A picture for Graphviz, with the units numbered
     Dot,
 }
 
+/// The whole of `--format json`.
+#[derive(Serialize)]
+struct Whole {
+    #[serde(flatten)]
+    description: Description,
+    memory: Memory,
+}
+
 impl Format {
-    fn write(self, config: &RunConfig) -> Result<String, ConfigError> {
+    fn write(self, config: &RunConfig) -> anyhow::Result<String> {
         Ok(match self {
-            Self::Table => config.summary()?.to_string(),
+            Self::Table => config.summary().map_err(TrainError::from)?.to_string(),
             Self::Json => {
-                serde_json::to_string_pretty(&config.description()?).expect("names and numbers have a JSON form")
+                let description = config.description().map_err(TrainError::from)?;
+                let graph = config.graph().map_err(TrainError::from)?;
+                let memory = Memory::of(&graph, description.activations).context("the memory of the packed network")?;
+                serde_json::to_string_pretty(&Whole { description, memory })
+                    .expect("names and numbers have a JSON form")
             }
-            Self::Dot => config.graph()?.to_dot().trim_end().to_owned(),
+            Self::Dot => config.graph().map_err(TrainError::from)?.to_dot().trim_end().to_owned(),
         })
     }
 }
@@ -61,7 +77,7 @@ impl Format {
 impl ShowSummary {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let config = self.overrides.over(&RunConfig::default()).map_err(TrainError::from)?;
-        stompp_console::outln!("{}", self.format.write(&config).map_err(TrainError::from)?);
+        stompp_console::outln!("{}", self.format.write(&config)?);
         Ok(())
     }
 }

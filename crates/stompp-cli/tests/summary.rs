@@ -73,6 +73,16 @@ fn json_has_nodes_shapes_units_and_costs() {
     assert_eq!(found["total"]["packed_bytes"], sum);
 }
 
+/// By hand: the image is 3 * 8 * 8 floats, the result 10. Scratch: conv1's 16 * 8 * 8 signs are 128 bytes, conv2's 16 * 4 * 4 signs 32, the
+/// mean 16 floats, the result 10; a task has conv1's patch of 27 floats and its 16 sums, or those of fc, 16 and 10.
+#[test]
+fn json_has_the_memory_that_a_run_takes() {
+    let found: Value = serde_json::from_str(&of_file("json")).unwrap();
+    let scratch = 128 + 32 + 4 * (16 + 10) + 4 * 10 + 4 * (27 + 16);
+    let expected = serde_json::json!({"scratch_bytes": scratch, "image_bytes": 768, "logits_bytes": 40});
+    assert_eq!(found["memory"], expected);
+}
+
 #[test]
 fn json_takes_names_and_the_setting() {
     let bnn = json(&["--model", "bireal20"]);

@@ -51,6 +51,7 @@ mod info;
 mod kernels;
 #[cfg(feature = "std")]
 pub mod limit;
+mod memory;
 mod network;
 mod pack;
 mod run;
@@ -60,6 +61,7 @@ mod threshold;
 
 pub use error::{OpenError, PackError, RunError};
 pub use info::Info;
+pub use memory::Memory;
 pub use network::{Network, Prediction, Top, top_k};
 pub use pack::pack;
 pub use run::Scratch;

@@ -142,7 +142,12 @@ impl<'a> Network<'a> {
 
     /// Bytes that a [`Scratch`] takes: all that a run allocates. Every image that runs at the same time needs its own.
     pub fn scratch_bytes(&self) -> usize {
-        self.program.sizes.total(threads())
+        self.scratch_bytes_of(threads())
+    }
+
+    /// The same for so many threads.
+    pub(crate) fn scratch_bytes_of(&self, threads: usize) -> usize {
+        self.program.sizes.total(threads)
     }
 
     /// Memory for [`Network::run`].

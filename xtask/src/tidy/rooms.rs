@@ -69,7 +69,13 @@ const ROOMS: &[Room] = &[
     room(
         "stompp-cli",
         false,
-        &["stompp-console", "stompp-fetch", "stompp-infer", "stompp-train"],
+        &[
+            "stompp-console",
+            "stompp-fetch",
+            "stompp-graph",
+            "stompp-infer",
+            "stompp-train",
+        ],
     ),
     room(
         "stompp-examples",

@@ -1,0 +1,47 @@
+//! What memory a network will need, before it is trained.
+
+use crate::{Info, Level, Network, PackError, pack};
+use alloc::{string::String, vec, vec::Vec};
+use serde::Serialize;
+use stompp_graph::{ActivationRule, Graph};
+
+/// Bytes of RAM that running one image takes with [`Level::Portable`] and one thread, as on a microcontroller. The weights stay where
+/// the file is; the graph and the prepared steps are not counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Memory {
+    /// [`Network::scratch_bytes`].
+    pub scratch_bytes: usize,
+    /// The image, in floats.
+    pub image_bytes: usize,
+    /// The result, in floats.
+    pub logits_bytes: usize,
+}
+
+impl Memory {
+    /// Of the network that `graph` becomes.
+    ///
+    /// # Errors
+    /// If it cannot be packed.
+    pub fn of(graph: &Graph, activations: ActivationRule) -> Result<Self, PackError> {
+        // No weight changes a size.
+        let tensors: Vec<(String, Vec<f32>)> = graph
+            .tensors()
+            .into_iter()
+            .map(|tensor| (tensor.name, vec![1.0; tensor.shape.iter().product()]))
+            .collect();
+        let find = |name: &str| {
+            tensors
+                .iter()
+                .find(|(other, _)| other == name)
+                .map(|(_, ones)| &ones[..])
+        };
+        let file = pack(graph, activations, find, &Info::default())?;
+        let network =
+            Network::from_bytes_at(&file, Level::Portable).expect("a packed file opens at every machine's level");
+        Ok(Self {
+            scratch_bytes: network.scratch_bytes_of(1),
+            image_bytes: size_of::<f32>() * graph.input_shape().iter().product::<usize>(),
+            logits_bytes: size_of::<f32>() * network.outputs(),
+        })
+    }
+}
