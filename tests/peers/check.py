@@ -2,10 +2,11 @@
 
     python3 tests/peers/check.py target/debug/stompp
 
-Needs numpy, onnx, onnxruntime, openvino and qonnx.
+Needs numpy, onnx, onnxruntime, openvino and qonnx. With torchvision and safetensors it also runs the code of docs/deploy.md.
 """
 
 import csv
+import importlib.util
 import io
 import json
 import subprocess
@@ -75,12 +76,24 @@ def by_openvino(file, inputs, on_bits):
     return np.concatenate([model([image[None]])[0].copy() for image in inputs])
 
 
-def check(folder, name, options, on_bits):
+def trained(folder, name, options):
+    """A run, and what `stompp predict` says of the test images."""
     run, images = folder / name, folder / "images"
     training = "--image-size 16 --batch-size 20 --steps 10 --tail 0ba --learning-rate 0.05 --quiet"
     stompp("train", "--out", run, "--dataset", "cifar10", "--data", images, *options.split(), *training.split())
     expected = predicted(run, images / "test_batch.bin")
     assert len(set(expected)) > 1, "more than one class is answered"
+    return run, expected
+
+
+def compare(name, logits, expected):
+    different = int((logits.argmax(1) != expected).sum())
+    print(f"{name}: {different} of {len(expected)} predictions differ", flush=True)
+    assert different == 0
+
+
+def check(folder, name, options, on_bits):
+    run, expected = trained(folder, name, options)
     for format, by in [
         ("onnx", by_onnxruntime),
         ("onnx-bipolar", by_qonnx),
@@ -90,10 +103,26 @@ def check(folder, name, options, on_bits):
         stompp("export", run, "--format", format, "--out", file)
         if format != "openvino":
             onnx.checker.check_model(str(file))
-        logits = by(file, prepared(file, images / "test_batch.bin"))
-        different = int((logits.argmax(1) != expected).sum())
-        print(f"{name}, {format}: {different} of {len(expected)} predictions differ", flush=True)
-        assert different == 0
+        compare(f"{name}, {format}", by(file, prepared(file, folder / "images" / "test_batch.bin")), expected)
+
+
+def check_torchvision(folder):
+    """The code in the documentation, for the one network that torchvision has, too."""
+    missing = [name for name in ("torchvision", "safetensors") if importlib.util.find_spec(name) is None]
+    if missing:
+        print(f"torchvision: left out, {' and '.join(missing)} cannot be imported", flush=True)
+        return
+    page = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text()
+    documented = {}
+    exec(page.split("```python\n")[1].split("```")[0], documented)
+    torch = documented["torch"]
+    run, expected = trained(folder, "torchvision", "--model resnet18 --width 64 --method ste")
+    weights, onnx_file = folder / "torchvision.safetensors", folder / "torchvision.onnx"
+    stompp("export", run, "--format", "safetensors", "--out", weights)
+    stompp("export", run, "--format", "onnx", "--out", onnx_file)
+    inputs = torch.from_numpy(prepared(onnx_file, folder / "images" / "test_batch.bin"))
+    with torch.no_grad():
+        compare("torchvision", documented["load"](weights, 10)(inputs).numpy(), expected)
 
 
 def main():
@@ -102,6 +131,7 @@ def main():
         stompp("data", "write", folder / "images", "--train-limit", "100", "--test-limit", str(IMAGES))
         for network in NETWORKS:
             check(folder, *network)
+        check_torchvision(folder)
 
 
 if __name__ == "__main__":
