@@ -11,7 +11,7 @@ Later ones time it for about so many seconds:
     {"run": "resnet20-b1-t1", "runtime": "onnxruntime", "seconds": 0.1}
 
 Answers: {"logits": [...], "ops": {...}} and {"seconds": [...]}, one figure a run. Runtimes: `onnxruntime` (f32), `onnxruntime-int8`
-(static quantization, calibrated on the images it runs), `openvino` (f32), `openvino-binary` (a file of `stompp export --format
+(static quantization, calibrated on eight such images), `openvino` (f32), `openvino-binary` (a file of `stompp export --format
 openvino`). `ops` counts the kinds of OpenVINO's layers as they run, to see that binary convolutions are.
 """
 
@@ -48,10 +48,10 @@ class OnnxRuntime:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         # Threads that spin after a run would take a core from whoever is timed next.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "1")
         options.add_session_config_entry("session.force_spinning_stop", "1")
-        shape = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"]).get_inputs()[0].shape
-        self.x = images((batch, *shape[1:]))
+        self.session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        image = self.session.get_inputs()[0].shape[1:]
+        self.x = images((batch, *image))
         if int8:
             with tempfile.TemporaryDirectory() as folder:
                 ready, quantized = str(Path(folder) / "ready.onnx"), str(Path(folder) / "int8.onnx")
@@ -59,14 +59,12 @@ class OnnxRuntime:
                 quantize_static(
                     ready,
                     quantized,
-                    Once(images((8, *shape[1:]))),
+                    Once(images((8, *image))),
                     quant_format=QuantFormat.QDQ,
                     weight_type=QuantType.QInt8,
                     per_channel=True,
                 )
                 self.session = onnxruntime.InferenceSession(quantized, options, providers=["CPUExecutionProvider"])
-        else:
-            self.session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         self.ops = {}
 
     def run(self):

@@ -1,11 +1,10 @@
 //! `stompp summary`.
 
 use crate::options::{Overrides, Selection};
-use anyhow::Context;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use stompp_graph::Description;
-use stompp_infer::Memory;
+use stompp_graph::{ActivationRule, Description, Graph, Summary};
+use stompp_infer::{Memory, PackError};
 use stompp_train::{RunConfig, TrainError};
 
 /// Show what a network costs: weights, multiply-accumulates and bytes, layer by layer
@@ -59,17 +58,17 @@ struct Whole {
 }
 
 impl Format {
-    fn write(self, config: &RunConfig) -> anyhow::Result<String> {
+    fn write(self, graph: &Graph, activations: ActivationRule) -> Result<String, PackError> {
         Ok(match self {
-            Self::Table => config.summary().map_err(TrainError::from)?.to_string(),
+            Self::Table => Summary::new(graph, activations).to_string(),
             Self::Json => {
-                let description = config.description().map_err(TrainError::from)?;
-                let graph = config.graph().map_err(TrainError::from)?;
-                let memory = Memory::of(&graph, description.activations).context("the memory of the packed network")?;
-                serde_json::to_string_pretty(&Whole { description, memory })
-                    .expect("names and numbers have a JSON form")
+                let whole = Whole {
+                    description: Description::new(graph, activations),
+                    memory: Memory::of(graph, activations)?,
+                };
+                serde_json::to_string_pretty(&whole).expect("names and numbers have a JSON form")
             }
-            Self::Dot => config.graph().map_err(TrainError::from)?.to_dot().trim_end().to_owned(),
+            Self::Dot => graph.to_dot().trim_end().to_owned(),
         })
     }
 }
@@ -77,7 +76,9 @@ impl Format {
 impl ShowSummary {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let config = self.overrides.over(&RunConfig::default()).map_err(TrainError::from)?;
-        stompp_console::outln!("{}", self.format.write(&config)?);
+        let graph = config.graph().map_err(TrainError::from)?;
+        let text = self.format.write(&graph, config.binarization().activations)?;
+        stompp_console::outln!("{text}");
         Ok(())
     }
 }

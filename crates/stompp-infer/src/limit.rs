@@ -33,6 +33,20 @@ pub fn multiply_accumulates_per_second(level: Level) -> f64 {
 /// Chains of dependent instructions: enough that throughput, not latency, is the limit.
 const CHAINS: usize = 12;
 
+/// Makes so many rounds of `link` in every chain; `macs` are the multiply-accumulates of a link. Inlined, so that it is compiled for its
+/// caller's instructions.
+#[inline(always)]
+fn chains<T: Copy>(rounds: usize, start: T, macs: usize, link: impl Fn(T) -> T) -> usize {
+    let mut sums = [start; CHAINS];
+    for _ in 0..rounds {
+        for sum in &mut sums {
+            *sum = link(*sum);
+        }
+    }
+    black_box(sums);
+    macs * CHAINS * rounds
+}
+
 /// XOR, VPOPCNTQ and an addition: 512 multiply-accumulates.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq")]
@@ -40,14 +54,13 @@ fn popcounts(rounds: usize) -> usize {
     use core::arch::x86_64::*;
 
     let pixel = _mm512_set1_epi64(black_box(0x1234_5678_9ABC_DEF0));
-    let mut sums = [_mm512_setzero_si512(); CHAINS];
-    for _ in 0..rounds {
-        for sum in &mut sums {
-            *sum = _mm512_add_epi64(*sum, _mm512_popcnt_epi64(_mm512_xor_si512(pixel, *sum)));
-        }
-    }
-    black_box(sums);
-    512 * CHAINS * rounds
+    chains(
+        rounds,
+        _mm512_setzero_si512(),
+        512,
+        #[inline(always)]
+        |sum| _mm512_add_epi64(sum, _mm512_popcnt_epi64(_mm512_xor_si512(pixel, sum))),
+    )
 }
 
 /// A byte shuffle and an addition: 4 channels of 32 kernels for 2 pixels, see `kernels/lookup.rs`.
@@ -57,25 +70,17 @@ fn lookups(rounds: usize) -> usize {
     use core::arch::x86_64::*;
 
     let table = _mm256_set1_epi64x(black_box(0x0102_0301_0203_0102));
-    let mut sums = [_mm256_setzero_si256(); CHAINS];
-    for _ in 0..rounds {
-        for sum in &mut sums {
-            *sum = _mm256_add_epi8(*sum, _mm256_shuffle_epi8(table, *sum));
-        }
-    }
-    black_box(sums);
-    256 * CHAINS * rounds
+    chains(
+        rounds,
+        _mm256_setzero_si256(),
+        256,
+        #[inline(always)]
+        |sum| _mm256_add_epi8(sum, _mm256_shuffle_epi8(table, sum)),
+    )
 }
 
 /// XOR, a count and an addition of 64-bit words.
 fn words(rounds: usize) -> usize {
     let pixel = black_box(0x1234_5678_9ABC_DEF0_u64);
-    let mut sums = [0_u64; CHAINS];
-    for _ in 0..rounds {
-        for sum in &mut sums {
-            *sum += u64::from((*sum ^ pixel).count_ones());
-        }
-    }
-    black_box(sums);
-    64 * CHAINS * rounds
+    chains(rounds, 0_u64, 64, |sum| sum + u64::from((sum ^ pixel).count_ones()))
 }

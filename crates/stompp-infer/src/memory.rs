@@ -1,9 +1,9 @@
 //! What memory a network will need, before it is trained.
 
 use crate::{Info, Level, Network, PackError, pack};
-use alloc::{string::String, vec, vec::Vec};
+use alloc::vec;
 use serde::Serialize;
-use stompp_graph::{ActivationRule, Graph};
+use stompp_graph::{ActivationRule, Graph, TensorSpec};
 
 /// Bytes of RAM that running one image takes with [`Level::Portable`] and one thread, as on a microcontroller. The weights stay where
 /// the file is; the graph and the prepared steps are not counted.
@@ -23,17 +23,15 @@ impl Memory {
     /// # Errors
     /// If it cannot be packed.
     pub fn of(graph: &Graph, activations: ActivationRule) -> Result<Self, PackError> {
-        // No weight changes a size.
-        let tensors: Vec<(String, Vec<f32>)> = graph
-            .tensors()
-            .into_iter()
-            .map(|tensor| (tensor.name, vec![1.0; tensor.shape.iter().product()]))
-            .collect();
+        // No weight changes a size, so one list of ones serves for all tensors.
+        let tensors = graph.tensors();
+        let len = |tensor: &TensorSpec| tensor.shape.iter().product::<usize>();
+        let ones = vec![1.0; tensors.iter().map(len).max().unwrap_or(0)];
         let find = |name: &str| {
             tensors
                 .iter()
-                .find(|(other, _)| other == name)
-                .map(|(_, ones)| &ones[..])
+                .find(|tensor| tensor.name == name)
+                .map(|tensor| &ones[..len(tensor)])
         };
         let file = pack(graph, activations, find, &Info::default())?;
         let network =

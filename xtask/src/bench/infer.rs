@@ -3,7 +3,12 @@
 //! Weights are random: they change no time. Every peer gets the network as `stompp export` writes it, and its logits are compared
 //! with ours before anything is timed.
 
-use super::{Options, peer::Peer, report::Comparison, settle, write_json};
+use super::{
+    Options,
+    peer::Peer,
+    report::{Comparison, Spread},
+    settle, write_json,
+};
 use crate::workspace;
 use anyhow::{Context, Result, ensure};
 use rand_core::Rng;
@@ -269,11 +274,10 @@ impl Load<'_> {
             }
         }
         let compared = RUNTIMES.iter().zip(theirs).filter(|(_, theirs)| !theirs.is_empty());
+        let peers = compared.map(|(runtime, theirs)| Comparison::new(runtime.name.to_owned(), ours.clone(), theirs));
         Ok(Case {
-            peers: compared
-                .map(|(runtime, theirs)| Comparison::new(runtime.name.to_owned(), ours.clone(), theirs))
-                .collect(),
-            seconds: Comparison::new(self.name.clone(), ours, Vec::new()).ours_s,
+            peers: peers.collect(),
+            seconds: Spread::of(ours).median,
             name: self.name.clone(),
             limit_s,
         })

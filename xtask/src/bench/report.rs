@@ -15,7 +15,7 @@ pub(crate) struct Spread {
 
 impl Spread {
     /// Of at least one value.
-    fn of(mut values: Vec<f64>) -> Self {
+    pub(crate) fn of(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
         let (low, high) = (values[(values.len() - 1) / 2], values[values.len() / 2]);
         Self {

@@ -53,16 +53,15 @@ impl BinaryConv {
     ) -> Self {
         let fits = windows.kernel[0] <= LARGEST_KERNEL && windows.entries() <= MOST_PRODUCTS;
         let bits = &file[weight.clone()];
-        let way = match level {
+        let way = match (level, &thresholds) {
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            Level::Avx2 if fits && Planes::suits(&windows, thresholds.as_deref()) => {
-                let thresholds = thresholds.as_deref().unwrap_or_default();
+            (Level::Avx2, Some(thresholds)) if fits && Planes::suits(&windows) => {
                 Way::Planes(Planes::new(&windows, outputs, bits, thresholds))
             }
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            Level::Avx2 if fits => Way::Lookup(Lookup::new(&windows, outputs, bits, thresholds.as_deref())),
+            (Level::Avx2, _) if fits => Way::Lookup(Lookup::new(&windows, outputs, bits, thresholds.as_deref())),
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            Level::Avx512 if fits => Way::Popcount(Popcount::new(&windows, outputs, bits, thresholds.as_deref())),
+            (Level::Avx512, _) if fits => Way::Popcount(Popcount::new(&windows, outputs, bits, thresholds.as_deref())),
             _ => {
                 let _ = (fits, bits);
                 Way::Portable

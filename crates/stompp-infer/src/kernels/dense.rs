@@ -22,8 +22,15 @@ pub(crate) struct Dense {
     pub(crate) windows: Windows,
     pub(crate) outputs: usize,
     weight: Weight,
-    panels: Panels,
+    /// What the vector ways need; absent at [`Level::Portable`].
     #[cfg(all(feature = "std", target_arch = "x86_64"))]
+    prepared: Option<Prepared>,
+}
+
+/// A layer as a vector level runs it.
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+struct Prepared {
+    panels: Panels,
     padded: Padded,
 }
 
@@ -42,15 +49,12 @@ pub(crate) struct Staged<'a> {
     pub(crate) padded: &'a [f32],
 }
 
-/// Weights as a level reads them.
+/// Weights as a vector level reads them.
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
 enum Panels {
-    /// From the file.
-    None,
     /// For each panel of channels: (step, channel).
-    #[cfg(all(feature = "std", target_arch = "x86_64"))]
     Floats(Vec<f32>),
     /// The same, a bit a weight: one number a step.
-    #[cfg(all(feature = "std", target_arch = "x86_64"))]
     Bits(Vec<u32>),
 }
 
@@ -64,50 +68,44 @@ impl Dense {
         file: &[u8],
         weight: Weight,
     ) -> Self {
-        #[cfg_attr(not(all(feature = "std", target_arch = "x86_64")), allow(unused_mut))]
-        let mut dense = Self {
+        let _ = (level, place, file);
+        Self {
+            #[cfg(all(feature = "std", target_arch = "x86_64"))]
+            prepared: vectors::width(level).map(|width| Prepared {
+                panels: vectors::panels(&windows, outputs, &weight, width, file),
+                padded: Padded::new(&windows, place),
+            }),
             windows,
             outputs,
             weight,
-            panels: Panels::None,
-            #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            padded: Padded::new(&windows, place),
-        };
-        #[cfg(all(feature = "std", target_arch = "x86_64"))]
-        if let Some(width) = vectors::width(level) {
-            dense.panels = dense.panels(width, file);
         }
-        let _ = (level, place, file);
-        dense
     }
 
     /// Floats that [`Dense::stage`] writes.
     pub(crate) fn staged_len(&self) -> usize {
-        match self.panels {
-            Panels::None => 0,
-            #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            _ => self.padded.len(),
+        #[cfg(all(feature = "std", target_arch = "x86_64"))]
+        if let Some(prepared) = &self.prepared {
+            return prepared.padded.len();
         }
+        0
     }
 
     /// Floats that a task needs for a patch, sums, and the weights of a block.
     pub(crate) fn task_len(&self) -> [usize; 3] {
-        match self.panels {
-            Panels::None => [self.windows.entries(), self.outputs, 0],
-            #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            _ => [0, PIXELS * 32, BLOCK * 32],
+        #[cfg(all(feature = "std", target_arch = "x86_64"))]
+        if self.prepared.is_some() {
+            return [0, PIXELS * 32, BLOCK * 32];
         }
+        [self.windows.entries(), self.outputs, 0]
     }
 
     /// Prepares an image for all tasks: `staged` has at least the length above.
     pub(crate) fn stage(&self, input: View<'_>, staged: &mut [f32]) {
-        match self.panels {
-            Panels::None => {
-                let _ = (input, staged);
-            }
-            #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            _ => self.padded.stage(input, staged),
+        #[cfg(all(feature = "std", target_arch = "x86_64"))]
+        if let Some(prepared) = &self.prepared {
+            prepared.padded.stage(input, staged);
         }
+        let _ = (input, staged);
     }
 
     /// Computes `rows` of the output. `memory` has the lengths of [`Dense::task_len`].
@@ -122,9 +120,9 @@ impl Dense {
     ) {
         let [patch, sums, block] = memory;
         #[cfg(all(feature = "std", target_arch = "x86_64"))]
-        if !matches!(self.panels, Panels::None) {
-            let values = self.padded.values(input);
-            return vectors::run(self, level, rows, values, [sums, block], sink);
+        if let Some(prepared) = &self.prepared {
+            let values = prepared.padded.values(input);
+            return vectors::run(self, prepared, level, rows, values, [sums, block], sink);
         }
         let _ = (level, input.padded, block);
         self.run_portable(&file[self.weight.at.clone()], rows, input.view, patch, sums, sink);
@@ -373,41 +371,40 @@ mod vectors {
         }
     }
 
-    impl Dense {
-        /// The weight in panels of `width` channels.
-        pub(super) fn panels(&self, width: usize, file: &[u8]) -> Panels {
-            let weight = &file[self.weight.at.clone()];
-            let steps = self.windows.entries();
-            let panels = self.outputs.div_ceil(width);
-            if !self.weight.is_bits {
-                let mut values = vec![0.0; panels * steps * width];
-                for (channel, kernel) in weight.chunks(4 * steps).enumerate() {
-                    let column = values[channel / width * width * steps + channel % width..]
-                        .iter_mut()
-                        .step_by(width);
-                    column
-                        .zip(kernel.as_chunks().0)
-                        .for_each(|(to, from)| *to = f32::from_le_bytes(*from));
-                }
-                return Panels::Floats(values);
+    /// The weight in panels of `width` channels.
+    pub(super) fn panels(w: &Windows, outputs: usize, weight: &Weight, width: usize, file: &[u8]) -> Panels {
+        let bytes = &file[weight.at.clone()];
+        let steps = w.entries();
+        let panels = outputs.div_ceil(width);
+        if !weight.is_bits {
+            let mut values = vec![0.0; panels * steps * width];
+            for (channel, kernel) in bytes.chunks(4 * steps).enumerate() {
+                let column = values[channel / width * width * steps + channel % width..]
+                    .iter_mut()
+                    .step_by(width);
+                column
+                    .zip(kernel.as_chunks().0)
+                    .for_each(|(to, from)| *to = f32::from_le_bytes(*from));
             }
-            let mut values = vec![0; panels * steps];
-            let area = self.windows.kernel[0] * self.windows.kernel[1];
-            let of_pixel = bytes_of_pixel(self.windows.input[0]);
-            for (channel, kernel) in weight.chunks(area * of_pixel).enumerate() {
-                let of_panel = &mut values[channel / width * steps..][..steps];
-                for (step, to) in of_panel.iter_mut().enumerate() {
-                    let (input, tap) = (step / area, step % area);
-                    let bit = kernel[tap * of_pixel + input / 8] >> (input % 8) & 1;
-                    *to |= u32::from(bit) << (channel % width);
-                }
-            }
-            Panels::Bits(values)
+            return Panels::Floats(values);
         }
+        let mut values = vec![0; panels * steps];
+        let area = w.kernel[0] * w.kernel[1];
+        let of_pixel = bytes_of_pixel(w.input[0]);
+        for (channel, kernel) in bytes.chunks(area * of_pixel).enumerate() {
+            let of_panel = &mut values[channel / width * steps..][..steps];
+            for (step, to) in of_panel.iter_mut().enumerate() {
+                let (input, tap) = (step / area, step % area);
+                let bit = kernel[tap * of_pixel + input / 8] >> (input % 8) & 1;
+                *to |= u32::from(bit) << (channel % width);
+            }
+        }
+        Panels::Bits(values)
     }
 
     pub(super) fn run(
         dense: &Dense,
+        prepared: &Prepared,
         level: Level,
         rows: Range<usize>,
         values: &[f32],
@@ -417,22 +414,36 @@ mod vectors {
         // SAFETY: a network has a level only where the machine has it.
         unsafe {
             match level {
-                Level::Avx512 => run_avx512(dense, rows, values, memory, sink),
-                _ => run_avx2(dense, rows, values, memory, sink),
+                Level::Avx512 => run_avx512(dense, prepared, rows, values, memory, sink),
+                _ => run_avx2(dense, prepared, rows, values, memory, sink),
             }
         }
     }
 
     #[target_feature(enable = "avx2,fma")]
-    fn run_avx2(dense: &Dense, rows: Range<usize>, values: &[f32], memory: [&mut [f32]; 2], sink: &mut Sink<'_>) {
+    fn run_avx2(
+        dense: &Dense,
+        prepared: &Prepared,
+        rows: Range<usize>,
+        values: &[f32],
+        memory: [&mut [f32]; 2],
+        sink: &mut Sink<'_>,
+    ) {
         // SAFETY: this function runs only where AVX2 and FMA are.
-        unsafe { tiles::<Avx2, Fused, 6>(dense, rows, values, memory, sink) }
+        unsafe { tiles::<Avx2, Fused, 6>(dense, prepared, rows, values, memory, sink) }
     }
 
     #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
-    fn run_avx512(dense: &Dense, rows: Range<usize>, values: &[f32], memory: [&mut [f32]; 2], sink: &mut Sink<'_>) {
+    fn run_avx512(
+        dense: &Dense,
+        prepared: &Prepared,
+        rows: Range<usize>,
+        values: &[f32],
+        memory: [&mut [f32]; 2],
+        sink: &mut Sink<'_>,
+    ) {
         // SAFETY: this function runs only where these parts of AVX-512 are.
-        unsafe { tiles::<Avx512, Fused, 8>(dense, rows, values, memory, sink) }
+        unsafe { tiles::<Avx512, Fused, 8>(dense, prepared, rows, values, memory, sink) }
     }
 
     /// Vectors of floats.
@@ -495,12 +506,13 @@ mod vectors {
     #[inline(always)]
     unsafe fn tiles<L: Lanes, A: Arithmetic, const MR: usize>(
         dense: &Dense,
+        prepared: &Prepared,
         rows: Range<usize>,
         values: &[f32],
         [sums, expanded]: [&mut [f32]; 2],
         sink: &mut Sink<'_>,
     ) {
-        let (w, padded) = (&dense.windows, &dense.padded);
+        let (w, padded) = (&dense.windows, &prepared.padded);
         let (steps, width, columns) = (w.entries(), 2 * L::LANES, w.output[1]);
         let end = rows.end * columns;
         let place = |pixel: usize| padded.first(pixel / columns * w.stride, pixel % columns * w.stride);
@@ -511,7 +523,7 @@ mod vectors {
             for panel in 0..dense.outputs.div_ceil(width) {
                 for start in (0..steps).step_by(BLOCK) {
                     let len = BLOCK.min(steps - start);
-                    let weights = match &dense.panels {
+                    let weights = match &prepared.panels {
                         Panels::Floats(values) => &values[(panel * steps + start) * width..][..len * width],
                         Panels::Bits(values) => {
                             let expanded = &mut expanded[..len * width];
@@ -522,7 +534,6 @@ mod vectors {
                             }
                             expanded
                         }
-                        Panels::None => &[],
                     };
                     let reads = &padded.reads[start..start + len];
                     assert!(weights.len() == len * width && sums.len() >= count * width);

@@ -179,13 +179,13 @@ fn put_pixels(from: &[u8], plane: usize, of_pixel: usize, to: &mut [u8]) {
 }
 
 impl Planes {
-    /// Whether this is the faster way: the convolution gives bits, its channels fill nibbles, and few lanes are dropped.
-    pub(super) fn suits(w: &Windows, thresholds: Option<&[i32]>) -> bool {
+    /// Whether this is the faster way for a convolution that gives bits: its channels fill nibbles, and few lanes are dropped.
+    pub(super) fn suits(w: &Windows) -> bool {
         let layout = Layout::new(w);
         let pixels = w.output[0] * w.output[1];
         let lanes = (w.output[0] * layout.columns).next_multiple_of(LANES);
         let steps = w.kernel[0] * w.kernel[1] * w.input[0] / 4;
-        thresholds.is_some() && w.input[0].is_multiple_of(4) && steps.is_multiple_of(3) && 4 * pixels >= 3 * lanes
+        w.input[0].is_multiple_of(4) && steps.is_multiple_of(3) && 4 * pixels >= 3 * lanes
     }
 
     /// For a convolution that it [`suits`](Planes::suits).

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     str::FromStr,
 };
-use stompp_graph::{Description, Graph, Summary};
+use stompp_graph::{Graph, Summary};
 use stompp_resnet::{Architecture, Model, UnknownModel};
 
 /// The network of a configuration, as it is written there: a name such as `resnet20`, or a file such as `my_network.toml`.
@@ -124,14 +124,6 @@ impl RunConfig {
     /// As [`RunConfig::graph`].
     pub fn summary(&self) -> Result<Summary, ConfigError> {
         Ok(Summary::new(&self.graph()?, self.binarization().activations))
-    }
-
-    /// The same with every node, its shape and its unit.
-    ///
-    /// # Errors
-    /// As [`RunConfig::graph`].
-    pub fn description(&self) -> Result<Description, ConfigError> {
-        Ok(Description::new(&self.graph()?, self.binarization().activations))
     }
 
     /// Refuses a graph that does not fit the images or the classes of the configuration.
