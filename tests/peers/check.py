@@ -1,8 +1,9 @@
 """Exports small trained networks and lets other tools run them: every prediction must be that of `stompp predict`.
 
-    python3 tests/peers/check.py target/debug/stompp
+    python3 tests/peers/check.py target/debug/stompp [TRACT]
 
 Needs numpy, onnx, onnxruntime, openvino and qonnx. With torchvision and safetensors it also runs the code of docs/deploy.md.
+TRACT is the program of tests/peers/tract: `cargo build --manifest-path tests/peers/tract/Cargo.toml`.
 """
 
 import csv
@@ -60,6 +61,13 @@ def by_onnxruntime(file, inputs):
     return together
 
 
+def by_tract(file, inputs):
+    images = file.with_suffix(".f32")
+    np.ascontiguousarray(inputs, "<f4").tofile(images)
+    command = [sys.argv[2], file, images, str(inputs.shape[-1])]
+    return np.array(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split(), int)
+
+
 def by_qonnx(file, inputs):
     model = ModelWrapper(str(file))
     assert any(node.op_type == "BipolarQuant" for node in model.graph.node)
@@ -86,8 +94,9 @@ def trained(folder, name, options):
     return run, expected
 
 
-def compare(name, logits, expected):
-    different = int((logits.argmax(1) != expected).sum())
+def compare(name, predictions, expected):
+    assert len(predictions) == len(expected)
+    different = int((predictions != expected).sum())
     print(f"{name}: {different} of {len(expected)} predictions differ", flush=True)
     assert different == 0
 
@@ -103,7 +112,10 @@ def check(folder, name, options, on_bits):
         stompp("export", run, "--format", format, "--out", file)
         if format != "openvino":
             onnx.checker.check_model(str(file))
-        compare(f"{name}, {format}", by(file, prepared(file, folder / "images" / "test_batch.bin")), expected)
+        inputs = prepared(file, folder / "images" / "test_batch.bin")
+        compare(f"{name}, {format}", by(file, inputs).argmax(1), expected)
+        if format == "onnx" and len(sys.argv) > 2:
+            compare(f"{name}, {format} in tract", by_tract(file, inputs), expected)
 
 
 def check_torchvision(folder):
@@ -122,7 +134,7 @@ def check_torchvision(folder):
     stompp("export", run, "--format", "onnx", "--out", onnx_file)
     inputs = torch.from_numpy(prepared(onnx_file, folder / "images" / "test_batch.bin"))
     with torch.no_grad():
-        compare("torchvision", documented["load"](weights, 10)(inputs).numpy(), expected)
+        compare("torchvision", documented["load"](weights, 10)(inputs).numpy().argmax(1), expected)
 
 
 def main():
