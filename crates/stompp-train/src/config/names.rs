@@ -67,7 +67,7 @@ pub enum Dataset {
     Folder,
 }
 
-/// What computes.
+/// The device that computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Display, EnumString, IntoStaticStr, VariantArray, VariantNames)]
 #[strum(serialize_all = "kebab-case", parse_err_ty = UnknownName, parse_err_fn = Self::unknown)]
 pub enum Device {
@@ -101,7 +101,7 @@ pub enum Method {
     StomppSte,
 }
 
-/// What moves the parameters.
+/// The optimizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Display, EnumString, IntoStaticStr, VariantArray, VariantNames)]
 #[strum(serialize_all = "kebab-case", parse_err_ty = UnknownName, parse_err_fn = Self::unknown)]
 pub enum OptimizerName {
@@ -124,12 +124,12 @@ pub enum RateSchedule {
 }
 
 impl Dataset {
-    /// Whether the images are generated instead of read.
+    /// Whether the images are generated, not read from files.
     pub fn is_synthetic(self) -> bool {
         matches!(self, Self::Synthetic10 | Self::Synthetic100)
     }
 
-    /// Number of classes; `None` if only the files tell.
+    /// Number of classes; `None` if it depends on the files.
     pub fn classes(self) -> Option<usize> {
         match self {
             Self::Synthetic10 | Self::Cifar10 | Self::Mnist | Self::FashionMnist => Some(10),
@@ -142,7 +142,7 @@ impl Dataset {
 
 impl Method {
     /// Whether the method freezes by a plan.
-    pub fn freezes(self) -> bool {
+    pub fn has_plan(self) -> bool {
         matches!(self, Self::Stompp | Self::StomppSte)
     }
 }
