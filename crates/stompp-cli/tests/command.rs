@@ -174,7 +174,10 @@ fn errors_name_the_option_as_typed_and_its_field() {
             "'fast' for '--lr (training.learning_rate)': expected a number",
         ),
         (&["--method", "adam"], "'adam' for '--method (method.name)'"),
-        (&["--tail", "5 steps"], "'5 steps' for '--tail (method.tail)': "),
+        (
+            &["--warm-up", "5 steps"],
+            "'5 steps' for '--warm-up (method.warm_up)': ",
+        ),
         (
             &["--clip-gradients", "0"],
             "error: --clip-gradients (training.clip_gradients): 0: ",
