@@ -95,7 +95,7 @@ impl CheckpointArgs {
     }
 
     /// Whether a run in the directory is resumed.
-    pub(crate) fn is_resuming(&self) -> bool {
+    pub(crate) fn is_resume(&self) -> bool {
         !self.fresh
     }
 }

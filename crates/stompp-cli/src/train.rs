@@ -68,7 +68,7 @@ impl Train {
         let session = self
             .checkpoints
             .session(signals::stop().context("cannot watch for signals")?);
-        let finished = RunResult::exists(&self.out) && self.checkpoints.is_resuming();
+        let finished = RunResult::exists(&self.out) && self.checkpoints.is_resume();
         let result = self.threads.run(|| {
             let mut progress = Progress::new();
             let mut callbacks: Vec<&mut dyn Callback> = Vec::new();
@@ -102,7 +102,7 @@ impl Train {
             (config.training.init_from, config.training.continue_from) = (None, None);
             return Ok(config);
         }
-        let own = if self.checkpoints.is_resuming() {
+        let own = if self.checkpoints.is_resume() {
             RunConfig::from_run(&self.out)?
         } else {
             None

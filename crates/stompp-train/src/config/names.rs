@@ -1,11 +1,11 @@
-//! The choices of a configuration that no other crate owns, each with the name that it is written by.
+//! The enums of a configuration that no other crate defines. `strum` derives the name of each variant from its identifier.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use stompp_schedule::UnknownName;
 use strum::{Display, EnumString, IntoStaticStr, VariantArray, VariantNames};
 
-/// What the enums of this file have beside what `strum` derives: the list of all choices, the name as a method, an error that
-/// lists the names, and the same names in serde.
+/// Adds what `strum` does not derive: the list of all variants as a constant, the name as a method, an error that lists the names,
+/// and serde by the same names (serde's own errors do not say what is unknown: `unknown method`).
 macro_rules! names {
     ($($name:ident: $kind:literal,)+) => {$(
         impl $name {
@@ -175,9 +175,9 @@ mod tests {
         assert_eq!(names(RateSchedule::ALL), "constant cosine step");
     }
 
-    /// Choices that other crates own are written by serde, and listed by `name`.
+    /// For enums of other crates serde writes the names, and `name` lists them.
     #[test]
-    fn names_of_other_crates_are_those_that_are_written() {
+    fn names_of_other_crates_are_those_that_serde_writes() {
         fn written(choice: impl serde::Serialize) -> String {
             toml::Value::try_from(choice).unwrap().as_str().unwrap().to_owned()
         }
