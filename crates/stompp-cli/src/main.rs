@@ -1,17 +1,17 @@
 //! `stompp`: train binary networks by layerwise progressive freezing, and look at what came of it.
 //!
 //! Invariants:
-//! - **Each configuration option is defined once**, in `options`; the same names in TOML do the same.
+//! - **Each option of a run is defined once**, in the table of `stompp_train::config::options`.
 //! - **What a command found goes to standard output; progress and errors go to standard error.** The exit code is 0 for
 //!   success, 2 for what was asked wrongly, 1 for what failed, 129, 130 or 143 after SIGHUP, SIGINT or SIGTERM.
 //! - **This crate knows nothing of the paper's tables.**
 #![forbid(unsafe_code)]
 
+mod checkpoint_args;
 mod count;
 mod data;
 mod eval;
 mod export;
-mod keeping;
 mod options;
 mod pack;
 mod predict;
@@ -65,7 +65,7 @@ enum Command {
 fn main() -> ExitCode {
     let command = match Cli::try_parse() {
         Ok(cli) => cli.command,
-        Err(error) => typed::with_tip(error).exit(),
+        Err(error) => typed::with_tip(options::name_field(error)).exit(),
     };
     // What a training found is kept in its directory, whoever reads what it prints.
     let printing_counts = !matches!(command, Command::Train(_));

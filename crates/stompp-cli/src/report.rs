@@ -1,8 +1,11 @@
 //! What is said of an error: fields by the options that set them, and what to do about it.
 
-use crate::options;
+use crate::{checkpoint_args::EVERY, options::typed_for};
 use std::path::Path;
-use stompp_train::{DataError, InitError, TrainError, config::ConfigError};
+use stompp_train::{
+    DataError, InitError, TrainError,
+    config::{ConfigError, options},
+};
 
 /// The message of `error` and, on further lines, what helps.
 pub(crate) fn message(error: &anyhow::Error) -> String {
@@ -17,20 +20,25 @@ pub(crate) fn message(error: &anyhow::Error) -> String {
 /// The message, in which each field of a configuration has its option beside it.
 fn with_options(error: &TrainError) -> String {
     let mut text = error.to_string();
-    if let TrainError::Config(ConfigError::Field { field, .. }) = error
-        && let Some(flag) = options::flag(field)
-        && let Some(rest) = text.strip_prefix(field)
+    let mut first = None;
+    if let TrainError::Config(error) = error
+        && let Some(field) = error.field()
+        && let Some(option) = typed_for(field)
     {
-        text = format!("--{flag} ({field}){rest}");
+        let problem = text.strip_prefix(&format!("{field}: ")).unwrap_or(&text);
+        text = format!("{option} ({field}): {problem}");
+        first = Some(field);
     }
-    let named: Vec<String> = options::fields()
-        .filter(|(flag, field)| has_word(&text, field) && !text.contains(&format!("--{flag} ({field})")))
-        .map(|(flag, field)| format!("{field} is --{flag}"))
+    let differs = |field: &str| matches!(error, TrainError::OtherRun { difference, .. } if difference.field == field);
+    let fields = options::all().map(|option| option.field).chain([EVERY.field]);
+    let others: Vec<String> = fields
+        .filter(|field| first != Some(*field) && (has_word(&text, field) || differs(field)))
+        .filter_map(|field| Some(format!("{field} is {}", typed_for(field)?)))
         .collect();
-    if named.is_empty() {
+    if others.is_empty() {
         text
     } else {
-        format!("{text} ({})", named.join(", "))
+        format!("{text} ({})", others.join(", "))
     }
 }
 
@@ -45,6 +53,11 @@ fn has_word(text: &str, field: &str) -> bool {
 
 fn tips(error: &TrainError) -> Vec<String> {
     match error {
+        TrainError::Config(ConfigError::File { source, .. }) => {
+            let option = unknown_field(source.message()).and_then(|name| options::by_name(&name.replace('_', "-")));
+            let tip = |option: &options::ConfigOption| format!("--{} is the field {}", option.name, option.field);
+            option.map(tip).into_iter().collect()
+        }
         TrainError::OtherRun { path, .. } => {
             let run = run_of(path).display();
             vec![
@@ -96,6 +109,12 @@ fn tips(error: &TrainError) -> Vec<String> {
     }
 }
 
+/// The name of the field in an error of TOML about an unknown one.
+fn unknown_field(message: &str) -> Option<&str> {
+    let name = message.strip_prefix("unknown field `")?;
+    Some(name.split_once('`')?.0)
+}
+
 /// The directory of the run that a file is of: a checkpoint lies one folder deeper than the others.
 fn run_of(file: &Path) -> &Path {
     let folder = file.parent().unwrap_or(file);
@@ -122,6 +141,54 @@ mod tests {
         let message = refused("data = { holdout = 5, test_limit = 5 }");
         assert!(message.starts_with("--test-limit (data.test_limit): 5"), "{message}");
         assert!(message.ends_with("(data.holdout is --holdout)"), "{message}");
+    }
+
+    /// Each of these configurations is refused for the field beside it.
+    #[test]
+    fn errors_name_option_and_field() {
+        for (text, expected) in [
+            (
+                "training.learning_rate = 0.0",
+                "--learning-rate (training.learning_rate): 0: ",
+            ),
+            ("training.momentum = 1.5", "--momentum (training.momentum): 1.5: "),
+            (
+                "training.weight_decay = -1.0",
+                "--weight-decay (training.weight_decay): -1: ",
+            ),
+            (
+                "method.weight_surrogate = 'blocked'",
+                "--weight-surrogate (method.weight_surrogate): blocked: ",
+            ),
+            ("data.path = 'x'", "--data (data.path): data set synthetic10 "),
+            ("network.width = 0", "--width (network.width): width is 0: "),
+            (
+                "data.image_size = 1",
+                "--image-size (data.image_size): image size is 1: ",
+            ),
+        ] {
+            let message = refused(text);
+            assert!(message.starts_with(expected), "{message}");
+        }
+        let difference = RunConfig::default().difference(&RunConfig::from_toml("seed = 1").unwrap());
+        let other = TrainError::OtherRun {
+            path: "run/config.toml".into(),
+            difference: difference.unwrap(),
+        };
+        let message = with_options(&other);
+        assert!(
+            message.ends_with("seed was 0, now it is 1 (seed is --seed)"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn an_option_in_a_file_gets_the_name_of_its_field() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.toml");
+        std::fs::write(&file, "[training]\nbatch = 5\n").unwrap();
+        let error = TrainError::from(RunConfig::load(&file).unwrap_err());
+        assert_eq!(tips(&error), ["--batch-size is the field training.batch_size"]);
     }
 
     #[test]

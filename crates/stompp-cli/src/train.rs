@@ -1,7 +1,7 @@
 //! `stompp train`.
 
 use crate::{
-    keeping::Keeping,
+    checkpoint_args::CheckpointArgs,
     options::{All, Overrides},
     progress::Progress,
     score,
@@ -42,7 +42,7 @@ pub(crate) struct Train {
     overrides: Overrides<All>,
 
     #[command(flatten)]
-    keeping: Keeping,
+    checkpoints: CheckpointArgs,
 
     #[command(flatten)]
     threads: Threads,
@@ -66,9 +66,9 @@ impl Train {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let config = self.overrides.over(&self.base()?).map_err(TrainError::from)?;
         let session = self
-            .keeping
+            .checkpoints
             .session(signals::stop().context("cannot watch for signals")?);
-        let finished = RunResult::exists(&self.out) && self.keeping.resumes();
+        let finished = RunResult::exists(&self.out) && self.checkpoints.is_resume();
         let result = self.threads.run(|| {
             let mut progress = Progress::new();
             let mut callbacks: Vec<&mut dyn Callback> = Vec::new();
@@ -95,15 +95,15 @@ impl Train {
             return Ok(RunConfig::load(file)?);
         }
         if let Some(parent) = self.overrides.get(CONTINUE) {
-            let mut config = RunConfig::of_run(Path::new(parent))?.ok_or_else(|| TrainError::NoRun {
+            let mut config = RunConfig::from_run(Path::new(parent))?.ok_or_else(|| TrainError::NoRun {
                 path: PathBuf::from(parent),
             })?;
             // Those of its own beginning.
             (config.training.init_from, config.training.continue_from) = (None, None);
             return Ok(config);
         }
-        let own = if self.keeping.resumes() {
-            RunConfig::of_run(&self.out)?
+        let own = if self.checkpoints.is_resume() {
+            RunConfig::from_run(&self.out)?
         } else {
             None
         };

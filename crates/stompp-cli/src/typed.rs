@@ -1,6 +1,7 @@
 //! What people type who know other programs: a tip that names the option or command here.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use stompp_train::config::options;
 
 /// Options of other programs, and what to type here.
 const OPTIONS: &[(&str, &str)] = &[
@@ -81,11 +82,33 @@ pub(crate) fn with_tip(mut error: clap::Error) -> clap::Error {
         return error;
     };
     let name = typed.split('=').next().unwrap_or(typed);
-    if let Some((_, tip)) = names.iter().find(|(other, _)| *other == name) {
-        let tip = (*tip).to_owned().into();
+    let known = names.iter().find(|(other, _)| *other == name);
+    if let Some(tip) = known.map(|(_, tip)| (*tip).to_owned()).or_else(|| field_tip(name)) {
+        let tip = tip.into();
         error.remove(ContextKind::SuggestedArg);
         error.remove(ContextKind::SuggestedSubcommand);
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
     }
     error
+}
+
+/// The tip for a field of `config.toml` that was typed as an option, with or without its section.
+fn field_tip(typed: &str) -> Option<String> {
+    let typed = typed.strip_prefix("--")?.replace('-', "_");
+    let is_field = |field: &str| field == typed || field.split_once('.').is_some_and(|(_, name)| name == typed);
+    let option = options::all().find(|option| is_field(option.field))?;
+    Some(format!("--{} sets {}", option.name, option.field))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_leads_to_its_option() {
+        let steps = Some("--steps sets training.duration".to_owned());
+        assert_eq!(field_tip("--duration"), steps);
+        assert_eq!(field_tip("--training.duration"), steps);
+        assert_eq!(field_tip("--nothing"), None);
+    }
 }

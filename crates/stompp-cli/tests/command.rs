@@ -160,6 +160,47 @@ fn what_was_asked_wrongly_is_named_with_code_2() {
     assert_fails(&wrong, 2, &["wrong.toml", "batchsize", "batch_size"]);
 }
 
+/// An error about an option has the name that was typed and the field of the configuration, wherever it is found.
+#[test]
+fn errors_name_the_option_as_typed_and_its_field() {
+    let folder = folder();
+    let out = folder.path().join("run");
+    let file = folder.path().join("options.toml");
+    fs::write(&file, "[training]\nbatch = 3\n").unwrap();
+    let cases: [(&[&str], &str); 9] = [
+        (&["--lr", "0"], "error: --lr (training.learning_rate): 0: "),
+        (
+            &["--lr", "fast"],
+            "'fast' for '--lr (training.learning_rate)': expected a number",
+        ),
+        (&["--method", "adam"], "'adam' for '--method (method.name)'"),
+        (
+            &["--warm-up", "5 steps"],
+            "'5 steps' for '--warm-up (method.warm_up)': ",
+        ),
+        (
+            &["--clip-gradients", "0"],
+            "error: --clip-gradients (training.clip_gradients): 0: ",
+        ),
+        (
+            &["--color-jitter", "0.4"],
+            "error: --color-jitter (data.color_jitter): data set synthetic10 ",
+        ),
+        (
+            &["--checkpoint-every", "0ba"],
+            "error: --checkpoint-every (checkpoints.every): 0ba ",
+        ),
+        (&["--duration", "5ep"], "tip: --steps sets training.duration"),
+        (
+            &["--config", file.to_str().unwrap()],
+            "tip: --batch-size is the field training.batch_size",
+        ),
+    ];
+    for (arguments, part) in cases {
+        assert_fails(&train(&out, arguments), 2, &[part]);
+    }
+}
+
 #[test]
 fn what_fails_is_named_with_code_1() {
     let folder = folder();

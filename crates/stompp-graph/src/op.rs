@@ -76,6 +76,7 @@ impl ActivationRule {
     pub const CONTINUOUS: [Self; 2] = [Self::Relu, Self::Clip];
 
     /// The name in configurations.
+    // By hand: for three names `strum` is not shorter.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Quantized => "quantized",

@@ -1,8 +1,8 @@
 //! How the target fraction rises inside a window.
 
-use crate::name::{self, UnknownName};
+use crate::UnknownName;
 use core::f64::consts::FRAC_PI_2;
-use core::{fmt, str::FromStr};
+use strum::{Display, EnumCount, EnumString, IntoStaticStr, VariantArray, VariantNames};
 
 /// Target frozen fraction `p` as a function of `x`, the share of the window that has passed.
 ///
@@ -17,7 +17,22 @@ use core::{fmt, str::FromStr};
 /// assert_eq!(Curve::default().p(0.5), 0.125);
 /// assert_eq!("flipped-quadratic".parse(), Ok(Curve::FlippedQuadratic));
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    Display,
+    EnumCount,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+    VariantNames,
+)]
+#[strum(serialize_all = "kebab-case", parse_err_ty = UnknownName, parse_err_fn = Self::unknown)]
 pub enum Curve {
     /// `x`
     Linear,
@@ -34,23 +49,15 @@ pub enum Curve {
 
 impl Curve {
     /// Every curve.
-    pub const ALL: [Self; 5] = [
-        Self::Linear,
-        Self::Quadratic,
-        Self::Cubic,
-        Self::Cosine,
-        Self::FlippedQuadratic,
-    ];
+    pub const ALL: [Self; Self::COUNT] = *<Self as VariantArray>::VARIANTS.first_chunk().unwrap();
 
-    /// The name that [`FromStr`] reads and [`Display`](fmt::Display) writes.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Linear => "linear",
-            Self::Quadratic => "quadratic",
-            Self::Cubic => "cubic",
-            Self::Cosine => "cosine",
-            Self::FlippedQuadratic => "flipped-quadratic",
-        }
+    /// The name that [`FromStr`](core::str::FromStr) reads and [`Display`](core::fmt::Display) writes.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+
+    fn unknown(given: &str) -> UnknownName {
+        UnknownName::new("curve", <Self as VariantNames>::VARIANTS, given)
     }
 
     /// The curve at `x`, which is first clamped to `[0, 1]` (NaN stays NaN). The result lies in `[0, 1]`.
@@ -67,19 +74,5 @@ impl Curve {
             }
             Self::FlippedQuadratic => 1.0 - (1.0 - x) * (1.0 - x),
         }
-    }
-}
-
-impl fmt::Display for Curve {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for Curve {
-    type Err = UnknownName;
-
-    fn from_str(given: &str) -> Result<Self, UnknownName> {
-        name::find("curve", &Self::ALL, Self::name, given)
     }
 }

@@ -1,18 +1,29 @@
-//! Names of curves and orders as users write them.
+//! The error for a name that no curve, order or other choice has.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-/// A name that no curve (or order) has.
+/// A name that no curve, order or other choice has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownName {
-    /// What was asked for: `"curve"` or `"order"`.
+    /// What was asked for, such as `"curve"`.
     pub kind: &'static str,
     /// The name that was given.
     pub given: String,
     /// The names that exist.
     pub known: Vec<&'static str>,
+}
+
+impl UnknownName {
+    /// The error for `given`, where a `kind` has one of the names `known`.
+    pub fn new(kind: &'static str, known: &[&'static str], given: &str) -> Self {
+        Self {
+            kind,
+            given: given.into(),
+            known: known.into(),
+        }
+    }
 }
 
 impl fmt::Display for UnknownName {
@@ -28,20 +39,3 @@ impl fmt::Display for UnknownName {
 }
 
 impl core::error::Error for UnknownName {}
-
-/// The one of `all` whose name is `given`, exactly.
-pub(crate) fn find<T: Copy>(
-    kind: &'static str,
-    all: &[T],
-    name: impl Fn(T) -> &'static str,
-    given: &str,
-) -> Result<T, UnknownName> {
-    all.iter()
-        .copied()
-        .find(|&item| name(item) == given)
-        .ok_or_else(|| UnknownName {
-            kind,
-            given: given.into(),
-            known: all.iter().map(|&item| name(item)).collect(),
-        })
-}

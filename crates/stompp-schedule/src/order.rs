@@ -1,12 +1,27 @@
 //! In which order the units freeze.
 
-use crate::name::{self, UnknownName};
-use core::{fmt, str::FromStr};
+use crate::UnknownName;
+use strum::{Display, EnumCount, EnumString, IntoStaticStr, VariantArray, VariantNames};
 
 /// Which unit's window comes when. Units are numbered from input to output.
 ///
 /// Source: *paper*. Forward is the method; global and reverse are its ablations.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    Display,
+    EnumCount,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+    VariantNames,
+)]
+#[strum(serialize_all = "kebab-case", parse_err_ty = UnknownName, parse_err_fn = Self::unknown)]
 pub enum Order {
     /// One unit after the other, from input to output: between the loss and the unit that is still learning, everything
     /// is open.
@@ -20,28 +35,14 @@ pub enum Order {
 
 impl Order {
     /// Every order.
-    pub const ALL: [Self; 3] = [Self::Forward, Self::Global, Self::Reverse];
+    pub const ALL: [Self; Self::COUNT] = *<Self as VariantArray>::VARIANTS.first_chunk().unwrap();
 
-    /// The name that [`FromStr`] reads and [`Display`](fmt::Display) writes.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Forward => "forward",
-            Self::Global => "global",
-            Self::Reverse => "reverse",
-        }
+    /// The name that [`FromStr`](core::str::FromStr) reads and [`Display`](core::fmt::Display) writes.
+    pub fn name(self) -> &'static str {
+        self.into()
     }
-}
 
-impl fmt::Display for Order {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for Order {
-    type Err = UnknownName;
-
-    fn from_str(given: &str) -> Result<Self, UnknownName> {
-        name::find("order", &Self::ALL, Self::name, given)
+    fn unknown(given: &str) -> UnknownName {
+        UnknownName::new("order", <Self as VariantNames>::VARIANTS, given)
     }
 }

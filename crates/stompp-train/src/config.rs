@@ -1,7 +1,8 @@
-//! What a run is made of: [`RunConfig`], read from TOML, checked before anything starts.
+//! The configuration of a run: [`RunConfig`], read from TOML and checked before anything starts.
 //!
 //! **A configuration says everything that decides a run's result**, and nothing else: threads, folders to write and what is
-//! printed are not in it. Every field has a default, unknown fields are refused by name.
+//! printed are not in it. Every field has a default; unknown fields are an error that names them. `config/options/table.rs` has the
+//! name of each field on the command line, and its help.
 
 mod check;
 mod compare;
@@ -9,10 +10,11 @@ mod data;
 mod error;
 mod model;
 mod names;
+pub mod options;
 mod text;
 mod time;
+mod timeline;
 
-pub use check::Timeline;
 pub use compare::Difference;
 pub use error::ConfigError;
 pub use model::{ModelSource, UnknownModelSource};
@@ -22,6 +24,7 @@ pub use stompp_data::OnBadImage;
 pub use stompp_resnet::Model;
 pub use stompp_schedule::{Curve, Order, RefreshRate};
 pub use time::{Time, TimeError};
+pub use timeline::Timeline;
 
 use crate::files;
 use serde::{Deserialize, Serialize};
@@ -47,11 +50,11 @@ pub struct RunConfig {
     pub data: DataConfig,
     /// The network.
     pub network: NetworkConfig,
-    /// How it becomes binary.
+    /// How the network becomes binary.
     pub method: MethodConfig,
     /// The optimizer and how long it runs.
     pub training: TrainingConfig,
-    /// What computes. Devices round differently, so this decides the last bits.
+    /// The device. Devices round differently, so it changes the last bits of a result.
     pub device: DeviceConfig,
 }
 
@@ -61,28 +64,29 @@ pub struct RunConfig {
 pub struct DataConfig {
     /// The data set.
     pub dataset: Dataset,
-    /// The folder, `.tar.gz` or `.zip` with the binary files of CIFAR; the folder with the idx files of MNIST; of image files the folder,
-    /// `.tar` or `.zip`. A synthetic set needs none.
+    /// Where the data set is: for CIFAR the folder, `.tar.gz` or `.zip` with its binary files; for MNIST the folder with its idx files;
+    /// for image files the folder, `.tar` or `.zip`. `None` for a synthetic set.
     pub path: Option<PathBuf>,
-    /// What the images of a flat `val` show (data set `folder`): the official ground truth, or a list of names and classes.
+    /// The classes of the images of a flat `val` (data set `folder`): the official ground truth, or a list of names and classes.
     pub labels: Option<PathBuf>,
-    /// Number of classes of data set `folder`. Counted if absent, and written down.
+    /// Number of classes of data set `folder`. If absent, a run counts them and sets this field.
     pub classes: Option<usize>,
-    /// Train on this many images, chosen balanced over the classes, the same for every seed. All if absent.
+    /// Number of images to train on, balanced over the classes, the same for every seed. All if absent.
     pub train_limit: Option<usize>,
-    /// Test on this many images, likewise. All if absent.
+    /// Number of images to test on, chosen in the same way. All if absent.
     pub test_limit: Option<usize>,
-    /// Test on this many training images, held out of training and chosen balanced over the classes, instead of the test images.
+    /// Number of training images to test on instead of the test images: held out of training, balanced over the classes.
     pub holdout: Option<usize>,
     /// Which images the limits and the holdout choose.
     pub split_seed: u64,
-    /// Side of the images. CIFAR and synthetic ones are averaged down to it; of image files a part is resized to it.
+    /// Side of the images in pixels. Images of CIFAR and synthetic ones are averaged down to it; crops of image files are resized to it.
     pub image_size: usize,
-    /// While training, random crop (zero padding of an eighth of the side; of image files a random part) and horizontal flip.
+    /// Whether training images are cropped at random (after zero padding of an eighth of the side; of image files a random part) and
+    /// flipped horizontally.
     pub augment: bool,
     /// How much augmentation changes brightness, contrast and saturation of image files: by factors from 1 - this to 1 + this.
     pub color_jitter: f64,
-    /// What becomes of image files that cannot be read.
+    /// What to do with image files that cannot be read.
     pub on_bad_image: OnBadImage,
 }
 
@@ -146,7 +150,7 @@ pub struct MethodConfig {
     /// How slowly masks follow that fraction (`stompp`, `stompp-ste`).
     #[serde(with = "text")]
     pub refresh: RefreshRate,
-    /// What freezes in one window (`stompp`, `stompp-ste`).
+    /// What freezes within one window (`stompp`, `stompp-ste`).
     pub freeze_unit: Windows,
     /// Which entries of an activation freeze as one (`stompp`, `stompp-ste`).
     pub activation_mask: Granularity,
@@ -156,7 +160,7 @@ pub struct MethodConfig {
     pub tail: Time,
     /// Gradient of frozen activation entries (`ste`, `stompp-ste`; `stompp` blocks it): one of [`Surrogate::STRAIGHT_THROUGH`].
     pub activation_surrogate: Surrogate,
-    /// Gradient of frozen weight entries, likewise.
+    /// Gradient of frozen weight entries, under the same methods.
     pub weight_surrogate: Surrogate,
 }
 
@@ -184,9 +188,9 @@ impl Default for MethodConfig {
 pub struct TrainingConfig {
     /// Length of the training, in epochs or steps.
     pub duration: Time,
-    /// Images a step. An epoch has as many full batches as there are; what remains of its images is left out.
+    /// Images per step. An epoch has full batches only; the images that remain are left out.
     pub batch_size: usize,
-    /// What moves the parameters.
+    /// The optimizer.
     pub optimizer: OptimizerName,
     /// Learning rate; the largest one of a schedule.
     pub learning_rate: f64,
@@ -194,7 +198,7 @@ pub struct TrainingConfig {
     pub learning_rate_schedule: RateSchedule,
     /// Time at the beginning in which the learning rate rises in a straight line from nearly 0.
     pub learning_rate_warm_up: Time,
-    /// Momentum, in [0, 1). Of Adam the first beta.
+    /// Momentum, in [0, 1). The first beta of Adam.
     pub momentum: f64,
     /// L2 penalty on the parameters: this times a parameter is added to its gradient.
     pub weight_decay: f64,
@@ -209,11 +213,11 @@ pub struct TrainingConfig {
     /// Start from the weights and statistics in this file: a safetensors file with torchvision's names, a checkpoint, or the
     /// directory of a finished run. What does not fit keeps its random values. From the seed if absent.
     pub init_from: Option<PathBuf>,
-    /// Start from the end of the run in this directory: its weights, statistics and momentum, and its place in the order of the
-    /// data.
+    /// Start from the end of the run in this directory: with its weights, statistics and momentum, and at its position in the order
+    /// of the data.
     pub continue_from: Option<PathBuf>,
-    /// Training batches over which the deploy network's batch-norm statistics are taken anew, as plain means, before it is evaluated
-    /// or kept. With 0 it has those that followed the training (*ours*; the paper is silent).
+    /// Training batches over which the batch-norm statistics of the deploy network are computed again, as plain means, before it is
+    /// evaluated or saved. With 0 it has the running statistics of the training (*ours*; the paper does not say).
     pub bn_reestimate: usize,
 }
 
@@ -245,9 +249,9 @@ impl Default for TrainingConfig {
 pub struct DeviceConfig {
     /// The device.
     pub name: Device,
-    /// Convolutions and matrix products in f32 throughout. If not, the GPU may round their factors to TF32, as PyTorch does.
+    /// Whether convolutions and matrix products use f32 throughout. If not, the GPU may round their factors to TF32, as PyTorch does.
     pub strict_f32: bool,
-    /// Algorithms of the GPU that give the same bits each time. The CPU has no others.
+    /// Whether the GPU uses only algorithms that give the same bits each time. The CPU has no others.
     pub deterministic: bool,
 }
 
@@ -265,7 +269,7 @@ impl RunConfig {
     /// Reads a configuration; fields that are absent have their defaults.
     ///
     /// # Errors
-    /// If the text is not TOML, has an unknown field, or a value that its field does not take.
+    /// Returns [`ConfigError::Toml`] if the text is not TOML, has an unknown field, or has a value that its field does not take.
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
         toml::from_str(text).map_err(ConfigError::Toml)
     }
@@ -273,7 +277,7 @@ impl RunConfig {
     /// Reads a configuration from a file.
     ///
     /// # Errors
-    /// If the file cannot be read, and as [`RunConfig::from_toml`]; both name the file.
+    /// Returns [`ConfigError::Read`] if the file cannot be read, [`ConfigError::File`] where [`RunConfig::from_toml`] returns an error.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
             path: path.to_owned(),
@@ -289,7 +293,7 @@ impl RunConfig {
     ///
     /// # Errors
     /// As [`RunConfig::load`].
-    pub fn of_run(run: &Path) -> Result<Option<Self>, ConfigError> {
+    pub fn from_run(run: &Path) -> Result<Option<Self>, ConfigError> {
         let file = run.join(files::CONFIG);
         file.is_file().then(|| Self::load(&file)).transpose()
     }

@@ -64,6 +64,7 @@ impl Surrogate {
     pub const STRAIGHT_THROUGH: [Self; 2] = [Self::Identity, Self::Clipped];
 
     /// The name in configurations and reports.
+    // By hand: for three names `strum` is not shorter, and this crate has no procedural macro else.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Blocked => "blocked",

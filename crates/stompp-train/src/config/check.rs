@@ -1,44 +1,18 @@
-//! From what was written to what is run: network, plan and lengths, or the field that forbids them.
+//! Refuses configurations that cannot be run, and says which field is wrong. Sections with many rules have files of their own:
+//! `data.rs`, `model.rs`; lengths of time are in `timeline.rs`.
 
-use super::{ConfigError, Device, Method, RunConfig, Setting, Time};
-use crate::learning_rate::LearningRates;
+use super::{
+    ConfigError, Device, Method, RunConfig, Setting, Time,
+    options::{self, ValueType},
+};
 use std::path::Path;
 use stompp_binarize::{ActivationRule, Binarization, Surrogate};
-use stompp_data::Position;
-use stompp_schedule::{Plan, PlanError, PlanSpec};
-
-/// A run's length in optimizer steps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeline {
-    /// Steps of one epoch: full batches only.
-    pub steps_per_epoch: u64,
-    /// Steps of the whole training; at least 1.
-    pub steps: u64,
-    /// Steps between evaluations; at least 1.
-    pub evaluate_every: u64,
-    /// Batches of the order of the data that came before the first step: those of the run that this one continues.
-    pub first_batch: u64,
-}
-
-impl Timeline {
-    /// Where the batch after `step` steps stands.
-    pub fn position(&self, step: u64) -> Position {
-        let batch = self.first_batch + step;
-        Position {
-            epoch: batch / self.steps_per_epoch,
-            batch: (batch % self.steps_per_epoch) as usize,
-        }
-    }
-}
-
-/// More steps than any training has; keeps arithmetic on steps far from overflow.
-const MOST_STEPS: u64 = 1 << 40;
 
 impl RunConfig {
-    /// Refuses values that no data set could make right.
+    /// Checks all that can be checked without the images.
     ///
     /// # Errors
-    /// Names the first field that is at fault.
+    /// Returns an error that names the first field whose value cannot be used.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.data.check()?;
         if self.device.name == Device::Cuda && cfg!(not(feature = "cuda")) {
@@ -101,10 +75,7 @@ impl RunConfig {
             return Err(field("training.duration", problem));
         }
         if !ActivationRule::CONTINUOUS.contains(&self.network.activation) {
-            return Err(field(
-                "network.activation",
-                not_one_of(self.network.activation.name(), "relu, clip"),
-            ));
+            return Err(not_a_choice("network.activation", self.network.activation.name()));
         }
         let surrogates = [
             ("method.activation_surrogate", self.method.activation_surrogate),
@@ -112,7 +83,7 @@ impl RunConfig {
         ];
         for (name, surrogate) in surrogates {
             if !Surrogate::STRAIGHT_THROUGH.contains(&surrogate) {
-                return Err(field(name, not_one_of(surrogate.name(), "identity, clipped")));
+                return Err(not_a_choice(name, surrogate.name()));
             }
         }
         if let (None, Some(width)) = (self.architecture()?, self.network.width) {
@@ -138,92 +109,6 @@ impl RunConfig {
             activation_surrogate: surrogate(method.activation_surrogate),
             weight_surrogate: surrogate(method.weight_surrogate),
         }
-    }
-
-    /// The run's length with `train_images` images to train on.
-    ///
-    /// # Errors
-    /// If not even one batch can be filled, or the length is no steps, or absurdly many.
-    pub fn timeline(&self, train_images: usize) -> Result<Timeline, ConfigError> {
-        let training = &self.training;
-        let steps_per_epoch = (train_images / training.batch_size) as u64;
-        if steps_per_epoch == 0 {
-            let problem = format!(
-                "{}: expected at most the number of training images, {train_images}",
-                training.batch_size
-            );
-            return Err(field("training.batch_size", problem));
-        }
-        let steps = training.duration.steps(steps_per_epoch, 0);
-        if !(1..=MOST_STEPS).contains(&steps) {
-            let problem = format!("{} is {steps} steps: expected 1 to {MOST_STEPS}", training.duration);
-            return Err(field("training.duration", problem));
-        }
-        let evaluate_every = training.evaluate_every.steps(steps_per_epoch, steps);
-        if evaluate_every == 0 {
-            let problem = format!("{} is less than one step", training.evaluate_every);
-            return Err(field("training.evaluate_every", problem));
-        }
-        Ok(Timeline {
-            steps_per_epoch,
-            steps,
-            evaluate_every,
-            first_batch: 0,
-        })
-    }
-
-    /// The learning rate of each step.
-    ///
-    /// # Errors
-    /// If its warm-up is as long as the whole training, or longer.
-    pub(crate) fn learning_rates(&self, timeline: &Timeline) -> Result<LearningRates, ConfigError> {
-        let training = &self.training;
-        let warm_up = training
-            .learning_rate_warm_up
-            .steps(timeline.steps_per_epoch, timeline.steps);
-        if warm_up >= timeline.steps {
-            let problem = format!(
-                "{} is {warm_up} steps: expected less than the training has, {}",
-                training.learning_rate_warm_up, timeline.steps
-            );
-            return Err(field("training.learning_rate_warm_up", problem));
-        }
-        Ok(LearningRates {
-            schedule: training.learning_rate_schedule,
-            warm_up,
-            steps: timeline.steps,
-        })
-    }
-
-    /// The freezing plan for a network of `units` units; `None` if the method has none.
-    ///
-    /// # Errors
-    /// If the training is too short to give every unit a window.
-    pub fn plan(&self, timeline: &Timeline, units: usize) -> Result<Option<Plan>, ConfigError> {
-        let method = &self.method;
-        if !method.name.freezes() {
-            return Ok(None);
-        }
-        let steps = |time: Time| time.steps(timeline.steps_per_epoch, timeline.steps);
-        let spec = PlanSpec {
-            warm_up: steps(method.warm_up),
-            tail: steps(method.tail),
-            curve: method.curve,
-            order: method.order,
-            ..PlanSpec::new(
-                method.freeze_unit.count(units, self.network.setting == Setting::Bnn),
-                timeline.steps,
-            )
-        };
-        let too_short = |error: PlanError| {
-            let (duration, batch) = (self.training.duration, self.training.batch_size);
-            let each = timeline.steps_per_epoch;
-            field(
-                "training.duration",
-                format!("{duration} (batches of {batch}, {each} an epoch): {error}"),
-            )
-        };
-        Plan::new(spec).map(Some).map_err(too_short)
     }
 }
 
@@ -253,11 +138,18 @@ pub(super) fn utf8(name: &'static str, path: Option<&Path>) -> Result<(), Config
     }
 }
 
-fn not_one_of(given: &str, known: &str) -> String {
-    format!("{given}: expected one of: {known}")
+/// The error for a name that the field's type has and its option does not offer.
+fn not_a_choice(name: &'static str, given: &str) -> ConfigError {
+    let known = match options::by_field(name).map(|option| option.value) {
+        Some(ValueType::Choice(names)) => names().join(", "),
+        _ => unreachable!("{name} is a choice"),
+    };
+    field(name, format!("{given}: expected one of: {known}"))
 }
 
+/// The error for a field that cannot have its value.
 pub(super) fn field(field: &'static str, problem: String) -> ConfigError {
+    debug_assert!(options::by_field(field).is_some(), "no option sets {field}");
     ConfigError::Field { field, problem }
 }
 
@@ -394,79 +286,6 @@ mod tests {
                 "{message:?} should start with {expected:?}"
             );
         }
-    }
-
-    #[test]
-    fn an_epoch_is_full_batches_only() {
-        let mut config = RunConfig::default();
-        config.training.batch_size = 16;
-        config.training.duration = Time::Epochs(3.0);
-        let timeline = config.timeline(1003).unwrap();
-        assert_eq!(
-            timeline,
-            Timeline {
-                steps_per_epoch: 62,
-                steps: 186,
-                evaluate_every: 62,
-                first_batch: 0
-            }
-        );
-        let error = config.timeline(15).unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "training.batch_size: 16: expected at most the number of training images, 15"
-        );
-        for duration in [Time::Steps(0), Time::Epochs(1e300)] {
-            config.training.duration = duration;
-            assert!(
-                config
-                    .timeline(1003)
-                    .unwrap_err()
-                    .to_string()
-                    .starts_with("training.duration: ")
-            );
-        }
-        config.training.duration = Time::Steps(10);
-        config.training.evaluate_every = Time::Share(1.0);
-        assert!(
-            config
-                .timeline(1003)
-                .unwrap_err()
-                .to_string()
-                .starts_with("training.evaluate_every: 1%")
-        );
-    }
-
-    #[test]
-    fn a_warm_up_leaves_steps_for_the_rest() {
-        let mut config = RunConfig::default();
-        config.training.duration = Time::Steps(100);
-        config.training.learning_rate_warm_up = Time::Share(10.0);
-        let timeline = config.timeline(1000).unwrap();
-        assert_eq!(config.learning_rates(&timeline).unwrap().warm_up, 10);
-        config.training.learning_rate_warm_up = Time::Steps(100);
-        let refused = config.learning_rates(&timeline).unwrap_err().to_string();
-        assert!(
-            refused.starts_with("training.learning_rate_warm_up: 100ba is 100 steps"),
-            "{refused}"
-        );
-    }
-
-    #[test]
-    fn only_freezing_methods_have_a_plan() {
-        let mut config = RunConfig::default();
-        config.training.duration = Time::Steps(100);
-        let timeline = config.timeline(1000).unwrap();
-        let plan = config.plan(&timeline, 18).unwrap().expect("stompp has a plan");
-        assert_eq!((plan.spec().tail, plan.window(17).end), (5, 95));
-        // What decides how many steps there are is told: a batch of 256 leaves 3 of 1000 images.
-        assert_eq!(
-            config.plan(&timeline, 96).unwrap_err().to_string(),
-            "training.duration: 100ba (batches of 256, 3 an epoch): 100 steps less 0 of warm-up and 5 of tail leave no step for \
-             each of 96 windows"
-        );
-        config.method.name = Method::Ste;
-        assert_eq!(config.plan(&timeline, 96).unwrap(), None);
     }
 
     #[test]

@@ -1,12 +1,8 @@
-//! Whether two configurations are of one run.
+//! Compares configurations: whether a run may be resumed with another one.
 
-use super::RunConfig;
+use super::{RunConfig, options};
 use std::fmt;
 use toml::{Table, Value};
-
-/// What may change from one part of a run to the next: where the data lies (what it is, is compared by itself), and what becomes of
-/// images that would otherwise end the run.
-const MAY_DIFFER: [&str; 3] = ["data.path", "data.labels", "data.on_bad_image"];
 
 /// The first field in which two configurations differ.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,22 +29,23 @@ impl fmt::Display for Difference {
 }
 
 impl RunConfig {
-    /// The first field in which `now` differs from this configuration and that would change a run's result; `None` if there is
-    /// none. Both must be resolved in the same way.
+    /// The first field in which `now` differs from this configuration and that changes the result of a run
+    /// ([`ConfigOption::changes_result`](options::ConfigOption::changes_result)); `None` if there is none.
+    ///
+    /// Both configurations must be as they were given, or both as a run has completed them.
     pub fn difference(&self, now: &Self) -> Option<Difference> {
         let mut all = self.differences(now).into_iter();
-        all.find(|difference| !MAY_DIFFER.contains(&&*difference.field))
+        all.find(|difference| options::by_field(&difference.field).is_none_or(|option| option.changes_result))
     }
 
     /// Every field in which `now` differs from this configuration.
     pub(crate) fn differences(&self, now: &Self) -> Vec<Difference> {
-        let table = |config: &Self| Table::try_from(config).expect("a configuration is a TOML table");
         let mut now = now.clone();
         if self.network.model.named().is_none() && now.network.model.named().is_none() {
             // Graphs in files are compared by themselves: a run keeps its own.
             now.network.model = self.network.model.clone();
         }
-        differences("", &table(self), &table(&now))
+        differences("", &options::to_table(self), &options::to_table(&now))
     }
 }
 

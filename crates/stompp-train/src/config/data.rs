@@ -1,4 +1,4 @@
-//! Checks of what is said about images.
+//! Checks of the section `data`: which images, and how many.
 
 use super::{
     ConfigError, DataConfig, Dataset, OnBadImage,
@@ -6,7 +6,7 @@ use super::{
 };
 use std::path::Path;
 
-/// More images than any split of a data set in memory has here; keeps what is generated within memory.
+/// More images than any split of a data set in memory has; keeps generated sets small enough for memory.
 const MOST_IMAGES: usize = 100_000;
 
 /// More images than any folder has.
@@ -15,17 +15,17 @@ const MOST_FILES: usize = 1 << 32;
 /// More pixels a side than any network takes.
 const MOST_PIXELS: usize = 4096;
 
-/// Classes of a folder that has not been looked at: ImageNet's number.
+/// Classes of a folder whose classes were not counted yet: ImageNet's number.
 const FOLDER_CLASSES: usize = 1000;
 
 /// Where the binary versions of CIFAR-10 and CIFAR-100 are.
 const CIFAR_SOURCE: &str = "https://www.cs.toronto.edu/~kriz/cifar.html";
 
 impl DataConfig {
-    /// Refuses values that no data set could make right.
+    /// Checks all that can be checked without the images.
     ///
     /// # Errors
-    /// Names the first field that is at fault.
+    /// Returns an error that names the first field whose value cannot be used.
     pub fn check(&self) -> Result<(), ConfigError> {
         let most = if self.is_files() { MOST_FILES } else { MOST_IMAGES };
         for (name, limit) in [
@@ -56,7 +56,7 @@ impl DataConfig {
         }
     }
 
-    /// Refuses what only image files have, or they have not.
+    /// Refuses fields that only image files have, and values that they cannot have.
     fn check_files(&self) -> Result<(), ConfigError> {
         let given = [
             ("data.labels", self.labels.is_some()),
@@ -89,23 +89,23 @@ impl DataConfig {
         self.dataset == Dataset::Folder
     }
 
-    /// Number of classes: the data set's; of a folder the number that is written down, or else ImageNet's.
+    /// Number of classes of the data set. For a folder it is the configured number, or else ImageNet's.
     pub fn classes(&self) -> usize {
         self.dataset.classes().or(self.classes).unwrap_or(FOLDER_CLASSES)
     }
 
-    /// Writes down how many classes the folder has that was looked at.
+    /// Sets the number of classes to the number that a folder was found to have.
     ///
     /// # Errors
-    /// If another number was asked for.
-    pub(crate) fn settle_classes(&mut self, found: usize) -> Result<(), ConfigError> {
+    /// Returns an error if the configuration has another number.
+    pub(crate) fn set_classes(&mut self, found: usize) -> Result<(), ConfigError> {
         match self.classes.replace(found) {
             Some(asked) if asked != found => Err(field("data.classes", format!("{asked}: the data set has {found}"))),
             _ => Ok(()),
         }
     }
 
-    /// What is wrong with a data set that should consist of image files and does not.
+    /// The error for a data set that has to consist of image files and does not.
     pub(crate) fn no_image_files(&self) -> ConfigError {
         field(
             "data.dataset",
@@ -134,7 +134,7 @@ impl DataConfig {
         field("data.path", problem)
     }
 
-    /// What is wrong with a data set that was to be generated and cannot be.
+    /// The error for a data set that has to be generated and cannot be.
     pub(crate) fn not_synthetic(&self) -> ConfigError {
         field(
             "data.dataset",

@@ -49,3 +49,44 @@ pub enum ConfigError {
         problem: String,
     },
 }
+
+impl ConfigError {
+    /// The field that is wrong, with its section; `None` if it is a file, or several fields together.
+    pub fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::Field { field, .. } => Some(field),
+            Self::Architecture(ArchitectureError::Size { what, .. }) => match *what {
+                "width" => Some("network.width"),
+                "number of classes" => Some("data.classes"),
+                "image size" => Some("data.image_size"),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{DataConfig, Dataset, RunConfig};
+
+    /// `stompp-resnet` names its sizes in words; each word stands for a field.
+    #[test]
+    fn sizes_of_a_network_are_fields() {
+        let field = |change: fn(&mut RunConfig)| {
+            let mut config = RunConfig::default();
+            change(&mut config);
+            config.architecture().expect_err("a size is wrong").field()
+        };
+        assert_eq!(field(|c| c.network.width = Some(0)), Some("network.width"));
+        assert_eq!(field(|c| c.data.image_size = 1), Some("data.image_size"));
+        let classes = |c: &mut RunConfig| {
+            c.data = DataConfig {
+                dataset: Dataset::Folder,
+                classes: Some(1),
+                ..DataConfig::default()
+            };
+        };
+        assert_eq!(field(classes), Some("data.classes"));
+    }
+}

@@ -66,7 +66,8 @@ impl RunConfig {
     /// The network that the configuration describes.
     ///
     /// # Errors
-    /// If a size cannot be meant, or the graph's file cannot be read, is no graph, or does not fit the images and classes.
+    /// Returns an error if a size is not accepted, or the graph's file cannot be read, is no graph, or does not fit the images and
+    /// classes.
     pub fn graph(&self) -> Result<Graph, ConfigError> {
         match &self.network.model {
             ModelSource::Named(_) => Ok(self.architecture()?.expect("it is named").graph()),
@@ -106,7 +107,7 @@ impl RunConfig {
     /// The sizes of a model that has a name; `None` if the network is a graph of its own.
     ///
     /// # Errors
-    /// If a size cannot be meant.
+    /// Returns an error if a size is not accepted.
     pub fn architecture(&self) -> Result<Option<Architecture>, ConfigError> {
         let (network, data) = (&self.network, &self.data);
         match network.model {
@@ -144,7 +145,7 @@ impl RunConfig {
             );
             return Err(field("network.model", problem));
         }
-        if graph.units().is_empty() && self.method.name.freezes() {
+        if graph.units().is_empty() && self.method.name.has_plan() {
             let problem = format!(
                 "{}: it has no binary convolution, so method {} has nothing to freeze",
                 self.network.model, self.method.name

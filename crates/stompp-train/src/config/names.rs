@@ -1,141 +1,135 @@
-//! The choices of a configuration that no other crate owns, each with the name that it is written by.
+//! The enums of a configuration that no other crate defines. `strum` derives the name of each variant from its identifier.
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use stompp_schedule::UnknownName;
+use strum::{Display, EnumString, IntoStaticStr, VariantArray, VariantNames};
 
-/// An enum whose variants have names: `FromStr` reads, `Display` writes and serde uses them, so that each stands once.
-macro_rules! named {
-    ($(#[$meta:meta])* $kind:literal $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)+ }) => {
-        $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum $name { $($(#[$doc])* $variant,)+ }
-
+/// Adds what `strum` does not derive: the list of all variants as a constant, the name as a method, an error that lists the names,
+/// and serde by the same names (serde's own errors do not say what is unknown: `unknown method`).
+macro_rules! names {
+    ($($name:ident: $kind:literal,)+) => {$(
         impl $name {
             /// Every choice.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+            pub const ALL: &'static [Self] = <Self as VariantArray>::VARIANTS;
 
             /// The name in configurations and results.
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$variant => $text,)+ }
+            pub fn name(self) -> &'static str {
+                self.into()
+            }
+
+            fn unknown(given: &str) -> UnknownName {
+                UnknownName::new($kind, <Self as VariantNames>::VARIANTS, given)
             }
         }
 
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.pad(self.name())
-            }
-        }
-
-        impl std::str::FromStr for $name {
-            type Err = UnknownName;
-
-            fn from_str(given: &str) -> Result<Self, UnknownName> {
-                Self::ALL.iter().copied().find(|choice| choice.name() == given).ok_or_else(|| UnknownName {
-                    kind: $kind,
-                    given: given.to_owned(),
-                    known: Self::ALL.iter().map(|choice| choice.name()).collect(),
-                })
-            }
-        }
-
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 super::text::serialize(self, serializer)
             }
         }
 
-        impl<'de> serde::Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 super::text::deserialize(deserializer)
             }
         }
-    };
+    )+};
 }
 
-named! {
-    /// Which images.
-    "data set" Dataset {
-        /// 10 classes, generated in code (`stompp-data`): needs no files.
-        Synthetic10 = "synthetic10",
-        /// 100 classes, generated in code: needs no files.
-        Synthetic100 = "synthetic100",
-        /// CIFAR-10, binary version.
-        Cifar10 = "cifar10",
-        /// CIFAR-100 with its fine labels, binary version.
-        Cifar100 = "cifar100",
-        /// CIFAR-100 with its 20 coarse labels, binary version.
-        Cifar100Coarse = "cifar100-coarse",
-        /// MNIST: its four idx files, gzipped or not.
-        Mnist = "mnist",
-        /// Fashion-MNIST, likewise.
-        FashionMnist = "fashion-mnist",
-        /// Image files by class, as ImageNet comes: `train/CLASS/NAME.jpeg`, `val/CLASS/NAME.jpeg`.
-        Folder = "folder",
-    }
+names! {
+    Dataset: "data set",
+    Device: "device",
+    Setting: "setting",
+    Method: "method",
+    OptimizerName: "optimizer",
+    RateSchedule: "learning-rate schedule",
 }
 
-named! {
-    /// What computes.
-    "device" Device {
-        /// The processor.
-        Cpu = "cpu",
-        /// The first NVIDIA GPU that the process sees. Only in builds with the feature `cuda`.
-        Cuda = "cuda",
-    }
+/// Which images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Display, EnumString, IntoStaticStr, VariantArray, VariantNames)]
+#[strum(serialize_all = "kebab-case", parse_err_ty = UnknownName, parse_err_fn = Self::unknown)]
+pub enum Dataset {
+    /// 10 classes, generated in code (`stompp-data`): needs no files.
+    Synthetic10,
+    /// 100 classes, generated in code: needs no files.
+    Synthetic100,
+    /// CIFAR-10, binary version.
+    Cifar10,
+    /// CIFAR-100 with its fine labels, binary version.
+    Cifar100,
+    /// CIFAR-100 with its 20 coarse labels, binary version.
+    Cifar100Coarse,
+    /// MNIST: its four idx files, gzipped or not.
+    Mnist,
+    /// Fashion-MNIST, likewise.
+    FashionMnist,
+    /// Image files by class, as ImageNet comes: `train/CLASS/NAME.jpeg`, `val/CLASS/NAME.jpeg`.
+    Folder,
 }
 
-named! {
-    /// What of the network becomes binary (*paper*).
-    "setting" Setting {
-        /// Weights and activations.
-        Bnn = "bnn",
-        /// Weights only.
-        Bwn = "bwn",
-    }
+/// The device that computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Display, EnumString, IntoStaticStr, VariantArray, VariantNames)]
+#[strum(serialize_all = "kebab-case", parse_err_ty = UnknownName, parse_err_fn = Self::unknown)]
+pub enum Device {
+    /// The processor.
+    Cpu,
+    /// The first NVIDIA GPU that the process sees. Only in builds with the feature `cuda`.
+    Cuda,
 }
 
-named! {
-    /// How a network becomes binary.
-    "method" Method {
-        /// Not at all: nothing freezes, weights and activations are clipped. An upper bound.
-        Float = "float",
-        /// Everything binary from the first step, with straight-through gradients: the baseline.
-        Ste = "ste",
-        /// Layerwise progressive freezing; no gradient through frozen entries.
-        Stompp = "stompp",
-        /// Layerwise progressive freezing with straight-through gradients through frozen entries.
-        StomppSte = "stompp-ste",
-    }
+/// What of the network becomes binary (*paper*).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Display, EnumString, IntoStaticStr, VariantArray, VariantNames)]
+#[strum(serialize_all = "kebab-case", parse_err_ty = UnknownName, parse_err_fn = Self::unknown)]
+pub enum Setting {
+    /// Weights and activations.
+    Bnn,
+    /// Weights only.
+    Bwn,
 }
 
-named! {
-    /// What moves the parameters.
-    "optimizer" OptimizerName {
-        /// Stochastic gradient descent with momentum (*paper*).
-        Sgd = "sgd",
-        /// Adam with PyTorch's defaults; `training.momentum` is its first beta.
-        Adam = "adam",
-    }
+/// How a network becomes binary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Display, EnumString, IntoStaticStr, VariantArray, VariantNames)]
+#[strum(serialize_all = "kebab-case", parse_err_ty = UnknownName, parse_err_fn = Self::unknown)]
+pub enum Method {
+    /// Not at all: nothing freezes, weights and activations are clipped. An upper bound.
+    Float,
+    /// Everything binary from the first step, with straight-through gradients: the baseline.
+    Ste,
+    /// Layerwise progressive freezing; no gradient through frozen entries.
+    Stompp,
+    /// Layerwise progressive freezing with straight-through gradients through frozen entries.
+    StomppSte,
 }
 
-named! {
-    /// How the learning rate changes after its warm-up.
-    "learning-rate schedule" RateSchedule {
-        /// Not at all (*paper*).
-        Constant = "constant",
-        /// It falls to 0 along half a cosine.
-        Cosine = "cosine",
-        /// It is divided by 10 after half and again after three quarters of the training.
-        Step = "step",
-    }
+/// The optimizer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Display, EnumString, IntoStaticStr, VariantArray, VariantNames)]
+#[strum(serialize_all = "kebab-case", parse_err_ty = UnknownName, parse_err_fn = Self::unknown)]
+pub enum OptimizerName {
+    /// Stochastic gradient descent with momentum (*paper*).
+    Sgd,
+    /// Adam with PyTorch's defaults; `training.momentum` is its first beta.
+    Adam,
+}
+
+/// How the learning rate changes after its warm-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Display, EnumString, IntoStaticStr, VariantArray, VariantNames)]
+#[strum(serialize_all = "kebab-case", parse_err_ty = UnknownName, parse_err_fn = Self::unknown)]
+pub enum RateSchedule {
+    /// Not at all (*paper*).
+    Constant,
+    /// It falls to 0 along half a cosine.
+    Cosine,
+    /// It is divided by 10 after half and again after three quarters of the training.
+    Step,
 }
 
 impl Dataset {
-    /// Whether the images are generated instead of read.
+    /// Whether the images are generated, not read from files.
     pub fn is_synthetic(self) -> bool {
         matches!(self, Self::Synthetic10 | Self::Synthetic100)
     }
 
-    /// Number of classes; `None` if only the files tell.
+    /// Number of classes; `None` if it depends on the files.
     pub fn classes(self) -> Option<usize> {
         match self {
             Self::Synthetic10 | Self::Cifar10 | Self::Mnist | Self::FashionMnist => Some(10),
@@ -148,7 +142,7 @@ impl Dataset {
 
 impl Method {
     /// Whether the method freezes by a plan.
-    pub fn freezes(self) -> bool {
+    pub fn has_plan(self) -> bool {
         matches!(self, Self::Stompp | Self::StomppSte)
     }
 }
@@ -164,9 +158,26 @@ mod tests {
         assert!(Method::ALL.iter().all(|&choice| choice.name().parse() == Ok(choice)));
     }
 
-    /// Choices that other crates own are written by serde, and listed by `name`.
+    /// Configurations that are kept have these names, so renaming a variant must not change one.
     #[test]
-    fn names_of_other_crates_are_those_that_are_written() {
+    fn names_are_those_of_old_configurations() {
+        fn names<T: VariantNames>(_: &[T]) -> String {
+            T::VARIANTS.join(" ")
+        }
+        assert_eq!(
+            names(Dataset::ALL),
+            "synthetic10 synthetic100 cifar10 cifar100 cifar100-coarse mnist fashion-mnist folder"
+        );
+        assert_eq!(names(Device::ALL), "cpu cuda");
+        assert_eq!(names(Setting::ALL), "bnn bwn");
+        assert_eq!(names(Method::ALL), "float ste stompp stompp-ste");
+        assert_eq!(names(OptimizerName::ALL), "sgd adam");
+        assert_eq!(names(RateSchedule::ALL), "constant cosine step");
+    }
+
+    /// For enums of other crates serde writes the names, and `name` lists them.
+    #[test]
+    fn names_of_other_crates_are_those_that_serde_writes() {
         fn written(choice: impl serde::Serialize) -> String {
             toml::Value::try_from(choice).unwrap().as_str().unwrap().to_owned()
         }

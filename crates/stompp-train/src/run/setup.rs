@@ -53,7 +53,7 @@ impl<D: Holder> Run<D> {
         (start, out): (Start, &Path),
     ) -> Result<Self, TrainError> {
         if let Some(names) = &images.class_names {
-            config.data.settle_classes(names.len())?;
+            config.data.set_classes(names.len())?;
         }
         let graph = resolve_network(&mut config, own, start, out)?;
         let paths = [

@@ -1,4 +1,4 @@
-//! Options for what is kept of a run on the way, and for going on with one: they change no bit of a result that is reached.
+//! Options for checkpoints, metrics and resuming. They are not part of a run's configuration: they do not change its result.
 
 use clap::{Args, ValueEnum};
 use std::{
@@ -7,23 +7,37 @@ use std::{
 };
 use stompp_train::{Cadence, Checkpointing, OnDivergence, Session, Start, config::Time};
 
+/// An option that is no part of a configuration, and that errors of `stompp-train` name like a field.
+pub(crate) struct NamedField {
+    /// Name of the option.
+    pub(crate) name: &'static str,
+    /// Its name in errors.
+    pub(crate) field: &'static str,
+}
+
+/// The time between checkpoints.
+pub(crate) const EVERY: NamedField = NamedField {
+    name: "checkpoint-every",
+    field: "checkpoints.every",
+};
+
 /// The options of `stompp train` for checkpoints and metrics.
 #[derive(Args)]
 #[command(next_help_heading = "Checkpoints and metrics")]
-pub(crate) struct Keeping {
+pub(crate) struct CheckpointArgs {
     /// Time between checkpoints: 500ba (batches), 1ep (epochs), 5% (of the training) or 10min
     #[arg(long, value_name = "TIME", default_value_t)]
     checkpoint_every: Cadence,
 
-    /// How many of the newest checkpoints are kept; that of the best evaluation is kept beside them
+    /// How many of the newest checkpoints are kept; the one of the best evaluation is kept, too
     #[arg(long, value_name = "N", default_value_t = Checkpointing::default().keep_last)]
     keep_last: NonZeroUsize,
 
-    /// Keep every K-th checkpoint for good
+    /// Never remove every K-th checkpoint
     #[arg(long, value_name = "K")]
     keep_every: Option<NonZeroU64>,
 
-    /// Go on although the list of image files is another than when the run was begun (told in the metrics)
+    /// Resume although the list of image files has changed since the run began (the metrics say so)
     #[arg(long)]
     reindex: bool,
 
@@ -35,29 +49,29 @@ pub(crate) struct Keeping {
     #[arg(long, requires = "fresh")]
     force: bool,
 
-    /// Time between looks at each unit (frozen fraction, flips, gradient norm, histogram; in metrics.jsonl): 100ba, 1ep or 2%
+    /// Time between diagnostics of each unit (frozen fraction, flips, gradient norm, histogram; in metrics.jsonl): 100ba, 1ep or 2%
     #[arg(long, value_name = "TIME", default_value_t = Time::Epochs(1.0))]
     diagnostics: Time,
 
-    /// Do not look at units
+    /// Write no diagnostics of units
     #[arg(long, conflicts_with = "diagnostics")]
     no_diagnostics: bool,
 
-    /// When loss or gradient are no finite numbers any more: stop, or go back to the last checkpoint and halve the learning
-    /// rate, once
+    /// What to do when the loss or a gradient is no longer a finite number: stop, or go back to the last checkpoint and halve
+    /// the learning rate, once
     #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
-    on_divergence: Rule,
+    on_divergence: DivergenceRule,
 }
 
 #[derive(Clone, Copy, Default, ValueEnum)]
-enum Rule {
+enum DivergenceRule {
     #[default]
     Stop,
     Restore,
 }
 
-impl Keeping {
-    /// How the run is carried out; it ends when `stop` is set.
+impl CheckpointArgs {
+    /// The session that these options describe; it ends when `stop` is set.
     pub(crate) fn session(&self, stop: Arc<AtomicBool>) -> Session {
         Session {
             start: match (self.fresh, self.force) {
@@ -71,8 +85,8 @@ impl Keeping {
                 keep_every: self.keep_every,
             }),
             on_divergence: match self.on_divergence {
-                Rule::Stop => OnDivergence::Stop,
-                Rule::Restore => OnDivergence::Restore,
+                DivergenceRule::Stop => OnDivergence::Stop,
+                DivergenceRule::Restore => OnDivergence::Restore,
             },
             diagnostics: (!self.no_diagnostics).then_some(self.diagnostics),
             reindex: self.reindex,
@@ -80,8 +94,8 @@ impl Keeping {
         }
     }
 
-    /// Whether a run that is there is gone on with.
-    pub(crate) fn resumes(&self) -> bool {
+    /// Whether a run in the directory is resumed.
+    pub(crate) fn is_resume(&self) -> bool {
         !self.fresh
     }
 }
