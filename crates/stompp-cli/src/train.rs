@@ -3,7 +3,7 @@
 use crate::{
     keeping::Keeping,
     options::{All, Overrides},
-    progress::Progress,
+    progress::TrainProgress,
     score,
     threads::Threads,
 };
@@ -70,7 +70,7 @@ impl Train {
             .session(signals::stop().context("cannot watch for signals")?);
         let finished = RunResult::exists(&self.out) && self.keeping.resumes();
         let result = self.threads.run(|| {
-            let mut progress = Progress::new();
+            let mut progress = TrainProgress::new();
             let mut callbacks: Vec<&mut dyn Callback> = Vec::new();
             if !self.quiet {
                 callbacks.push(&mut progress);
