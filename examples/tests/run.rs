@@ -72,6 +72,44 @@ fn own_schedule() {
 }
 
 #[test]
+fn own_experiment() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let run = || {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_own_experiment"));
+        let output = program.arg(&out).output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{errors}");
+        (String::from_utf8(output.stdout).unwrap(), errors)
+    };
+    let (text, progress) = run();
+    for row in [
+        "| STE (clipped), momentum 0.8 ",
+        "| StoMPP, momentum 0.8 ",
+        "| StoMPP beats STE ",
+    ] {
+        assert!(text.contains(row), "{row}\n{text}");
+    }
+    assert_eq!(progress.matches(": begins").count(), 4, "{progress}");
+    let report = out.join("short/freezing");
+    let page = std::fs::read_to_string(report.join("report.html")).unwrap();
+    assert_eq!(page.matches("<svg").count(), 2);
+    assert!(report.join("table.md").is_file());
+    let results = std::fs::read(report.join("results.json")).unwrap();
+
+    // Again: nothing is trained. Without one of the results: that run continues, to the same bits.
+    assert_eq!(run().1, "");
+    let name = "resnet8-synthetic10-bnn-stompp-forward-m0.8-seed1";
+    std::fs::remove_file(out.join("short/runs").join(name).join("result.json")).unwrap();
+    let (_, progress) = run();
+    assert!(
+        progress.contains(name) && progress.matches(": begins").count() == 1,
+        "{progress}"
+    );
+    assert!(std::fs::read(report.join("results.json")).unwrap() == results);
+}
+
+#[test]
 fn examples_are_short() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let elsewhere = ["schedule_with_candle", "schedule_with_burn"].map(|name| folder.join(name).join("src/main.rs"));

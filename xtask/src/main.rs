@@ -35,9 +35,9 @@ enum Verb {
     /// Run an experiment of the paper and print its table beside the published one
     Reproduce(reproduce::Options),
     /// Keep the finished runs of sweeps as small JSON files in docs/runs
-    Archive(reproduce::archive::verb::Options),
+    Archive(reproduce::archive::Options),
     /// Make the tables and figures of docs/results.md again from docs/runs, or compare them
-    Tables(reproduce::document::Options),
+    Tables(reproduce::tables::Options),
     /// Time a training step as the network freezes, beside PyTorch's
     Bench(bench::Options),
     /// Run every test that needs an NVIDIA GPU, or without one their stand-in
@@ -73,14 +73,14 @@ fn main() -> ExitCode {
 /// Whether a signal is what ended the program.
 fn is_stopped(error: &anyhow::Error) -> bool {
     let single = matches!(error.downcast_ref(), Some(stompp_train::TrainError::Stopped { .. }));
-    single || error.is::<reproduce::Stopped>()
+    single || error.is::<stompp_experiments::Stopped>()
 }
 
 fn run(cli: &Cli) -> Result<()> {
     match &cli.verb {
         Verb::Reproduce(options) => reproduce::run(options),
-        Verb::Archive(options) => reproduce::archive::verb::run(options),
-        Verb::Tables(options) => reproduce::document::run(options),
+        Verb::Archive(options) => reproduce::archive::run(options),
+        Verb::Tables(options) => reproduce::tables::run(options),
         Verb::Bench(options) => bench::run(options),
         Verb::CudaVerify(options) => cuda::verify::run(*options),
         Verb::CudaBundle(options) => cuda::bundle::run(options),

@@ -1,15 +1,16 @@
 //! How far something has come: a live bar on a terminal, a line now and then elsewhere.
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::time::{Duration, Instant};
+use stompp_console::progress::{Bar, Progress};
 
 /// Time between lines where there is no terminal.
 const BETWEEN: Duration = Duration::from_secs(10);
 
 /// Counts on standard error.
 pub(crate) struct Count {
-    /// Hidden where standard error is no terminal.
-    bar: ProgressBar,
+    display: Progress,
+    bar: Bar,
+    whole: Option<u64>,
     what: &'static str,
     last: Instant,
 }
@@ -27,10 +28,13 @@ impl Count {
     }
 
     fn new(what: &'static str, whole: Option<u64>, template: &str) -> Self {
-        let bar = ProgressBar::with_draw_target(whole, ProgressDrawTarget::stderr());
-        bar.set_style(ProgressStyle::with_template(template).expect("the template is sound"));
+        let display = Progress::stderr();
+        let bar = display.bar(template);
+        whole.iter().for_each(|whole| bar.set_length(*whole));
         Self {
+            display,
             bar,
+            whole,
             what,
             last: Instant::now(),
         }
@@ -39,16 +43,16 @@ impl Count {
     /// So many are done.
     pub(crate) fn set(&mut self, done: u64) {
         self.bar.set_position(done);
-        if self.bar.is_hidden() && self.last.elapsed() >= BETWEEN {
+        if !self.display.has_bars() && self.last.elapsed() >= BETWEEN {
             self.last = Instant::now();
-            let of = self.bar.length().map_or(String::new(), |whole| format!(" of {whole}"));
-            stompp_console::errln!("{done}{of} {}", self.what);
+            let of = self.whole.map_or(String::new(), |whole| format!(" of {whole}"));
+            self.display.line(&format!("{done}{of} {}", self.what));
         }
     }
 }
 
 impl Drop for Count {
     fn drop(&mut self) {
-        self.bar.finish_and_clear();
+        self.bar.clear();
     }
 }

@@ -1,6 +1,6 @@
 //! `stompp eval`.
 
-use crate::{progress::Progress, score, threads::Threads};
+use crate::{progress::TrainProgress, score, threads::Threads};
 use anyhow::ensure;
 use clap::Args;
 use std::path::PathBuf;
@@ -57,7 +57,7 @@ impl Eval {
             run.config.data.labels = self.labels;
         }
         run.checkpoint = self.checkpoint;
-        let report = self.threads.run(|| run.evaluate(&mut Progress::new()))??;
+        let report = self.threads.run(|| run.evaluate(&mut TrainProgress::new()))??;
         if let Some(file) = &self.json {
             report.write_json(file)?;
         }

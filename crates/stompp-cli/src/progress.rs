@@ -1,7 +1,7 @@
-//! Progress: a live bar on a terminal, plain lines elsewhere.
+//! The progress of a training: a bar on a terminal, plain lines elsewhere.
 
-use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::time::{Duration, Instant};
+use stompp_console::progress::{Bar, HumanDuration, Progress};
 use stompp_train::{
     Callback, Evaluation, InitReport, RunResult, TrainError,
     callback::{EpochReport, Restored, RunStart, StepReport},
@@ -10,10 +10,10 @@ use stompp_train::{
 /// How much the last batch counts in the figures that the bar shows.
 const SMOOTHING: f64 = 0.02;
 
-/// Writes progress to standard error.
-pub(crate) struct Progress {
-    /// Hidden where standard error is no terminal.
-    bar: ProgressBar,
+/// Writes the progress of a training to standard error.
+pub(crate) struct TrainProgress {
+    display: Progress,
+    bar: Bar,
     start: RunStart,
     begun: Instant,
     /// When the last step or evaluation ended.
@@ -29,10 +29,14 @@ struct Recent {
     step_s: f64,
 }
 
-impl Progress {
+impl TrainProgress {
     pub(crate) fn new() -> Self {
+        let display = Progress::stderr();
+        // The message is cut where a narrow terminal ends.
+        let bar = display.bar("{bar:10} {pos}/{len}  ETA {eta}  {wide_msg}");
         Self {
-            bar: ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()),
+            display,
+            bar,
             start: RunStart::default(),
             begun: Instant::now(),
             last: Instant::now(),
@@ -42,11 +46,7 @@ impl Progress {
 
     /// Writes a line that stays.
     fn line(&self, text: &str) {
-        if self.bar.is_hidden() {
-            stompp_console::errln!("{text}");
-        } else {
-            self.bar.println(text);
-        }
+        self.display.line(text);
     }
 
     /// Time until the end, if the rest takes as long a step as the training has since it began or went on.
@@ -57,16 +57,12 @@ impl Progress {
     }
 }
 
-impl Callback for Progress {
+impl Callback for TrainProgress {
     fn on_start(&mut self, start: &RunStart) -> Result<(), TrainError> {
         self.start = start.clone();
         self.begun = Instant::now();
         self.last = self.begun;
         self.bar.set_length(start.steps);
-        // The message is cut where a narrow terminal ends.
-        let template = "{bar:10} {pos}/{len}  ETA {eta}  {wide_msg}";
-        self.bar
-            .set_style(ProgressStyle::with_template(template).expect("the template is sound"));
         self.line(&format!(
             "{} training and {} test images; {} steps of {} images, {} an epoch; {} units",
             start.train_images, start.test_images, start.steps, start.batch_size, start.steps_per_epoch, start.units
@@ -113,14 +109,14 @@ impl Callback for Progress {
         recent.loss += SMOOTHING * (loss - recent.loss);
         recent.top1 += SMOOTHING * (top1 - recent.top1);
         recent.step_s += SMOOTHING * (step_s - recent.step_s);
-        if !self.bar.is_hidden() {
+        self.bar.set_message(|| {
             let images_per_s = self.start.batch_size as f64 / recent.step_s;
-            self.bar.set_message(format!(
+            format!(
                 "loss {:.3}  top-1 {:.1} %  committed {}/{}  {images_per_s:.0} images/s",
                 recent.loss, recent.top1, step.committed_units, self.start.units
-            ));
-            self.bar.set_position(step.step);
-        }
+            )
+        });
+        self.bar.set_position(step.step);
         Ok(())
     }
 
@@ -177,7 +173,7 @@ impl Callback for Progress {
     }
 
     fn on_end(&mut self, result: &RunResult) -> Result<(), TrainError> {
-        self.bar.finish_and_clear();
+        self.bar.clear();
         self.line(&format!(
             "{} steps in {:.1} s, {:.0} images/s",
             result.steps, result.seconds, result.images_per_s

@@ -3,7 +3,7 @@
 use crate::{
     checkpoint_args::CheckpointArgs,
     options::{All, Overrides},
-    progress::Progress,
+    progress::TrainProgress,
     score,
     threads::Threads,
 };
@@ -70,7 +70,7 @@ impl Train {
             .session(signals::stop().context("cannot watch for signals")?);
         let finished = RunResult::exists(&self.out) && self.checkpoints.is_resume();
         let result = self.threads.run(|| {
-            let mut progress = Progress::new();
+            let mut progress = TrainProgress::new();
             let mut callbacks: Vec<&mut dyn Callback> = Vec::new();
             if !self.quiet {
                 callbacks.push(&mut progress);

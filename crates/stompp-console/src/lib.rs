@@ -6,8 +6,12 @@
 //! - **Losing the log is no failure**: what cannot be written to standard error is lost, and that is all.
 //! - **Losing a result is one, unless nobody wants it**: [`outcome`] says at the end whether standard output could be written. A
 //!   reader that has gone away is no error.
+//!
+//! With the feature `progress` there is `progress`: bars on a terminal, lines in a log.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "progress")]
+pub mod progress;
 pub mod signals;
 
 use std::{

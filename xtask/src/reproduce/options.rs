@@ -1,18 +1,12 @@
 //! The command line of `reproduce`, and what it means.
 
-use super::archive::Archive;
-use super::cell::Cell;
-use super::experiments::{self, Experiment};
-use super::ledger::{Entry, Ledger};
-use super::preset::{Preset, Scale};
-use super::sweep::{Shard, Share};
 use crate::usage::UsageError;
 use crate::workspace;
 use anyhow::{Context, Result};
 use clap::Args;
-use clap::builder::{PossibleValue, PossibleValuesParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use std::path::{Path, PathBuf};
-use std::thread::available_parallelism;
+use stompp_experiments::{Archive, Experiment, Preset, Setup, Shard, SweepOptions, builtin};
 use stompp_train::config::Device;
 
 /// Options of `reproduce`.
@@ -22,7 +16,7 @@ pub(crate) struct Options {
     #[arg(value_parser = experiment_parser())]
     experiment: String,
     /// How large its runs are
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, default_value_t, value_parser = preset_parser())]
     preset: Preset,
     /// Folder with CIFAR in its binary version (or with the folders cifar-10-batches-bin and cifar-100-binary), or the
     /// official archive. Without it, smoke runs on a synthetic set
@@ -37,7 +31,7 @@ pub(crate) struct Options {
     out: Option<PathBuf>,
     /// Only runs whose name has all these words, such as `resnet20,stompp` or `seed0,*ste*` (`--dry-run` shows the names)
     #[arg(long, value_name = "WORDS")]
-    pub(super) only: Option<String>,
+    only: Option<String>,
     /// What computes
     #[arg(long, value_name = "NAME", default_value_t = Device::Cpu)]
     device: Device,
@@ -64,28 +58,50 @@ pub(crate) struct Options {
     pub(super) quiet: bool,
 }
 
-/// What stands for every experiment.
+/// The name that means every experiment.
 const EVERYTHING: &str = "all";
 
 fn experiment_parser() -> PossibleValuesParser {
-    let each = experiments::ALL
+    let each = builtin::ALL
         .iter()
         .map(|experiment| PossibleValue::new(experiment.name).help(experiment.title));
     PossibleValuesParser::new(each.chain([PossibleValue::new(EVERYTHING).help("Every one of them, in one report")]))
 }
 
+fn preset_parser() -> impl TypedValueParser<Value = Preset> {
+    let each = Preset::ALL.iter().map(|preset| {
+        let help = match preset {
+            Preset::Smoke => {
+                "Minutes on two cores: narrow networks, small images; the synthetic set, or CIFAR-10 with --data"
+            }
+            Preset::Small => {
+                "At most 30 minutes a seed on two cores: 10,000 images of CIFAR-10 shrunk to 16x16, 6 epochs (needs --data)"
+            }
+            Preset::Medium => {
+                "20 to 60 minutes a run on two cores: CIFAR at its own size, with crop and flip, 20 epochs (needs --data)"
+            }
+            Preset::Paper => "The paper's networks, images and recipe: says first what it costs (needs --data)",
+        };
+        PossibleValue::new(preset.name()).help(help)
+    });
+    PossibleValuesParser::new(each).map(|name| name.parse().expect("it is the name of a preset"))
+}
+
 impl Options {
-    /// The experiments that are asked for.
-    pub(super) fn experiments(&self) -> Vec<&'static Experiment> {
-        let wanted = |experiment: &&Experiment| [experiment.name, EVERYTHING].contains(&&*self.experiment);
-        experiments::ALL.iter().filter(wanted).collect()
+    /// The experiments that are asked for, in this setup.
+    pub(super) fn experiments(&self, setup: &Setup) -> Vec<Experiment> {
+        builtin::ALL
+            .iter()
+            .filter(|experiment| [experiment.name, EVERYTHING].contains(&&*self.experiment))
+            .map(|experiment| experiment.experiment(setup))
+            .collect()
     }
 
-    /// Size, images and seeds; paths of images are made absolute, so that they mean the same from everywhere.
+    /// Size, images and seeds. Paths of images are made absolute, so that they mean the same from everywhere.
     ///
     /// # Errors
-    /// If the preset needs images and none are given, or there is nothing at their path.
-    pub(super) fn scale(&self) -> Result<Scale> {
+    /// If the preset needs images and none are given, there is nothing at their path, or this build does not support the device.
+    pub(super) fn setup(&self) -> Result<Setup> {
         if self.data.is_none() && self.preset.needs_data() {
             return Err(UsageError::new(format!(
                 "preset {} needs --data PATH: a folder or archive with CIFAR in its binary version \
@@ -101,16 +117,30 @@ impl Options {
             });
             absolute.transpose()
         };
-        let mut scale = Scale {
+        let mut setup = Setup {
             data: absolute(&self.data)?,
             imagenet: absolute(&self.imagenet)?,
             seeds: self.seeds,
-            ..Scale::new(self.preset)
+            ..Setup::new(self.preset)
         };
-        scale.base.device.name = self.device;
-        // Refuses a device that this build does not know, before anything is begun.
-        scale.base.check().map_err(|error| UsageError::new(error.to_string()))?;
-        Ok(scale)
+        setup.base.device.name = self.device;
+        setup.base.check().map_err(|error| UsageError::new(error.to_string()))?;
+        Ok(setup)
+    }
+
+    /// How the sweep is carried out.
+    pub(super) fn sweep(&self) -> SweepOptions {
+        let out = self.out.clone();
+        SweepOptions {
+            report: Some(self.experiment.clone()),
+            archive: self.archive.clone().map(Archive::new),
+            only: self.only.clone(),
+            shard: self.shard,
+            jobs: self.jobs.map(usize::from),
+            quiet: self.quiet,
+            command: Some(self.command()),
+            ..SweepOptions::new(out.unwrap_or_else(|| workspace::root().join("target/reproduce")))
+        }
     }
 
     /// The same with the images of every data set in `folder`.
@@ -123,26 +153,9 @@ impl Options {
         }
     }
 
-    /// Where results of every preset and experiment go.
-    pub(super) fn out(&self) -> PathBuf {
-        self.out
-            .clone()
-            .unwrap_or_else(|| workspace::root().join("target/reproduce"))
-    }
-
-    /// Where what runs found is kept, if anywhere.
-    pub(super) fn archive(&self) -> Option<Archive> {
-        self.archive.clone().map(Archive::new)
-    }
-
-    /// Where the reports of this one go.
-    pub(super) fn folder(&self) -> PathBuf {
-        self.out().join(self.preset.name()).join(&self.experiment)
-    }
-
-    /// The arguments that make the same again, but for places.
-    pub(super) fn again(&self) -> String {
-        let place = |given: &Option<PathBuf>, text: &'static str| if given.is_some() { text } else { "" };
+    /// The command that does the same again, without paths.
+    pub(super) fn command(&self) -> String {
+        let path = |given: &Option<PathBuf>, text: &'static str| if given.is_some() { text } else { "" };
         let (verb, device) = match self.device {
             Device::Cpu => ("xtask", ""),
             Device::Cuda => ("xtask-cuda", " --device cuda"),
@@ -151,31 +164,9 @@ impl Options {
             "cargo {verb} reproduce {} --preset {}{device}{}{} --seeds {}",
             self.experiment,
             self.preset,
-            place(&self.data, " --data PATH"),
-            place(&self.imagenet, " --imagenet PATH"),
+            path(&self.data, " --data PATH"),
+            path(&self.imagenet, " --imagenet PATH"),
             self.seeds
         )
-    }
-
-    /// How `runs` runs share the machine.
-    pub(super) fn share(&self, runs: usize) -> Share {
-        let cores = available_parallelism().map_or(1, usize::from);
-        let one = self.preset.one_at_a_time() || self.device == Device::Cuda;
-        let default = if one { 1 } else { cores };
-        Share::of(cores, self.jobs.map_or(default, usize::from), runs)
-    }
-
-    /// Whether `--only` leaves this cell.
-    pub(super) fn selects(&self, cell: &Cell) -> bool {
-        self.only.as_ref().is_none_or(|only| cell.matches(only))
-    }
-
-    /// The entries that `--only` and `--shard` leave.
-    pub(super) fn selected<'a>(&'a self, ledger: &'a Ledger) -> impl Iterator<Item = &'a Entry> {
-        let in_shard = |place| self.shard.is_none_or(|shard| shard.has(place));
-        let entries = ledger.entries.iter().enumerate();
-        entries
-            .filter(move |(place, entry)| in_shard(*place) && self.selects(&entry.cell))
-            .map(|(_, entry)| entry)
     }
 }

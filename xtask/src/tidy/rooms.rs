@@ -78,6 +78,11 @@ const ROOMS: &[Room] = &[
         ],
     ),
     room(
+        "stompp-experiments",
+        false,
+        &["stompp-rng", "stompp-files", "stompp-console", "stompp-train"],
+    ),
+    room(
         "stompp-examples",
         false,
         &[
@@ -87,6 +92,7 @@ const ROOMS: &[Room] = &[
             "stompp-nn",
             "stompp-binarize",
             "stompp-train",
+            "stompp-experiments",
         ],
     ),
     room(
@@ -104,6 +110,7 @@ const ROOMS: &[Room] = &[
             "stompp-binarize",
             "stompp-resnet",
             "stompp-train",
+            "stompp-experiments",
         ],
     ),
     room(

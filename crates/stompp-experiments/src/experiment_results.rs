@@ -1,0 +1,122 @@
+//! The rows of one experiment with their finished runs: what tables, claims and figures are made from.
+
+use crate::row::Row;
+use crate::run_dir::FinishedRun;
+use crate::run_index::{RunEntry, RunIndex, RunStatus};
+use crate::run_spec::RunSpec;
+use crate::setup::Setup;
+use crate::statistics::{Sample, Summary};
+use anyhow::Result;
+
+/// The difference of two rows of a table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contrast {
+    /// The row.
+    pub row: Row,
+    /// The row that is subtracted.
+    pub baseline: Row,
+    /// The published difference in points, where it is known.
+    pub published: Option<f64>,
+}
+
+/// The rows of an experiment with their finished runs.
+#[derive(Clone, Debug)]
+pub struct ExperimentResults<'a> {
+    rows: &'a [Row],
+    contrasts: &'a [Contrast],
+    setup: &'a Setup,
+    /// Each run with its row. In another experiment the same run may be in another row.
+    runs: Vec<(&'a Row, &'a RunEntry)>,
+}
+
+impl<'a> ExperimentResults<'a> {
+    /// The results of `runs`, as far as `index` has them.
+    pub(crate) fn new(rows: &'a [Row], contrasts: &'a [Contrast], runs: &'a [RunSpec], index: &'a RunIndex) -> Self {
+        let runs = runs
+            .iter()
+            .filter_map(|spec| Some((&spec.row, index.entry(&spec.name())?)));
+        Self {
+            rows,
+            contrasts,
+            setup: &index.setup,
+            runs: runs.collect(),
+        }
+    }
+
+    /// The rows, in the order of the table.
+    pub fn rows(&self) -> &'a [Row] {
+        self.rows
+    }
+
+    /// The rows that are compared.
+    pub fn contrasts(&self) -> &'a [Contrast] {
+        self.contrasts
+    }
+
+    /// What all runs share.
+    pub fn setup(&self) -> &'a Setup {
+        self.setup
+    }
+
+    /// Every run, whatever its status: all rows of a seed before the next seed's.
+    pub fn runs(&self) -> impl Iterator<Item = (&'a Row, &'a RunEntry)> {
+        self.runs.iter().copied()
+    }
+
+    /// The runs of one row, whatever their status, by rising seed.
+    pub fn runs_of(&self, row: &Row) -> impl Iterator<Item = &'a RunEntry> {
+        self.runs().filter(move |(of, _)| *of == row).map(|(_, entry)| entry)
+    }
+
+    /// The finished runs of one row, by rising seed.
+    pub fn finished_of(&self, row: &Row) -> impl Iterator<Item = (&'a RunEntry, &'a FinishedRun)> {
+        self.runs_of(row)
+            .filter_map(|entry| Some((entry, entry.finished_run()?)))
+    }
+
+    /// A number of each finished run of a row.
+    pub fn sample(&self, row: &Row, number: impl Fn(&FinishedRun) -> f64) -> Sample {
+        self.finished_of(row)
+            .map(|(entry, run)| (entry.spec.seed, number(run)))
+            .collect()
+    }
+
+    /// A number of each finished run of a row that is read from its files; runs without it are left out.
+    ///
+    /// # Errors
+    /// The first error of `number`.
+    pub fn try_sample(&self, row: &Row, number: impl Fn(&RunEntry) -> Result<Option<f64>>) -> Result<Sample> {
+        let numbers = self.finished_of(row).filter_map(|(entry, _)| {
+            let number = number(entry).transpose()?;
+            Some(number.map(|number| (entry.spec.seed, number)))
+        });
+        numbers.collect()
+    }
+
+    /// Number of runs of a row that diverged.
+    pub fn diverged(&self, row: &Row) -> usize {
+        self.runs_of(row)
+            .filter(|entry| matches!(entry.status, RunStatus::Diverged(_)))
+            .count()
+    }
+
+    /// Top-1 accuracy of the deploy network of each finished run of a row, percent.
+    pub fn top1(&self, row: &Row) -> Sample {
+        self.sample(row, |run| run.result.top1)
+    }
+
+    /// Differences in top-1 of two rows, seed by seed, points.
+    pub fn pairs(&self, row: &Row, baseline: &Row) -> Sample {
+        self.top1(row).minus(&self.top1(baseline))
+    }
+
+    /// Mean difference in top-1 of the rows that are compared, points, and its interval.
+    pub fn difference(&self, contrast: &Contrast) -> Option<Summary> {
+        self.pairs(&contrast.row, &contrast.baseline).summary()
+    }
+
+    /// Number of finished runs.
+    pub(crate) fn finished_count(&self) -> usize {
+        self.runs().filter(|(_, entry)| entry.finished_run().is_some()).count()
+    }
+}

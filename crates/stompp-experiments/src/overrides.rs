@@ -1,0 +1,294 @@
+//! What a row changes beside network, images and method: schedule, learning rate, length, gradient of weights, recipe, or anything
+//! else of the configuration.
+
+use crate::recipe::Recipe;
+use std::fmt;
+use std::sync::Arc;
+use stompp_train::RunConfig;
+use stompp_train::config::{Curve, RefreshRate, Surrogate, Time};
+
+/// A change of the configuration that a setup starts from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Override {
+    /// No change.
+    #[default]
+    None,
+    /// The curve of the frozen fraction, and the refresh rate of masks.
+    Schedule(Curve, RefreshRate),
+    /// The learning rate.
+    LearningRate(f64),
+    /// A hundred evaluations along the training, on at most 1,000 test images.
+    FrequentEvaluations,
+    /// Training images and epochs.
+    Length(Length),
+    /// The straight-through gradient of weights, training images and epochs, and images a step.
+    WeightSurrogate {
+        /// The straight-through gradient of weights.
+        surrogate: Surrogate,
+        /// Training images and epochs.
+        length: Length,
+        /// Images a step.
+        batch_size: u16,
+    },
+    /// The training recipe, training images and epochs.
+    Recipe(Recipe, Length),
+    /// A change of your own.
+    Custom(ConfigChange),
+}
+
+/// Training images and number of epochs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Length {
+    /// Which training images.
+    pub images: TrainingSet,
+    /// Number of epochs.
+    pub epochs: u16,
+}
+
+/// Training images and their augmentation, where an experiment compares lengths of training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
+pub enum TrainingSet {
+    /// All of them, with crop and flip, in batches of at least 64.
+    #[strum(to_string = "all images, crop and flip")]
+    Full,
+    /// At most 10,000, without augmentation.
+    #[strum(to_string = "few images, no augmentation")]
+    Few,
+}
+
+/// Images a step of [`TrainingSet::Full`], unless the setup has more.
+const FULL_BATCH: usize = 64;
+
+/// Training images of [`TrainingSet::Few`], unless the setup has fewer.
+const FEW_IMAGES: usize = 10_000;
+
+/// Test images with [`Override::FrequentEvaluations`], unless the setup has fewer.
+const FEW_TEST_IMAGES: usize = 1_000;
+
+impl TrainingSet {
+    fn apply(self, config: &mut RunConfig) {
+        let (data, training) = (&mut config.data, &mut config.training);
+        match self {
+            Self::Full => {
+                data.train_limit = None;
+                data.augment = true;
+                training.batch_size = training.batch_size.max(FULL_BATCH);
+            }
+            Self::Few => {
+                data.train_limit = Some(data.train_limit.unwrap_or(FEW_IMAGES).min(FEW_IMAGES));
+                data.augment = false;
+            }
+        }
+    }
+}
+
+impl Length {
+    /// All training images, this many times.
+    pub const fn full(epochs: u16) -> Self {
+        Self {
+            images: TrainingSet::Full,
+            epochs,
+        }
+    }
+
+    /// Few training images, this many times.
+    pub const fn few(epochs: u16) -> Self {
+        Self {
+            images: TrainingSet::Few,
+            epochs,
+        }
+    }
+
+    fn apply(self, config: &mut RunConfig) {
+        self.images.apply(config);
+        config.training.duration = Time::Epochs(self.epochs.into());
+    }
+
+    fn words(self) -> Vec<String> {
+        let images = match self.images {
+            TrainingSet::Full => "full",
+            TrainingSet::Few => "few",
+        };
+        vec![images.to_owned(), format!("{}ep", self.epochs)]
+    }
+}
+
+/// A change of any fields of a [`RunConfig`], with a word for it in names of runs and a title for readers.
+#[derive(Clone)]
+pub struct ConfigChange {
+    word: String,
+    title: String,
+    change: Arc<dyn Fn(&mut RunConfig) + Send + Sync>,
+}
+
+impl fmt::Debug for ConfigChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ConfigChange").field(&self.word).finish()
+    }
+}
+
+/// Two changes with one word are the same: runs are told apart by their names.
+impl PartialEq for ConfigChange {
+    fn eq(&self, other: &Self) -> bool {
+        self.word == other.word
+    }
+}
+
+impl Override {
+    /// A change of your own. `word` is its part of a run's name, such as `m0.5`; `title` is how tables show it, such as `momentum 0.5`.
+    ///
+    /// Data set and seed are the row's and the run's: a change of these has no effect.
+    ///
+    /// ```
+    /// use stompp_experiments::Override;
+    ///
+    /// let momentum = [0.5, 0.9].map(|momentum| {
+    ///     Override::custom(&format!("m{momentum}"), &format!("momentum {momentum}"), move |config| {
+    ///         config.training.momentum = momentum;
+    ///     })
+    /// });
+    /// assert_ne!(momentum[0], momentum[1]);
+    /// ```
+    ///
+    /// # Panics
+    /// If `word` is empty or has characters other than letters, digits, dots and underscores: it is part of a folder's name.
+    pub fn custom(word: &str, title: &str, change: impl Fn(&mut RunConfig) + Send + Sync + 'static) -> Self {
+        let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '.' || letter == '_';
+        assert!(
+            !word.is_empty() && word.chars().all(plain),
+            "`{word}` cannot be part of a run's name: expected letters, digits, dots and underscores"
+        );
+        Self::Custom(ConfigChange {
+            word: word.to_owned(),
+            title: title.to_owned(),
+            change: Arc::new(change),
+        })
+    }
+
+    /// Writes the change into a configuration.
+    pub(crate) fn apply(&self, config: &mut RunConfig) {
+        match self {
+            Self::None => {}
+            Self::Schedule(curve, refresh) => {
+                config.method.curve = *curve;
+                config.method.refresh = *refresh;
+            }
+            Self::LearningRate(rate) => config.training.learning_rate = *rate,
+            Self::FrequentEvaluations => {
+                config.training.evaluate_every = Time::Share(1.0);
+                let limit = config.data.test_limit.unwrap_or(FEW_TEST_IMAGES);
+                config.data.test_limit = Some(limit.min(FEW_TEST_IMAGES));
+            }
+            Self::Length(length) => length.apply(config),
+            Self::WeightSurrogate {
+                surrogate,
+                length,
+                batch_size,
+            } => {
+                length.apply(config);
+                config.method.weight_surrogate = *surrogate;
+                config.training.batch_size = (*batch_size).into();
+            }
+            Self::Recipe(recipe, length) => {
+                length.apply(config);
+                recipe.apply(&mut config.training);
+            }
+            Self::Custom(custom) => (custom.change)(config),
+        }
+    }
+
+    /// The words that tell a run with this change from one without.
+    pub(crate) fn words(&self) -> Vec<String> {
+        match self {
+            Self::None => Vec::new(),
+            Self::Schedule(curve, refresh) => vec![curve.to_string(), format!("r{refresh}")],
+            Self::LearningRate(rate) => vec![format!("lr{rate}")],
+            Self::FrequentEvaluations => vec!["traced".to_owned()],
+            Self::Length(length) => length.words(),
+            Self::WeightSurrogate {
+                surrogate,
+                length,
+                batch_size,
+            } => {
+                let mut words = length.words();
+                words.extend([format!("b{batch_size}"), format!("w{surrogate}")]);
+                words
+            }
+            Self::Recipe(recipe, length) => {
+                let mut words = length.words();
+                words.push(recipe.word().to_owned());
+                words
+            }
+            Self::Custom(custom) => vec![custom.word.clone()],
+        }
+    }
+}
+
+/// As tables show it; empty where they do not.
+impl fmt::Display for Override {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None | Self::FrequentEvaluations => Ok(()),
+            Self::Schedule(curve, refresh) => write!(f, "{curve}, r = {refresh}"),
+            Self::LearningRate(rate) => write!(f, "learning rate {rate}"),
+            Self::WeightSurrogate {
+                surrogate, batch_size, ..
+            } => write!(f, "{surrogate} on weights, batches of {batch_size}"),
+            Self::Recipe(recipe, _) => f.write_str(recipe.title()),
+            Self::Length(Length { images, epochs }) => match images {
+                TrainingSet::Full => write!(f, "{epochs} epochs"),
+                TrainingSet::Few => write!(f, "{epochs} epochs of few images"),
+            },
+            Self::Custom(custom) => f.write_str(&custom.title),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_sets_images_augmentation_and_epochs() {
+        let configured = |length: Length, base: &RunConfig| {
+            let mut config = base.clone();
+            Override::Length(length).apply(&mut config);
+            let (data, training) = (config.data, config.training);
+            (data.train_limit, data.augment, training.batch_size, training.duration)
+        };
+        let mut small = RunConfig::default();
+        (small.data.train_limit, small.data.augment, small.training.batch_size) = (Some(5_000), false, 32);
+        assert_eq!(configured(Length::full(3), &small), (None, true, 64, Time::Epochs(3.0)));
+        assert_eq!(
+            configured(Length::few(60), &small),
+            (Some(5_000), false, 32, Time::Epochs(60.0))
+        );
+        let large = RunConfig::default();
+        assert_eq!(
+            configured(Length::full(50), &large),
+            (None, true, 256, Time::Epochs(50.0))
+        );
+        assert_eq!(
+            configured(Length::few(50), &large),
+            (Some(10_000), false, 256, Time::Epochs(50.0))
+        );
+    }
+
+    #[test]
+    fn a_change_of_your_own_is_applied_and_named() {
+        let change = Override::custom("m0.5", "momentum 0.5", |config| config.training.momentum = 0.5);
+        let mut config = RunConfig::default();
+        change.apply(&mut config);
+        assert_eq!(config.training.momentum, 0.5);
+        assert_eq!(
+            (change.words(), change.to_string()),
+            (vec!["m0.5".to_owned()], "momentum 0.5".to_owned())
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "cannot be part of a run's name")]
+    fn a_word_that_is_a_path_is_refused() {
+        Override::custom("../x", "x", |_| {});
+    }
+}

@@ -1,0 +1,53 @@
+//! What a sweep would train and what it would cost, before it begins.
+
+use anyhow::Result;
+use stompp_experiments::{CostEstimate, Preset, RunStatus, Sweep, TrainFn, duration};
+
+/// `--dry-run`, `--status`: every selected run, how it stands and whether it would be trained.
+pub(super) fn show(sweep: &Sweep) {
+    let (mut due, mut finished, mut all) = (0, 0, 0);
+    for entry in sweep.selected() {
+        let status = match entry.status() {
+            RunStatus::Pending => "to run".to_owned(),
+            RunStatus::Interrupted(step) => format!("to go on at step {step}, it was interrupted"),
+            RunStatus::Running(step) => format!("running elsewhere, beyond step {step}"),
+            RunStatus::Finished(_) => "finished".to_owned(),
+            RunStatus::Diverged(divergence) => divergence.to_string(),
+            RunStatus::Failed(reason) => format!("failed: {reason}"),
+            RunStatus::Skipped(reason) => format!("not run: {reason}"),
+        };
+        due += usize::from(entry.is_due());
+        finished += usize::from(entry.finished_run().is_some());
+        all += 1;
+        stompp_console::outln!("{:60} {status}", entry.spec().name());
+    }
+    let parallelism = sweep.parallelism(due);
+    stompp_console::outln!(
+        "{finished} of {all} finished; {due} to run, {} at a time with {} thread(s) each, into {}",
+        parallelism.jobs,
+        parallelism.threads,
+        sweep.report_folder().display()
+    );
+}
+
+/// For the paper's own size, how long the selected runs will take on this machine, in rayon's current pool.
+///
+/// # Errors
+/// Those of [`Sweep::estimate_cost`].
+pub(super) fn announce_cost(sweep: &Sweep, train: TrainFn<'_>) -> Result<()> {
+    let due = sweep.selected().filter(|entry| entry.is_due()).count();
+    if sweep.setup().preset != Preset::Paper || due == 0 {
+        return Ok(());
+    }
+    stompp_console::errln!("Timing a few steps of each network on this machine ...");
+    let estimates = sweep.estimate_cost(train)?;
+    for estimate in &estimates {
+        stompp_console::errln!("  {estimate}");
+    }
+    let total = estimates.iter().map(CostEstimate::total_seconds).sum();
+    stompp_console::errln!(
+        "All {due} runs together: about {}. Interrupt at any time: finished runs are kept.",
+        duration(total)
+    );
+    Ok(())
+}

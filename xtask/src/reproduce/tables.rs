@@ -1,0 +1,112 @@
+//! `tables`: makes the tables and figures of a document from the archive, or compares them.
+//!
+//! A document marks them with a command line: `<!-- reproduce EXPERIMENT --preset PRESET --seeds N -->`.
+
+use super::archive::default_folder;
+use crate::{reproduce, workspace};
+use anyhow::{Result, bail};
+use clap::{Args, Parser};
+use std::path::PathBuf;
+use stompp_experiments::{Archive, Document, SectionRequest};
+
+/// Options of `tables`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Options {
+    /// The document [default: docs/results.md in the workspace]
+    document: Option<PathBuf>,
+    /// The archive [default: docs/runs in the workspace]
+    #[arg(long, value_name = "FOLDER")]
+    archive: Option<PathBuf>,
+    /// Change nothing; fail if anything would change
+    #[arg(long)]
+    check: bool,
+}
+
+/// The words of a mark.
+#[derive(Debug, Parser)]
+#[command(no_binary_name = true)]
+struct Mark {
+    #[command(flatten)]
+    options: reproduce::Options,
+}
+
+/// Makes the tables of the document again, or compares them.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let document = options
+        .document
+        .clone()
+        .unwrap_or_else(|| workspace::root().join("docs/results.md"));
+    let archive = Archive::new(options.archive.clone().unwrap_or_else(default_folder));
+    let changed: Vec<_> = update(&document, &archive, options.check)?
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    if changed.is_empty() {
+        stompp_console::outln!(
+            "every table and figure of {} is what the archive makes",
+            document.display()
+        );
+    } else if options.check {
+        bail!(
+            "not what the archive makes (`cargo xtask tables` makes them again):\n  {}",
+            changed.join("\n  ")
+        );
+    } else {
+        stompp_console::outln!("made again:\n  {}", changed.join("\n  "));
+    }
+    Ok(())
+}
+
+fn update(path: &std::path::Path, archive: &Archive, check: bool) -> Result<Vec<PathBuf>> {
+    Document { path, archive }.update(check, |words| request(words, archive))
+}
+
+/// What a mark asks for.
+fn request(words: &str, archive: &Archive) -> Result<SectionRequest> {
+    let options = Mark::try_parse_from(words.split_whitespace())?.options;
+    // The configurations of archived runs have no paths, so any folder that is there will do.
+    let options = options.with_data_at(archive.folder());
+    let setup = options.setup()?;
+    Ok(SectionRequest {
+        experiments: options.experiments(&setup),
+        command: options.command(),
+        setup,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn marks_are_command_lines() {
+        let archive = Archive::new(std::env::temp_dir());
+        let asked = request("length --preset small --seeds 2", &archive).unwrap();
+        assert_eq!(asked.experiments[0].name, "length");
+        assert_eq!((asked.setup.name.as_str(), asked.setup.seeds), ("small", 2));
+        assert_eq!(
+            asked.command,
+            "cargo xtask reproduce length --preset small --data PATH --seeds 2"
+        );
+    }
+
+    #[test]
+    fn marks_that_are_no_command_line_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let document = folder.path().join("results.md");
+        for (words, word) in [("nothing", "nothing"), ("length --preset huge", "huge")] {
+            fs::write(&document, format!("<!-- reproduce {words} -->\n<!-- end -->")).unwrap();
+            let error = update(&document, &Archive::new(folder.path().join("runs")), true).unwrap_err();
+            let message = format!("{error:#}");
+            assert!(message.contains(word) && message.contains("results.md"), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_tables_of_the_results_are_those_of_the_archive() {
+        let document = workspace::root().join("docs/results.md");
+        let changed = update(&document, &Archive::new(default_folder()), true).unwrap();
+        assert_eq!(changed, [PathBuf::new(); 0], "`cargo xtask tables` makes them again");
+    }
+}
