@@ -4,17 +4,21 @@ use std::{env, path::Path, process::Command};
 
 fn main() {
     let version = env::var("CARGO_PKG_VERSION").expect("cargo sets it");
-    let revision = output(
-        "git",
-        &[
-            "--no-optional-locks",
-            "describe",
-            "--always",
-            "--dirty",
-            "--abbrev=12",
-            "--exclude=*",
-        ],
-    );
+    let revision = if is_package() {
+        packaged_revision()
+    } else {
+        output(
+            "git",
+            &[
+                "--no-optional-locks",
+                "describe",
+                "--always",
+                "--dirty",
+                "--abbrev=12",
+                "--exclude=*",
+            ],
+        )
+    };
     println!("cargo::rustc-env=STOMPP_REVISION={}", revision.unwrap_or(version));
     let rustc = env::var("RUSTC").expect("cargo sets it");
     println!(
@@ -22,6 +26,10 @@ fn main() {
         output(&rustc, &["--version"]).unwrap_or_else(|| rustc.clone())
     );
 
+    if is_package() {
+        println!("cargo::rerun-if-changed={VCS_INFO}");
+        return;
+    }
     // Whatever can change the revision or make the tree differ from it; a path that is missing would rerun this always.
     let mut watched = vec![
         "../../Cargo.toml".to_owned(),
@@ -34,6 +42,21 @@ fn main() {
     for path in watched.iter().filter(|path| Path::new(path).exists()) {
         println!("cargo::rerun-if-changed={path}");
     }
+}
+
+/// What `cargo package` writes about the commit that a package is made from.
+const VCS_INFO: &str = ".cargo_vcs_info.json";
+
+/// Whether this is an unpacked package and not a checkout. `..` then belongs to others, and so does a repository that git finds.
+fn is_package() -> bool {
+    Path::new("Cargo.toml.orig").exists()
+}
+
+/// The commit that the package is made from, as long as git's would be.
+fn packaged_revision() -> Option<String> {
+    let text = std::fs::read_to_string(VCS_INFO).ok()?;
+    let (_, hash) = text.split_once("\"sha1\": \"")?;
+    hash.get(..12).map(str::to_owned)
 }
 
 /// The first line that a command prints, if it succeeds.

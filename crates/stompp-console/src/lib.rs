@@ -1,13 +1,4 @@
-//! What a program on a terminal needs: lines that never panic, and [`signals`] that end it in good order.
-//!
-//! `println!` and `eprintln!` panic when whoever reads them has gone away (`| head`) or the disk that they go to is full. Here
-//! [`outln!`](crate::outln) and [`errln!`](crate::errln) do not:
-//!
-//! - **Losing the log is no failure**: what cannot be written to standard error is lost, and that is all.
-//! - **Losing a result is one, unless nobody wants it**: [`outcome`] says at the end whether standard output could be written. A
-//!   reader that has gone away is no error.
-//!
-//! With the feature `progress` there is `progress`: bars on a terminal, lines in a log.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "progress")]

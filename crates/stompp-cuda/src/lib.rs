@@ -1,21 +1,14 @@
-//! How fast on a GPU: the kernels of binary network training for NVIDIA's, on device pointers in NCHW order.
-//!
-//! What `stompp-kernels` is for the CPU. The sources are in `kernels/`, compiled by NVRTC when a [`Gpu`] is opened; matrix
-//! products are cuBLAS's, convolutions cuDNN's where it can be loaded, else products of patches by cuBLAS. The crate knows
-//! nothing of tensors with gradients, of networks or of freezing schedules, and is empty without the feature `cuda`.
+#![doc = include_str!("../README.md")]
 //!
 //! # Invariants
 //!
 //! - **Same input, same bits**, unless [`Settings::deterministic`] is off: sums have a fixed order, no kernel adds
-//!   floating-point numbers atomically, and of cuDNN only deterministic algorithms are taken.
+//!   floating-point numbers atomically, and of cuDNN only deterministic algorithms are used.
 //! - **Everything happens in order on the null stream**, dfdx's own: memory may be freed as soon as the last kernel that uses
 //!   it is launched.
 //! - **Shapes are the caller's duty**, as in `stompp-kernels`: a length that does not fit is a bug and panics. No kernel is
 //!   launched on memory whose length was not checked.
 //! - **Gradients accumulate** (`+=`), other outputs are overwritten, unless a function says otherwise.
-//!
-//! Without a GPU the feature `cuda-stand-in` runs all of it: the same sources, compiled as C++, behind a driver that has the
-//! CPU as its device (`stand-in/`). The tests of this crate and of those above it use it.
 #![cfg(feature = "cuda")]
 
 mod batch_norm;

@@ -1,25 +1,4 @@
-//! Large files from the network: **whole and verified, or not there**.
-//!
-//! [`Download::run`] writes into a file beside the target, called as it with `.part` after it. A download that breaks off goes
-//! on from there, at once or when it is run again. Only when size and MD5 are the published ones does the file get its name.
-//! MD5 tells damage, not malice; it is what the data sets' page publishes.
-//!
-//! This crate knows HTTP and files, and nothing of what is in them. [`published`] has the data sets that it is for.
-//!
-//! ```no_run
-//! use stompp_fetch::{Download, published::CIFAR10};
-//! use std::{path::Path, time::Duration};
-//!
-//! let download = Download {
-//!     url: CIFAR10.url,
-//!     bytes: CIFAR10.bytes,
-//!     md5: CIFAR10.md5,
-//!     patience: Duration::from_secs(30),
-//!     attempts: 5,
-//! };
-//! download.run(Path::new(CIFAR10.file), &mut |bytes| eprintln!("{bytes} of {}", CIFAR10.bytes))?;
-//! # Ok::<(), stompp_fetch::FetchError>(())
-//! ```
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod error;

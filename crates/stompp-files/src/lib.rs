@@ -1,18 +1,4 @@
-//! Files that are written **whole or not at all**.
-//!
-//! Bytes go into a temporary file beside the target, which is synced, renamed over it, and made to last by syncing the folder.
-//! Whatever happens on the way, a reader finds the old file, no file, or the new one. Temporary files are named
-//! `.stompp-...` and removed on failure; a killed process can leave one behind, which [`remove_leftovers`] clears away.
-//!
-//! ```
-//! let folder = tempfile::tempdir()?;
-//! let path = folder.path().join("result.json");
-//! stompp_files::create_new(&path, b"{}")?;
-//! assert!(stompp_files::create_new(&path, b"[]").is_err(), "nothing is written over");
-//! stompp_files::replace(&path, b"[1]")?;
-//! assert_eq!(std::fs::read(&path)?, b"[1]");
-//! # Ok::<(), std::io::Error>(())
-//! ```
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 use std::{

@@ -1,34 +1,7 @@
-//! Trained networks as small files, and an engine that runs them on bits.
-//!
-//! [`pack`] turns a graph and trained tensors into a file: a safetensors file with one bit a binary weight, and batch norms folded
-//! into integer thresholds. [`Network`] runs such a file. Between binary convolutions activations stay bits.
-//!
-//! ```
-//! use stompp_graph::{ActivationRule, Conv, GraphBuilder};
-//! use stompp_infer::{Info, Network, pack};
-//!
-//! let mut g = GraphBuilder::new([3, 8, 8]);
-//! let x = g.conv("conv1", g.input(), Conv::k3(16))?;
-//! let a = g.activation("act1", x)?;
-//! let x = g.binary_conv("conv2", a, Conv::k3(16))?;
-//! let x = g.batch_norm("bn2", x)?;
-//! let x = g.activation("act2", x)?;
-//! let x = g.global_average_pool("pool", x)?;
-//! let logits = g.linear("fc", x, 10)?;
-//! let graph = g.finish(logits)?;
-//! // Trained tensors, by name. Here: made up.
-//! let tensors: Vec<_> = graph.tensors().iter().map(|t| (t.name.clone(), vec![0.5; t.shape.iter().product()])).collect();
-//! let find = |name: &str| tensors.iter().find(|(other, _)| other == name).map(|(_, values)| &values[..]);
-//!
-//! let file = pack(&graph, ActivationRule::Quantized, find, &Info::default())?;
-//! let network = Network::from_bytes(&file)?;
-//! let image = vec![0.25; 3 * 8 * 8];
-//! let top = network.classify(&image)?;
-//! assert_eq!(top.len(), 5);
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
+#![doc = include_str!("../README.md")]
 //!
 //! # Exactness
+//!
 //! Signs are those of the trainer's evaluation in `f32`, to the bit, with vector instructions of any level:
 //! - Thresholds are found by evaluating the trainer's own batch norm, `fma(x - mean, inv_std * scale, shift)`, at integer sums.
 //! - Convolutions of floats sum in the trainer's order, with fused multiplication and addition at every level. Without the feature
@@ -38,8 +11,8 @@
 //!   such a layer. A trainer without AVX2 does not fuse, so its own signs can differ from these in the same way.
 //!
 //! # Without `std`
-//! `Network::from_bytes` borrows the weights from the bytes, which need no alignment: they can stay in flash. Use
-//! [`Network::scratch`] and [`Network::run`].
+//!
+//! Use [`Network::from_bytes`], [`Network::scratch`] and [`Network::run`].
 #![cfg_attr(not(feature = "std"), no_std)]
 
 extern crate alloc;

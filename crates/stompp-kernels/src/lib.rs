@@ -1,6 +1,4 @@
-//! How fast: CPU kernels on plain `f32` slices, contiguous and in NCHW order.
-//!
-//! The crate knows SIMD and threads. It knows nothing of tensors with gradients, of networks or of freezing schedules.
+#![doc = include_str!("../README.md")]
 //!
 //! # Invariants
 //!
@@ -13,24 +11,10 @@
 //!   of the slice; every public function says so by pointing here. Values never panic.
 //! - **Gradients accumulate** (`+=`), outputs of forward kernels are overwritten, unless a function says otherwise.
 //!
+//! # Threads
+//!
 //! Kernels use the rayon pool of the calling thread. Call them from a thread of the pool (inside `rayon::scope` or
 //! `ThreadPool::install`): from elsewhere each call waits for a hand-over to the pool and back, which a small kernel feels.
-//!
-//! # Example
-//!
-//! ```
-//! use stompp_kernels::{ConvShape, conv2d_forward};
-//!
-//! // A 3x3 mean filter over one 4x4 image, zero padded.
-//! let shape = ConvShape {
-//!     batch: 1, in_channels: 1, in_height: 4, in_width: 4,
-//!     out_channels: 1, kernel: 3, stride: 1, padding: 1,
-//! };
-//! let mut y = vec![0.0; shape.output_len()];
-//! conv2d_forward(&shape, &[9.0; 16], &[1.0 / 9.0; 9], &mut y);
-//! assert!((y[5] - 9.0).abs() < 1e-5); // inside: nine of nine
-//! assert!((y[0] - 4.0).abs() < 1e-5); // corner: four of nine
-//! ```
 
 pub mod batch_norm;
 pub mod conv;

@@ -1,26 +1,4 @@
-//! Binary networks as ONNX files.
-//!
-//! [`export`] writes a graph with trained tensors for other tools, in one of three [`Dialect`]s.
-//!
-//! ```
-//! use stompp_graph::{ActivationRule, Conv, GraphBuilder};
-//! use stompp_onnx::{Dialect, export};
-//!
-//! let mut g = GraphBuilder::new([3, 8, 8]);
-//! let x = g.conv("conv1", g.input(), Conv::k3(16))?;
-//! let a = g.activation("act1", x)?;
-//! let x = g.binary_conv("conv2", a, Conv::k3(16))?;
-//! let x = g.global_average_pool("pool", x)?;
-//! let logits = g.linear("fc", x, 10)?;
-//! let graph = g.finish(logits)?;
-//! // Trained tensors, by name. Here: made up.
-//! let tensors: Vec<_> = graph.tensors().iter().map(|t| (t.name.clone(), vec![0.5; t.shape.iter().product()])).collect();
-//! let find = |name: &str| tensors.iter().find(|(other, _)| other == name).map(|(_, values)| &values[..]);
-//!
-//! let file = export(&graph, ActivationRule::Quantized, find, Dialect::Standard, &[])?;
-//! assert!(file.windows(5).any(|bytes| bytes == b"Where"));
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod export;

@@ -1,22 +1,4 @@
-//! Counter-based random streams: **every draw is a pure function of (seed, purpose, indices)**.
-//!
-//! Data order, augmentation, mask draws and initial weights each ask for their own stream instead of sharing one
-//! generator. Nothing about randomness is therefore state: a resumed run, a run with more threads and a run split over
-//! processes draw the same numbers without talking to each other.
-//!
-//! A stream is ChaCha8 under a 256-bit key that is the concatenation of the seed, the purpose and two indices, so two
-//! streams that differ in any of them are independent for every practical purpose. (*Ours*; the paper is silent.)
-//!
-//! ```
-//! use rand_core::Rng;
-//! use stompp_rng::{Purpose, stream};
-//!
-//! let first = stream(7, Purpose::DATA_ORDER, 3, 0).next_u64();
-//! let again = stream(7, Purpose::DATA_ORDER, 3, 0).next_u64();
-//! let other_epoch = stream(7, Purpose::DATA_ORDER, 4, 0).next_u64();
-//! assert_eq!(first, again);
-//! assert_ne!(first, other_epoch);
-//! ```
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 use rand_chacha::ChaCha8Rng;

@@ -1,23 +1,4 @@
-//! TensorBoard event files: scalars and histograms.
-//!
-//! An event file is a row of records (TFRecord framing: length, checksum, bytes, checksum), each a protobuf message `Event`. It is
-//! written by appending, a record with one call. [`EventFile::take_up`] goes on where a writer was interrupted: **a record that is
-//! not whole, and what was told of steps beyond a given one, is cut off**, so that every step is told once.
-//!
-//! ```
-//! use stompp_tensorboard::{EventFile, Histogram};
-//!
-//! let folder = tempfile::tempdir()?;
-//! let path = folder.path().join("events.out.tfevents.example"); // TensorBoard looks for `tfevents` in a name.
-//! let mut events = EventFile::create(&path, 0.0)?;
-//! events.scalars(10, 1.0, &[("loss", 2.5), ("top-1", 31.0)])?;
-//! events.histogram(10, 1.0, "weights", &Histogram::of_bins(-1.0, 1.0, &[3, 1]))?;
-//! drop(events);
-//!
-//! let mut events = EventFile::take_up(&path, 10, 2.0)?;
-//! events.scalars(20, 2.0, &[("loss", 2.25)])?;
-//! # Ok::<(), std::io::Error>(())
-//! ```
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod proto;

@@ -1,17 +1,14 @@
-//! The training loop: data, network, freezing, optimizer, evaluation, and a directory that says how a result came about.
+#![doc = include_str!("../README.md")]
 //!
-//! [`train`] runs a [`RunConfig`] from beginning to end; a [`Session`] does so with checkpoints, and goes on where a run was
-//! interrupted. [`SavedRun`] looks at what a run left: it evaluates the network, packs it, or exports it. [`Predictor`] classifies images.
+//! # Invariants
 //!
-//! Invariants:
-//! - **A result is a pure function of its configuration, its data and the code**: the number of threads and who looks on
+//! - **A result is a pure function of its configuration, its data and the code**: the number of threads and the callbacks
 //!   change no bit of it. All randomness comes from streams of the seed.
-//! - **A [`Callback`] looks on; only the optimizer and the freezing change a network.** Evaluation changes nothing.
+//! - **A [`Callback`] only looks; only the optimizer and the freezing change a network.** Evaluation changes nothing.
 //! - **Reported accuracy is the deploy network's**, every mask all ones; the accuracy of the network as it stands is
 //!   reported beside it.
-//! - **A file of a run directory is whole or absent**, and no run is written over another unasked.
-//! - **A run that was interrupted, anyhow and anywhere, goes on to the same bits.**
-//! - **This crate knows nothing of command lines, nor of the paper's tables.**
+//! - **A file of a run directory is complete or absent**, and a run is overwritten only on request.
+//! - **A run that was interrupted, anyhow and anywhere, resumes to the same bits.**
 #![forbid(unsafe_code)]
 
 pub mod callback;

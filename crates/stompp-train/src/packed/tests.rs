@@ -10,7 +10,8 @@ use stompp_data::Normalization;
 
 /// The network that the documentation shows.
 fn documented_network() -> String {
-    let page = include_str!("../../../../docs/networks.md");
+    // A link to the page in `docs`, so that the package has it, too.
+    let page = include_str!("networks.md");
     let (_, block) = page.split_once("```toml\n").expect("a network");
     block.split("```").next().expect("its end").to_owned()
 }
