@@ -3,7 +3,7 @@
 use super::differences;
 use super::extra_tables;
 use super::figures::{self, RenderedFigure};
-use super::text_table::{Align, TextTable};
+use super::text_table::{Align, TextTable, number, number_or};
 use crate::claim::ClaimTest;
 use crate::duration::duration;
 use crate::experiment::{Experiment, Figure};
@@ -351,12 +351,4 @@ fn each(top1: &Sample, diverged: usize) -> String {
     let mut each: Vec<_> = top1.values().map(number).collect();
     each.extend((diverged > 0).then(|| format!("{diverged} diverged")));
     each.join(" / ")
-}
-
-fn number(value: f64) -> String {
-    format!("{value:.1}")
-}
-
-pub(super) fn number_or(value: Option<f64>, without: &str) -> String {
-    value.map_or(without.to_owned(), number)
 }

@@ -1,7 +1,6 @@
 //! Tables that not every report has.
 
-use super::content::number_or;
-use super::text_table::{Align, TextTable};
+use super::text_table::{Align, TextTable, number_or};
 use crate::archive::EpochPoint;
 use crate::experiment::{Experiment, ExtraTable};
 use crate::experiment_results::ExperimentResults;

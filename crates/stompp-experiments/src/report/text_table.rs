@@ -95,6 +95,16 @@ impl fmt::Display for TextTable {
     }
 }
 
+/// A number in a table.
+pub(super) fn number(value: f64) -> String {
+    format!("{value:.1}")
+}
+
+/// A number in a table, or what is there without one.
+pub(super) fn number_or(value: Option<f64>, without: &str) -> String {
+    value.map_or(without.to_owned(), number)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
