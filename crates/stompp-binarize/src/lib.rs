@@ -29,7 +29,7 @@
 //!     freezer.apply(step, &mut network)?; // before each step
 //!     let images = device.sample_normal_like(&(4, 3, 8, 8));
 //!     let loss = ops::cross_entropy(network.forward_train(images)?, &[0, 1, 0, 1])?;
-//!     let mut gradients = SwitchTape::unswitch(loss).expect("the last layer learns").backward();
+//!     let mut gradients = SwitchTape::into_owned_tape(loss).expect("the last layer learns").backward();
 //!     sgd.step(&device, &mut network, &mut gradients)?;
 //! }
 //! let images = device.sample_normal_like(&(1, 3, 8, 8));
@@ -77,7 +77,7 @@ pub use backend::BinaryBackend;
 pub use binarization::{Binarization, Granularity};
 pub use conv::BinaryConv2d;
 pub use eval_mode::EvalMode;
-pub use freezer::{Freezable, FreezeReport, Freezer, UnitMut, UnitReport, Windows};
+pub use freezer::{Freezable, FreezeReport, Freezer, UnitMut, UnitReport, WindowSharing};
 pub use network::{Feature, Network};
 pub use op::quantize;
 pub use quantizer::{FreezeState, MaskedQuantizer, RestoreMaskError};

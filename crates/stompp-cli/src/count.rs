@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 const BETWEEN: Duration = Duration::from_secs(10);
 
 /// Counts on standard error.
-pub(crate) struct Count {
+pub(crate) struct CountBar {
     /// Hidden where standard error is no terminal.
     bar: ProgressBar,
     what: &'static str,
     last: Instant,
 }
 
-impl Count {
+impl CountBar {
     /// Counts images; how many there will be is not known.
     pub(crate) fn images() -> Self {
         Self::new("images", None, "{spinner} {human_pos} images  {per_sec}")
@@ -47,7 +47,7 @@ impl Count {
     }
 }
 
-impl Drop for Count {
+impl Drop for CountBar {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }

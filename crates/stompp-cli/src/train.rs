@@ -1,7 +1,7 @@
 //! `stompp train`.
 
 use crate::{
-    keeping::Keeping,
+    checkpoint_args::CheckpointArgs,
     options::{All, Overrides},
     progress::Progress,
     score,
@@ -42,7 +42,7 @@ pub(crate) struct Train {
     overrides: Overrides<All>,
 
     #[command(flatten)]
-    keeping: Keeping,
+    keeping: CheckpointArgs,
 
     #[command(flatten)]
     threads: Threads,
@@ -67,8 +67,8 @@ impl Train {
         let config = self.overrides.over(&self.base()?).map_err(TrainError::from)?;
         let session = self
             .keeping
-            .session(signals::stop().context("cannot watch for signals")?);
-        let finished = RunResult::exists(&self.out) && self.keeping.resumes();
+            .session(signals::stop_flag().context("cannot watch for signals")?);
+        let finished = RunResult::exists(&self.out) && self.keeping.is_resume();
         let result = self.threads.run(|| {
             let mut progress = Progress::new();
             let mut callbacks: Vec<&mut dyn Callback> = Vec::new();
@@ -81,8 +81,8 @@ impl Train {
             if finished {
                 errln!("the run in {} is finished; this is its result", self.out.display());
             }
-            for concern in &result.concerns {
-                errln!("warning: {concern}");
+            for warning in &result.warnings {
+                errln!("warning: {warning}");
             }
         }
         outln!("{}", score::line(result.top1, result.test_loss, result.test_images));
@@ -95,15 +95,15 @@ impl Train {
             return Ok(RunConfig::load(file)?);
         }
         if let Some(parent) = self.overrides.get(CONTINUE) {
-            let mut config = RunConfig::of_run(Path::new(parent))?.ok_or_else(|| TrainError::NoRun {
+            let mut config = RunConfig::from_run(Path::new(parent))?.ok_or_else(|| TrainError::NoRun {
                 path: PathBuf::from(parent),
             })?;
             // Those of its own beginning.
             (config.training.init_from, config.training.continue_from) = (None, None);
             return Ok(config);
         }
-        let own = if self.keeping.resumes() {
-            RunConfig::of_run(&self.out)?
+        let own = if self.keeping.is_resume() {
+            RunConfig::from_run(&self.out)?
         } else {
             None
         };

@@ -4,7 +4,7 @@
 //! [`outln!`](crate::outln) and [`errln!`](crate::errln) do not:
 //!
 //! - **Losing the log is no failure**: what cannot be written to standard error is lost, and that is all.
-//! - **Losing a result is one, unless nobody wants it**: [`outcome`] says at the end whether standard output could be written. A
+//! - **Losing a result is one, unless nobody wants it**: [`stdout_result`] says at the end whether standard output could be written. A
 //!   reader that has gone away is no error.
 #![forbid(unsafe_code)]
 
@@ -19,7 +19,7 @@ use std::{
 /// Why standard output can be written no more.
 static FAILED: Mutex<Option<io::ErrorKind>> = Mutex::new(None);
 
-/// Writes a line to standard output, formatted as by `format!`. Nothing is written once that has failed; [`outcome`] tells.
+/// Writes a line to standard output, formatted as by `format!`. Nothing is written once that has failed; [`stdout_result`] tells.
 #[macro_export]
 macro_rules! outln {
     ($($line:tt)*) => { $crate::out_line(::std::format_args!($($line)*)) };
@@ -51,7 +51,7 @@ pub fn err_line(line: fmt::Arguments<'_>) {
 ///
 /// # Errors
 /// What the operating system said, unless the reader has gone away.
-pub fn outcome() -> io::Result<()> {
+pub fn stdout_result() -> io::Result<()> {
     match *FAILED.lock().unwrap_or_else(PoisonError::into_inner) {
         None | Some(io::ErrorKind::BrokenPipe) => Ok(()),
         Some(kind) => Err(kind.into()),

@@ -6,7 +6,7 @@
 //!
 //! # Invariants
 //!
-//! - **Same input, same bits**, unless [`Settings::deterministic`] is off: sums have a fixed order, no kernel adds
+//! - **Same input, same bits**, unless [`GpuSettings::deterministic`] is off: sums have a fixed order, no kernel adds
 //!   floating-point numbers atomically, and of cuDNN only deterministic algorithms are taken.
 //! - **Everything happens in order on the null stream**, dfdx's own: memory may be freed as soon as the last kernel that uses
 //!   it is launched.
@@ -39,15 +39,15 @@ mod quantize;
 mod refresh;
 mod xnor;
 
-pub use batch_norm::{Moments, NormGradients, Normalization};
-pub use choice::Choice;
-pub use cudnn::Layout;
-pub use error::{GpuError, OpenError};
-pub use gpu::{Gpu, Settings, Versions};
-pub use images::ImagesOnDevice;
+pub use batch_norm::{BatchNormGradients, BatchNormParams, Moments};
+pub use choice::AlgorithmChoice;
+pub use cudnn::TensorLayout;
+pub use error::{GpuError, OpenGpuError};
+pub use gpu::{Gpu, GpuSettings, Versions};
+pub use images::DeviceImages;
 pub use memory::{Floats, FloatsMut};
-pub use norms::Norms;
-pub use profile::{KernelTime, Span};
+pub use norms::PendingNorms;
+pub use profile::{KernelTime, ProfileSpan};
 pub use quantize::Quantizer;
 pub use refresh::MaskChanges;
-pub use xnor::{SignWay, Signs};
+pub use xnor::{SignConvAlgorithm, Signs};

@@ -12,7 +12,7 @@
 //! 3. [`ImageExamples`] is the set seen through [`Normalization`] and, for training, [`Augmentation`]. Other sources of
 //!    images implement [`Examples`].
 //! 4. [`Loader`] prepares batches on other threads; [`Batches`] hands them over in order. For whoever holds the images already,
-//!    [`PlacedBatches`] says where to crop each.
+//!    [`CropBatches`] says where to crop each.
 //!
 //! Sets that memory does not hold are image files: [`ImageTree`] lists them in a folder, a `.tar` or a `.zip`, and
 //! [`FileExamples`] reads, decodes and crops one when it is wanted. What cannot be read is an error, or left out and listed
@@ -29,14 +29,14 @@
 //! memory is taken. Archives of images are not unpacked.
 //!
 //! ```no_run
-//! use stompp_data::cifar::{self, Layout};
+//! use stompp_data::cifar::{self, CifarLayout};
 //! use stompp_data::{Augmentation, ImageExamples, Loader, Normalization, Position};
 //! use std::sync::Arc;
 //!
 //! let seed = 0;
-//! let sets = cifar::read("cifar-10-binary.tar.gz", Layout::Cifar10)?;
+//! let sets = cifar::read("cifar-10-binary.tar.gz", CifarLayout::Cifar10)?;
 //! let normalization = Normalization::new(sets.train.channel_statistics())?;
-//! let examples = ImageExamples::augmented(Arc::new(sets.train), normalization, Augmentation { padding: 4 }, seed);
+//! let examples = ImageExamples::with_augmentation(Arc::new(sets.train), normalization, Augmentation { padding: 4 }, seed);
 //! let loader = Loader { batch_size: 256, workers: 1 };
 //! let steps = 3 * loader.batches_per_epoch(50_000);
 //! for batch in loader.train(Arc::new(examples), seed, Position::default())?.take(steps) {
@@ -71,18 +71,18 @@ pub mod synthetic;
 mod tree;
 mod unlabelled;
 
-pub use augment::{Augmentation, Placement};
+pub use augment::{Augmentation, CropParams};
 pub use crop::CropAugmentation;
 pub use error::{DataError, DataFile};
 pub use examples::{Examples, ImageExamples};
 pub use file_examples::{BadImages, FileExamples, OnBadImage};
 pub use image_set::{CHANNELS, ImageSet};
-pub use loader::{Batch, Batches, Loader, PlacedBatch, PlacedBatches, Position};
+pub use loader::{Batch, Batches, CropBatch, CropBatches, Loader, Position};
 pub use order::epoch_order;
-pub use pack::Packed;
-pub use preprocessing::{Fit, Preprocessing};
+pub use pack::PackedImages;
+pub use preprocessing::{Preprocessing, ResizeMethod};
 pub use sheet::contact_sheet;
 pub use statistics::{ChannelStatistics, Normalization};
 pub use subset::Labelled;
-pub use tree::{Changes, ImageTree, TreeOptions, TreeSet};
+pub use tree::{ImageFileSet, ImageTree, TreeChanges, TreeOptions};
 pub use unlabelled::UnlabelledImages;

@@ -4,8 +4,8 @@
 //! into integer thresholds. [`Network`] runs such a file. Between binary convolutions activations stay bits.
 //!
 //! ```
-//! use stompp_graph::{ActivationRule, Conv, GraphBuilder};
-//! use stompp_infer::{Info, Network, pack};
+//! use stompp_graph::{ActivationRule, Conv, GraphBuilder, find_tensor};
+//! use stompp_infer::{NetworkInfo, Network, pack};
 //!
 //! let mut g = GraphBuilder::new([3, 8, 8]);
 //! let x = g.conv("conv1", g.input(), Conv::k3(16))?;
@@ -18,9 +18,8 @@
 //! let graph = g.finish(logits)?;
 //! // Trained tensors, by name. Here: made up.
 //! let tensors: Vec<_> = graph.tensors().iter().map(|t| (t.name.clone(), vec![0.5; t.shape.iter().product()])).collect();
-//! let find = |name: &str| tensors.iter().find(|(other, _)| other == name).map(|(_, values)| &values[..]);
 //!
-//! let file = pack(&graph, ActivationRule::Quantized, find, &Info::default())?;
+//! let file = pack(&graph, ActivationRule::Quantized, find_tensor(&tensors), &NetworkInfo::default())?;
 //! let network = Network::from_bytes(&file)?;
 //! let image = vec![0.25; 3 * 8 * 8];
 //! let top = network.classify(&image)?;
@@ -60,9 +59,9 @@ mod tensors;
 mod threshold;
 
 pub use error::{OpenError, PackError, RunError};
-pub use info::Info;
-pub use memory::Memory;
-pub use network::{Network, Prediction, Top, top_k};
+pub use info::NetworkInfo;
+pub use memory::MemoryUse;
+pub use network::{ClassProbability, Network, TopClasses, top_k};
 pub use pack::pack;
 pub use run::Scratch;
-pub use simd::Level;
+pub use simd::SimdLevel;

@@ -3,7 +3,7 @@
 //! [`export`] writes a graph with trained tensors for other tools, in one of three [`Dialect`]s.
 //!
 //! ```
-//! use stompp_graph::{ActivationRule, Conv, GraphBuilder};
+//! use stompp_graph::{ActivationRule, Conv, GraphBuilder, find_tensor};
 //! use stompp_onnx::{Dialect, export};
 //!
 //! let mut g = GraphBuilder::new([3, 8, 8]);
@@ -15,9 +15,8 @@
 //! let graph = g.finish(logits)?;
 //! // Trained tensors, by name. Here: made up.
 //! let tensors: Vec<_> = graph.tensors().iter().map(|t| (t.name.clone(), vec![0.5; t.shape.iter().product()])).collect();
-//! let find = |name: &str| tensors.iter().find(|(other, _)| other == name).map(|(_, values)| &values[..]);
 //!
-//! let file = export(&graph, ActivationRule::Quantized, find, Dialect::Standard, &[])?;
+//! let file = export(&graph, ActivationRule::Quantized, find_tensor(&tensors), Dialect::Standard, &[])?;
 //! assert!(file.windows(5).any(|bytes| bytes == b"Where"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -5,12 +5,12 @@
 //! first, the last and the shortcut layers stay in full precision (*paper*).
 //!
 //! ```
-//! use stompp_graph::{ActivationRule, Summary};
+//! use stompp_graph::{ActivationRule, CostSummary};
 //! use stompp_resnet::{Architecture, Model};
 //!
 //! let graph = Architecture::new("resnet18".parse::<Model>()?, None, 10, 32)?.graph();
 //! assert_eq!(graph.units().len(), 16);
-//! println!("{}", Summary::new(&graph, ActivationRule::Quantized));
+//! println!("{}", CostSummary::new(&graph, ActivationRule::Quantized));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use stompp_train::{DiagnosticsReport, Metric, RunResult, TrainError};
+use stompp_train::{DiagnosticsReport, MetricRecord, RunResult, TrainError};
 
 /// What became of a cell.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,8 +96,8 @@ impl Entry {
     ///
     /// # Errors
     /// If the metrics cannot be read.
-    pub(crate) fn metrics(&self) -> Result<Option<Vec<Metric>>> {
-        let metrics = self.has_directory().then(|| Metric::read(&self.dir));
+    pub(crate) fn metrics(&self) -> Result<Option<Vec<MetricRecord>>> {
+        let metrics = self.has_directory().then(|| MetricRecord::read(&self.dir));
         Ok(metrics.transpose()?)
     }
 
@@ -107,7 +107,7 @@ impl Entry {
     /// If the metrics cannot be read.
     pub(crate) fn diagnostics(&self) -> Result<Option<Vec<DiagnosticsReport>>> {
         let report = |metric| match metric {
-            Metric::Diagnostics(report) => Some(report),
+            MetricRecord::Diagnostics(report) => Some(report),
             _ => None,
         };
         let metrics = self.metrics()?;
@@ -121,7 +121,7 @@ impl Entry {
     pub(crate) fn gradients(&self) -> Result<Vec<GradientPoint>> {
         match &self.archived {
             Some(archived) => Ok(archived.gradients()),
-            None => Ok(GradientPoint::among(&Metric::read(&self.dir)?)),
+            None => Ok(GradientPoint::among(&MetricRecord::read(&self.dir)?)),
         }
     }
 

@@ -53,7 +53,7 @@ pub(crate) use sweep::Stopped;
 
 /// Runs the experiment that `options` names.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let stop = signals::stop().context("cannot watch for signals")?;
+    let stop = signals::stop_flag().context("cannot watch for signals")?;
     run_with(options, options.scale()?, &|config, dir, callbacks| {
         train(config, dir, callbacks, &stop)
     })

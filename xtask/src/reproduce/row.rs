@@ -251,7 +251,7 @@ mod tests {
             assert_eq!(name(knob), plain);
         }
         assert_eq!(name(Knob::LearningRate(0.05)), format!("{plain}-lr0.05"));
-        let slow = RefreshRate::of_window(0.5).unwrap();
+        let slow = RefreshRate::from_window_fraction(0.5).unwrap();
         assert_eq!(name(Knob::Schedule(curve, slow)), format!("{plain}-cubic-r0.5w"));
         assert_eq!(name(Knob::Traced), format!("{plain}-traced"));
         assert_eq!(name(Knob::Length(Regime::Full, 24)), format!("{plain}-full-24ep"));

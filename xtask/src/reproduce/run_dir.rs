@@ -6,7 +6,7 @@
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::Path;
-use stompp_train::{RunConfig, RunRecord, RunResult, SavedRun, Standing};
+use stompp_train::{RunConfig, RunRecord, RunResult, RunStatus, SavedRun};
 
 /// What a finished run left.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,7 +57,7 @@ pub(crate) fn inspect(dir: &Path, config: &RunConfig) -> Result<RunState> {
         );
     }
     if !RunResult::exists(dir) {
-        let Standing { step, busy } = Standing::of(dir)?;
+        let RunStatus { step, busy } = RunStatus::read(dir)?;
         return Ok(if busy {
             RunState::Running(step)
         } else {

@@ -3,7 +3,7 @@
 use super::Kind::{self, Boolean, Integer, Name, Number, Text, Time};
 use stompp_train::config::{
     ActivationRule, Curve, Dataset, Device, Granularity, Method, OnBadImage, OptimizerName, Order, RateSchedule,
-    Setting, Surrogate, Windows,
+    Setting, Surrogate, WindowSharing,
 };
 
 /// One option.
@@ -196,7 +196,7 @@ pub(super) const OPTIONS: &[(&str, &[Opt])] = &[
             opt(
                 "freeze-unit",
                 "method.freeze_unit",
-                Name(|| names(&Windows::ALL, Windows::name)),
+                Name(|| names(&WindowSharing::ALL, WindowSharing::name)),
                 "NAME",
                 "What freezes in one window: a weight together with the activation that feeds it, or each separately",
             ),

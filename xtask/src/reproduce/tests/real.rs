@@ -23,7 +23,7 @@ fn minute(mut scale: Scale) -> Scale {
 }
 
 fn sweep(options: &Options) -> Result<()> {
-    let stop = signals::stop().unwrap();
+    let stop = signals::stop_flag().unwrap();
     run_with(options, minute(options.scale()?), &|config, dir, callbacks| {
         train(config, dir, callbacks, &stop)
     })
@@ -133,7 +133,7 @@ fn a_sweep_that_is_interrupted_keeps_its_last_step() {
         if RunResult::exists(&run) {
             continue;
         }
-        let standing = stompp_train::Standing::of(&run).unwrap();
+        let standing = stompp_train::RunStatus::read(&run).unwrap();
         assert!(standing.step > 0 && !standing.busy, "{}: {standing:?}", run.display());
         begun += 1;
     }

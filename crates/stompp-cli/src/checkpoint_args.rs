@@ -5,15 +5,15 @@ use std::{
     num::{NonZeroU64, NonZeroUsize},
     sync::{Arc, atomic::AtomicBool},
 };
-use stompp_train::{Cadence, Checkpointing, OnDivergence, Session, Start, config::Time};
+use stompp_train::{CheckpointInterval, Checkpointing, OnDivergence, Session, Start, config::Time};
 
 /// The options of `stompp train` for checkpoints and metrics.
 #[derive(Args)]
 #[command(next_help_heading = "Checkpoints and metrics")]
-pub(crate) struct Keeping {
+pub(crate) struct CheckpointArgs {
     /// Time between checkpoints: 500ba (batches), 1ep (epochs), 5% (of the training) or 10min
     #[arg(long, value_name = "TIME", default_value_t)]
-    checkpoint_every: Cadence,
+    checkpoint_every: CheckpointInterval,
 
     /// How many of the newest checkpoints are kept; that of the best evaluation is kept beside them
     #[arg(long, value_name = "N", default_value_t = Checkpointing::default().keep_last)]
@@ -46,17 +46,17 @@ pub(crate) struct Keeping {
     /// When loss or gradient are no finite numbers any more: stop, or go back to the last checkpoint and halve the learning
     /// rate, once
     #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
-    on_divergence: Rule,
+    on_divergence: DivergenceRule,
 }
 
 #[derive(Clone, Copy, Default, ValueEnum)]
-enum Rule {
+enum DivergenceRule {
     #[default]
     Stop,
     Restore,
 }
 
-impl Keeping {
+impl CheckpointArgs {
     /// How the run is carried out; it ends when `stop` is set.
     pub(crate) fn session(&self, stop: Arc<AtomicBool>) -> Session {
         Session {
@@ -71,8 +71,8 @@ impl Keeping {
                 keep_every: self.keep_every,
             }),
             on_divergence: match self.on_divergence {
-                Rule::Stop => OnDivergence::Stop,
-                Rule::Restore => OnDivergence::Restore,
+                DivergenceRule::Stop => OnDivergence::Stop,
+                DivergenceRule::Restore => OnDivergence::Restore,
             },
             diagnostics: (!self.no_diagnostics).then_some(self.diagnostics),
             reindex: self.reindex,
@@ -81,7 +81,7 @@ impl Keeping {
     }
 
     /// Whether a run that is there is gone on with.
-    pub(crate) fn resumes(&self) -> bool {
+    pub(crate) fn is_resume(&self) -> bool {
         !self.fresh
     }
 }
