@@ -116,7 +116,7 @@ fn train_on<D: BinaryBackend>(
     };
     let freezer = Freezer::new(
         Plan::new(spec).expect("a plan"),
-        RefreshRate::steps(2.0).expect("a rate"),
+        RefreshRate::from_steps(2.0).expect("a rate"),
         0,
     );
     let mut optimizer = Sgd::new(0.1, 0.9);
@@ -133,7 +133,7 @@ fn train_on<D: BinaryBackend>(
             let images = device.sample_normal_like(&(4, 3, 8, 8));
             let logits = net.forward_train(images).expect("a forward pass");
             let loss = ops::cross_entropy(logits, &[0, 1, 2, 3]).expect("a loss");
-            let mut gradients = SwitchTape::unswitch(loss).expect("a recorded loss").backward();
+            let mut gradients = SwitchTape::into_owned_tape(loss).expect("a recorded loss").backward();
             optimizer.step(device, &mut net, &mut gradients).expect("a step");
             let mut bits = Bits::default();
             let Ok(()) = net.visit("", &mut bits);
@@ -166,12 +166,12 @@ fn the_boundary_changes_no_bit() {
 #[test]
 #[cfg_attr(not(feature = "cuda-stand-in"), ignore = "needs a GPU")]
 fn cuda_the_boundary_changes_no_bit() {
-    use stompp_nn::cuda::{Settings, open};
+    use stompp_nn::cuda::{GpuSettings, open};
     let train = |shortcuts| {
         // Sums of 1 and -1 are exact by every algorithm that does not transform: the whole tape multiplies what others count.
-        let strict = Settings {
+        let strict = GpuSettings {
             tf32: false,
-            ..Settings::default()
+            ..GpuSettings::default()
         };
         let device = open(strict).expect("a GPU");
         train_on(&device, &resnet(4), Order::Forward, Binarization::BNN, shortcuts)

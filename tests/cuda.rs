@@ -1,5 +1,5 @@
 //! Whole runs on a GPU: they follow the CPU's, repeat their bits, go on after an interruption, and leave no memory behind.
-//! Without a GPU the stand-in runs them (`--features cuda-stand-in`), on smaller networks.
+//! Without a GPU the fake driver runs them (`--features cuda-stand-in`), on smaller networks.
 #![cfg(feature = "cuda")]
 
 use std::{

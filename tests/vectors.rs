@@ -39,10 +39,10 @@ fn vectors_agree_without_the_boundary() {
 #[test]
 #[cfg_attr(not(feature = "cuda-stand-in"), ignore = "needs a GPU")]
 fn cuda_vectors_agree() {
-    use stompp_nn::cuda::{Settings, open};
-    let strict = Settings {
+    use stompp_nn::cuda::{GpuSettings, open};
+    let strict = GpuSettings {
         tf32: false,
-        ..Settings::default()
+        ..GpuSettings::default()
     };
     let device = open(strict).expect("a GPU");
     for reference in reference::read_all(&reference::folder()) {
@@ -110,7 +110,7 @@ fn check<D: BinaryBackend>(device: &D, reference: &Reference, all_ones: AllOnes)
         let logit_values = logits.as_vec();
         let loss = ops::cross_entropy(logits, &labels).expect("a loss");
         close(reference, "losses", &[reference.array("losses")[step]], &loss.as_vec());
-        let mut gradients = SwitchTape::unswitch(loss).expect("a recorded loss").backward();
+        let mut gradients = SwitchTape::into_owned_tape(loss).expect("a recorded loss").backward();
         if step == 0 {
             close(reference, "logits", reference.array("logits"), &logit_values);
             let mut compare = CompareGradients {

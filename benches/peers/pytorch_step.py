@@ -2,7 +2,7 @@
 """The same training step in PyTorch, as a fair peer of `cargo xtask bench`.
 
 The same networks, quantizers (`torch.autograd.Function`), batch size and optimizer as ours, in eager mode. Like ours, the
-graph is severed at committed activations: what lies upstream of one runs under `no_grad`, so it saves nothing and has no
+graph is cut at committed activations: what lies upstream of one runs under `no_grad`, so it saves nothing and has no
 backward pass. Committed weights get no gradient and are left out of the optimizer.
 
 Reads one JSON request a line on standard input and answers with one JSON line, so that one process can be asked in turns with
@@ -89,11 +89,11 @@ class Quantizer:
         self.mask = None
         self.committed = False
 
-    def severs(self):
+    def blocks_gradient(self):
         return self.committed and self.surrogate == "blocked"
 
     def __call__(self, u):
-        if self.severs():
+        if self.blocks_gradient():
             with torch.no_grad():
                 return torch.where(u >= 0, 1.0, -1.0)
         if self.committed:
@@ -122,12 +122,12 @@ class Block(nn.Module):
 
     def forward(self, x):
         q = self.units[0].activation(x)
-        # The main path below the last activation that severs has no gradient to come.
-        severed = [i for i, unit in enumerate(self.units) if i > 0 and unit.activation.severs()]
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not severed):
+        # The main path below the last activation that blocks the gradient has no gradient to come.
+        blocked = [i for i, unit in enumerate(self.units) if i > 0 and unit.activation.blocks_gradient()]
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not blocked):
             y = self.units[0](q)
         for index, unit in enumerate(self.units[1:], 1):
-            with torch.set_grad_enabled(torch.is_grad_enabled() and not any(s > index for s in severed)):
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not any(s > index for s in blocked)):
                 y = unit(unit.activation(y))
         return y + (q if self.shortcut is None else self.shortcut(q))
 
@@ -166,7 +166,7 @@ class ResNet(nn.Module):
 
     def forward(self, x):
         starts = [block.units[0].activation for block in self.blocks] + [self.final]
-        boundary = max((i for i, quantizer in enumerate(starts) if quantizer.severs()), default=-1)
+        boundary = max((i for i, quantizer in enumerate(starts) if quantizer.blocks_gradient()), default=-1)
         with torch.set_grad_enabled(boundary < 0):
             x = self.bn1(self.conv1(x))
         for index, block in enumerate(self.blocks):
@@ -196,8 +196,8 @@ class Case:
         self.net.final.committed = committed == len(units)
         if committed < len(units):
             self.freeze_half(units[committed], request)
-        self.bounded = [u.conv.weight for u in units if not u.quantizer.severs()]
-        stopped = {id(u.conv.weight) for u in units if u.quantizer.severs()}
+        self.bounded = [u.conv.weight for u in units if not u.quantizer.blocks_gradient()]
+        stopped = {id(u.conv.weight) for u in units if u.quantizer.blocks_gradient()}
         learning = [p for p in self.net.parameters() if id(p) not in stopped]
         self.optimizer = torch.optim.SGD(learning, lr=0.01, momentum=0.9)
 

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;
-use stompp_data::synthetic::{Kind, Synthetic};
+use stompp_data::synthetic::{Synthetic, SyntheticKind};
 use stompp_data::{Augmentation, DataError, ImageExamples, Normalization};
 use stompp_graph::{Conv, Graph, GraphBuilder, GraphError, Pool};
 
@@ -39,19 +39,19 @@ pub fn vgg_small(size: usize, width: usize, classes: usize) -> Result<Graph, Gra
 /// If they cannot be generated.
 pub fn shapes(train: usize, test: usize) -> Result<(Arc<ImageExamples>, Arc<ImageExamples>), DataError> {
     let sets = Synthetic {
-        kind: Kind::Shapes,
+        kind: SyntheticKind::Shapes,
         seed: 0,
         train,
         test,
     }
     .generate()?;
     let normalization = Normalization::new(sets.train.channel_statistics())?;
-    let train = ImageExamples::augmented(
+    let train = ImageExamples::with_augmentation(
         Arc::new(sets.train),
         normalization.clone(),
         Augmentation { padding: 4 },
         0,
     );
-    let test = ImageExamples::plain(Arc::new(sets.test), normalization);
+    let test = ImageExamples::new(Arc::new(sets.test), normalization);
     Ok((Arc::new(train), Arc::new(test)))
 }

@@ -9,7 +9,7 @@ use std::{
 };
 use stompp_data::{
     ImageTree, Labelled, OnBadImage, TreeOptions,
-    cifar::{self, Layout, Split},
+    cifar::{self, CifarLayout, Split},
     mnist,
 };
 use stompp_infer::Network;
@@ -65,7 +65,11 @@ pub fn cifar_archive(data: &[u8]) {
     let Some((kind, data)) = data.split_first() else {
         return;
     };
-    let layout = [Layout::Cifar10, Layout::Cifar100Fine, Layout::Cifar100Coarse][usize::from(kind / 4) % 3];
+    let layout = [
+        CifarLayout::Cifar10,
+        CifarLayout::Cifar100Fine,
+        CifarLayout::Cifar100Coarse,
+    ][usize::from(kind / 4) % 3];
     let (name, bytes) = match kind % 4 {
         0 => ("cifar.zip", data.to_vec()),
         1 => ("cifar.tar.gz", data.to_vec()),

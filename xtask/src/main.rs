@@ -22,7 +22,7 @@ use usage::UsageError;
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo xtask",
-    about = "Reproduce the paper's tables, measure speed, hold the house's rules",
+    about = "Reproduce the paper's tables, measure speed, check the repository's rules",
     max_term_width = 100
 )]
 struct Cli {
@@ -40,7 +40,7 @@ enum Verb {
     Tables(reproduce::tables::Options),
     /// Time a training step as the network freezes, beside PyTorch's
     Bench(bench::Options),
-    /// Run every test that needs an NVIDIA GPU, or without one their stand-in
+    /// Run every test that needs an NVIDIA GPU, or without one a fake driver
     CudaVerify(cuda::verify::Options),
     /// Build one folder that trains on a GPU machine which has neither Rust nor a network
     CudaBundle(cuda::bundle::Options),
@@ -52,7 +52,7 @@ enum Verb {
     Sanitize,
     /// Build and run the examples that need other frameworks (candle, burn)
     Examples,
-    /// Check the rules that no compiler checks: module docs, who knows whom, file sizes, stubs
+    /// Check the rules that no compiler checks: module docs, dependencies between crates, file sizes, stubs, words
     Tidy,
 }
 

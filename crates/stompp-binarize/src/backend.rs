@@ -2,7 +2,7 @@
 
 use crate::{FreezeState, Surrogate};
 pub use crate::{
-    mask::{FreezingMask, MaskOnDevice, Refresher},
+    mask::{DeviceMask, FreezingMask, Refresher},
     unit::{NormQuantize, NormQuantizeGradients},
 };
 use std::fmt::Debug;

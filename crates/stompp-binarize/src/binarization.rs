@@ -67,7 +67,7 @@ impl Binarization {
             Granularity::Entry => 1,
             Granularity::Channel => height * width,
         };
-        let quantizer = || MaskedQuantizer::new(channels * height * width, self.activation_surrogate).grouped(group);
+        let quantizer = || MaskedQuantizer::new(channels * height * width, self.activation_surrogate).with_group(group);
         match rule {
             ActivationRule::Quantized => Activation::Quantized(quantizer()),
             ActivationRule::Clip => Activation::Clip(quantizer()),

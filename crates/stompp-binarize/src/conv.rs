@@ -1,13 +1,13 @@
 //! The convolution whose weight freezes.
 
-use crate::{BinaryBackend, Convolution, EvalMode, MaskedQuantizer, Surrogate, unit::Product};
+use crate::{BinaryBackend, Convolution, EvalMode, MaskedQuantizer, Surrogate, unit::ConvAlgorithm};
 use dfdx::{
     nn::{Module, NonMutableModule},
     shapes::{Dim, HasShape, Shape},
     tensor::{PutTape, SplitTape, Tensor},
 };
 use std::sync::OnceLock;
-use stompp_nn::{Conv2d, Image, OpResult, Recording, TensorKind, TensorMut, VisitTensors, Visitor, VisitorMut};
+use stompp_nn::{Conv2d, ImageShape, OpResult, Recording, TensorKind, TensorMut, VisitTensors, Visitor, VisitorMut};
 
 /// A convolution with a latent weight and the quantizer that freezes it: (N, I, H, W) to (N, O, H', W').
 ///
@@ -49,7 +49,7 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O
     /// # Errors
     /// Returns `D::Err` if an allocation or a kernel fails.
     #[allow(clippy::type_complexity)] // one dimension a letter, as everywhere
-    pub fn of<B: Dim, H: Dim, W: Dim, T: Recording<D>>(
+    pub fn forward_with<B: Dim, H: Dim, W: Dim, T: Recording<D>>(
         &self,
         x: Tensor<(B, I, H, W), f32, D, T>,
         x_is_binary: bool,
@@ -60,10 +60,17 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O
         let latent = self.latent.weight.clone();
         let (weight, product) = if binary && self.quantizer.blocks_gradient() && !tape.is_recording() {
             // No gradient will ask for anything: the packed signs are all there need be.
-            (latent.put_tape(T::default()), Product::Packed(self.signs()?))
+            (latent.put_tape(T::default()), ConvAlgorithm::Packed(self.signs()?))
         } else {
             let weight = self.quantizer.forward(latent.put_tape(parameters))?;
-            (weight, if binary { Product::Signs } else { Product::Dense })
+            (
+                weight,
+                if binary {
+                    ConvAlgorithm::Signs
+                } else {
+                    ConvAlgorithm::Dense
+                },
+            )
         };
         Ok(self.convolution(x.put_tape(tape), weight, product))
     }
@@ -77,12 +84,12 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O
         x: Tensor<(B, I, H, W), f32, D>,
         x_is_binary: bool,
         mode: EvalMode,
-    ) -> OpResult<Image<B, O>, D> {
+    ) -> OpResult<ImageShape<B, O>, D> {
         let latent = self.latent.weight.clone();
         let (weight, product) = match x_is_binary && self.quantizer.is_binary(mode) {
-            true if self.quantizer.blocks_gradient() => (latent, Product::Packed(self.signs()?)),
-            true => (latent, Product::Signs),
-            false => (self.quantizer.evaluate(latent, mode)?, Product::Dense),
+            true if self.quantizer.blocks_gradient() => (latent, ConvAlgorithm::Packed(self.signs()?)),
+            true => (latent, ConvAlgorithm::Signs),
+            false => (self.quantizer.evaluate(latent, mode)?, ConvAlgorithm::Dense),
         };
         self.convolution(x, weight, product).forward()
     }
@@ -112,7 +119,7 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O
         &self,
         x: Tensor<(B, I, H, W), f32, D, T>,
         weight: Tensor<(O, I, K, K), f32, D, T>,
-        product: Product<'a, D>,
+        product: ConvAlgorithm<'a, D>,
     ) -> Convolution<'a, B, I, O, K, H, W, D, T> {
         Convolution {
             x,
@@ -137,14 +144,14 @@ where
     D: BinaryBackend,
     T: Recording<D>,
 {
-    type Output = Tensor<Image<B, O>, f32, D, T>;
+    type Output = Tensor<ImageShape<B, O>, f32, D, T>;
     type Error = D::Err;
 
-    /// As [`BinaryConv2d::of`], which has the same bits, without knowing whether the input is binary: always by multiplication.
+    /// As [`BinaryConv2d::forward_with`], which has the same bits, without knowing whether the input is binary: always by multiplication.
     fn try_forward(&self, x: Tensor<(B, I, H, W), f32, D, T>) -> Result<Self::Output, D::Err> {
         let (x, tape) = x.split_tape();
         let parameters = tape.fork();
-        self.of(x.put_tape(tape), false, parameters)?.forward()
+        self.forward_with(x.put_tape(tape), false, parameters)?.forward()
     }
 }
 
@@ -214,7 +221,7 @@ mod tests {
         let x = dev.ones_like(&(1, 16, 4, 4));
         let run = |conv: &BinaryConv2d<_, _, _, _, _, _>| {
             let y = conv
-                .of(x.clone().put_tape(SwitchTape::off()), true, SwitchTape::off())
+                .forward_with(x.clone().put_tape(SwitchTape::off()), true, SwitchTape::off())
                 .and_then(Convolution::forward)
                 .unwrap();
             y.as_vec()

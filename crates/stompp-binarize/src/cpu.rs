@@ -2,7 +2,7 @@
 
 use crate::{BinaryBackend, FreezeState, NormQuantize, NormQuantizeGradients, Surrogate};
 use dfdx::tensor::{Cpu, CpuError};
-use stompp_kernels::{self as kernels, BatchNormQuantizeGradients, BitTensor, BitWeights, ConvShape, Normalization};
+use stompp_kernels::{self as kernels, BatchNormParams, BatchNormQuantizeGradients, BitTensor, BitWeights, ConvShape};
 
 impl BinaryBackend for Cpu {
     fn quantize(&self, state: &FreezeState, period: usize, u: &[f32], out: &mut [f32]) -> Result<(), CpuError> {
@@ -74,8 +74,8 @@ impl BinaryBackend for Cpu {
     }
 }
 
-fn normalization<'a>(of: &NormQuantize<'a, Cpu>) -> Normalization<'a> {
-    Normalization {
+fn normalization<'a>(of: &NormQuantize<'a, Cpu>) -> BatchNormParams<'a> {
+    BatchNormParams {
         mean: &of.moments.mean,
         inv_std: &of.moments.inv_std,
         scale: of.scale,

@@ -1,15 +1,15 @@
 //! The GPU's kernels for quantizers and committed convolutions.
 
-use crate::backend::MaskOnDevice;
+use crate::backend::DeviceMask;
 use crate::{BinaryBackend, FreezeState, FreezingMask, NormQuantize, NormQuantizeGradients, Refresher, Surrogate};
 use cudarc::driver::CudaSlice;
 use dfdx::tensor::{Cuda, CudaError};
 use std::{any::Any, sync::Arc};
-use stompp_cuda::{Floats, FloatsMut, MaskChanges, NormGradients, Quantizer, Signs};
+use stompp_cuda::{BatchNormGradients, Floats, FloatsMut, MaskChanges, Quantizer, Signs};
 use stompp_kernels::ConvShape;
 use stompp_nn::{
     DeviceError,
-    cuda::{gpu, normalization, on_gpu},
+    cuda::{batch_norm_params, gpu, on_gpu},
 };
 use stompp_rng::StreamKey;
 use stompp_schedule::Refreshed;
@@ -18,7 +18,7 @@ use stompp_schedule::Refreshed;
 #[derive(Debug)]
 struct CudaMask(CudaSlice<u64>);
 
-impl MaskOnDevice for CudaMask {
+impl DeviceMask for CudaMask {
     fn words(&self) -> Result<Vec<u64>, DeviceError> {
         on_gpu(|gpu| gpu.download_mask(&self.0)).map_err(DeviceError::new)
     }
@@ -28,7 +28,7 @@ impl MaskOnDevice for CudaMask {
 fn on_device(mask: &FreezingMask) -> Result<Arc<CudaMask>, CudaError> {
     let mask: Arc<dyn Any + Send + Sync> = mask.device(|mask| {
         let words = on_gpu(|gpu| gpu.upload_mask(mask.words()))?;
-        Ok::<Arc<dyn MaskOnDevice>, CudaError>(Arc::new(CudaMask(words)))
+        Ok::<Arc<dyn DeviceMask>, CudaError>(Arc::new(CudaMask(words)))
     })?;
     Ok(mask.downcast().expect("a process has masks on one kind of device"))
 }
@@ -97,7 +97,7 @@ impl BinaryBackend for Cuda {
     ) -> Result<(), CudaError> {
         let state = of.quantizer.state().try_map(on_device)?;
         let quantizer = quantizer(&state, of.quantizer.entries(), of.quantizer.surrogate());
-        let norm = normalization(of.moments, of.scale, of.shift);
+        let norm = batch_norm_params(of.moments, of.scale, of.shift);
         on_gpu(|gpu| gpu.norm_quantize(&of.shape, norm, quantizer, x, residual, out))
     }
 
@@ -111,8 +111,8 @@ impl BinaryBackend for Cuda {
     ) -> Result<(), CudaError> {
         let state = of.quantizer.state().try_map(on_device)?;
         let quantizer = quantizer(&state, of.quantizer.entries(), of.quantizer.surrogate());
-        let norm = normalization(of.moments, of.scale, of.shift);
-        let gradients = NormGradients {
+        let norm = batch_norm_params(of.moments, of.scale, of.shift);
+        let gradients = BatchNormGradients {
             x: Some(gradients.input),
             add_to_x: false,
             residual: gradients.residual,

@@ -17,9 +17,9 @@ pub struct UnitMut<'a> {
 }
 
 /// Draws masks on the host.
-struct Host;
+struct HostRefresher;
 
-impl Refresher for Host {}
+impl Refresher for HostRefresher {}
 
 /// A network that can freeze.
 pub trait Freezable {
@@ -32,7 +32,7 @@ pub trait Freezable {
 
     /// Who draws its masks: the host, unless the network is on a device that does.
     fn refresher(&self) -> Box<dyn Refresher> {
-        Box::new(Host)
+        Box::new(HostRefresher)
     }
 
     /// Commits everything: the deploy network, and the whole training of the STE baseline.
@@ -76,7 +76,7 @@ pub trait Freezable {
 ///
 /// let mut net = OneLayer(MaskedQuantizer::new(1000, Surrogate::Blocked));
 /// let plan = Plan::new(PlanSpec { tail: 10, ..PlanSpec::new(1, 100) })?;
-/// let freezer = Freezer::new(plan, RefreshRate::steps(5.0)?, 0);
+/// let freezer = Freezer::new(plan, RefreshRate::from_steps(5.0)?, 0);
 /// for step in 0..100 {
 ///     freezer.apply(step, &mut net)?; // then forward, backward, optimizer
 /// }
@@ -86,7 +86,7 @@ pub trait Freezable {
 #[derive(Clone, Debug)]
 pub struct Freezer<S = Plan> {
     plan: S,
-    windows: Windows,
+    windows: WindowSharing,
     refresh: RefreshRate,
     seed: u64,
 }
@@ -98,7 +98,7 @@ pub struct Freezer<S = Plan> {
     derive(serde::Serialize, serde::Deserialize),
     serde(rename_all = "lowercase")
 )]
-pub enum Windows {
+pub enum WindowSharing {
     /// A weight and the activation that feeds it: a window for each unit.
     #[default]
     Together,
@@ -107,7 +107,7 @@ pub enum Windows {
     Separately,
 }
 
-impl Windows {
+impl WindowSharing {
     /// Every choice.
     pub const ALL: [Self; 2] = [Self::Together, Self::Separately];
 
@@ -129,7 +129,7 @@ impl Windows {
     }
 
     /// The windows of unit `unit` of a network: its activation's and its weight's.
-    fn of(self, unit: usize, activations_freeze: bool) -> (usize, usize) {
+    fn for_unit(self, unit: usize, activations_freeze: bool) -> (usize, usize) {
         match self {
             Self::Separately if activations_freeze => (2 * unit, 2 * unit + 1),
             Self::Separately | Self::Together => (unit, unit),
@@ -182,15 +182,15 @@ impl<S: Schedule> Freezer<S> {
     pub fn new(plan: S, refresh: RefreshRate, seed: u64) -> Self {
         Self {
             plan,
-            windows: Windows::default(),
+            windows: WindowSharing::default(),
             refresh,
             seed,
         }
     }
 
-    /// The same with windows that are shared in this way; the plan has [`Windows::count`] of them.
+    /// The same with windows that are shared in this way; the plan has [`WindowSharing::count`] of them.
     #[must_use]
-    pub fn with_windows(self, windows: Windows) -> Self {
+    pub fn with_windows(self, windows: WindowSharing) -> Self {
         Self { windows, ..self }
     }
 
@@ -199,9 +199,9 @@ impl<S: Schedule> Freezer<S> {
         &self.plan
     }
 
-    /// The phase of a unit's weight during optimizer step `step`; `activations_freeze` as in [`Windows::count`].
+    /// The phase of a unit's weight during optimizer step `step`; `activations_freeze` as in [`WindowSharing::count`].
     pub fn weight_phase(&self, step: u64, unit: usize, activations_freeze: bool) -> Phase {
-        let (_, window) = self.windows.of(unit, activations_freeze);
+        let (_, window) = self.windows.for_unit(unit, activations_freeze);
         self.plan.phase(step, window)
     }
 
@@ -227,7 +227,7 @@ impl<S: Schedule> Freezer<S> {
             .into_iter()
             .enumerate()
             .map(|(index, unit)| {
-                let (activation_window, window) = self.windows.of(index, activations_freeze);
+                let (activation_window, window) = self.windows.for_unit(index, activations_freeze);
                 Ok(UnitReport {
                     phase: self.plan.phase(step, window),
                     weight_flips: self.advance(refresher, unit.weight, Purpose::WEIGHT_MASK, step, window, index)?,
@@ -250,7 +250,7 @@ impl<S: Schedule> Freezer<S> {
                 activation,
                 Purpose::ACTIVATION_MASK,
                 step,
-                self.plan.last(),
+                self.plan.last_unit(),
                 count + index,
             )?;
         }
@@ -273,7 +273,7 @@ impl<S: Schedule> Freezer<S> {
             Phase::Freezing { p } => {
                 let r = self.refresh.resolve(self.plan.window(window));
                 let key = StreamKey::new(self.seed, purpose, draw as u64, step);
-                return Ok(quantizer.refresh_by(refresher, p, r, &key)?.changed);
+                return Ok(quantizer.refresh_with(refresher, p, r, &key)?.changed);
             }
         }
         Ok(0)

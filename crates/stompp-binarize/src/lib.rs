@@ -46,7 +46,7 @@ pub use backend::BinaryBackend;
 pub use binarization::{Binarization, Granularity};
 pub use conv::BinaryConv2d;
 pub use eval_mode::EvalMode;
-pub use freezer::{Freezable, FreezeReport, Freezer, UnitMut, UnitReport, Windows};
+pub use freezer::{Freezable, FreezeReport, Freezer, UnitMut, UnitReport, WindowSharing};
 pub use network::{Feature, Network};
 pub use op::quantize;
 pub use quantizer::{FreezeState, MaskedQuantizer, RestoreMaskError};

@@ -11,7 +11,7 @@ use stompp_rng::StreamKey;
 use stompp_schedule::{Mask, Refreshed};
 
 /// A mask in a device's memory.
-pub trait MaskOnDevice: Any + Debug + Send + Sync {
+pub trait DeviceMask: Any + Debug + Send + Sync {
     /// Its words, as those of [`Mask::words`].
     ///
     /// # Errors
@@ -33,21 +33,21 @@ impl Refresher for Cpu {}
 
 /// A mask that is freezing. It is shared and never written to: a refresh makes another one.
 #[derive(Clone, Debug)]
-pub struct FreezingMask(Arc<Held>);
+pub struct FreezingMask(Arc<SharedMask>);
 
 #[derive(Debug)]
-struct Held {
+struct SharedMask {
     entries: usize,
     frozen: usize,
     // At least one of the two is there.
     host: OnceLock<Mask>,
-    device: OnceLock<Arc<dyn MaskOnDevice>>,
+    device: OnceLock<Arc<dyn DeviceMask>>,
 }
 
 impl FreezingMask {
     /// A mask on the host.
     pub fn new(mask: Mask) -> Self {
-        Self(Arc::new(Held {
+        Self(Arc::new(SharedMask {
             entries: mask.len(),
             frozen: mask.count_ones(),
             host: mask.into(),
@@ -56,8 +56,8 @@ impl FreezingMask {
     }
 
     /// A mask of `entries` entries on a device, `frozen` of which are frozen.
-    pub fn on_device(entries: usize, frozen: usize, mask: Arc<dyn MaskOnDevice>) -> Self {
-        Self(Arc::new(Held {
+    pub fn on_device(entries: usize, frozen: usize, mask: Arc<dyn DeviceMask>) -> Self {
+        Self(Arc::new(SharedMask {
             entries,
             frozen,
             host: OnceLock::new(),
@@ -95,8 +95,8 @@ impl FreezingMask {
     /// Those of `upload`.
     pub fn device<E>(
         &self,
-        upload: impl FnOnce(&Mask) -> Result<Arc<dyn MaskOnDevice>, E>,
-    ) -> Result<Arc<dyn MaskOnDevice>, E> {
+        upload: impl FnOnce(&Mask) -> Result<Arc<dyn DeviceMask>, E>,
+    ) -> Result<Arc<dyn DeviceMask>, E> {
         if let Some(mask) = self.0.device.get() {
             return Ok(Arc::clone(mask));
         }

@@ -6,7 +6,7 @@ use rand::Rng;
 use std::iter::repeat_n;
 use stompp_nn::{DeviceError, OpResult, Recording};
 use stompp_rng::StreamKey;
-use stompp_schedule::{Mask, Refreshed, RestoreError};
+use stompp_schedule::{Mask, MaskError, Refreshed};
 
 /// Which entries of a quantized tensor are frozen. The mask of one that is freezing is a [`FreezingMask`].
 pub type FreezeState<M = FreezingMask> = stompp_kernels::FreezeState<M>;
@@ -44,7 +44,7 @@ impl MaskedQuantizer {
     /// # Panics
     /// If `group` does not divide the number of entries, or a mask was drawn already.
     #[must_use]
-    pub fn grouped(self, group: usize) -> Self {
+    pub fn with_group(self, group: usize) -> Self {
         assert!(
             group > 0 && self.entries.is_multiple_of(group),
             "{group} entries do not divide {}",
@@ -144,7 +144,7 @@ impl MaskedQuantizer {
     ///
     /// # Errors
     /// As [`MaskedQuantizer::refresh`].
-    pub fn refresh_by(
+    pub fn refresh_with(
         &mut self,
         refresher: &dyn Refresher,
         p: f64,
@@ -190,4 +190,4 @@ impl MaskedQuantizer {
 /// A saved mask does not belong to this quantizer.
 #[derive(Debug, thiserror::Error)]
 #[error("saved mask: {0}")]
-pub struct RestoreMaskError(#[from] RestoreError);
+pub struct RestoreMaskError(#[from] MaskError);

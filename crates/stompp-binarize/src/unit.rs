@@ -7,11 +7,13 @@ use dfdx::{
     tensor_ops::ReshapeTo,
 };
 use stompp_kernels::{ChannelShape, ConvShape};
-use stompp_nn::{BatchNorm2d, Image, OpResult, Recording, backend::BatchMoments, ops, put_gradient, take_gradient};
+use stompp_nn::{
+    BatchNorm2d, ImageShape, OpResult, Recording, backend::BatchMoments, ops, put_gradient, take_gradient,
+};
 
 /// How a convolution's output is computed. The gradients are the convolution's, whatever the way.
 #[derive(Debug)]
-pub(crate) enum Product<'a, D: BinaryBackend> {
+pub(crate) enum ConvAlgorithm<'a, D: BinaryBackend> {
     /// By multiplication.
     Dense,
     /// Every entry of the input is -1 or +1: by its signs and the weight's, which are packed for this pass.
@@ -20,7 +22,7 @@ pub(crate) enum Product<'a, D: BinaryBackend> {
     Packed(&'a D::Signs),
 }
 
-impl<D: BinaryBackend> Product<'_, D> {
+impl<D: BinaryBackend> ConvAlgorithm<'_, D> {
     /// Writes the convolution of `x` with `w` to `y`.
     fn compute(
         &self,
@@ -48,14 +50,14 @@ pub struct Convolution<'a, B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: Bi
     pub(crate) weight: Tensor<(O, I, K, K), f32, D, T>,
     pub(crate) stride: usize,
     pub(crate) padding: usize,
-    pub(crate) product: Product<'a, D>,
+    pub(crate) product: ConvAlgorithm<'a, D>,
 }
 
 impl<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend, T: Recording<D>>
     Convolution<'_, B, I, O, K, H, W, D, T>
 {
     /// The convolution of `x` with `weight` by multiplication.
-    pub fn dense(
+    pub fn new(
         x: Tensor<(B, I, H, W), f32, D, T>,
         weight: Tensor<(O, I, K, K), f32, D, T>,
         stride: usize,
@@ -66,7 +68,7 @@ impl<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend, T: Record
             weight,
             stride,
             padding,
-            product: Product::Dense,
+            product: ConvAlgorithm::Dense,
         }
     }
 
@@ -74,9 +76,9 @@ impl<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend, T: Record
     ///
     /// # Errors
     /// Returns `D::Err` if an allocation or a kernel fails.
-    pub fn forward(self) -> OpResult<Image<B, O>, D, T> {
+    pub fn forward(self) -> OpResult<ImageShape<B, O>, D, T> {
         let (device, product) = (self.x.device().clone(), self.product);
-        ops::conv2d_by(self.x, self.weight, self.stride, self.padding, |shape, x, w, y| {
+        ops::conv2d_with(self.x, self.weight, self.stride, self.padding, |shape, x, w, y| {
             product.compute(&device, shape, x, w, y)
         })
     }
@@ -103,12 +105,12 @@ impl<O: Dim, D: BinaryBackend> NormActivation<'_, O, D> {
     ///
     /// # Panics
     /// If the residual's shape is not the output's, or the quantizer's mask does not cover it.
-    pub fn after<B: Dim, I: Dim, K: Dim, H: Dim, W: Dim, T: Recording<D>>(
+    pub fn forward_fused<B: Dim, I: Dim, K: Dim, H: Dim, W: Dim, T: Recording<D>>(
         self,
         convolution: Convolution<'_, B, I, O, K, H, W, D, T>,
-        residual: Option<Tensor<Image<B, O>, f32, D, T>>,
+        residual: Option<Tensor<ImageShape<B, O>, f32, D, T>>,
         parameters: T,
-    ) -> OpResult<Image<B, O>, D, T> {
+    ) -> OpResult<ImageShape<B, O>, D, T> {
         match self.activation {
             Activation::Quantized(quantizer) | Activation::Clip(quantizer) => {
                 fused(convolution, self.norm, parameters, residual, quantizer)
@@ -156,9 +158,9 @@ fn fused<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend, T: Re
     convolution: Convolution<'_, B, I, O, K, H, W, D, T>,
     norm: &mut BatchNorm2d<O, f32, D>,
     parameters: T,
-    residual: Option<Tensor<Image<B, O>, f32, D, T>>,
+    residual: Option<Tensor<ImageShape<B, O>, f32, D, T>>,
     quantizer: &MaskedQuantizer,
-) -> OpResult<Image<B, O>, D, T> {
+) -> OpResult<ImageShape<B, O>, D, T> {
     let Convolution {
         x,
         weight,
@@ -196,7 +198,7 @@ fn fused<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend, T: Re
         channels: conv.out_channels,
         inner: conv.out_height() * conv.out_width(),
     };
-    let moments = norm.follow(&shape, D::slice(&y))?;
+    let moments = norm.update_running(&shape, D::slice(&y))?;
     let (scale, shift) = (norm.scale.clone(), norm.shift.clone());
     let of = NormQuantize {
         shape,

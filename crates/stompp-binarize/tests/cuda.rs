@@ -3,7 +3,7 @@
 
 use dfdx::tensor::{Cpu, TensorFromVec};
 use stompp_binarize::{EvalMode, FreezeState, MaskedQuantizer, Surrogate, backend::Refresher};
-use stompp_nn::cuda::{Settings, open};
+use stompp_nn::cuda::{GpuSettings, open};
 use stompp_rng::{Purpose, StreamKey};
 use stompp_schedule::Mask;
 
@@ -19,7 +19,7 @@ fn mask(quantizer: &MaskedQuantizer) -> Mask {
 #[test]
 #[cfg_attr(not(feature = "cuda-stand-in"), ignore = "needs a GPU")]
 fn cuda_masks_go_through_training_as_the_host_s() {
-    let cuda = open(Settings::default()).unwrap();
+    let cuda = open(GpuSettings::default()).unwrap();
     let [mut host, mut device] = [(); 2].map(|()| MaskedQuantizer::new(ENTRIES, Surrogate::Blocked));
     let values: Vec<f32> = (0..2 * ENTRIES).map(|i| (i as f32).sin() * 1.5).collect();
     for step in 0..6 {
@@ -28,7 +28,7 @@ fn cuda_masks_go_through_training_as_the_host_s() {
         let before = device.clone();
         let (on_host, on_device) = (
             host.refresh(p, 50.0, &mut key.rng()).unwrap(),
-            device.refresh_by(&cuda, p, 50.0, &key).unwrap(),
+            device.refresh_with(&cuda, p, 50.0, &key).unwrap(),
         );
         assert_eq!(on_device, on_host, "step {step}");
         assert_eq!(device.frozen_fraction(), host.frozen_fraction(), "step {step}");
@@ -57,7 +57,7 @@ fn cuda_masks_go_through_training_as_the_host_s() {
 #[test]
 #[cfg_attr(not(feature = "cuda-stand-in"), ignore = "needs a GPU")]
 fn cuda_leaves_few_draws_to_the_host() {
-    let cuda = open(Settings::default()).unwrap();
+    let cuda = open(GpuSettings::default()).unwrap();
     let mut quantizer = MaskedQuantizer::new(ENTRIES, Surrogate::Blocked);
     let key = StreamKey::new(0, Purpose::WEIGHT_MASK, 0, 0);
     quantizer.refresh(0.5, 2.0, &mut key.rng()).unwrap();

@@ -1,6 +1,6 @@
 //! The freezer: phases reach the right quantizers, draws depend on (seed, step, unit) alone, the last activation waits.
 
-use stompp_binarize::{Freezable, FreezeState, Freezer, MaskedQuantizer, Surrogate, UnitMut, Windows};
+use stompp_binarize::{Freezable, FreezeState, Freezer, MaskedQuantizer, Surrogate, UnitMut, WindowSharing};
 use stompp_schedule::{Order, Phase, Plan, PlanSpec, RefreshRate};
 
 /// Three units of different sizes and a final activation.
@@ -47,7 +47,7 @@ fn freezer(order: Order, seed: u64) -> Freezer {
         ..PlanSpec::new(3, 110)
     })
     .unwrap();
-    Freezer::new(plan, RefreshRate::steps(3.0).unwrap(), seed)
+    Freezer::new(plan, RefreshRate::from_steps(3.0).unwrap(), seed)
 }
 
 #[test]
@@ -174,10 +174,10 @@ fn separate_windows_follow_the_data() {
     let order_of_commits = |order: Order| {
         let plan = Plan::new(PlanSpec {
             order,
-            ..PlanSpec::new(Windows::Separately.count(3, true), 60)
+            ..PlanSpec::new(WindowSharing::Separately.count(3, true), 60)
         });
-        let freezer =
-            Freezer::new(plan.unwrap(), RefreshRate::steps(3.0).unwrap(), 0).with_windows(Windows::Separately);
+        let freezer = Freezer::new(plan.unwrap(), RefreshRate::from_steps(3.0).unwrap(), 0)
+            .with_windows(WindowSharing::Separately);
         let (mut toy, mut committed) = (Toy::new(), Vec::new());
         for step in 0..=60 {
             freezer.apply(step, &mut toy).unwrap();
@@ -224,16 +224,16 @@ fn separate_windows_follow_the_data() {
 
 #[test]
 fn without_activations_separate_windows_are_the_units() {
-    assert_eq!(Windows::Separately.count(5, false), 5);
-    assert_eq!(Windows::Together.count(5, true), 5);
-    assert_eq!(Windows::Separately.count(5, true), 10);
+    assert_eq!(WindowSharing::Separately.count(5, false), 5);
+    assert_eq!(WindowSharing::Together.count(5, true), 5);
+    assert_eq!(WindowSharing::Separately.count(5, true), 10);
 }
 
 #[test]
 #[should_panic(expected = "the plan was made for another network")]
 fn a_plan_with_too_few_windows_is_refused() {
     freezer(Order::Forward, 0)
-        .with_windows(Windows::Separately)
+        .with_windows(WindowSharing::Separately)
         .apply(0, &mut Toy::new())
         .unwrap();
 }

@@ -21,7 +21,7 @@ fn half_frozen(surrogate: Surrogate) -> MaskedQuantizer {
 fn gradient(quantizer: &MaskedQuantizer) -> Vec<f32> {
     let u = u();
     let y = quantizer.forward(u.clone().put_tape(SwitchTape::on())).unwrap();
-    match SwitchTape::unswitch(y.sum::<Rank0, _>()) {
+    match SwitchTape::into_owned_tape(y.sum::<Rank0, _>()) {
         Some(loss) => loss.backward().get(&u).as_vec(),
         None => vec![0.0; U.len()],
     }
@@ -149,11 +149,13 @@ fn a_committed_convolution_is_the_float_one_exactly() {
         let x = quantize(u.clone(), &FreezeState::Committed, Surrogate::Blocked, entries).unwrap();
         let run = |x_is_binary| {
             let y = conv
-                .of(x.clone().put_tape(SwitchTape::on()), x_is_binary, SwitchTape::on())
+                .forward_with(x.clone().put_tape(SwitchTape::on()), x_is_binary, SwitchTape::on())
                 .and_then(Convolution::forward)
                 .unwrap();
             let values = y.as_vec();
-            let gradients = SwitchTape::unswitch(y.square().sum::<Rank0, _>()).unwrap().backward();
+            let gradients = SwitchTape::into_owned_tape(y.square().sum::<Rank0, _>())
+                .unwrap()
+                .backward();
             (
                 values,
                 gradients.get(&x).as_vec(),
@@ -178,7 +180,7 @@ fn a_committed_convolution_is_the_float_one_exactly() {
 fn a_group_freezes_as_one() {
     const GROUPS: usize = 4_000;
     const GROUP: usize = 9;
-    let mut quantizer = MaskedQuantizer::new(GROUPS * GROUP, Surrogate::Blocked).grouped(GROUP);
+    let mut quantizer = MaskedQuantizer::new(GROUPS * GROUP, Surrogate::Blocked).with_group(GROUP);
     let (p, r) = (0.4, 5.0);
     let mut expected = 0.0;
     let mut before = vec![false; GROUPS * GROUP];
@@ -216,7 +218,7 @@ fn a_group_freezes_as_one() {
 fn groups_of_one_draw_what_entries_draw() {
     let masks = [
         MaskedQuantizer::new(70, Surrogate::Blocked),
-        MaskedQuantizer::new(70, Surrogate::Blocked).grouped(1),
+        MaskedQuantizer::new(70, Surrogate::Blocked).with_group(1),
     ];
     let states = masks.map(|mut quantizer| {
         let mut rng = stream(0, Purpose::ACTIVATION_MASK, 0, 0);
@@ -229,5 +231,5 @@ fn groups_of_one_draw_what_entries_draw() {
 #[test]
 #[should_panic(expected = "do not divide")]
 fn a_group_that_does_not_divide_is_refused() {
-    let _ = MaskedQuantizer::new(70, Surrogate::Blocked).grouped(9);
+    let _ = MaskedQuantizer::new(70, Surrogate::Blocked).with_group(9);
 }

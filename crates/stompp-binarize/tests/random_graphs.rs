@@ -33,7 +33,7 @@ fn graph(choices: &[Choice], apart: bool) -> Graph {
         let (first, second) = (pick(first), pick(second));
         let (x, y) = (nodes[first].0, nodes[second].0);
         let name = format!("n{number}");
-        let conv = Conv::new(4, 1 + 2 * usize::from(size % 2)).stride(1 + usize::from(size) / 2 % 2);
+        let conv = Conv::new(4, 1 + 2 * usize::from(size % 2)).with_stride(1 + usize::from(size) / 2 % 2);
         let node = match op % 12 {
             0 | 1 => g.binary_conv(&name, x, conv),
             2 => g.conv(&name, x, conv),
@@ -159,7 +159,7 @@ fn train(graph: &Graph, binarization: Binarization, seed: u64, whole_tape: bool)
         let values = logits.as_vec().iter().map(|value| value.to_bits()).collect();
         told.0.push(("logits".to_owned(), values));
         let loss = ops::cross_entropy(logits, &[0, 1, 2]).unwrap();
-        let mut gradients = SwitchTape::unswitch(loss).unwrap().backward();
+        let mut gradients = SwitchTape::into_owned_tape(loss).unwrap().backward();
         network.visit_mut("", &mut Descend(&mut gradients)).unwrap();
         let Ok(()) = network.visit("", &mut told);
     }

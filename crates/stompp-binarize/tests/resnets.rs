@@ -3,7 +3,7 @@
 use dfdx::prelude::*;
 use std::{collections::BTreeMap, convert::Infallible};
 use stompp_binarize::{ActivationRule, Binarization, EvalMode, Freezable, Freezer, Network};
-use stompp_graph::Summary;
+use stompp_graph::CostSummary;
 use stompp_nn::{SwitchTape, TensorKind, VisitTensors, Visitor, ops};
 use stompp_resnet::Architecture;
 use stompp_schedule::{Plan, PlanSpec, RefreshRate};
@@ -100,7 +100,7 @@ fn the_summary_counts_what_the_network_holds() {
         let architecture = architecture(model, Some(width), 7, image_size);
         let (sizes, summary) = (
             sizes(&architecture),
-            Summary::new(&architecture.graph(), ActivationRule::Quantized),
+            CostSummary::new(&architecture.graph(), ActivationRule::Quantized),
         );
         let total = summary.total();
         assert_eq!(total.binary_weights, sizes.bounded, "{model}");
@@ -128,19 +128,19 @@ fn the_summary_counts_what_the_network_holds() {
 /// ResNet-18's 1.814 GMACs at 224 are the usual figure (fvcore, torchinfo) without batch norms.
 #[test]
 fn macs_are_the_usual_figure() {
-    let total = Summary::new(
+    let total = CostSummary::new(
         &architecture("resnet18", None, 1000, 224).graph(),
         ActivationRule::Quantized,
     )
     .total();
     assert_eq!(total.binary_macs + total.float_macs, 1_814_073_344);
-    let bwn = Summary::new(&architecture("resnet18", None, 1000, 224).graph(), ActivationRule::Relu).total();
+    let bwn = CostSummary::new(&architecture("resnet18", None, 1000, 224).graph(), ActivationRule::Relu).total();
     assert_eq!((bwn.binary_macs, bwn.float_macs), (0, 1_814_073_344));
 }
 
 #[test]
 fn the_summary_reads_like_this() {
-    let summary = Summary::new(
+    let summary = CostSummary::new(
         &Architecture::with_stages(vec![1, 1], 4, 10, 8).unwrap().graph(),
         ActivationRule::Quantized,
     );
@@ -221,7 +221,7 @@ impl Visitor<Cpu> for Reached<'_> {
 fn reached(net: &mut Network<Cpu>) -> Vec<String> {
     let logits = net.forward_train(images(4, 16)).unwrap();
     let loss = ops::cross_entropy(logits, &[0, 1, 2, 3]).unwrap();
-    let mut gradients = SwitchTape::unswitch(loss).unwrap().backward();
+    let mut gradients = SwitchTape::into_owned_tape(loss).unwrap().backward();
     let mut reached = Reached(&mut gradients, Vec::new());
     net.visit("", &mut reached).unwrap();
     reached.1
@@ -230,7 +230,7 @@ fn reached(net: &mut Network<Cpu>) -> Vec<String> {
 /// The activation-induced gradient blockade (paper): a committed activation blocks the gradient of everything upstream. With forward order
 /// the open suffix keeps learning; a single committed activation at the end leaves the head alone.
 #[test]
-fn committed_activations_sever_what_lies_upstream() {
+fn committed_activations_block_the_gradient_upstream() {
     let build = || {
         let architecture = architecture("resnet8", Some(4), 10, 16);
         Network::new(&Cpu::default(), &architecture.graph(), Binarization::BNN, 0).unwrap()
@@ -269,7 +269,7 @@ fn committed_activations_sever_what_lies_upstream() {
 
 /// With continuous activations there is no blockade: committed weights stop, everything else learns.
 #[test]
-fn committed_weights_alone_sever_nothing() {
+fn committed_weights_alone_block_no_gradient() {
     let architecture = architecture("resnet8", Some(4), 10, 16);
     let mut net = Network::new(&Cpu::default(), &architecture.graph(), Binarization::BWN, 0).unwrap();
     assert!(net.head_activations().is_empty());
@@ -287,7 +287,7 @@ fn a_finished_plan_leaves_the_deploy_network() {
     let mut net = Network::new(&Cpu::default(), &architecture.graph(), Binarization::BNN, 0).unwrap();
     let freezer = Freezer::new(
         Plan::new(PlanSpec::new(6, 60)).unwrap(),
-        RefreshRate::steps(2.0).unwrap(),
+        RefreshRate::from_steps(2.0).unwrap(),
         0,
     );
     for step in 0..60 {

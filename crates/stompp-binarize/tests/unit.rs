@@ -74,8 +74,8 @@ fn the_gradient_of_the_whole_is_that_of_finite_differences() {
                     norm: &mut norm.clone(),
                     activation: &activation,
                 };
-                let convolution = Convolution::dense(x, w, stride, padding);
-                then.after(convolution, Some(residual), SwitchTape::new(scaled))
+                let convolution = Convolution::new(x, w, stride, padding);
+                then.forward_fused(convolution, Some(residual), SwitchTape::new(scaled))
                     .unwrap()
             };
         let projection = tensor((batch, outputs, rows, columns), 1.0, &mut rng);
@@ -90,7 +90,7 @@ fn the_gradient_of_the_whole_is_that_of_finite_differences() {
         };
         let traced =
             (run(on(&x, true), on(&w, true), on(&residual, true), true) * projection.clone()).sum::<Rank0, _>();
-        let gradients = SwitchTape::unswitch(traced).expect("recorded").backward();
+        let gradients = SwitchTape::into_owned_tape(traced).expect("recorded").backward();
         // Some entries of each input.
         for (name, which, input) in [("x", 0, &x), ("w", 1, &w), ("residual", 2, &residual)] {
             let found = gradients.get(input).as_vec();
@@ -140,13 +140,13 @@ fn on_bits_it_is_the_same_as_by_multiplication() {
             let activation = Activation::Quantized(quantizer);
             let run = |binary: bool| {
                 let mut norm = norm.clone();
-                let convolution = conv.of(on(&x, false), binary, SwitchTape::off()).unwrap();
+                let convolution = conv.forward_with(on(&x, false), binary, SwitchTape::off()).unwrap();
                 let then = NormActivation {
                     norm: &mut norm,
                     activation: &activation,
                 };
                 let y = then
-                    .after(convolution, Some(on(&residual, false)), SwitchTape::off())
+                    .forward_fused(convolution, Some(on(&residual, false)), SwitchTape::off())
                     .unwrap();
                 (y.as_vec(), norm.running_mean.as_vec(), norm.running_var.as_vec())
             };

@@ -5,7 +5,7 @@ use std::{
     num::{NonZeroU64, NonZeroUsize},
     sync::{Arc, atomic::AtomicBool},
 };
-use stompp_train::{Cadence, Checkpointing, OnDivergence, Session, Start, config::Time};
+use stompp_train::{CheckpointInterval, Checkpointing, OnDivergence, Session, Start, config::Time};
 
 /// An option that is no part of a configuration, and that errors of `stompp-train` name like a field.
 pub(crate) struct NamedField {
@@ -27,7 +27,7 @@ pub(crate) const EVERY: NamedField = NamedField {
 pub(crate) struct CheckpointArgs {
     /// Time between checkpoints: 500ba (batches), 1ep (epochs), 5% (of the training) or 10min
     #[arg(long, value_name = "TIME", default_value_t)]
-    checkpoint_every: Cadence,
+    checkpoint_every: CheckpointInterval,
 
     /// How many of the newest checkpoints are kept; the one of the best evaluation is kept, too
     #[arg(long, value_name = "N", default_value_t = Checkpointing::default().keep_last)]

@@ -7,7 +7,7 @@ use stompp_console::progress::{Bar, Progress};
 const BETWEEN: Duration = Duration::from_secs(10);
 
 /// Counts on standard error.
-pub(crate) struct Count {
+pub(crate) struct CountBar {
     display: Progress,
     bar: Bar,
     whole: Option<u64>,
@@ -15,7 +15,7 @@ pub(crate) struct Count {
     last: Instant,
 }
 
-impl Count {
+impl CountBar {
     /// Counts images; how many there will be is not known.
     pub(crate) fn images() -> Self {
         Self::new("images", None, "{spinner} {human_pos} images  {per_sec}")
@@ -51,7 +51,7 @@ impl Count {
     }
 }
 
-impl Drop for Count {
+impl Drop for CountBar {
     fn drop(&mut self) {
         self.bar.clear();
     }

@@ -18,10 +18,10 @@ mod predict;
 mod progress;
 mod report;
 mod score;
+mod suggestion;
 mod summary;
 mod threads;
 mod train;
-mod typed;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -58,18 +58,18 @@ enum Command {
     Export(export::Export),
     #[command(visible_aliases = ["infer"], alias = "inference")]
     Predict(predict::Predict),
-    Summary(summary::ShowSummary),
+    Summary(summary::Summary),
     Data(data::Data),
 }
 
 fn main() -> ExitCode {
     let command = match Cli::try_parse() {
         Ok(cli) => cli.command,
-        Err(error) => typed::with_tip(options::name_field(error)).exit(),
+        Err(error) => suggestion::with_suggestion(options::name_field(error)).exit(),
     };
     // What a training found is kept in its directory, whoever reads what it prints.
     let printing_counts = !matches!(command, Command::Train(_));
-    let outcome = match command {
+    let result = match command {
         Command::Train(train) => train.run(),
         Command::Eval(eval) => eval.run(),
         Command::Pack(pack) => pack.run(),
@@ -78,8 +78,8 @@ fn main() -> ExitCode {
         Command::Summary(summary) => summary.run(),
         Command::Data(data) => data.run(),
     };
-    match outcome {
-        Ok(()) => match stompp_console::outcome() {
+    match result {
+        Ok(()) => match stompp_console::stdout_result() {
             Err(error) if printing_counts => {
                 stompp_console::errln!("error: cannot write to standard output: {error}");
                 ExitCode::FAILURE

@@ -3,11 +3,10 @@
 mod output;
 
 use crate::threads::Threads;
-use anyhow::{Context, bail, ensure};
+use anyhow::{bail, ensure};
 use clap::Args;
-use output::{Format, Output};
+use output::{Format, PredictionPrinter};
 use std::{
-    io::Read,
     num::NonZeroUsize,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -17,9 +16,6 @@ use stompp_train::{CheckpointName, Predictor, SavedRun, UnlabelledImages};
 
 /// What stands for standard input.
 const STDIN: &str = "-";
-
-/// No image from standard input is larger.
-const MOST_BYTES: u64 = 256 << 20;
 
 /// Classify images with a packed network, or with the trained network of a run
 ///
@@ -70,18 +66,18 @@ impl Predict {
             (_, true) => Format::Csv,
             _ => Format::Table,
         };
-        let mut output = Output::new(format);
-        let mut count = Count::default();
+        let mut output = PredictionPrinter::new(format);
+        let mut count = PredictStats::default();
         self.threads.run(|| {
             for path in &self.images {
                 count.open(path, |images, count| {
-                    output.begin(images, &predictor);
+                    output.print_header(images, &predictor);
                     let start = Instant::now();
                     let done = predictor.predict(images, self.top_k.get(), |image, top| -> anyhow::Result<()> {
                         match top {
                             Ok(top) => {
                                 count.done += 1;
-                                output.answer(&image, &top, &predictor)
+                                output.print(&image, &top, &predictor)
                             }
                             Err(error) => count.failed(&error.into()),
                         }
@@ -107,20 +103,20 @@ impl Predict {
         }
         let mut run = SavedRun::open(&self.network)?;
         run.checkpoint = self.checkpoint.clone();
-        Ok(Predictor::of_run(&run)?)
+        Ok(Predictor::from_run(&run)?)
     }
 }
 
 /// What has been done.
 #[derive(Default)]
-struct Count {
+struct PredictStats {
     done: usize,
     failed: usize,
     /// Of reading and classifying; opening is not counted.
     time: Duration,
 }
 
-impl Count {
+impl PredictStats {
     /// Finds the images of `path` for `work`; a path without images counts as one that cannot be read.
     fn open(
         &mut self,
@@ -169,12 +165,8 @@ fn images(path: &Path) -> anyhow::Result<UnlabelledImages> {
     if path != Path::new(STDIN) {
         return Ok(UnlabelledImages::open(path)?);
     }
-    let mut file = Vec::new();
-    let read = std::io::stdin().take(MOST_BYTES + 1).read_to_end(&mut file);
-    read.context("cannot read standard input")?;
-    ensure!(
-        file.len() as u64 <= MOST_BYTES,
-        "standard input has more than {MOST_BYTES} bytes; refused"
-    );
-    Ok(UnlabelledImages::from_bytes("from standard input", file))
+    Ok(UnlabelledImages::from_reader(
+        "from standard input",
+        std::io::stdin().lock(),
+    )?)
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use stompp_console::progress::{Bar, HumanDuration, Progress};
 use stompp_train::{
     Callback, Evaluation, InitReport, RunResult, TrainError,
-    callback::{EpochReport, Restored, RunStart, StepReport},
+    callback::{EpochReport, RestoreReport, RunStart, StepReport},
 };
 
 /// How much the last batch counts in the figures that the bar shows.
@@ -19,10 +19,10 @@ pub(crate) struct TrainProgress {
     /// When the last step or evaluation ended.
     last: Instant,
     /// Of recent batches; `None` before the first.
-    recent: Option<Recent>,
+    recent: Option<RecentSteps>,
 }
 
-struct Recent {
+struct RecentSteps {
     loss: f64,
     top1: f64,
     /// Seconds of a step: falls as the network freezes, which a mean since the beginning would hide.
@@ -50,7 +50,7 @@ impl TrainProgress {
     }
 
     /// Time until the end, if the rest takes as long a step as the training has since it began or went on.
-    fn left(&self, done: u64) -> Duration {
+    fn time_left(&self, done: u64) -> Duration {
         let since = done.saturating_sub(self.start.step).max(1);
         let a_step = self.begun.elapsed().as_secs_f64() / since as f64;
         Duration::from_secs_f64(a_step * self.start.steps.saturating_sub(done) as f64)
@@ -105,7 +105,7 @@ impl Callback for TrainProgress {
         );
         let step_s = self.last.elapsed().as_secs_f64();
         self.last = Instant::now();
-        let recent = self.recent.get_or_insert(Recent { loss, top1, step_s });
+        let recent = self.recent.get_or_insert(RecentSteps { loss, top1, step_s });
         recent.loss += SMOOTHING * (loss - recent.loss);
         recent.top1 += SMOOTHING * (top1 - recent.top1);
         recent.step_s += SMOOTHING * (step_s - recent.step_s);
@@ -139,7 +139,7 @@ impl Callback for TrainProgress {
             percent(seconds.forward),
             percent(seconds.backward),
             percent(seconds.update),
-            HumanDuration(self.left(epoch.step)),
+            HumanDuration(self.time_left(epoch.step)),
         ));
         Ok(())
     }
@@ -164,7 +164,7 @@ impl Callback for TrainProgress {
         Ok(())
     }
 
-    fn on_restore(&mut self, restored: &Restored) -> Result<(), TrainError> {
+    fn on_restore(&mut self, restored: &RestoreReport) -> Result<(), TrainError> {
         self.line(&format!(
             "{}; back to step {} with learning rate {}",
             restored.divergence, restored.step, restored.learning_rate

@@ -59,7 +59,7 @@ fn tips(error: &TrainError) -> Vec<String> {
             option.map(tip).into_iter().collect()
         }
         TrainError::OtherRun { path, .. } => {
-            let run = run_of(path).display();
+            let run = run_dir_of(path).display();
             vec![
                 format!("`stompp train --out {run}` goes on with the run as it is"),
                 format!("--continue {run} --steps TIME --out NEW trains on from its end, in a new run"),
@@ -73,7 +73,7 @@ fn tips(error: &TrainError) -> Vec<String> {
             path.display()
         )],
         TrainError::OtherImages { path, same_length, .. } => {
-            let run = run_of(path).display();
+            let run = run_dir_of(path).display();
             if *same_length {
                 vec!["--reindex goes on with the images as they are now".to_owned()]
             } else {
@@ -116,7 +116,7 @@ fn unknown_field(message: &str) -> Option<&str> {
 }
 
 /// The directory of the run that a file is of: a checkpoint lies one folder deeper than the others.
-fn run_of(file: &Path) -> &Path {
+fn run_dir_of(file: &Path) -> &Path {
     let folder = file.parent().unwrap_or(file);
     match folder.file_name() {
         Some(name) if name == "checkpoints" => folder.parent().unwrap_or(folder),
@@ -199,7 +199,10 @@ mod tests {
 
     #[test]
     fn the_run_of_a_file() {
-        assert_eq!(run_of(Path::new("a/config.toml")), Path::new("a"));
-        assert_eq!(run_of(Path::new("a/checkpoints/step-1.safetensors")), Path::new("a"));
+        assert_eq!(run_dir_of(Path::new("a/config.toml")), Path::new("a"));
+        assert_eq!(
+            run_dir_of(Path::new("a/checkpoints/step-1.safetensors")),
+            Path::new("a")
+        );
     }
 }

@@ -3,8 +3,8 @@
 use crate::options::{Overrides, Selection};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use stompp_graph::{ActivationRule, Description, Graph, Summary};
-use stompp_infer::{Memory, PackError};
+use stompp_graph::{ActivationRule, CostSummary, Description, Graph};
+use stompp_infer::{MemoryUse, PackError};
 use stompp_train::{RunConfig, TrainError};
 
 /// Show what a network costs: weights, multiply-accumulates and bytes, layer by layer
@@ -12,13 +12,13 @@ use stompp_train::{RunConfig, TrainError};
 /// The number of classes is the data set's.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct ShowSummary {
+pub(crate) struct Summary {
     /// How it is written
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     format: Format,
 
     #[command(flatten)]
-    overrides: Overrides<Size>,
+    overrides: Overrides<SizeOptions>,
 }
 
 const EXAMPLES: &str = "\
@@ -29,9 +29,9 @@ Examples:
 
 /// The options that decide a network's layers and sizes.
 #[derive(Clone)]
-pub(crate) struct Size;
+pub(crate) struct SizeOptions;
 
-impl Selection for Size {
+impl Selection for SizeOptions {
     fn has(flag: &str) -> bool {
         ["dataset", "image-size", "model", "width", "setting"].contains(&flag)
     }
@@ -51,20 +51,20 @@ enum Format {
 
 /// The whole of `--format json`.
 #[derive(Serialize)]
-struct Whole {
+struct JsonSummary {
     #[serde(flatten)]
     description: Description,
-    memory: Memory,
+    memory: MemoryUse,
 }
 
 impl Format {
     fn write(self, graph: &Graph, activations: ActivationRule) -> Result<String, PackError> {
         Ok(match self {
-            Self::Table => Summary::new(graph, activations).to_string(),
+            Self::Table => CostSummary::new(graph, activations).to_string(),
             Self::Json => {
-                let whole = Whole {
+                let whole = JsonSummary {
                     description: Description::new(graph, activations),
-                    memory: Memory::of(graph, activations)?,
+                    memory: MemoryUse::new(graph, activations)?,
                 };
                 serde_json::to_string_pretty(&whole).expect("names and numbers have a JSON form")
             }
@@ -73,7 +73,7 @@ impl Format {
     }
 }
 
-impl ShowSummary {
+impl Summary {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let config = self.overrides.over(&RunConfig::default()).map_err(TrainError::from)?;
         let graph = config.graph().map_err(TrainError::from)?;

@@ -67,7 +67,7 @@ impl Train {
         let config = self.overrides.over(&self.base()?).map_err(TrainError::from)?;
         let session = self
             .checkpoints
-            .session(signals::stop().context("cannot watch for signals")?);
+            .session(signals::stop_flag().context("cannot watch for signals")?);
         let finished = RunResult::exists(&self.out) && self.checkpoints.is_resume();
         let result = self.threads.run(|| {
             let mut progress = TrainProgress::new();
@@ -81,8 +81,8 @@ impl Train {
             if finished {
                 errln!("the run in {} is finished; this is its result", self.out.display());
             }
-            for concern in &result.concerns {
-                errln!("warning: {concern}");
+            for warning in &result.warnings {
+                errln!("warning: {warning}");
             }
         }
         outln!("{}", score::line(result.top1, result.test_loss, result.test_images));

@@ -14,7 +14,7 @@ use std::{
 /// Why standard output can be written no more.
 static FAILED: Mutex<Option<io::ErrorKind>> = Mutex::new(None);
 
-/// Writes a line to standard output, formatted as by `format!`. Nothing is written once that has failed; [`outcome`] tells.
+/// Writes a line to standard output, formatted as by `format!`. Nothing is written once that has failed; [`stdout_result`] tells.
 #[macro_export]
 macro_rules! outln {
     ($($line:tt)*) => { $crate::out_line(::std::format_args!($($line)*)) };
@@ -46,7 +46,7 @@ pub fn err_line(line: fmt::Arguments<'_>) {
 ///
 /// # Errors
 /// What the operating system said, unless the reader has gone away.
-pub fn outcome() -> io::Result<()> {
+pub fn stdout_result() -> io::Result<()> {
     match *FAILED.lock().unwrap_or_else(PoisonError::into_inner) {
         None | Some(io::ErrorKind::BrokenPipe) => Ok(()),
         Some(kind) => Err(kind.into()),

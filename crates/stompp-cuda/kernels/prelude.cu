@@ -1,5 +1,5 @@
 // What every kernel of this folder begins with. The folder is one translation unit, compiled by NVRTC at run time with
-// --fmad=false, and by a C++ compiler for the stand-in that runs it without a GPU.
+// --fmad=false, and by a C++ compiler for the fake driver that runs it without a GPU.
 //
 // Invariants:
 // - A sum has a fixed order, which depends on sizes alone: no floating-point atomics anywhere. Same input, same bits.
@@ -10,7 +10,7 @@ typedef unsigned char u8;
 typedef unsigned int u32;
 typedef unsigned long long u64;
 
-// Threads of a block, of every kernel: a power of two. The stand-in has fewer.
+// Threads of a block, of every kernel: a power of two. The fake driver has fewer.
 #ifndef THREADS
 #define THREADS 256
 #endif

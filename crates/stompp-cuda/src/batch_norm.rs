@@ -22,7 +22,7 @@ unsafe impl Argument for Channels {
 }
 
 impl Channels {
-    fn of(s: &ChannelShape) -> Self {
+    fn new(s: &ChannelShape) -> Self {
         size(s.len());
         Self {
             batch: size(s.batch),
@@ -34,7 +34,7 @@ impl Channels {
 
 /// What a batch norm normalises by, (C,) each.
 #[derive(Clone, Copy, Debug)]
-pub struct Normalization<'a> {
+pub struct BatchNormParams<'a> {
     /// Mean.
     pub mean: Floats<'a>,
     /// `1 / sqrt(variance + eps)`.
@@ -55,7 +55,7 @@ unsafe impl Argument for Norm {
     const TYPE: &'static str = "Norm";
 }
 
-impl Normalization<'_> {
+impl BatchNormParams<'_> {
     fn argument(&self, s: &ChannelShape) -> Norm {
         let parts = [
             ("mean", self.mean),
@@ -83,7 +83,7 @@ pub struct Moments<'a> {
 
 /// Where the gradients of a batch norm are put.
 #[derive(Debug)]
-pub struct NormGradients<'a> {
+pub struct BatchNormGradients<'a> {
     /// Of the input; `None` if nobody wants it.
     pub x: Option<FloatsMut<'a>>,
     /// Whether the input's is added to, or overwritten.
@@ -106,7 +106,7 @@ impl Gpu {
         check_length("mean", out.mean.len(), s.channels);
         check_length("variance", out.variance.len(), s.channels);
         check_length("inv_std", out.inv_std.len(), s.channels);
-        let channels = Channels::of(s);
+        let channels = Channels::new(s);
         let splits = self.splits(channels.channels, channels.batch * channels.inner);
         // SAFETY: the first kernel writes all of it.
         let parts = unsafe { self.device.alloc::<f64>(s.channels * splits as usize * 2) }?;
@@ -135,21 +135,21 @@ impl Gpu {
     ///
     /// # Errors
     /// The driver's.
-    pub fn follow_mean(
+    pub fn update_running_mean(
         &self,
         s: &ChannelShape,
         momentum: f32,
         mean: Floats<'_>,
         running: FloatsMut<'_>,
     ) -> Result<(), GpuError> {
-        self.follow(s, momentum, 1.0, mean, running)
+        self.update_running(s, momentum, 1.0, mean, running)
     }
 
     /// Moves a running variance towards a batch's, which is taken as unbiased; `variance` is the biased one.
     ///
     /// # Errors
     /// The driver's.
-    pub fn follow_variance(
+    pub fn update_running_variance(
         &self,
         s: &ChannelShape,
         momentum: f32,
@@ -159,10 +159,10 @@ impl Gpu {
         let n = (s.batch * s.inner) as f32;
         // A single value a channel has no unbiased variance; its biased one, zero, is all there is to follow.
         let unbiased = if n > 1.0 { n / (n - 1.0) } else { 1.0 };
-        self.follow(s, momentum, unbiased, variance, running)
+        self.update_running(s, momentum, unbiased, variance, running)
     }
 
-    fn follow(
+    fn update_running(
         &self,
         s: &ChannelShape,
         momentum: f32,
@@ -210,14 +210,14 @@ impl Gpu {
     pub fn batch_norm(
         &self,
         s: &ChannelShape,
-        norm: Normalization<'_>,
+        norm: BatchNormParams<'_>,
         x: Floats<'_>,
         y: FloatsMut<'_>,
     ) -> Result<(), GpuError> {
         check_length("x", x.len(), s.len());
         check_length("y", y.len(), s.len());
         let grid = self.grid(size(s.len()));
-        launch!(self, "batch_norm", grid, Channels::of(s), norm.argument(s), x, y)
+        launch!(self, "batch_norm", grid, Channels::new(s), norm.argument(s), x, y)
     }
 
     /// `y = quantizer(batch norm of x + residual)`.
@@ -227,7 +227,7 @@ impl Gpu {
     pub fn norm_quantize(
         &self,
         s: &ChannelShape,
-        norm: Normalization<'_>,
+        norm: BatchNormParams<'_>,
         quantizer: Quantizer<'_>,
         x: Floats<'_>,
         residual: Option<Floats<'_>>,
@@ -238,7 +238,7 @@ impl Gpu {
         check_residual(s, residual.as_ref().map(Floats::len));
         quantizer.check(s.len());
         let grid = self.grid(size(s.len()));
-        let channels = Channels::of(s);
+        let channels = Channels::new(s);
         launch!(
             self,
             "norm_quantize",
@@ -260,12 +260,12 @@ impl Gpu {
     pub fn norm_backward(
         &self,
         s: &ChannelShape,
-        norm: Normalization<'_>,
+        norm: BatchNormParams<'_>,
         quantizer: Option<Quantizer<'_>>,
         x: Floats<'_>,
         residual: Option<Floats<'_>>,
         gout: Floats<'_>,
-        gradients: NormGradients<'_>,
+        gradients: BatchNormGradients<'_>,
     ) -> Result<(), GpuError> {
         check_length("x", x.len(), s.len());
         check_length("gout", gout.len(), s.len());
@@ -275,14 +275,14 @@ impl Gpu {
         check_length("gshift", gradients.shift.len(), s.channels);
         let quantizer = quantizer.unwrap_or(Quantizer::NONE);
         quantizer.check(s.len());
-        let (channels, norm) = (Channels::of(s), norm.argument(s));
+        let (channels, norm) = (Channels::new(s), norm.argument(s));
         let splits = self.splits(channels.channels, channels.batch * channels.inner);
         // SAFETY: each is written by one kernel before the next reads it.
         let (parts, means) = unsafe {
             let parts = self.device.alloc::<f64>(s.channels * splits as usize * 2)?;
             (parts, self.device.alloc::<f32>(s.channels * 2)?)
         };
-        let NormGradients {
+        let BatchNormGradients {
             x: gx,
             add_to_x,
             residual: gresidual,

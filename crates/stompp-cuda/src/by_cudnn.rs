@@ -1,11 +1,11 @@
 //! Convolutions by cuDNN, in the order of axes that everything here has, or reordered so that channels come last.
 //!
 //! The orders round differently. Which one is faster is therefore measured and chosen only where bits may differ from run to run
-//! ([`crate::Settings::deterministic`] is off); else it is the first.
+//! ([`crate::GpuSettings::deterministic`] is off); else it is the first.
 
 use crate::{
     Floats, FloatsMut, Gpu, GpuError,
-    cudnn::{Cudnn, Layout, Math, Pass},
+    cudnn::{ConvPass, Cudnn, Operands, TensorLayout},
     launch::{launch, size},
 };
 use cudarc::driver::{CudaSlice, DevicePtr};
@@ -16,17 +16,20 @@ use std::{
 };
 use stompp_kernels::ConvShape;
 
-/// Layouts with their names in [`Gpu::choices`]. The time of the second has the reordering in it.
-const LAYOUTS: [(&str, Layout); 2] = [("NCHW", Layout::ChannelsFirst), ("NHWC", Layout::ChannelsLast)];
+/// Layouts with their names in [`Gpu::algorithm_choices`]. The time of the second has the reordering in it.
+const LAYOUTS: [(&str, TensorLayout); 2] = [
+    ("NCHW", TensorLayout::ChannelsFirst),
+    ("NHWC", TensorLayout::ChannelsLast),
+];
 
 /// Layouts that were found fastest.
 #[derive(Debug, Default)]
-pub(crate) struct Layouts(Mutex<HashMap<(ConvShape, Pass), Layout>>);
+pub(crate) struct LayoutChoices(Mutex<HashMap<(ConvShape, ConvPass), TensorLayout>>);
 
 /// A shape in words: `256 x 64 -> 128, 3x3/2 @32`.
-pub(crate) struct Words<'a>(pub(crate) &'a ConvShape);
+pub(crate) struct DisplayConv<'a>(pub(crate) &'a ConvShape);
 
-impl fmt::Display for Words<'_> {
+impl fmt::Display for DisplayConv<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let s = self.0;
         let (kernel, stride, side) = (s.kernel, s.stride, s.in_height);
@@ -52,11 +55,11 @@ fn len((batch, rows, columns): Matrices) -> usize {
 }
 
 /// Which of x, w and y a pass writes.
-fn written(pass: Pass) -> usize {
+fn written(pass: ConvPass) -> usize {
     match pass {
-        Pass::InputGradient => 0,
-        Pass::WeightGradient => 1,
-        Pass::Forward => 2,
+        ConvPass::InputGradient => 0,
+        ConvPass::WeightGradient => 1,
+        ConvPass::Forward => 2,
     }
 }
 
@@ -69,21 +72,21 @@ impl Gpu {
     pub(crate) unsafe fn by_cudnn(
         &self,
         s: &ConvShape,
-        pass: Pass,
+        pass: ConvPass,
         add: bool,
         addresses: [u64; 3],
     ) -> Result<bool, GpuError> {
         let Some(cudnn) = &self.cudnn else { return Ok(false) };
-        if !cudnn.can(self.settings, s, (pass, Math::Values, Layout::ChannelsFirst))? {
+        if !cudnn.has_algorithm(self.settings, s, (pass, Operands::Values, TensorLayout::ChannelsFirst))? {
             return Ok(false);
         }
         let layout = match self.settings.deterministic {
-            true => Layout::ChannelsFirst,
+            true => TensorLayout::ChannelsFirst,
             // SAFETY: the caller's.
             false => unsafe { self.faster_layout(cudnn, s, pass, addresses) }?,
         };
         // SAFETY: the caller's.
-        unsafe { self.convolve(cudnn, s, (pass, Math::Values, layout), add, addresses) }
+        unsafe { self.convolve(cudnn, s, (pass, Operands::Values, layout), add, addresses) }
     }
 
     /// The layout that is faster for a pass, measured once.
@@ -94,9 +97,9 @@ impl Gpu {
         &self,
         cudnn: &Cudnn,
         s: &ConvShape,
-        pass: Pass,
+        pass: ConvPass,
         mut addresses: [u64; 3],
-    ) -> Result<Layout, GpuError> {
+    ) -> Result<TensorLayout, GpuError> {
         let layouts = || self.layouts.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(layout) = layouts().get(&(*s, pass)) {
             return Ok(*layout);
@@ -106,9 +109,9 @@ impl Gpu {
         // SAFETY: written before it is read.
         let scratch = unsafe { self.device.alloc::<f32>(len(matrices(s)[output])) }?;
         addresses[output] = *scratch.device_ptr();
-        let layout = self.fastest(format!("cuDNN {pass:?} {}", Words(s)), &LAYOUTS, |layout| {
+        let layout = self.fastest(format!("cuDNN {pass:?} {}", DisplayConv(s)), &LAYOUTS, |layout| {
             // SAFETY: the caller's, and scratch memory of the output's length.
-            unsafe { self.convolve(cudnn, s, (pass, Math::Values, layout), false, addresses) }
+            unsafe { self.convolve(cudnn, s, (pass, Operands::Values, layout), false, addresses) }
         })?;
         layouts().insert((*s, pass), layout);
         Ok(layout)
@@ -122,16 +125,16 @@ impl Gpu {
         &self,
         cudnn: &Cudnn,
         s: &ConvShape,
-        way: (Pass, Math, Layout),
+        way: (ConvPass, Operands, TensorLayout),
         add: bool,
         addresses: [u64; 3],
     ) -> Result<bool, GpuError> {
         let (pass, _, layout) = way;
-        if !cudnn.can(self.settings, s, way)? {
+        if !cudnn.has_algorithm(self.settings, s, way)? {
             return Ok(false);
         }
-        if layout == Layout::ChannelsFirst {
-            let span = self.start_span(|| format!("cuDNN {pass:?} {}", Words(s)))?;
+        if layout == TensorLayout::ChannelsFirst {
+            let span = self.start_span(|| format!("cuDNN {pass:?} {}", DisplayConv(s)))?;
             let beta = f32::from(u8::from(add));
             // SAFETY: the caller's.
             unsafe { cudnn.convolve(&self.device, self.settings, s, way, beta, addresses) }?;
@@ -153,7 +156,7 @@ impl Gpu {
             reordered.push(memory);
         }
         let inner = [0, 1, 2].map(|place: usize| *reordered[place].device_ptr());
-        let span = self.start_span(|| format!("cuDNN NHWC {pass:?} {}", Words(s)))?;
+        let span = self.start_span(|| format!("cuDNN NHWC {pass:?} {}", DisplayConv(s)))?;
         // SAFETY: as many floats as `s` says, in this function's own memory.
         unsafe { cudnn.convolve(&self.device, self.settings, s, way, 0.0, inner) }?;
         self.end_span(span)?;
@@ -162,7 +165,7 @@ impl Gpu {
         let result: &CudaSlice<f32> = &reordered[output];
         // SAFETY: the caller's.
         let to = unsafe { FloatsMut::from_raw(addresses[output], len(back)) };
-        self.transpose(back, add, Floats::of(result), to)?;
+        self.transpose(back, add, Floats::new(result), to)?;
         Ok(true)
     }
 
@@ -171,12 +174,12 @@ impl Gpu {
         const TILE: usize = 32;
         let (batch, rows, columns) = of;
         let tiles = size(batch * rows.div_ceil(TILE) * columns.div_ceil(TILE));
-        let grid = (tiles.clamp(1, self.most_blocks()), 1);
+        let grid = (tiles.clamp(1, self.max_blocks()), 1);
         let (batch, rows, columns) = (size(batch), size(rows), size(columns));
         launch!(self, "transpose", grid, batch, rows, columns, i32::from(add), from, to)
     }
 
-    /// Times every convolution of numbers that cuDNN has done so far in both layouts; [`Gpu::choices`] has the result. Changes nothing
+    /// Times every convolution of numbers that cuDNN has done so far in both layouts; [`Gpu::algorithm_choices`] has the result. Changes nothing
     /// else.
     ///
     /// # Errors
@@ -198,7 +201,7 @@ impl Gpu {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Settings;
+    use crate::GpuSettings;
     use cudarc::driver::CudaDevice;
 
     fn numbers(len: usize, salt: usize) -> Vec<f32> {
@@ -211,9 +214,9 @@ mod tests {
     #[test]
     #[cfg_attr(not(feature = "cuda-stand-in"), ignore = "needs a GPU")]
     fn cuda_layouts_agree() {
-        let settings = Settings {
+        let settings = GpuSettings {
             tf32: false,
-            ..Settings::default()
+            ..GpuSettings::default()
         };
         let gpu = Gpu::open(CudaDevice::new(0).unwrap(), settings).unwrap();
         let Some(cudnn) = &gpu.cudnn else {
@@ -235,10 +238,10 @@ mod tests {
                 padding,
             };
             for (pass, add) in [
-                (Pass::Forward, false),
-                (Pass::InputGradient, true),
-                (Pass::WeightGradient, true),
-                (Pass::WeightGradient, false),
+                (ConvPass::Forward, false),
+                (ConvPass::InputGradient, true),
+                (ConvPass::WeightGradient, true),
+                (ConvPass::WeightGradient, false),
             ] {
                 let [first, last] = LAYOUTS.map(|(_, layout)| {
                     let operands = [0, 1, 2].map(|place| {
@@ -247,7 +250,7 @@ mod tests {
                     });
                     let addresses = [0, 1, 2].map(|place: usize| *operands[place].device_ptr());
                     // SAFETY: as many floats as the shape says, in memory of this closure.
-                    let done = unsafe { gpu.convolve(cudnn, &s, (pass, Math::Values, layout), add, addresses) };
+                    let done = unsafe { gpu.convolve(cudnn, &s, (pass, Operands::Values, layout), add, addresses) };
                     assert!(done.unwrap());
                     gpu.device.dtoh_sync_copy(&operands[written(pass)]).unwrap()
                 });

@@ -14,14 +14,14 @@ const TIMES: usize = 3;
 
 /// What was tried for one shape.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Choice {
+pub struct AlgorithmChoice {
     /// What is computed, with its shape.
     pub what: String,
     /// Names of the ways that were tried, and their milliseconds, the fastest first.
     pub tried: Vec<(&'static str, f32)>,
 }
 
-impl fmt::Display for Choice {
+impl fmt::Display for AlgorithmChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:", self.what)?;
         let mut comma = "";
@@ -35,11 +35,11 @@ impl fmt::Display for Choice {
 
 /// Every choice so far.
 #[derive(Debug, Default)]
-pub(crate) struct Choices(Mutex<Vec<Choice>>);
+pub(crate) struct AlgorithmChoices(Mutex<Vec<AlgorithmChoice>>);
 
 impl Gpu {
     /// Every choice between ways of computing that was made so far, in order.
-    pub fn choices(&self) -> Vec<Choice> {
+    pub fn algorithm_choices(&self) -> Vec<AlgorithmChoice> {
         self.choices.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -75,7 +75,7 @@ impl Gpu {
         let way = tried.first().expect("one way can do everything").1;
         let tried = tried.into_iter().map(|(time, _)| time).collect();
         let mut choices = self.choices.0.lock().unwrap_or_else(PoisonError::into_inner);
-        choices.push(Choice { what, tried });
+        choices.push(AlgorithmChoice { what, tried });
         Ok(way)
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     Floats, FloatsMut, Gpu, GpuError,
-    cudnn::Pass,
+    cudnn::ConvPass,
     launch::{Argument, launch, size},
     linear::Matrix,
     memory::check_length,
@@ -35,7 +35,7 @@ unsafe impl Argument for Conv {
 }
 
 impl Conv {
-    pub(crate) fn of(s: &ConvShape) -> Self {
+    pub(crate) fn new(s: &ConvShape) -> Self {
         size(s.input_len());
         size(s.output_len());
         Self {
@@ -92,11 +92,11 @@ impl Gpu {
         check_length("y", y.len(), s.output_len());
         let addresses = [x.address(), w.address(), y.address()];
         // SAFETY: the lengths were checked, and `y` is borrowed alone.
-        if unsafe { self.by_cudnn(s, Pass::Forward, false, addresses) }? {
+        if unsafe { self.by_cudnn(s, ConvPass::Forward, false, addresses) }? {
             return Ok(());
         }
         self.by_groups(s, |group, cols| {
-            self.lay_patches(s, group, x, cols)?;
+            self.gather_patches(s, group, x, cols)?;
             let w = Matrix::new(w.address(), group.entries);
             let dims = (s.out_channels, group.entries, group.pixels);
             let out = group.outputs(s, y.address());
@@ -121,7 +121,7 @@ impl Gpu {
         check_length("gx", gx.len(), s.input_len());
         let addresses = [gx.address(), w.address(), gy.address()];
         // SAFETY: the lengths were checked, and `gx` is borrowed alone.
-        if unsafe { self.by_cudnn(s, Pass::InputGradient, true, addresses) }? {
+        if unsafe { self.by_cudnn(s, ConvPass::InputGradient, true, addresses) }? {
             return Ok(());
         }
         self.by_groups(s, |group, gcols| {
@@ -132,7 +132,7 @@ impl Gpu {
             unsafe { self.product(dims, group.images, w, upstream, 0.0, group.by_image(gcols)) }?;
             let grid = self.grid(size(group.images * s.in_channels * s.in_height * s.in_width));
             let (first, images) = (size(group.first), size(group.images));
-            launch!(self, "patches_backward", grid, Conv::of(s), first, images, *gcols, gx)
+            launch!(self, "patches_backward", grid, Conv::new(s), first, images, *gcols, gx)
         })
     }
 
@@ -152,11 +152,11 @@ impl Gpu {
         check_length("gw", gw.len(), s.weight_len());
         let addresses = [x.address(), gw.address(), gy.address()];
         // SAFETY: the lengths were checked, and `gw` is borrowed alone.
-        if unsafe { self.by_cudnn(s, Pass::WeightGradient, true, addresses) }? {
+        if unsafe { self.by_cudnn(s, ConvPass::WeightGradient, true, addresses) }? {
             return Ok(());
         }
         self.by_groups(s, |group, cols| {
-            self.lay_patches(s, group, x, cols)?;
+            self.gather_patches(s, group, x, cols)?;
             // The same order of columns as the patches', so that one product sums over all images.
             let len = s.out_channels * group.columns();
             // SAFETY: the kernel writes all of it.
@@ -196,9 +196,15 @@ impl Gpu {
         Ok(())
     }
 
-    fn lay_patches(&self, s: &ConvShape, group: &Group, x: Floats<'_>, cols: &CudaSlice<f32>) -> Result<(), GpuError> {
+    fn gather_patches(
+        &self,
+        s: &ConvShape,
+        group: &Group,
+        x: Floats<'_>,
+        cols: &CudaSlice<f32>,
+    ) -> Result<(), GpuError> {
         let grid = self.grid(size(group.entries * group.columns()));
         let (first, images) = (size(group.first), size(group.images));
-        launch!(self, "patches", grid, Conv::of(s), first, images, x, *cols)
+        launch!(self, "patches", grid, Conv::new(s), first, images, x, *cols)
     }
 }

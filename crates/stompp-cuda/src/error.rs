@@ -1,6 +1,6 @@
 //! What can go wrong on a GPU.
 
-use crate::Settings;
+use crate::GpuSettings;
 use cudarc::{cublas::result::CublasError, driver::DriverError};
 
 /// A call failed; every variant says which library said so.
@@ -41,7 +41,7 @@ impl From<CublasError> for GpuError {
 /// A GPU could not be made ready.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum OpenError {
+pub enum OpenGpuError {
     /// There is no driver, or no GPU that it shows.
     #[error("no CUDA device: {0} (is the driver loaded, and a GPU visible to this process?)")]
     NoDevice(String),
@@ -60,22 +60,22 @@ pub enum OpenError {
     #[error("the GPU computes with {was:?} in this process already, not with {wanted:?}")]
     OtherSettings {
         /// Those in use.
-        was: Settings,
+        was: GpuSettings,
         /// Those asked for.
-        wanted: Settings,
+        wanted: GpuSettings,
     },
     /// Memory was not where a tensor said it is: this release of the tensor library is not the one that is known.
     #[error("a tensor's memory could not be found: {0}")]
     Pointer(String),
 }
 
-impl From<DriverError> for OpenError {
+impl From<DriverError> for OpenGpuError {
     fn from(error: DriverError) -> Self {
         Self::Gpu(error.into())
     }
 }
 
-impl From<CublasError> for OpenError {
+impl From<CublasError> for OpenGpuError {
     fn from(error: CublasError) -> Self {
         Self::Gpu(error.into())
     }

@@ -1,8 +1,8 @@
 //! A GPU that is ready: its kernels compiled, its libraries loaded.
 
 use crate::{
-    GpuError, OpenError, by_cudnn::Layouts, choice::Choices, cudnn::Cudnn, kernels::Kernels, profile::Profile,
-    xnor::SignWays,
+    GpuError, OpenGpuError, by_cudnn::LayoutChoices, choice::AlgorithmChoices, cudnn::Cudnn, kernels::Kernels,
+    profile::Profile, xnor::SignConvAlgorithms,
 };
 use cudarc::{
     cublas::{CudaBlas, sys as cublas},
@@ -12,7 +12,7 @@ use std::{ffi::CStr, fmt, sync::Arc};
 
 /// How a GPU computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct GpuSettings {
     /// Whether convolutions and matrix products may round their factors to TF32 (10 bits of mantissa; sums stay f32), as
     /// PyTorch's convolutions do. Without it, forward convolutions use no algorithm that transforms (FFT, Winograd). Convolutions of
     /// signs are exact either way.
@@ -23,7 +23,7 @@ pub struct Settings {
     pub cudnn: bool,
 }
 
-impl Default for Settings {
+impl Default for GpuSettings {
     fn default() -> Self {
         Self {
             tf32: true,
@@ -63,14 +63,14 @@ impl fmt::Display for Versions {
 pub struct Gpu {
     // In the order in which they are dropped: the device last.
     pub(crate) profile: Profile,
-    pub(crate) choices: Choices,
-    pub(crate) layouts: Layouts,
-    pub(crate) sign_ways: SignWays,
+    pub(crate) choices: AlgorithmChoices,
+    pub(crate) layouts: LayoutChoices,
+    pub(crate) sign_ways: SignConvAlgorithms,
     pub(crate) cudnn: Option<Cudnn>,
     pub(crate) blas: CudaBlas,
     pub(crate) kernels: Kernels,
     pub(crate) device: Arc<CudaDevice>,
-    pub(crate) settings: Settings,
+    pub(crate) settings: GpuSettings,
     multiprocessors: u32,
     versions: Versions,
 }
@@ -80,7 +80,7 @@ impl Gpu {
     ///
     /// # Errors
     /// If a library is missing what is needed; a missing cuDNN is no error.
-    pub fn open(device: Arc<CudaDevice>, settings: Settings) -> Result<Self, OpenError> {
+    pub fn open(device: Arc<CudaDevice>, settings: GpuSettings) -> Result<Self, OpenGpuError> {
         use driver::CUdevice_attribute_enum as Attribute;
         device.bind_to_thread()?;
         let attribute = |which| device.attribute(which).map_err(GpuError::from);
@@ -105,9 +105,9 @@ impl Gpu {
         };
         Ok(Self {
             profile: Profile::default(),
-            choices: Choices::default(),
-            layouts: Layouts::default(),
-            sign_ways: SignWays::default(),
+            choices: AlgorithmChoices::default(),
+            layouts: LayoutChoices::default(),
+            sign_ways: SignConvAlgorithms::default(),
             device,
             kernels,
             blas,
@@ -119,7 +119,7 @@ impl Gpu {
     }
 
     /// How it computes.
-    pub fn settings(&self) -> Settings {
+    pub fn settings(&self) -> GpuSettings {
         self.settings
     }
 
@@ -146,7 +146,7 @@ impl Gpu {
     }
 
     /// The most blocks of a kernel that goes through its work by itself: enough to keep every multiprocessor busy.
-    pub(crate) fn most_blocks(&self) -> u32 {
+    pub(crate) fn max_blocks(&self) -> u32 {
         self.multiprocessors * 16
     }
 }

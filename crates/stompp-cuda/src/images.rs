@@ -9,7 +9,7 @@ use cudarc::driver::CudaSlice;
 
 /// RGB images of one size in the device's memory, a byte a value, and what each byte stands for.
 #[derive(Debug)]
-pub struct ImagesOnDevice {
+pub struct DeviceImages {
     bytes: CudaSlice<u8>,
     table: CudaSlice<f32>,
     count: usize,
@@ -17,9 +17,9 @@ pub struct ImagesOnDevice {
     width: usize,
 }
 
-impl ImagesOnDevice {
+impl DeviceImages {
     /// Height and width of each.
-    pub fn sides(&self) -> (usize, usize) {
+    pub fn size(&self) -> (usize, usize) {
         (self.height, self.width)
     }
 }
@@ -37,7 +37,7 @@ impl Gpu {
         (height, width): (usize, usize),
         bytes: &[u8],
         table: &[f32],
-    ) -> Result<ImagesOnDevice, GpuError> {
+    ) -> Result<DeviceImages, GpuError> {
         let image = 3 * height * width;
         assert_eq!(
             bytes.len() % image,
@@ -46,7 +46,7 @@ impl Gpu {
             bytes.len()
         );
         check_length("table", table.len(), 3 * 256);
-        Ok(ImagesOnDevice {
+        Ok(DeviceImages {
             bytes: self.device.htod_sync_copy(bytes)?,
             table: self.device.htod_sync_copy(table)?,
             count: bytes.len() / image,
@@ -63,21 +63,21 @@ impl Gpu {
     ///
     /// # Panics
     /// If there is no image of an index.
-    pub fn place_images(
+    pub fn crop_images(
         &self,
-        images: &ImagesOnDevice,
-        placements: &[(usize, i32, i32, bool)],
+        images: &DeviceImages,
+        crops: &[(usize, i32, i32, bool)],
         out: FloatsMut<'_>,
     ) -> Result<(), GpuError> {
-        let (height, width) = images.sides();
-        check_length("out", out.len(), placements.len() * 3 * height * width);
-        let mut numbers = Vec::with_capacity(4 * placements.len());
-        for &(index, down, right, mirrored) in placements {
+        let (height, width) = images.size();
+        check_length("out", out.len(), crops.len() * 3 * height * width);
+        let mut numbers = Vec::with_capacity(4 * crops.len());
+        for &(index, down, right, mirrored) in crops {
             assert!(index < images.count, "image {index} of {}", images.count);
             numbers.extend([size(index) as i32, down, right, i32::from(mirrored)]);
         }
         let numbers = self.device.htod_sync_copy(&numbers)?;
-        let batch = size(placements.len());
+        let batch = size(crops.len());
         let grid = self.grid(size(out.len()));
         let (height, width) = (size(height), size(width));
         launch!(

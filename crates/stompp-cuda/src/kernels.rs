@@ -1,6 +1,6 @@
 //! The kernels of `kernels/`, compiled for a GPU.
 
-use crate::{GpuError, OpenError};
+use crate::{GpuError, OpenGpuError};
 use cudarc::{
     driver::{result::module, sys},
     nvrtc::{CompileOptions, compile_ptx_with_opts},
@@ -32,7 +32,7 @@ unsafe impl Sync for Kernels {}
 
 impl Kernels {
     /// Compiles and loads them for the compute capability of the device whose context is current; about half a second.
-    pub(crate) fn compile((major, minor): (i32, i32)) -> Result<Self, OpenError> {
+    pub(crate) fn compile((major, minor): (i32, i32)) -> Result<Self, OpenGpuError> {
         let architecture = format!("compute_{major}{minor}");
         let options = CompileOptions {
             // Multiplication and addition round one by one, as the sources say: what a kernel computes does not depend on what
@@ -41,7 +41,7 @@ impl Kernels {
             arch: Some(architecture.clone().leak()), // once in a process
             ..CompileOptions::default()
         };
-        let ptx = compile_ptx_with_opts(SOURCES.concat(), options).map_err(|error| OpenError::Compile {
+        let ptx = compile_ptx_with_opts(SOURCES.concat(), options).map_err(|error| OpenGpuError::Compile {
             architecture,
             problem: error.to_string(),
         })?;

@@ -127,7 +127,7 @@ fn null() -> *mut c_void {
 /// `launch!(gpu, "kernel", grid, argument, ...)`: launches a kernel of `kernels/` on `grid` blocks (x, y).
 macro_rules! launch {
     ($gpu:expr, $kernel:literal, $grid:expr, $($argument:expr),+ $(,)?) => {
-        // SAFETY: every function of this crate checks the lengths of what it is given before it comes here; the stand-in's tests
+        // SAFETY: every function of this crate checks the lengths of what it is given before it comes here; the fake driver's tests
         // run each one. The arguments live to the end of the call.
         unsafe { $gpu.launch($kernel, $grid, &[$($crate::launch::Argument::typed(&$argument)),+]) }
     };
@@ -169,14 +169,14 @@ impl Gpu {
 
     /// The grid for work on `n` elements, which a kernel goes through by itself.
     pub(crate) fn grid(&self, n: u32) -> (u32, u32) {
-        (n.div_ceil(THREADS).clamp(1, self.most_blocks()), 1)
+        (n.div_ceil(THREADS).clamp(1, self.max_blocks()), 1)
     }
 
     /// The blocks that `work` threads' worth of work is divided into for each of `lines` independent sums.
     pub(crate) fn splits(&self, lines: u32, work: u32) -> u32 {
         // A few thousand elements a block, but not more blocks than the device runs at once.
         let by_work = work.div_ceil(16 * THREADS);
-        by_work.clamp(1, self.most_blocks().div_ceil(lines.max(1)))
+        by_work.clamp(1, self.max_blocks().div_ceil(lines.max(1)))
     }
 }
 

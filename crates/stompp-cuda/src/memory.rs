@@ -35,7 +35,7 @@ impl<'a> Floats<'a> {
     }
 
     /// All of `memory`.
-    pub fn of(memory: &'a impl DevicePtr<f32>) -> Self {
+    pub fn new(memory: &'a impl DevicePtr<f32>) -> Self {
         Self {
             address: *memory.device_ptr(),
             len: memory.len(),
@@ -72,7 +72,7 @@ impl<'a> FloatsMut<'a> {
     }
 
     /// All of `memory`.
-    pub fn of(memory: &'a mut impl DevicePtrMut<f32>) -> Self {
+    pub fn new(memory: &'a mut impl DevicePtrMut<f32>) -> Self {
         let len = memory.len();
         Self {
             address: *memory.device_ptr_mut(),

@@ -11,7 +11,7 @@ const PIECE: usize = 256;
 
 /// Norms that are being computed on the device.
 #[derive(Debug, Default)]
-pub struct Norms {
+pub struct PendingNorms {
     pieces: Vec<CudaSlice<f64>>,
     count: usize,
 }
@@ -21,7 +21,7 @@ impl Gpu {
     ///
     /// # Errors
     /// The driver's.
-    pub fn add_norm(&self, norms: &mut Norms, x: Floats<'_>) -> Result<(), GpuError> {
+    pub fn add_norm(&self, norms: &mut PendingNorms, x: Floats<'_>) -> Result<(), GpuError> {
         let place = norms.count % PIECE;
         if place == 0 {
             norms.pieces.push(self.device.alloc_zeros(PIECE)?);
@@ -41,7 +41,7 @@ impl Gpu {
     ///
     /// # Errors
     /// The driver's.
-    pub fn read_norms(&self, norms: &Norms) -> Result<Vec<f64>, GpuError> {
+    pub fn read_norms(&self, norms: &PendingNorms) -> Result<Vec<f64>, GpuError> {
         let mut values = Vec::with_capacity(norms.count);
         for piece in &norms.pieces {
             values.extend(self.device.dtoh_sync_copy(piece)?);

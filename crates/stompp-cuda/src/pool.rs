@@ -28,7 +28,7 @@ unsafe impl Argument for Pool {
 }
 
 impl Pool {
-    fn of(s: &PoolShape) -> Self {
+    fn new(s: &PoolShape) -> Self {
         size(s.input_len());
         Self {
             planes: size(s.batch * s.channels),
@@ -74,10 +74,10 @@ impl Gpu {
         check_length("x", x.len(), s.input_len());
         check_length("y", y.len(), s.output_len());
         // SAFETY: the kernel writes all of it.
-        let winners = unsafe { self.device.alloc::<u32>(s.output_len()) }?;
+        let max_indices = unsafe { self.device.alloc::<u32>(s.output_len()) }?;
         let grid = self.grid(size(s.output_len()));
-        launch!(self, "max_pool", grid, Pool::of(s), x, y, winners)?;
-        Ok(winners)
+        launch!(self, "max_pool", grid, Pool::new(s), x, y, max_indices)?;
+        Ok(max_indices)
     }
 
     /// Adds to each input what the windows that it won received.
@@ -87,15 +87,15 @@ impl Gpu {
     pub fn max_pool_backward(
         &self,
         s: &PoolShape,
-        winners: &CudaSlice<u32>,
+        max_indices: &CudaSlice<u32>,
         gy: Floats<'_>,
         gx: FloatsMut<'_>,
     ) -> Result<(), GpuError> {
         check_length("gx", gx.len(), s.input_len());
         check_length("gy", gy.len(), s.output_len());
-        check_length("winners", winners.len(), s.output_len());
+        check_length("winners", max_indices.len(), s.output_len());
         let grid = self.grid(size(s.input_len()));
-        launch!(self, "max_pool_backward", grid, Pool::of(s), *winners, gy, gx)
+        launch!(self, "max_pool_backward", grid, Pool::new(s), *max_indices, gy, gx)
     }
 
     /// Mean of each window; windows have no padding.
@@ -106,7 +106,7 @@ impl Gpu {
         assert_eq!(s.padding, 0, "an average pool has no padding");
         check_length("x", x.len(), s.input_len());
         check_length("y", y.len(), s.output_len());
-        launch!(self, "window_mean", self.grid(size(s.output_len())), Pool::of(s), x, y)
+        launch!(self, "window_mean", self.grid(size(s.output_len())), Pool::new(s), x, y)
     }
 
     /// Adds to each input its share of what the windows that cover it received.
@@ -121,7 +121,7 @@ impl Gpu {
             self,
             "window_mean_backward",
             self.grid(size(s.input_len())),
-            Pool::of(s),
+            Pool::new(s),
             gy,
             gx
         )

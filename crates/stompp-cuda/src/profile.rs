@@ -24,17 +24,17 @@ pub struct KernelTime {
 
 /// Work whose time is being taken.
 #[derive(Debug)]
-pub struct Span {
+pub struct ProfileSpan {
     name: String,
     start: Event,
 }
 
 /// What is being profiled; `None` outside of a profile.
 #[derive(Debug, Default)]
-pub(crate) struct Profile(Mutex<Option<Vec<(Span, Event)>>>);
+pub(crate) struct Profile(Mutex<Option<Vec<(ProfileSpan, Event)>>>);
 
 impl Profile {
-    fn spans(&self) -> std::sync::MutexGuard<'_, Option<Vec<(Span, Event)>>> {
+    fn spans(&self) -> std::sync::MutexGuard<'_, Option<Vec<(ProfileSpan, Event)>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -85,7 +85,7 @@ impl Gpu {
         let spans = self.profile.spans().take().unwrap_or_default();
         self.device.synchronize()?;
         let (mut rows, mut places) = (Vec::<KernelTime>::new(), HashMap::new());
-        for (Span { name, start }, end) in spans {
+        for (ProfileSpan { name, start }, end) in spans {
             let milliseconds = f64::from(start.until(&end)?);
             let place = *places.entry(name.clone()).or_insert(rows.len());
             match rows.get_mut(place) {
@@ -107,19 +107,19 @@ impl Gpu {
     ///
     /// # Errors
     /// If the driver fails.
-    pub fn start_span(&self, name: impl FnOnce() -> String) -> Result<Option<Span>, GpuError> {
+    pub fn start_span(&self, name: impl FnOnce() -> String) -> Result<Option<ProfileSpan>, GpuError> {
         if self.profile.spans().is_none() {
             return Ok(None);
         }
         let start = Event::now(&self.device)?;
-        Ok(Some(Span { name: name(), start }))
+        Ok(Some(ProfileSpan { name: name(), start }))
     }
 
     /// Ends what [`Gpu::start_span`] began.
     ///
     /// # Errors
     /// If the driver fails.
-    pub fn end_span(&self, span: Option<Span>) -> Result<(), GpuError> {
+    pub fn end_span(&self, span: Option<ProfileSpan>) -> Result<(), GpuError> {
         let Some(span) = span else { return Ok(()) };
         let end = Event::now(&self.device)?;
         if let Some(spans) = self.profile.spans().as_mut() {

@@ -3,9 +3,9 @@
 
 use crate::{
     Floats, FloatsMut, Gpu, GpuError,
-    by_cudnn::Words,
+    by_cudnn::DisplayConv,
     conv::Conv,
-    cudnn::{Layout, Math, Pass},
+    cudnn::{ConvPass, Operands, TensorLayout},
     launch::{THREADS, launch, size},
     memory::check_length,
 };
@@ -30,28 +30,28 @@ const EXACT: usize = 1 << 24;
 
 /// How a convolution of signs is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SignWay {
+pub enum SignConvAlgorithm {
     /// Packed bits, XNOR and `__popc`. Always possible.
     Popcount,
     /// Bytes on tensor cores (`mma` of int8): compute capability 8.0 or newer.
     Bytes,
-    /// Floats, by those algorithms of cuDNN that only multiply and add; TF32 where [`crate::Settings`] allows it.
-    Cudnn(Layout),
+    /// Floats, by those algorithms of cuDNN that only multiply and add; TF32 where [`crate::GpuSettings`] allows it.
+    Cudnn(TensorLayout),
 }
 
-impl SignWay {
-    /// All of them, with their names in [`Gpu::choices`].
+impl SignConvAlgorithm {
+    /// All of them, with their names in [`Gpu::algorithm_choices`].
     pub const ALL: [(&str, Self); 4] = [
         ("popcount", Self::Popcount),
         ("int8 mma", Self::Bytes),
-        ("cuDNN NCHW", Self::Cudnn(Layout::ChannelsFirst)),
-        ("cuDNN NHWC", Self::Cudnn(Layout::ChannelsLast)),
+        ("cuDNN NCHW", Self::Cudnn(TensorLayout::ChannelsFirst)),
+        ("cuDNN NHWC", Self::Cudnn(TensorLayout::ChannelsLast)),
     ];
 }
 
 /// Ways that were found fastest.
 #[derive(Debug, Default)]
-pub(crate) struct SignWays(Mutex<HashMap<ConvShape, SignWay>>);
+pub(crate) struct SignConvAlgorithms(Mutex<HashMap<ConvShape, SignConvAlgorithm>>);
 
 /// The signs of a weight, (O, I, K, K), a bit each; as bytes and as floats once they are needed.
 #[derive(Debug)]
@@ -104,16 +104,16 @@ impl Gpu {
         let way = match known {
             Some(way) => way,
             None => {
-                let what = format!("signs {}", Words(s));
-                let way = self.fastest(what, &SignWay::ALL, |way| {
-                    self.sign_conv2d_by(way, s, x, w, y.reborrow())
+                let what = format!("signs {}", DisplayConv(s));
+                let way = self.fastest(what, &SignConvAlgorithm::ALL, |way| {
+                    self.sign_conv2d_with(way, s, x, w, y.reborrow())
                 })?;
                 let mut ways = self.sign_ways.0.lock().unwrap_or_else(PoisonError::into_inner);
                 ways.insert(*s, way);
                 way
             }
         };
-        let done = self.sign_conv2d_by(way, s, x, w, y)?;
+        let done = self.sign_conv2d_with(way, s, x, w, y)?;
         assert!(done, "{way:?} was possible before");
         Ok(())
     }
@@ -125,9 +125,9 @@ impl Gpu {
     ///
     /// # Panics
     /// As [`Gpu::sign_conv2d`].
-    pub fn sign_conv2d_by(
+    pub fn sign_conv2d_with(
         &self,
-        way: SignWay,
+        way: SignConvAlgorithm,
         s: &ConvShape,
         x: Floats<'_>,
         w: &Signs,
@@ -141,9 +141,9 @@ impl Gpu {
             "the packed weight is of another shape"
         );
         match way {
-            SignWay::Popcount => self.by_popcount(s, x, w, y).map(|()| true),
-            SignWay::Bytes => self.by_bytes(s, x, w, y),
-            SignWay::Cudnn(layout) => self.by_floats(layout, s, x, w, y),
+            SignConvAlgorithm::Popcount => self.by_popcount(s, x, w, y).map(|()| true),
+            SignConvAlgorithm::Bytes => self.by_bytes(s, x, w, y),
+            SignConvAlgorithm::Cudnn(layout) => self.by_floats(layout, s, x, w, y),
         }
     }
 
@@ -160,7 +160,7 @@ impl Gpu {
             pixels.div_ceil(THREADS).max(1),
             size(s.out_channels).div_ceil(OUTPUTS).max(1),
         );
-        launch!(self, "sign_conv", grid, Conv::of(s), bits, w.bits, y)
+        launch!(self, "sign_conv", grid, Conv::new(s), bits, w.bits, y)
     }
 
     fn by_bytes(&self, s: &ConvShape, x: Floats<'_>, w: &Signs, y: FloatsMut<'_>) -> Result<bool, GpuError> {
@@ -197,7 +197,7 @@ impl Gpu {
             self,
             "sign_conv_bytes",
             grid,
-            Conv::of(s),
+            Conv::new(s),
             size(words),
             bytes,
             *weight,
@@ -208,15 +208,15 @@ impl Gpu {
 
     fn by_floats(
         &self,
-        layout: Layout,
+        layout: TensorLayout,
         s: &ConvShape,
         x: Floats<'_>,
         w: &Signs,
         y: FloatsMut<'_>,
     ) -> Result<bool, GpuError> {
         let Some(cudnn) = &self.cudnn else { return Ok(false) };
-        let way = (Pass::Forward, Math::Signs, layout);
-        if s.in_channels * s.kernel * s.kernel >= EXACT || !cudnn.can(self.settings, s, way)? {
+        let way = (ConvPass::Forward, Operands::Signs, layout);
+        if s.in_channels * s.kernel * s.kernel >= EXACT || !cudnn.has_algorithm(self.settings, s, way)? {
             return Ok(false);
         }
         // SAFETY: the kernel writes all of it.

@@ -34,8 +34,8 @@ int place(void* of, int n, int c, int h, int w) {
 }
 
 // Fastest first: one that rounds to half precision, one that does not repeat its bits, forward one that transforms, and a plain one.
-int propose(int room, int* count, Proposal* proposals, bool forward) {
-    if (room < 4) return BAD_PARAM;
+int propose(int capacity, int* count, Proposal* proposals, bool forward) {
+    if (capacity < 4) return BAD_PARAM;
     proposals[0] = {REPEATING, 0, 0.5f, 64, 1, 2, {}};
     proposals[1] = {OTHER, 0, 1.0f, 0, 0, 0, {}};
     *count = 2;
@@ -113,15 +113,15 @@ int cudnnSetConvolution2dDescriptor(void* made, int pad_h, int pad_w, int u, int
     return type == 0 ? SUCCESS : NOT_SUPPORTED;
 }
 
-int cudnnGetConvolutionForwardAlgorithm_v7(void*, void*, void*, void*, void*, int room, int* count, Proposal* proposals) {
-    return propose(room, count, proposals, true);
+int cudnnGetConvolutionForwardAlgorithm_v7(void*, void*, void*, void*, void*, int capacity, int* count, Proposal* proposals) {
+    return propose(capacity, count, proposals, true);
 }
-int cudnnGetConvolutionBackwardDataAlgorithm_v7(void*, void*, void*, void*, void*, int room, int* count, Proposal* proposals) {
-    return propose(room, count, proposals, false);
+int cudnnGetConvolutionBackwardDataAlgorithm_v7(void*, void*, void*, void*, void*, int capacity, int* count, Proposal* proposals) {
+    return propose(capacity, count, proposals, false);
 }
-int cudnnGetConvolutionBackwardFilterAlgorithm_v7(void*, void*, void*, void*, void*, int room, int* count,
+int cudnnGetConvolutionBackwardFilterAlgorithm_v7(void*, void*, void*, void*, void*, int capacity, int* count,
                                                   Proposal* proposals) {
-    return propose(room, count, proposals, false);
+    return propose(capacity, count, proposals, false);
 }
 
 int cudnnConvolutionForward(void*, const float* alpha, void* xd, const float* x, void* wd, const float* w, void* conv, int algo,

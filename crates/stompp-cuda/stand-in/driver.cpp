@@ -137,7 +137,7 @@ int cuEventElapsedTime(float* milliseconds, void* from, void* to) {
     std::chrono::duration<float, std::milli> passed = *static_cast<Clock::time_point*>(to) - *static_cast<Clock::time_point*>(from);
     return *milliseconds = passed.count(), SUCCESS;
 }
-int cuGetErrorString(int, const char** text) { return *text = "an error of the stand-in", SUCCESS; }
+int cuGetErrorString(int, const char** text) { return *text = "an error of the fake driver", SUCCESS; }
 int cuGetErrorName(int, const char** text) { return *text = "STAND_IN", SUCCESS; }
 
 // --- Modules and launches ---

@@ -1,4 +1,4 @@
-// What the parts of the stand-in tell each other.
+// What the parts of the fake driver tell each other.
 #pragma once
 
 struct Kernel {

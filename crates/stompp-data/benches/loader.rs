@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
 use stompp_data::cifar::Split;
-use stompp_data::synthetic::{Kind, Synthetic};
+use stompp_data::synthetic::{Synthetic, SyntheticKind};
 use stompp_data::{
     Augmentation, BadImages, ChannelStatistics, CropAugmentation, Examples, FileExamples, ImageExamples, ImageTree,
     Loader, Normalization, OnBadImage, Position,
@@ -40,7 +40,7 @@ fn load(criterion: &mut Criterion, name: &str, examples: Arc<dyn Examples>, batc
 
 fn cifar(criterion: &mut Criterion) {
     let set = Synthetic {
-        kind: Kind::Shapes,
+        kind: SyntheticKind::Shapes,
         seed: 0,
         train: 10_000,
         test: 10,
@@ -48,7 +48,7 @@ fn cifar(criterion: &mut Criterion) {
     let set = set.generate().expect("the set can be made").train;
     let normalization = Normalization::new(set.channel_statistics()).expect("the set is not of one colour");
     let augmentation = Augmentation { padding: 4 };
-    let examples = ImageExamples::augmented(Arc::new(set), normalization, augmentation, 0);
+    let examples = ImageExamples::with_augmentation(Arc::new(set), normalization, augmentation, 0);
     load(criterion, "cifar", Arc::new(examples), 256, 390);
 }
 
@@ -63,13 +63,13 @@ fn crops(criterion: &mut Criterion) {
     };
     let set = Arc::new(
         tree.expect("there are images")
-            .take(Split::Train)
+            .take_split(Split::Train)
             .expect("there are training images"),
     );
     let normalization = Normalization::new(ChannelStatistics::IMAGENET).expect("the constants are sound");
     let bad = BadImages::new(OnBadImage::Fail, &set);
     let augmentation = CropAugmentation { jitter: 0.0 };
-    let examples = FileExamples::augmented(set, 224, normalization, augmentation, 0, bad);
+    let examples = FileExamples::with_augmentation(set, 224, normalization, augmentation, 0, bad);
     load(criterion, "crops of 224", Arc::new(examples), 64, 16);
 }
 

@@ -18,10 +18,10 @@ pub struct Augmentation {
 
 impl Augmentation {
     /// Where record `index` is cropped in `epoch`, and whether it is mirrored.
-    pub fn placement(&self, seed: u64, epoch: u64, index: usize) -> Placement {
+    pub fn crop_params(&self, seed: u64, epoch: u64, index: usize) -> CropParams {
         let mut rng = stream(seed, Purpose::AUGMENTATION, epoch, index as u64);
         let padding = i32::from(self.padding);
-        Placement {
+        CropParams {
             down: rng.random_range(-padding..=padding),
             right: rng.random_range(-padding..=padding),
             mirrored: rng.random(),
@@ -31,7 +31,7 @@ impl Augmentation {
 
 /// One outcome of the augmentation: where the crop lies in the image, and whether it is mirrored afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Placement {
+pub struct CropParams {
     /// Rows by which the crop lies below the image, negative if above.
     pub down: i32,
     /// Columns by which the crop lies to the right of the image, negative if to the left.
@@ -40,7 +40,7 @@ pub struct Placement {
     pub mirrored: bool,
 }
 
-impl Placement {
+impl CropParams {
     /// The image as it is.
     pub const IDENTITY: Self = Self {
         down: 0,
@@ -114,9 +114,9 @@ mod tests {
         .unwrap()
     }
 
-    fn applied(placement: Placement, image: &[u8], size: (usize, usize)) -> Vec<f32> {
+    fn applied(crop: CropParams, image: &[u8], size: (usize, usize)) -> Vec<f32> {
         let mut out = vec![f32::NAN; image.len()];
-        placement.apply(image, size, &normalization(), &mut out);
+        crop.apply(image, size, &normalization(), &mut out);
         out
     }
 
@@ -145,7 +145,7 @@ mod tests {
     fn crops_and_mirrors_are_those_of_pillow() {
         let image: Vec<u8> = (0..60u32).map(|i| (i * i * 11 % 256) as u8).collect();
         let crop = applied(
-            Placement {
+            CropParams {
                 down: 1,
                 right: -2,
                 mirrored: false,
@@ -162,7 +162,7 @@ mod tests {
         ];
         assert_eq!(bytes(&crop), expected.as_flattened());
         let crop = applied(
-            Placement {
+            CropParams {
                 down: -2,
                 right: 1,
                 mirrored: true,
@@ -192,7 +192,7 @@ mod tests {
         })
         .unwrap();
         let mut out = [0.0; 3];
-        Placement::IDENTITY.apply(&[7, 133, 250], (1, 1), &normalization, &mut out);
+        CropParams::IDENTITY.apply(&[7, 133, 250], (1, 1), &normalization, &mut out);
         assert_eq!(out.map(f32::to_bits), [0xbff0_6d52, 0x3e25_8efd, 0x4002_9da7]);
     }
 
@@ -201,7 +201,7 @@ mod tests {
         let augmentation = Augmentation { padding: 2 };
         let mut seen = std::collections::BTreeMap::new();
         for index in 0..10_000 {
-            let Placement { down, right, mirrored } = augmentation.placement(1, 2, index);
+            let CropParams { down, right, mirrored } = augmentation.crop_params(1, 2, index);
             *seen.entry((down, right, mirrored)).or_insert(0.0) += 1.0;
         }
         assert!(
@@ -215,7 +215,7 @@ mod tests {
 
         let of = |seed, epoch| {
             (0..100)
-                .map(|i| augmentation.placement(seed, epoch, i))
+                .map(|i| augmentation.crop_params(seed, epoch, i))
                 .collect::<Vec<_>>()
         };
         assert_eq!(of(1, 2), of(1, 2));
@@ -229,7 +229,7 @@ mod tests {
             (height, width) in (1usize..6, 1usize..6), down in -8i32..8, right in -8i32..8, mirrored: bool, salt: u8,
         ) {
             let image: Vec<u8> = (0..3 * height * width).map(|i| (i as u8).wrapping_mul(37) ^ salt).collect();
-            let crop = bytes(&applied(Placement { down, right, mirrored }, &image, (height, width)));
+            let crop = bytes(&applied(CropParams { down, right, mirrored }, &image, (height, width)));
             for (place, &pixel) in crop.iter().enumerate() {
                 let (channel, row, column) = (place / (height * width), place / width % height, place % width);
                 let column = if mirrored { width - 1 - column } else { column };

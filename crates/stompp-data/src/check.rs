@@ -1,7 +1,7 @@
-//! Reading everything once, to say what is there: [`check_tree`] and [`check_sets`], which make a [`Report`].
+//! Reading everything once, to say what is there: [`check_tree`] and [`check_sets`], which make a [`DataReport`].
 
 use crate::statistics::ChannelSums;
-use crate::{ImageSet, ImageTree, Labelled, TreeSet};
+use crate::{ImageFileSet, ImageSet, ImageTree, Labelled};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::hash_map::{DefaultHasher, Entry};
@@ -13,9 +13,9 @@ const AT_A_TIME: usize = 512;
 
 /// What is in a data set.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Report {
+pub struct DataReport {
     /// Training images, then those to validate or test on, as far as they are there.
-    pub parts: Vec<PartReport>,
+    pub parts: Vec<SplitReport>,
     /// Names of images that are the same to the pixel, across the parts, in groups of two and more.
     pub duplicates: Vec<Vec<String>>,
     /// What is wrong with the archives or folders, so that images may be missing.
@@ -24,7 +24,7 @@ pub struct Report {
 
 /// What is in one part of a data set. Statistics are of the images that could be read.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct PartReport {
+pub struct SplitReport {
     /// What it is called.
     pub name: String,
     /// Images, readable or not.
@@ -34,9 +34,9 @@ pub struct PartReport {
     /// Bytes of all readable files; of images in memory, of their pixels.
     pub bytes: u64,
     /// Widths in pixels.
-    pub width: Range,
+    pub width: MinMeanMax,
     /// Heights in pixels.
-    pub height: Range,
+    pub height: MinMeanMax,
     /// How many files are of which kind, such as `jpeg RGB`.
     pub modes: BTreeMap<String, usize>,
     /// What is wrong with each file that cannot be read.
@@ -51,7 +51,7 @@ pub struct PartReport {
 
 /// Smallest, mean and largest of numbers; 0 of none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Range {
+pub struct MinMeanMax {
     /// The smallest.
     pub min: u32,
     /// The mean.
@@ -61,7 +61,7 @@ pub struct Range {
 }
 
 /// What is known of one image.
-struct Seen {
+struct ImageFacts {
     size: (u32, u32),
     mode: String,
     bytes: u64,
@@ -71,53 +71,61 @@ struct Seen {
 }
 
 /// Reads every image of `tree`, in rayon's current pool. `progress` is told how many are done.
-pub fn check_tree(tree: &ImageTree, mut progress: impl FnMut(usize)) -> Report {
+pub fn check_tree(tree: &ImageTree, mut progress: impl FnMut(usize)) -> DataReport {
     let mut duplicates = Duplicates::default();
     let mut done = 0;
     let mut parts = Vec::new();
     for (name, set) in tree.parts() {
-        let look = |index| look_at_file(set, index);
+        let inspect = |index| inspect_file(set, index);
         let name_of = |index| format!("{name}/{}", set.image_name(index));
         let classes = set.class_names().iter().cloned().zip(set.class_counts()).collect();
         let told = |images| progress(done + images);
-        let report = examine(set.name(), set.len(), classes, look, name_of, &mut duplicates, told);
-        parts.push(PartReport {
+        let report = examine(set.name(), set.len(), classes, inspect, name_of, &mut duplicates, told);
+        parts.push(SplitReport {
             ignored: set.ignored().to_vec(),
             ..report
         });
         done += set.len();
     }
-    Report {
+    DataReport {
         parts,
         duplicates: duplicates.groups(),
-        faults: tree.faults().to_vec(),
+        faults: tree.problems().to_vec(),
     }
 }
 
 /// Looks at every image of sets in memory.
-pub fn check_sets(sets: &[&ImageSet]) -> Report {
+pub fn check_sets(sets: &[&ImageSet]) -> DataReport {
     let mut duplicates = Duplicates::default();
     let part = |set: &&ImageSet| {
-        let look = |index| Ok(look_at_pixels(set, index));
+        let inspect = |index| Ok(inspect_pixels(set, index));
         let name_of = |index| format!("{} {index}", set.name());
         let classes = (0..)
             .map(|class: usize| class.to_string())
             .zip(set.class_counts())
             .collect();
-        examine(set.name(), set.len(), classes, look, name_of, &mut duplicates, |_| {})
+        examine(
+            set.name(),
+            set.len(),
+            classes,
+            inspect,
+            name_of,
+            &mut duplicates,
+            |_| {},
+        )
     };
-    Report {
+    DataReport {
         parts: sets.iter().map(part).collect(),
         duplicates: duplicates.groups(),
         faults: Vec::new(),
     }
 }
 
-fn look_at_file(set: &TreeSet, index: usize) -> Result<Seen, String> {
+fn inspect_file(set: &ImageFileSet, index: usize) -> Result<ImageFacts, String> {
     let (decoded, bytes) = set.inspect(index).map_err(|error| error.to_string())?;
     let mut sums = ChannelSums::default();
     sums.add_pixels(&decoded.pixels);
-    Ok(Seen {
+    Ok(ImageFacts {
         size: decoded.pixels.dimensions(),
         mode: decoded.mode,
         bytes: bytes.len() as u64,
@@ -126,12 +134,12 @@ fn look_at_file(set: &TreeSet, index: usize) -> Result<Seen, String> {
     })
 }
 
-fn look_at_pixels(set: &ImageSet, index: usize) -> Seen {
+fn inspect_pixels(set: &ImageSet, index: usize) -> ImageFacts {
     let pixels = set.image(index);
     let size = (set.width() as u32, set.height() as u32);
     let mut sums = ChannelSums::default();
     sums.add_planes(pixels);
-    Seen {
+    ImageFacts {
         size,
         mode: "RGB".to_owned(),
         bytes: pixels.len() as u64,
@@ -151,17 +159,17 @@ fn examine(
     name: &str,
     images: usize,
     classes: BTreeMap<String, usize>,
-    look: impl Fn(usize) -> Result<Seen, String> + Sync,
+    inspect: impl Fn(usize) -> Result<ImageFacts, String> + Sync,
     name_of: impl Fn(usize) -> String,
     duplicates: &mut Duplicates,
     mut progress: impl FnMut(usize),
-) -> PartReport {
-    let (mut width, mut height) = (Sizes::default(), Sizes::default());
+) -> SplitReport {
+    let (mut width, mut height) = (SizeCounter::default(), SizeCounter::default());
     let (mut modes, mut unreadable, mut bytes) = (BTreeMap::new(), Vec::new(), 0);
     let mut sums = ChannelSums::default();
     for start in (0..images).step_by(AT_A_TIME) {
         let end = (start + AT_A_TIME).min(images);
-        let seen: Vec<_> = (start..end).into_par_iter().map(&look).collect();
+        let seen: Vec<_> = (start..end).into_par_iter().map(&inspect).collect();
         for (index, seen) in (start..end).zip(seen) {
             match seen {
                 Ok(seen) => {
@@ -178,7 +186,7 @@ fn examine(
         progress(end);
     }
     let statistics = (unreadable.len() < images).then(|| sums.statistics());
-    PartReport {
+    SplitReport {
         name: name.to_owned(),
         images,
         classes,
@@ -194,13 +202,13 @@ fn examine(
 }
 
 #[derive(Default)]
-struct Sizes {
-    range: Range,
+struct SizeCounter {
+    range: MinMeanMax,
     sum: u64,
     count: u64,
 }
 
-impl Sizes {
+impl SizeCounter {
     fn add(&mut self, size: u32) {
         self.range.min = if self.count == 0 {
             size
@@ -212,8 +220,8 @@ impl Sizes {
         self.count += 1;
     }
 
-    fn range(&self) -> Range {
-        Range {
+    fn range(&self) -> MinMeanMax {
+        MinMeanMax {
             mean: self.sum as f64 / self.count.max(1) as f64,
             ..self.range
         }

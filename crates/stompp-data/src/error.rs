@@ -17,7 +17,7 @@ pub struct DataFile {
 
 impl DataFile {
     /// A file on disk.
-    pub fn on_disk(path: impl Into<PathBuf>) -> Self {
+    pub fn from_path(path: impl Into<PathBuf>) -> Self {
         Self {
             container: path.into(),
             member: None,
@@ -25,7 +25,7 @@ impl DataFile {
     }
 
     /// `member` of the archive (or generated set) `container`.
-    pub fn inside(container: impl Into<PathBuf>, member: impl Into<String>) -> Self {
+    pub fn from_archive_member(container: impl Into<PathBuf>, member: impl Into<String>) -> Self {
         Self {
             container: container.into(),
             member: Some(member.into()),

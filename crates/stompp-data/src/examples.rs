@@ -1,6 +1,6 @@
 //! What a loader loads: [`Examples`], made of images in memory or of image files, for training or for evaluation.
 
-use crate::augment::{Augmentation, Placement};
+use crate::augment::{Augmentation, CropParams};
 use crate::{CHANNELS, DataError, ImageSet, Normalization};
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ pub struct ImageExamples {
 
 impl ImageExamples {
     /// The images as they are, normalized; for evaluation. The epoch makes no difference.
-    pub fn plain(images: Arc<ImageSet>, normalization: Normalization) -> Self {
+    pub fn new(images: Arc<ImageSet>, normalization: Normalization) -> Self {
         Self {
             images,
             normalization,
@@ -45,7 +45,7 @@ impl ImageExamples {
     }
 
     /// The images augmented, each anew in each epoch, and normalized; for training. `seed` chooses the augmentations.
-    pub fn augmented(
+    pub fn with_augmentation(
         images: Arc<ImageSet>,
         normalization: Normalization,
         augmentation: Augmentation,
@@ -69,12 +69,12 @@ impl Examples for ImageExamples {
     }
 
     fn prepare(&self, epoch: u64, index: usize, image: &mut [f32]) -> Result<Option<usize>, DataError> {
-        let placement = match self.augmentation {
-            None => Placement::IDENTITY,
-            Some((augmentation, seed)) => augmentation.placement(seed, epoch, index),
+        let crop = match self.augmentation {
+            None => CropParams::IDENTITY,
+            Some((augmentation, seed)) => augmentation.crop_params(seed, epoch, index),
         };
         let size = (self.images.height(), self.images.width());
-        placement.apply(self.images.image(index), size, &self.normalization, image);
+        crop.apply(self.images.image(index), size, &self.normalization, image);
         Ok(Some(self.images.label(index)))
     }
 }

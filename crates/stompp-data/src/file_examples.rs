@@ -1,7 +1,7 @@
 //! Examples of image files: [`FileExamples`], and what becomes of files that cannot be read, [`BadImages`].
 
 use crate::crop::{self, CropAugmentation};
-use crate::{CHANNELS, DataError, Examples, Labelled, Normalization, TreeSet};
+use crate::{CHANNELS, DataError, Examples, ImageFileSet, Labelled, Normalization};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -45,7 +45,7 @@ pub struct BadImages {
 
 impl BadImages {
     /// For the images of `set`, none met.
-    pub fn new(rule: OnBadImage, set: &TreeSet) -> Self {
+    pub fn new(rule: OnBadImage, set: &ImageFileSet) -> Self {
         Self {
             rule,
             set: set.name().into(),
@@ -68,7 +68,7 @@ impl BadImages {
     ///
     /// # Errors
     /// `error` if such an image is one, [`DataError::TooManyBadImages`] if there are too many.
-    pub(crate) fn meet(&self, index: usize, error: DataError) -> Result<(), DataError> {
+    pub(crate) fn record(&self, index: usize, error: DataError) -> Result<(), DataError> {
         if self.rule == OnBadImage::Fail {
             return Err(error);
         }
@@ -91,10 +91,10 @@ impl BadImages {
     }
 }
 
-/// Examples of a [`TreeSet`]: read, decoded, cut to a square and normalized when a loader asks for them.
+/// Examples of a [`ImageFileSet`]: read, decoded, cut to a square and normalized when a loader asks for them.
 #[derive(Clone, Debug)]
 pub struct FileExamples {
-    images: Arc<TreeSet>,
+    images: Arc<ImageFileSet>,
     side: u32,
     normalization: Normalization,
     augmentation: Option<(CropAugmentation, u64)>,
@@ -103,7 +103,7 @@ pub struct FileExamples {
 
 impl FileExamples {
     /// The centres of the images, `side` x `side`: resized so that the shorter side is 8/7 of that, 256 for 224. For evaluation.
-    pub fn plain(images: Arc<TreeSet>, side: u32, normalization: Normalization, bad: BadImages) -> Self {
+    pub fn new(images: Arc<ImageFileSet>, side: u32, normalization: Normalization, bad: BadImages) -> Self {
         Self {
             images,
             side,
@@ -114,8 +114,8 @@ impl FileExamples {
     }
 
     /// Random parts of the images, `side` x `side`, anew in each epoch, for training. `seed` chooses them.
-    pub fn augmented(
-        images: Arc<TreeSet>,
+    pub fn with_augmentation(
+        images: Arc<ImageFileSet>,
         side: u32,
         normalization: Normalization,
         augmentation: CropAugmentation,
@@ -124,7 +124,7 @@ impl FileExamples {
     ) -> Self {
         Self {
             augmentation: Some((augmentation, seed)),
-            ..Self::plain(images, side, normalization, bad)
+            ..Self::new(images, side, normalization, bad)
         }
     }
 }
@@ -141,7 +141,7 @@ impl Examples for FileExamples {
     fn prepare(&self, epoch: u64, index: usize, image: &mut [f32]) -> Result<Option<usize>, DataError> {
         let pixels = match self.images.load(index) {
             Ok(pixels) => pixels,
-            Err(error) => return self.bad.meet(index, error).map(|()| None),
+            Err(error) => return self.bad.record(index, error).map(|()| None),
         };
         match self.augmentation {
             None => crop::write_centre(&pixels, self.side, &self.normalization, image),

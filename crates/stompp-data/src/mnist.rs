@@ -45,7 +45,7 @@ pub fn read_split(path: impl AsRef<Path>, name: &str, split: Split) -> Result<Im
     let labels = read_labels(&labels_file, labels)?;
     if labels.len() * CHANNELS * SIDE * SIDE != pixels.len() {
         let images = pixels.len() / (CHANNELS * SIDE * SIDE);
-        return Err(wrong(
+        return Err(format_error(
             &labels_file,
             format!("has {} labels for {images} images", labels.len()),
         ));
@@ -57,7 +57,7 @@ pub fn read_split(path: impl AsRef<Path>, name: &str, split: Split) -> Result<Im
 ///
 /// # Errors
 /// As [`read_split`]; also if there is none.
-pub fn read_found(path: impl AsRef<Path>, name: &str) -> Result<Vec<ImageSet>, DataError> {
+pub fn read_available(path: impl AsRef<Path>, name: &str) -> Result<Vec<ImageSet>, DataError> {
     let path = path.as_ref();
     let is_there = |&split: &Split| {
         ["images-idx3-ubyte", "labels-idx1-ubyte"]
@@ -72,7 +72,7 @@ pub fn read_found(path: impl AsRef<Path>, name: &str) -> Result<Vec<ImageSet>, D
     found.into_iter().map(|split| read_split(path, name, split)).collect()
 }
 
-/// Whether the folder `path` has a file of images that [`read_found`] reads.
+/// Whether the folder `path` has a file of images that [`read_available`] reads.
 pub(crate) fn has_images(path: &Path) -> bool {
     Split::ALL
         .iter()
@@ -99,12 +99,12 @@ fn part(split: Split) -> &'static str {
 }
 
 fn open(path: &Path, split: Split, kind: &str) -> Result<(PathBuf, Box<dyn Read>), DataError> {
-    std::fs::metadata(path).map_err(read_error(DataFile::on_disk(path)))?;
+    std::fs::metadata(path).map_err(read_error(DataFile::from_path(path)))?;
     let file = find(path, split, kind).ok_or_else(|| {
         let problem = format!("expected a folder with {}-{kind} or {0}-{kind}.gz", part(split));
-        wrong(path, problem)
+        format_error(path, problem)
     })?;
-    let here = || DataFile::on_disk(&file);
+    let here = || DataFile::from_path(&file);
     let mut mark = Vec::new();
     let open = || File::open(&file).map_err(read_error(here()));
     open()?.take(2).read_to_end(&mut mark).map_err(read_error(here()))?;
@@ -123,10 +123,10 @@ fn read_head<const DIMENSIONS: usize>(file: &Path, input: &mut dyn Read) -> Resu
         input.read_exact(&mut word)?;
         Ok(word)
     };
-    let error = || read_error(DataFile::on_disk(file));
+    let error = || read_error(DataFile::from_path(file));
     let mark = next().map_err(error())?;
     if mark != [0, 0, 8, DIMENSIONS as u8] {
-        return Err(wrong(
+        return Err(format_error(
             file,
             format!("is no idx file of bytes with {DIMENSIONS} dimensions"),
         ));
@@ -137,7 +137,7 @@ fn read_head<const DIMENSIONS: usize>(file: &Path, input: &mut dyn Read) -> Resu
     }
     match dimensions[0] {
         1..=MOST_IMAGES => Ok(dimensions),
-        count => Err(wrong(
+        count => Err(format_error(
             file,
             format!("says that it has {count} entries, expected 1 to {MOST_IMAGES}"),
         )),
@@ -148,7 +148,7 @@ fn read_head<const DIMENSIONS: usize>(file: &Path, input: &mut dyn Read) -> Resu
 fn read_images(file: &Path, mut input: Box<dyn Read>) -> Result<Vec<u8>, DataError> {
     let [count, height, width] = read_head(file, &mut input)?;
     if (height, width) != (INNER, INNER) {
-        return Err(wrong(
+        return Err(format_error(
             file,
             format!("has images of {height}x{width}, expected {INNER}x{INNER}"),
         ));
@@ -157,7 +157,7 @@ fn read_images(file: &Path, mut input: Box<dyn Read>) -> Result<Vec<u8>, DataErr
     let mut image = [0; INNER * INNER];
     for record in 0..count as u64 {
         input.read_exact(&mut image).map_err(|source| DataError::Record {
-            file: DataFile::on_disk(file),
+            file: DataFile::from_path(file),
             record,
             source,
         })?;
@@ -178,9 +178,9 @@ fn read_labels(file: &Path, mut input: Box<dyn Read>) -> Result<Vec<u16>, DataEr
     let [count] = read_head(file, &mut input)?;
     let mut labels = Vec::new();
     let read = (&mut input).take(count as u64).read_to_end(&mut labels);
-    read.map_err(read_error(DataFile::on_disk(file)))?;
+    read.map_err(read_error(DataFile::from_path(file)))?;
     if labels.len() < count {
-        return Err(wrong(
+        return Err(format_error(
             file,
             format!("is cut off after {} of {count} labels", labels.len()),
         ));
@@ -189,7 +189,7 @@ fn read_labels(file: &Path, mut input: Box<dyn Read>) -> Result<Vec<u16>, DataEr
     let out_of_range = labels.iter().position(|&label| usize::from(label) >= CLASSES);
     if let Some(record) = out_of_range {
         return Err(DataError::LabelOutOfRange {
-            file: DataFile::on_disk(file),
+            file: DataFile::from_path(file),
             record: record as u64,
             kind: "label",
             label: labels[record],
@@ -201,13 +201,13 @@ fn read_labels(file: &Path, mut input: Box<dyn Read>) -> Result<Vec<u16>, DataEr
 
 /// Nothing may follow; reading up to the end also lets gzip check its sum.
 fn check_end(file: &Path, input: &mut dyn Read) -> Result<(), DataError> {
-    match input.read(&mut [0]).map_err(read_error(DataFile::on_disk(file)))? {
+    match input.read(&mut [0]).map_err(read_error(DataFile::from_path(file)))? {
         0 => Ok(()),
-        _ => Err(wrong(file, "goes on after its last entry".to_owned())),
+        _ => Err(format_error(file, "goes on after its last entry".to_owned())),
     }
 }
 
-fn wrong(path: &Path, problem: String) -> DataError {
+fn format_error(path: &Path, problem: String) -> DataError {
     DataError::Tree {
         path: path.to_owned(),
         problem,

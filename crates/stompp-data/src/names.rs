@@ -45,7 +45,7 @@ pub(crate) fn tool_folder(path: &str) -> Option<&str> {
 }
 
 /// The last part of a path.
-pub(crate) fn base(path: &str) -> &str {
+pub(crate) fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(normalized("/train/../val/./b.jpg"), "val/b.jpg");
         assert_eq!(normalized("../x"), "x");
         assert_eq!(
-            (base("a/b"), parent("a/b"), base("a"), parent("a")),
+            (file_name("a/b"), parent("a/b"), file_name("a"), parent("a")),
             ("b", "a", "a", "")
         );
     }

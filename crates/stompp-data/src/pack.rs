@@ -5,13 +5,13 @@ use crate::crop::{
     resize::{Region, resized},
     shrunk_size,
 };
-use crate::store::ending;
-use crate::{BadImages, DataError, ImageTree, OnBadImage, TreeSet};
+use crate::store::extension;
+use crate::{BadImages, DataError, ImageFileSet, ImageTree, OnBadImage};
 use image::{ImageFormat, RgbImage};
 use rayon::prelude::*;
 use std::io::{self, BufWriter, Cursor, Write};
 use std::path::Path;
-use stompp_files::Draft;
+use stompp_files::AtomicFile;
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 /// Ending of the new file's name.
@@ -22,7 +22,7 @@ const AT_A_TIME: usize = 256;
 
 /// What [`ImageTree::pack`] wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Packed {
+pub struct PackedImages {
     /// Images in the archive.
     pub images: usize,
     /// Of them, those that were shrunk; the others are the files as they were.
@@ -48,7 +48,7 @@ impl ImageTree {
         on_bad: OnBadImage,
         path: &Path,
         mut progress: impl FnMut(usize),
-    ) -> Result<Packed, DataError> {
+    ) -> Result<PackedImages, DataError> {
         let write_error = |source| DataError::Write {
             path: path.to_owned(),
             source,
@@ -56,18 +56,18 @@ impl ImageTree {
         if path.exists() {
             return Err(write_error(io::ErrorKind::AlreadyExists.into()));
         }
-        if short_side == 0 || ending(path) != ENDING {
+        if short_side == 0 || extension(path) != ENDING {
             return Err(DataError::Tree {
                 path: path.to_owned(),
                 problem: format!("expected a name that ends in .{ENDING}, and a shorter side of at least 1"),
             });
         }
-        let mut draft = Draft::beside(path).map_err(write_error)?;
-        let mut writer = ZipWriter::new(BufWriter::new(draft.file()));
+        let mut archive = AtomicFile::new(path).map_err(write_error)?;
+        let mut writer = ZipWriter::new(BufWriter::new(archive.file()));
         let options = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Stored)
             .unix_permissions(0o644);
-        let mut packed = Packed {
+        let mut packed = PackedImages {
             images: 0,
             shrunk: 0,
             left_out: Vec::new(),
@@ -85,7 +85,7 @@ impl ImageTree {
                     let (bytes, shrunk) = match file {
                         Ok(file) => file,
                         Err(error) => {
-                            bad.meet(index, error)?;
+                            bad.record(index, error)?;
                             continue;
                         }
                     };
@@ -104,13 +104,13 @@ impl ImageTree {
         let mut output = writer.finish().map_err(|error| write_error(error.into()))?;
         output.flush().map_err(write_error)?;
         drop(output);
-        draft.create_new().map_err(write_error)?;
+        archive.create_new().map_err(write_error)?;
         Ok(packed)
     }
 }
 
 /// The file of an image for the archive, and whether it is a new one.
-fn shrunk_file(set: &TreeSet, index: usize, short_side: u32) -> Result<(Vec<u8>, bool), DataError> {
+fn shrunk_file(set: &ImageFileSet, index: usize, short_side: u32) -> Result<(Vec<u8>, bool), DataError> {
     let (Decoded { pixels, .. }, bytes) = set.inspect(index)?;
     let (width, height) = pixels.dimensions();
     if width.min(height) <= short_side {

@@ -3,29 +3,29 @@
 use crate::codec::{self, MOST_PIXELS_A_SIDE};
 use crate::crop::{self, resize::resized_middle, shrunk_size};
 use crate::error::DataFile;
-use crate::{CHANNELS, ChannelStatistics, DataError, ImageSet, Normalization, Placement, mnist};
+use crate::{CHANNELS, ChannelStatistics, CropParams, DataError, ImageSet, Normalization, mnist};
 use image::{RgbImage, imageops};
 use std::borrow::Cow;
 
 /// How an image of any size becomes the square that a network takes. Each data set has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Fit {
+pub enum ResizeMethod {
     /// Image files: the shorter side is resized to 8/7 of the square's side, and the centre is cut out.
     CentreCrop,
     /// CIFAR and the generated sets: a square image whose side is a multiple of the network's is averaged over boxes. The shorter side of
     /// any other is resized to the network's side, and the centre is cut out (*ours*).
     BoxMean,
     /// MNIST: an image that is not 32x32 is resized to 28x28 in the same way, and gets two black pixels at each side. Then as
-    /// [`Fit::BoxMean`].
+    /// [`ResizeMethod::BoxMean`].
     Border,
 }
 
-impl Fit {
+impl ResizeMethod {
     /// Every choice.
     pub const ALL: [Self; 3] = [Self::CentreCrop, Self::BoxMean, Self::Border];
 
-    /// What is done for a network of images of `side` x `side`, at most 16,384, in words. [`Preprocessing::from_words`] reads them back.
-    pub fn words(self, side: usize) -> String {
+    /// What is done for a network of images of `side` x `side`, at most 16,384, in words. [`Preprocessing::from_description`] reads them back.
+    pub fn description(self, side: usize) -> String {
         match self {
             Self::CentreCrop => format!(
                 "RGB; shorter side resized to {} (bilinear, antialiased); centre {side}x{side}",
@@ -47,9 +47,9 @@ impl Fit {
 /// Training runs evaluate with the same code, so an image has the same bits here and there.
 ///
 /// ```
-/// use stompp_data::{ChannelStatistics, Fit, Preprocessing};
+/// use stompp_data::{ChannelStatistics, ResizeMethod, Preprocessing};
 ///
-/// let view = Preprocessing::new(Fit::CentreCrop, 4, ChannelStatistics::IMAGENET)?;
+/// let view = Preprocessing::new(ResizeMethod::CentreCrop, 4, ChannelStatistics::IMAGENET)?;
 /// let white = b"P6 7 5 255 ".iter().copied().chain([255; 3 * 7 * 5]).collect::<Vec<u8>>();
 /// let input = view.image(&white)?;
 /// assert_eq!(input.len(), 3 * 4 * 4);
@@ -58,7 +58,7 @@ impl Fit {
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preprocessing {
-    fit: Fit,
+    fit: ResizeMethod,
     side: u32,
     statistics: ChannelStatistics,
     normalization: Normalization,
@@ -69,7 +69,7 @@ impl Preprocessing {
     ///
     /// # Errors
     /// [`DataError::Preprocessing`] if the side is 0 or above 16,384, [`DataError::Normalization`] if the statistics cannot be used.
-    pub fn new(fit: Fit, side: usize, statistics: ChannelStatistics) -> Result<Self, DataError> {
+    pub fn new(fit: ResizeMethod, side: usize, statistics: ChannelStatistics) -> Result<Self, DataError> {
         Ok(Self {
             fit,
             side: checked(side)?,
@@ -78,13 +78,13 @@ impl Preprocessing {
         })
     }
 
-    /// As [`Preprocessing::new`], from the words of [`Fit::words`], such as a packed network has in its header.
+    /// As [`Preprocessing::new`], from the words of [`ResizeMethod::description`], such as a packed network has in its header.
     ///
     /// # Errors
     /// [`DataError::Preprocessing`] if the words are others, and as [`Preprocessing::new`].
-    pub fn from_words(words: &str, side: usize, statistics: ChannelStatistics) -> Result<Self, DataError> {
+    pub fn from_description(words: &str, side: usize, statistics: ChannelStatistics) -> Result<Self, DataError> {
         checked(side)?;
-        let fit = Fit::ALL.into_iter().find(|fit| fit.words(side) == words);
+        let fit = ResizeMethod::ALL.into_iter().find(|fit| fit.description(side) == words);
         let fit = fit.ok_or_else(|| DataError::Preprocessing {
             problem: format!("`{words}` for images of {side}x{side} is not known to this program"),
         })?;
@@ -92,8 +92,8 @@ impl Preprocessing {
     }
 
     /// What is done, in words.
-    pub fn words(&self) -> String {
-        self.fit.words(self.side as usize)
+    pub fn description(&self) -> String {
+        self.fit.description(self.side as usize)
     }
 
     /// What images are normalized by.
@@ -112,7 +112,7 @@ impl Preprocessing {
     /// [`DataError::BadImage`] if the bytes are not such a file, or are damaged.
     pub fn image(&self, file: &[u8]) -> Result<Vec<f32>, DataError> {
         let decoded = codec::decode(file).map_err(|problem| DataError::BadImage {
-            file: DataFile::on_disk("in memory"),
+            file: DataFile::from_path("in memory"),
             problem,
         })?;
         let mut values = vec![0.0; self.shape().iter().product()];
@@ -126,9 +126,9 @@ impl Preprocessing {
     /// If `out` has another length, or the image has no pixel.
     pub fn prepare(&self, image: &RgbImage, out: &mut [f32]) {
         let square = match self.fit {
-            Fit::CentreCrop => return crop::write_centre(image, self.side, &self.normalization, out),
-            Fit::BoxMean => Cow::Borrowed(image),
-            Fit::Border => bordered(image),
+            ResizeMethod::CentreCrop => return crop::write_centre(image, self.side, &self.normalization, out),
+            ResizeMethod::BoxMean => Cow::Borrowed(image),
+            ResizeMethod::Border => bordered(image),
         };
         let (width, height) = square.dimensions();
         let square = match width == height && width.is_multiple_of(self.side) {
@@ -140,7 +140,7 @@ impl Preprocessing {
         let set = ImageSet::new("image", (side, side), 1, planes(&square), vec![0]);
         let side = self.side as usize;
         let small = set.and_then(|set| set.shrink_to(side)).expect("its side is a multiple");
-        Placement::IDENTITY.apply(small.image(0), (side, side), &self.normalization, out);
+        CropParams::IDENTITY.apply(small.image(0), (side, side), &self.normalization, out);
     }
 }
 
@@ -185,7 +185,7 @@ fn planes(image: &RgbImage) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::synthetic::{Kind, Synthetic};
+    use crate::synthetic::{Synthetic, SyntheticKind};
     use crate::{Examples, ImageExamples, Labelled};
     use image::Rgb;
     use std::sync::Arc;
@@ -195,7 +195,7 @@ mod tests {
         std: [0.25, 0.24, 0.26],
     };
 
-    fn prepared(fit: Fit, side: usize, image: &RgbImage) -> Vec<f32> {
+    fn prepared(fit: ResizeMethod, side: usize, image: &RgbImage) -> Vec<f32> {
         let mut out = vec![f32::NAN; 3 * side * side];
         Preprocessing::new(fit, side, STATISTICS)
             .unwrap()
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn an_image_has_the_bits_that_its_set_gives_it() {
         let set = Synthetic {
-            kind: Kind::Shapes,
+            kind: SyntheticKind::Shapes,
             seed: 0,
             train: 10,
             test: 10,
@@ -219,8 +219,8 @@ mod tests {
         let set = set.generate().unwrap().test;
         for side in [32, 16, 8] {
             let small = Arc::new(set.shrink_to(side).unwrap());
-            let examples = ImageExamples::plain(small, Normalization::new(STATISTICS).unwrap());
-            let view = Preprocessing::new(Fit::BoxMean, side, STATISTICS).unwrap();
+            let examples = ImageExamples::new(small, Normalization::new(STATISTICS).unwrap());
+            let view = Preprocessing::new(ResizeMethod::BoxMean, side, STATISTICS).unwrap();
             for index in 0..set.labels().len() {
                 let mut expected = vec![f32::NAN; 3 * side * side];
                 examples.prepare(0, index, &mut expected).unwrap();
@@ -240,12 +240,16 @@ mod tests {
         let digit = RgbImage::from_fn(28, 28, |x, y| Rgb([(x * 9) as u8, (y * 9) as u8, 7]));
         let mut framed = RgbImage::new(32, 32);
         imageops::replace(&mut framed, &digit, 2, 2);
-        let expected = prepared(Fit::BoxMean, 32, &framed);
-        assert_eq!(prepared(Fit::Border, 32, &digit), expected);
-        assert_eq!(prepared(Fit::Border, 32, &framed), expected, "it has one already");
-        assert_ne!(prepared(Fit::BoxMean, 32, &digit), expected);
+        let expected = prepared(ResizeMethod::BoxMean, 32, &framed);
+        assert_eq!(prepared(ResizeMethod::Border, 32, &digit), expected);
+        assert_eq!(
+            prepared(ResizeMethod::Border, 32, &framed),
+            expected,
+            "it has one already"
+        );
+        assert_ne!(prepared(ResizeMethod::BoxMean, 32, &digit), expected);
         let large = imageops::resize(&digit, 84, 84, imageops::FilterType::Nearest);
-        let close = prepared(Fit::Border, 32, &large)
+        let close = prepared(ResizeMethod::Border, 32, &large)
             .iter()
             .zip(&expected)
             .all(|(a, b)| (a - b).abs() < 0.2);
@@ -256,7 +260,7 @@ mod tests {
     fn images_of_any_size_and_shape_are_cut_to_the_square() {
         // Left half black, right half white: the middle stays.
         let wide = RgbImage::from_fn(90, 30, |x, _| Rgb([if x < 45 { 0 } else { 255 }; 3]));
-        for fit in Fit::ALL {
+        for fit in ResizeMethod::ALL {
             let values = prepared(fit, 8, &wide);
             let black = (0.0 - 0.49) / 0.25;
             assert_eq!(values[4 * 8 + 1], black, "{fit:?}");
@@ -264,7 +268,7 @@ mod tests {
         }
         for size in [(1, 1), (1, 400), (33, 31), (8, 8), (24, 24)] {
             let image = RgbImage::from_pixel(size.0, size.1, Rgb([128, 128, 128]));
-            for fit in [Fit::CentreCrop, Fit::BoxMean] {
+            for fit in [ResizeMethod::CentreCrop, ResizeMethod::BoxMean] {
                 let values = prepared(fit, 8, &image);
                 let grey = (128.0 / 255.0 - 0.49) / 0.25;
                 assert!(values[..64].iter().all(|value| *value == grey), "{fit:?} {size:?}");
@@ -274,21 +278,21 @@ mod tests {
 
     #[test]
     fn words_are_read_back() {
-        for fit in Fit::ALL {
+        for fit in ResizeMethod::ALL {
             for side in [16, 32, 224] {
                 let view = Preprocessing::new(fit, side, STATISTICS).unwrap();
                 assert_eq!(
-                    Preprocessing::from_words(&view.words(), side, STATISTICS).unwrap(),
+                    Preprocessing::from_description(&view.description(), side, STATISTICS).unwrap(),
                     view
                 );
             }
         }
-        let words = Fit::CentreCrop.words(224);
+        let words = ResizeMethod::CentreCrop.description(224);
         assert_eq!(
             words,
             "RGB; shorter side resized to 256 (bilinear, antialiased); centre 224x224"
         );
-        let error = Preprocessing::from_words(&words, 32, STATISTICS).unwrap_err();
+        let error = Preprocessing::from_description(&words, 32, STATISTICS).unwrap_err();
         assert_eq!(
             error.to_string(),
             format!("preprocessing: `{words}` for images of 32x32 is not known to this program")
@@ -298,7 +302,7 @@ mod tests {
     #[test]
     fn what_cannot_be_prepared_is_refused() {
         let error = |side| {
-            Preprocessing::new(Fit::BoxMean, side, STATISTICS)
+            Preprocessing::new(ResizeMethod::BoxMean, side, STATISTICS)
                 .unwrap_err()
                 .to_string()
         };
@@ -308,7 +312,7 @@ mod tests {
                 format!("preprocessing: images of {side}x{side}: expected a side from 1 to 16384")
             );
         }
-        let view = Preprocessing::new(Fit::BoxMean, 8, STATISTICS).unwrap();
+        let view = Preprocessing::new(ResizeMethod::BoxMean, 8, STATISTICS).unwrap();
         let error = view.image(b"no image").unwrap_err().to_string();
         assert!(error.starts_with("image in memory: is no image"), "{error}");
         let flat = ChannelStatistics {
@@ -316,7 +320,7 @@ mod tests {
             ..STATISTICS
         };
         assert!(matches!(
-            Preprocessing::new(Fit::BoxMean, 8, flat),
+            Preprocessing::new(ResizeMethod::BoxMean, 8, flat),
             Err(DataError::Normalization { .. })
         ));
     }

@@ -44,7 +44,7 @@ pub fn contact_sheet(
                 sheet.put_pixel(left + x, top + y, Rgb([byte(0), byte(1), byte(2)]));
             }
         }
-        write(
+        write_caption(
             &mut sheet,
             (left, top + height as u32 * scale + GAP / 2),
             cell.0 - GAP,
@@ -58,9 +58,9 @@ pub fn contact_sheet(
     Ok(png.into_inner())
 }
 
-/// Writes as much of `text` as there is room for; what is not ASCII becomes a question mark.
-fn write(sheet: &mut RgbImage, (left, top): (u32, u32), room: u32, text: &str) {
-    for (place, letter) in (0..room / LETTER).zip(text.chars()) {
+/// Writes as much of `text` as fits into `width` pixels; what is not ASCII becomes a question mark.
+fn write_caption(sheet: &mut RgbImage, (left, top): (u32, u32), width: u32, text: &str) {
+    for (place, letter) in (0..width / LETTER).zip(text.chars()) {
         let shape = BASIC_LEGACY[if letter.is_ascii() {
             letter as usize
         } else {

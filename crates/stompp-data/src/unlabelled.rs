@@ -1,10 +1,10 @@
 //! Images to classify, wherever they are: [`UnlabelledImages`].
 
-use crate::cifar::{self, Layout};
-use crate::codec::{self, begins_as_image, endings, is_image};
+use crate::cifar::{self, CifarLayout};
+use crate::codec::{self, extensions, has_image_signature, is_image};
 use crate::error::{DataFile, read_error};
-use crate::names::{base, is_tool_file, tool_folder};
-use crate::store::{Listing, MOST_BYTES, Member, Store, ending};
+use crate::names::{file_name, is_tool_file, tool_folder};
+use crate::store::{Listing, MOST_BYTES, Member, Store, extension};
 use crate::{CHANNELS, DataError, ImageSet, Preprocessing, mnist};
 use image::{Rgb, RgbImage};
 use std::borrow::Cow;
@@ -13,7 +13,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Layouts of CIFAR, by the names of their files.
-const LAYOUTS: [Layout; 2] = [Layout::Cifar10, Layout::Cifar100Fine];
+const LAYOUTS: [CifarLayout; 2] = [CifarLayout::Cifar10, CifarLayout::Cifar100Fine];
 
 /// Bytes that tell what a file is.
 const MARK: u64 = 64;
@@ -24,9 +24,9 @@ const MOST_NAMED: usize = 3;
 /// Images whose classes are not asked for, such as those that a network is to classify. Files are read one by one when wanted.
 ///
 /// ```no_run
-/// use stompp_data::{ChannelStatistics, Fit, Preprocessing, UnlabelledImages};
+/// use stompp_data::{ChannelStatistics, ResizeMethod, Preprocessing, UnlabelledImages};
 ///
-/// let view = Preprocessing::new(Fit::CentreCrop, 224, ChannelStatistics::IMAGENET)?;
+/// let view = Preprocessing::new(ResizeMethod::CentreCrop, 224, ChannelStatistics::IMAGENET)?;
 /// let images = UnlabelledImages::open("photos")?;
 /// for index in 0..images.len() {
 ///     println!("{}: {} values", images.name(index), images.prepare(index, &view)?.len());
@@ -35,12 +35,12 @@ const MOST_NAMED: usize = 3;
 /// ```
 #[derive(Debug)]
 pub struct UnlabelledImages {
-    kind: Kind,
+    kind: ImageSource,
     notes: Vec<String>,
 }
 
 #[derive(Debug)]
-enum Kind {
+enum ImageSource {
     /// One image file.
     File(PathBuf),
     /// One image file in memory, and its name.
@@ -65,7 +65,7 @@ impl UnlabelledImages {
     /// prepared.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, DataError> {
         let path = path.as_ref();
-        let here = || DataFile::on_disk(path);
+        let here = || DataFile::from_path(path);
         if fs::metadata(path).map_err(read_error(here()))?.is_dir() {
             return Self::folder(path);
         }
@@ -73,37 +73,45 @@ impl UnlabelledImages {
         let file = File::open(path).map_err(read_error(here()))?;
         file.take(MARK).read_to_end(&mut start).map_err(read_error(here()))?;
         let name = path.to_string_lossy();
-        if begins_as_image(&start) || is_image(&name) {
-            Ok(Self::of(Kind::File(path.to_owned())))
-        } else if ending(path) == "bin" {
+        if has_image_signature(&start) || is_image(&name) {
+            Ok(Self::new(ImageSource::File(path.to_owned())))
+        } else if extension(path) == "bin" {
             let bytes = fs::metadata(path).map_err(read_error(here()))?.len();
-            let fits = |layout: &Layout| bytes.is_multiple_of(layout.record_bytes() as u64);
-            let layout = layout_of(base(&name)).or_else(|| LAYOUTS.into_iter().find(fits));
-            let set = cifar::read_file(path, layout.unwrap_or(Layout::Cifar10))?;
-            Ok(Self::of(Kind::Sets(vec![set])))
+            let fits = |layout: &CifarLayout| bytes.is_multiple_of(layout.record_bytes() as u64);
+            let layout = layout_of(file_name(&name)).or_else(|| LAYOUTS.into_iter().find(fits));
+            let set = cifar::read_file(path, layout.unwrap_or(CifarLayout::Cifar10))?;
+            Ok(Self::new(ImageSource::Sets(vec![set])))
         } else if start.starts_with(&[0x1f, 0x8b]) && name.to_lowercase().ends_with(".tar.gz") {
-            let sets = match cifar::read_found(path, LAYOUTS[0]) {
-                Err(DataError::MissingFile { .. }) => cifar::read_found(path, LAYOUTS[1]),
+            let sets = match cifar::read_available(path, LAYOUTS[0]) {
+                Err(DataError::MissingFile { .. }) => cifar::read_available(path, LAYOUTS[1]),
                 other => other,
             };
-            Ok(Self::of(Kind::Sets(sets?)))
+            Ok(Self::new(ImageSource::Sets(sets?)))
         } else {
             let store = Store::open(path)?;
             let listing = store.listing()?;
-            let cifar = listing.members.iter().find_map(|member| layout_of(base(&member.name)));
+            let cifar = listing
+                .members
+                .iter()
+                .find_map(|member| layout_of(file_name(&member.name)));
             match cifar {
-                Some(layout) => Ok(Self::of(Kind::Sets(cifar::read_found(path, layout)?))),
+                Some(layout) => Ok(Self::new(ImageSource::Sets(cifar::read_available(path, layout)?))),
                 None => Self::files(path, store, listing),
             }
         }
     }
 
-    /// One image file that is in memory; `name` is what it is called.
-    pub fn from_bytes(name: impl Into<String>, file: Vec<u8>) -> Self {
-        Self::of(Kind::Bytes(name.into(), file))
+    /// One image file, read from `input` to its end; `name` is what it is called.
+    ///
+    /// # Errors
+    /// [`DataError::Read`] if it cannot be read, [`DataError::TooLarge`] if it is larger than any image file that is read.
+    pub fn from_reader(name: impl Into<String>, input: impl Read) -> Result<Self, DataError> {
+        let name = name.into();
+        let file = read_limited(input, DataFile::from_path(&name))?;
+        Ok(Self::new(ImageSource::Bytes(name, file)))
     }
 
-    fn of(kind: Kind) -> Self {
+    fn new(kind: ImageSource) -> Self {
         Self {
             kind,
             notes: Vec::new(),
@@ -111,16 +119,16 @@ impl UnlabelledImages {
     }
 
     fn folder(path: &Path) -> Result<Self, DataError> {
-        let has = |layout: &Layout| {
+        let has = |layout: &CifarLayout| {
             let mut folders = [path.to_owned(), path.join(layout.folder())].into_iter();
             folders.any(|folder| layout.all_files().any(|name| folder.join(name).is_file()))
         };
         if let Some(layout) = LAYOUTS.into_iter().find(has) {
-            return Ok(Self::of(Kind::Sets(cifar::read_found(path, layout)?)));
+            return Ok(Self::new(ImageSource::Sets(cifar::read_available(path, layout)?)));
         }
         if mnist::has_images(path) {
             let name = path.display().to_string();
-            return Ok(Self::of(Kind::Sets(mnist::read_found(path, &name)?)));
+            return Ok(Self::new(ImageSource::Sets(mnist::read_available(path, &name)?)));
         }
         let store = Store::open(path)?;
         let listing = store.listing()?;
@@ -129,13 +137,13 @@ impl UnlabelledImages {
 
     fn files(path: &Path, store: Store, listing: Listing) -> Result<Self, DataError> {
         let is_wanted = |member: &Member| {
-            tool_folder(&member.name).is_none() && !is_tool_file(base(&member.name)) && is_image(&member.name)
+            tool_folder(&member.name).is_none() && !is_tool_file(file_name(&member.name)) && is_image(&member.name)
         };
         let (images, others): (Vec<_>, Vec<_>) = listing.members.into_iter().partition(is_wanted);
         if images.is_empty() {
             return Err(DataError::Tree {
                 path: path.to_owned(),
-                problem: format!("has no images: expected names that end in one of {}", endings()),
+                problem: format!("has no images: expected names that end in one of {}", extensions()),
             });
         }
         let mut notes = listing.faults;
@@ -158,7 +166,7 @@ impl UnlabelledImages {
             .map(|note| format!("{}: {note}", path.display()))
             .collect();
         Ok(Self {
-            kind: Kind::Files(store, images),
+            kind: ImageSource::Files(store, images),
             notes,
         })
     }
@@ -167,9 +175,9 @@ impl UnlabelledImages {
     #[expect(clippy::len_without_is_empty, reason = "there is at least one")]
     pub fn len(&self) -> usize {
         match &self.kind {
-            Kind::File(_) | Kind::Bytes(..) => 1,
-            Kind::Files(_, members) => members.len(),
-            Kind::Sets(sets) => sets.iter().map(ImageSet::len).sum(),
+            ImageSource::File(_) | ImageSource::Bytes(..) => 1,
+            ImageSource::Files(_, members) => members.len(),
+            ImageSource::Sets(sets) => sets.iter().map(ImageSet::len).sum(),
         }
     }
 
@@ -179,10 +187,10 @@ impl UnlabelledImages {
     /// If `index` is not below [`len`](Self::len).
     pub fn name(&self, index: usize) -> String {
         match &self.kind {
-            Kind::File(path) => path.display().to_string(),
-            Kind::Bytes(name, _) => name.clone(),
-            Kind::Files(store, members) => store.file(&members[index]).to_string(),
-            Kind::Sets(sets) => {
+            ImageSource::File(path) => path.display().to_string(),
+            ImageSource::Bytes(name, _) => name.clone(),
+            ImageSource::Files(store, members) => store.file(&members[index]).to_string(),
+            ImageSource::Sets(sets) => {
                 let (set, index) = place(sets, index);
                 format!("{} {index}", crate::Labelled::name(set))
             }
@@ -209,13 +217,13 @@ impl UnlabelledImages {
 
     fn pixels(&self, index: usize) -> Result<RgbImage, DataError> {
         let (file, bytes) = match &self.kind {
-            Kind::File(path) => (DataFile::on_disk(path), Cow::Owned(read(path)?)),
-            Kind::Bytes(name, bytes) => (DataFile::on_disk(name), Cow::Borrowed(&bytes[..])),
-            Kind::Files(store, members) => (
+            ImageSource::File(path) => (DataFile::from_path(path), Cow::Owned(read(path)?)),
+            ImageSource::Bytes(name, bytes) => (DataFile::from_path(name), Cow::Borrowed(&bytes[..])),
+            ImageSource::Files(store, members) => (
                 store.file(&members[index]),
                 Cow::Owned(store.read(&members[index])?.bytes),
             ),
-            Kind::Sets(sets) => {
+            ImageSource::Sets(sets) => {
                 let (set, index) = place(sets, index);
                 return Ok(pixels_of(set, index));
             }
@@ -226,7 +234,7 @@ impl UnlabelledImages {
 }
 
 /// The layout that has a file of this name.
-fn layout_of(name: &str) -> Option<Layout> {
+fn layout_of(name: &str) -> Option<CifarLayout> {
     LAYOUTS
         .into_iter()
         .find(|layout| layout.all_files().any(|file| file == name))
@@ -254,15 +262,19 @@ fn pixels_of(set: &ImageSet, index: usize) -> RgbImage {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, DataError> {
-    let here = || DataFile::on_disk(path);
-    let file = File::open(path).map_err(read_error(here()))?;
+    let file = File::open(path).map_err(read_error(DataFile::from_path(path)))?;
+    read_limited(file, DataFile::from_path(path))
+}
+
+/// All bytes of `input`, which errors call `file`; at most [`MOST_BYTES`].
+fn read_limited(input: impl Read, file: DataFile) -> Result<Vec<u8>, DataError> {
     let mut bytes = Vec::new();
-    file.take(MOST_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(read_error(here()))?;
+    if let Err(error) = input.take(MOST_BYTES + 1).read_to_end(&mut bytes) {
+        return Err(read_error(file)(error));
+    }
     if bytes.len() as u64 > MOST_BYTES {
         return Err(DataError::TooLarge {
-            file: here(),
+            file,
             bytes: MOST_BYTES + 1,
             limit: MOST_BYTES,
         });

@@ -6,7 +6,7 @@ use flate2::{Compression, write::GzEncoder};
 use std::fs;
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
-use stompp_data::cifar::{self, Layout, Split, Splits};
+use stompp_data::cifar::{self, CifarLayout, Split, Splits};
 use stompp_data::{DataError, Labelled};
 use tempfile::TempDir;
 use tree::{Files, folder};
@@ -71,7 +71,7 @@ fn placed(name: &str, bytes: &[u8]) -> (TempDir, PathBuf) {
 }
 
 fn read(path: &Path) -> Result<Splits, DataError> {
-    cifar::read(path, Layout::Cifar10)
+    cifar::read(path, CifarLayout::Cifar10)
 }
 
 fn message(path: &Path) -> String {
@@ -133,8 +133,8 @@ fn cifar100_has_two_kinds_of_labels() {
         ("cifar-100-binary/test.bin".to_owned(), record(0, 5)),
     ];
     let (_archive, path) = placed("cifar-100-binary.tar.gz", &gzip(&tar(&files)));
-    let fine = cifar::read(&path, Layout::Cifar100Fine).unwrap();
-    let coarse = cifar::read(&path, Layout::Cifar100Coarse).unwrap();
+    let fine = cifar::read(&path, CifarLayout::Cifar100Fine).unwrap();
+    let coarse = cifar::read(&path, CifarLayout::Cifar100Coarse).unwrap();
     assert_eq!((fine.train.labels(), fine.train.classes()), (&[71, 99][..], 100));
     assert_eq!((coarse.train.labels(), coarse.train.classes()), (&[3, 19][..], 20));
     assert_eq!(fine.train.pixels(), coarse.train.pixels());
@@ -350,9 +350,9 @@ fn unknown_kinds_of_files_are_refused() {
 
 #[test]
 fn layouts_name_their_files() {
-    assert_eq!(Layout::Cifar10.files(Split::Train), &CIFAR10[..5]);
-    assert_eq!(Layout::Cifar10.files(Split::Test), &CIFAR10[5..]);
-    assert_eq!(Layout::Cifar100Fine.record_bytes(), 3074);
+    assert_eq!(CifarLayout::Cifar10.files(Split::Train), &CIFAR10[..5]);
+    assert_eq!(CifarLayout::Cifar10.files(Split::Test), &CIFAR10[5..]);
+    assert_eq!(CifarLayout::Cifar100Fine.record_bytes(), 3074);
 }
 
 #[test]
@@ -365,7 +365,7 @@ fn names_kinds_and_versions_that_people_have() {
         path
     };
     let whole = folder(&files);
-    let expected = cifar::read(whole.path(), Layout::Cifar10).unwrap();
+    let expected = cifar::read(whole.path(), CifarLayout::Cifar10).unwrap();
     let windows: Files = files
         .iter()
         .map(|(name, bytes)| (name.replace('/', "\\"), bytes.clone()))
@@ -378,15 +378,18 @@ fn names_kinds_and_versions_that_people_have() {
         write("cifar.tgz", &gzip(&tar(&files))),
         write("misnamed.tar.gz", &zip(&files)),
     ] {
-        assert_eq!(cifar::read(&path, Layout::Cifar10).unwrap(), expected, "{path:?}");
+        assert_eq!(cifar::read(&path, CifarLayout::Cifar10).unwrap(), expected, "{path:?}");
     }
     let python = vec![
         ("cifar-10-batches-py/batches.meta".to_owned(), vec![1]),
         ("cifar-10-batches-py/data_batch_1".to_owned(), vec![1]),
     ];
-    let message = cifar::read(write("cifar-10-python.tar.gz", &gzip(&tar(&python))), Layout::Cifar10)
-        .unwrap_err()
-        .to_string();
+    let message = cifar::read(
+        write("cifar-10-python.tar.gz", &gzip(&tar(&python))),
+        CifarLayout::Cifar10,
+    )
+    .unwrap_err()
+    .to_string();
     assert!(
         message.ends_with("its .bin files: none; it is the Python version"),
         "{message}"
@@ -396,28 +399,28 @@ fn names_kinds_and_versions_that_people_have() {
 #[test]
 fn one_split_is_read_alone() {
     let files = official_files();
-    let expected = cifar::read(folder(&files).path(), Layout::Cifar10).unwrap();
+    let expected = cifar::read(folder(&files).path(), CifarLayout::Cifar10).unwrap();
     let test = folder(&files[5..].to_vec());
     assert_eq!(
-        cifar::read_split(test.path(), Layout::Cifar10, Split::Test).unwrap(),
+        cifar::read_split(test.path(), CifarLayout::Cifar10, Split::Test).unwrap(),
         expected.test
     );
     assert_eq!(
-        cifar::read_found(test.path(), Layout::Cifar10).unwrap(),
+        cifar::read_available(test.path(), CifarLayout::Cifar10).unwrap(),
         [expected.test]
     );
-    assert!(cifar::read_split(test.path(), Layout::Cifar10, Split::Train).is_err());
+    assert!(cifar::read_split(test.path(), CifarLayout::Cifar10, Split::Train).is_err());
     let train = folder(&files[..5].to_vec());
     assert_eq!(
-        cifar::read_split(train.path(), Layout::Cifar10, Split::Train).unwrap(),
+        cifar::read_split(train.path(), CifarLayout::Cifar10, Split::Train).unwrap(),
         expected.train
     );
     assert_eq!(
-        cifar::read_found(train.path(), Layout::Cifar10).unwrap(),
+        cifar::read_available(train.path(), CifarLayout::Cifar10).unwrap(),
         [expected.train]
     );
     // A part of the training images is no set.
-    let message = cifar::read_found(folder(&files[1..].to_vec()).path(), Layout::Cifar10)
+    let message = cifar::read_available(folder(&files[1..].to_vec()).path(), CifarLayout::Cifar10)
         .unwrap_err()
         .to_string();
     assert!(message.contains("has no data_batch_1.bin"), "{message}");

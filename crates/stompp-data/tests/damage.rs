@@ -150,13 +150,13 @@ fn epoch(damaged: &[usize], rule: OnBadImage, workers: usize) -> (Result<Vec<Bat
     let set = Arc::new(
         ImageTree::open(folder.path(), None)
             .unwrap()
-            .take(Split::Train)
+            .take_split(Split::Train)
             .unwrap(),
     );
     let bad = BadImages::new(rule, &set);
     let normalization = Normalization::new(ChannelStatistics::IMAGENET).unwrap();
     let augmentation = CropAugmentation { jitter: 0.4 };
-    let examples = Arc::new(FileExamples::augmented(
+    let examples = Arc::new(FileExamples::with_augmentation(
         set,
         16,
         normalization,

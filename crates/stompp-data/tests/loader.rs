@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use stompp_data::{
-    Augmentation, Batch, DataError, DataFile, Examples, ImageExamples, ImageSet, Loader, Normalization, PlacedBatches,
+    Augmentation, Batch, CropBatches, DataError, DataFile, Examples, ImageExamples, ImageSet, Loader, Normalization,
     Position, epoch_order,
 };
 
@@ -26,7 +26,12 @@ fn normalization() -> Normalization {
 
 fn training_batches(workers: usize, start: Position) -> impl Iterator<Item = Batch> {
     let augmentation = Augmentation { padding: 2 };
-    let examples = Arc::new(ImageExamples::augmented(images(), normalization(), augmentation, SEED));
+    let examples = Arc::new(ImageExamples::with_augmentation(
+        images(),
+        normalization(),
+        augmentation,
+        SEED,
+    ));
     Loader { batch_size: 5, workers }
         .train(examples, SEED, start)
         .unwrap()
@@ -57,8 +62,8 @@ fn images_are_those_of_the_indices() {
     for batch in training_batches(2, START).take(6) {
         for (image, &index) in batch.images.chunks(192).zip(&batch.indices) {
             let mut expected = [f32::NAN; 192];
-            let placement = augmentation.placement(SEED, batch.position.epoch, index);
-            placement.apply(images().image(index), (8, 8), &normalization(), &mut expected);
+            let crop = augmentation.crop_params(SEED, batch.position.epoch, index);
+            crop.apply(images().image(index), (8, 8), &normalization(), &mut expected);
             assert_eq!(image, expected);
         }
     }
@@ -92,7 +97,7 @@ fn any_position_can_be_resumed_from() {
 #[test]
 fn evaluation_is_in_order_and_complete() {
     for workers in [1, 2, 8] {
-        let examples = Arc::new(ImageExamples::plain(images(), normalization()));
+        let examples = Arc::new(ImageExamples::new(images(), normalization()));
         let loader = Loader {
             batch_size: 10,
             workers,
@@ -113,7 +118,7 @@ fn evaluation_is_in_order_and_complete() {
 
 #[test]
 fn impossible_loaders_are_refused() {
-    let examples = || Arc::new(ImageExamples::plain(images(), normalization()));
+    let examples = || Arc::new(ImageExamples::new(images(), normalization()));
     let message = |batch_size, workers| {
         Loader { batch_size, workers }
             .train(examples(), 0, START)
@@ -172,7 +177,7 @@ impl Examples for Faulty {
             return Ok(Some(index));
         }
         assert!(!self.panics, "no such image: {index}");
-        let file = DataFile::on_disk("image.png");
+        let file = DataFile::from_path("image.png");
         Err(DataError::Read {
             file,
             source: std::io::Error::other("broken"),
@@ -249,22 +254,22 @@ fn dropping_stops_the_workers() {
 #[test]
 fn placed_batches_are_those_of_the_loader() {
     let start = Position { epoch: 1, batch: 3 };
-    let placed = PlacedBatches::train(images(), 5, Some(Augmentation { padding: 2 }), SEED, start).unwrap();
+    let placed = CropBatches::train(images(), 5, Some(Augmentation { padding: 2 }), SEED, start).unwrap();
     for (placed, batch) in placed.zip(training_batches(2, start)).take(7) {
         assert_eq!((placed.position, &placed.labels), (batch.position, &batch.labels));
-        for ((index, placement), image) in placed.placements.into_iter().zip(batch.images.chunks(192)) {
+        for ((index, crop), image) in placed.crops.into_iter().zip(batch.images.chunks(192)) {
             let mut cropped = [f32::NAN; 192];
-            placement.apply(images().image(index), (8, 8), &normalization(), &mut cropped);
+            crop.apply(images().image(index), (8, 8), &normalization(), &mut cropped);
             assert_eq!(cropped, image);
         }
     }
-    let sizes: Vec<usize> = PlacedBatches::evaluate(images(), 5)
+    let sizes: Vec<usize> = CropBatches::evaluate(images(), 5)
         .unwrap()
         .map(|batch| batch.labels.len())
         .collect();
     assert_eq!(sizes, [5, 5, 5, 5, 3]);
     for size in [0, RECORDS + 1] {
-        let refused = PlacedBatches::train(images(), size, None, SEED, START);
+        let refused = CropBatches::train(images(), size, None, SEED, START);
         assert!(matches!(refused, Err(DataError::BatchSize { .. })), "{size}");
     }
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use stompp_data::Labelled;
 use stompp_data::cifar::Split;
-use stompp_data::mnist::{SIDE, read_found, read_split};
+use stompp_data::mnist::{SIDE, read_available, read_split};
 
 /// `count` images whose pixels say where they stand, and labels 0, 1, 2, ...
 fn files(count: u32) -> (Vec<u8>, Vec<u8>) {
@@ -90,7 +90,7 @@ fn every_name_and_place_of_the_files_is_known() {
             expected,
             "{folder} {names:?}"
         );
-        assert_eq!(read_found(place.path(), "x").unwrap().len(), 1);
+        assert_eq!(read_available(place.path(), "x").unwrap().len(), 1);
         let message = read_split(place.path(), "x", Split::Test).unwrap_err().to_string();
         assert!(
             message.contains("expected a folder with t10k-images-idx3-ubyte or t10k-images-idx3-ubyte.gz"),

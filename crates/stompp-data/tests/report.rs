@@ -3,7 +3,7 @@
 mod tree;
 
 use std::sync::Arc;
-use stompp_data::check::{Range, check_sets, check_tree};
+use stompp_data::check::{MinMeanMax, check_sets, check_tree};
 use stompp_data::cifar::Split;
 use stompp_data::{
     Augmentation, BadImages, ChannelStatistics, FileExamples, ImageExamples, ImageSet, ImageTree, Normalization,
@@ -45,7 +45,7 @@ fn a_tree_is_counted_and_its_faults_found() {
     assert!((train.width.mean - 70.0 / 3.0).abs() < 1e-9);
     assert_eq!(
         train.height,
-        Range {
+        MinMeanMax {
             min: 20,
             mean: 20.0,
             max: 20
@@ -99,13 +99,13 @@ fn a_sheet_shows_what_the_network_gets() {
     let set = Arc::new(
         ImageTree::open(folder.path(), None)
             .unwrap()
-            .take(Split::Train)
+            .take_split(Split::Train)
             .unwrap(),
     );
     let normalization = Normalization::new(ChannelStatistics::IMAGENET).unwrap();
     let bad = BadImages::new(OnBadImage::Fail, &set);
     // The centre 140 of 160 pixels is the image itself.
-    let examples = FileExamples::plain(set, 140, normalization.clone(), bad);
+    let examples = FileExamples::new(set, 140, normalization.clone(), bad);
     let indices: Vec<usize> = (0..10).collect();
     let name = |_, label: usize| ["class c"][label].to_owned();
     let sheet = contact_sheet(&examples, &normalization, 0, &indices, name).unwrap();
@@ -128,7 +128,8 @@ fn small_images_are_enlarged_and_augmentations_shown() {
     let set = ImageSet::new("made up", (32, 32), 2, pixels, vec![0, 1]).unwrap();
     let normalization = Normalization::new(set.channel_statistics()).unwrap();
     let set = Arc::new(set);
-    let examples = ImageExamples::augmented(Arc::clone(&set), normalization.clone(), Augmentation { padding: 4 }, 0);
+    let examples =
+        ImageExamples::with_augmentation(Arc::clone(&set), normalization.clone(), Augmentation { padding: 4 }, 0);
     let sheet = |epoch| {
         let png = contact_sheet(&examples, &normalization, epoch, &[1], |_, label| label.to_string()).unwrap();
         image::load_from_memory(&png).unwrap().into_rgb8()
@@ -136,9 +137,9 @@ fn small_images_are_enlarged_and_augmentations_shown() {
     assert_ne!(sheet(0), sheet(1));
     let tile = cell(&sheet(0), 0, 128);
     assert!((0..128 * 128).all(|i| tile[(i % 128, i / 128)] == tile[(i % 128 / 4 * 4, i / 128 / 4 * 4)]));
-    let placement = Augmentation { padding: 4 }.placement(0, 0, 1);
+    let crop = Augmentation { padding: 4 }.crop_params(0, 0, 1);
     let mut values = [0.0; 3072];
-    placement.apply(set.image(1), (32, 32), &normalization, &mut values);
+    crop.apply(set.image(1), (32, 32), &normalization, &mut values);
     let blue = values[2 * 1024 + 5 * 32 + 9];
     assert_eq!(normalization.table(2)[usize::from(tile[(9 * 4, 5 * 4)][2])], blue);
 }

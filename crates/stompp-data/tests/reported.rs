@@ -29,7 +29,7 @@ fn files() -> Files {
 type Contents = (Vec<String>, Vec<(String, u16, Vec<u8>)>);
 
 fn contents(tree: &ImageTree) -> Contents {
-    let of = |set: &stompp_data::TreeSet| -> Vec<_> {
+    let of = |set: &stompp_data::ImageFileSet| -> Vec<_> {
         (0..set.len())
             .map(|index| {
                 (
@@ -177,7 +177,7 @@ fn dangling_links_are_bad_images_and_lost_classes_faults() {
             .starts_with("train/dog is a link to ../gone/dog, which is not there"),
         "{error}"
     );
-    assert_eq!(skipping(whole.path()).faults().len(), 1);
+    assert_eq!(skipping(whole.path()).problems().len(), 1);
 }
 
 #[test]
@@ -305,13 +305,13 @@ fn a_damaged_tar_says_what_is_missing() {
             "{error}"
         );
         let tree = skipping(&path);
-        assert_eq!(tree.faults().len(), 1);
+        assert_eq!(tree.problems().len(), 1);
         assert_eq!(
             tree.parts().map(|(_, set)| set.len()).sum::<usize>(),
             files,
             "{problem}"
         );
-        assert_eq!(check::check_tree(&tree, |_| {}).faults, tree.faults());
+        assert_eq!(check::check_tree(&tree, |_| {}).faults, tree.problems());
     }
     // One block of zeros is an end, and so are many.
     for end in [

@@ -1,11 +1,11 @@
 //! The synthetic set: what it is a function of, that it goes through the files of CIFAR, and how hard it is.
 
 use stompp_data::cifar::{self, Splits};
-use stompp_data::synthetic::{Kind, Synthetic};
+use stompp_data::synthetic::{Synthetic, SyntheticKind};
 use stompp_data::{ImageSet, Labelled, epoch_order};
 
 const SMALL: Synthetic = Synthetic {
-    kind: Kind::Shapes,
+    kind: SyntheticKind::Shapes,
     seed: 3,
     train: 203,
     test: 100,
@@ -22,8 +22,8 @@ fn the_bytes_never_change() {
             (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
         })
     };
-    assert_eq!(digest(Kind::Shapes), 2960442257828153832);
-    assert_eq!(digest(Kind::TexturedShapes), 8042220299667100210);
+    assert_eq!(digest(SyntheticKind::Shapes), 2960442257828153832);
+    assert_eq!(digest(SyntheticKind::TexturedShapes), 8042220299667100210);
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn an_image_depends_on_seed_split_and_index_only() {
 
 #[test]
 fn written_sets_are_read_back_the_same() {
-    for kind in [Kind::Shapes, Kind::TexturedShapes] {
+    for kind in [SyntheticKind::Shapes, SyntheticKind::TexturedShapes] {
         let synthetic = Synthetic { kind, ..SMALL };
         let folder = tempfile::tempdir().unwrap();
         synthetic.write_to(folder.path()).unwrap();
@@ -78,11 +78,11 @@ fn written_sets_are_read_back_the_same() {
 fn coarse_labels_are_the_shapes() {
     let folder = tempfile::tempdir().unwrap();
     let synthetic = Synthetic {
-        kind: Kind::TexturedShapes,
+        kind: SyntheticKind::TexturedShapes,
         ..SMALL
     };
     synthetic.write_to(folder.path()).unwrap();
-    let coarse = cifar::read(folder.path(), cifar::Layout::Cifar100Coarse).unwrap();
+    let coarse = cifar::read(folder.path(), cifar::CifarLayout::Cifar100Coarse).unwrap();
     assert!(
         coarse
             .test
@@ -136,7 +136,7 @@ fn what_cannot_be_written_is_named_and_leaves_nothing() {
 #[test]
 fn a_linear_model_stays_below_60_percent() {
     let sets = Synthetic {
-        kind: Kind::Shapes,
+        kind: SyntheticKind::Shapes,
         seed: 0,
         train: 6000,
         test: 2000,

@@ -4,7 +4,7 @@ mod tree;
 
 use std::fs;
 use std::path::Path;
-use stompp_data::{Changes, ImageTree, Labelled, OnBadImage, TreeOptions, TreeSet};
+use stompp_data::{ImageFileSet, ImageTree, Labelled, OnBadImage, TreeChanges, TreeOptions};
 use tree::{Files, folder, jpeg, nested_tar, picture, png, tar, zip, zip64};
 
 /// Three classes, unequal in number; one image lies deeper, one is a PNG named `.JPEG`, and not everything is an image.
@@ -29,7 +29,7 @@ fn files() -> Files {
 
 /// Names, labels and pixels of everything.
 fn contents(tree: &ImageTree) -> Vec<(String, usize, Vec<u8>)> {
-    let of = |set: &TreeSet| -> Vec<_> {
+    let of = |set: &ImageFileSet| -> Vec<_> {
         (0..set.len())
             .map(|index| {
                 let pixels = set.load(index).unwrap().into_raw();
@@ -406,22 +406,22 @@ fn a_file_that_was_written_anew_is_read_as_it_is_and_told() {
     fs::write(&index, tree.index(None)).unwrap();
     assert!(
         tree.changes(&index)
-            .is_some_and(|changes| changes == Changes::default())
+            .is_some_and(|changes| changes == TreeChanges::default())
     );
     let changes = open(folder.path()).changes(&index).unwrap();
-    assert!(!changes.is_other_list());
+    assert!(!changes.is_different_list());
     assert_eq!(changes.changed, ["n01/n01_0.JPEG"]);
     // A file gone and one come are another list, also from another place.
     fs::rename(&path, folder.path().join("train/n02/new.png")).unwrap();
     let changes = open(folder.path()).changes(&index).unwrap();
-    assert!(changes.is_other_list());
+    assert!(changes.is_different_list());
     assert_eq!(
         (&*changes.gone, &*changes.new),
         (&["n01/n01_0.JPEG".to_owned()][..], &["n02/new.png".to_owned()][..])
     );
     let archive = folder.path().join("all.tar");
     fs::write(&archive, tar(&files())).unwrap();
-    assert_eq!(open(&archive).changes(&index).unwrap(), Changes::default());
+    assert_eq!(open(&archive).changes(&index).unwrap(), TreeChanges::default());
     assert!(tree.changes(&folder.path().join("nothing")).is_none());
 }
 

@@ -4,15 +4,15 @@ mod tree;
 
 use std::fs;
 use std::sync::Arc;
-use stompp_data::cifar::{self, Layout};
-use stompp_data::synthetic::{Kind, Synthetic};
+use stompp_data::cifar::{self, CifarLayout};
+use stompp_data::synthetic::{Synthetic, SyntheticKind};
 use stompp_data::{
-    BadImages, ChannelStatistics, DataError, Examples, FileExamples, Fit, ImageExamples, ImageTree, Normalization,
-    OnBadImage, Preprocessing, UnlabelledImages,
+    BadImages, ChannelStatistics, DataError, Examples, FileExamples, ImageExamples, ImageTree, Normalization,
+    OnBadImage, Preprocessing, ResizeMethod, UnlabelledImages,
 };
 use tree::{Files, folder, jpeg, picture, png, tar, zip};
 
-fn view(fit: Fit, side: usize) -> Preprocessing {
+fn view(fit: ResizeMethod, side: usize) -> Preprocessing {
     Preprocessing::new(fit, side, ChannelStatistics::IMAGENET).unwrap()
 }
 
@@ -32,7 +32,7 @@ fn files_are_prepared_as_an_evaluation_does() {
     let dir = folder(&files());
     let set = ImageTree::open(dir.path(), None).unwrap().val().unwrap().clone();
     let bad = BadImages::new(OnBadImage::Fail, &set);
-    let examples = FileExamples::plain(
+    let examples = FileExamples::new(
         Arc::new(set),
         16,
         Normalization::new(ChannelStatistics::IMAGENET).unwrap(),
@@ -43,7 +43,7 @@ fn files_are_prepared_as_an_evaluation_does() {
     for index in 0..3 {
         let mut expected = vec![f32::NAN; 3 * 16 * 16];
         examples.prepare(0, index, &mut expected).unwrap();
-        let view = view(Fit::CentreCrop, 16);
+        let view = view(ResizeMethod::CentreCrop, 16);
         assert_eq!(images.prepare(index, &view).unwrap(), expected);
         let file = UnlabelledImages::open(images.name(index)).unwrap();
         assert_eq!(file.prepare(0, &view).unwrap(), expected);
@@ -56,7 +56,7 @@ fn files_are_prepared_as_an_evaluation_does() {
 fn archives_are_as_folders() {
     let dir = folder(&files());
     let from_folder = UnlabelledImages::open(dir.path()).unwrap();
-    let view = view(Fit::BoxMean, 8);
+    let view = view(ResizeMethod::BoxMean, 8);
     for (name, bytes) in [
         ("all.tar", tar(&files())),
         ("all.zip", zip(&files(), false)),
@@ -88,15 +88,15 @@ fn archives_are_as_folders() {
 fn the_binary_version_of_cifar_is_read_whole_and_by_file() {
     let dir = tempfile::tempdir().unwrap();
     let set = Synthetic {
-        kind: Kind::Shapes,
+        kind: SyntheticKind::Shapes,
         seed: 0,
         train: 50,
         test: 20,
     };
     set.write_to(dir.path()).unwrap();
     let normalization = Normalization::new(ChannelStatistics::IMAGENET).unwrap();
-    let test = cifar::read(dir.path(), Layout::Cifar10).unwrap().test;
-    let examples = ImageExamples::plain(Arc::new(test.shrink_to(16).unwrap()), normalization);
+    let test = cifar::read(dir.path(), CifarLayout::Cifar10).unwrap().test;
+    let examples = ImageExamples::new(Arc::new(test.shrink_to(16).unwrap()), normalization);
     let all = UnlabelledImages::open(dir.path()).unwrap();
     let file = UnlabelledImages::open(dir.path().join("test_batch.bin")).unwrap();
     assert_eq!((all.len(), file.len()), (70, 20));
@@ -109,7 +109,7 @@ fn the_binary_version_of_cifar_is_read_whole_and_by_file() {
     for index in 0..20 {
         let mut expected = vec![f32::NAN; 3 * 16 * 16];
         examples.prepare(0, index, &mut expected).unwrap();
-        let view = view(Fit::BoxMean, 16);
+        let view = view(ResizeMethod::BoxMean, 16);
         assert_eq!(file.prepare(index, &view).unwrap(), expected);
         assert_eq!(all.prepare(50 + index, &view).unwrap(), expected);
     }
@@ -168,7 +168,7 @@ fn digits_of_mnist_are_found_in_their_folder() {
     );
     // The digit as a picture of its own gives the same.
     let digit = image::RgbImage::from_fn(28, 28, |x, y| image::Rgb([((y * 28 + x) % 251) as u8; 3]));
-    let view = view(Fit::Border, 16);
+    let view = view(ResizeMethod::Border, 16);
     assert_eq!(found.prepare(0, &view).unwrap(), view.image(&png(&digit)).unwrap());
 }
 
@@ -191,9 +191,12 @@ fn what_cannot_be_read_is_named() {
         "{error}"
     );
     let cut = open("a").unwrap();
-    let error = cut.prepare(0, &view(Fit::BoxMean, 8)).unwrap_err().to_string();
+    let error = cut.prepare(0, &view(ResizeMethod::BoxMean, 8)).unwrap_err().to_string();
     assert!(error.starts_with("image ") && error.contains("a/cut.png: "), "{error}");
-    let given = UnlabelledImages::from_bytes("from standard input", b"text".to_vec());
-    let error = given.prepare(0, &view(Fit::BoxMean, 8)).unwrap_err().to_string();
+    let given = UnlabelledImages::from_reader("from standard input", &b"text"[..]).unwrap();
+    let error = given
+        .prepare(0, &view(ResizeMethod::BoxMean, 8))
+        .unwrap_err()
+        .to_string();
     assert!(error.starts_with("image from standard input: is no image"), "{error}");
 }

@@ -332,7 +332,7 @@ mod tests {
             assert_eq!(name(overrides), plain);
         }
         assert_eq!(name(Override::LearningRate(0.05)), format!("{plain}-lr0.05"));
-        let slow = RefreshRate::of_window(0.5).unwrap();
+        let slow = RefreshRate::from_window_fraction(0.5).unwrap();
         assert_eq!(name(Override::Schedule(curve, slow)), format!("{plain}-cubic-r0.5w"));
         assert_eq!(name(Override::FrequentEvaluations), format!("{plain}-traced"));
         assert_eq!(name(Override::Length(Length::full(24))), format!("{plain}-full-24ep"));

@@ -5,7 +5,7 @@
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::Path;
-use stompp_train::{RunConfig, RunRecord, RunResult, SavedRun, Standing};
+use stompp_train::{RunConfig, RunRecord, RunResult, RunStatus, SavedRun};
 
 /// A finished run.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,7 +58,7 @@ pub(crate) fn inspect(dir: &Path, config: &RunConfig) -> Result<RunDirState> {
         );
     }
     if !RunResult::exists(dir) {
-        let Standing { step, busy } = Standing::of(dir)?;
+        let RunStatus { step, busy } = RunStatus::read(dir)?;
         return Ok(if busy {
             RunDirState::Running(step)
         } else {

@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use stompp_train::{DiagnosticsReport, Metric, RunResult};
+use stompp_train::{DiagnosticsReport, MetricRecord, RunResult};
 
 /// The status of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,8 +69,8 @@ impl RunEntry {
     ///
     /// # Errors
     /// If the metrics cannot be read.
-    pub fn metrics(&self) -> Result<Option<Vec<Metric>>> {
-        let metrics = self.has_directory().then(|| Metric::read(&self.dir));
+    pub fn metrics(&self) -> Result<Option<Vec<MetricRecord>>> {
+        let metrics = self.has_directory().then(|| MetricRecord::read(&self.dir));
         Ok(metrics.transpose()?)
     }
 
@@ -80,7 +80,7 @@ impl RunEntry {
     /// If the metrics cannot be read.
     pub fn diagnostics(&self) -> Result<Option<Vec<DiagnosticsReport>>> {
         let report = |metric| match metric {
-            Metric::Diagnostics(report) => Some(report),
+            MetricRecord::Diagnostics(report) => Some(report),
             _ => None,
         };
         let metrics = self.metrics()?;
@@ -94,7 +94,7 @@ impl RunEntry {
     pub fn gradients(&self) -> Result<Vec<GradientPoint>> {
         match &self.archived {
             Some(archived) => Ok(archived.gradients()),
-            None => Ok(GradientPoint::from_metrics(&Metric::read(&self.dir)?)),
+            None => Ok(GradientPoint::from_metrics(&MetricRecord::read(&self.dir)?)),
         }
     }
 

@@ -69,7 +69,7 @@ impl Preset {
                 data.image_size = 16;
                 data.augment = false;
                 network.width = Some(8);
-                method.refresh = RefreshRate::of_window(0.1).expect("a tenth of a window");
+                method.refresh = RefreshRate::from_window_fraction(0.1).expect("a tenth of a window");
                 training.duration = Time::Epochs(3.0);
                 training.batch_size = 16;
             }
@@ -80,14 +80,14 @@ impl Preset {
                 data.image_size = 16;
                 data.augment = false;
                 network.width = Some(16);
-                method.refresh = RefreshRate::of_window(0.1).expect("a tenth of a window");
+                method.refresh = RefreshRate::from_window_fraction(0.1).expect("a tenth of a window");
                 training.duration = Time::Epochs(6.0);
                 training.batch_size = 32;
             }
             // Crop and flip are the default, as are 32x32 pixels.
             Self::Medium => {
                 network.width = Some(16);
-                method.refresh = RefreshRate::of_window(0.1).expect("a tenth of a window");
+                method.refresh = RefreshRate::from_window_fraction(0.1).expect("a tenth of a window");
                 training.duration = Time::Epochs(20.0);
                 training.batch_size = 128;
             }

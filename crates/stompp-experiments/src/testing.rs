@@ -5,7 +5,8 @@ use std::path::Path;
 use stompp_train::callback::{EpochReport, TimeSplit};
 use stompp_train::diagnostics::HISTOGRAM_BINS;
 use stompp_train::{
-    Code, DiagnosticsReport, Evaluation, Machine, Metric, RunConfig, RunRecord, RunResult, UnitDiagnostics,
+    CodeVersion, DiagnosticsReport, Evaluation, MachineInfo, MetricRecord, RunConfig, RunRecord, RunResult,
+    UnitDiagnostics,
 };
 
 /// The result of a run with 1000 test images.
@@ -21,7 +22,7 @@ pub(crate) fn result(top1: f64) -> RunResult {
         units: 6,
         seconds: 2.0,
         images_per_s: 1600.0,
-        concerns: Vec::new(),
+        warnings: Vec::new(),
         evaluations: vec![evaluation(50, top1 / 2.0), evaluation(100, top1)],
     }
 }
@@ -44,12 +45,12 @@ fn evaluation(step: u64, top1: f64) -> Evaluation {
 fn finished_run() -> RunRecord {
     RunRecord {
         started: "2026-01-30T00:00:00Z".to_owned(),
-        code: Code {
+        code: CodeVersion {
             version: "0.1.0".to_owned(),
             revision: "abc".to_owned(),
             rustc: "rustc 1".to_owned(),
         },
-        machine: Machine {
+        machine: MachineInfo {
             gpu: None,
             cpu: "a processor".to_owned(),
             cores: 2,
@@ -70,7 +71,7 @@ fn finished_run() -> RunRecord {
 }
 
 /// Its metrics: two epochs and two diagnostics; the first three units are committed half way.
-fn metrics() -> Vec<Metric> {
+fn metrics() -> Vec<MetricRecord> {
     let epoch = |step: u64, committed_units: usize| EpochReport {
         step,
         epoch: step as f64 / 50.0,
@@ -104,10 +105,10 @@ fn metrics() -> Vec<Metric> {
         units: (0..6).map(|place| unit(place, place < committed)).collect(),
     };
     vec![
-        Metric::Epoch(epoch(50, 3)),
-        Metric::Diagnostics(diagnostics(50, 3)),
-        Metric::Epoch(epoch(100, 6)),
-        Metric::Diagnostics(diagnostics(100, 6)),
+        MetricRecord::Epoch(epoch(50, 3)),
+        MetricRecord::Diagnostics(diagnostics(50, 3)),
+        MetricRecord::Epoch(epoch(100, 6)),
+        MetricRecord::Diagnostics(diagnostics(100, 6)),
     ]
 }
 

@@ -37,13 +37,13 @@ pub enum FetchError {
     },
     /// The server sends other bytes than it was asked for.
     #[error("{url}: the server went on at another byte than asked for; starting over")]
-    OtherPart {
+    WrongRange {
         /// The address.
         url: String,
     },
     /// The download broke off.
     #[error("{url}: broke off after {received} of {expected} bytes: {problem}")]
-    BrokenOff {
+    Interrupted {
         /// The address.
         url: String,
         /// Bytes that are there.
@@ -73,7 +73,7 @@ pub enum FetchError {
     },
     /// A file of that name is there and is not of that size.
     #[error("{} is there and has {found} bytes, expected {expected}: remove it first", path.display())]
-    OtherFile {
+    WrongSize {
         /// The file.
         path: PathBuf,
         /// Its size.
@@ -93,16 +93,16 @@ pub enum FetchError {
 
 impl FetchError {
     /// Whether trying again may help.
-    pub(crate) fn may_pass(&self) -> bool {
+    pub(crate) fn is_temporary(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::BrokenOff { .. } | Self::OtherPart { .. } => true,
+            Self::Unreachable { .. } | Self::Interrupted { .. } | Self::WrongRange { .. } => true,
             Self::Status { status, .. } => *status >= 500 || *status == 429,
             _ => false,
         }
     }
 
     /// The same about what came from an address.
-    pub(crate) fn from(self, url: &str) -> Self {
+    pub(crate) fn with_origin(self, url: &str) -> Self {
         match self {
             Self::WrongBytes { found, expected, .. } => Self::WrongBytes {
                 origin: url.to_owned(),

@@ -23,7 +23,7 @@ pub struct Download<'a> {
     /// Its MD5, in small hexadecimal digits.
     pub md5: &'a str,
     /// How long to wait for a connection, an answer, or more bytes.
-    pub patience: Duration,
+    pub timeout: Duration,
     /// How often to try without a single new byte before giving up; at least once.
     pub attempts: u32,
 }
@@ -52,9 +52,9 @@ impl Download<'_> {
         self.receive(&part, progress)?;
         if let Err(error) = verify::check(&part, self.bytes, self.md5) {
             request::discard(&part)?;
-            return Err(error.from(self.url));
+            return Err(error.with_origin(self.url));
         }
-        stompp_files::settle(&part, target).map_err(|source| FetchError::File {
+        stompp_files::persist(&part, target).map_err(|source| FetchError::File {
             path: target.to_owned(),
             source,
         })?;
@@ -68,17 +68,17 @@ impl Download<'_> {
         let start = size();
         loop {
             let before = size();
-            let Err(error) = request::go_on(self, part, progress) else {
+            let Err(error) = request::resume(self, part, progress) else {
                 return Ok(());
             };
             failed = if size() > before { 1 } else { failed + 1 };
             // Where nothing answers from the beginning, waiting is of no use.
             let no_network = matches!(error, FetchError::Unreachable { .. }) && size() == start;
-            if failed >= self.attempts.max(1) || no_network || !error.may_pass() {
+            if failed >= self.attempts.max(1) || no_network || !error.is_temporary() {
                 return Err(error);
             }
             // A second at first, then twice as long each time; no longer than anything else is waited for.
-            sleep(Duration::from_secs(1 << (failed - 1).min(5)).min(self.patience));
+            sleep(Duration::from_secs(1 << (failed - 1).min(5)).min(self.timeout));
         }
     }
 }

@@ -10,7 +10,7 @@ use ureq::http::{HeaderMap, StatusCode, header};
 const CHUNK: usize = 1 << 16;
 
 /// Appends to `part` until it has all bytes.
-pub(crate) fn go_on(download: &Download<'_>, part: &Path, progress: &mut dyn FnMut(u64)) -> Result<(), FetchError> {
+pub(crate) fn resume(download: &Download<'_>, part: &Path, progress: &mut dyn FnMut(u64)) -> Result<(), FetchError> {
     let mut have = fs::metadata(part).map_or(0, |metadata| metadata.len());
     if have > download.bytes {
         discard(part)?;
@@ -26,7 +26,7 @@ pub(crate) fn go_on(download: &Download<'_>, part: &Path, progress: &mut dyn FnM
             let (start, whole) = content_range(response.headers()).unwrap_or_default();
             if start != have {
                 discard(part)?;
-                return Err(FetchError::OtherPart { url: url() });
+                return Err(FetchError::WrongRange { url: url() });
             }
             check_length(download, whole)?;
         }
@@ -40,7 +40,7 @@ pub(crate) fn go_on(download: &Download<'_>, part: &Path, progress: &mut dyn FnM
         }
         StatusCode::RANGE_NOT_SATISFIABLE => {
             discard(part)?;
-            return Err(FetchError::OtherPart { url: url() });
+            return Err(FetchError::WrongRange { url: url() });
         }
         status => {
             return Err(FetchError::Status {
@@ -53,13 +53,13 @@ pub(crate) fn go_on(download: &Download<'_>, part: &Path, progress: &mut dyn FnM
 }
 
 fn ask(download: &Download<'_>, have: u64) -> Result<ureq::http::Response<ureq::Body>, FetchError> {
-    let patience = Some(download.patience);
+    let timeout = Some(download.timeout);
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
-        .timeout_resolve(patience)
-        .timeout_connect(patience)
-        .timeout_recv_response(patience)
-        .timeout_per_read(patience)
+        .timeout_resolve(timeout)
+        .timeout_connect(timeout)
+        .timeout_recv_response(timeout)
+        .timeout_per_read(timeout)
         .build()
         .into();
     let mut request = agent.get(download.url).header(header::ACCEPT_ENCODING, "identity");
@@ -85,7 +85,7 @@ fn append(
         .open(part)
         .map_err(file_error(part))?;
     let mut buffer = vec![0; CHUNK];
-    let broken_off = |received, problem| FetchError::BrokenOff {
+    let broken_off = |received, problem| FetchError::Interrupted {
         url: download.url.to_owned(),
         received,
         expected: download.bytes,

@@ -13,7 +13,7 @@ pub(crate) fn check(path: &Path, bytes: u64, md5: &str) -> Result<(), FetchError
         source,
     })?;
     if size != bytes {
-        return Err(FetchError::OtherFile {
+        return Err(FetchError::WrongSize {
             path: path.to_owned(),
             found: size,
             expected: bytes,

@@ -44,7 +44,7 @@ impl Case {
             url: &url,
             bytes: content().len() as u64,
             md5: MD5,
-            patience: Duration::from_millis(400),
+            timeout: Duration::from_millis(400),
             attempts,
         };
         download.run(&self.target(), &mut |_| {})
@@ -81,7 +81,7 @@ fn progress_rises_to_the_whole() {
         url: &url,
         bytes: 300_000,
         md5: MD5,
-        patience: Duration::from_millis(400),
+        timeout: Duration::from_millis(400),
         attempts: 2,
     };
     download.run(&case.target(), &mut |bytes| told.push(bytes)).unwrap();
@@ -125,7 +125,7 @@ fn a_server_that_never_goes_on_is_given_up() {
     let case = Case::new(vec![Answer::CutAt(0); 3]);
     assert!(matches!(
         case.fetch(3).unwrap_err(),
-        FetchError::BrokenOff { received: 0, .. }
+        FetchError::Interrupted { received: 0, .. }
     ));
     assert_eq!(case.server.ranges().len(), 3);
 }
@@ -216,7 +216,7 @@ fn nobody_there_is_told() {
         url: &url,
         bytes: 1,
         md5: MD5,
-        patience: Duration::from_secs(30),
+        timeout: Duration::from_secs(30),
         attempts: 5,
     };
     let begun = Instant::now();

@@ -13,9 +13,9 @@ use tempfile::NamedTempFile;
 /// # Errors
 /// If the folder is missing, or anything on the way fails; `path` is then as it was.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut draft = Draft::beside(path)?;
-    draft.file().write_all(bytes)?;
-    draft.replace()
+    let mut file = AtomicFile::new(path)?;
+    file.file().write_all(bytes)?;
+    file.replace()
 }
 
 /// Writes `bytes` to `path`, where there is nothing yet.
@@ -23,9 +23,9 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// If `path` exists, the folder is missing, or anything on the way fails; `path` is then as it was.
 pub fn create_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut draft = Draft::beside(path)?;
-    draft.file().write_all(bytes)?;
-    draft.create_new()
+    let mut file = AtomicFile::new(path)?;
+    file.file().write_all(bytes)?;
+    file.create_new()
 }
 
 /// Removes the temporary files that killed processes have left in `folder`; a folder that is missing has none. To be called only
@@ -50,20 +50,20 @@ pub fn remove_leftovers(folder: &Path) -> io::Result<()> {
 /// What names of temporary files begin with.
 const PREFIX: &str = ".stompp-";
 
-/// A file that is being written and does not exist yet under its name. Dropped, it is gone.
+/// A file that is written under a temporary name and appears under its own when it is complete. Dropping it removes it.
 #[derive(Debug)]
-pub struct Draft {
+pub struct AtomicFile {
     file: NamedTempFile,
     path: PathBuf,
 }
 
-impl Draft {
+impl AtomicFile {
     /// Begins the file that is to be `path`: a temporary one in the same folder, with the permissions of an ordinary file
     /// (less the umask) instead of a private one's.
     ///
     /// # Errors
     /// If the folder is missing or cannot be written to.
-    pub fn beside(path: &Path) -> io::Result<Self> {
+    pub fn new(path: &Path) -> io::Result<Self> {
         let mut builder = tempfile::Builder::new();
         builder.prefix(PREFIX);
         #[cfg(unix)]
@@ -104,7 +104,7 @@ impl Draft {
 ///
 /// # Errors
 /// If the file cannot be synced or renamed; both are then as they were.
-pub fn settle(from: &Path, to: &Path) -> io::Result<()> {
+pub fn persist(from: &Path, to: &Path) -> io::Result<()> {
     File::open(from)?.sync_all()?;
     fs::rename(from, to)?;
     sync_folder(folder_of(to))
@@ -178,20 +178,20 @@ mod tests {
     }
 
     #[test]
-    fn a_draft_has_no_name_until_it_is_done() {
+    fn an_atomic_file_has_no_name_until_it_is_done() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
-        let mut draft = Draft::beside(&path).unwrap();
-        draft.file().write_all(b"one").unwrap();
+        let mut file = AtomicFile::new(&path).unwrap();
+        file.file().write_all(b"one").unwrap();
         assert!(!path.exists());
-        drop(draft);
+        drop(file);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 
         let part = folder.path().join("a.part");
         fs::write(&part, b"two").unwrap();
-        settle(&part, &path).unwrap();
+        persist(&part, &path).unwrap();
         assert_eq!((fs::read(&path).unwrap(), part.exists()), (b"two".to_vec(), false));
-        assert!(settle(&part, &path).is_err());
+        assert!(persist(&part, &path).is_err());
         assert_eq!(fs::read(&path).unwrap(), b"two");
     }
 

@@ -10,7 +10,7 @@ use std::{
 
 /// `bundle.json`, written by `cargo xtask cuda-bundle`.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct About {
+pub(crate) struct BundleInfo {
     /// The commit that was built.
     pub(crate) revision: String,
     /// Differs between any two bundles.
@@ -23,7 +23,7 @@ pub(crate) struct About {
 #[derive(Clone, Debug)]
 pub(crate) struct Bundle {
     folder: PathBuf,
-    pub(crate) about: About,
+    pub(crate) info: BundleInfo,
 }
 
 impl Bundle {
@@ -35,7 +35,7 @@ impl Bundle {
         let folder = folder
             .canonicalize()
             .with_context(|| format!("finding {}", folder.display()))?;
-        Ok(Self { folder, about })
+        Ok(Self { folder, info: about })
     }
 
     /// A command that runs one of its programs.
@@ -65,7 +65,7 @@ impl Bundle {
 
     /// How large runs are: on the fake driver small enough for seconds.
     pub(crate) fn scale(&self) -> &'static Scale {
-        if self.about.stand_in { &FAKE } else { &FULL }
+        if self.info.stand_in { &FAKE } else { &FULL }
     }
 }
 
@@ -84,7 +84,7 @@ pub(crate) struct Scale {
     /// Turns of the benchmark.
     pub(crate) bench_turns: &'static str,
     /// Further options of the run that measures speed.
-    pub(crate) probe: &'static [&'static str],
+    pub(crate) speed_run_options: &'static [&'static str],
     /// Seconds that a process needs before its first step: compiling kernels, reading images.
     pub(crate) start_s: f64,
 }
@@ -94,7 +94,7 @@ const FULL: Scale = Scale {
     images_per_file: 10_000,
     limits: 1.0,
     bench_turns: "5",
-    probe: &["--train-limit", "25600", "--test-limit", "1000", "--steps", "100ba"],
+    speed_run_options: &["--train-limit", "25600", "--test-limit", "1000", "--steps", "100ba"],
     start_s: 6.0,
 };
 
@@ -114,6 +114,6 @@ const FAKE: Scale = Scale {
     images_per_file: 100,
     limits: 0.5,
     bench_turns: "1",
-    probe: &["--train-limit", "500", "--test-limit", "100", "--steps", "20ba"],
+    speed_run_options: &["--train-limit", "500", "--test-limit", "100", "--steps", "20ba"],
     start_s: 1.0,
 };

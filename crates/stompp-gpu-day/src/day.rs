@@ -3,11 +3,11 @@
 use crate::{
     Options, UsageError,
     bundle::Bundle,
-    machine::Machine,
-    process::{self, Budget, Ending},
+    machine::MachineTools,
+    process::{self, Budget, ProcessEnd},
     results,
     steps::{self, Step},
-    summary::{Call, Status, StepRecord, Summary, Training},
+    summary::{Call, DaySummary, Status, StepRecord, Training},
     training,
 };
 use anyhow::{Context, Result};
@@ -26,7 +26,7 @@ pub(crate) struct Day<'a> {
     bundle: Bundle,
     work: PathBuf,
     results: PathBuf,
-    summary: Summary,
+    summary: DaySummary,
 }
 
 impl<'a> Day<'a> {
@@ -35,7 +35,7 @@ impl<'a> Day<'a> {
     /// # Errors
     /// [`UsageError`] if `--data` is no folder or `--epochs` differs from those of an earlier call; if the bundle or the
     /// folder cannot be used.
-    pub(crate) fn begin(options: &'a Options, budget: Budget) -> Result<Self> {
+    pub(crate) fn open(options: &'a Options, budget: Budget) -> Result<Self> {
         let bundle = Bundle::open(&options.bundle)?;
         if let Some(data) = options.data.as_ref().filter(|data| !data.is_dir()) {
             return Err(UsageError(format!("--data {}: there is no such folder", data.display())).into());
@@ -50,7 +50,7 @@ impl<'a> Day<'a> {
         let (work, results) = (made("work")?, made("results")?);
         made("work/logs")?;
         made("work/runs")?;
-        let mut summary = Summary::load(&results.join("summary.json"))?;
+        let mut summary = DaySummary::load(&results.join("summary.json"))?;
         if let (Some(wanted), Some(Training { epochs, .. })) = (options.epochs, &summary.training)
             && wanted != *epochs
         {
@@ -59,8 +59,8 @@ impl<'a> Day<'a> {
                 format!("--epochs {wanted}: the trainings in {out} have {epochs}; leave it out, or take another --out");
             return Err(UsageError(problem).into());
         }
-        summary.revision = bundle.about.revision.clone();
-        summary.stand_in = bundle.about.stand_in;
+        summary.revision = bundle.info.revision.clone();
+        summary.stand_in = bundle.info.stand_in;
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         summary.calls.push(Call {
             started_unix: since.map_or(0, |since| since.as_secs()),
@@ -83,7 +83,7 @@ impl<'a> Day<'a> {
     /// If results cannot be written.
     pub(crate) fn run(mut self) -> Result<bool> {
         self.save()?;
-        let machine = Machine::look(self.bundle.about.stand_in);
+        let machine = MachineTools::detect(self.bundle.info.stand_in);
         self.summary.machine = Some(machine.clone());
         for step in steps::steps(&self.bundle, &machine, &self.work)? {
             self.step(step)?;
@@ -95,24 +95,24 @@ impl<'a> Day<'a> {
         self.save()?;
         stompp_console::outln!("{}", self.summary);
         stompp_console::outln!("bring back: {}", self.results.display());
-        Ok(self.summary.good())
+        Ok(self.summary.has_no_failures())
     }
 
     /// Runs a step unless an earlier call has.
     fn step(&mut self, step: Step) -> Result<()> {
         let Step { name, limit, work } = step;
-        let built = &self.bundle.about.built;
-        if self.summary.step(&name).is_some_and(|record| record.settled(built)) {
+        let built = &self.bundle.info.built;
+        if self.summary.step(&name).is_some_and(|record| record.is_final(built)) {
             return Ok(());
         }
         let start = Instant::now();
         let (status, reason) = match work {
             Err(missing) => (Status::Skipped, Some(missing)),
-            Ok(_) if self.no_time() => (Status::CutOff, Some("no time was left".to_owned())),
+            Ok(_) if self.is_out_of_time() => (Status::CutOff, Some("no time was left".to_owned())),
             Ok(mut command) => {
                 stompp_console::outln!("{name} ...");
                 let log = self.work.join("logs").join(format!("{name}.log"));
-                outcome(process::run(&mut command, &log, limit, &self.budget, &mut || false))
+                step_status(process::run(&mut command, &log, limit, &self.budget, &mut || false))
             }
         };
         self.record(name, status, reason, start, limit)
@@ -120,7 +120,7 @@ impl<'a> Day<'a> {
 
     fn train(&mut self) -> Result<()> {
         let scale = self.bundle.scale();
-        let (command, result) = training::probe(&self.bundle, &self.work);
+        let (command, result) = training::speed_run(&self.bundle, &self.work);
         let speed = Step {
             name: "speed".to_owned(),
             limit: Duration::from_secs(90),
@@ -130,16 +130,16 @@ impl<'a> Day<'a> {
         let start = Instant::now();
         let (status, reason) = match &self.options.data {
             None => (Status::Skipped, Some("no --data".to_owned())),
-            Some(data) => match training::missing(data, scale) {
+            Some(data) => match training::missing_data(data, scale) {
                 Some(missing) => (Status::Skipped, Some(missing)),
-                None if self.no_time() => (Status::CutOff, Some("no time was left".to_owned())),
+                None if self.is_out_of_time() => (Status::CutOff, Some("no time was left".to_owned())),
                 None => self.train_on(data, &result)?,
             },
         };
         self.record("training".to_owned(), status, reason, start, Duration::ZERO)
     }
 
-    fn train_on(&mut self, data: &Path, probe: &Path) -> Result<(Status, Option<String>)> {
+    fn train_on(&mut self, data: &Path, speed_run: &Path) -> Result<(Status, Option<String>)> {
         let scale = self.bundle.scale();
         let data = data
             .canonicalize()
@@ -150,9 +150,9 @@ impl<'a> Day<'a> {
                 epochs,
                 ..Training::default()
             },
-            (None, None) => match training::epoch_seconds(probe, scale) {
+            (None, None) => match training::epoch_seconds(speed_run, scale) {
                 Ok(epoch_s) => Training {
-                    epochs: training::epochs_that_fit(self.budget.left(), epoch_s, scale.start_s),
+                    epochs: training::epochs_that_fit(self.budget.time_left(), epoch_s, scale.start_s),
                     epoch_seconds: Some(epoch_s),
                     ..Training::default()
                 },
@@ -165,17 +165,17 @@ impl<'a> Day<'a> {
             },
         };
         stompp_console::outln!("training, {} epochs ...", plan.epochs);
-        training::progress(&self.work, &mut plan);
-        let outcome = training::train(&self.bundle, &self.work, &data, &mut plan, &self.budget, |plan| {
+        training::update_progress(&self.work, &mut plan);
+        let step_status = training::train(&self.bundle, &self.work, &data, &mut plan, &self.budget, |plan| {
             self.summary.training = Some(plan.clone());
             self.summary.save(&self.results.join("summary.json"))
         });
         self.summary.training = Some(plan);
-        outcome
+        step_status
     }
 
-    fn no_time(&self) -> bool {
-        self.budget.left() < self.options.minutes.mul_f64(WORTH_STARTING)
+    fn is_out_of_time(&self) -> bool {
+        self.budget.time_left() < self.options.minutes.mul_f64(WORTH_STARTING)
     }
 
     fn record(
@@ -192,8 +192,8 @@ impl<'a> Day<'a> {
             reason,
             seconds: start.elapsed().as_secs_f64(),
             limit_seconds: limit.as_secs_f64(),
-            revision: self.bundle.about.revision.clone(),
-            built: self.bundle.about.built.clone(),
+            revision: self.bundle.info.revision.clone(),
+            built: self.bundle.info.built.clone(),
         };
         stompp_console::outln!("{:<26} {status}, {:.1} s", record.name, record.seconds);
         self.summary.record(record);
@@ -219,12 +219,12 @@ impl<'a> Day<'a> {
 }
 
 /// How a program's end counts.
-fn outcome(ending: Result<Ending>) -> (Status, Option<String>) {
+fn step_status(ending: Result<ProcessEnd>) -> (Status, Option<String>) {
     match ending {
-        Ok(Ending::Exited(0)) => (Status::Passed, None),
-        Ok(Ending::Exited(code)) => (Status::Failed, Some(format!("exit code {code}"))),
-        Ok(Ending::TimedOut) => (Status::TimedOut, None),
-        Ok(Ending::CutOff | Ending::Enough) => (Status::CutOff, None),
+        Ok(ProcessEnd::Exited(0)) => (Status::Passed, None),
+        Ok(ProcessEnd::Exited(code)) => (Status::Failed, Some(format!("exit code {code}"))),
+        Ok(ProcessEnd::TimedOut) => (Status::TimedOut, None),
+        Ok(ProcessEnd::CutOff | ProcessEnd::Stopped) => (Status::CutOff, None),
         Err(error) => (Status::Failed, Some(format!("{error:#}"))),
     }
 }

@@ -21,7 +21,7 @@ const LIBRARIES: [&str; 5] = [
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Machine {
+pub(crate) struct MachineTools {
     /// Name, driver and memory, a line each GPU, as `nvidia-smi` tells.
     pub(crate) gpu: Option<String>,
     /// Versions of PyTorch, its CUDA and its cuDNN, if `python3` has it and it sees a GPU.
@@ -33,9 +33,9 @@ pub(crate) struct Machine {
     pub(crate) os: Option<String>,
 }
 
-impl Machine {
+impl MachineTools {
     /// Looks at the machine, within some seconds. On a fake driver PyTorch may be without a GPU.
-    pub(crate) fn look(stand_in: bool) -> Self {
+    pub(crate) fn detect(stand_in: bool) -> Self {
         let quick = Duration::from_secs(10);
         let mut smi = Command::new("nvidia-smi");
         smi.args(["--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]);

@@ -92,7 +92,7 @@ fn run(options: &Options) -> anyhow::Result<bool> {
         signal_hook::flag::register(signal, Arc::clone(&stop)).context("cannot watch for signals")?;
     }
     let budget = Budget::new(options.minutes, stop);
-    Day::begin(options, budget)?.run()
+    Day::open(options, budget)?.run()
 }
 
 #[cfg(test)]

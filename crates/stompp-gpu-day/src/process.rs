@@ -43,7 +43,7 @@ impl Budget {
     }
 
     /// Time that is left for work.
-    pub(crate) fn left(&self) -> Duration {
+    pub(crate) fn time_left(&self) -> Duration {
         match self.stop.load(Ordering::Relaxed) {
             true => Duration::ZERO,
             false => self.end.saturating_duration_since(Instant::now()),
@@ -58,11 +58,11 @@ impl Budget {
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub(crate) enum ProcessEnd {
     /// By itself: its exit code, or 128 + the signal that killed it.
     Exited(i32),
     /// `enough` said so.
-    Enough,
+    Stopped,
     /// At its own limit.
     TimedOut,
     /// At the end of the call's time.
@@ -80,13 +80,13 @@ pub(crate) fn run(
     limit: Duration,
     budget: &Budget,
     enough: &mut dyn FnMut() -> bool,
-) -> Result<Ending> {
+) -> Result<ProcessEnd> {
     let mut output = OpenOptions::new()
         .append(true)
         .create(true)
         .open(log)
         .with_context(|| format!("opening {}", log.display()))?;
-    writeln!(output, "$ {}", words(command))?;
+    writeln!(output, "$ {}", command_line(command))?;
     command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
     let start = Instant::now();
     let mut child = command
@@ -97,16 +97,16 @@ pub(crate) fn run(
         if let Some(status) = child.try_wait()? {
             // What it has started and left behind.
             signal(&child, Signal::KILL);
-            return Ok(Ending::Exited(code(status)));
+            return Ok(ProcessEnd::Exited(exit_code(status)));
         }
-        if budget.left().is_zero() {
-            break Ending::CutOff;
+        if budget.time_left().is_zero() {
+            break ProcessEnd::CutOff;
         }
         if start.elapsed() >= limit {
-            break Ending::TimedOut;
+            break ProcessEnd::TimedOut;
         }
         if enough() {
-            break Ending::Enough;
+            break ProcessEnd::Stopped;
         }
         thread::sleep(Duration::from_millis(25));
     };
@@ -134,7 +134,7 @@ fn signal(child: &Child, signal: Signal) {
     }
 }
 
-fn code(status: ExitStatus) -> i32 {
+fn exit_code(status: ExitStatus) -> i32 {
     status
         .code()
         .or(status.signal().map(|signal| 128 + signal))
@@ -142,7 +142,7 @@ fn code(status: ExitStatus) -> i32 {
 }
 
 /// The command as it would be typed.
-fn words(command: &Command) -> String {
+fn command_line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
@@ -194,20 +194,20 @@ mod tests {
         let run = |script: &str, limit, budget: &Budget, enough: &mut dyn FnMut() -> bool| {
             super::run(&mut shell(script), &log, limit, budget, enough).unwrap()
         };
-        assert_eq!(run("echo seen; exit 3", minute, &long, never), Ending::Exited(3));
-        assert_eq!(run("kill -9 $$", minute, &long, never), Ending::Exited(137));
+        assert_eq!(run("echo seen; exit 3", minute, &long, never), ProcessEnd::Exited(3));
+        assert_eq!(run("kill -9 $$", minute, &long, never), ProcessEnd::Exited(137));
         assert_eq!(
             run("sleep 60", Duration::from_millis(50), &long, never),
-            Ending::TimedOut
+            ProcessEnd::TimedOut
         );
         assert_eq!(
             run("sleep 60", minute, &budget(Duration::from_millis(600)), never),
-            Ending::CutOff
+            ProcessEnd::CutOff
         );
-        assert_eq!(run("sleep 60", minute, &long, &mut || true), Ending::Enough);
+        assert_eq!(run("sleep 60", minute, &long, &mut || true), ProcessEnd::Stopped);
         let stopped = budget(minute);
         stopped.stop.store(true, Ordering::Relaxed);
-        assert_eq!(run("sleep 60", minute, &stopped, never), Ending::CutOff);
+        assert_eq!(run("sleep 60", minute, &stopped, never), ProcessEnd::CutOff);
         assert!(
             fs::read_to_string(&log)
                 .unwrap()

@@ -2,7 +2,7 @@
 
 use crate::{
     bundle::{Bundle, KERNEL_TESTS},
-    machine::Machine,
+    machine::MachineTools,
 };
 use anyhow::Result;
 use std::{path::Path, process::Command, time::Duration};
@@ -26,7 +26,7 @@ impl Step {
 }
 
 /// Every step that is one program; `work` is the folder for what they write.
-pub(crate) fn steps(bundle: &Bundle, machine: &Machine, work: &Path) -> Result<Vec<Step>> {
+pub(crate) fn steps(bundle: &Bundle, machine: &MachineTools, work: &Path) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     for name in bundle.tests()? {
         let mut test = bundle.program(&name);
@@ -55,7 +55,7 @@ pub(crate) fn steps(bundle: &Bundle, machine: &Machine, work: &Path) -> Result<V
 }
 
 /// The kernels' tests under one of compute-sanitizer's tools.
-fn sanitizer(bundle: &Bundle, machine: &Machine, tool: &str) -> Result<Command, String> {
+fn sanitizer(bundle: &Bundle, machine: &MachineTools, tool: &str) -> Result<Command, String> {
     let program = machine.compute_sanitizer.as_ref();
     let mut command = Command::new(program.ok_or("compute-sanitizer is not on PATH")?);
     command.args(["--tool", tool, "--error-exitcode", "9"]);
@@ -65,7 +65,7 @@ fn sanitizer(bundle: &Bundle, machine: &Machine, tool: &str) -> Result<Command, 
 }
 
 /// A step beside PyTorch's; without PyTorch ours alone.
-fn bench(bundle: &Bundle, machine: &Machine, json: &Path) -> Command {
+fn bench(bundle: &Bundle, machine: &MachineTools, json: &Path) -> Command {
     let mut command = bundle.program("xtask");
     command
         .args([

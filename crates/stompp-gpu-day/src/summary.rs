@@ -1,18 +1,18 @@
 //! `summary.json`: what was done and found. It is also what a second call goes on from.
 
-use crate::machine::Machine;
+use crate::machine::MachineTools;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::{fmt, fs, io::ErrorKind, path::Path};
 
 /// Everything about the calls with one output folder.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Summary {
+pub(crate) struct DaySummary {
     /// The commit of the newest bundle that was used.
     pub(crate) revision: String,
     /// Whether that bundle has a fake driver: its times and accuracies mean nothing.
     pub(crate) stand_in: bool,
-    pub(crate) machine: Option<Machine>,
+    pub(crate) machine: Option<MachineTools>,
     pub(crate) calls: Vec<Call>,
     /// In the order in which they run.
     pub(crate) steps: Vec<StepRecord>,
@@ -77,7 +77,7 @@ pub(crate) struct StepRecord {
 impl StepRecord {
     /// Whether another call with the bundle `built` leaves it alone. What failed runs again only from another bundle: it would
     /// fail again.
-    pub(crate) fn settled(&self, built: &str) -> bool {
+    pub(crate) fn is_final(&self, built: &str) -> bool {
         match self.status {
             Status::Passed => true,
             Status::Failed | Status::TimedOut => self.built == built,
@@ -120,7 +120,7 @@ pub(crate) struct Evaluation {
     pub(crate) committed_fraction: f64,
 }
 
-impl Summary {
+impl DaySummary {
     /// That of earlier calls; empty if there was none.
     pub(crate) fn load(path: &Path) -> Result<Self> {
         match fs::read(path) {
@@ -149,13 +149,13 @@ impl Summary {
     }
 
     /// Whether nothing has failed.
-    pub(crate) fn good(&self) -> bool {
+    pub(crate) fn has_no_failures(&self) -> bool {
         let bad = |step: &StepRecord| matches!(step.status, Status::Failed | Status::TimedOut);
         !self.steps.iter().any(bad)
     }
 }
 
-impl fmt::Display for Summary {
+impl fmt::Display for DaySummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for step in &self.steps {
             write!(f, "{:<26} {:<9} {:>7.1} s", step.name, step.status, step.seconds)?;
@@ -218,7 +218,7 @@ mod tests {
         ] {
             let record = record(status);
             assert_eq!(
-                (record.settled("first"), record.settled("second")),
+                (record.is_final("first"), record.is_final("second")),
                 (same, other),
                 "{status}"
             );
@@ -229,18 +229,23 @@ mod tests {
     fn a_summary_survives_its_file_and_damage_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("summary.json");
-        let mut summary = Summary::load(&path).unwrap();
-        assert!(summary.steps.is_empty() && summary.good());
+        let mut summary = DaySummary::load(&path).unwrap();
+        assert!(summary.steps.is_empty() && summary.has_no_failures());
         summary.record(record(Status::Failed));
-        assert!(!summary.good());
+        assert!(!summary.has_no_failures());
         summary.record(record(Status::CutOff));
         summary.save(&path).unwrap();
-        let loaded = Summary::load(&path).unwrap();
+        let loaded = DaySummary::load(&path).unwrap();
         assert_eq!(
-            (loaded.steps.len(), loaded.steps[0].status, loaded.good()),
+            (loaded.steps.len(), loaded.steps[0].status, loaded.has_no_failures()),
             (1, Status::CutOff, true)
         );
         fs::write(&path, "{").unwrap();
-        assert!(Summary::load(&path).unwrap_err().to_string().contains("summary.json"));
+        assert!(
+            DaySummary::load(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("summary.json")
+        );
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::{
     bundle::{Bundle, Scale},
-    process::{self, Budget, Ending},
+    process::{self, Budget, ProcessEnd},
     summary::{Evaluation, Method, Status, Training},
 };
 use anyhow::{Context, Result};
@@ -48,7 +48,7 @@ const FILES: [&str; 6] = [
 const RECORD: u64 = 1 + 3 * 32 * 32;
 
 /// What of the data set is not in `folder` yet; files that are still being copied are too short.
-pub(crate) fn missing(folder: &Path, scale: &Scale) -> Option<String> {
+pub(crate) fn missing_data(folder: &Path, scale: &Scale) -> Option<String> {
     let inner = folder.join("cifar-10-batches-bin");
     let folder = if inner.is_dir() { inner } else { folder.to_owned() };
     let size = |file: &str| fs::metadata(folder.join(file)).map_or(0, |file| file.len());
@@ -59,7 +59,7 @@ pub(crate) fn missing(folder: &Path, scale: &Scale) -> Option<String> {
 
 /// A run that measures speed: its command, and where its result will be. Straight-through gradients keep everything on the tape
 /// from first to last, which costs most.
-pub(crate) fn probe(bundle: &Bundle, work: &Path) -> (Command, PathBuf) {
+pub(crate) fn speed_run(bundle: &Bundle, work: &Path) -> (Command, PathBuf) {
     let (scale, out) = (bundle.scale(), work.join("runs/speed"));
     let mut command = bundle.program("stompp");
     command.args([
@@ -76,7 +76,7 @@ pub(crate) fn probe(bundle: &Bundle, work: &Path) -> (Command, PathBuf) {
         .arg(&out)
         .args(["--method", "ste"])
         .args(scale.network)
-        .args(scale.probe);
+        .args(scale.speed_run_options);
     (command, out.join("result.json"))
 }
 
@@ -104,7 +104,7 @@ pub(crate) fn run_dir(work: &Path, method: &str) -> PathBuf {
 }
 
 /// How far the methods have come, from what their runs have written.
-pub(crate) fn progress(work: &Path, training: &mut Training) {
+pub(crate) fn update_progress(work: &Path, training: &mut Training) {
     let method = |(name, _): (&str, &[&str])| {
         let run = run_dir(work, name);
         Method {
@@ -163,13 +163,13 @@ pub(crate) fn train(
             let mut command = command(bundle, &run, data, training.epochs, options);
             let log = work.join("logs").join(format!("train-{name}.log"));
             let ending = process::run(&mut command, &log, Duration::MAX, budget, &mut || !last && reached())?;
-            progress(work, training);
+            update_progress(work, training);
             turn_ended(training)?;
             match ending {
-                Ending::Exited(0) | Ending::Enough => {}
-                Ending::CutOff | Ending::TimedOut => return Ok((Status::CutOff, None)),
+                ProcessEnd::Exited(0) | ProcessEnd::Stopped => {}
+                ProcessEnd::CutOff | ProcessEnd::TimedOut => return Ok((Status::CutOff, None)),
                 // The others go on; this one does in the next call.
-                Ending::Exited(code) => failed.push((name, code)),
+                ProcessEnd::Exited(code) => failed.push((name, code)),
             }
         }
     }

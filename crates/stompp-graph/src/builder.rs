@@ -148,7 +148,7 @@ impl GraphBuilder {
         }
         check_entries(&input.name, "its output", &input.shape)?;
         if output.0 >= self.nodes.len() {
-            return Err(GraphError::ForeignInput {
+            return Err(GraphError::UnknownInput {
                 node: String::from("output"),
                 input: output.0,
             });
@@ -174,7 +174,7 @@ impl GraphBuilder {
         self.check_name(name)?;
         for input in &inputs {
             if input.0 >= self.nodes.len() {
-                return Err(GraphError::ForeignInput {
+                return Err(GraphError::UnknownInput {
                     node: name.into(),
                     input: input.0,
                 });

@@ -1,10 +1,10 @@
 //! What a network costs: weights, multiply-accumulates and bytes, layer by layer.
 
-use crate::{ActivationRule, Conv, DeployPlan, Graph, NodeId, Op, Shape, op::Times};
+use crate::{ActivationRule, Conv, DeployPlan, Graph, NodeId, Op, Shape, op::DisplayShape};
 use alloc::{format, string::String, vec::Vec};
 use core::fmt;
 
-/// One layer of a [`Summary`].
+/// One layer of a [`CostSummary`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "std", derive(serde::Serialize))]
 pub struct LayerSummary {
@@ -27,12 +27,12 @@ pub struct LayerSummary {
 /// What a network costs once it is committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "std", derive(serde::Serialize))]
-pub struct Summary {
+pub struct CostSummary {
     /// The nodes that have weights, in the order of [`Graph::nodes`].
     pub layers: Vec<LayerSummary>,
 }
 
-impl Summary {
+impl CostSummary {
     /// The summary of `graph`. The activations decide whether a binary convolution's products are binary.
     pub fn new(graph: &Graph, activations: ActivationRule) -> Self {
         let plan = DeployPlan::new(graph, activations);
@@ -66,7 +66,7 @@ impl Summary {
 fn layer(graph: &Graph, plan: &DeployPlan, bytes: &[usize], id: NodeId) -> Option<LayerSummary> {
     let node = graph.node(id);
     let [_, height, width] = node.shape;
-    let weights = |conv: &Conv| conv.outputs * graph.in_shape(id)[0] * conv.kernel * conv.kernel;
+    let weights = |conv: &Conv| conv.outputs * graph.first_input_shape(id)[0] * conv.kernel * conv.kernel;
     let mut layer = LayerSummary {
         name: node.name.clone(),
         output: node.shape,
@@ -93,7 +93,7 @@ fn layer(graph: &Graph, plan: &DeployPlan, bytes: &[usize], id: NodeId) -> Optio
         // Scale, shift, running mean and variance; its own multiply-add is not counted, as usual.
         Op::BatchNorm => layer.float_weights = 4 * node.shape[0],
         Op::Linear { outputs } => {
-            layer.float_macs = outputs * graph.in_shape(id).iter().product::<usize>();
+            layer.float_macs = outputs * graph.first_input_shape(id).iter().product::<usize>();
             layer.float_weights = layer.float_macs + outputs;
         }
         Op::Input
@@ -108,7 +108,7 @@ fn layer(graph: &Graph, plan: &DeployPlan, bytes: &[usize], id: NodeId) -> Optio
     Some(layer)
 }
 
-impl fmt::Display for Summary {
+impl fmt::Display for CostSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
@@ -120,7 +120,7 @@ impl fmt::Display for Summary {
                 f,
                 "{:<22} {:>14} {:>15} {:>14} {:>13} {:>12} {:>11}",
                 layer.name,
-                format!("{}", Times(layer.output)),
+                format!("{}", DisplayShape(layer.output)),
                 layer.binary_weights,
                 layer.float_weights,
                 layer.binary_macs,

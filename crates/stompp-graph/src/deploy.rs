@@ -120,7 +120,7 @@ fn threshold_bytes(graph: &Graph, conv: NodeId) -> usize {
 
 fn main_bytes(graph: &Graph, id: NodeId) -> usize {
     match graph.node(id).op {
-        Op::BinaryConv(conv) => conv.outputs * conv.kernel * conv.kernel * graph.in_shape(id)[0].div_ceil(8),
+        Op::BinaryConv(conv) => conv.outputs * conv.kernel * conv.kernel * graph.first_input_shape(id)[0].div_ceil(8),
         Op::Conv(conv) => 4 * conv.outputs * graph.patch_entries(id),
         Op::Linear { outputs } => 4 * outputs * (graph.patch_entries(id) + 1),
         _ => 0,

@@ -1,6 +1,6 @@
 //! Nodes, units and costs of a graph in one value that serializes, for other programs.
 
-use crate::{ActivationRule, Conv, Graph, LayerSummary, NodeId, Op, Pool, Shape, Summary};
+use crate::{ActivationRule, Conv, CostSummary, Graph, LayerSummary, NodeId, Op, Pool, Shape};
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -18,7 +18,7 @@ pub struct Description {
     /// Names of the activations that belong to no unit, see [`Graph::head_activations`].
     pub head_activations: Vec<String>,
     /// All nodes together.
-    pub total: Costs,
+    pub total: CostDescription,
 }
 
 /// One node of a [`Description`].
@@ -46,12 +46,12 @@ pub struct NodeDescription {
     pub unit: Option<usize>,
     /// What it costs; zeros for nodes without weights.
     #[serde(flatten)]
-    pub costs: Costs,
+    pub costs: CostDescription,
 }
 
 /// What nodes cost for one image once the network is committed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Costs {
+pub struct CostDescription {
     /// Weights that are one bit each.
     pub binary_weights: usize,
     /// Weights in full precision, running statistics included.
@@ -66,7 +66,7 @@ pub struct Costs {
     pub packed_bytes: usize,
 }
 
-impl From<LayerSummary> for Costs {
+impl From<LayerSummary> for CostDescription {
     fn from(layer: LayerSummary) -> Self {
         Self {
             binary_weights: layer.binary_weights,
@@ -82,13 +82,13 @@ impl From<LayerSummary> for Costs {
 impl Description {
     /// Describes `graph` with this kind of activations.
     pub fn new(graph: &Graph, activations: ActivationRule) -> Self {
-        let summary = Summary::new(graph, activations);
+        let summary = CostSummary::new(graph, activations);
         let total = summary.total().into();
         let layers = summary
             .layers
             .into_iter()
             .map(|layer| (layer.name.clone(), layer.into()));
-        let costs: HashMap<String, Costs> = layers.collect();
+        let costs: HashMap<String, CostDescription> = layers.collect();
         let mut units = HashMap::new();
         for (number, unit) in graph.units().into_iter().enumerate() {
             units.extend(

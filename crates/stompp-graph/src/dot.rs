@@ -1,6 +1,6 @@
 //! A picture of a graph for Graphviz.
 
-use crate::{Conv, Graph, Op, Pool, op::Times};
+use crate::{Conv, Graph, Op, Pool, op::DisplayShape};
 use alloc::{collections::BTreeMap, format, string::String};
 use core::fmt::Write;
 
@@ -31,7 +31,7 @@ impl Graph {
                 id.index(),
                 node.name,
                 describe(&node.op),
-                Times(node.shape)
+                DisplayShape(node.shape)
             )
             .expect("a string takes everything");
         }

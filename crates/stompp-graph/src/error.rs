@@ -1,6 +1,6 @@
 //! Why a graph is refused.
 
-use crate::{graph::Shape, op::Times};
+use crate::{graph::Shape, op::DisplayShape};
 use alloc::string::String;
 
 /// A graph cannot be built. Each message names the node and the shapes.
@@ -28,7 +28,7 @@ pub enum GraphError {
         expected: &'static str,
     },
     /// The input is smaller than the kernel or window.
-    #[error("node `{node}`: its input `{input}` is {}, too small for a {kernel}x{kernel} window with padding {padding}", Times(*shape))]
+    #[error("node `{node}`: its input `{input}` is {}, too small for a {kernel}x{kernel} window with padding {padding}", DisplayShape(*shape))]
     TooSmall {
         /// The node.
         node: String,
@@ -42,7 +42,7 @@ pub enum GraphError {
         padding: usize,
     },
     /// The two inputs of a sum have different shapes.
-    #[error("node `{node}`: cannot add `{left}` ({}) and `{right}` ({})", Times(*left_shape), Times(*right_shape))]
+    #[error("node `{node}`: cannot add `{left}` ({}) and `{right}` ({})", DisplayShape(*left_shape), DisplayShape(*right_shape))]
     ShapesDiffer {
         /// The node.
         node: String,
@@ -65,7 +65,7 @@ pub enum GraphError {
     },
     /// An input is not a node of this graph.
     #[error("node `{node}`: it has no input number {input} in this graph")]
-    ForeignInput {
+    UnknownInput {
         /// The node.
         node: String,
         /// Index of the input.

@@ -143,7 +143,7 @@ impl Graph {
     ///
     /// # Panics
     /// If `id` is the graph's input, and as [`Graph::node`].
-    pub fn in_shape(&self, id: NodeId) -> Shape {
+    pub fn first_input_shape(&self, id: NodeId) -> Shape {
         self.node(self.node(id).inputs[0]).shape
     }
 
@@ -176,9 +176,9 @@ impl Graph {
     /// Products that each output of the convolution or linear layer `id` sums.
     ///
     /// # Panics
-    /// As [`Graph::in_shape`].
+    /// As [`Graph::first_input_shape`].
     pub fn patch_entries(&self, id: NodeId) -> usize {
-        let shape @ [channels, ..] = self.in_shape(id);
+        let shape @ [channels, ..] = self.first_input_shape(id);
         match self.node(id).op {
             Op::Conv(conv) | Op::BinaryConv(conv) => channels * conv.kernel * conv.kernel,
             _ => shape.iter().product(),
@@ -199,7 +199,7 @@ impl Graph {
             };
             match node.op {
                 Op::Conv(conv) | Op::BinaryConv(conv) => {
-                    let [inputs, ..] = self.in_shape(id);
+                    let [inputs, ..] = self.first_input_shape(id);
                     let shape = vec![conv.outputs, inputs, conv.kernel, conv.kernel];
                     add("weight", TensorRole::Weight, shape);
                 }
@@ -211,7 +211,7 @@ impl Graph {
                     add("running_var", TensorRole::RunningVar, shape());
                 }
                 Op::Linear { outputs } => {
-                    let inputs = self.in_shape(id).iter().product();
+                    let inputs = self.first_input_shape(id).iter().product();
                     add("weight", TensorRole::Weight, vec![outputs, inputs]);
                     add("bias", TensorRole::Bias, vec![outputs]);
                 }

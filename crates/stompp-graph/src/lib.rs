@@ -16,18 +16,20 @@ mod describe;
 mod dot;
 mod error;
 mod graph;
+mod lookup;
 mod op;
 #[cfg(feature = "std")]
 mod text;
 mod unit;
 
 pub use builder::GraphBuilder;
-pub use cost::{LayerSummary, Summary};
+pub use cost::{CostSummary, LayerSummary};
 pub use deploy::{DeployPlan, DeployStep};
 #[cfg(feature = "std")]
-pub use describe::{Costs, Description, NodeDescription};
+pub use describe::{CostDescription, Description, NodeDescription};
 pub use error::GraphError;
 pub use graph::{Graph, Node, NodeId, Shape, TensorRole, TensorSpec};
+pub use lookup::find_tensor;
 pub use op::{ActivationRule, Conv, Op, Pool};
 #[cfg(feature = "std")]
 pub use text::TextError;

@@ -91,9 +91,9 @@ impl ActivationRule {
 /// ```
 /// use stompp_graph::Conv;
 ///
-/// let conv = Conv::k3(64).stride(2);
+/// let conv = Conv::k3(64).with_stride(2);
 /// assert_eq!((conv.outputs, conv.kernel, conv.stride, conv.padding), (64, 3, 2, 1));
-/// assert_eq!(Conv::new(8, 5).padding(0).padding, 0);
+/// assert_eq!(Conv::new(8, 5).with_padding(0).padding, 0);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Conv {
@@ -130,13 +130,13 @@ impl Conv {
 
     /// The same with another stride.
     #[must_use]
-    pub const fn stride(self, stride: usize) -> Self {
+    pub const fn with_stride(self, stride: usize) -> Self {
         Self { stride, ..self }
     }
 
     /// The same with another padding.
     #[must_use]
-    pub const fn padding(self, padding: usize) -> Self {
+    pub const fn with_padding(self, padding: usize) -> Self {
         Self { padding, ..self }
     }
 
@@ -173,13 +173,13 @@ impl Pool {
 
     /// The same with another stride.
     #[must_use]
-    pub const fn stride(self, stride: usize) -> Self {
+    pub const fn with_stride(self, stride: usize) -> Self {
         Self { stride, ..self }
     }
 
     /// The same with another padding.
     #[must_use]
-    pub const fn padding(self, padding: usize) -> Self {
+    pub const fn with_padding(self, padding: usize) -> Self {
         Self { padding, ..self }
     }
 
@@ -191,9 +191,9 @@ impl Pool {
 }
 
 /// A shape as `64x32x32`.
-pub(crate) struct Times(pub(crate) Shape);
+pub(crate) struct DisplayShape(pub(crate) Shape);
 
-impl fmt::Display for Times {
+impl fmt::Display for DisplayShape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [channels, height, width] = self.0;
         write!(f, "{channels}x{height}x{width}")

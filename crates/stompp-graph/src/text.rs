@@ -211,8 +211,8 @@ impl NodeText {
         };
         let conv = || {
             let (outputs, kernel) = (
-                fields.need("outputs", self.outputs)?,
-                fields.need("kernel", self.kernel)?,
+                fields.require("outputs", self.outputs)?,
+                fields.require("kernel", self.kernel)?,
             );
             let usual = Conv::new(outputs, kernel);
             Ok::<_, TextError>(Conv {
@@ -222,7 +222,7 @@ impl NodeText {
             })
         };
         let pool = || {
-            let usual = Pool::new(fields.need("kernel", self.kernel)?);
+            let usual = Pool::new(fields.require("kernel", self.kernel)?);
             Ok::<_, TextError>(Pool {
                 stride: self.stride.unwrap_or(usual.stride),
                 padding: self.padding.unwrap_or(usual.padding),
@@ -241,7 +241,7 @@ impl NodeText {
             "average_pool" => Op::AveragePool(pool()?),
             "global_average_pool" => Op::GlobalAveragePool,
             _ => Op::Linear {
-                outputs: fields.need("outputs", self.outputs)?,
+                outputs: fields.require("outputs", self.outputs)?,
             },
         };
         let (outputs, windows, padding) = match op {
@@ -289,7 +289,7 @@ impl Fields<'_> {
         }
     }
 
-    fn need(&self, field: &'static str, value: Option<usize>) -> Result<usize, TextError> {
+    fn require(&self, field: &'static str, value: Option<usize>) -> Result<usize, TextError> {
         value.ok_or_else(|| self.error("needs", field))
     }
 

@@ -12,14 +12,14 @@ fn random_graph(choices: &[(u8, u16, u16, usize)]) -> Graph {
         let pick = |at: u16| nodes[usize::from(at) % nodes.len()];
         let (x, y) = (pick(first), pick(second));
         let name = format!("n{number}");
-        let conv = Conv::new(4, 1 + size % 3).stride(1 + size % 2);
+        let conv = Conv::new(4, 1 + size % 3).with_stride(1 + size % 2);
         let node = match op % 9 {
             0 => g.conv(&name, x, conv),
-            1 => g.binary_conv(&name, x, conv.padding(0)),
+            1 => g.binary_conv(&name, x, conv.with_padding(0)),
             2 => g.batch_norm(&name, x),
             3 => g.activation(&name, x),
             4 => g.add(&name, x, y),
-            5 => g.max_pool(&name, x, Pool::new(2 + size % 2).padding(size % 2)),
+            5 => g.max_pool(&name, x, Pool::new(2 + size % 2).with_padding(size % 2)),
             6 => g.average_pool(&name, x, Pool::new(2)),
             7 => g.relu(&name, x),
             _ => g.clip(&name, x),

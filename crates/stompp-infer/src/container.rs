@@ -50,7 +50,7 @@ impl Dtype {
 }
 
 /// A tensor that is to be written.
-pub(crate) struct Tensor {
+pub(crate) struct PackedTensor {
     pub(crate) name: String,
     pub(crate) dtype: Dtype,
     pub(crate) shape: Vec<usize>,
@@ -58,7 +58,7 @@ pub(crate) struct Tensor {
 }
 
 /// The bytes of a file with `metadata` and `tensors`. Larger types come first, so that all are aligned.
-pub(crate) fn write(metadata: &[(&str, String)], mut tensors: Vec<Tensor>) -> Vec<u8> {
+pub(crate) fn write(metadata: &[(&str, String)], mut tensors: Vec<PackedTensor>) -> Vec<u8> {
     tensors.sort_by_key(|tensor| core::cmp::Reverse(tensor.dtype.size()));
     let quoted = |text: &str| serde_json::to_string(text).expect("a string is valid JSON");
     let mut header = format!(
@@ -144,7 +144,7 @@ impl Header {
         let header = core::str::from_utf8(header).map_err(|_| not_safetensors("its header is not UTF-8"))?;
         let text: HeaderText = serde_json::from_str(header).map_err(|error| OpenError::Header(error.to_string()))?;
         if text.metadata.get("format").map(String::as_str) != Some(info::FORMAT) {
-            return Err(OpenError::Foreign);
+            return Err(OpenError::OtherFormat);
         }
         let version = text.metadata.get("version").cloned().unwrap_or_default();
         if version != info::VERSION {
@@ -172,7 +172,7 @@ impl Header {
     }
 
     /// Where the tensor `name` lies in the file; it must have this type and shape. Each is taken once.
-    pub(crate) fn take(&mut self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<Range<usize>, OpenError> {
+    pub(crate) fn find_tensor(&mut self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<Range<usize>, OpenError> {
         let wrong = |problem| OpenError::Tensor {
             name: name.to_owned(),
             problem,
@@ -196,7 +196,7 @@ impl Header {
     }
 
     /// Refuses a file with tensors that nobody took.
-    pub(crate) fn finish(self) -> Result<(), OpenError> {
+    pub(crate) fn check_all_used(self) -> Result<(), OpenError> {
         match self.entries.into_keys().next() {
             None => Ok(()),
             Some(name) => Err(OpenError::Tensor {

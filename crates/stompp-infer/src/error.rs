@@ -74,7 +74,7 @@ pub enum OpenError {
     Header(String),
     /// It is a safetensors file of another kind, such as a trainer's latent weights.
     #[error("a safetensors file, but not a packed network (`stompp pack` writes those)")]
-    Foreign,
+    OtherFormat,
     /// It was written for another version of the format.
     #[error("version `{0}` of the packed file is not known; this program reads version {VERSION}", VERSION = crate::info::VERSION)]
     Version(String),
@@ -124,5 +124,5 @@ pub enum RunError {
     Memory(usize),
     /// The scratch was made for another network.
     #[error("the scratch was made for another network")]
-    ForeignScratch,
+    WrongScratch,
 }

@@ -56,11 +56,11 @@ pub(crate) fn read(text: &str) -> Result<Graph, OpenError> {
             "add" => g.add(name, x, words.node(&ids)?),
             "max_pool" => {
                 let pool = Pool::new(words.number()?)
-                    .stride(words.number()?)
-                    .padding(words.number()?);
+                    .with_stride(words.number()?)
+                    .with_padding(words.number()?);
                 g.max_pool(name, x, pool)
             }
-            "average_pool" => g.average_pool(name, x, Pool::new(words.number()?).stride(words.number()?)),
+            "average_pool" => g.average_pool(name, x, Pool::new(words.number()?).with_stride(words.number()?)),
             "global_average_pool" => g.global_average_pool(name, x),
             "linear" => g.linear(name, x, words.number()?),
             _ => return Err(words.error()),

@@ -22,7 +22,7 @@ const RULES: [(ActivationRule, &str); 3] = [
 
 /// What a user of a network needs to know besides its weights. All of it may be empty.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Info {
+pub struct NetworkInfo {
     /// Names of the classes, in the order of the outputs.
     pub classes: Vec<String>,
     /// What is subtracted from each channel of an image in [0, 1].
@@ -39,7 +39,7 @@ pub struct Info {
     pub parent: String,
 }
 
-impl Info {
+impl NetworkInfo {
     /// The entries of the header.
     pub(crate) fn metadata(
         &self,

@@ -33,9 +33,9 @@ mod tensors;
 mod threshold;
 
 pub use error::{OpenError, PackError, RunError};
-pub use info::Info;
-pub use memory::Memory;
-pub use network::{Network, Prediction, Top, top_k};
+pub use info::NetworkInfo;
+pub use memory::MemoryUse;
+pub use network::{ClassProbability, Network, TopClasses, top_k};
 pub use pack::pack;
 pub use run::Scratch;
-pub use simd::Level;
+pub use simd::SimdLevel;

@@ -1,6 +1,6 @@
 //! How fast this processor counts bits at best, to compare a network's time with.
 
-use crate::Level;
+use crate::SimdLevel;
 use std::{hint::black_box, time::Instant};
 
 /// Binary multiply-accumulates a second of one thread that runs nothing but the instructions that count them at `level`, from registers to
@@ -10,7 +10,7 @@ use std::{hint::black_box, time::Instant};
 ///
 /// # Panics
 /// If this machine lacks the level.
-pub fn multiply_accumulates_per_second(level: Level) -> f64 {
+pub fn multiply_accumulates_per_second(level: SimdLevel) -> f64 {
     assert!(level.is_supported(), "this machine lacks {level}");
     const ROUNDS: usize = 1 << 20;
     let mut best = 0_f64;
@@ -19,10 +19,10 @@ pub fn multiply_accumulates_per_second(level: Level) -> f64 {
         let done = match level {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the level is supported.
-            Level::Avx512 => unsafe { popcounts(ROUNDS) },
+            SimdLevel::Avx512 => unsafe { popcounts(ROUNDS) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the level is supported.
-            Level::Avx2 => unsafe { lookups(ROUNDS) },
+            SimdLevel::Avx2 => unsafe { lookups(ROUNDS) },
             _ => words(ROUNDS),
         };
         best = best.max(done as f64 / start.elapsed().as_secs_f64());

@@ -1,14 +1,14 @@
 //! What memory a network will need, before it is trained.
 
-use crate::{Info, Level, Network, PackError, pack};
+use crate::{Network, NetworkInfo, PackError, SimdLevel, pack};
 use alloc::vec;
 use serde::Serialize;
 use stompp_graph::{ActivationRule, Graph, TensorSpec};
 
-/// Bytes of RAM that running one image takes with [`Level::Portable`] and one thread, as on a microcontroller. The weights stay where
+/// Bytes of RAM that running one image takes with [`SimdLevel::Portable`] and one thread, as on a microcontroller. The weights stay where
 /// the file is; the graph and the prepared steps are not counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Memory {
+pub struct MemoryUse {
     /// [`Network::scratch_bytes`].
     pub scratch_bytes: usize,
     /// The image, in floats.
@@ -17,12 +17,12 @@ pub struct Memory {
     pub logits_bytes: usize,
 }
 
-impl Memory {
+impl MemoryUse {
     /// Of the network that `graph` becomes.
     ///
     /// # Errors
     /// If it cannot be packed.
-    pub fn of(graph: &Graph, activations: ActivationRule) -> Result<Self, PackError> {
+    pub fn new(graph: &Graph, activations: ActivationRule) -> Result<Self, PackError> {
         // No weight changes a size, so one list of ones serves for all tensors.
         let tensors = graph.tensors();
         let len = |tensor: &TensorSpec| tensor.shape.iter().product::<usize>();
@@ -33,9 +33,9 @@ impl Memory {
                 .find(|tensor| tensor.name == name)
                 .map(|tensor| &ones[..len(tensor)])
         };
-        let file = pack(graph, activations, find, &Info::default())?;
+        let file = pack(graph, activations, find, &NetworkInfo::default())?;
         let network =
-            Network::from_bytes_at(&file, Level::Portable).expect("a packed file opens at every machine's level");
+            Network::from_bytes_at(&file, SimdLevel::Portable).expect("a packed file opens at every machine's level");
         Ok(Self {
             scratch_bytes: network.scratch_bytes_of(1),
             image_bytes: size_of::<f32>() * graph.input_shape().iter().product::<usize>(),

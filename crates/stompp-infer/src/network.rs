@@ -4,9 +4,9 @@ use crate::{
     container::{Dtype, Header},
     error::{OpenError, RunError},
     graph_text,
-    info::Info,
+    info::NetworkInfo,
     run::{Program, Scratch, prepare},
-    simd::Level,
+    simd::SimdLevel,
     tensors::{self, StepTensors},
 };
 use alloc::{borrow::Cow, vec::Vec};
@@ -15,13 +15,13 @@ use stompp_graph::{ActivationRule, DeployPlan, Graph, Shape};
 
 /// A network from a packed file, ready to run.
 ///
-/// Images are floats in (channels, height, width) order, prepared as [`Info`] says. Results do not depend on the level or on the number
+/// Images are floats in (channels, height, width) order, prepared as [`NetworkInfo`] says. Results do not depend on the level or on the number
 /// of threads.
 pub struct Network<'a> {
     file: Cow<'a, [u8]>,
     graph: Graph,
     activations: ActivationRule,
-    info: Info,
+    info: NetworkInfo,
     program: Program,
     /// Memory of runs that have ended.
     #[cfg(feature = "std")]
@@ -68,25 +68,25 @@ impl<'a> Network<'a> {
     ///
     /// # Errors
     /// As [`Network::from_bytes`], and if this machine lacks the level.
-    pub fn from_bytes_at(file: &'a [u8], level: Level) -> Result<Self, OpenError> {
+    pub fn from_bytes_at(file: &'a [u8], level: SimdLevel) -> Result<Self, OpenError> {
         if !level.is_supported() {
             return Err(OpenError::Level(alloc::format!("this machine lacks {level}")));
         }
         Self::new(Cow::Borrowed(file), level)
     }
 
-    fn new(file: Cow<'a, [u8]>, level: Level) -> Result<Self, OpenError> {
+    fn new(file: Cow<'a, [u8]>, level: SimdLevel) -> Result<Self, OpenError> {
         let mut header = Header::read(&file)?;
-        let (info, activations) = Info::read(&header.metadata)?;
+        let (info, activations) = NetworkInfo::read(&header.metadata)?;
         let graph = graph_text::read(header.metadata.get("graph").map_or("", |text| text))?;
         let plan = DeployPlan::new(&graph, activations);
         let steps = plan.steps().iter();
         let tensors: Vec<StepTensors<Range<usize>>> = steps
             .map(|step| {
-                let specs = tensors::of_step(&graph, &plan, step);
+                let specs = tensors::step_tensors(&graph, &plan, step);
                 specs.try_map(|spec| {
-                    let range = header.take(&spec.name, spec.dtype, &spec.shape)?;
-                    let channels = step.main.map_or(0, |main| graph.in_shape(main)[0]);
+                    let range = header.find_tensor(&spec.name, spec.dtype, &spec.shape)?;
+                    let channels = step.main.map_or(0, |main| graph.first_input_shape(main)[0]);
                     if spec.dtype == Dtype::U8 && has_bits_past(&file[range.clone()], channels) {
                         return Err(OpenError::Tensor {
                             name: spec.name,
@@ -97,7 +97,7 @@ impl<'a> Network<'a> {
                 })
             })
             .collect::<Result<_, OpenError>>()?;
-        header.finish()?;
+        header.check_all_used()?;
         let program = prepare(level, &graph, activations, &plan, &tensors, &file);
         Ok(Self {
             file,
@@ -111,7 +111,7 @@ impl<'a> Network<'a> {
     }
 
     /// What the file says about the network.
-    pub fn info(&self) -> &Info {
+    pub fn info(&self) -> &NetworkInfo {
         &self.info
     }
 
@@ -136,7 +136,7 @@ impl<'a> Network<'a> {
     }
 
     /// The vector instructions that it is prepared for.
-    pub fn level(&self) -> Level {
+    pub fn level(&self) -> SimdLevel {
         self.program.level
     }
 
@@ -166,7 +166,7 @@ impl<'a> Network<'a> {
         check("image", image.len(), self.input_shape().iter().product())?;
         check("output", logits.len(), self.outputs())?;
         if scratch.sizes != self.program.sizes {
-            return Err(RunError::ForeignScratch);
+            return Err(RunError::WrongScratch);
         }
         self.program.run(&self.file, image, scratch, logits);
         Ok(())
@@ -180,9 +180,9 @@ impl Network<'_> {
     /// # Errors
     /// If a length is not the network's, or there is no memory.
     pub fn logits_into(&self, image: &[f32], logits: &mut [f32]) -> Result<(), RunError> {
-        let mut scratch = self.take()?;
+        let mut scratch = self.acquire_scratch()?;
         let result = self.run(image, &mut scratch, logits);
-        self.give_back(scratch);
+        self.release_scratch(scratch);
         result
     }
 
@@ -200,12 +200,14 @@ impl Network<'_> {
     ///
     /// # Errors
     /// As [`Network::logits_into`].
-    pub fn classify(&self, image: &[f32]) -> Result<Top, RunError> {
-        let mut scratch = self.take()?;
+    pub fn classify(&self, image: &[f32]) -> Result<TopClasses, RunError> {
+        let mut scratch = self.acquire_scratch()?;
         let mut logits = core::mem::take(&mut scratch.logits);
-        let result = self.run(image, &mut scratch, &mut logits).map(|()| Top::of(&logits));
+        let result = self
+            .run(image, &mut scratch, &mut logits)
+            .map(|()| TopClasses::new(&logits));
         scratch.logits = logits;
-        self.give_back(scratch);
+        self.release_scratch(scratch);
         result
     }
 
@@ -227,7 +229,7 @@ impl Network<'_> {
             .try_for_each(|(image, logits)| self.logits_into(image, logits))
     }
 
-    fn take(&self) -> Result<Scratch, RunError> {
+    fn acquire_scratch(&self) -> Result<Scratch, RunError> {
         // A thread that panicked left the list as it was.
         let spare = self
             .spare
@@ -237,7 +239,7 @@ impl Network<'_> {
         spare.map_or_else(|| self.scratch(), Ok)
     }
 
-    fn give_back(&self, scratch: Scratch) {
+    fn release_scratch(&self, scratch: Scratch) {
         self.spare
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -256,7 +258,7 @@ impl core::fmt::Debug for Network<'_> {
 
 /// One class and how likely it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Prediction {
+pub struct ClassProbability {
     /// Number of the class.
     pub class: usize,
     /// Its softmax probability.
@@ -265,14 +267,14 @@ pub struct Prediction {
 
 /// The most likely classes, best first: five, or as many as there are.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Top {
-    predictions: [Prediction; 5],
+pub struct TopClasses {
+    predictions: [ClassProbability; 5],
     len: usize,
 }
 
-impl Top {
+impl TopClasses {
     /// The best of `logits`. Of equal ones the first wins; a NaN is never better.
-    pub fn of(logits: &[f32]) -> Self {
+    pub fn new(logits: &[f32]) -> Self {
         let mut top = Self {
             predictions: Default::default(),
             len: logits.len().min(5),
@@ -282,24 +284,24 @@ impl Top {
     }
 }
 
-/// The `k` most likely classes of `logits`, or as many as there are; ordered as those of [`Top::of`].
+/// The `k` most likely classes of `logits`, or as many as there are; ordered as those of [`TopClasses::new`].
 ///
 /// ```
 /// let top = stompp_infer::top_k(&[0.0, 3f32.ln(), 0.0], 2);
 /// assert_eq!((top[0].class, top[1].class), (1, 0));
 /// assert!((top[0].probability - 0.6).abs() < 1e-6);
 /// ```
-pub fn top_k(logits: &[f32], k: usize) -> Vec<Prediction> {
-    let mut best = alloc::vec![Prediction::default(); k.min(logits.len())];
+pub fn top_k(logits: &[f32], k: usize) -> Vec<ClassProbability> {
+    let mut best = alloc::vec![ClassProbability::default(); k.min(logits.len())];
     fill_best(logits, &mut best);
     best
 }
 
 /// Fills `best`, at most as many as there are logits, with the most likely classes.
-fn fill_best(logits: &[f32], best: &mut [Prediction]) {
+fn fill_best(logits: &[f32], best: &mut [ClassProbability]) {
     let mut filled = 0;
     for (class, &logit) in logits.iter().enumerate() {
-        let is_worse = |other: &Prediction| logit > logits[other.class];
+        let is_worse = |other: &ClassProbability| logit > logits[other.class];
         let at = best[..filled].iter().position(is_worse).unwrap_or(filled);
         if at < best.len() {
             filled = (filled + 1).min(best.len());
@@ -315,20 +317,20 @@ fn fill_best(logits: &[f32], best: &mut [Prediction]) {
     }
 }
 
-impl Deref for Top {
-    type Target = [Prediction];
+impl Deref for TopClasses {
+    type Target = [ClassProbability];
 
-    fn deref(&self) -> &[Prediction] {
+    fn deref(&self) -> &[ClassProbability] {
         &self.predictions[..self.len]
     }
 }
 
 /// The level that networks are opened for.
-fn chosen_level() -> Result<Level, OpenError> {
+fn chosen_level() -> Result<SimdLevel, OpenError> {
     #[cfg(feature = "std")]
-    return Level::from_environment();
+    return SimdLevel::from_environment();
     #[cfg(not(feature = "std"))]
-    Ok(Level::Portable)
+    Ok(SimdLevel::Portable)
 }
 
 fn threads() -> usize {

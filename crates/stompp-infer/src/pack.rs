@@ -1,11 +1,11 @@
 //! Packing: from a graph and trained tensors to a file.
 
 use crate::{
-    container::{self, Dtype, Tensor},
+    container::{self, Dtype, PackedTensor},
     error::PackError,
     graph_text,
-    info::Info,
-    tensors::{self, TensorSpec},
+    info::NetworkInfo,
+    tensors::{self, PackedTensorSpec},
     threshold::{Affine, threshold},
 };
 use alloc::{format, string::ToString, vec, vec::Vec};
@@ -18,7 +18,7 @@ const MOST_PRODUCTS: usize = 1 << 24;
 /// statistics.
 ///
 /// `tensor` gives the values of a tensor by its name in [`Graph::tensors`], in row-major order. The file has the same bytes every time.
-/// Its size, the header apart, is [`stompp_graph::Summary::bytes`].
+/// Its size, the header apart, is [`stompp_graph::CostSummary::bytes`].
 ///
 /// # Errors
 /// If a tensor is missing, has another length or is not finite, or a batch norm cannot be evaluated.
@@ -26,7 +26,7 @@ pub fn pack<'a>(
     graph: &Graph,
     activations: ActivationRule,
     tensor: impl Fn(&str) -> Option<&'a [f32]>,
-    info: &Info,
+    info: &NetworkInfo,
 ) -> Result<Vec<u8>, PackError> {
     let plan = DeployPlan::new(graph, activations);
     let size: usize = plan.packed_bytes(graph).iter().sum();
@@ -37,13 +37,13 @@ pub fn pack<'a>(
     source.check()?;
     let mut packed = Vec::new();
     for step in plan.steps() {
-        let specs = tensors::of_step(graph, &plan, step);
+        let specs = tensors::step_tensors(graph, &plan, step);
         let norm = step.norm.map(|norm| source.affine(norm)).transpose()?;
-        let mut add = |spec: Option<TensorSpec>, bytes: &dyn Fn(&TensorSpec) -> Vec<u8>| {
+        let mut add = |spec: Option<PackedTensorSpec>, bytes: &dyn Fn(&PackedTensorSpec) -> Vec<u8>| {
             if let Some(spec) = spec {
                 let bytes = bytes(&spec);
-                let TensorSpec { name, dtype, shape } = spec;
-                packed.push(Tensor {
+                let PackedTensorSpec { name, dtype, shape } = spec;
+                packed.push(PackedTensor {
                     name,
                     dtype,
                     shape,
@@ -60,7 +60,7 @@ pub fn pack<'a>(
                 Dtype::U8 => bits(
                     source.get(main, "weight"),
                     &spec.shape,
-                    graph.in_shape(main)[0],
+                    graph.first_input_shape(main)[0],
                     flipped,
                 ),
                 _ => floats(source.get(main, "weight")),

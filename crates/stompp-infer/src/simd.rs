@@ -4,7 +4,7 @@ use core::fmt;
 
 /// A set of vector instructions. Ordered: a machine that has one level has all lower ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Level {
+pub enum SimdLevel {
     /// Plain Rust: bits are counted word by word, weights are read from the file's bytes.
     Portable,
     /// AVX2 and FMA: bits are counted by table lookups.
@@ -13,7 +13,7 @@ pub enum Level {
     Avx512,
 }
 
-impl Level {
+impl SimdLevel {
     /// All levels, lowest first.
     pub const ALL: [Self; 3] = [Self::Portable, Self::Avx2, Self::Avx512];
 
@@ -66,7 +66,7 @@ impl Level {
     }
 }
 
-impl fmt::Display for Level {
+impl fmt::Display for SimdLevel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }

@@ -5,7 +5,7 @@ use alloc::{format, string::String, vec, vec::Vec};
 use stompp_graph::{DeployPlan, DeployStep, Graph, Op};
 
 /// Name, type and shape of a tensor.
-pub(crate) struct TensorSpec {
+pub(crate) struct PackedTensorSpec {
     pub(crate) name: String,
     pub(crate) dtype: Dtype,
     pub(crate) shape: Vec<usize>,
@@ -43,7 +43,7 @@ pub(crate) fn fits_16_bits(entries: usize) -> bool {
 }
 
 /// What the file has for `step`.
-pub(crate) fn of_step(graph: &Graph, plan: &DeployPlan, step: &DeployStep) -> StepTensors<TensorSpec> {
+pub(crate) fn step_tensors(graph: &Graph, plan: &DeployPlan, step: &DeployStep) -> StepTensors<PackedTensorSpec> {
     let mut tensors = StepTensors {
         weight: None,
         bias: None,
@@ -54,10 +54,10 @@ pub(crate) fn of_step(graph: &Graph, plan: &DeployPlan, step: &DeployStep) -> St
     let [channels, ..] = graph.node(step.output).shape;
     let spec = |id, suffix: &str, dtype, shape| {
         let name = format!("{}.{suffix}", graph.node(id).name);
-        Some(TensorSpec { name, dtype, shape })
+        Some(PackedTensorSpec { name, dtype, shape })
     };
     if let Some(main) = step.main {
-        let inputs = graph.in_shape(main)[0];
+        let inputs = graph.first_input_shape(main)[0];
         match graph.node(main).op {
             Op::BinaryConv(conv) => {
                 let shape = vec![conv.outputs, conv.kernel, conv.kernel, inputs.div_ceil(8)];

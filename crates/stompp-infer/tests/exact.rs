@@ -5,19 +5,19 @@ mod common;
 use common::{Random, packed, random_graph, random_tensors, reference};
 use proptest::prelude::*;
 use stompp_graph::{ActivationRule, Conv, Graph, GraphBuilder};
-use stompp_infer::{Level, Network};
+use stompp_infer::{Network, SimdLevel};
 use stompp_kernels::simd::{self, with_level};
 use stompp_resnet::{Architecture, Model};
 
 /// The levels that this machine has.
-fn levels() -> impl Iterator<Item = Level> {
-    Level::ALL.into_iter().filter(|level| level.is_supported())
+fn levels() -> impl Iterator<Item = SimdLevel> {
+    SimdLevel::ALL.into_iter().filter(|level| level.is_supported())
 }
 
 /// The trainer with fused multiplication and addition.
 fn fused<R>(f: impl FnOnce() -> R) -> R {
-    match simd::Level::Avx2.is_supported() {
-        true => with_level(simd::Level::Avx2, f),
+    match simd::SimdLevel::Avx2.is_supported() {
+        true => with_level(simd::SimdLevel::Avx2, f),
         false => f(),
     }
 }
@@ -91,7 +91,7 @@ proptest! {
 }
 
 /// An image and what engine and trainer give for it.
-fn logits(graph: &Graph, rule: ActivationRule, random: &mut Random, level: Level) -> [Vec<f32>; 2] {
+fn logits(graph: &Graph, rule: ActivationRule, random: &mut Random, level: SimdLevel) -> [Vec<f32>; 2] {
     let tensors = random_tensors(graph, random);
     let file = packed(graph, rule, &tensors);
     let image: Vec<f32> = (0..graph.input_shape().iter().product())
@@ -148,12 +148,17 @@ fn networks_with_binary_weights_only_are_close_where_the_trainer_rounds_otherwis
 fn signs_behind_winograd_convolutions_differ_at_near_ties_only() {
     let differing = |stride: usize| {
         let mut g = GraphBuilder::new([32, 16, 16]);
-        let x = g.conv("conv", g.input(), Conv::k3(32).stride(stride)).unwrap();
+        let x = g.conv("conv", g.input(), Conv::k3(32).with_stride(stride)).unwrap();
         let x = g.activation("act", x).unwrap();
         let graph = g.finish(x).unwrap();
         let mut differing = [0, 0];
         for seed in 0..20 {
-            let [signs, expected] = logits(&graph, ActivationRule::Quantized, &mut Random(seed), Level::detect());
+            let [signs, expected] = logits(
+                &graph,
+                ActivationRule::Quantized,
+                &mut Random(seed),
+                SimdLevel::detect(),
+            );
             differing[0] += signs.iter().zip(&expected).filter(|(a, b)| a != b).count();
             differing[1] += signs.len();
         }

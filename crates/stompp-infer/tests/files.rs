@@ -6,8 +6,8 @@ use common::{Random, packed, random_graph, random_tensors};
 use proptest::prelude::*;
 use safetensors::SafeTensors;
 use std::{alloc, cell::Cell};
-use stompp_graph::{ActivationRule, Conv, Graph, GraphBuilder, Summary};
-use stompp_infer::{Info, Network, OpenError, PackError, RunError, pack};
+use stompp_graph::{ActivationRule, Conv, CostSummary, Graph, GraphBuilder};
+use stompp_infer::{Network, NetworkInfo, OpenError, PackError, RunError, pack};
 use stompp_resnet::{Architecture, Model};
 
 /// Counts what a thread allocates.
@@ -80,10 +80,10 @@ fn edited(file: &[u8], from: &str, to: &str) -> Vec<u8> {
 
 /// The same with the checksum mended, as somebody would who means it.
 fn forged(file: &[u8], from: &str, to: &str) -> Vec<u8> {
-    sealed(edited(file, from, to))
+    with_checksum(edited(file, from, to))
 }
 
-fn sealed(mut file: Vec<u8>) -> Vec<u8> {
+fn with_checksum(mut file: Vec<u8>) -> Vec<u8> {
     let key = b"\"checksum\":\"";
     let at = file.windows(key.len()).position(|w| w == key).unwrap() + key.len();
     file[at..at + 16].fill(b'0');
@@ -167,7 +167,7 @@ fn the_file_has_the_size_that_the_summary_promises() {
             let header = 8 + u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
             assert_eq!(
                 file.len() - header,
-                Summary::new(&graph, rule).bytes(),
+                CostSummary::new(&graph, rule).bytes(),
                 "{name} {rule:?}"
             );
             assert!(
@@ -186,7 +186,7 @@ fn the_file_has_the_size_that_the_summary_promises() {
 fn info_comes_back() {
     let graph = small();
     let tensors = random_tensors(&graph, &mut Random(1));
-    let info = Info {
+    let info = NetworkInfo {
         classes: ["a", "b \"c\"", "dé", "e;f", "\\g", "h"].map(str::to_owned).to_vec(),
         mean: vec![0.4914, 0.1, 1.0 / 3.0],
         std: vec![0.247, 1e-7, 3e8],
@@ -205,7 +205,7 @@ fn info_comes_back() {
         pack(&graph, ActivationRule::Quantized, find, &info).unwrap(),
         "the same bytes again"
     );
-    let wrong = Info {
+    let wrong = NetworkInfo {
         classes: vec!["a".to_owned()],
         ..info.clone()
     };
@@ -229,7 +229,7 @@ fn networks_that_cannot_be_packed_are_refused() {
             &graph,
             ActivationRule::Quantized,
             |name| tensors.get(name).map(Vec::as_slice),
-            &Info::default(),
+            &NetworkInfo::default(),
         )
         .unwrap_err()
         .to_string()
@@ -253,7 +253,7 @@ fn networks_that_cannot_be_packed_are_refused() {
     huge.insert("bn2.running_var".to_owned(), vec![0.0; 10]);
     huge.insert("bn2.weight".to_owned(), vec![f32::MAX; 10]);
     let find = |name: &str| huge.get(name).map(Vec::as_slice);
-    let error = pack(&graph, ActivationRule::Quantized, find, &Info::default()).unwrap_err();
+    let error = pack(&graph, ActivationRule::Quantized, find, &NetworkInfo::default()).unwrap_err();
     assert!(
         matches!(
             error,
@@ -343,7 +343,7 @@ fn other_files_are_refused_by_name() {
     let mut past = file.clone();
     *past.last_mut().unwrap() |= 0x80;
     assert_eq!(
-        refusal(&sealed(past)),
+        refusal(&with_checksum(past)),
         "tensor `conv2.weight`: has bits past its channels"
     );
     let missing = Network::open("/nowhere/net.stompp").unwrap_err();
@@ -389,7 +389,7 @@ fn lengths_are_checked() {
     let mut foreign = Network::from_bytes(&other).unwrap().scratch().unwrap();
     assert_eq!(
         network.run(&[0.0; 192], &mut foreign, &mut [0.0; 6]),
-        Err(RunError::ForeignScratch)
+        Err(RunError::WrongScratch)
     );
 }
 
@@ -465,7 +465,7 @@ proptest! {
             file[at] = byte;
         }
         if file.windows(12).any(|w| w == b"\"checksum\":\"") {
-            let file = sealed(file);
+            let file = with_checksum(file);
             MOST.set(HELD.get());
             let before = HELD.get();
             let opened = Network::from_bytes(&file);

@@ -5,7 +5,7 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use stompp_kernels::{
-    BatchNormQuantizeGradients, BitTensor, BitWeights, ChannelShape, ConvShape, FreezeState, Normalization, SgdStep,
+    BatchNormParams, BatchNormQuantizeGradients, BitTensor, BitWeights, ChannelShape, ConvShape, FreezeState, SgdStep,
     Surrogate, batch_norm_backward, batch_norm_forward, batch_norm_quantize_backward, batch_norm_quantize_forward,
     batch_norm_statistics, conv2d_backward_input, conv2d_backward_weight, conv2d_forward, quantize_backward,
     quantize_forward, sgd_momentum_step, xnor_conv2d,
@@ -104,7 +104,7 @@ fn elementwise(c: &mut Criterion) {
         let (mut mean, mut var) = (vec![0.0; channels], vec![0.0; channels]);
         let (ones, zeros) = (vec![1.0; channels], vec![0.0; channels]);
         let (mut gscale, mut gshift) = (zeros.clone(), zeros.clone());
-        let norm = Normalization {
+        let norm = BatchNormParams {
             mean: &zeros,
             inv_std: &ones,
             scale: &ones,

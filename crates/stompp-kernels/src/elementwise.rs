@@ -140,7 +140,7 @@ pub fn square_sum(x: &[f32]) -> f64 {
 mod tests {
     use super::*;
     use crate::parallel::PIECE;
-    use crate::simd::{Level, with_level};
+    use crate::simd::{SimdLevel, with_level};
 
     /// Longer than one piece, with a ragged end.
     fn values(salt: usize) -> Vec<f32> {
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn every_level_gives_the_formula() {
         let (a, b) = (values(0), values(5));
-        for level in Level::ALL.into_iter().filter(|l| l.is_supported()) {
+        for level in SimdLevel::ALL.into_iter().filter(|l| l.is_supported()) {
             with_level(level, || {
                 let mut y = vec![f32::NAN; a.len()];
                 relu_forward(&a, &mut y);
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn the_sum_of_squares_is_that_of_integers_and_finite_only_if_every_value_is() {
-        for level in Level::ALL.into_iter().filter(|l| l.is_supported()) {
+        for level in SimdLevel::ALL.into_iter().filter(|l| l.is_supported()) {
             with_level(level, || {
                 for len in [0, 1, 15, 16, 17, PIECE - 1, PIECE + 77] {
                     let x = &values(3)[..len];

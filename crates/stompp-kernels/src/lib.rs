@@ -34,7 +34,7 @@ mod scratch;
 mod transpose;
 
 pub use batch_norm::{
-    BatchNormQuantizeGradients, Normalization, batch_norm_backward, batch_norm_forward, batch_norm_quantize_backward,
+    BatchNormParams, BatchNormQuantizeGradients, batch_norm_backward, batch_norm_forward, batch_norm_quantize_backward,
     batch_norm_quantize_forward, batch_norm_statistics,
 };
 pub use conv::{ConvShape, conv2d_backward_input, conv2d_backward_weight, conv2d_forward};

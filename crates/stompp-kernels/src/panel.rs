@@ -26,12 +26,12 @@
 //! | `gemm` alone | 64 | 69 | 87 | 99 | 102 |
 //! | convolution | 92 | 106 | 110 | 110 | 105 |
 
-use crate::simd::{Kernel, Lanes, Level, Simd};
+use crate::simd::{Kernel, Lanes, Simd, SimdLevel};
 
 /// Steps whose panel stays in the first-level cache: 16 KiB with 16 channels a panel.
 pub(crate) const BLOCK: usize = 256;
 
-/// A row of a [`Product`].
+/// A row of a [`FrequencyProduct`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Row {
     /// Where it starts in `x`.
@@ -52,16 +52,16 @@ pub(crate) fn offset(at: usize) -> u32 {
 /// Channels in a panel, for a tensor of `channels` channels.
 pub(crate) fn width(simd: Simd, channels: usize) -> usize {
     match simd.level() {
-        Level::Portable => 8,
-        Level::Avx2 if channels <= 8 => 8,
-        Level::Avx2 => 16,
-        Level::Avx512 if channels <= 16 => 16,
-        Level::Avx512 => 32,
+        SimdLevel::Portable => 8,
+        SimdLevel::Avx2 if channels <= 8 => 8,
+        SimdLevel::Avx2 => 16,
+        SimdLevel::Avx512 if channels <= 16 => 16,
+        SimdLevel::Avx512 => 32,
     }
 }
 
 /// `out[row.out][lane] (+)= sum over step of x[row.x + steps[step]] * panel[step][lane]`; see the module.
-pub(crate) struct Product<'a> {
+pub(crate) struct PanelProduct<'a> {
     /// Lanes of `panel` and `out`, as [`width`] gives it.
     pub(crate) width: usize,
     pub(crate) x: &'a [f32],
@@ -75,7 +75,7 @@ pub(crate) struct Product<'a> {
     pub(crate) add: bool,
 }
 
-impl Product<'_> {
+impl PanelProduct<'_> {
     /// Computes it.
     ///
     /// # Panics
@@ -98,7 +98,7 @@ impl Product<'_> {
     }
 }
 
-impl Kernel for Product<'_> {
+impl Kernel for PanelProduct<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -117,10 +117,10 @@ impl Kernel for Product<'_> {
     }
 }
 
-impl Product<'_> {
+impl PanelProduct<'_> {
     /// # Safety
     ///
-    /// The machine has the instructions of `L`, and [`Product::compute`] has checked the offsets.
+    /// The machine has the instructions of `L`, and [`FrequencyProduct::compute`] has checked the offsets.
     ///
     /// # Panics
     ///
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn product_matches_the_formula_at_every_level() {
-        for level in Level::ALL.into_iter().filter(|l| l.is_supported()) {
+        for level in SimdLevel::ALL.into_iter().filter(|l| l.is_supported()) {
             for (rows, steps, channels) in [(1, 1, 8), (5, 3, 16), (13, 300, 32), (8, 513, 10)] {
                 with_level(level, || {
                     let simd = Simd::current();
@@ -216,7 +216,7 @@ mod tests {
                     let panel = noise(steps.len() * width);
                     for add in [false, true] {
                         let mut out = vec![0.25; 2 * rows * width];
-                        Product {
+                        PanelProduct {
                             width,
                             x: &x,
                             rows: &table,
@@ -253,7 +253,7 @@ mod tests {
     #[should_panic(expected = "width")]
     fn a_width_of_another_level_panics() {
         let rows = [Row { x: 0, out: 0 }];
-        Product {
+        PanelProduct {
             width: 24,
             x: &[0.0; 5],
             rows: &rows,
@@ -271,7 +271,7 @@ mod tests {
         let rows = [Row { x: 3, out: 0 }];
         let width = width(Simd::current(), 8);
         let (panel, mut out) = (vec![0.0; width], vec![0.0; width]);
-        Product {
+        PanelProduct {
             width,
             x: &[0.0; 5],
             rows: &rows,

@@ -143,11 +143,11 @@ pub(crate) fn copy(from: &[f32], to: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simd::{Level, with_level};
+    use crate::simd::{SimdLevel, with_level};
 
     #[test]
     fn every_entry_lands_where_it_belongs_and_nothing_else_changes() {
-        for level in Level::ALL.into_iter().filter(|level| level.is_supported()) {
+        for level in SimdLevel::ALL.into_iter().filter(|level| level.is_supported()) {
             for (rows, columns, gap) in [
                 (1, 1, 0),
                 (21, 1, 0),

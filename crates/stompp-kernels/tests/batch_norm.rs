@@ -4,9 +4,9 @@ mod common;
 
 use common::{assert_close, at_every_level, double, finite_differences, noise, same_bits_whatever_the_threads};
 use stompp_kernels::{
-    BatchNormQuantizeGradients, ChannelShape, FreezeState, Normalization, Surrogate, add_forward, batch_norm_backward,
-    batch_norm_forward, batch_norm_quantize_backward, batch_norm_quantize_forward, batch_norm_statistics,
-    quantize_backward, quantize_forward,
+    BatchNormParams, BatchNormQuantizeGradients, ChannelShape, FreezeState, Surrogate, add_forward,
+    batch_norm_backward, batch_norm_forward, batch_norm_quantize_backward, batch_norm_quantize_forward,
+    batch_norm_statistics, quantize_backward, quantize_forward,
 };
 
 const EPS: f64 = 1e-5;
@@ -184,7 +184,7 @@ fn fused_with_a_quantizer_it_has_the_bits_of_the_two_in_a_row() {
         at_every_level(|level| {
             let (mean, var) = statistics(&s, &x);
             let inv_std = inv_std(&var);
-            let norm = Normalization {
+            let norm = BatchNormParams {
                 mean: &mean,
                 inv_std: &inv_std,
                 scale: &scale,

@@ -93,7 +93,7 @@ pub trait Backend: Device<f32> + Cache {
     ) -> Result<Tensor<S, f32, Self>, Self::Err>;
 
     /// Changes a contiguous tensor in place. Storage that is shared with another tensor is left to that one.
-    fn change<S: Shape>(
+    fn modify<S: Shape>(
         &self,
         tensor: &mut Tensor<S, f32, Self>,
         change: impl FnOnce(Self::SliceMut<'_>) -> Result<(), Self::Err>,
@@ -156,7 +156,7 @@ pub trait Backend: Device<f32> + Cache {
     ) -> Result<BatchMoments<Self>, Self::Err>;
 
     /// Moves a running mean towards a batch's: `r = (1 - momentum) r + momentum s`.
-    fn follow_mean(
+    fn update_running_mean(
         &self,
         shape: &ChannelShape,
         momentum: f32,
@@ -165,7 +165,7 @@ pub trait Backend: Device<f32> + Cache {
     ) -> Result<(), Self::Err>;
 
     /// Moves a running variance towards a batch's unbiased one, likewise.
-    fn follow_variance(
+    fn update_running_variance(
         &self,
         shape: &ChannelShape,
         momentum: f32,
@@ -232,7 +232,7 @@ pub trait Backend: Device<f32> + Cache {
     ) -> Result<(), Self::Err>;
 
     /// What [`Backend::max_pool`] remembers for its backward pass: the winning input of every output.
-    type Winners: 'static;
+    type MaxIndices: 'static;
 
     /// Maximum over windows; padding counts as minus infinity, the first maximum wins.
     fn max_pool(
@@ -240,13 +240,13 @@ pub trait Backend: Device<f32> + Cache {
         shape: &PoolShape,
         x: Self::Slice<'_>,
         y: Self::SliceMut<'_>,
-    ) -> Result<Self::Winners, Self::Err>;
+    ) -> Result<Self::MaxIndices, Self::Err>;
 
     /// Adds the max pool's input gradient.
     fn max_pool_backward(
         &self,
         shape: &PoolShape,
-        winners: &Self::Winners,
+        max_indices: &Self::MaxIndices,
         gy: Self::Slice<'_>,
         gx: Self::SliceMut<'_>,
     ) -> Result<(), Self::Err>;

@@ -53,7 +53,7 @@ impl Backend for Cpu {
         Ok(tensor)
     }
 
-    fn change<S: Shape>(
+    fn modify<S: Shape>(
         &self,
         tensor: &mut Tensor<S, f32, Self>,
         change: impl FnOnce(&mut [f32]) -> Result<(), CpuError>,
@@ -108,18 +108,18 @@ impl Backend for Cpu {
         })
     }
 
-    fn follow_mean(
+    fn update_running_mean(
         &self,
         _: &ChannelShape,
         momentum: f32,
         moments: &BatchMoments<Self>,
         running: &mut [f32],
     ) -> Result<(), CpuError> {
-        follow(momentum, 1.0, &moments.mean, running);
+        update_running(momentum, 1.0, &moments.mean, running);
         Ok(())
     }
 
-    fn follow_variance(
+    fn update_running_variance(
         &self,
         shape: &ChannelShape,
         momentum: f32,
@@ -129,7 +129,7 @@ impl Backend for Cpu {
         let n = (shape.batch * shape.inner) as f32;
         // A single value a channel has no unbiased variance; its biased one, zero, is all there is to follow.
         let unbiased = if n > 1.0 { n / (n - 1.0) } else { 1.0 };
-        follow(momentum, unbiased, &moments.variance, running);
+        update_running(momentum, unbiased, &moments.variance, running);
         Ok(())
     }
 
@@ -202,22 +202,22 @@ impl Backend for Cpu {
         Ok(())
     }
 
-    type Winners = Vec<u32>;
+    type MaxIndices = Vec<u32>;
 
     fn max_pool(&self, shape: &PoolShape, x: &[f32], y: &mut [f32]) -> Result<Vec<u32>, CpuError> {
-        let mut winners = vec![0; y.len()];
-        kernels::max_pool_forward(shape, x, y, &mut winners);
-        Ok(winners)
+        let mut max_indices = vec![0; y.len()];
+        kernels::max_pool_forward(shape, x, y, &mut max_indices);
+        Ok(max_indices)
     }
 
     fn max_pool_backward(
         &self,
         shape: &PoolShape,
-        winners: &Vec<u32>,
+        max_indices: &Vec<u32>,
         gy: &[f32],
         gx: &mut [f32],
     ) -> Result<(), CpuError> {
-        kernels::max_pool_backward(shape, gy, winners, gx);
+        kernels::max_pool_backward(shape, gy, max_indices, gx);
         Ok(())
     }
 
@@ -307,7 +307,7 @@ impl Backend for Cpu {
 }
 
 /// Moves running statistics towards `factor` times a batch's.
-fn follow(momentum: f32, factor: f32, batch: &[f32], running: &mut [f32]) {
+fn update_running(momentum: f32, factor: f32, batch: &[f32], running: &mut [f32]) {
     for (r, b) in running.iter_mut().zip(batch) {
         *r += momentum * (factor * b - *r);
     }

@@ -3,98 +3,28 @@
 //! A process has one GPU, the first that it sees (`CUDA_VISIBLE_DEVICES` chooses): [`open`] makes it ready. Everything runs on
 //! dfdx's own stream, in order.
 
+mod device;
 mod view;
+
+pub use device::{gpu, on_gpu, open, take_last_error, to_cuda_error};
 
 use crate::{
     backend::{Backend, BatchMoments, BatchNormGradients, Buffer, LinearGradients, LinearShape},
     scratch::Scratch,
 };
-use cudarc::driver::{CudaSlice, DeviceSlice, DriverError, sys::CUresult};
+use cudarc::driver::{CudaSlice, DeviceSlice};
 use dfdx::{
     shapes::Shape,
     tensor::{Cuda, CudaError, Storage, Tensor},
 };
-use std::{
-    cell::RefCell,
-    sync::{Mutex, OnceLock, PoisonError},
-};
+use std::cell::RefCell;
 pub use stompp_cuda::{
-    Choice, Floats, FloatsMut, Gpu, GpuError, ImagesOnDevice, KernelTime, OpenError, Settings, Versions,
+    AlgorithmChoice, DeviceImages, Floats, FloatsMut, Gpu, GpuError, GpuSettings, KernelTime, OpenGpuError, Versions,
 };
-use stompp_cuda::{Moments, NormGradients, Normalization};
+use stompp_cuda::{BatchNormGradients, BatchNormParams, Moments};
 use stompp_kernels::{AdamStep, ChannelShape, ConvShape, PoolShape, SgdStep};
 
-/// The process's GPU.
-static GPU: OnceLock<Gpu> = OnceLock::new();
-
-/// Makes the first GPU ready and gives dfdx's device for it.
-///
-/// # Errors
-/// If there is no GPU, it lacks what is needed, or it was opened before with other settings.
-pub fn open(settings: Settings) -> Result<Cuda, OpenError> {
-    static OPENING: Mutex<()> = Mutex::new(());
-    let _one_at_a_time = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
-    // dfdx's own way here panics where there is none.
-    let shown = || -> Result<i32, DriverError> {
-        cudarc::driver::result::init()?;
-        cudarc::driver::result::device::get_count()
-    };
-    match shown() {
-        Ok(1..) => {}
-        Ok(count) => return Err(OpenError::NoDevice(format!("{count} GPUs"))),
-        // By its number: a driver that is not there has no words for its errors.
-        Err(error) => return Err(OpenError::NoDevice(format!("{:?}", error.0))),
-    }
-    let no_device = |error: CudaError| OpenError::NoDevice(error.to_string());
-    let device = Cuda::try_build(0, 0).map_err(no_device)?;
-    if let Some(gpu) = GPU.get() {
-        let (was, wanted) = (gpu.settings(), settings);
-        if was != wanted {
-            return Err(OpenError::OtherSettings { was, wanted });
-        }
-    } else {
-        let buffer: Buffer<Cuda> = Storage::<f32>::try_alloc_len(&device, 1).map_err(no_device)?;
-        let gpu = Gpu::open(buffer.device(), settings)?;
-        GPU.get_or_init(|| gpu);
-        view::check(&device).map_err(OpenError::Pointer)?;
-    }
-    Ok(device)
-}
-
-/// The GPU.
-///
-/// # Errors
-/// [`GpuError::NotOpen`] if [`open`] has not made it ready: dfdx makes a [`Cuda`] by itself, too.
-pub fn gpu() -> Result<&'static Gpu, GpuError> {
-    GPU.get().ok_or(GpuError::NotOpen)
-}
-
-/// Does `work` on the GPU; its error as one of dfdx.
-///
-/// # Errors
-/// Those of [`gpu`] and of `work`.
-pub fn on_gpu<T>(work: impl FnOnce(&'static Gpu) -> Result<T, GpuError>) -> Result<T, CudaError> {
-    gpu().and_then(work).map_err(failed)
-}
-
-/// An error of the kernels as one of dfdx, which knows no cuDNN: [`last_failure`] has its words.
-pub fn failed(error: GpuError) -> CudaError {
-    LAST_FAILURE.with_borrow_mut(|last| *last = Some(error.to_string()));
-    match error {
-        GpuError::Driver(error) => CudaError::Driver(error),
-        GpuError::Blas(error) => CudaError::Blas(error),
-        GpuError::NotOpen => CudaError::Driver(DriverError(CUresult::CUDA_ERROR_NOT_INITIALIZED)),
-        _ => CudaError::Driver(DriverError(CUresult::CUDA_ERROR_UNKNOWN)),
-    }
-}
-
-/// What the last error of this thread was, in full; it is told once.
-pub fn last_failure() -> Option<String> {
-    LAST_FAILURE.take()
-}
-
 thread_local! {
-    static LAST_FAILURE: RefCell<Option<String>> = const { RefCell::new(None) };
     /// Buffers between one use and the next.
     static SCRATCH: RefCell<Scratch<Buffer<Cuda>>> = const { RefCell::new(Scratch::new()) };
 }
@@ -108,11 +38,11 @@ impl Backend for Cuda {
     }
 
     fn slice(buffer: &Buffer<Self>) -> Floats<'_> {
-        Floats::of(buffer)
+        Floats::new(buffer)
     }
 
     fn slice_mut(buffer: &mut Buffer<Self>) -> FloatsMut<'_> {
-        FloatsMut::of(buffer)
+        FloatsMut::new(buffer)
     }
 
     fn filled<S: Shape>(
@@ -123,12 +53,12 @@ impl Backend for Cuda {
         view::filled(self, shape, fill)
     }
 
-    fn change<S: Shape>(
+    fn modify<S: Shape>(
         &self,
         tensor: &mut Tensor<S, f32, Self>,
         change: impl FnOnce(FloatsMut<'_>) -> Result<(), CudaError>,
     ) -> Result<(), CudaError> {
-        view::rewritten(self, tensor, change)
+        view::rewrite(self, tensor, change)
     }
 
     fn acquire(&self, len: usize) -> Result<Buffer<Self>, CudaError> {
@@ -180,9 +110,9 @@ impl Backend for Cuda {
     fn batch_moments(&self, shape: &ChannelShape, eps: f32, x: Floats<'_>) -> Result<BatchMoments<Self>, CudaError> {
         let mut moments = no_moments(self, shape.channels)?;
         let out = Moments {
-            mean: FloatsMut::of(&mut moments.mean),
-            variance: FloatsMut::of(&mut moments.variance),
-            inv_std: FloatsMut::of(&mut moments.inv_std),
+            mean: FloatsMut::new(&mut moments.mean),
+            variance: FloatsMut::new(&mut moments.variance),
+            inv_std: FloatsMut::new(&mut moments.inv_std),
         };
         on_gpu(|gpu| gpu.moments(shape, eps, x, out))?;
         Ok(moments)
@@ -195,30 +125,30 @@ impl Backend for Cuda {
         variance: Floats<'_>,
     ) -> Result<BatchMoments<Self>, CudaError> {
         let mut moments = no_moments(self, mean.len())?;
-        on_gpu(|gpu| gpu.copy(mean, FloatsMut::of(&mut moments.mean)))?;
-        on_gpu(|gpu| gpu.copy(variance, FloatsMut::of(&mut moments.variance)))?;
-        on_gpu(|gpu| gpu.inverse_deviation(eps, variance, FloatsMut::of(&mut moments.inv_std)))?;
+        on_gpu(|gpu| gpu.copy(mean, FloatsMut::new(&mut moments.mean)))?;
+        on_gpu(|gpu| gpu.copy(variance, FloatsMut::new(&mut moments.variance)))?;
+        on_gpu(|gpu| gpu.inverse_deviation(eps, variance, FloatsMut::new(&mut moments.inv_std)))?;
         Ok(moments)
     }
 
-    fn follow_mean(
+    fn update_running_mean(
         &self,
         shape: &ChannelShape,
         momentum: f32,
         moments: &BatchMoments<Self>,
         running: FloatsMut<'_>,
     ) -> Result<(), CudaError> {
-        on_gpu(|gpu| gpu.follow_mean(shape, momentum, Floats::of(&moments.mean), running))
+        on_gpu(|gpu| gpu.update_running_mean(shape, momentum, Floats::new(&moments.mean), running))
     }
 
-    fn follow_variance(
+    fn update_running_variance(
         &self,
         shape: &ChannelShape,
         momentum: f32,
         moments: &BatchMoments<Self>,
         running: FloatsMut<'_>,
     ) -> Result<(), CudaError> {
-        on_gpu(|gpu| gpu.follow_variance(shape, momentum, Floats::of(&moments.variance), running))
+        on_gpu(|gpu| gpu.update_running_variance(shape, momentum, Floats::new(&moments.variance), running))
     }
 
     fn batch_norm(
@@ -230,7 +160,7 @@ impl Backend for Cuda {
         shift: Floats<'_>,
         y: FloatsMut<'_>,
     ) -> Result<(), CudaError> {
-        on_gpu(|gpu| gpu.batch_norm(shape, normalization(moments, scale, shift), x, y))
+        on_gpu(|gpu| gpu.batch_norm(shape, batch_norm_params(moments, scale, shift), x, y))
     }
 
     fn batch_norm_backward(
@@ -243,8 +173,8 @@ impl Backend for Cuda {
         gradients: BatchNormGradients<'_, Self>,
     ) -> Result<(), CudaError> {
         // The shift has no part in the gradients; anything of its length will do.
-        let norm = normalization(moments, scale, scale);
-        let gradients = NormGradients {
+        let norm = batch_norm_params(moments, scale, scale);
+        let gradients = BatchNormGradients {
             x: gradients.input,
             add_to_x: true,
             residual: None,
@@ -290,7 +220,7 @@ impl Backend for Cuda {
         on_gpu(|gpu| gpu.average_pool_backward(shape, gy, gx))
     }
 
-    type Winners = CudaSlice<u32>;
+    type MaxIndices = CudaSlice<u32>;
 
     fn max_pool(&self, shape: &PoolShape, x: Floats<'_>, y: FloatsMut<'_>) -> Result<CudaSlice<u32>, CudaError> {
         on_gpu(|gpu| gpu.max_pool(shape, x, y))
@@ -299,11 +229,11 @@ impl Backend for Cuda {
     fn max_pool_backward(
         &self,
         shape: &PoolShape,
-        winners: &CudaSlice<u32>,
+        max_indices: &CudaSlice<u32>,
         gy: Floats<'_>,
         gx: FloatsMut<'_>,
     ) -> Result<(), CudaError> {
-        on_gpu(|gpu| gpu.max_pool_backward(shape, winners, gy, gx))
+        on_gpu(|gpu| gpu.max_pool_backward(shape, max_indices, gy, gx))
     }
 
     fn average_pool(&self, shape: &PoolShape, x: Floats<'_>, y: FloatsMut<'_>) -> Result<(), CudaError> {
@@ -376,7 +306,7 @@ impl Backend for Cuda {
         on_gpu(|gpu| gpu.adam_step(step, w, first_moment, second_moment, gradient))
     }
 
-    type Norms = stompp_cuda::Norms;
+    type Norms = stompp_cuda::PendingNorms;
 
     fn add_norm(&self, norms: &mut Self::Norms, values: Floats<'_>) -> Result<(), CudaError> {
         on_gpu(|gpu| gpu.add_norm(norms, values))
@@ -388,10 +318,14 @@ impl Backend for Cuda {
 }
 
 /// What the kernels normalise by.
-pub fn normalization<'a>(moments: &'a BatchMoments<Cuda>, scale: Floats<'a>, shift: Floats<'a>) -> Normalization<'a> {
-    Normalization {
-        mean: Floats::of(&moments.mean),
-        inv_std: Floats::of(&moments.inv_std),
+pub fn batch_norm_params<'a>(
+    moments: &'a BatchMoments<Cuda>,
+    scale: Floats<'a>,
+    shift: Floats<'a>,
+) -> BatchNormParams<'a> {
+    BatchNormParams {
+        mean: Floats::new(&moments.mean),
+        inv_std: Floats::new(&moments.inv_std),
         scale,
         shift,
     }

@@ -13,7 +13,7 @@ impl DeviceError {
     pub fn new(error: impl std::fmt::Display) -> Self {
         // What dfdx's error type cannot say was kept beside it.
         #[cfg(feature = "cuda")]
-        if let Some(words) = crate::cuda::last_failure() {
+        if let Some(words) = crate::cuda::take_last_error() {
             return Self(words);
         }
         Self(error.to_string())

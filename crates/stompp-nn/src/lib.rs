@@ -38,4 +38,4 @@ pub type OpResult<S, D, T = dfdx::tensor::NoneTape> =
     Result<dfdx::tensor::Tensor<S, f32, D, T>, <D as dfdx::tensor::HasErr>::Err>;
 
 /// Shape of an image batch whose height and width are known at run time: (N, C, H, W).
-pub type Image<B, C> = (B, C, usize, usize);
+pub type ImageShape<B, C> = (B, C, usize, usize);

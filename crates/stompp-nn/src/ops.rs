@@ -13,8 +13,8 @@ mod loss;
 mod pointwise;
 mod pool;
 
-pub use batch_norm::{Running, batch_norm, batch_norm_running};
-pub use conv::{conv_shape, conv2d, conv2d_by};
+pub use batch_norm::{RunningStatistics, batch_norm, batch_norm_running};
+pub use conv::{conv_shape, conv2d, conv2d_with};
 pub use linear::linear;
 pub use loss::{cross_entropy, smoothed_cross_entropy};
 pub use pointwise::{add, relu};

@@ -98,7 +98,7 @@ pub struct WeightDecay {
 
 impl WeightDecay {
     /// The factor for a parameter with this bound.
-    fn of(self, bound: Option<f32>) -> f32 {
+    fn rate_for(self, bound: Option<f32>) -> f32 {
         if bound.is_none() || self.latent_weights {
             self.rate
         } else {
@@ -108,7 +108,7 @@ impl WeightDecay {
 }
 
 /// The bound of a parameter that still learns; `None` for what an optimizer leaves alone.
-fn learning(kind: TensorKind) -> Option<Option<f32>> {
+fn trainable_bound(kind: TensorKind) -> Option<Option<f32>> {
     match kind {
         TensorKind::Parameter { learning: true, bound } => Some(bound),
         TensorKind::Parameter { learning: false, .. } | TensorKind::Statistic => None,

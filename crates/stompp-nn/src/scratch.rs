@@ -12,12 +12,12 @@ const PATIENCE: u64 = 1024;
 /// cache.
 #[derive(Debug)]
 pub(crate) struct Scratch<B> {
-    buffers: VecDeque<Waiting<B>>,
+    buffers: VecDeque<FreeBuffer<B>>,
     given: u64,
 }
 
 #[derive(Debug)]
-struct Waiting<B> {
+struct FreeBuffer<B> {
     /// How many buffers had been given back before.
     number: u64,
     len: usize,
@@ -42,7 +42,7 @@ impl<B> Scratch<B> {
     /// Keeps `buffer`, of `len` floats, and lets those go that have waited too long.
     pub(crate) fn release(&mut self, len: usize, buffer: B) {
         let number = self.given;
-        self.buffers.push_back(Waiting { number, len, buffer });
+        self.buffers.push_back(FreeBuffer { number, len, buffer });
         self.given += 1;
         while self
             .buffers

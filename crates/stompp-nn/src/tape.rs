@@ -50,11 +50,11 @@ impl<D: Storage<f32>> Recording<D> for OwnedTape<f32, D> {
 /// let dev = Cpu::default();
 /// let x: Tensor<Rank1<2>, f32, _> = dev.tensor([1.0, 2.0]);
 /// let y = x.clone().put_tape(SwitchTape::on()).square().sum();
-/// let gradients = SwitchTape::unswitch(y).expect("recorded").backward();
+/// let gradients = SwitchTape::into_owned_tape(y).expect("recorded").backward();
 /// assert_eq!(gradients.get(&x).array(), [2.0, 4.0]);
 ///
 /// let y = x.put_tape(SwitchTape::off()).square().sum::<Rank0, _>();
-/// assert!(SwitchTape::unswitch(y).is_none());
+/// assert!(SwitchTape::into_owned_tape(y).is_none());
 /// ```
 #[derive(Debug)]
 pub struct SwitchTape<D: Storage<f32>>(Option<OwnedTape<f32, D>>);
@@ -76,7 +76,7 @@ impl<D: Storage<f32>> SwitchTape<D> {
     }
 
     /// The tensor on dfdx's own tape, ready for its `backward`; `None` if nothing was recorded.
-    pub fn unswitch<S: dfdx::shapes::Shape>(
+    pub fn into_owned_tape<S: dfdx::shapes::Shape>(
         tensor: Tensor<S, f32, D, Self>,
     ) -> Option<Tensor<S, f32, D, OwnedTape<f32, D>>> {
         use dfdx::tensor::{PutTape, SplitTape};

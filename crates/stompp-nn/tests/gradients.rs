@@ -41,7 +41,7 @@ fn check<S: Shape, Y: Shape>(
 
     let y = run(input.clone().put_tape(SwitchTape::on()));
     let traced = (y * projection.clone()).sum::<Rank0, _>();
-    let gradient = SwitchTape::unswitch(traced)
+    let gradient = SwitchTape::into_owned_tape(traced)
         .expect("recorded")
         .backward()
         .get(input)
@@ -105,7 +105,7 @@ fn batch_norm() {
         let (scale, shift) = (tensor((shape.1,), &mut rng), tensor((shape.1,), &mut rng));
         let run = |x, scale, shift| {
             let (mut mean, mut variance) = (tensor_of_zeros(shape.1), tensor_of_zeros(shape.1));
-            let running = ops::Running {
+            let running = ops::RunningStatistics {
                 mean: &mut mean,
                 variance: &mut variance,
                 momentum: 0.1,
@@ -129,13 +129,13 @@ fn batch_norm_shift() {
     let (scale, shift) = (tensor((3,), &mut rng), tensor((3,), &mut rng));
     let projection = tensor((2, 3, 4, 4), &mut rng);
     let (mut mean, mut variance) = (tensor_of_zeros(3), tensor_of_zeros(3));
-    let running = ops::Running {
+    let running = ops::RunningStatistics {
         mean: &mut mean,
         variance: &mut variance,
         momentum: 0.1,
     };
     let y = ops::batch_norm(off(&x), scale.put_tape(SwitchTape::on()), shift.clone(), 1e-5, running).unwrap();
-    let gradients = SwitchTape::unswitch((y * projection.clone()).sum::<Rank0, _>())
+    let gradients = SwitchTape::into_owned_tape((y * projection.clone()).sum::<Rank0, _>())
         .unwrap()
         .backward();
     let expected = projection.sum::<(usize,), Axes3<0, 2, 3>>().as_vec();
@@ -172,7 +172,7 @@ fn linear_bias() {
         tensor((4,), &mut rng),
     );
     let y = ops::linear(off(&x), w.put_tape(SwitchTape::on()), b.clone()).unwrap();
-    let gradients = SwitchTape::unswitch(y.sum::<Rank0, _>()).unwrap().backward();
+    let gradients = SwitchTape::into_owned_tape(y.sum::<Rank0, _>()).unwrap().backward();
     assert_eq!(gradients.get(&b).as_vec(), [3.0; 4]);
 }
 
@@ -260,7 +260,7 @@ fn an_input_off_the_tape_gets_no_gradient() {
             1,
             1,
         );
-        SwitchTape::unswitch(y.unwrap().square().sum::<Rank0, _>()).map(Backward::backward)
+        SwitchTape::into_owned_tape(y.unwrap().square().sum::<Rank0, _>()).map(Backward::backward)
     };
     let both = gradient(true, true).unwrap();
     let mut only_w = gradient(false, true).unwrap();

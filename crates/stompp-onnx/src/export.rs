@@ -3,7 +3,7 @@
 use crate::{
     Dialect, ExportError,
     model::{
-        Attribute::{Float, Int, Ints},
+        Attribute::{self, Float, Int, Ints},
         Model,
     },
 };
@@ -44,7 +44,7 @@ pub fn export<'a>(
     };
     exporter.needed = exporter.needed_values();
     for spec in graph.tensors() {
-        exporter.checked(&spec.name, spec.shape.iter().product())?;
+        exporter.check_tensor(&spec.name, spec.shape.iter().product())?;
     }
     for &id in graph.execution_order() {
         if exporter.needed[id.index()] {
@@ -72,7 +72,7 @@ struct Exporter<'g, 'f, 'a> {
 }
 
 impl<'a> Exporter<'_, '_, 'a> {
-    fn checked(&self, name: &str, wanted: usize) -> Result<(), ExportError> {
+    fn check_tensor(&self, name: &str, wanted: usize) -> Result<(), ExportError> {
         let values = (self.tensor)(name).ok_or_else(|| ExportError::Missing(name.to_owned()))?;
         if values.len() != wanted {
             return Err(ExportError::Length {
@@ -112,13 +112,13 @@ impl<'a> Exporter<'_, '_, 'a> {
         match node.op {
             Op::Input => x,
             Op::Conv(conv) => {
-                let shape = [conv.outputs, graph.in_shape(id)[0], conv.kernel, conv.kernel];
+                let shape = [conv.outputs, graph.first_input_shape(id)[0], conv.kernel, conv.kernel];
                 let weight = self.constant(id, "weight", &shape);
-                self.model.node("Conv", name, &[&x, &weight], windows(conv.into()))
+                self.model.node("Conv", name, &[&x, &weight], conv_windows(conv))
             }
             Op::BinaryConv(conv) => {
                 let weight = self.signs(id, conv);
-                self.model.node("Conv", name, &[&x, &weight], windows(conv.into()))
+                self.model.node("Conv", name, &[&x, &weight], conv_windows(conv))
             }
             Op::BatchNorm => {
                 let [scale, shift, mean, variance] = ["weight", "bias", "running_mean", "running_var"]
@@ -138,8 +138,8 @@ impl<'a> Exporter<'_, '_, 'a> {
                 let y = self.value(node.inputs[1]);
                 self.model.node("Add", name, &[&x, &y], Vec::new())
             }
-            Op::MaxPool(pool) => self.model.node("MaxPool", name, &[&x], windows(pool.into())),
-            Op::AveragePool(pool) => self.model.node("AveragePool", name, &[&x], windows(pool.into())),
+            Op::MaxPool(pool) => self.model.node("MaxPool", name, &[&x], pool_windows(pool)),
+            Op::AveragePool(pool) => self.model.node("AveragePool", name, &[&x], pool_windows(pool)),
             Op::GlobalAveragePool => self.model.node("GlobalAveragePool", name, &[&x], Vec::new()),
             Op::Linear { outputs } => self.linear(id, &x, outputs),
         }
@@ -158,7 +158,7 @@ impl<'a> Exporter<'_, '_, 'a> {
             && self.activations == ActivationRule::Quantized
             && matches!(node.op, Op::BinaryConv(_))
             && self.graph.binary_source(node.inputs[0]).is_some()
-            && self.graph.in_shape(id)[0].is_multiple_of(8)
+            && self.graph.first_input_shape(id)[0].is_multiple_of(8)
     }
 
     /// For each node, whether its value has to be there.
@@ -196,7 +196,7 @@ impl<'a> Exporter<'_, '_, 'a> {
         let mut x = self.value(graph.node(source).inputs[0]);
         for (id, pool) in pools.into_iter().rev() {
             let pool_name = format!("{}/{name}", graph.node(id).name);
-            x = self.model.node("MaxPool", pool_name, &[&x], windows(pool.into()));
+            x = self.model.node("MaxPool", pool_name, &[&x], pool_windows(pool));
         }
         // Everything above it is +1: also 0.
         let threshold = self.model.floats("below_zero", &[], &[-f32::MIN_POSITIVE]);
@@ -208,20 +208,17 @@ impl<'a> Exporter<'_, '_, 'a> {
         let levels = format!("{}/{name}", graph.node(source).name);
         let levels = self
             .model
-            .node_of(OPENVINO, "FakeQuantize", levels, &inputs, vec![("levels", Int(2))]);
+            .node_in_domain(OPENVINO, "FakeQuantize", levels, &inputs, vec![("levels", Int(2))]);
         let weight = self.signs(id, conv);
-        let sums = self.model.node(
-            "Conv",
-            format!("{name}/sums"),
-            &[&levels, &weight],
-            windows(conv.into()),
-        );
+        let sums = self
+            .model
+            .node("Conv", format!("{name}/sums"), &[&levels, &weight], conv_windows(conv));
         let two = self.model.floats("two", &[], &[2.0]);
         let twice = self
             .model
             .node("Mul", format!("{name}/twice"), &[&sums, &two], Vec::new());
         let [outputs, height, width] = node.shape;
-        let offset = weight_sums(graph.in_shape(id), node.shape, conv, self.get(id, "weight"));
+        let offset = weight_sums(graph.first_input_shape(id), node.shape, conv, self.get(id, "weight"));
         let offset = self
             .model
             .floats(format!("{name}/offset"), &[1, outputs, height, width], &offset);
@@ -232,7 +229,9 @@ impl<'a> Exporter<'_, '_, 'a> {
     fn sign(&mut self, name: &str, x: &str) -> String {
         if self.dialect == Dialect::Qonnx {
             let one = self.model.floats("one", &[], &[1.0]);
-            return self.model.node_of(QONNX, "BipolarQuant", name, &[x, &one], Vec::new());
+            return self
+                .model
+                .node_in_domain(QONNX, "BipolarQuant", name, &[x, &one], Vec::new());
         }
         let (zero, one) = (
             self.model.floats("zero", &[], &[0.0]),
@@ -248,13 +247,18 @@ impl<'a> Exporter<'_, '_, 'a> {
 
     /// The signs of a binary convolution's latent weight.
     fn signs(&mut self, id: NodeId, conv: Conv) -> String {
-        let shape = [conv.outputs, self.graph.in_shape(id)[0], conv.kernel, conv.kernel];
+        let shape = [
+            conv.outputs,
+            self.graph.first_input_shape(id)[0],
+            conv.kernel,
+            conv.kernel,
+        ];
         let signs: Vec<f32> = self.get(id, "weight").iter().map(|w| sign(*w)).collect();
         let name = format!("{}.weight", self.graph.node(id).name);
         let weight = self.model.floats(&name, &shape, &signs);
         if self.dialect == Dialect::Qonnx {
             let one = self.model.floats("one", &[], &[1.0]);
-            return self.model.node_of(
+            return self.model.node_in_domain(
                 QONNX,
                 "BipolarQuant",
                 format!("{name}/bipolar"),
@@ -325,49 +329,21 @@ fn weight_sums(input: Shape, [outputs, height, width]: Shape, conv: Conv, weight
     sums
 }
 
-/// Windows of a convolution or pool.
-struct Windows {
-    kernel: usize,
-    stride: usize,
-    padding: usize,
+/// The attributes of the windows that a convolution slides over its input.
+fn conv_windows(conv: Conv) -> Vec<(&'static str, Attribute)> {
+    windows(conv.kernel, conv.stride, conv.padding)
 }
 
-impl From<Conv> for Windows {
-    fn from(conv: Conv) -> Self {
-        let Conv {
-            kernel,
-            stride,
-            padding,
-            ..
-        } = conv;
-        Self {
-            kernel,
-            stride,
-            padding,
-        }
-    }
+/// The attributes of the windows of a pooling op.
+fn pool_windows(pool: Pool) -> Vec<(&'static str, Attribute)> {
+    windows(pool.kernel, pool.stride, pool.padding)
 }
 
-impl From<Pool> for Windows {
-    fn from(pool: Pool) -> Self {
-        let Pool {
-            kernel,
-            stride,
-            padding,
-        } = pool;
-        Self {
-            kernel,
-            stride,
-            padding,
-        }
-    }
-}
-
-fn windows(windows: Windows) -> Vec<(&'static str, crate::model::Attribute)> {
+fn windows(kernel: usize, stride: usize, padding: usize) -> Vec<(&'static str, Attribute)> {
     vec![
-        ("kernel_shape", Ints(vec![windows.kernel; 2])),
-        ("strides", Ints(vec![windows.stride; 2])),
-        ("pads", Ints(vec![windows.padding; 4])),
+        ("kernel_shape", Ints(vec![kernel; 2])),
+        ("strides", Ints(vec![stride; 2])),
+        ("pads", Ints(vec![padding; 4])),
     ]
 }
 

@@ -60,11 +60,11 @@ impl Model {
         inputs: &[&str],
         attributes: Vec<(&str, Attribute)>,
     ) -> String {
-        self.node_of("", op, name, inputs, attributes)
+        self.node_in_domain("", op, name, inputs, attributes)
     }
 
     /// As [`Model::node`], with an operator of another domain than the standard one.
-    pub(crate) fn node_of(
+    pub(crate) fn node_in_domain(
         &mut self,
         domain: &'static str,
         op: &str,

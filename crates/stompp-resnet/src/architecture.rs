@@ -171,13 +171,13 @@ impl Architecture {
     fn add_stem(&self, g: &mut GraphBuilder) -> Result<NodeId, GraphError> {
         let conv = match self.stem {
             Stem::Cifar => Conv::k3(self.width),
-            Stem::ImageNet => Conv::new(self.width, 7).stride(2),
+            Stem::ImageNet => Conv::new(self.width, 7).with_stride(2),
         };
         let x = g.conv("conv1", g.input(), conv)?;
         let x = g.batch_norm("bn1", x)?;
         match self.stem {
             Stem::Cifar => Ok(x),
-            Stem::ImageNet => g.max_pool("maxpool", x, Pool::new(3).stride(2).padding(1)),
+            Stem::ImageNet => g.max_pool("maxpool", x, Pool::new(3).with_stride(2).with_padding(1)),
         }
     }
 }

@@ -16,13 +16,13 @@ pub(crate) struct Block {
 impl Block {
     /// Two 3x3 convolutions.
     pub(crate) fn basic(name: String, channels: usize, stride: usize) -> Self {
-        let convs = vec![Conv::k3(channels).stride(stride), Conv::k3(channels)];
+        let convs = vec![Conv::k3(channels).with_stride(stride), Conv::k3(channels)];
         Self { name, convs, stride }
     }
 
     /// 1x1, 3x3 and 1x1 convolutions. The 3x3 convolution has the stride, as torchvision's.
     pub(crate) fn bottleneck(name: String, inner: usize, outputs: usize, stride: usize) -> Self {
-        let convs = vec![Conv::k1(inner), Conv::k3(inner).stride(stride), Conv::k1(outputs)];
+        let convs = vec![Conv::k1(inner), Conv::k3(inner).with_stride(stride), Conv::k1(outputs)];
         Self { name, convs, stride }
     }
 
@@ -68,7 +68,7 @@ impl Block {
             return Ok(x);
         }
         let [channels, ..] = g.shape(y);
-        let shortcut = Conv::k1(channels).stride(self.stride);
+        let shortcut = Conv::k1(channels).with_stride(self.stride);
         let x = g.conv(&self.node("downsample.0"), x, shortcut)?;
         g.batch_norm(&self.node("downsample.1"), x)
     }

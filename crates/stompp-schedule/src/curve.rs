@@ -14,7 +14,7 @@ use strum::{Display, EnumCount, EnumString, IntoStaticStr, VariantArray, Variant
 /// ```
 /// use stompp_schedule::Curve;
 ///
-/// assert_eq!(Curve::default().p(0.5), 0.125);
+/// assert_eq!(Curve::default().fraction(0.5), 0.125);
 /// assert_eq!("flipped-quadratic".parse(), Ok(Curve::FlippedQuadratic));
 /// ```
 #[derive(
@@ -61,7 +61,7 @@ impl Curve {
     }
 
     /// The curve at `x`, which is first clamped to `[0, 1]` (NaN stays NaN). The result lies in `[0, 1]`.
-    pub fn p(self, x: f64) -> f64 {
+    pub fn fraction(self, x: f64) -> f64 {
         let x = x.clamp(0.0, 1.0);
         match self {
             Self::Linear => x,

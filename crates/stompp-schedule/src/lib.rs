@@ -15,7 +15,7 @@ mod schedule;
 mod window;
 
 pub use curve::Curve;
-pub use mask::{Mask, RestoreError};
+pub use mask::{Mask, MaskError};
 pub use name::UnknownName;
 pub use order::Order;
 pub use plan::{Phase, Plan, PlanError, PlanSpec};

@@ -37,17 +37,17 @@ impl Mask {
     /// # Errors
     ///
     /// If the number of words is not the one that `len` entries need, or if a bit past the last entry is set.
-    pub fn from_words(len: usize, words: Vec<u64>) -> Result<Self, RestoreError> {
+    pub fn from_words(len: usize, words: Vec<u64>) -> Result<Self, MaskError> {
         let expected = len.div_ceil(WORD_BITS);
         if words.len() != expected {
-            return Err(RestoreError::WordCount {
+            return Err(MaskError::WordCount {
                 len,
                 expected,
                 found: words.len(),
             });
         }
         match words.last() {
-            Some(&last) if last & !last_word(len) != 0 => Err(RestoreError::TailBits { len, last }),
+            Some(&last) if last & !last_word(len) != 0 => Err(MaskError::TailBits { len, last }),
             _ => Ok(Self { len, words }),
         }
     }
@@ -136,7 +136,7 @@ impl Mask {
     }
 
     /// Sets entry `index`, which the caller knows to exist, and says whether that changed it.
-    pub(crate) fn replace(&mut self, index: usize, frozen: bool) -> bool {
+    pub(crate) fn set(&mut self, index: usize, frozen: bool) -> bool {
         debug_assert!(index < self.len);
         let (word, shift) = (&mut self.words[index / WORD_BITS], index % WORD_BITS);
         let changed = (*word >> shift & 1) ^ u64::from(frozen);
@@ -174,7 +174,7 @@ impl fmt::Debug for Mask {
 /// Why saved words are not a mask of the expected length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum RestoreError {
+pub enum MaskError {
     /// Too few words or too many.
     WordCount {
         /// Entries asked for.
@@ -193,7 +193,7 @@ pub enum RestoreError {
     },
 }
 
-impl fmt::Display for RestoreError {
+impl fmt::Display for MaskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::WordCount { len, expected, found } => {
@@ -209,4 +209,4 @@ impl fmt::Display for RestoreError {
     }
 }
 
-impl core::error::Error for RestoreError {}
+impl core::error::Error for MaskError {}

@@ -1,6 +1,6 @@
 //! The plan: for every step and unit, its phase. A pure function; nothing in it changes, so there is nothing to save.
 
-use crate::window::{boundary, partition_point};
+use crate::window::{partition_point, window_start};
 use crate::{Curve, Order, Schedule};
 use core::fmt;
 use core::ops::Range;
@@ -200,7 +200,7 @@ impl Plan {
             Order::Global => (0, span),
             Order::Forward | Order::Reverse => {
                 let (turn, units) = (turn as u64, units as u64);
-                (boundary(turn, units, span), boundary(turn + 1, units, span))
+                (window_start(turn, units, span), window_start(turn + 1, units, span))
             }
         };
         warm_up + start..warm_up + end

@@ -23,14 +23,14 @@ use core::{fmt, str::FromStr};
 /// # Ok::<(), stompp_schedule::RateError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RefreshRate(Kind);
+pub struct RefreshRate(Rate);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
+enum Rate {
     /// Finite, at least 1.
     Steps(f64),
     /// In `(0, 1]`.
-    OfWindow(f64),
+    WindowFraction(f64),
 }
 
 impl RefreshRate {
@@ -39,9 +39,9 @@ impl RefreshRate {
     /// # Errors
     ///
     /// If `r` is not a finite number of at least 1.
-    pub fn steps(r: f64) -> Result<Self, RateError> {
+    pub fn from_steps(r: f64) -> Result<Self, RateError> {
         if r.is_finite() && r >= 1.0 {
-            Ok(Self(Kind::Steps(r)))
+            Ok(Self(Rate::Steps(r)))
         } else {
             Err(RateError::Steps(r))
         }
@@ -52,19 +52,19 @@ impl RefreshRate {
     /// # Errors
     ///
     /// If `fraction` is not in `(0, 1]`.
-    pub fn of_window(fraction: f64) -> Result<Self, RateError> {
+    pub fn from_window_fraction(fraction: f64) -> Result<Self, RateError> {
         if fraction > 0.0 && fraction <= 1.0 {
-            Ok(Self(Kind::OfWindow(fraction)))
+            Ok(Self(Rate::WindowFraction(fraction)))
         } else {
-            Err(RateError::OfWindow(fraction))
+            Err(RateError::WindowFraction(fraction))
         }
     }
 
     /// The `r` for a unit with this window of steps: finite, at least 1.
     pub fn resolve(self, window: Range<u64>) -> f64 {
         match self.0 {
-            Kind::Steps(r) => r,
-            Kind::OfWindow(fraction) => (fraction * window.end.saturating_sub(window.start) as f64).max(1.0),
+            Rate::Steps(r) => r,
+            Rate::WindowFraction(fraction) => (fraction * window.end.saturating_sub(window.start) as f64).max(1.0),
         }
     }
 }
@@ -72,15 +72,15 @@ impl RefreshRate {
 impl Default for RefreshRate {
     /// 100 steps, as in the paper.
     fn default() -> Self {
-        Self(Kind::Steps(100.0))
+        Self(Rate::Steps(100.0))
     }
 }
 
 impl fmt::Display for RefreshRate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Kind::Steps(r) => write!(f, "{r}"),
-            Kind::OfWindow(fraction) => write!(f, "{fraction}w"),
+            Rate::Steps(r) => write!(f, "{r}"),
+            Rate::WindowFraction(fraction) => write!(f, "{fraction}w"),
         }
     }
 }
@@ -91,8 +91,8 @@ impl FromStr for RefreshRate {
     fn from_str(given: &str) -> Result<Self, RateError> {
         let number = |text: &str| text.parse().map_err(|_| RateError::Syntax(given.into()));
         match given.strip_suffix('w') {
-            Some(fraction) => Self::of_window(number(fraction)?),
-            None => Self::steps(number(given)?),
+            Some(fraction) => Self::from_window_fraction(number(fraction)?),
+            None => Self::from_steps(number(given)?),
         }
     }
 }
@@ -104,7 +104,7 @@ pub enum RateError {
     /// Not a finite number of steps of at least 1.
     Steps(f64),
     /// Not a fraction of the window in `(0, 1]`.
-    OfWindow(f64),
+    WindowFraction(f64),
     /// Neither a number nor a number followed by `w`.
     Syntax(String),
 }
@@ -113,7 +113,7 @@ impl fmt::Display for RateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Steps(r) => write!(f, "a refresh rate in steps must be finite and at least 1, got {r}"),
-            Self::OfWindow(fraction) => {
+            Self::WindowFraction(fraction) => {
                 write!(
                     f,
                     "a refresh rate as a fraction of the window must be above 0 and at most 1, got {fraction}"

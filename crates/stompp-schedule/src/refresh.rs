@@ -49,7 +49,7 @@ impl Mask {
             }
             index += skip as usize;
             done.redrawn += 1;
-            done.changed += usize::from(self.replace(index, uniform(rng) < p));
+            done.changed += usize::from(self.set(index, uniform(rng) < p));
             index += 1;
         }
     }
@@ -64,7 +64,7 @@ impl Mask {
     /// use stompp_schedule::{Mask, Plan, PlanSpec, RefreshRate};
     ///
     /// let plan = Plan::new(PlanSpec::new(2, 100))?;
-    /// let rate = RefreshRate::of_window(0.1)?;
+    /// let rate = RefreshRate::from_window_fraction(0.1)?;
     /// let mut rng = ChaCha8Rng::seed_from_u64(0);
     /// let mut masks = [Mask::new(1000), Mask::new(500)];
     /// for step in 0..=100 {

@@ -30,7 +30,7 @@ use core::ops::Range;
 /// assert_eq!(Overlapping.phase(49, 1), Phase::Open);
 /// assert_eq!(Overlapping.phase(75, 1), Phase::Freezing { p: 0.5 });
 /// assert_eq!(Overlapping.phase(150, 1), Phase::Committed);
-/// assert_eq!(Overlapping.last(), 2);
+/// assert_eq!(Overlapping.last_unit(), 2);
 /// ```
 pub trait Schedule {
     /// How many units freeze; at least 1.
@@ -58,7 +58,7 @@ pub trait Schedule {
     }
 
     /// The unit whose window ends last; of several the one with the highest number.
-    fn last(&self) -> usize {
+    fn last_unit(&self) -> usize {
         (0..self.units()).max_by_key(|unit| self.window(*unit).end).unwrap_or(0)
     }
 }
@@ -73,6 +73,6 @@ impl Schedule for Plan {
     }
 
     fn fraction(&self, _unit: usize, x: f64) -> f64 {
-        self.spec().curve.p(x)
+        self.spec().curve.fraction(x)
     }
 }

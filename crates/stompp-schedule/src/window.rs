@@ -4,9 +4,9 @@ use core::cmp::Ordering;
 
 /// Where window `i` of `n` begins in a span of `span` steps: `i * span / n`, rounded half to even.
 ///
-/// The quotient is formed in integers, so no span is too long for it. `boundary(0)` is 0 and `boundary(n)` is `span`;
+/// The quotient is formed in integers, so no span is too long for it. `window_start(0)` is 0 and `window_start(n)` is `span`;
 /// where `span >= n > 0` the boundaries rise strictly.
-pub(crate) fn boundary(i: u64, n: u64, span: u64) -> u64 {
+pub(crate) fn window_start(i: u64, n: u64, span: u64) -> u64 {
     let (product, n) = (u128::from(i) * u128::from(span), u128::from(n));
     let (quotient, remainder) = (product / n, product % n);
     let rounded = match (2 * remainder).cmp(&n) {
@@ -40,7 +40,7 @@ mod tests {
     #[test]
     fn boundaries_are_pythons() {
         let bounds = |n: u64, start: u64, stop: u64| -> Vec<u64> {
-            (0..=n).map(|i| start + boundary(i, n, stop - start)).collect()
+            (0..=n).map(|i| start + window_start(i, n, stop - start)).collect()
         };
         assert_eq!(
             bounds(19, 0, 1779),
@@ -57,10 +57,10 @@ mod tests {
 
     #[test]
     fn the_longest_spans_do_not_overflow() {
-        assert_eq!(boundary(u64::MAX, u64::MAX, u64::MAX), u64::MAX);
-        assert_eq!(boundary(u64::MAX - 1, u64::MAX, u64::MAX), u64::MAX - 1);
+        assert_eq!(window_start(u64::MAX, u64::MAX, u64::MAX), u64::MAX);
+        assert_eq!(window_start(u64::MAX - 1, u64::MAX, u64::MAX), u64::MAX - 1);
         // 2⁶⁴ - 1 is odd: its half is a tie between 2⁶³ - 1 and 2⁶³. A float would not know.
-        assert_eq!(boundary(1, 2, u64::MAX), 1 << 63);
+        assert_eq!(window_start(1, 2, u64::MAX), 1 << 63);
     }
 
     #[test]

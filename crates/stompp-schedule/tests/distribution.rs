@@ -116,7 +116,7 @@ fn recursion_deviation(refreshed_at: impl Fn(f64) -> (f64, f64), r: f64, seed: u
     let mut mask = Mask::new(ENTRIES);
     let (mut f, mut worst) = (0.0, 0f64);
     for step in 0..400 {
-        let p = Curve::Cubic.p(f64::from(step) / 400.0);
+        let p = Curve::Cubic.fraction(f64::from(step) / 400.0);
         let (p_used, r_used) = refreshed_at(p);
         mask.refresh(p_used, r_used, &mut rng);
         f = (1.0 - 1.0 / r) * f + p / r;

@@ -39,7 +39,7 @@ const CURVES: [[f64; 5]; 21] = [
 fn curves() {
     for (i, row) in CURVES.iter().enumerate() {
         for (curve, &expected) in Curve::ALL.iter().zip(row) {
-            let p = curve.p(i as f64 / 20.0);
+            let p = curve.fraction(i as f64 / 20.0);
             assert!(
                 (p - expected).abs() < 1e-12,
                 "{curve} at {i}/20: {p}, expected {expected}"

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Infallible, SeedableRng, TryRng};
-use stompp_schedule::{Mask, Phase, Plan, PlanSpec, RefreshRate, Refreshed, RestoreError};
+use stompp_schedule::{Mask, MaskError, Phase, Plan, PlanSpec, RefreshRate, Refreshed};
 
 /// What the type promises of the bits past the last entry.
 fn tail_is_zero(mask: &Mask) -> bool {
@@ -43,7 +43,7 @@ proptest! {
             Ok(mask) => prop_assert!(!past && mask.count_ones() == 1),
             Err(error) => {
                 prop_assert!(past);
-                prop_assert_eq!(error, RestoreError::TailBits { len, last: 1 << bit });
+                prop_assert_eq!(error, MaskError::TailBits { len, last: 1 << bit });
             }
         }
     }
@@ -55,7 +55,7 @@ proptest! {
         if found == expected {
             prop_assert_eq!(restored, Ok(Mask::new(len)));
         } else {
-            prop_assert_eq!(restored, Err(RestoreError::WordCount { len, expected, found }));
+            prop_assert_eq!(restored, Err(MaskError::WordCount { len, expected, found }));
         }
     }
 
@@ -214,7 +214,7 @@ fn a_mask_follows_a_plan() {
         ..PlanSpec::new(2, 60)
     })
     .unwrap();
-    let rate = RefreshRate::of_window(0.2).unwrap();
+    let rate = RefreshRate::from_window_fraction(0.2).unwrap();
     let (mut one, mut other) = (ChaCha8Rng::seed_from_u64(1), ChaCha8Rng::seed_from_u64(1));
     let (mut advanced, mut by_hand) = (Mask::new(200), Mask::new(200));
     for step in 0..=60 {

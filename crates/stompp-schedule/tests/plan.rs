@@ -83,7 +83,7 @@ proptest! {
         }
         prop_assert_eq!(plan.phase(window.start, unit), Phase::Freezing { p: 0.0 });
         let (last, length) = (window.end - 1, window.end - window.start);
-        let p = plan.spec().curve.p((length - 1) as f64 / length as f64);
+        let p = plan.spec().curve.fraction((length - 1) as f64 / length as f64);
         prop_assert!(p < 1.0);
         prop_assert_eq!(plan.phase(last, unit), Phase::Freezing { p });
         prop_assert_eq!(plan.phase(window.end, unit), Phase::Committed);
@@ -121,10 +121,10 @@ proptest! {
     #[test]
     fn curves_rise_from_zero_to_one(x in 0.0..=1.0f64, y in 0.0..=1.0f64) {
         for curve in Curve::ALL {
-            prop_assert_eq!([curve.p(0.0), curve.p(1.0)], [0.0, 1.0]);
-            prop_assert_eq!([curve.p(-x - 1e-9), curve.p(1.0 + x)], [0.0, 1.0]);
-            prop_assert!((0.0..=1.0).contains(&curve.p(x)));
-            prop_assert!(curve.p(x.min(y)) <= curve.p(x.max(y)));
+            prop_assert_eq!([curve.fraction(0.0), curve.fraction(1.0)], [0.0, 1.0]);
+            prop_assert_eq!([curve.fraction(-x - 1e-9), curve.fraction(1.0 + x)], [0.0, 1.0]);
+            prop_assert!((0.0..=1.0).contains(&curve.fraction(x)));
+            prop_assert!(curve.fraction(x.min(y)) <= curve.fraction(x.max(y)));
         }
     }
 

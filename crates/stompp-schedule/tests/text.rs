@@ -33,7 +33,7 @@ fn unknown_names_say_what_is_known() {
 #[test]
 fn defaults_are_the_papers() {
     assert_eq!((Curve::default(), Order::default()), (Curve::Cubic, Order::Forward));
-    assert_eq!(RefreshRate::default(), RefreshRate::steps(100.0).unwrap());
+    assert_eq!(RefreshRate::default(), RefreshRate::from_steps(100.0).unwrap());
 }
 
 #[test]
@@ -56,15 +56,15 @@ fn refused_rates() {
     }
     for text in ["0w", "-0.1w", "1.01w", "10w", "infw"] {
         assert!(
-            matches!(text.parse::<RefreshRate>(), Err(RateError::OfWindow(_))),
+            matches!(text.parse::<RefreshRate>(), Err(RateError::WindowFraction(_))),
             "{text}"
         );
     }
     for text in ["", "w", "fast", "10%", "0.1 w", "0.1ww", "100ba"] {
         assert_eq!(text.parse::<RefreshRate>(), Err(RateError::Syntax(text.into())));
     }
-    assert!(RefreshRate::steps(f64::NAN).is_err());
-    assert!(RefreshRate::of_window(f64::NAN).is_err());
+    assert!(RefreshRate::from_steps(f64::NAN).is_err());
+    assert!(RefreshRate::from_window_fraction(f64::NAN).is_err());
     assert_eq!(
         "10%".parse::<RefreshRate>().unwrap_err().to_string(),
         "`10%` is no refresh rate: expected steps, as in `100`, or a fraction of the window, as in `0.1w`"
@@ -74,7 +74,7 @@ fn refused_rates() {
 proptest! {
     #[test]
     fn rates_round_trip(r in 1.0..1e9f64, fraction in 1e-9..=1.0f64, start in 0..u64::MAX / 2, length in 1..u64::MAX / 2) {
-        for rate in [RefreshRate::steps(r).unwrap(), RefreshRate::of_window(fraction).unwrap()] {
+        for rate in [RefreshRate::from_steps(r).unwrap(), RefreshRate::from_window_fraction(fraction).unwrap()] {
             prop_assert_eq!(rate.to_string().parse(), Ok(rate));
             let r = rate.resolve(start..start + length);
             prop_assert!(r.is_finite() && r >= 1.0);

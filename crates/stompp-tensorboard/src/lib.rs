@@ -5,7 +5,7 @@ mod proto;
 mod record;
 
 use prost::Message;
-use proto::{Event, HistogramProto, Summary, Value, What};
+use proto::{Event, EventKind, HistogramProto, SummaryProto, ValueProto};
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Write},
@@ -24,7 +24,7 @@ pub struct Histogram {
 impl Histogram {
     /// `counts` of numbers in as many equally wide parts of `[low, high]`. Sums are those of numbers in the middle of their part:
     /// the numbers themselves are not known.
-    pub fn of_bins(low: f64, high: f64, counts: &[u64]) -> Self {
+    pub fn from_bins(low: f64, high: f64, counts: &[u64]) -> Self {
         let width = (high - low) / counts.len().max(1) as f64;
         let bins = counts.iter().zip(0u32..);
         let middle = |place: u32| low + width * (f64::from(place) + 0.5);
@@ -51,7 +51,7 @@ impl Histogram {
     }
 }
 
-fn told_at_or_before(event: &Event, step: u64) -> bool {
+fn is_at_or_before(event: &Event, step: u64) -> bool {
     u64::try_from(event.step).is_ok_and(|told| told <= step)
 }
 
@@ -73,7 +73,7 @@ impl EventFile {
         events.write(&Event {
             wall_time: time,
             step: 0,
-            what: Some(What::FileVersion(VERSION.to_owned())),
+            what: Some(EventKind::FileVersion(VERSION.to_owned())),
         })?;
         Ok(events)
     }
@@ -83,27 +83,27 @@ impl EventFile {
     ///
     /// # Errors
     /// If the file cannot be read or written.
-    pub fn take_up(path: &Path, step: u64, time: f64) -> io::Result<Self> {
-        Self::keep(path, time, |event| told_at_or_before(event, step))
+    pub fn resume(path: &Path, step: u64, time: f64) -> io::Result<Self> {
+        Self::resume_where(path, time, |event| is_at_or_before(event, step))
     }
 
-    /// As [`EventFile::take_up`], but of `step` itself what was told from the scalar `tag` on is forgotten, too.
+    /// As [`EventFile::resume`], but of `step` itself what was told from the scalar `tag` on is forgotten, too.
     ///
     /// # Errors
-    /// As [`EventFile::take_up`].
-    pub fn take_up_before(path: &Path, step: u64, tag: &str, time: f64) -> io::Result<Self> {
+    /// As [`EventFile::resume`].
+    pub fn resume_before(path: &Path, step: u64, tag: &str, time: f64) -> io::Result<Self> {
         let has_tag = |event: &Event| match &event.what {
-            Some(What::Summary(summary)) => summary.value.iter().any(|value| value.tag == tag),
+            Some(EventKind::Summary(summary)) => summary.value.iter().any(|value| value.tag == tag),
             _ => false,
         };
         let at_step = |event: &Event| u64::try_from(event.step) == Ok(step);
-        Self::keep(path, time, |event| {
-            told_at_or_before(event, step) && !(at_step(event) && has_tag(event))
+        Self::resume_where(path, time, |event| {
+            is_at_or_before(event, step) && !(at_step(event) && has_tag(event))
         })
     }
 
     /// Goes on after the first events that `keep` is true of.
-    fn keep(path: &Path, time: f64, keep: impl Fn(&Event) -> bool) -> io::Result<Self> {
+    fn resume_where(path: &Path, time: f64, keep: impl Fn(&Event) -> bool) -> io::Result<Self> {
         let mut bytes = Vec::new();
         match File::open(path) {
             Ok(mut file) => drop(file.read_to_end(&mut bytes)?),
@@ -111,7 +111,7 @@ impl EventFile {
             Err(error) => return Err(error),
         }
         let mut kept = 0;
-        for (record, end) in record::all(&bytes) {
+        for (record, end) in record::records(&bytes) {
             match Event::decode(record) {
                 Ok(event) if keep(&event) => kept = end,
                 _ => break,
@@ -130,7 +130,7 @@ impl EventFile {
     /// # Errors
     /// If the file cannot be written.
     pub fn scalars(&mut self, step: u64, time: f64, numbers: &[(&str, f64)]) -> io::Result<()> {
-        let values = numbers.iter().map(|(tag, number)| Value {
+        let values = numbers.iter().map(|(tag, number)| ValueProto {
             tag: (*tag).to_owned(),
             simple_value: Some(*number as f32),
             histo: None,
@@ -143,7 +143,7 @@ impl EventFile {
     /// # Errors
     /// If the file cannot be written.
     pub fn histogram(&mut self, step: u64, time: f64, tag: &str, histogram: &Histogram) -> io::Result<()> {
-        let value = Value {
+        let value = ValueProto {
             tag: tag.to_owned(),
             simple_value: None,
             histo: Some(histogram.proto.clone()),
@@ -151,11 +151,11 @@ impl EventFile {
         self.summary(step, time, vec![value])
     }
 
-    fn summary(&mut self, step: u64, time: f64, value: Vec<Value>) -> io::Result<()> {
+    fn summary(&mut self, step: u64, time: f64, value: Vec<ValueProto>) -> io::Result<()> {
         self.write(&Event {
             wall_time: time,
             step: i64::try_from(step).unwrap_or(i64::MAX),
-            what: Some(What::Summary(Summary { value })),
+            what: Some(EventKind::Summary(SummaryProto { value })),
         })
     }
 

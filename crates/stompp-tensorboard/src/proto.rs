@@ -9,26 +9,26 @@ pub(crate) struct Event {
     pub(crate) wall_time: f64,
     #[prost(int64, tag = "2")]
     pub(crate) step: i64,
-    #[prost(oneof = "What", tags = "3, 5")]
-    pub(crate) what: Option<What>,
+    #[prost(oneof = "EventKind", tags = "3, 5")]
+    pub(crate) what: Option<EventKind>,
 }
 
 #[derive(Clone, PartialEq, Oneof)]
-pub(crate) enum What {
+pub(crate) enum EventKind {
     #[prost(string, tag = "3")]
     FileVersion(String),
     #[prost(message, tag = "5")]
-    Summary(Summary),
+    Summary(SummaryProto),
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct Summary {
+pub(crate) struct SummaryProto {
     #[prost(message, repeated, tag = "1")]
-    pub(crate) value: Vec<Value>,
+    pub(crate) value: Vec<ValueProto>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct Value {
+pub(crate) struct ValueProto {
     #[prost(string, tag = "1")]
     pub(crate) tag: String,
     #[prost(float, optional, tag = "2")]

@@ -17,17 +17,17 @@ pub(crate) fn framed(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// The whole records at the beginning of a file, each with the place in the file at which it ends.
-pub(crate) fn all(file: &[u8]) -> impl Iterator<Item = (&[u8], usize)> {
+pub(crate) fn records(file: &[u8]) -> impl Iterator<Item = (&[u8], usize)> {
     let mut start = 0;
     std::iter::from_fn(move || {
-        let record = first(&file[start..])?;
+        let record = first_record(&file[start..])?;
         start += HEAD + record.len() + FOOT;
         Some((record, start))
     })
 }
 
 /// The record at the beginning of `file`, if it is whole.
-fn first(file: &[u8]) -> Option<&[u8]> {
+fn first_record(file: &[u8]) -> Option<&[u8]> {
     let (length, rest) = file.split_first_chunk::<8>()?;
     let (check, rest) = rest.split_first_chunk::<4>()?;
     if u32::from_le_bytes(*check) != masked_crc(length) {
@@ -51,7 +51,7 @@ mod tests {
     fn records_come_back_and_damage_ends_them() {
         let file = [framed(b"one"), framed(b""), framed(b"three")].concat();
         let read = |file: &[u8]| {
-            all(file)
+            records(file)
                 .map(|(record, end)| (record.to_vec(), end))
                 .collect::<Vec<_>>()
         };

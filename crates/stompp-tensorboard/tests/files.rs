@@ -23,7 +23,7 @@ fn bytes_are_tensorboard_s_own() {
     let mut events = EventFile::create(&path(&folder), 1.5).unwrap();
     events.scalars(7, 2.5, &[("loss", 2.25), ("top-1/test", 31.5)]).unwrap();
     events
-        .histogram(8, 3.5, "w", &Histogram::of_bins(-1.0, 1.0, &[3, 1]))
+        .histogram(8, 3.5, "w", &Histogram::from_bins(-1.0, 1.0, &[3, 1]))
         .unwrap();
     assert_eq!(hex(&fs::read(path(&folder)).unwrap()), GOLDEN);
 }
@@ -49,7 +49,7 @@ fn a_file_that_is_taken_up_tells_every_step_once() {
     ] {
         let folder = tempfile::tempdir().unwrap();
         fs::write(path(&folder), &whole[..cut]).unwrap();
-        let mut events = EventFile::take_up(&path(&folder), step, 9.0).unwrap();
+        let mut events = EventFile::resume(&path(&folder), step, 9.0).unwrap();
         events.scalars(5, 1.0, &[("loss", 1.0)]).unwrap();
         let added = until(&[5]) - until(&[]);
         let bytes = fs::read(path(&folder)).unwrap();
@@ -65,7 +65,7 @@ fn what_is_missing_or_no_event_file_is_begun() {
         if let Some(content) = content {
             fs::write(path(&folder), content).unwrap();
         }
-        drop(EventFile::take_up(&path(&folder), 3, 0.0).unwrap());
+        drop(EventFile::resume(&path(&folder), 3, 0.0).unwrap());
         assert_eq!(fs::read(path(&folder)).unwrap(), told(&[]));
     }
 }

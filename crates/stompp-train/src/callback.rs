@@ -1,6 +1,6 @@
 //! Callbacks look on: progress, metrics and reports are made of what they are told.
 
-use crate::{Concern, DiagnosticsReport, Evaluation, InitReport, RunResult, TrainError};
+use crate::{DiagnosticsReport, Evaluation, InitReport, RunResult, TrainError, Warning};
 use serde::{Deserialize, Serialize};
 
 /// What is known when training begins, or goes on.
@@ -85,7 +85,7 @@ pub struct EpochReport {
 
 /// A return to a checkpoint after a divergence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Restored {
+pub struct RestoreReport {
     /// Optimizer steps done at the checkpoint.
     pub step: u64,
     /// What diverged, when and where.
@@ -149,14 +149,14 @@ pub trait Callback {
     }
 
     /// After a return to a checkpoint; steps beyond it, and what was told of them, count no more.
-    fn on_restore(&mut self, restored: &Restored) -> Result<(), TrainError> {
+    fn on_restore(&mut self, restored: &RestoreReport) -> Result<(), TrainError> {
         let _ = restored;
         Ok(())
     }
 
     /// Before the end, for each reason to doubt the result.
-    fn on_concern(&mut self, concern: &Concern) -> Result<(), TrainError> {
-        let _ = concern;
+    fn on_warning(&mut self, warning: &Warning) -> Result<(), TrainError> {
+        let _ = warning;
         Ok(())
     }
 

@@ -19,7 +19,7 @@ pub use compare::Difference;
 pub use error::ConfigError;
 pub use model::{ModelSource, UnknownModelSource};
 pub use names::{Dataset, Device, Method, OptimizerName, RateSchedule, Setting};
-pub use stompp_binarize::{ActivationRule, Granularity, Surrogate, Windows};
+pub use stompp_binarize::{ActivationRule, Granularity, Surrogate, WindowSharing};
 pub use stompp_data::OnBadImage;
 pub use stompp_resnet::Model;
 pub use stompp_schedule::{Curve, Order, RefreshRate};
@@ -151,7 +151,7 @@ pub struct MethodConfig {
     #[serde(with = "text")]
     pub refresh: RefreshRate,
     /// What freezes within one window (`stompp`, `stompp-ste`).
-    pub freeze_unit: Windows,
+    pub freeze_unit: WindowSharing,
     /// Which entries of an activation freeze as one (`stompp`, `stompp-ste`).
     pub activation_mask: Granularity,
     /// Time before the first window, with nothing frozen (`stompp`, `stompp-ste`).
@@ -171,7 +171,7 @@ impl Default for MethodConfig {
             order: Order::default(),
             curve: Curve::default(),
             refresh: RefreshRate::default(),
-            freeze_unit: Windows::Together,
+            freeze_unit: WindowSharing::Together,
             activation_mask: Granularity::Entry,
             warm_up: Time::Steps(0),
             tail: Time::Share(5.0),

@@ -4,7 +4,7 @@ use crate::{
     RunConfig, TrainError,
     config::DataConfig,
     files,
-    images::{Source, TrainImages, source, synthetic, tree_notes},
+    images::{ImageLocation, TrainImages, image_location, synthetic, tree_notes},
 };
 use std::{fs, path::Path};
 use stompp_data::{
@@ -14,8 +14,8 @@ use stompp_data::{
 };
 
 pub use stompp_data::{
-    Packed,
-    check::{PartReport, Range, Report},
+    PackedImages,
+    check::{DataReport, MinMeanMax, SplitReport},
 };
 
 /// Writes the synthetic set that a run with `config` would generate into `folder` (made if missing), full size, in
@@ -26,7 +26,7 @@ pub use stompp_data::{
 /// folder cannot be written.
 pub fn write_synthetic(config: &DataConfig, folder: &Path) -> Result<(), TrainError> {
     config.check()?;
-    let Source::Synthetic(kind) = source(config)? else {
+    let ImageLocation::Synthetic(kind) = image_location(config)? else {
         return Err(config.not_synthetic().into());
     };
     fs::create_dir_all(folder).map_err(|source| files::io_error("create", folder, source))?;
@@ -44,10 +44,10 @@ pub fn write_synthetic(config: &DataConfig, folder: &Path) -> Result<(), TrainEr
 ///
 /// # Errors
 /// If the data set cannot be found; images that cannot be read, and what is wrong with an archive, are in the report instead.
-pub fn check(config: &DataConfig, progress: impl FnMut(usize)) -> Result<Report, TrainError> {
+pub fn check(config: &DataConfig, progress: impl FnMut(usize)) -> Result<DataReport, TrainError> {
     config.check()?;
-    let sets = match source(config)? {
-        Source::Files { path, labels } => {
+    let sets = match image_location(config)? {
+        ImageLocation::Files { path, labels } => {
             let options = TreeOptions {
                 labels: labels.as_deref(),
                 on_fault: OnBadImage::Skip,
@@ -56,9 +56,9 @@ pub fn check(config: &DataConfig, progress: impl FnMut(usize)) -> Result<Report,
             let tree = ImageTree::open_with(path, &options)?;
             return Ok(check::check_tree(&tree, progress));
         }
-        Source::Cifar(layout) => cifar::read_found(config.files()?, layout)?,
-        Source::Mnist => mnist::read_found(config.files()?, config.dataset.name())?,
-        Source::Synthetic(kind) => {
+        ImageLocation::Cifar(layout) => cifar::read_available(config.files()?, layout)?,
+        ImageLocation::Mnist => mnist::read_available(config.files()?, config.dataset.name())?,
+        ImageLocation::Synthetic(kind) => {
             let sets = synthetic(kind, config).generate()?;
             vec![sets.train, sets.test]
         }
@@ -77,9 +77,9 @@ pub fn pack(
     short_side: u32,
     out: &Path,
     progress: impl FnMut(usize),
-) -> Result<(Packed, Vec<String>), TrainError> {
+) -> Result<(PackedImages, Vec<String>), TrainError> {
     config.check()?;
-    let Source::Files { path, labels } = source(config)? else {
+    let ImageLocation::Files { path, labels } = image_location(config)? else {
         return Err(config.no_image_files().into());
     };
     let on_bad = config.on_bad_image;
@@ -97,7 +97,7 @@ pub fn pack(
 ///
 /// # Errors
 /// If the data set or an image cannot be read, or the picture cannot be written.
-pub fn show(config: &RunConfig, count: usize, out: &Path) -> Result<(), TrainError> {
+pub fn write_contact_sheet(config: &RunConfig, count: usize, out: &Path) -> Result<(), TrainError> {
     config.check()?;
     let images = TrainImages::load(&config.data)?;
     let normalization = Normalization::new(images.statistics)?;
@@ -113,6 +113,6 @@ pub fn show(config: &RunConfig, count: usize, out: &Path) -> Result<(), TrainErr
 ///
 /// # Errors
 /// If the file exists or cannot be written.
-pub fn write_report(report: &Report, out: &Path) -> Result<(), TrainError> {
+pub fn write_report(report: &DataReport, out: &Path) -> Result<(), TrainError> {
     files::write_new_json(out, report)
 }

@@ -5,8 +5,8 @@
 
 use crate::{
     RunConfig, TrainError,
+    device_data::{DataSource, DeviceBatch, DeviceDataset},
     error::device_error,
-    feed::{Fed, Holder, Supply},
 };
 use stompp_binarize::{EvalMode, Freezable, Network};
 use stompp_data::{Normalization, Position};
@@ -15,16 +15,16 @@ use stompp_data::{Normalization, Position};
 ///
 /// # Errors
 /// [`TrainError::Data`] if they cannot be read.
-pub(crate) fn batches<D: Holder>(
+pub(crate) fn statistics_batches<D: DeviceDataset>(
     config: &RunConfig,
-    train: &Supply<D>,
+    train: &DataSource<D>,
     normalization: &Normalization,
-) -> Result<Option<impl Iterator<Item = Result<Fed<D>, TrainError>>>, TrainError> {
+) -> Result<Option<impl Iterator<Item = Result<DeviceBatch<D>, TrainError>>>, TrainError> {
     let count = config.training.bn_reestimate;
     if count == 0 {
         return Ok(None);
     }
-    let batches = train.training(config, normalization, Position::default())?;
+    let batches = train.training_batches(config, normalization, Position::default())?;
     Ok(Some(batches.take(count)))
 }
 
@@ -33,10 +33,10 @@ pub(crate) fn batches<D: Holder>(
 ///
 /// # Errors
 /// The device's and the data's.
-pub(crate) fn reestimated<D: Holder>(
+pub(crate) fn reestimate<D: DeviceDataset>(
     network: &Network<D>,
     mode: EvalMode,
-    batches: impl Iterator<Item = Result<Fed<D>, TrainError>>,
+    batches: impl Iterator<Item = Result<DeviceBatch<D>, TrainError>>,
 ) -> Result<Network<D>, TrainError> {
     let mut copy = network.clone();
     if mode == EvalMode::Binarized {

@@ -3,7 +3,10 @@
 //! **Looking changes nothing**: with and without, a run ends in the same bits. Sums over steps are kept with the run's course and the
 //! signs that flips are counted from are kept in checkpoints, so that a run that was interrupted tells the same.
 
-use crate::{TrainError, divergence::Norms, error::device_error, feed::on_device, freezing::Freezing, images::Part};
+use crate::{
+    TrainError, device_data::to_device, divergence::GradientNorms, error::device_error, freezing::FreezePolicy,
+    images::SplitImages,
+};
 use dfdx::{shapes::Shape, tensor::Tensor};
 use serde::{Deserialize, Serialize};
 use std::{collections::HashMap, convert::Infallible};
@@ -67,47 +70,47 @@ pub struct UnitDiagnostics {
 /// Sums over the steps since the last report.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Since {
+pub(crate) struct DiagnosticsAccumulator {
     steps: u64,
     stem_norm: f64,
     head_norm: f64,
-    units: Vec<UnitSince>,
+    units: Vec<UnitAccumulator>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct UnitSince {
+struct UnitAccumulator {
     gradient_norm: f64,
     weight_flips: u64,
     activation_flips: u64,
 }
 
-impl Since {
+impl DiagnosticsAccumulator {
     /// Adds a step with these gradients, in which freezing did this.
     pub(crate) fn add<D: BinaryBackend>(
         &mut self,
         network: &mut Network<D>,
-        norms: &Norms,
+        norms: &GradientNorms,
         freezing: Option<&FreezeReport>,
     ) {
-        let [stem, head] = ends(network.graph());
+        let [stem, head] = end_weights(network.graph());
         self.steps += 1;
         self.stem_norm += norms.get(&stem);
         self.head_norm += norms.get(&head);
         let units = network.units();
-        self.units.resize_with(units.len(), UnitSince::default);
-        for (place, (unit, since)) in units.iter().zip(&mut self.units).enumerate() {
-            since.gradient_norm += norms.get(&format!("{}.weight", unit.name));
+        self.units.resize_with(units.len(), UnitAccumulator::default);
+        for (place, (unit, accumulator)) in units.iter().zip(&mut self.units).enumerate() {
+            accumulator.gradient_norm += norms.get(&format!("{}.weight", unit.name));
             if let Some(report) = freezing {
-                since.weight_flips += report.units[place].weight_flips as u64;
-                since.activation_flips += report.units[place].activation_flips as u64;
+                accumulator.weight_flips += report.units[place].weight_flips as u64;
+                accumulator.activation_flips += report.units[place].activation_flips as u64;
             }
         }
     }
 }
 
 /// Names of the weights of the first and of the last layer.
-fn ends(graph: &Graph) -> [String; 2] {
+fn end_weights(graph: &Graph) -> [String; 2] {
     let layer = |(_, node): &(NodeId, &Node)| matches!(node.op, Op::Conv(_) | Op::BinaryConv(_) | Op::Linear { .. });
     let name =
         |found: Option<(NodeId, &Node)>| found.map_or_else(String::new, |(_, node)| format!("{}.weight", node.name));
@@ -116,11 +119,11 @@ fn ends(graph: &Graph) -> [String; 2] {
 
 /// The signs of every unit's latent weight, a bit each, 64 to a word; set means negative.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Signs(pub(crate) Vec<Vec<u64>>);
+pub(crate) struct WeightSigns(pub(crate) Vec<Vec<u64>>);
 
-impl Signs {
+impl WeightSigns {
     /// Those of `network` as it stands.
-    pub(crate) fn of<D: BinaryBackend>(network: &mut Network<D>) -> Self {
+    pub(crate) fn from_network<D: BinaryBackend>(network: &mut Network<D>) -> Self {
         Self(
             latent_weights(network)
                 .iter()
@@ -146,7 +149,7 @@ fn latent_weights<D: BinaryBackend>(network: &mut Network<D>) -> Vec<Vec<f32>> {
         .iter()
         .map(|unit| format!("{}.weight", unit.name))
         .collect();
-    let mut collect = Collect {
+    let mut collect = CollectWeights {
         names,
         found: Vec::new(),
     };
@@ -154,12 +157,12 @@ fn latent_weights<D: BinaryBackend>(network: &mut Network<D>) -> Vec<Vec<f32>> {
     collect.found
 }
 
-struct Collect {
+struct CollectWeights {
     names: Vec<String>,
     found: Vec<Vec<f32>>,
 }
 
-impl<D: Backend> Visitor<D> for Collect {
+impl<D: Backend> Visitor<D> for CollectWeights {
     type Error = Infallible;
 
     fn visit_tensor<S: Shape>(
@@ -176,15 +179,15 @@ impl<D: Backend> Visitor<D> for Collect {
 }
 
 /// What a report is made of, beside the network.
-pub(crate) struct Look<'a, D: BinaryBackend> {
+pub(crate) struct DiagnosticsProbe<'a, D: BinaryBackend> {
     pub(crate) device: &'a D,
-    pub(crate) freezing: &'a Freezing,
-    pub(crate) test: &'a Part,
+    pub(crate) freezing: &'a FreezePolicy,
+    pub(crate) test: &'a SplitImages,
     pub(crate) normalization: &'a Normalization,
     pub(crate) steps_per_epoch: u64,
 }
 
-impl<D: BinaryBackend> Look<'_, D> {
+impl<D: BinaryBackend> DiagnosticsProbe<'_, D> {
     /// The report after `step` steps. Counting begins anew: `since` and `signs` are put back.
     ///
     /// # Errors
@@ -193,22 +196,22 @@ impl<D: BinaryBackend> Look<'_, D> {
         &self,
         step: u64,
         network: &mut Network<D>,
-        since: &mut Since,
-        signs: &mut Option<Signs>,
+        accumulator: &mut DiagnosticsAccumulator,
+        signs: &mut Option<WeightSigns>,
     ) -> Result<DiagnosticsReport, TrainError> {
-        let since = std::mem::take(since);
+        let accumulator = std::mem::take(accumulator);
         let inside = self.activations_inside(network)?;
         let weights = latent_weights(network);
-        let now = Signs(weights.iter().map(|weights| negative(weights)).collect());
+        let now = WeightSigns(weights.iter().map(|weights| negative(weights)).collect());
         let before = signs.replace(now.clone());
-        let mean = |sum: f64| sum / since.steps.max(1) as f64;
+        let mean = |sum: f64| sum / accumulator.steps.max(1) as f64;
         let units = network.units().into_iter().enumerate();
         let units = units
             .map(|(place, unit)| {
-                let (weights, since) = (&weights[place], &since.units[place]);
+                let (weights, accumulator) = (&weights[place], &accumulator.units[place]);
                 let share = |count: u64, of: usize| count as f64 / of as f64;
                 let activation_entries = unit.activation.as_ref().map_or(1, |activation| activation.entries());
-                let flips = |before: &Signs| {
+                let flips = |before: &WeightSigns| {
                     let pairs = before.0[place].iter().zip(&now.0[place]);
                     share(pairs.map(|(a, b)| u64::from((a ^ b).count_ones())).sum(), weights.len())
                 };
@@ -220,15 +223,15 @@ impl<D: BinaryBackend> Look<'_, D> {
                         .target(step.saturating_sub(1), place, unit.activation.is_some()),
                     weight_frozen: unit.weight.frozen_fraction(),
                     activation_frozen: unit.activation.map(|activation| activation.frozen_fraction()),
-                    weight_mask_flips: share(since.weight_flips, weights.len()),
-                    activation_mask_flips: share(since.activation_flips, activation_entries),
+                    weight_mask_flips: share(accumulator.weight_flips, weights.len()),
+                    activation_mask_flips: share(accumulator.activation_flips, activation_entries),
                     sign_flips: before.as_ref().map(flips),
                     weights_inside: share(
                         weights.iter().filter(|weight| weight.abs() < 1.0).count() as u64,
                         weights.len(),
                     ),
                     activations_inside: inside.get(place).copied().flatten(),
-                    gradient_norm: mean(since.gradient_norm),
+                    gradient_norm: mean(accumulator.gradient_norm),
                     histogram: histogram(weights),
                 }
             })
@@ -236,8 +239,8 @@ impl<D: BinaryBackend> Look<'_, D> {
         Ok(DiagnosticsReport {
             step,
             epoch: step as f64 / self.steps_per_epoch as f64,
-            stem_gradient_norm: mean(since.stem_norm),
-            head_gradient_norm: mean(since.head_norm),
+            stem_gradient_norm: mean(accumulator.stem_norm),
+            head_gradient_norm: mean(accumulator.head_norm),
             units,
         })
     }
@@ -245,8 +248,8 @@ impl<D: BinaryBackend> Look<'_, D> {
     /// Share of the inputs in [-1, 1] of the activation that feeds each unit, on the first test images.
     fn activations_inside(&self, network: &Network<D>) -> Result<Vec<Option<f64>>, TrainError> {
         let mut shares = HashMap::new();
-        if let Some(batch) = self.test.first(self.normalization, PROBE)? {
-            let images = on_device(self.device, &batch).map_err(device_error)?;
+        if let Some(batch) = self.test.first_batch(self.normalization, PROBE)? {
+            let images = to_device(self.device, &batch).map_err(device_error)?;
             let mut seen = |activation: NodeId, u: &Tensor<_, f32, D>| {
                 let values = u.as_vec();
                 let inside = values.iter().filter(|value| value.abs() <= 1.0).count();
@@ -276,7 +279,7 @@ fn histogram(weights: &[f32]) -> Vec<u64> {
     bins
 }
 
-impl Freezing {
+impl FreezePolicy {
     /// The target fraction of a unit's weight during `step`: 0 before its window, 1 after it.
     fn target(&self, step: u64, unit: usize, activations_freeze: bool) -> f64 {
         match self {

@@ -9,30 +9,30 @@ use stompp_nn::{Backend, TensorKind, VisitTensors, Visitor};
 /// The layer, in the order of the forward pass, where a value of the network first is not finite.
 ///
 /// Parameters tell of themselves, and running statistics, which follow each training batch, of what a layer let through.
-pub(crate) fn in_network<D: Backend>(network: &impl VisitTensors<D>) -> Option<String> {
-    network.visit("", &mut Values).err()
+pub(crate) fn first_non_finite_layer<D: Backend>(network: &impl VisitTensors<D>) -> Option<String> {
+    network.visit("", &mut FindNonFinite).err()
 }
 
 /// Where the loss of a network stopped being finite: if everything in it is finite, in what follows, the head.
-pub(crate) fn of_loss<D: Backend>(network: &impl VisitTensors<D>) -> String {
-    in_network(network).unwrap_or_else(|| "the head".to_owned())
+pub(crate) fn layer_of_loss<D: Backend>(network: &impl VisitTensors<D>) -> String {
+    first_non_finite_layer(network).unwrap_or_else(|| "the head".to_owned())
 }
 
 /// The L2 norms of a step's gradients.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Norms(Vec<(String, f64)>);
+pub(crate) struct GradientNorms(Vec<(String, f64)>);
 
-impl Norms {
+impl GradientNorms {
     /// Those of every parameter of `network` that still learns, in the order of the forward pass.
     ///
     /// # Errors
     /// The device's.
-    pub(crate) fn of<D: Backend>(
+    pub(crate) fn compute<D: Backend>(
         device: &D,
         network: &impl VisitTensors<D>,
         gradients: &mut Gradients<f32, D>,
     ) -> Result<Self, D::Err> {
-        let mut visitor = Slopes {
+        let mut visitor = CollectNorms {
             device,
             gradients,
             names: Vec::new(),
@@ -45,13 +45,13 @@ impl Norms {
 
     /// The first layer that a gradient which is not finite reached: the last in the order of the forward pass. `None` if every
     /// gradient is finite.
-    pub(crate) fn culprit(&self) -> Option<String> {
+    pub(crate) fn first_non_finite(&self) -> Option<String> {
         let last = self.0.iter().rfind(|(_, norm)| !norm.is_finite());
-        last.map(|(tensor, _)| layer(tensor))
+        last.map(|(tensor, _)| layer_name(tensor))
     }
 
     /// All of them.
-    pub(crate) fn all(&self) -> impl Iterator<Item = f64> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = f64> {
         self.0.iter().map(|(_, norm)| *norm)
     }
 
@@ -62,28 +62,28 @@ impl Norms {
     }
 }
 
-struct Values;
+struct FindNonFinite;
 
-impl<D: Backend> Visitor<D> for Values {
+impl<D: Backend> Visitor<D> for FindNonFinite {
     type Error = String;
 
     fn visit_tensor<S: Shape>(&mut self, name: &str, _: TensorKind, tensor: &Tensor<S, f32, D>) -> Result<(), String> {
         if tensor.as_vec().iter().all(|value| value.is_finite()) {
             Ok(())
         } else {
-            Err(layer(name))
+            Err(layer_name(name))
         }
     }
 }
 
-struct Slopes<'a, D: Backend> {
+struct CollectNorms<'a, D: Backend> {
     device: &'a D,
     gradients: &'a mut Gradients<f32, D>,
     names: Vec<String>,
     norms: D::Norms,
 }
 
-impl<D: Backend> Visitor<D> for Slopes<'_, D> {
+impl<D: Backend> Visitor<D> for CollectNorms<'_, D> {
     type Error = D::Err;
 
     fn visit_tensor<S: Shape>(
@@ -102,7 +102,7 @@ impl<D: Backend> Visitor<D> for Slopes<'_, D> {
 }
 
 /// The layer of a tensor: `layer1.0.conv1` of `layer1.0.conv1.weight`.
-fn layer(tensor: &str) -> String {
+fn layer_name(tensor: &str) -> String {
     tensor.rsplit_once('.').map_or(tensor, |(layer, _)| layer).to_owned()
 }
 
@@ -143,10 +143,13 @@ mod tests {
     #[test]
     fn the_first_layer_with_a_value_that_is_not_finite_is_named() {
         let mut net = network();
-        assert_eq!((in_network(&net), of_loss(&net)), (None, "the head".to_owned()));
+        assert_eq!(
+            (first_non_finite_layer(&net), layer_of_loss(&net)),
+            (None, "the head".to_owned())
+        );
         for (tensor, expected) in [("layer2.0.conv1.weight", "layer2.0.conv1"), ("bn1.running_var", "bn1")] {
             let Ok(()) = net.visit_mut("", &mut Spoil(tensor));
-            assert_eq!(of_loss(&net), expected);
+            assert_eq!(layer_of_loss(&net), expected);
         }
     }
 
@@ -158,7 +161,7 @@ mod tests {
         pixels[7] = f32::INFINITY;
         let images = device.tensor_from_vec(pixels, (2, 3, 8, 8));
         net.forward_train(images).unwrap();
-        assert_eq!(in_network(&net).unwrap(), "bn1");
+        assert_eq!(first_non_finite_layer(&net).unwrap(), "bn1");
     }
 
     #[test]
@@ -181,8 +184,8 @@ mod tests {
         let (net, mut gradients) = (network(), Gradients::leaky());
         let mut found = |spoiled| {
             let Ok(()) = net.visit("", &mut Plant(&mut gradients, spoiled));
-            let norms = Norms::of(&Cpu::default(), &net, &mut gradients).unwrap();
-            norms.culprit()
+            let norms = GradientNorms::compute(&Cpu::default(), &net, &mut gradients).unwrap();
+            norms.first_non_finite()
         };
         assert_eq!(found(&[]), None);
         assert_eq!(found(&["conv1.weight"]).unwrap(), "conv1");

@@ -189,7 +189,7 @@ pub enum TrainError {
 pub(crate) fn device_error(error: impl std::fmt::Display) -> TrainError {
     // What dfdx has no error for is told in full beside it.
     #[cfg(feature = "cuda")]
-    if let Some(words) = stompp_nn::cuda::last_failure() {
+    if let Some(words) = stompp_nn::cuda::take_last_error() {
         return TrainError::Device(words);
     }
     TrainError::Device(error.to_string())

@@ -2,7 +2,7 @@
 
 use crate::{
     Score, TrainError,
-    evaluate::{Answers, classes, rows},
+    evaluate::{BatchPredictions, logit_rows, predicted_classes},
     files,
 };
 use serde::Serialize;
@@ -57,13 +57,13 @@ pub struct Prediction {
 
 /// Collects answers.
 #[derive(Debug)]
-pub(crate) struct Collector {
+pub(crate) struct ReportBuilder {
     top5: u64,
     confusion: Vec<Vec<u64>>,
     predictions: Vec<Prediction>,
 }
 
-impl Collector {
+impl ReportBuilder {
     /// For a network of `classes` classes.
     pub(crate) fn new(classes: usize) -> Self {
         Self {
@@ -74,11 +74,11 @@ impl Collector {
     }
 
     /// Adds answers; `name` names an image by its place in the set.
-    pub(crate) fn add(&mut self, answers: &Answers<'_>, name: impl Fn(usize) -> String) {
+    pub(crate) fn add(&mut self, answers: &BatchPredictions<'_>, name: impl Fn(usize) -> String) {
         let labels = answers.labels;
-        let best = classes(answers.logits, labels.len());
+        let best = predicted_classes(answers.logits, labels.len());
         let images = answers.indices.iter().zip(labels).zip(best);
-        for (((index, &label), answer), row) in images.zip(rows(answers.logits, labels.len())) {
+        for (((index, &label), answer), row) in images.zip(logit_rows(answers.logits, labels.len())) {
             self.top5 += u64::from(rank(row, label) < BEST);
             self.confusion[label][answer] += 1;
             self.predictions.push(Prediction {
@@ -91,7 +91,7 @@ impl Collector {
     }
 
     /// The report, given the score of the same answers and the names of the classes.
-    pub(crate) fn report(self, score: &Score, name: impl Fn(usize) -> String) -> EvaluationReport {
+    pub(crate) fn finish(self, score: &Score, name: impl Fn(usize) -> String) -> EvaluationReport {
         let class = |(label, row): (usize, &Vec<u64>)| {
             let images = row.iter().sum();
             ClassScore {
@@ -167,12 +167,12 @@ mod tests {
 
     #[test]
     fn a_report_by_hand() {
-        let mut collector = Collector::new(6);
+        let mut collector = ReportBuilder::new(6);
         // Each row has its largest entry at 0; the labels are first, fifth and sixth.
         let row = [5.0, 4.0, 3.0, 2.0, 1.0, 0.0];
         let logits = [row, row, row].concat();
         collector.add(
-            &Answers {
+            &BatchPredictions {
                 indices: &[7, 8, 9],
                 labels: &[0, 4, 5],
                 logits: &logits,
@@ -184,7 +184,7 @@ mod tests {
             loss: 1.0,
             images: 3,
         };
-        let report = collector.report(&score, |label| format!("class {label}"));
+        let report = collector.finish(&score, |label| format!("class {label}"));
         approx::assert_abs_diff_eq!(report.top5, 200.0 / 3.0, epsilon = 1e-12);
         assert_eq!(
             (report.confusion[4][0], report.confusion[5][0], report.confusion[0][0]),

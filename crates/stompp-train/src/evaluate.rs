@@ -2,13 +2,13 @@
 
 use crate::{
     TrainError,
+    device_data::{DataSource, DeviceBatch, DeviceDataset},
     error::device_error,
-    feed::{Fed, Holder, Supply},
 };
 use serde::Serialize;
 use stompp_binarize::{EvalMode, Network};
 use stompp_data::Normalization;
-use stompp_graph::Summary;
+use stompp_graph::CostSummary;
 
 /// How well a network does on a set of images.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -22,7 +22,7 @@ pub struct Score {
 }
 
 /// What a network answered to some images.
-pub(crate) struct Answers<'a> {
+pub(crate) struct BatchPredictions<'a> {
     /// The place of each image in its set.
     pub(crate) indices: &'a [usize],
     /// The class of each image.
@@ -32,15 +32,15 @@ pub(crate) struct Answers<'a> {
 }
 
 /// An evaluation of a network: of which images, and how.
-pub(crate) struct Evaluator<'a, D: Holder> {
-    pub(crate) images: &'a Supply<D>,
+pub(crate) struct Evaluator<'a, D: DeviceDataset> {
+    pub(crate) images: &'a DataSource<D>,
     pub(crate) normalization: &'a Normalization,
     pub(crate) mode: EvalMode,
     /// What the network costs.
     pub(crate) macs_per_image: usize,
 }
 
-impl<D: Holder> Evaluator<'_, D> {
+impl<D: DeviceDataset> Evaluator<'_, D> {
     /// Scores `network` on all of the images. Changes nothing. `each` sees the answers to a few images at a time, in order; its
     /// error ends the evaluation.
     ///
@@ -51,19 +51,19 @@ impl<D: Holder> Evaluator<'_, D> {
     pub(crate) fn score(
         &self,
         network: &Network<D>,
-        each: &mut dyn FnMut(&Answers<'_>) -> Result<(), TrainError>,
+        each: &mut dyn FnMut(&BatchPredictions<'_>) -> Result<(), TrainError>,
     ) -> Result<Score, TrainError> {
-        let mut sum = ScoreSum::default();
+        let mut sum = ScoreAccumulator::default();
         let batch_size = D::evaluation_batch(self.macs_per_image);
-        for batch in self.images.evaluation(self.normalization, batch_size)? {
-            let Fed {
+        for batch in self.images.evaluation_batches(self.normalization, batch_size)? {
+            let DeviceBatch {
                 images,
                 labels,
                 indices,
             } = batch?;
             let logits = network.evaluate(images, self.mode).map_err(device_error)?.as_vec();
             sum.add(&logits, &labels);
-            each(&Answers {
+            each(&BatchPredictions {
                 indices: &indices,
                 labels: &labels,
                 logits: &logits,
@@ -77,20 +77,20 @@ impl<D: Holder> Evaluator<'_, D> {
 
 /// A score over the batches so far.
 #[derive(Debug, Default)]
-pub(crate) struct ScoreSum {
+pub(crate) struct ScoreAccumulator {
     right: usize,
     loss: f64,
     images: usize,
 }
 
-impl ScoreSum {
+impl ScoreAccumulator {
     /// Adds a batch: a row of `logits` for each label.
     pub(crate) fn add(&mut self, logits: &[f32], labels: &[usize]) {
         if labels.is_empty() {
             return;
         }
-        self.right += correct(logits, labels);
-        let rows = rows(logits, labels.len()).zip(labels);
+        self.right += count_correct(logits, labels);
+        let rows = logit_rows(logits, labels.len()).zip(labels);
         self.loss += rows.map(|(row, label)| cross_entropy(row, *label)).sum::<f64>();
         self.images += labels.len();
     }
@@ -106,7 +106,7 @@ impl ScoreSum {
 }
 
 /// What a network costs while its weights are open.
-pub(crate) fn macs_per_image(summary: &Summary) -> usize {
+pub(crate) fn macs_per_image(summary: &CostSummary) -> usize {
     let total = summary.total();
     total.binary_macs + total.float_macs
 }
@@ -120,19 +120,19 @@ fn cross_entropy(row: &[f32], label: usize) -> f64 {
 }
 
 /// The rows of logits, of which there are `rows`.
-pub(crate) fn rows(logits: &[f32], rows: usize) -> std::slice::ChunksExact<'_, f32> {
+pub(crate) fn logit_rows(logits: &[f32], rows: usize) -> std::slice::ChunksExact<'_, f32> {
     logits.chunks_exact(logits.len() / rows)
 }
 
 /// How many rows of `logits`, one a label, have their largest entry at the label; the first of equals counts.
-pub(crate) fn correct(logits: &[f32], labels: &[usize]) -> usize {
-    let answers = classes(logits, labels.len());
+pub(crate) fn count_correct(logits: &[f32], labels: &[usize]) -> usize {
+    let answers = predicted_classes(logits, labels.len());
     answers.zip(labels).filter(|(answer, label)| answer == *label).count()
 }
 
 /// Where each of the `rows` rows of `logits` has its largest entry; of equals the first.
-pub(crate) fn classes(logits: &[f32], rows: usize) -> impl Iterator<Item = usize> {
-    self::rows(logits, rows).map(|row| {
+pub(crate) fn predicted_classes(logits: &[f32], rows: usize) -> impl Iterator<Item = usize> {
+    self::logit_rows(logits, rows).map(|row| {
         let entries = row.iter().enumerate();
         entries.fold(0, |best, (class, z)| if *z > row[best] { class } else { best })
     })
@@ -141,14 +141,14 @@ pub(crate) fn classes(logits: &[f32], rows: usize) -> impl Iterator<Item = usize
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{RunConfig, images::Images};
+    use crate::{RunConfig, images::RunImages};
     use dfdx::tensor::Cpu;
 
     #[test]
     fn the_first_of_equal_logits_is_the_answer() {
         let logits = [0.0, 2.0, 2.0, /**/ -1.0, -3.0, -0.5, /**/ 0.0, 0.0, 0.0];
-        assert_eq!(correct(&logits, &[1, 2, 0]), 3);
-        assert_eq!(correct(&logits, &[2, 2, 1]), 1);
+        assert_eq!(count_correct(&logits, &[1, 2, 0]), 3);
+        assert_eq!(count_correct(&logits, &[2, 2, 1]), 1);
     }
 
     #[test]
@@ -169,12 +169,12 @@ mod tests {
         let config = RunConfig::from_toml(config).unwrap();
         let device = Cpu::default();
         let network = Network::new(&device, &config.graph().unwrap(), config.binarization(), 3).unwrap();
-        let images = Images::load(&config.data, None, false).unwrap();
+        let images = RunImages::load(&config.data, None, false).unwrap();
         let normalization = Normalization::new(images.statistics).unwrap();
-        let supply = Supply::new(&device, &images.test, &normalization).unwrap();
+        let source = DataSource::new(&device, &images.test, &normalization).unwrap();
         for mode in [EvalMode::Current, EvalMode::Binarized] {
             let logits = |batch_size: usize| -> Vec<u32> {
-                let batches = supply.evaluation(&normalization, batch_size).unwrap();
+                let batches = source.evaluation_batches(&normalization, batch_size).unwrap();
                 let answers = batches.map(|batch| network.evaluate(batch.unwrap().images, mode).unwrap().as_vec());
                 answers.flatten().map(f32::to_bits).collect()
             };

@@ -2,7 +2,7 @@
 
 use crate::{
     DiagnosticsReport, Evaluation, TrainError,
-    callback::{Callback, EpochReport, Restored, RunStart},
+    callback::{Callback, EpochReport, RestoreReport, RunStart},
     files,
 };
 use std::{
@@ -14,7 +14,7 @@ use stompp_tensorboard::{EventFile, Histogram};
 
 /// Writes the events of one run.
 #[derive(Debug)]
-pub(crate) struct Events {
+pub(crate) struct EventWriter {
     path: PathBuf,
     /// Open once the run has begun.
     file: Option<EventFile>,
@@ -25,9 +25,9 @@ pub(crate) struct Events {
 /// What is told first of an evaluation.
 const FIRST_OF_EVALUATION: &str = "loss/train";
 
-impl Events {
+impl EventWriter {
     /// Events in the run directory `run`; the file is made or taken up when the run begins.
-    pub(crate) fn of_run(run: &Path) -> Self {
+    pub(crate) fn new(run: &Path) -> Self {
         Self {
             path: run.join(files::EVENTS),
             file: None,
@@ -41,10 +41,10 @@ impl Events {
     }
 
     /// Forgets what was told of steps after `step`.
-    fn take_up(&mut self, step: u64) -> Result<(), TrainError> {
+    fn resume(&mut self, step: u64) -> Result<(), TrainError> {
         let file = match self.evaluation_is_due {
-            true => EventFile::take_up_before(&self.path, step, FIRST_OF_EVALUATION, now()),
-            false => EventFile::take_up(&self.path, step, now()),
+            true => EventFile::resume_before(&self.path, step, FIRST_OF_EVALUATION, now()),
+            false => EventFile::resume(&self.path, step, now()),
         };
         self.file = Some(file.map_err(|source| files::io_error("write", &self.path, source))?);
         Ok(())
@@ -64,9 +64,9 @@ fn now() -> f64 {
     since.unwrap_or_default().as_secs_f64()
 }
 
-impl Callback for Events {
+impl Callback for EventWriter {
     fn on_start(&mut self, start: &RunStart) -> Result<(), TrainError> {
-        self.take_up(start.step)
+        self.resume(start.step)
     }
 
     fn on_epoch(&mut self, epoch: &EpochReport) -> Result<(), TrainError> {
@@ -102,7 +102,7 @@ impl Callback for Events {
                 ];
                 let known = tags.iter().filter_map(|(tag, number)| Some((tag.as_str(), (*number)?)));
                 file.scalars(step, time, &known.collect::<Vec<_>>())?;
-                let histogram = Histogram::of_bins(-1.0, 1.0, &unit.histogram);
+                let histogram = Histogram::from_bins(-1.0, 1.0, &unit.histogram);
                 file.histogram(step, time, &named("latent weights"), &histogram)?;
             }
             Ok(())
@@ -119,8 +119,8 @@ impl Callback for Events {
         self.write(|file| file.scalars(evaluation.step, now(), &numbers))
     }
 
-    fn on_restore(&mut self, restored: &Restored) -> Result<(), TrainError> {
-        self.take_up(restored.step)?;
+    fn on_restore(&mut self, restored: &RestoreReport) -> Result<(), TrainError> {
+        self.resume(restored.step)?;
         let rate = [("learning rate", f64::from(restored.learning_rate))];
         self.write(|file| file.scalars(restored.step, now(), &rate))
     }

@@ -1,10 +1,10 @@
 //! A run's network for other tools.
 
-use crate::{SavedRun, TrainError, files, tensors, tensors::Saved};
+use crate::{SavedRun, TrainError, files, tensors, tensors::SavedTensor};
 use dfdx::tensor::Cpu;
 use std::{collections::HashSet, path::Path};
-use stompp_graph::{ActivationRule, Graph, Op, TensorRole};
-use stompp_infer::Info;
+use stompp_graph::{ActivationRule, Graph, Op, TensorRole, find_tensor};
+use stompp_infer::NetworkInfo;
 use stompp_onnx::{Dialect, export};
 
 /// For which tool a network is exported.
@@ -31,14 +31,13 @@ impl SavedRun {
         let (graph, info) = (network.graph(), self.info("")?);
         let dialect = match format {
             ExportFormat::Safetensors => {
-                let mut saved = tensors::of_network(&network);
+                let mut saved = tensors::network_tensors(&network);
                 harden(graph, &mut saved);
                 return Ok(tensors::to_bytes(&saved, Some((NOTE, note(&info, activations)))));
             }
             ExportFormat::Onnx(dialect) => dialect,
         };
-        let values = tensors::values_of_network(&network);
-        let find = |name: &str| values.get(name).map(Vec::as_slice);
+        let values = tensors::network_values(&network);
         let floats = |values: &[f32]| values.iter().map(f32::to_string).collect::<Vec<_>>().join(" ");
         let metadata = [
             ("classes", info.classes.join("\n")),
@@ -48,7 +47,7 @@ impl SavedRun {
             ("revision", info.revision),
             ("parent", info.parent),
         ];
-        export(graph, activations, find, dialect, &metadata).map_err(|source| TrainError::Export {
+        export(graph, activations, find_tensor(&values), dialect, &metadata).map_err(|source| TrainError::Export {
             path: self.dir().to_owned(),
             source,
         })
@@ -66,7 +65,7 @@ impl SavedRun {
 }
 
 /// What a file of hard weights says about itself.
-fn note(info: &Info, activations: ActivationRule) -> String {
+fn note(info: &NetworkInfo, activations: ActivationRule) -> String {
     let activation = match activations {
         ActivationRule::Quantized => "sign, +1 at 0",
         ActivationRule::Relu => "relu",
@@ -88,7 +87,7 @@ fn note(info: &Info, activations: ActivationRule) -> String {
 }
 
 /// Puts signs in place of the latent weights of binary convolutions.
-fn harden(graph: &Graph, saved: &mut [Saved]) {
+fn harden(graph: &Graph, saved: &mut [SavedTensor]) {
     let specs = graph.tensors();
     let binary: HashSet<&str> = specs
         .iter()
@@ -170,10 +169,10 @@ mod tests {
         }
         // Files of earlier versions say nothing about themselves.
         let network = run.deployed(&Cpu::default()).unwrap();
-        let silent = tensors::to_bytes(&tensors::of_network(&network), None);
+        let silent = tensors::to_bytes(&tensors::network_tensors(&network), None);
         files::replace(&run.weights().unwrap(), &silent).unwrap();
         let again = run.deployed(&Cpu::default()).unwrap();
-        assert_eq!(tensors::of_network(&again), tensors::of_network(&network));
+        assert_eq!(tensors::network_tensors(&again), tensors::network_tensors(&network));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use stompp_schedule::Plan;
 
 /// How much of a network is frozen.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Frozen {
+pub(crate) struct FrozenCounts {
     /// Committed units.
     pub(crate) committed_units: usize,
     /// Units of the network.
@@ -21,9 +21,9 @@ pub(crate) struct Frozen {
     pub(crate) everything: bool,
 }
 
-impl Frozen {
+impl FrozenCounts {
     /// How much of `network` is frozen now.
-    pub(crate) fn of(network: &mut impl Freezable) -> Self {
+    pub(crate) fn count(network: &mut impl Freezable) -> Self {
         let committed = |quantizer: &MaskedQuantizer| *quantizer.state() == FreezeState::Committed;
         let heads = network.head_activations().iter().all(|quantizer| committed(quantizer));
         let units = network.units();
@@ -44,7 +44,7 @@ impl Frozen {
 
 /// What freezes when: a pure function of the step, so there is nothing in it to save.
 #[derive(Clone, Debug)]
-pub(crate) enum Freezing {
+pub(crate) enum FreezePolicy {
     /// Nothing, ever (`float`).
     Never,
     /// Everything, from the first step (`ste`).
@@ -53,7 +53,7 @@ pub(crate) enum Freezing {
     Progressive(Freezer),
 }
 
-impl Freezing {
+impl FreezePolicy {
     /// The freezing of the configured method, along `plan` where it has one.
     pub(crate) fn new(config: &RunConfig, plan: Option<Plan>) -> Self {
         match (plan, config.method.name) {

@@ -3,7 +3,7 @@
 use crate::{
     RunRecord, RunResult, TrainError, checkpoint, files,
     step::RunTrainer,
-    tensors::{Loaded, sizes},
+    tensors::{LoadedTensors, shape_of},
 };
 use dfdx::shapes::Shape;
 use safetensors::Dtype;
@@ -59,7 +59,7 @@ pub enum InitError {
     },
     /// The checkpoint of the run that is to be continued is damaged or of another network.
     #[error("{0}")]
-    Unfit(String),
+    Mismatch(String),
     /// The file is another than when the run was begun.
     #[error("has changed since the run was begun")]
     Changed,
@@ -82,7 +82,7 @@ impl fmt::Display for NamedShape {
 
 /// A tensor of the network that was not taken from a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NotTaken {
+pub struct SkippedTensor {
     /// The network's tensor.
     #[serde(flatten)]
     pub tensor: NamedShape,
@@ -90,7 +90,7 @@ pub struct NotTaken {
     pub found: Option<String>,
 }
 
-impl fmt::Display for NotTaken {
+impl fmt::Display for SkippedTensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.found {
             Some(found) => write!(f, "{}: the file has {found}", self.tensor),
@@ -109,7 +109,7 @@ pub struct InitReport {
     /// The network's tensors that were taken from it.
     pub taken: Vec<NamedShape>,
     /// Those that were not, and have the values that the seed gives them.
-    pub not_taken: Vec<NotTaken>,
+    pub not_taken: Vec<SkippedTensor>,
     /// Tensors of the file that the network does not have. The state of a checkpoint's training is not counted.
     pub unused: Vec<NamedShape>,
     /// Latent weights outside of [-1, 1], which were moved to the nearer end.
@@ -118,7 +118,7 @@ pub struct InitReport {
 
 /// The run that another one continues.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Parent {
+pub struct ParentRun {
     /// Its directory.
     pub path: PathBuf,
     /// The commit of the code that trained it.
@@ -135,12 +135,15 @@ pub struct Parent {
 ///
 /// # Errors
 /// [`TrainError::Init`]; the network may then have some of it.
-pub(crate) fn take<D: Backend>(network: &mut impl VisitTensors<D>, path: &Path) -> Result<InitReport, TrainError> {
+pub(crate) fn load_weights<D: Backend>(
+    network: &mut impl VisitTensors<D>,
+    path: &Path,
+) -> Result<InitReport, TrainError> {
     let failed = |error| init_error(path, error);
     let file = weights_of(path).map_err(failed)?;
     let bytes = read(&file).map_err(failed)?;
     let loaded = parse(&bytes).map_err(failed)?;
-    let mut visitor = Take {
+    let mut visitor = LoadWeights {
         loaded: &loaded,
         report: InitReport {
             checksum: checksum(&bytes),
@@ -158,7 +161,7 @@ pub(crate) fn take<D: Backend>(network: &mut impl VisitTensors<D>, path: &Path) 
         let first = report.not_taken.first();
         return Err(failed(InitError::NothingFits {
             found: loaded.shapes().count(),
-            example: first.map_or_else(String::new, NotTaken::to_string),
+            example: first.map_or_else(String::new, SkippedTensor::to_string),
         }));
     }
     let known = |name: &str| {
@@ -207,7 +210,7 @@ fn read(file: &Path) -> Result<Vec<u8>, InitError> {
 }
 
 /// The tensors of a file: a checkpoint, whose checksum is compared, or any other safetensors file.
-fn parse(bytes: &[u8]) -> Result<Loaded<'_>, InitError> {
+fn parse(bytes: &[u8]) -> Result<LoadedTensors<'_>, InitError> {
     // A zip archive, or a pickle of an old version: what `torch.save` writes.
     if bytes.starts_with(b"PK") || bytes.starts_with(&[0x80, 0x02]) {
         let problem = "is a file of PyTorch's own (.pth): write a safetensors file with Python, \
@@ -226,7 +229,7 @@ pub(crate) fn continue_from<D: BinaryBackend>(
     trainer: &mut RunTrainer<D>,
     path: &Path,
     steps_per_epoch: u64,
-) -> Result<Parent, TrainError> {
+) -> Result<ParentRun, TrainError> {
     let failed = |error| init_error(path, error);
     if !path.join(files::CONFIG).is_file() {
         return Err(failed(InitError::NoWeights("is not the directory of a run".to_owned())));
@@ -240,9 +243,9 @@ pub(crate) fn continue_from<D: BinaryBackend>(
     let (_, file) = last.ok_or_else(|| failed(InitError::NoCheckpoint { step: steps }))?;
     let failed = |error| init_error(&file, error);
     let bytes = read(&file).map_err(failed)?;
-    let end = checkpoint::restore_end(&bytes, trainer).map_err(|problem| failed(InitError::Unfit(problem)))?;
+    let end = checkpoint::restore_end(&bytes, trainer).map_err(|problem| failed(InitError::Mismatch(problem)))?;
     let whole_epochs = end.epoch + u64::from(end.batch > 0);
-    Ok(Parent {
+    Ok(ParentRun {
         path: path.to_owned(),
         revision: record.code.revision,
         steps,
@@ -254,12 +257,12 @@ pub(crate) fn continue_from<D: BinaryBackend>(
     })
 }
 
-struct Take<'a, 'b> {
-    loaded: &'a Loaded<'b>,
+struct LoadWeights<'a, 'b> {
+    loaded: &'a LoadedTensors<'b>,
     report: InitReport,
 }
 
-impl<D: Backend> VisitorMut<D> for Take<'_, '_> {
+impl<D: Backend> VisitorMut<D> for LoadWeights<'_, '_> {
     type Error = InitError;
 
     fn visit_tensor_mut<S: Shape>(
@@ -270,14 +273,14 @@ impl<D: Backend> VisitorMut<D> for Take<'_, '_> {
     ) -> Result<(), InitError> {
         let ours = NamedShape {
             name: name.to_owned(),
-            shape: sizes(&tensor),
+            shape: shape_of(&tensor),
         };
         let found = self.loaded.tensor(name);
         let Some(values) = found
             .as_ref()
             .filter(|view| view.dtype() == Dtype::F32 && view.shape() == ours.shape)
         else {
-            self.report.not_taken.push(NotTaken {
+            self.report.not_taken.push(SkippedTensor {
                 tensor: ours,
                 found: found.map(|view| format!("{:?} {:?}", view.dtype(), view.shape())),
             });

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The code that made a result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Code {
+pub struct CodeVersion {
     /// Version of this crate.
     pub version: String,
     /// The commit that was built, ending in `-dirty` if the working tree differed; the version where there is no commit.
@@ -13,7 +13,7 @@ pub struct Code {
     pub rustc: String,
 }
 
-impl Code {
+impl CodeVersion {
     /// The code that is running.
     pub fn current() -> Self {
         Self {
@@ -26,7 +26,7 @@ impl Code {
 
 /// The machine that made a result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Machine {
+pub struct MachineInfo {
     /// The processor's name; "unknown" where the system does not tell.
     pub cpu: String,
     /// Processors that the process may use.
@@ -40,7 +40,7 @@ pub struct Machine {
     pub gpu: Option<String>,
 }
 
-impl Machine {
+impl MachineInfo {
     /// The machine that is running, and the threads of rayon's current pool.
     pub fn current() -> Self {
         Self {

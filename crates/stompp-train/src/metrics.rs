@@ -3,8 +3,8 @@
 //! A line is written whole, with one call, and synced: a crash may lose the last line, no other.
 
 use crate::{
-    Concern, DiagnosticsReport, Evaluation, RunResult, TrainError,
-    callback::{Callback, EpochReport, Restored, RunStart},
+    DiagnosticsReport, Evaluation, RunResult, TrainError, Warning,
+    callback::{Callback, EpochReport, RestoreReport, RunStart},
     error::damaged,
     files,
 };
@@ -17,7 +17,7 @@ use std::{
 
 /// Writes the metrics of one run.
 #[derive(Debug)]
-pub(crate) struct Metrics {
+pub(crate) struct MetricsWriter {
     path: PathBuf,
     file: File,
 }
@@ -27,7 +27,7 @@ pub(crate) struct Metrics {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[non_exhaustive]
-pub enum Metric {
+pub enum MetricRecord {
     /// Training began, or went on.
     Start(RunStart),
     /// An epoch ended, or the training inside of one.
@@ -47,9 +47,10 @@ pub enum Metric {
         notes: Vec<String>,
     },
     /// A return to a checkpoint. Lines before it that are beyond its step are not there any more.
-    Restore(Restored),
+    Restore(RestoreReport),
     /// A reason to doubt the result.
-    Concern(Concern),
+    #[serde(rename = "concern")]
+    Warning(Warning),
     /// The run ended.
     End {
         /// Wall time of the training.
@@ -59,7 +60,7 @@ pub enum Metric {
     },
 }
 
-impl Metric {
+impl MetricRecord {
     /// What the run in the directory `run` has told so far. A last line without an end, which a crash may leave, is passed over.
     ///
     /// # Errors
@@ -77,7 +78,7 @@ impl Metric {
     }
 }
 
-impl Metrics {
+impl MetricsWriter {
     /// The file in the run directory `run`, made if it is missing.
     pub(crate) fn open(run: &Path) -> Result<Self, TrainError> {
         let path = run.join(files::METRICS);
@@ -100,7 +101,7 @@ impl Metrics {
     ///
     /// # Errors
     /// [`TrainError::Damaged`] if there are not as many.
-    pub(crate) fn go_back_to(&mut self, len: u64) -> Result<(), TrainError> {
+    pub(crate) fn truncate(&mut self, len: u64) -> Result<(), TrainError> {
         let found = self.len()?;
         if found < len {
             let problem = format!("has {found} bytes, but had {len} when the checkpoint was written");
@@ -110,7 +111,7 @@ impl Metrics {
         cut.map_err(|source| files::io_error("cut", &self.path, source))
     }
 
-    fn write(&mut self, line: &Metric) -> Result<(), TrainError> {
+    fn write(&mut self, line: &MetricRecord) -> Result<(), TrainError> {
         let mut text = serde_json::to_string(line).expect("metrics have a JSON form");
         text.push('\n');
         let mut write = || -> io::Result<()> {
@@ -121,43 +122,43 @@ impl Metrics {
     }
 }
 
-impl Callback for Metrics {
+impl Callback for MetricsWriter {
     fn on_start(&mut self, start: &RunStart) -> Result<(), TrainError> {
-        self.write(&Metric::Start(start.clone()))
+        self.write(&MetricRecord::Start(start.clone()))
     }
 
     fn on_epoch(&mut self, epoch: &EpochReport) -> Result<(), TrainError> {
-        self.write(&Metric::Epoch(epoch.clone()))
+        self.write(&MetricRecord::Epoch(epoch.clone()))
     }
 
     fn on_diagnostics(&mut self, diagnostics: &DiagnosticsReport) -> Result<(), TrainError> {
-        self.write(&Metric::Diagnostics(diagnostics.clone()))
+        self.write(&MetricRecord::Diagnostics(diagnostics.clone()))
     }
 
     fn on_evaluation(&mut self, evaluation: &Evaluation) -> Result<(), TrainError> {
-        self.write(&Metric::Evaluation(evaluation.clone()))
+        self.write(&MetricRecord::Evaluation(evaluation.clone()))
     }
 
     fn on_bad_images(&mut self, images: &[String]) -> Result<(), TrainError> {
-        self.write(&Metric::BadImages {
+        self.write(&MetricRecord::BadImages {
             images: images.to_vec(),
         })
     }
 
     fn on_notes(&mut self, notes: &[String]) -> Result<(), TrainError> {
-        self.write(&Metric::Notes { notes: notes.to_vec() })
+        self.write(&MetricRecord::Notes { notes: notes.to_vec() })
     }
 
-    fn on_restore(&mut self, restored: &Restored) -> Result<(), TrainError> {
-        self.write(&Metric::Restore(restored.clone()))
+    fn on_restore(&mut self, restored: &RestoreReport) -> Result<(), TrainError> {
+        self.write(&MetricRecord::Restore(restored.clone()))
     }
 
-    fn on_concern(&mut self, concern: &Concern) -> Result<(), TrainError> {
-        self.write(&Metric::Concern(*concern))
+    fn on_warning(&mut self, warning: &Warning) -> Result<(), TrainError> {
+        self.write(&MetricRecord::Warning(*warning))
     }
 
     fn on_end(&mut self, result: &RunResult) -> Result<(), TrainError> {
-        self.write(&Metric::End {
+        self.write(&MetricRecord::End {
             seconds: result.seconds,
             top1: result.top1,
         })

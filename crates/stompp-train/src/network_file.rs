@@ -3,7 +3,7 @@
 use crate::{
     TrainError,
     error::damaged,
-    tensors::{self, Loaded},
+    tensors::{self, LoadedTensors},
 };
 use std::path::Path;
 use stompp_nn::{Backend, VisitTensors};
@@ -15,7 +15,10 @@ const CONTENT: &str = "weights as they were trained: those of binary convolution
 
 /// The network's tensors as the bytes of a safetensors file.
 pub(crate) fn to_bytes<D: Backend>(network: &impl VisitTensors<D>) -> Vec<u8> {
-    tensors::to_bytes(&tensors::of_network(network), Some(("content", CONTENT.to_owned())))
+    tensors::to_bytes(
+        &tensors::network_tensors(network),
+        Some(("content", CONTENT.to_owned())),
+    )
 }
 
 /// Puts the tensors of a safetensors file into the network.
@@ -29,9 +32,9 @@ pub(crate) fn restore<D: Backend>(
     path: &Path,
 ) -> Result<(), TrainError> {
     let mut restore = || {
-        let mut loaded = Loaded::parse(bytes)?;
+        let mut loaded = LoadedTensors::parse(bytes)?;
         loaded.restore(network)?;
-        loaded.finish()
+        loaded.check_all_taken()
     };
     restore().map_err(|problem| damaged(path, problem))
 }

@@ -3,8 +3,8 @@
 use crate::{SavedRun, TrainError, config::Method, files, init::checksum, tensors};
 use dfdx::tensor::Cpu;
 use std::path::{Path, absolute};
-use stompp_graph::Summary;
-use stompp_infer::{Info, Network, pack};
+use stompp_graph::{CostSummary, find_tensor};
+use stompp_infer::{Network, NetworkInfo, pack};
 
 /// Bytes of a packed file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct PackedSize {
     pub file: usize,
     /// Its header: names, classes, how images are prepared.
     pub header: usize,
-    /// What [`Summary::bytes`] says that the rest has.
+    /// What [`CostSummary::bytes`] says that the rest has.
     pub promised: usize,
 }
 
@@ -38,10 +38,9 @@ impl SavedRun {
     /// batch-norm statistics anew, and the training images cannot be read.
     pub fn pack(&self, licence: &str) -> Result<Vec<u8>, TrainError> {
         let network = self.binary_network(&Cpu::default())?;
-        let values = tensors::values_of_network(&network);
-        let find = |name: &str| values.get(name).map(Vec::as_slice);
+        let values = tensors::network_values(&network);
         let activations = network.binarization().activations;
-        let packed = pack(network.graph(), activations, find, &self.info(licence)?);
+        let packed = pack(network.graph(), activations, find_tensor(&values), &self.info(licence)?);
         packed.map_err(|source| TrainError::Pack {
             path: self.dir().to_owned(),
             source: Box::new(source),
@@ -59,14 +58,14 @@ impl SavedRun {
     }
 
     /// What a user of the network needs to know besides its weights.
-    pub(crate) fn info(&self, licence: &str) -> Result<Info, TrainError> {
+    pub(crate) fn info(&self, licence: &str) -> Result<NetworkInfo, TrainError> {
         let statistics = self.record.statistics();
         let classes = 0..self.config.data.classes();
-        Ok(Info {
+        Ok(NetworkInfo {
             classes: classes.map(|class| self.class_name(class)).collect(),
             mean: statistics.mean.to_vec(),
             std: statistics.std.to_vec(),
-            preprocessing: self.preprocessing()?.words(),
+            preprocessing: self.preprocessing()?.description(),
             revision: self.record.code.revision.clone(),
             licence: licence.to_owned(),
             parent: self.parent(&self.weights()?)?,
@@ -79,7 +78,7 @@ impl SavedRun {
     /// As [`SavedRun::pack`], and [`TrainError::Io`] if the file exists or cannot be written.
     pub fn write_packed(&self, path: &Path, licence: &str) -> Result<PackedSize, TrainError> {
         let file = self.pack(licence)?;
-        let promised = Summary::new(&self.graph()?, self.config.binarization().activations).bytes();
+        let promised = CostSummary::new(&self.graph()?, self.config.binarization().activations).bytes();
         files::write_new(path, &file)?;
         let header = file
             .first_chunk()

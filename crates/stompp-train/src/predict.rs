@@ -4,7 +4,7 @@ use crate::{SavedRun, TrainError};
 use rayon::prelude::*;
 use std::path::Path;
 use stompp_data::{ChannelStatistics, Preprocessing, UnlabelledImages};
-use stompp_infer::{Network, Prediction, top_k};
+use stompp_infer::{ClassProbability, Network, top_k};
 
 /// Images that each thread prepares and classifies before results are handed over.
 const AT_A_TIME: usize = 32;
@@ -50,7 +50,7 @@ impl Predictor {
     ///
     /// # Errors
     /// As [`SavedRun::packed`].
-    pub fn of_run(run: &SavedRun) -> Result<Self, TrainError> {
+    pub fn from_run(run: &SavedRun) -> Result<Self, TrainError> {
         Ok(Self {
             network: run.packed()?,
             preprocessing: run.preprocessing()?,
@@ -82,7 +82,7 @@ impl Predictor {
         &self,
         images: &UnlabelledImages,
         k: usize,
-        mut each: impl FnMut(String, Result<Vec<Prediction>, TrainError>) -> Result<(), E>,
+        mut each: impl FnMut(String, Result<Vec<ClassProbability>, TrainError>) -> Result<(), E>,
     ) -> Result<(), E> {
         let at_a_time = AT_A_TIME * rayon::current_num_threads();
         for start in (0..images.len()).step_by(at_a_time) {
@@ -99,7 +99,7 @@ impl Predictor {
         Ok(())
     }
 
-    fn top(&self, images: &UnlabelledImages, index: usize, k: usize) -> Result<Vec<Prediction>, TrainError> {
+    fn top(&self, images: &UnlabelledImages, index: usize, k: usize) -> Result<Vec<ClassProbability>, TrainError> {
         let image = images.prepare(index, &self.preprocessing)?;
         let logits = self.network.logits(&image)?;
         Ok(top_k(&logits, k))
@@ -122,5 +122,5 @@ fn preprocessing(network: &Network<'_>) -> Result<Preprocessing, String> {
         mean: three(&info.mean, "means")?,
         std: three(&info.std, "deviations")?,
     };
-    Preprocessing::from_words(&info.preprocessing, height, statistics).map_err(|error| error.to_string())
+    Preprocessing::from_description(&info.preprocessing, height, statistics).map_err(|error| error.to_string())
 }

@@ -1,6 +1,6 @@
 //! What a run found: [`RunResult`], kept as `result.json`.
 
-use crate::{Concern, TrainError, checkpoint, files};
+use crate::{TrainError, Warning, checkpoint, files};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -51,8 +51,8 @@ pub struct RunResult {
     /// Training images per second of training, evaluations not counted.
     pub images_per_s: f64,
     /// Reasons to doubt the result.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub concerns: Vec<Concern>,
+    #[serde(default, rename = "concerns", skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
     /// Every evaluation, the last one at the end of the training.
     pub evaluations: Vec<Evaluation>,
 }

@@ -1,11 +1,11 @@
 //! The directory that holds everything about a run.
 
 use crate::{
-    InitError, InitReport, Parent, RunConfig, RunResult, Start, TrainError, checkpoint,
+    InitError, InitReport, ParentRun, RunConfig, RunResult, Start, TrainError, checkpoint,
     error::damaged,
     files,
     init::init_error,
-    machine::{Code, Machine},
+    machine::{CodeVersion, MachineInfo},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -21,9 +21,9 @@ pub struct RunRecord {
     /// When training began, UTC, RFC 3339.
     pub started: String,
     /// The code.
-    pub code: Code,
+    pub code: CodeVersion,
     /// The machine.
-    pub machine: Machine,
+    pub machine: MachineInfo,
     /// Images in the training set.
     pub train_images: usize,
     /// Images in the test set.
@@ -46,7 +46,7 @@ pub struct RunRecord {
     pub init: Option<InitReport>,
     /// The run that this one continues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parent: Option<Parent>,
+    pub parent: Option<ParentRun>,
 }
 
 impl RunRecord {
@@ -91,21 +91,21 @@ impl RunRecord {
     }
 }
 
-/// How an unfinished run stands, seen from outside.
+/// The status of an unfinished run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct RunStatus {
     /// Optimizer steps done at its newest checkpoint.
     pub step: u64,
     /// Whether a process works on it now.
     pub busy: bool,
 }
 
-impl Standing {
+impl RunStatus {
     /// How the run in the directory `run` stands.
     ///
     /// # Errors
     /// If the directory cannot be read.
-    pub fn of(run: &Path) -> Result<Self, TrainError> {
+    pub fn read(run: &Path) -> Result<Self, TrainError> {
         let busy = match lock(run) {
             Ok(_released) => false,
             Err(TrainError::Busy { .. }) => true,
@@ -198,7 +198,7 @@ impl RunDir {
     ///
     /// # Errors
     /// [`TrainError::OtherImages`] if the images are others, [`TrainError::Init`] if the file of the first weights is.
-    pub(crate) fn settle_record(
+    pub(crate) fn persist_record(
         &self,
         record: &RunRecord,
         reindex: bool,
@@ -233,7 +233,7 @@ impl RunDir {
 
     /// Writes a configuration that means the same run in place of the one that is kept, so that the last place of the data is the one
     /// that is looked at. Returns what has changed.
-    pub(crate) fn settle_config(&self, config: &RunConfig) -> Result<Vec<String>, TrainError> {
+    pub(crate) fn persist_config(&self, config: &RunConfig) -> Result<Vec<String>, TrainError> {
         let file = self.path.join(files::CONFIG);
         let changes = RunConfig::load(&file)?.differences(config);
         if !changes.is_empty() {

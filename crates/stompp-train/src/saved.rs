@@ -4,10 +4,10 @@ use crate::{
     Callback, RunConfig, RunRecord, RunResult, TrainError, checkpoint,
     checkpoint::CheckpointName,
     deploy,
+    device_data::{DataSource, to_device},
     error::{damaged, device_error},
-    eval_report::{Collector, EvaluationReport},
-    evaluate::{Evaluator, classes, macs_per_image},
-    feed::{Supply, on_device},
+    eval_report::{EvaluationReport, ReportBuilder},
+    evaluate::{Evaluator, macs_per_image, predicted_classes},
     files, images,
     images::{TestImages, TrainImages},
     network_file,
@@ -19,7 +19,7 @@ use std::{
 };
 use stompp_binarize::Network;
 use stompp_data::{Normalization, Preprocessing, contact_sheet};
-use stompp_graph::{Graph, Summary};
+use stompp_graph::{CostSummary, Graph};
 
 /// The run in a directory that [`train`](crate::train) made.
 ///
@@ -103,12 +103,15 @@ impl SavedRun {
             callback.on_notes(&images.notes)?;
         }
         let evaluator = Evaluator {
-            images: &Supply::new(&device, &images.test, &normalization)?,
+            images: &DataSource::new(&device, &images.test, &normalization)?,
             normalization: &normalization,
             mode,
-            macs_per_image: macs_per_image(&Summary::new(network.graph(), self.config.binarization().activations)),
+            macs_per_image: macs_per_image(&CostSummary::new(
+                network.graph(),
+                self.config.binarization().activations,
+            )),
         };
-        let mut collector = Collector::new(self.config.data.classes());
+        let mut collector = ReportBuilder::new(self.config.data.classes());
         let score = evaluator.score(&network, &mut |answers| {
             collector.add(answers, |index| images.test.image_name(index));
             Ok(())
@@ -117,7 +120,7 @@ impl SavedRun {
         if !bad.is_empty() {
             callback.on_bad_images(&bad)?;
         }
-        Ok(collector.report(&score, |label| images.class_name(label)))
+        Ok(collector.finish(&score, |label| images.class_name(label)))
     }
 
     /// A picture (PNG) of the first `count` test images as the network gets them. Under each stands what the deploy network says;
@@ -132,11 +135,17 @@ impl SavedRun {
         let normalization = Normalization::new(self.record.statistics())?;
         let count = count.min(images.test.len());
         let mut answers = HashMap::new();
-        if let Some(batch) = images.test.first(&normalization, count)? {
-            let pixels = on_device(&device, &batch).map_err(device_error)?;
+        if let Some(batch) = images.test.first_batch(&normalization, count)? {
+            let pixels = to_device(&device, &batch).map_err(device_error)?;
             let logits = network.evaluate(pixels, self.config.method.name.deployed());
             let logits = logits.map_err(device_error)?.as_vec();
-            answers.extend(batch.indices.iter().copied().zip(classes(&logits, batch.labels.len())));
+            answers.extend(
+                batch
+                    .indices
+                    .iter()
+                    .copied()
+                    .zip(predicted_classes(&logits, batch.labels.len())),
+            );
         }
         let caption = |index: usize, label: usize| match answers.get(&index) {
             Some(&answer) if answer != label => {
@@ -144,7 +153,7 @@ impl SavedRun {
             }
             _ => images.class_name(label),
         };
-        let examples = images.test.plain_examples(&normalization);
+        let examples = images.test.evaluation_examples(&normalization);
         let indices: Vec<_> = (0..count).collect();
         Ok(contact_sheet(&*examples, &normalization, 0, &indices, caption)?)
     }
@@ -164,7 +173,7 @@ impl SavedRun {
     pub fn preprocessing(&self) -> Result<Preprocessing, TrainError> {
         let data = &self.config.data;
         Ok(Preprocessing::new(
-            images::fit(data.dataset),
+            images::resize_method(data.dataset),
             data.image_size,
             self.record.statistics(),
         )?)
@@ -186,9 +195,9 @@ impl SavedRun {
             // The trained network was kept with them.
             let train = TrainImages::load(&self.config.data)?.train;
             let normalization = Normalization::new(self.record.statistics())?;
-            let train = Supply::new(device, &train, &normalization)?;
-            if let Some(batches) = deploy::batches(&self.config, &train, &normalization)? {
-                return deploy::reestimated(&network, self.config.method.name.deployed(), batches);
+            let train = DataSource::new(device, &train, &normalization)?;
+            if let Some(batches) = deploy::statistics_batches(&self.config, &train, &normalization)? {
+                return deploy::reestimate(&network, self.config.method.name.deployed(), batches);
             }
         }
         Ok(network)

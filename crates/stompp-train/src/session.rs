@@ -97,9 +97,9 @@ impl Session {
         &self,
         config: &RunConfig,
         out: &Path,
-        watchers: &mut [&mut dyn Callback],
+        callbacks: &mut [&mut dyn Callback],
     ) -> Result<RunResult, TrainError> {
-        run::run(self, config, None, out, watchers)
+        run::run(self, config, None, out, callbacks)
     }
 
     /// As [`train_graph`](crate::train_graph), in this way.

@@ -4,12 +4,12 @@ use crate::{
     TrainError,
     callback::TimeSplit,
     config::TrainingConfig,
-    diagnostics::Signs,
-    divergence::{self, Norms},
+    device_data::{DeviceBatch, ImageTensor},
+    diagnostics::WeightSigns,
+    divergence::{self, GradientNorms},
     error::device_error,
-    evaluate::correct,
-    feed::{Fed, Images},
-    freezing::Freezing,
+    evaluate::count_correct,
+    freezing::FreezePolicy,
     learning_rate::LearningRates,
     optimizer::AnyOptimizer,
 };
@@ -34,14 +34,14 @@ pub(crate) struct RunTrainer<D: BinaryBackend> {
     pub(crate) learning_rate: f32,
     pub(crate) learning_rates: LearningRates,
     pub(crate) regularization: Regularization,
-    pub(crate) freezing: Freezing,
+    pub(crate) freezing: FreezePolicy,
     /// What the next diagnostics count flips of sign from, where that is known.
-    pub(crate) signs: Option<Signs>,
+    pub(crate) signs: Option<WeightSigns>,
 }
 
 /// What one step saw.
 #[derive(Clone, Debug)]
-pub(crate) struct Outcome {
+pub(crate) struct StepResult {
     /// Mean loss of the batch, before the step.
     pub(crate) loss: f32,
     /// Images of the batch that were classified right.
@@ -49,7 +49,7 @@ pub(crate) struct Outcome {
     /// Where the time went; waiting for data is not in it.
     pub(crate) seconds: TimeSplit,
     /// How large the gradients were.
-    pub(crate) norms: Norms,
+    pub(crate) norms: GradientNorms,
     /// What freezing did before the step, where there is a plan.
     pub(crate) freezing: Option<FreezeReport>,
 }
@@ -59,14 +59,14 @@ impl<D: BinaryBackend> RunTrainer<D> {
     ///
     /// # Errors
     /// [`TrainError::NonFinite`] if the loss or a gradient is no finite number; parameters are then as before the step.
-    pub(crate) fn step(&mut self, step: u64, batch: Fed<D>) -> Result<Outcome, TrainError> {
+    pub(crate) fn step(&mut self, step: u64, batch: DeviceBatch<D>) -> Result<StepResult, TrainError> {
         let mut timer = StepTimer::start();
         let learning_rate = self.learning_rate * self.learning_rates.factor(step);
         self.optimizer.set_learning_rate(learning_rate);
         let freezing = self.freezing.apply(step, &mut self.network)?;
         timer.seconds.update += timer.clock.lap();
-        let Fed { images, labels, .. } = batch;
-        let Descent { loss, correct, norms } = descend(
+        let DeviceBatch { images, labels, .. } = batch;
+        let BackwardResult { loss, correct, norms } = forward_backward_update(
             &mut self.network,
             &mut self.optimizer,
             self.regularization,
@@ -74,7 +74,7 @@ impl<D: BinaryBackend> RunTrainer<D> {
             (images, &labels),
             &mut timer,
         )?;
-        Ok(Outcome {
+        Ok(StepResult {
             loss,
             correct,
             seconds: timer.seconds,
@@ -88,7 +88,7 @@ impl<D: BinaryBackend> RunTrainer<D> {
     ///
     /// # Errors
     /// [`TrainError::Device`] if a mask is on a device that fails.
-    pub(crate) fn enter(&mut self, done: u64, steps: u64) -> Result<(), TrainError> {
+    pub(crate) fn set_freeze_states(&mut self, done: u64, steps: u64) -> Result<(), TrainError> {
         self.network.open_all();
         if done == steps {
             self.freezing.apply(steps, &mut self.network)?;
@@ -119,27 +119,27 @@ impl From<&TrainingConfig> for Regularization {
 
 /// What a forward and a backward pass saw.
 #[derive(Debug)]
-pub(crate) struct Descent {
+pub(crate) struct BackwardResult {
     /// Mean loss of the batch, before the update.
     pub(crate) loss: f32,
     /// Images of the batch that were classified right.
     pub(crate) correct: usize,
     /// How large the gradients were.
-    pub(crate) norms: Norms,
+    pub(crate) norms: GradientNorms,
 }
 
 /// Where the time of a step goes.
 #[derive(Debug)]
 pub(crate) struct StepTimer {
     seconds: TimeSplit,
-    clock: Clock,
+    clock: LapTimer,
 }
 
 impl StepTimer {
     pub(crate) fn start() -> Self {
         Self {
             seconds: TimeSplit::default(),
-            clock: Clock::start(),
+            clock: LapTimer::start(),
         }
     }
 }
@@ -149,14 +149,14 @@ impl StepTimer {
 /// # Errors
 /// [`TrainError::NonFinite`] if the loss or a gradient is no finite number; parameters are then as before. [`TrainError::Device`] if an
 /// allocation or a kernel fails.
-pub(crate) fn descend<D: BinaryBackend>(
+pub(crate) fn forward_backward_update<D: BinaryBackend>(
     network: &mut Network<D>,
     optimizer: &mut impl Optimizer<D>,
     regularization: Regularization,
     step: u64,
-    (images, labels): (Images<D>, &[usize]),
+    (images, labels): (ImageTensor<D>, &[usize]),
     timer: &mut StepTimer,
-) -> Result<Descent, TrainError> {
+) -> Result<BackwardResult, TrainError> {
     let StepTimer { seconds, clock } = timer;
     let device = network.device().clone();
     // Nothing is read back from the device before all gradients of the step are queued: it never waits for the host.
@@ -168,24 +168,24 @@ pub(crate) fn descend<D: BinaryBackend>(
     let recorded =
         ops::smoothed_cross_entropy(logits.clone().put_tape(tape), labels, label_smoothing).map_err(device_error)?;
     let (loss, tape) = recorded.split_tape();
-    let recorded = SwitchTape::unswitch(loss.clone().put_tape(tape)).expect("the last layer always records");
+    let recorded = SwitchTape::into_owned_tape(loss.clone().put_tape(tape)).expect("the last layer always records");
     seconds.forward += clock.lap();
     let mut gradients = recorded.try_backward().map_err(device_error)?;
-    let norms = Norms::of(&device, network, &mut gradients).map_err(device_error)?;
+    let norms = GradientNorms::compute(&device, network, &mut gradients).map_err(device_error)?;
     let value = loss.as_vec()[0];
-    let correct = correct(&logits.as_vec(), labels);
+    let correct = count_correct(&logits.as_vec(), labels);
     seconds.backward += clock.lap();
     if !value.is_finite() {
         return Err(TrainError::NonFinite {
             what: "training loss",
             step,
             value: f64::from(value),
-            layer: divergence::of_loss(network),
+            layer: divergence::layer_of_loss(network),
             last_good: None,
         });
     }
 
-    if let Some(layer) = norms.culprit() {
+    if let Some(layer) = norms.first_non_finite() {
         return Err(TrainError::NonFinite {
             what: "gradient",
             step,
@@ -196,11 +196,11 @@ pub(crate) fn descend<D: BinaryBackend>(
     }
 
     if let Some(largest) = largest_norm {
-        clip_gradients(&device, network, &mut gradients, norms.all(), largest).map_err(device_error)?;
+        clip_gradients(&device, network, &mut gradients, norms.iter(), largest).map_err(device_error)?;
     }
     optimizer.step(&device, network, &mut gradients).map_err(device_error)?;
     seconds.update += clock.lap();
-    Ok(Descent {
+    Ok(BackwardResult {
         loss: value,
         correct,
         norms,
@@ -209,9 +209,9 @@ pub(crate) fn descend<D: BinaryBackend>(
 
 /// Measures lap by lap.
 #[derive(Debug)]
-pub(crate) struct Clock(Instant);
+pub(crate) struct LapTimer(Instant);
 
-impl Clock {
+impl LapTimer {
     /// Begins the first lap.
     pub(crate) fn start() -> Self {
         Self(Instant::now())

@@ -10,14 +10,14 @@ use stompp_nn::{Backend, TensorKind, TensorMut, VisitTensors, Visitor, VisitorMu
 
 /// A tensor ready to be written, row-major and little-endian.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Saved {
+pub(crate) struct SavedTensor {
     pub(crate) name: String,
     pub(crate) dtype: Dtype,
     pub(crate) shape: Vec<usize>,
     pub(crate) bytes: Vec<u8>,
 }
 
-impl Saved {
+impl SavedTensor {
     pub(crate) fn f32(name: String, shape: Vec<usize>, values: &[f32]) -> Self {
         Self {
             name,
@@ -47,7 +47,7 @@ impl Saved {
 }
 
 /// The bytes of a safetensors file; `note`, if any, is its only metadata (name, text).
-pub(crate) fn to_bytes(tensors: &[Saved], note: Option<(&str, String)>) -> Vec<u8> {
+pub(crate) fn to_bytes(tensors: &[SavedTensor], note: Option<(&str, String)>) -> Vec<u8> {
     let views = tensors.iter().map(|saved| {
         let view = TensorView::new(saved.dtype, saved.shape.clone(), &saved.bytes);
         (&saved.name, view.expect("as many bytes as the shape says"))
@@ -57,33 +57,31 @@ pub(crate) fn to_bytes(tensors: &[Saved], note: Option<(&str, String)>) -> Vec<u
 }
 
 /// Every tensor of a network, in the order of its visit.
-pub(crate) fn of_network<D: Backend>(network: &impl VisitTensors<D>) -> Vec<Saved> {
+pub(crate) fn network_tensors<D: Backend>(network: &impl VisitTensors<D>) -> Vec<SavedTensor> {
     let mut saved = Vec::new();
     for_each_tensor(network, |name, shape, values| {
-        saved.push(Saved::f32(name.to_owned(), shape, &values));
+        saved.push(SavedTensor::f32(name.to_owned(), shape, &values));
     });
     saved
 }
 
-/// The values of every tensor of a network, by name.
-pub(crate) fn values_of_network<D: Backend>(network: &impl VisitTensors<D>) -> HashMap<String, Vec<f32>> {
-    let mut found = HashMap::new();
-    for_each_tensor(network, |name, _, values| {
-        found.insert(name.to_owned(), values);
-    });
+/// Name and values of every tensor of a network, in the order of its visit.
+pub(crate) fn network_values<D: Backend>(network: &impl VisitTensors<D>) -> Vec<(String, Vec<f32>)> {
+    let mut found = Vec::new();
+    for_each_tensor(network, |name, _, values| found.push((name.to_owned(), values)));
     found
 }
 
 /// Bytes of every tensor of a network together.
-pub(crate) fn bytes_of_network<D: Backend>(network: &impl VisitTensors<D>) -> u64 {
-    let mut count = Count(0);
+pub(crate) fn network_bytes<D: Backend>(network: &impl VisitTensors<D>) -> u64 {
+    let mut count = CountBytes(0);
     let Ok(()) = network.visit("", &mut count);
     count.0
 }
 
-struct Count(u64);
+struct CountBytes(u64);
 
-impl<D: Backend> Visitor<D> for Count {
+impl<D: Backend> Visitor<D> for CountBytes {
     type Error = Infallible;
 
     fn visit_tensor<S: Shape>(&mut self, _: &str, _: TensorKind, tensor: &Tensor<S, f32, D>) -> Result<(), Infallible> {
@@ -108,18 +106,18 @@ impl<D: Backend, F: FnMut(&str, Vec<usize>, Vec<f32>)> Visitor<D> for Each<F> {
         _: TensorKind,
         tensor: &Tensor<S, f32, D>,
     ) -> Result<(), Infallible> {
-        (self.0)(name, sizes(tensor), tensor.as_vec());
+        (self.0)(name, shape_of(tensor), tensor.as_vec());
         Ok(())
     }
 }
 
 /// The tensors of a file, taken out one by one. An error says what is wrong, naming the tensor.
-pub(crate) struct Loaded<'a> {
+pub(crate) struct LoadedTensors<'a> {
     file: SafeTensors<'a>,
     taken: usize,
 }
 
-impl<'a> Loaded<'a> {
+impl<'a> LoadedTensors<'a> {
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, String> {
         let file = SafeTensors::deserialize(bytes).map_err(|error| format!("not a safetensors file: {error}"))?;
         Ok(Self { file, taken: 0 })
@@ -171,7 +169,7 @@ impl<'a> Loaded<'a> {
     }
 
     /// Refuses a file from which not every tensor was taken.
-    pub(crate) fn finish(&self) -> Result<(), String> {
+    pub(crate) fn check_all_taken(&self) -> Result<(), String> {
         if self.taken == self.file.len() {
             Ok(())
         } else {
@@ -180,7 +178,7 @@ impl<'a> Loaded<'a> {
     }
 }
 
-struct Restore<'a, 'b>(&'a mut Loaded<'b>);
+struct Restore<'a, 'b>(&'a mut LoadedTensors<'b>);
 
 impl<D: Backend> VisitorMut<D> for Restore<'_, '_> {
     type Error = String;
@@ -191,13 +189,13 @@ impl<D: Backend> VisitorMut<D> for Restore<'_, '_> {
         _: TensorKind,
         mut tensor: TensorMut<'_, S, D>,
     ) -> Result<(), String> {
-        let values = self.0.take_f32(name, &sizes(&tensor))?;
+        let values = self.0.take_f32(name, &shape_of(&tensor))?;
         tensor.copy_from(&values);
         Ok(())
     }
 }
 
 /// The shape of a tensor.
-pub(crate) fn sizes<S: Shape, D: Backend>(tensor: &Tensor<S, f32, D>) -> Vec<usize> {
+pub(crate) fn shape_of<S: Shape, D: Backend>(tensor: &Tensor<S, f32, D>) -> Vec<usize> {
     tensor.shape().concrete().into_iter().collect()
 }

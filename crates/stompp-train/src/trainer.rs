@@ -2,11 +2,11 @@
 
 use crate::{
     Score, TrainError,
+    device_data::to_device,
     error::device_error,
-    evaluate::ScoreSum,
-    feed::on_device,
+    evaluate::ScoreAccumulator,
     files, network_file,
-    step::{Regularization, StepTimer, descend},
+    step::{Regularization, StepTimer, forward_backward_update},
 };
 use std::path::Path;
 use stompp_binarize::{BinaryBackend, EvalMode, Freezable, Freezer, Network};
@@ -20,14 +20,14 @@ use stompp_schedule::{Plan, Schedule};
 /// ```
 /// use std::sync::Arc;
 /// use stompp_binarize::{Binarization, Freezer, Network};
-/// use stompp_data::{ImageExamples, Loader, Normalization, Position, synthetic::{Kind, Synthetic}};
+/// use stompp_data::{ImageExamples, Loader, Normalization, Position, synthetic::{Synthetic, SyntheticKind}};
 /// use stompp_nn::optim::Sgd;
 /// use stompp_resnet::{Architecture, Model};
 /// use stompp_train::Trainer;
 ///
-/// let images = Arc::new(Synthetic { kind: Kind::Shapes, seed: 0, train: 40, test: 10 }.generate()?.train);
+/// let images = Arc::new(Synthetic { kind: SyntheticKind::Shapes, seed: 0, train: 40, test: 10 }.generate()?.train);
 /// let normalization = Normalization::new(images.channel_statistics())?;
-/// let examples = Arc::new(ImageExamples::plain(images, normalization));
+/// let examples = Arc::new(ImageExamples::new(images, normalization));
 /// let loader = Loader { batch_size: 10, workers: 1 };
 ///
 /// let graph = Architecture::new(Model::Cifar { blocks: 1 }, Some(4), 10, 32)?.graph();
@@ -91,8 +91,8 @@ impl<D: BinaryBackend, O: Optimizer<D>, S: Schedule> Trainer<D, O, S> {
     pub fn step(&mut self, step: u64, batch: &Batch) -> Result<TrainerStep, TrainError> {
         let device = self.network.device().clone();
         let frozen = self.freezer.apply(step, &mut self.network).map_err(device_error)?;
-        let images = on_device(&device, batch).map_err(device_error)?;
-        let seen = descend(
+        let images = to_device(&device, batch).map_err(device_error)?;
+        let seen = forward_backward_update(
             &mut self.network,
             &mut self.optimizer,
             Regularization::default(),
@@ -117,10 +117,10 @@ impl<D: BinaryBackend, O: Optimizer<D>, S: Schedule> Trainer<D, O, S> {
     /// # Errors
     /// [`TrainError::Data`] if a batch cannot be read, [`TrainError::Device`] if an allocation or a kernel fails.
     pub fn evaluate(&self, batches: impl Iterator<Item = Result<Batch, DataError>>) -> Result<Score, TrainError> {
-        let mut sum = ScoreSum::default();
+        let mut sum = ScoreAccumulator::default();
         for batch in batches {
             let batch = batch?;
-            let images = on_device(self.network.device(), &batch).map_err(device_error)?;
+            let images = to_device(self.network.device(), &batch).map_err(device_error)?;
             let logits = self
                 .network
                 .evaluate(images, EvalMode::Binarized)

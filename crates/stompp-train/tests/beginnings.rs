@@ -10,7 +10,8 @@ use std::{
     sync::atomic::Ordering,
 };
 use stompp_train::{
-    Callback, Checkpointing, InitError, InitReport, Metric, RunConfig, RunRecord, SavedRun, Session, Start, TrainError,
+    Callback, Checkpointing, InitError, InitReport, MetricRecord, RunConfig, RunRecord, SavedRun, Session, Start,
+    TrainError,
     config::{Dataset, Method, Time},
 };
 use tempfile::TempDir;
@@ -322,13 +323,15 @@ fn a_result_that_nobody_should_trust_says_so() {
     let mut config = config(Method::Float, 10);
     config.training.learning_rate = 1e4;
     let result = session().train(&config, folder.path(), &mut []).unwrap();
-    assert!(!result.concerns.is_empty(), "loss {}", result.test_loss);
-    let metrics = Metric::read(folder.path()).unwrap();
-    let told = metrics.iter().filter(|metric| matches!(metric, Metric::Concern(_)));
-    assert_eq!(told.count(), result.concerns.len());
+    assert!(!result.warnings.is_empty(), "loss {}", result.test_loss);
+    let metrics = MetricRecord::read(folder.path()).unwrap();
+    let told = metrics
+        .iter()
+        .filter(|metric| matches!(metric, MetricRecord::Warning(_)));
+    assert_eq!(told.count(), result.warnings.len());
     // The same again, from the directory.
     assert_eq!(
-        session().train(&config, folder.path(), &mut []).unwrap().concerns,
-        result.concerns
+        session().train(&config, folder.path(), &mut []).unwrap().warnings,
+        result.warnings
     );
 }

@@ -5,7 +5,7 @@ mod small;
 use small::small;
 use std::{fs, path::Path};
 use stompp_train::{
-    Callback, DiagnosticsReport, Metric, RunConfig, Session, TrainError,
+    Callback, DiagnosticsReport, MetricRecord, RunConfig, Session, TrainError,
     callback::StepReport,
     config::{Method, Order, Setting, Time},
 };
@@ -26,19 +26,19 @@ fn config(method: Method, order: Order, setting: Setting) -> RunConfig {
     config
 }
 
-fn run(config: &RunConfig, diagnostics: Option<Time>, out: &Path, watchers: &mut [&mut dyn Callback]) {
+fn run(config: &RunConfig, diagnostics: Option<Time>, out: &Path, callbacks: &mut [&mut dyn Callback]) {
     let session = Session {
         diagnostics,
         ..Session::default()
     };
-    session.train(config, out, watchers).unwrap();
+    session.train(config, out, callbacks).unwrap();
 }
 
 fn reports(run: &Path) -> Vec<DiagnosticsReport> {
-    let metrics = Metric::read(run).unwrap().into_iter();
+    let metrics = MetricRecord::read(run).unwrap().into_iter();
     metrics
         .filter_map(|metric| match metric {
-            Metric::Diagnostics(report) => Some(report),
+            MetricRecord::Diagnostics(report) => Some(report),
             _ => None,
         })
         .collect()
@@ -221,7 +221,7 @@ fn metrics_are_read_back_and_a_cut_line_is_passed_over() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(Method::Stompp, Order::Forward, Setting::Bnn);
     run(&config, Some(Time::Epochs(1.0)), folder.path(), &mut []);
-    let (whole, told) = (Metric::read(folder.path()).unwrap(), reports(folder.path()));
+    let (whole, told) = (MetricRecord::read(folder.path()).unwrap(), reports(folder.path()));
     let kinds: Vec<_> = whole
         .iter()
         .map(|metric| {
@@ -248,9 +248,9 @@ fn metrics_are_read_back_and_a_cut_line_is_passed_over() {
     let path = folder.path().join("metrics.jsonl");
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, &text[..text.len() - 3]).unwrap();
-    assert_eq!(Metric::read(folder.path()).unwrap(), whole[..whole.len() - 1]);
+    assert_eq!(MetricRecord::read(folder.path()).unwrap(), whole[..whole.len() - 1]);
     fs::write(&path, text.replacen("\"kind\":\"epoch\"", "\"kind\":\"epok\"", 1)).unwrap();
-    let message = Metric::read(folder.path()).unwrap_err().to_string();
+    let message = MetricRecord::read(folder.path()).unwrap_err().to_string();
     assert!(
         message.contains("metrics.jsonl") && message.contains("line 2"),
         "{message}"

@@ -209,7 +209,7 @@ fn only_what_is_needed_has_to_be_there() {
         message.contains("has no val") && message.contains("--holdout"),
         "{message}"
     );
-    data::show(&config, 4, &place.path().join("sheet.png")).unwrap();
+    data::write_contact_sheet(&config, 4, &place.path().join("sheet.png")).unwrap();
     config.data.holdout = Some(30);
     let result = run(&config, &place.path().join("held-out"), 1).unwrap();
     assert_eq!((result.train_images, result.test_images), (3 * EACH - 30, 30));

@@ -16,7 +16,7 @@ use std::{
 use stompp_train::{
     Callback, Checkpointing, OnDivergence, RunConfig, RunResult, Session, Start, TrainError,
     callback::StepReport,
-    config::{Granularity, Method, OptimizerName, Order, RateSchedule, Setting, Time, Windows},
+    config::{Granularity, Method, OptimizerName, Order, RateSchedule, Setting, Time, WindowSharing},
 };
 
 const STEPS: u64 = 13;
@@ -164,7 +164,7 @@ fn a_resumed_run_is_the_undisturbed_one_to_the_bit() {
 #[test]
 fn the_less_usual_options_resume_too() {
     let mut config = config();
-    config.method.freeze_unit = Windows::Separately;
+    config.method.freeze_unit = WindowSharing::Separately;
     config.method.activation_mask = Granularity::Channel;
     config.training.bn_reestimate = 2;
     let folder = tempfile::tempdir().unwrap();

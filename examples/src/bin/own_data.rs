@@ -38,8 +38,9 @@ fn stripes(images: usize, seed: u64) -> Result<ImageSet, Box<dyn std::error::Err
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (train, test) = (stripes(1000, 1)?, stripes(200, 2)?);
     let normalization = Normalization::new(train.channel_statistics())?;
-    let train = ImageExamples::augmented(Arc::new(train), normalization.clone(), Augmentation { padding: 2 }, 0);
-    let test = ImageExamples::plain(Arc::new(test), normalization);
+    let train =
+        ImageExamples::with_augmentation(Arc::new(train), normalization.clone(), Augmentation { padding: 2 }, 0);
+    let test = ImageExamples::new(Arc::new(test), normalization);
     let loader = Loader {
         batch_size: 20,
         workers: 1,

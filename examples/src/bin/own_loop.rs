@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             println!("step {step}: loss {:.2}", loss.as_vec()[0]);
         }
         // The tape is off where the network has committed; the last layer is always on it.
-        let mut gradients = SwitchTape::unswitch(loss)
+        let mut gradients = SwitchTape::into_owned_tape(loss)
             .expect("the last layer always learns")
             .backward();
         optimizer.step(&device, &mut network, &mut gradients)?;

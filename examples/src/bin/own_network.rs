@@ -8,7 +8,7 @@
 use std::path::PathBuf;
 use stompp_binarize::ActivationRule;
 use stompp_examples::vgg_small;
-use stompp_graph::Summary;
+use stompp_graph::CostSummary;
 use stompp_train::{Callback, Checkpointing, Evaluation, RunConfig, Session, Start, TrainError};
 
 /// A callback only watches. This one prints each evaluation.
@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // A width of 128 is the literature's; 16 trains in seconds.
     let graph = vgg_small(16, 16, 10)?;
-    println!("{}", Summary::new(&graph, ActivationRule::Quantized));
+    println!("{}", CostSummary::new(&graph, ActivationRule::Quantized));
 
     // Every field has a default: SGD with momentum 0.9 at a constant 0.1, StoMPP in forward order. The images are generated; with
     // `dataset = 'cifar10'` and `path = ...` they are CIFAR-10's. Without average pooling gradients are large: a smaller rate.

@@ -18,7 +18,7 @@ use stompp_train::config::Device;
 
 /// The networks that are timed, on 32x32 images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Network {
+pub(crate) enum BenchNetwork {
     /// Width 64.
     ResNet18,
     /// Width 16.
@@ -30,9 +30,9 @@ pub(crate) enum Network {
 /// Whether the GPU of this build is a fake one, on which only tiny networks are quick.
 const FAKE_GPU: bool = cfg!(feature = "cuda-stand-in");
 
-impl Network {
+impl BenchNetwork {
     /// Those that are timed on a device.
-    pub(crate) fn on(device: Device) -> [Self; 2] {
+    pub(crate) fn for_device(device: Device) -> [Self; 2] {
         match device {
             Device::Cpu => [Self::ResNet20, Self::ResNet18],
             Device::Cuda => [Self::ResNet18, Self::ResNet50],
@@ -69,15 +69,15 @@ pub(crate) struct Size {
 
 /// What is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Work {
+pub(crate) enum Workload {
     /// StoMPP in forward order with this percentage of the units committed, and the next unit half way.
     Freezing(usize),
     /// The STE baseline.
     Ste,
 }
 
-impl Work {
-    pub(crate) fn name(self, network: Network) -> String {
+impl Workload {
+    pub(crate) fn name(self, network: BenchNetwork) -> String {
         match self {
             Self::Freezing(percent) => format!("{}-step-{percent}", network.model()),
             Self::Ste => format!("{}-ste", network.model()),
@@ -97,21 +97,21 @@ pub(crate) struct Case<D: BinaryBackend> {
 }
 
 impl<D: BinaryBackend + Synchronize> Case<D> {
-    pub(crate) fn new(device: D, network: Network, work: Work, size: Size) -> Result<Self> {
+    pub(crate) fn new(device: D, network: BenchNetwork, work: Workload, size: Size) -> Result<Self> {
         let Size { width, image, batch } = size;
         let architecture = Architecture::new(network.model(), Some(width), 10, image)?;
         let binarization = match work {
-            Work::Freezing(_) => Binarization::BNN,
-            Work::Ste => Binarization {
+            Workload::Freezing(_) => Binarization::BNN,
+            Workload::Ste => Binarization {
                 activation_surrogate: Surrogate::Clipped,
                 weight_surrogate: Surrogate::Identity,
                 ..Binarization::BNN
             },
         };
-        let mut net = binarize::Network::new(&device, &architecture.graph(), binarization, 0).map_err(failed)?;
+        let mut net = binarize::Network::new(&device, &architecture.graph(), binarization, 0).map_err(device_error)?;
         match work {
-            Work::Ste | Work::Freezing(100) => net.commit_all(),
-            Work::Freezing(percent) => commit_prefix(&mut net, percent)?,
+            Workload::Ste | Workload::Freezing(100) => net.commit_all(),
+            Workload::Freezing(percent) => commit_prefix(&mut net, percent)?,
         }
         let images = device.sample_normal_like(&(batch, 3, image, image));
         let labels = (0..batch).map(|index| index % 10).collect();
@@ -126,24 +126,24 @@ impl<D: BinaryBackend + Synchronize> Case<D> {
 
     /// One training step on the same batch; its seconds.
     pub(crate) fn step(&mut self) -> Result<f64> {
-        self.device.try_synchronize().map_err(failed)?;
+        self.device.try_synchronize().map_err(device_error)?;
         let start = Instant::now();
-        let logits = self.net.forward_train(self.images.clone()).map_err(failed)?;
-        let loss = ops::cross_entropy(logits, &self.labels).map_err(failed)?;
-        let mut gradients = SwitchTape::unswitch(loss)
+        let logits = self.net.forward_train(self.images.clone()).map_err(device_error)?;
+        let loss = ops::cross_entropy(logits, &self.labels).map_err(device_error)?;
+        let mut gradients = SwitchTape::into_owned_tape(loss)
             .expect("the head always records")
             .try_backward()
-            .map_err(failed)?;
+            .map_err(device_error)?;
         let stepped = self.optimizer.step(&self.device, &mut self.net, &mut gradients);
-        stepped.map_err(failed)?;
+        stepped.map_err(device_error)?;
         drop(gradients);
-        self.device.try_synchronize().map_err(failed)?;
+        self.device.try_synchronize().map_err(device_error)?;
         Ok(start.elapsed().as_secs_f64())
     }
 }
 
 /// Errors of dfdx's devices have words, and no more in common.
-fn failed(error: impl std::fmt::Display) -> anyhow::Error {
+fn device_error(error: impl std::fmt::Display) -> anyhow::Error {
     anyhow::anyhow!("device: {error}")
 }
 

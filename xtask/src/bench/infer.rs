@@ -7,19 +7,19 @@ use super::{
     Options,
     peer::Peer,
     report::{Comparison, Spread},
-    settle, write_json,
+    wait_for_peer_threads, write_json,
 };
 use crate::workspace;
 use anyhow::{Context, Result, ensure};
 use rand_core::Rng;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, path::Path, time::Instant};
-use stompp_graph::{ActivationRule, Graph, Summary, TensorSpec};
-use stompp_infer::{Info, Level, Network, limit::multiply_accumulates_per_second, pack};
+use stompp_graph::{ActivationRule, CostSummary, Graph, TensorSpec, find_tensor};
+use stompp_infer::{Network, NetworkInfo, SimdLevel, limit::multiply_accumulates_per_second, pack};
 use stompp_onnx::{Dialect, export};
 use stompp_resnet::{Architecture, Model};
 use stompp_rng::{Purpose, stream};
-use stompp_train::{Code, Machine};
+use stompp_train::{CodeVersion, MachineInfo};
 
 /// Networks and sides of their images.
 const NETWORKS: [(Model, usize); 3] = [
@@ -78,7 +78,7 @@ struct Timed {
 
 /// One network under one load on this side.
 #[derive(Debug, Serialize)]
-struct Case {
+struct InferCase {
     name: String,
     /// Median seconds of a run.
     seconds: f64,
@@ -87,7 +87,7 @@ struct Case {
     peers: Vec<Comparison>,
 }
 
-impl fmt::Display for Case {
+impl fmt::Display for InferCase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (ms, limit_ms) = (1e3 * self.seconds, 1e3 * self.limit_s);
         let share = 100.0 * self.limit_s / self.seconds;
@@ -104,25 +104,25 @@ impl fmt::Display for Case {
 }
 
 #[derive(Debug, Serialize)]
-struct Report {
-    machine: Machine,
+struct InferReport {
+    machine: MachineInfo,
     revision: String,
     level: &'static str,
     peer: Option<String>,
     /// Binary multiply-accumulates a second of one thread, from registers to registers.
     limit_per_second: f64,
-    cases: Vec<Case>,
+    cases: Vec<InferCase>,
 }
 
 /// A network in all the forms that are timed.
-struct Subject {
+struct BenchModel {
     name: String,
     graph: Graph,
     packed: Vec<u8>,
     tensors: Vec<(String, Vec<f32>)>,
 }
 
-impl Subject {
+impl BenchModel {
     fn new(model: Model, side: usize) -> Result<Self> {
         let classes = if side > 64 { 1000 } else { 10 };
         let graph = Architecture::new(model, None, classes, side)?.graph();
@@ -135,7 +135,12 @@ impl Subject {
             (spec.name, values.collect())
         };
         let tensors: Vec<_> = graph.tensors().into_iter().map(tensor).collect();
-        let packed = pack(&graph, ActivationRule::Quantized, find(&tensors), &Info::default())?;
+        let packed = pack(
+            &graph,
+            ActivationRule::Quantized,
+            find_tensor(&tensors),
+            &NetworkInfo::default(),
+        )?;
         Ok(Self {
             name: format!("infer-{model}@{side}"),
             graph,
@@ -148,21 +153,16 @@ impl Subject {
         Ok(export(
             &self.graph,
             ActivationRule::Quantized,
-            find(&self.tensors),
+            find_tensor(&self.tensors),
             dialect,
             &[],
         )?)
     }
 
     fn binary_macs(&self) -> usize {
-        Summary::new(&self.graph, ActivationRule::Quantized).total().binary_macs
-    }
-}
-
-fn find<'a>(tensors: &'a [(String, Vec<f32>)]) -> impl Fn(&str) -> Option<&'a [f32]> {
-    move |name| {
-        let found = tensors.iter().find(|(other, _)| other == name);
-        found.map(|(_, values)| &values[..])
+        CostSummary::new(&self.graph, ActivationRule::Quantized)
+            .total()
+            .binary_macs
     }
 }
 
@@ -171,7 +171,7 @@ fn find<'a>(tensors: &'a [(String, Vec<f32>)]) -> impl Fn(&str) -> Option<&'a [f
 /// # Errors
 /// If nothing is left to time, a peer does not run or computes something else, or the file cannot be written.
 pub(super) fn measure(options: &Options, wanted: &dyn Fn(&str) -> bool) -> Result<()> {
-    let level = Level::detect();
+    let level = SimdLevel::detect();
     let mut peer = match &options.peer_python {
         Some(python) => {
             let missing = "no onnxruntime or openvino there?";
@@ -186,9 +186,9 @@ pub(super) fn measure(options: &Options, wanted: &dyn Fn(&str) -> bool) -> Resul
         None => None,
     };
     let limit_per_second = multiply_accumulates_per_second(level);
-    let mut report = Report {
-        machine: Machine::current(),
-        revision: Code::current().revision,
+    let mut report = InferReport {
+        machine: MachineInfo::current(),
+        revision: CodeVersion::current().revision,
         level: level.name(),
         peer: peer.as_ref().map(Peer::name),
         limit_per_second,
@@ -196,12 +196,12 @@ pub(super) fn measure(options: &Options, wanted: &dyn Fn(&str) -> bool) -> Resul
     };
     let folder = tempfile::tempdir()?;
     for (model, side) in NETWORKS {
-        let subject = Subject::new(model, side)?;
+        let subject = BenchModel::new(model, side)?;
         for (batch, threads) in LOADS {
             let name = format!("{}-b{batch}-t{threads}", subject.name);
             if wanted(&name) {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-                let load = Load {
+                let load = InferLoad {
                     subject: &subject,
                     name,
                     batch,
@@ -218,7 +218,7 @@ pub(super) fn measure(options: &Options, wanted: &dyn Fn(&str) -> bool) -> Resul
     if report.cases.is_empty() {
         return Err(super::no_such_case(options));
     }
-    let Machine { cpu, os, .. } = &report.machine;
+    let MachineInfo { cpu, os, .. } = &report.machine;
     stompp_console::outln!("{cpu}, {}, {os}; revision {}", report.level, report.revision);
     for case in &report.cases {
         stompp_console::outln!("{case}");
@@ -233,15 +233,15 @@ pub(super) fn measure(options: &Options, wanted: &dyn Fn(&str) -> bool) -> Resul
 }
 
 /// A network with so many images at a time and threads.
-struct Load<'a> {
-    subject: &'a Subject,
+struct InferLoad<'a> {
+    subject: &'a BenchModel,
     name: String,
     batch: usize,
     threads: usize,
 }
 
-impl Load<'_> {
-    fn measure(&self, turns: u16, limit_s: f64, folder: &Path, mut peer: Option<&mut Peer>) -> Result<Case> {
+impl InferLoad<'_> {
+    fn measure(&self, turns: u16, limit_s: f64, folder: &Path, mut peer: Option<&mut Peer>) -> Result<InferCase> {
         let network = Network::from_bytes(&self.subject.packed)?;
         let image: usize = network.input_shape().iter().product();
         // The same as the script's.
@@ -256,7 +256,7 @@ impl Load<'_> {
         let mut ours = Vec::new();
         let mut theirs = vec![Vec::new(); RUNTIMES.len()];
         for _ in 0..turns {
-            settle();
+            wait_for_peer_threads();
             let (mut fastest, start) = (f64::INFINITY, Instant::now());
             while start.elapsed().as_secs_f64() < TURN_S {
                 let start = Instant::now();
@@ -266,18 +266,18 @@ impl Load<'_> {
             ours.push(fastest);
             for (runtime, theirs) in RUNTIMES.iter().zip(&mut theirs) {
                 if let Some(peer) = &mut peer {
-                    settle();
+                    wait_for_peer_threads();
                     let request = serde_json::json!({"run": self.name, "runtime": runtime.name, "seconds": TURN_S});
-                    let Timed { seconds } = peer.answer(&self.name, &request)?;
+                    let Timed { seconds } = peer.request(&self.name, &request)?;
                     theirs.push(seconds.into_iter().fold(f64::INFINITY, f64::min));
                 }
             }
         }
         let compared = RUNTIMES.iter().zip(theirs).filter(|(_, theirs)| !theirs.is_empty());
         let peers = compared.map(|(runtime, theirs)| Comparison::new(runtime.name.to_owned(), ours.clone(), theirs));
-        Ok(Case {
+        Ok(InferCase {
             peers: peers.collect(),
-            seconds: Spread::of(ours).median,
+            seconds: Spread::new(ours).median,
             name: self.name.clone(),
             limit_s,
         })
@@ -296,7 +296,7 @@ impl Load<'_> {
             "batch": self.batch,
             "threads": self.threads,
         });
-        let opened: Opened = peer.answer(&self.name, &request)?;
+        let opened: Opened = peer.request(&self.name, &request)?;
         let difference = relative_difference(ours, &opened.logits).context("another number of logits")?;
         ensure!(
             !runtime.is_exact || difference < 0.02,
@@ -336,7 +336,7 @@ mod tests {
     /// What the peers read is a whole model of the network that runs here.
     #[test]
     fn the_subject_is_the_same_network_in_all_forms() -> Result<()> {
-        let subject = Subject::new(Model::Cifar { blocks: 3 }, 32)?;
+        let subject = BenchModel::new(Model::Cifar { blocks: 3 }, 32)?;
         assert_eq!(Network::from_bytes(&subject.packed)?.graph(), &subject.graph);
         assert_eq!(subject.binary_macs(), 40_108_032);
         for runtime in RUNTIMES {

@@ -2,9 +2,9 @@
 
 use super::{
     IN_A_ROW,
-    peer::{Peer, Task},
+    peer::{Peer, PeerTask},
     report::Comparison,
-    settle,
+    wait_for_peer_threads,
 };
 use anyhow::Result;
 use std::time::Instant;
@@ -31,7 +31,7 @@ const SHAPES: [(usize, usize, usize, usize); 12] = [
 
 /// What is timed of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pass {
+enum ConvPass {
     Forward,
     /// Both gradients.
     Backward,
@@ -39,7 +39,7 @@ enum Pass {
     Xnor,
 }
 
-impl Pass {
+impl ConvPass {
     fn name(self) -> &'static str {
         match self {
             Self::Forward => "conv-forward",
@@ -59,9 +59,12 @@ pub(super) fn measure(
     mut peer: Option<&mut Peer>,
 ) -> Result<Vec<Comparison>> {
     let mut found = Vec::new();
-    for pass in [Pass::Forward, Pass::Backward, Pass::Xnor] {
+    for pass in [ConvPass::Forward, ConvPass::Backward, ConvPass::Xnor] {
         let mut of_pass = Vec::new();
-        for shape in SHAPES.into_iter().filter(|shape| pass != Pass::Xnor || shape.3 == 3) {
+        for shape in SHAPES
+            .into_iter()
+            .filter(|shape| pass != ConvPass::Xnor || shape.3 == 3)
+        {
             let (inputs, side, outputs, kernel) = shape;
             let name = format!("{}-{kernel}x{kernel}-{inputs}-{outputs}@{side}", pass.name());
             if wanted(&name) {
@@ -105,34 +108,34 @@ fn seconds(f: impl FnOnce()) -> f64 {
     start.elapsed().as_secs_f64()
 }
 
-fn compare(s: &ConvShape, pass: Pass, name: String, turns: u16, mut peer: Option<&mut Peer>) -> Result<Comparison> {
+fn compare(s: &ConvShape, pass: ConvPass, name: String, turns: u16, mut peer: Option<&mut Peer>) -> Result<Comparison> {
     let (x, w, gy) = (values(s.input_len()), values(s.weight_len()), values(s.output_len()));
     let (mut y, mut gx, mut gw) = (gy.clone(), x.clone(), w.clone());
     let signs = BitWeights::from_signs(s.out_channels, s.in_channels, s.kernel, &w);
-    let mut ours = |pass: Pass| {
+    let mut ours = |pass: ConvPass| {
         seconds(|| match pass {
-            Pass::Forward => conv2d_forward(s, &x, &w, &mut y),
-            Pass::Backward => {
+            ConvPass::Forward => conv2d_forward(s, &x, &w, &mut y),
+            ConvPass::Backward => {
                 conv2d_backward_input(s, &w, &gy, &mut gx);
                 conv2d_backward_weight(s, &x, &gy, &mut gw);
             }
-            Pass::Xnor => {
+            ConvPass::Xnor => {
                 let x = BitTensor::from_signs(s.batch, s.in_channels, s.in_height, s.in_width, &x);
                 xnor_conv2d(s.stride, s.padding, &x, &signs, &mut y);
             }
         })
     };
-    let task = Task::convolution(name.clone(), s, pass == Pass::Backward);
-    if let (Some(peer), true) = (&mut peer, pass != Pass::Xnor) {
+    let task = PeerTask::convolution(name.clone(), s, pass == ConvPass::Backward);
+    if let (Some(peer), true) = (&mut peer, pass != ConvPass::Xnor) {
         peer.warm_up(&task)?;
     }
-    let mut fastest = |pass: Pass| (0..IN_A_ROW).map(|_| ours(pass)).fold(f64::INFINITY, f64::min);
+    let mut fastest = |pass: ConvPass| (0..IN_A_ROW).map(|_| ours(pass)).fold(f64::INFINITY, f64::min);
     let (mut here, mut there) = (Vec::new(), Vec::new());
     for _ in 0..turns {
-        settle();
+        wait_for_peer_threads();
         here.push(fastest(pass));
         match &mut peer {
-            _ if pass == Pass::Xnor => there.push(fastest(Pass::Forward)),
+            _ if pass == ConvPass::Xnor => there.push(fastest(ConvPass::Forward)),
             Some(peer) => there.push(peer.time(&task, IN_A_ROW)?),
             None => {}
         }

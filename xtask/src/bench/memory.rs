@@ -1,9 +1,9 @@
 //! Peak memory of a training step, each case in a process of its own.
 
 use super::{
-    case::{Case, Network, Size, Work},
-    peer::{self, Task},
-    report::Memory,
+    case::{BenchNetwork, Case, Size, Workload},
+    peer::{self, PeerTask},
+    report::MemoryComparison,
 };
 use crate::workspace;
 use anyhow::{Context, Result, bail};
@@ -23,14 +23,14 @@ const SIZE: Size = Size {
 const STEPS: usize = 3;
 
 pub(super) fn name(committed: usize) -> String {
-    format!("{}-memory-{committed}", Network::ResNet18.model())
+    format!("{}-memory-{committed}", BenchNetwork::ResNet18.model())
 }
 
 /// Measures ResNet-18 with `committed` percent of its units committed, here and in the peer.
 ///
 /// # Errors
 /// If a process does not run or does not tell.
-pub(super) fn measure(committed: usize, threads: u16, peer_python: Option<&Path>) -> Result<Memory> {
+pub(super) fn measure(committed: usize, threads: u16, peer_python: Option<&Path>) -> Result<MemoryComparison> {
     let output = Command::new(std::env::current_exe()?)
         .args(["bench", "--threads", &threads.to_string()])
         .args(["--memory-of", &committed.to_string()])
@@ -40,11 +40,11 @@ pub(super) fn measure(committed: usize, threads: u16, peer_python: Option<&Path>
     let Ok(ours_mib) = text.trim().parse() else {
         bail!("measuring memory: {}", String::from_utf8_lossy(&output.stderr));
     };
-    let task = Task::step(Network::ResNet18, Work::Freezing(committed), SIZE);
+    let task = PeerTask::step(BenchNetwork::ResNet18, Workload::Freezing(committed), SIZE);
     let peer_mib = peer_python
         .map(|python| peer::peak_mib(python, workspace::root(), threads, &task))
         .transpose()?;
-    Ok(Memory {
+    Ok(MemoryComparison {
         name: name(committed),
         ours_mib,
         peer_mib,
@@ -55,9 +55,14 @@ pub(super) fn measure(committed: usize, threads: u16, peer_python: Option<&Path>
 ///
 /// # Errors
 /// If the system does not tell, or the step fails.
-pub(super) fn of_this_process(committed: usize) -> Result<()> {
+pub(super) fn measure_this_process(committed: usize) -> Result<()> {
     let before = status_mib("VmRSS")?;
-    let mut case = Case::new(stompp_nn::cpu(), Network::ResNet18, Work::Freezing(committed), SIZE)?;
+    let mut case = Case::new(
+        stompp_nn::cpu(),
+        BenchNetwork::ResNet18,
+        Workload::Freezing(committed),
+        SIZE,
+    )?;
     for _ in 0..STEPS {
         case.step()?;
     }

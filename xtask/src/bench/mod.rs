@@ -18,10 +18,10 @@ mod report;
 
 use crate::{usage::UsageError, workspace};
 use anyhow::{Context, Result};
-use case::{Case, Network, Work};
+use case::{BenchNetwork, Case, Workload};
 use clap::Args;
 use dfdx::tensor::Synchronize;
-use peer::{Peer, Task};
+use peer::{Peer, PeerTask};
 use report::{Comparison, Report};
 use serde::Serialize;
 use std::{path::PathBuf, time::Duration};
@@ -73,7 +73,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         .num_threads(usize::from(options.threads))
         .build()?;
     pool.install(|| match options.memory_of {
-        Some(committed) => memory::of_this_process(committed),
+        Some(committed) => memory::measure_this_process(committed),
         None => measure(options),
     })
 }
@@ -126,12 +126,14 @@ fn measure(options: &Options) -> Result<()> {
 }
 
 /// The steps of `device` that are `wanted` by their names, network by network.
-fn cases(device: Device, wanted: &dyn Fn(&str) -> bool) -> Vec<(Network, Vec<Work>)> {
-    let works = |network: Network| {
-        let works = COMMITTED.map(Work::Freezing).into_iter().chain([Work::Ste]);
+fn cases(device: Device, wanted: &dyn Fn(&str) -> bool) -> Vec<(BenchNetwork, Vec<Workload>)> {
+    let works = |network: BenchNetwork| {
+        let works = COMMITTED.map(Workload::Freezing).into_iter().chain([Workload::Ste]);
         works.filter(|work| wanted(&work.name(network))).collect()
     };
-    Network::on(device).map(|network| (network, works(network))).into()
+    BenchNetwork::for_device(device)
+        .map(|network| (network, works(network)))
+        .into()
 }
 
 fn no_such_case(options: &Options) -> anyhow::Error {
@@ -181,14 +183,14 @@ const IN_A_ROW: usize = 3;
 
 /// Waits until the other side's threads have gone to sleep. PyTorch's spin for a while after their work and would take half
 /// the machine from whoever comes next.
-fn settle() {
+fn wait_for_peer_threads() {
     std::thread::sleep(Duration::from_millis(50));
 }
 
 #[cfg(feature = "cuda")]
 fn cuda() -> Result<dfdx::tensor::Cuda> {
-    use stompp_nn::cuda::{Settings, open};
-    Ok(open(Settings::default())?)
+    use stompp_nn::cuda::{GpuSettings, open};
+    Ok(open(GpuSettings::default())?)
 }
 
 /// What the GPU is.
@@ -199,7 +201,12 @@ fn gpu_words() -> Result<String> {
 }
 
 #[cfg(feature = "cuda")]
-fn compare_on_gpu(options: &Options, network: Network, work: Work, peer: Option<&mut Peer>) -> Result<Comparison> {
+fn compare_on_gpu(
+    options: &Options,
+    network: BenchNetwork,
+    work: Workload,
+    peer: Option<&mut Peer>,
+) -> Result<Comparison> {
     compare(cuda()?, options, network, work, peer)
 }
 
@@ -212,7 +219,7 @@ fn gpu_words() -> Result<String> {
 }
 
 #[cfg(not(feature = "cuda"))]
-fn compare_on_gpu(_: &Options, _: Network, _: Work, _: Option<&mut Peer>) -> Result<Comparison> {
+fn compare_on_gpu(_: &Options, _: BenchNetwork, _: Workload, _: Option<&mut Peer>) -> Result<Comparison> {
     gpu_words().map(|_| unreachable!("there is no GPU in this build"))
 }
 
@@ -220,20 +227,20 @@ fn compare_on_gpu(_: &Options, _: Network, _: Work, _: Option<&mut Peer>) -> Res
 fn compare<D: BinaryBackend + Synchronize>(
     device: D,
     options: &Options,
-    network: Network,
-    work: Work,
+    network: BenchNetwork,
+    work: Workload,
     mut peer: Option<&mut Peer>,
 ) -> Result<Comparison> {
     let (turns, size) = (options.turns, network.size(options.device));
     let mut case = Case::new(device, network, work, size)?;
-    let task = Task::step(network, work, size);
+    let task = PeerTask::step(network, work, size);
     case.step()?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     if let Some(peer) = &mut peer {
         peer.warm_up(&task)?;
     }
     for _ in 0..turns {
-        settle();
+        wait_for_peer_threads();
         let mut fastest = f64::INFINITY;
         for _ in 0..IN_A_ROW {
             fastest = fastest.min(case.step()?);

@@ -1,8 +1,8 @@
 //! A peer in a Python process, one request and one answer a line.
 
 use super::{
-    case::{Network, Size, Work},
-    settle,
+    case::{BenchNetwork, Size, Workload},
+    wait_for_peer_threads,
 };
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -30,7 +30,7 @@ struct Hello {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct PeerTime {
     seconds: Vec<f64>,
     /// Peak memory since the process said hello.
     peak_mib: f64,
@@ -89,7 +89,7 @@ impl Peer {
     ///
     /// # Errors
     /// As [`Peer::time`].
-    pub(crate) fn warm_up(&mut self, task: &Task) -> Result<()> {
+    pub(crate) fn warm_up(&mut self, task: &PeerTask) -> Result<()> {
         for layout in LAYOUTS {
             self.ask(task, layout, 2)?;
         }
@@ -100,10 +100,10 @@ impl Peer {
     ///
     /// # Errors
     /// If the process ended or answered something else.
-    pub(crate) fn time(&mut self, task: &Task, times: usize) -> Result<f64> {
+    pub(crate) fn time(&mut self, task: &PeerTask, times: usize) -> Result<f64> {
         let mut fastest = f64::INFINITY;
         for layout in LAYOUTS {
-            settle();
+            wait_for_peer_threads();
             fastest = self
                 .ask(task, layout, times)?
                 .seconds
@@ -113,18 +113,18 @@ impl Peer {
         Ok(fastest)
     }
 
-    fn ask(&mut self, task: &Task, layout: &str, steps: usize) -> Result<Answer> {
+    fn ask(&mut self, task: &PeerTask, layout: &str, steps: usize) -> Result<PeerTime> {
         let mut request = task.request.clone();
         request["layout"] = layout.into();
         request["steps"] = steps.into();
-        self.answer(&task.name, &request)
+        self.request(&task.name, &request)
     }
 
     /// Its answer to a request of `name`.
     ///
     /// # Errors
     /// If the process ended or answered something else.
-    pub(crate) fn answer<A: DeserializeOwned>(&mut self, name: &str, request: &serde_json::Value) -> Result<A> {
+    pub(crate) fn request<A: DeserializeOwned>(&mut self, name: &str, request: &serde_json::Value) -> Result<A> {
         writeln!(self.requests, "{request}")?;
         let mut line = String::new();
         if self.answers.read_line(&mut line)? == 0 {
@@ -138,7 +138,7 @@ impl Peer {
 ///
 /// # Errors
 /// As [`Peer::start`] and [`Peer::time`].
-pub(crate) fn peak_mib(python: &Path, root: &Path, threads: u16, task: &Task) -> Result<f64> {
+pub(crate) fn peak_mib(python: &Path, root: &Path, threads: u16, task: &PeerTask) -> Result<f64> {
     let mut least = f64::INFINITY;
     for layout in LAYOUTS {
         let answer = Peer::start(python, root, threads, Device::Cpu)?.ask(task, layout, 3)?;
@@ -148,17 +148,17 @@ pub(crate) fn peak_mib(python: &Path, root: &Path, threads: u16, task: &Task) ->
 }
 
 /// What the peer is asked to do.
-pub(crate) struct Task {
+pub(crate) struct PeerTask {
     pub(crate) name: String,
     request: serde_json::Value,
 }
 
-impl Task {
+impl PeerTask {
     /// A training step.
-    pub(crate) fn step(network: Network, work: Work, size: Size) -> Self {
+    pub(crate) fn step(network: BenchNetwork, work: Workload, size: Size) -> Self {
         let (method, committed) = match work {
-            Work::Freezing(percent) => ("stompp", percent as f64 / 100.0),
-            Work::Ste => ("ste", 0.0),
+            Workload::Freezing(percent) => ("stompp", percent as f64 / 100.0),
+            Workload::Ste => ("ste", 0.0),
         };
         Self {
             name: work.name(network),

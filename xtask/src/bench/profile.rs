@@ -1,6 +1,6 @@
 //! Where the time of a step on a GPU goes: the kernels and library calls of a few steps, timed one by one by the GPU's own clock.
 
-use super::case::{Case, Network, Work};
+use super::case::{BenchNetwork, Case, Workload};
 use anyhow::Result;
 use dfdx::tensor::Cuda;
 use serde::Serialize;
@@ -19,7 +19,7 @@ const ROWS: usize = 10;
 
 /// The times of one step.
 #[derive(Debug, Serialize)]
-pub(super) struct Profile {
+pub(super) struct StepProfile {
     name: String,
     /// The fastest of some steps that were not profiled.
     step_ms: f64,
@@ -46,8 +46,8 @@ struct Row {
 ///
 /// # Errors
 /// If the step fails.
-pub(super) fn measure(device: Cuda, network: Network, work: Work) -> Result<Profile> {
-    let known = gpu()?.choices().len();
+pub(super) fn measure(device: Cuda, network: BenchNetwork, work: Workload) -> Result<StepProfile> {
+    let known = gpu()?.algorithm_choices().len();
     let mut case = Case::new(device, network, work, network.size(Device::Cuda))?;
     let mut fastest = f64::INFINITY;
     for _ in 0..WARM_UP {
@@ -59,13 +59,16 @@ pub(super) fn measure(device: Cuda, network: Network, work: Work) -> Result<Prof
     }
     let times = gpu()?.end_profile()?;
     gpu()?.time_layouts()?;
-    let mut profile = Profile::new(work.name(network), fastest, times);
-    profile.choices = gpu()?.choices()[known..].iter().map(ToString::to_string).collect();
+    let mut profile = StepProfile::new(work.name(network), fastest, times);
+    profile.choices = gpu()?.algorithm_choices()[known..]
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     stompp_console::outln!("{profile}");
     Ok(profile)
 }
 
-impl Profile {
+impl StepProfile {
     /// Of `STEPS` steps.
     fn new(name: String, step_s: f64, times: Vec<KernelTime>) -> Self {
         let steps = STEPS as f64;
@@ -87,7 +90,7 @@ impl Profile {
     }
 }
 
-impl fmt::Display for Profile {
+impl fmt::Display for StepProfile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             name,

@@ -1,9 +1,9 @@
 //! Figures of a benchmark: medians and ratios.
 
-use super::case::{Network, Work};
+use super::case::{BenchNetwork, Workload};
 use serde::Serialize;
 use std::fmt;
-use stompp_train::{Code, Machine};
+use stompp_train::{CodeVersion, MachineInfo};
 
 /// Median, smallest and largest.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -15,7 +15,7 @@ pub(crate) struct Spread {
 
 impl Spread {
     /// Of at least one value.
-    pub(crate) fn of(mut values: Vec<f64>) -> Self {
+    pub(crate) fn new(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
         let (low, high) = (values[(values.len() - 1) / 2], values[values.len() / 2]);
         Self {
@@ -47,9 +47,9 @@ impl Comparison {
         let ratios: Vec<f64> = theirs.iter().zip(&ours).map(|(theirs, ours)| theirs / ours).collect();
         Self {
             name,
-            ours_s: Spread::of(ours.clone()).median,
-            peer_s: (!theirs.is_empty()).then(|| Spread::of(theirs.clone()).median),
-            ratio: (!ratios.is_empty()).then(|| Spread::of(ratios)),
+            ours_s: Spread::new(ours.clone()).median,
+            peer_s: (!theirs.is_empty()).then(|| Spread::new(theirs.clone()).median),
+            ratio: (!ratios.is_empty()).then(|| Spread::new(ratios)),
             turns: [ours, theirs],
         }
     }
@@ -65,7 +65,7 @@ impl Comparison {
     }
 
     /// The same on our side against another one's peer.
-    fn against(name: String, ours: &Self, peer: &Self) -> Self {
+    fn relative_to_peer(name: String, ours: &Self, peer: &Self) -> Self {
         Self::new(name, ours.turns[0].clone(), peer.turns[1].clone())
     }
 }
@@ -88,12 +88,12 @@ impl fmt::Display for Comparison {
 }
 
 /// The mean step of a whole forward plan, and that against the peer's STE step, if everything they need was measured.
-pub(crate) fn schedules(network: Network, measured: &[(Work, Comparison)]) -> Vec<Comparison> {
+pub(crate) fn schedules(network: BenchNetwork, measured: &[(Workload, Comparison)]) -> Vec<Comparison> {
     let mut points: Vec<(usize, &Comparison)> = measured
         .iter()
         .filter_map(|(work, comparison)| match work {
-            Work::Freezing(percent) => Some((*percent, comparison)),
-            Work::Ste => None,
+            Workload::Freezing(percent) => Some((*percent, comparison)),
+            Workload::Ste => None,
         })
         .collect();
     points.sort_by_key(|(percent, _)| *percent);
@@ -111,16 +111,16 @@ pub(crate) fn schedules(network: Network, measured: &[(Work, Comparison)]) -> Ve
     };
     let parts: Vec<&Comparison> = points.iter().map(|(_, comparison)| *comparison).collect();
     let schedule = Comparison::combined(format!("{}-schedule", network.model()), &parts, mean);
-    let ste = measured.iter().find(|(work, _)| *work == Work::Ste);
+    let ste = measured.iter().find(|(work, _)| *work == Workload::Ste);
     let versus_ste = ste
         .filter(|(_, comparison)| comparison.peer_s.is_some())
-        .map(|(_, ste)| Comparison::against(format!("{}-schedule-vs-ste", network.model()), &schedule, ste));
+        .map(|(_, ste)| Comparison::relative_to_peer(format!("{}-schedule-vs-ste", network.model()), &schedule, ste));
     [schedule].into_iter().chain(versus_ste).collect()
 }
 
 /// Peak memory of one case on both sides: what a process needs beyond what it had before the network was made.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Memory {
+pub(crate) struct MemoryComparison {
     pub(crate) name: String,
     /// Mebibytes here.
     pub(crate) ours_mib: f64,
@@ -128,7 +128,7 @@ pub(crate) struct Memory {
     pub(crate) peer_mib: Option<f64>,
 }
 
-impl fmt::Display for Memory {
+impl fmt::Display for MemoryComparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<34} {:>9.0} MiB", self.name, self.ours_mib)?;
         if let Some(peer_mib) = self.peer_mib {
@@ -141,18 +141,18 @@ impl fmt::Display for Memory {
 /// Everything that one benchmark found.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
-    pub(crate) machine: Machine,
+    pub(crate) machine: MachineInfo,
     revision: String,
     peer: Option<String>,
     pub(crate) comparisons: Vec<Comparison>,
-    pub(crate) memory: Vec<Memory>,
+    pub(crate) memory: Vec<MemoryComparison>,
 }
 
 impl Report {
     pub(crate) fn new(peer: Option<String>) -> Self {
         Self {
-            machine: Machine::current(),
-            revision: Code::current().revision,
+            machine: MachineInfo::current(),
+            revision: CodeVersion::current().revision,
             peer,
             comparisons: Vec::new(),
             memory: Vec::new(),
@@ -162,7 +162,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Machine {
+        let MachineInfo {
             cpu, threads, os, gpu, ..
         } = &self.machine;
         if let Some(gpu) = gpu {
@@ -189,12 +189,12 @@ impl fmt::Display for Report {
 mod tests {
     use super::*;
 
-    fn measured(seconds: [f64; 5], ste: f64) -> Vec<(Work, Comparison)> {
+    fn measured(seconds: [f64; 5], ste: f64) -> Vec<(Workload, Comparison)> {
         let comparison = |name: &str, ours: f64| Comparison::new(name.to_owned(), vec![ours], vec![2.0 * ours]);
         let steps = super::super::COMMITTED.into_iter().zip(seconds);
         steps
-            .map(|(percent, s)| (Work::Freezing(percent), comparison("step", s)))
-            .chain([(Work::Ste, comparison("ste", ste))])
+            .map(|(percent, s)| (Workload::Freezing(percent), comparison("step", s)))
+            .chain([(Workload::Ste, comparison("ste", ste))])
             .collect()
     }
 
@@ -216,19 +216,19 @@ mod tests {
     /// Trapezoids of 8, 6, 4, 2, 0: mean 4. The peer is twice as slow; its STE step takes 20.
     #[test]
     fn a_schedule_is_the_mean_over_the_plan() {
-        let found = schedules(Network::ResNet20, &measured([8.0, 6.0, 4.0, 2.0, 0.0], 10.0));
+        let found = schedules(BenchNetwork::ResNet20, &measured([8.0, 6.0, 4.0, 2.0, 0.0], 10.0));
         assert_eq!(found[0].name, "resnet20-schedule");
         assert_eq!((found[0].ours_s, found[0].peer_s), (4.0, Some(8.0)));
         assert_eq!(found[1].name, "resnet20-schedule-vs-ste");
         assert_eq!(found[1].ratio.map(|r| r.median), Some(5.0));
         // Turn by turn: a slow turn of one point is a slow turn of the schedule.
         let two = |ours: [f64; 2]| Comparison::new("step".to_owned(), ours.to_vec(), vec![6.0, 6.0]);
-        let points = super::super::COMMITTED.map(|percent| (Work::Freezing(percent), two([3.0, 2.0])));
-        let spread = schedules(Network::ResNet20, &points)[0].ratio.expect("a ratio");
+        let points = super::super::COMMITTED.map(|percent| (Workload::Freezing(percent), two([3.0, 2.0])));
+        let spread = schedules(BenchNetwork::ResNet20, &points)[0].ratio.expect("a ratio");
         assert_eq!((spread.min, spread.median, spread.max), (2.0, 2.5, 3.0));
         let incomplete = &measured([1.0; 5], 1.0)[1..];
         assert!(
-            schedules(Network::ResNet20, incomplete).is_empty(),
+            schedules(BenchNetwork::ResNet20, incomplete).is_empty(),
             "nothing frozen was not measured"
         );
     }

@@ -1,7 +1,7 @@
 //! `cargo xtask cuda-bundle`: one folder with everything that a GPU machine without Rust and without a network runs.
 
 use super::{
-    programs::{self, Kit, Program},
+    programs::{self, BuildKit, Program},
     toolkit::{Toolkit, finish},
 };
 use crate::workspace;
@@ -14,7 +14,7 @@ use std::{
     process::Command,
     time::{SystemTime, UNIX_EPOCH},
 };
-use stompp_train::Code;
+use stompp_train::CodeVersion;
 
 /// What `cargo xtask cuda-bundle` takes.
 #[derive(Clone, Debug, Args)]
@@ -54,9 +54,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let target = workspace::root().join("target");
     let out = options.out.clone().unwrap_or_else(|| target.join("cuda-bundle"));
     let toolkit = Toolkit::prepare(&target.join("cuda-toolkit"), &options.compute_capability)?;
-    let programs = programs::build(&Kit::Toolkit(toolkit))?;
+    let programs = programs::build(&BuildKit::Toolkit(toolkit))?;
     let limit = options.max_size.map(|mib| u64::from(mib) * MIB);
-    let bytes = put_together(&out, &programs, Some(&options.compute_capability), limit)?;
+    let bytes = assemble(&out, &programs, Some(&options.compute_capability), limit)?;
     stompp_console::outln!(
         "{}: {} programs, {:.1} MiB; its README.md says how to run them",
         out.display(),
@@ -72,7 +72,7 @@ const MIB: u64 = 1 << 20;
 ///
 /// # Errors
 /// If it would have more than `limit` bytes, naming the largest files; nothing is made then.
-pub(super) fn put_together(
+pub(super) fn assemble(
     out: &Path,
     programs: &[Program],
     compute_capability: Option<&str>,
@@ -93,7 +93,11 @@ pub(super) fn put_together(
     if let Some(compute_capability) = compute_capability {
         write(&parts.join("README.md"), &readme(compute_capability)?, false)?;
     }
-    write(&parts.join("bundle.json"), &about(compute_capability.is_none())?, false)?;
+    write(
+        &parts.join("bundle.json"),
+        &bundle_info(compute_capability.is_none())?,
+        false,
+    )?;
     copy_folder(&workspace::root().join("tests/vectors"), &parts.join("vectors"))?;
     copy_folder(&workspace::root().join("benches/peers"), &parts.join("benches/peers"))?;
     let bytes = check_size(&parts, limit)?;
@@ -105,10 +109,10 @@ pub(super) fn put_together(
 }
 
 /// What `gpu-day` wants to know.
-fn about(stand_in: bool) -> Result<String> {
+fn bundle_info(stand_in: bool) -> Result<String> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let about = serde_json::json!({
-        "revision": Code::current().revision,
+        "revision": CodeVersion::current().revision,
         "built": since.as_millis().to_string(),
         "stand_in": stand_in,
     });
@@ -180,7 +184,7 @@ fn readme(compute_capability: &str) -> Result<String> {
     let glibc = text.lines().next().and_then(|line| line.rsplit(' ').next());
     Ok(include_str!("bundle.md")
         .replace("CAPABILITY", compute_capability)
-        .replace("REVISION", &Code::current().revision)
+        .replace("REVISION", &CodeVersion::current().revision)
         .replace("GLIBC", glibc.unwrap_or("of the machine that built them")))
 }
 

@@ -33,18 +33,18 @@ pub(super) struct Program {
 
 /// What a bundle is built with.
 #[derive(Debug)]
-pub(super) enum Kit {
+pub(super) enum BuildKit {
     /// CUDA's compilers and libraries, optimized, into a target folder of its own.
     Toolkit(Toolkit),
     /// The fake driver, as tests are built.
-    StandIn,
+    FakeDriver,
 }
 
-impl Kit {
+impl BuildKit {
     fn cargo(&self) -> Result<Command> {
         match self {
             Self::Toolkit(toolkit) => toolkit.cargo(),
-            Self::StandIn => {
+            Self::FakeDriver => {
                 let mut cargo = Command::new("cargo");
                 cargo.current_dir(workspace::root());
                 Ok(cargo)
@@ -62,14 +62,14 @@ impl Kit {
                     format!("--target-dir={}", target.display()),
                 ]
             }
-            Self::StandIn => Vec::new(),
+            Self::FakeDriver => Vec::new(),
         }
     }
 
     fn feature(&self) -> &'static str {
         match self {
             Self::Toolkit(_) => "cuda",
-            Self::StandIn => "cuda-stand-in",
+            Self::FakeDriver => "cuda-stand-in",
         }
     }
 
@@ -77,13 +77,13 @@ impl Kit {
     fn program(&self, file: &Path) -> Result<Command> {
         match self {
             Self::Toolkit(toolkit) => toolkit.program(file),
-            Self::StandIn => Ok(Command::new(file)),
+            Self::FakeDriver => Ok(Command::new(file)),
         }
     }
 }
 
 /// Builds the commands, and the test programs that have a test for a GPU.
-pub(super) fn build(kit: &Kit) -> Result<Vec<Program>> {
+pub(super) fn build(kit: &BuildKit) -> Result<Vec<Program>> {
     let tests = gpu_test_targets()?;
     // One of the tests is built with the commands: then cargo takes the same features for their dependencies as for all tests, and
     // builds them once.
@@ -150,7 +150,7 @@ pub(super) fn gpu_test_targets() -> Result<BTreeSet<String>> {
 }
 
 /// Builds what `options` select, and returns the programs.
-fn cargo(kit: &Kit, verb: &str, options: impl Iterator<Item = String>) -> Result<Vec<Program>> {
+fn cargo(kit: &BuildKit, verb: &str, options: impl Iterator<Item = String>) -> Result<Vec<Program>> {
     let mut cargo = kit.cargo()?;
     cargo
         .arg(verb)
@@ -187,7 +187,7 @@ fn cargo(kit: &Kit, verb: &str, options: impl Iterator<Item = String>) -> Result
 }
 
 /// Whether a test program has a test for a GPU: their names contain `cuda`.
-fn has_gpu_tests(kit: &Kit, file: &Path) -> Result<bool> {
+fn has_gpu_tests(kit: &BuildKit, file: &Path) -> Result<bool> {
     let mut list = kit.program(file)?;
     list.args(["--list", "--include-ignored", "cuda"]);
     let output = list

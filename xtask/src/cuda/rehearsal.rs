@@ -2,8 +2,8 @@
 //! time, no cuDNN, no PyTorch, data that arrives file by file.
 
 use super::{
-    bundle::put_together,
-    programs::{self, Kit},
+    bundle::assemble,
+    programs::{self, BuildKit},
 };
 use crate::workspace;
 use anyhow::{Context, Result, ensure};
@@ -31,7 +31,7 @@ const MOST_BYTES: u64 = 16 << 20;
 /// If something does not go as it should.
 pub(crate) fn run() -> Result<()> {
     let bundle = workspace::root().join("target/cuda-bundle-stand-in");
-    put_together(&bundle, &programs::build(&Kit::StandIn)?, None, None)?;
+    assemble(&bundle, &programs::build(&BuildKit::FakeDriver)?, None, None)?;
     let folder = tempfile::tempdir()?;
     let day = Day::new(bundle, folder.path())?;
 

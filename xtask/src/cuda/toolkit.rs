@@ -120,7 +120,7 @@ impl Toolkit {
         cc.args(["-shared", "-Wl,-soname,libcuda.so.1", "-o"]);
         // Linked by the one name, loaded by the other.
         cc.arg(self.folder.join("lib/libcuda.so.1")).arg(file);
-        finish(cc, "cc, to make a stand-in for the driver's library")?;
+        finish(cc, "cc, to make a stub of the driver's library")?;
         Ok(symlink("libcuda.so.1", self.folder.join("lib/libcuda.so"))?)
     }
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask cuda-verify`: the tests of everything that runs on a GPU, on one, or without one on the stand-in.
+//! `cargo xtask cuda-verify`: the tests of everything that runs on a GPU, on one, or without one on the fake driver.
 
 use super::programs::{gpu_test_targets, package_options};
 use crate::workspace;

@@ -16,7 +16,7 @@ pub(crate) use options::Options;
 
 /// Runs the experiment that `options` names.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let stop = signals::stop().context("cannot watch for signals")?;
+    let stop = signals::stop_flag().context("cannot watch for signals")?;
     run_with(options, options.setup()?, &trainer(stop))
 }
 

@@ -19,16 +19,23 @@ const PRINTS: [&str; 4] = [
 
 /// Every Rust file under `folder`, sorted, build output left out.
 pub(crate) fn rust_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    files(folder, &["rs"])
+}
+
+/// Every file under `folder` with one of these extensions, sorted, build output left out. A folder that does not exist has
+/// none.
+pub(super) fn files(folder: &Path, extensions: &[&str]) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    let mut folders = vec![folder.to_owned()];
+    let mut folders: Vec<PathBuf> = folder.exists().then(|| folder.to_owned()).into_iter().collect();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder)? {
             let path = entry?.path();
+            let extension = path.extension().and_then(|extension| extension.to_str());
             if path.is_dir() {
                 if !path.ends_with("target") {
                     folders.push(path);
                 }
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
+            } else if extension.is_some_and(|extension| extensions.contains(&extension)) {
                 files.push(path);
             }
         }
@@ -37,13 +44,13 @@ pub(crate) fn rust_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// What breaks a rule in a file with this text.
-pub(super) fn breaches(text: &str) -> impl Iterator<Item = String> {
+/// The rules that a file with this text breaks.
+pub(super) fn violations(text: &str) -> impl Iterator<Item = String> {
     let opening = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
     // A crate whose README is its first page includes that instead.
     let opens = opening.starts_with("//!") || opening.starts_with("#![doc = include_str!");
     let lines = text.lines().count();
-    let undocumented = (!opens).then(|| "does not open with `//!`".to_owned());
+    let undocumented = (!opens).then(|| "does not start with `//!`".to_owned());
     let long = (lines > LONGEST).then(|| format!("{lines} lines, more than {LONGEST}"));
     let stubs = STUBS
         .iter()
@@ -73,7 +80,7 @@ mod tests {
     use super::*;
 
     fn found(text: &str) -> Vec<String> {
-        breaches(text).collect()
+        violations(text).collect()
     }
 
     #[test]
@@ -83,9 +90,9 @@ mod tests {
     }
 
     #[test]
-    fn each_rule_is_held() {
-        assert_eq!(found("fn f() {}\n//! late"), ["does not open with `//!`"]);
-        assert_eq!(found(""), ["does not open with `//!`"]);
+    fn each_rule_is_checked() {
+        assert_eq!(found("fn f() {}\n//! late"), ["does not start with `//!`"]);
+        assert_eq!(found(""), ["does not start with `//!`"]);
         assert_eq!(found(&"//! x\n".repeat(601)), ["601 lines, more than 600"]);
         assert_eq!(found(&"//! x\n".repeat(600)), [""; 0]);
         for stub in STUBS {
@@ -118,5 +125,10 @@ mod tests {
         }
         let expected = ["b.rs", "sub/a.rs"].map(|file| folder.path().join(file));
         assert_eq!(rust_files(folder.path()).unwrap(), expected);
+        assert_eq!(
+            files(folder.path(), &["md"]).unwrap(),
+            [folder.path().join("sub/notes.md")]
+        );
+        assert!(files(&folder.path().join("none"), &["md"]).unwrap().is_empty());
     }
 }

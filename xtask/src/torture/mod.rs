@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 use stompp_rng::{Purpose, stream};
-use stompp_train::Metric;
+use stompp_train::MetricRecord;
 
 /// What `cargo xtask torture` takes.
 #[derive(Debug, Args)]
@@ -33,7 +33,7 @@ pub(crate) struct Options {
 
 /// What came of it.
 #[derive(Debug, Default)]
-struct Toll {
+struct TortureReport {
     kills: u32,
     /// Those in the middle of an evaluation.
     in_evaluations: u32,
@@ -47,7 +47,7 @@ struct Toll {
     starts: u32,
 }
 
-/// Builds the command, tortures it and prints the toll.
+/// Builds the command, tortures it and prints what came of it.
 ///
 /// # Errors
 /// If a run is lost or differs, or cannot be started at all.
@@ -55,10 +55,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let stompp = build()?;
     let folder = tempfile::tempdir().context("cannot make a folder for the runs")?;
     let mut moments = stream(options.seed, Purpose::new(*b"torture\0"), 0, 0);
-    let mut toll = Toll::default();
+    let mut report = TortureReport::default();
     let begun = Instant::now();
     for round in 0.. {
-        if toll.kills >= options.kills {
+        if report.kills >= options.kills {
             break;
         }
         let case = &CASES[round % CASES.len()];
@@ -70,23 +70,23 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             );
         }
         let killed = folder.path().join(format!("killed-{round}"));
-        let left = options.kills - toll.kills;
-        torture(&stompp, case, &whole, &killed, left, &mut moments, &mut toll)?;
+        let left = options.kills - report.kills;
+        torture(&stompp, case, &whole, &killed, left, &mut moments, &mut report)?;
         fs::remove_dir_all(&killed)?;
     }
     stompp_console::outln!(
         "{} kills survived in {} runs ({} kills inside of an evaluation, {} logs that nobody read on), {} lost, {} differing results; \
          {:.0} s, seed {}",
-        toll.kills - toll.lost,
-        toll.runs,
-        toll.in_evaluations,
-        toll.unread,
-        toll.lost,
-        toll.differing,
+        report.kills - report.lost,
+        report.runs,
+        report.in_evaluations,
+        report.unread,
+        report.lost,
+        report.differing,
         begun.elapsed().as_secs_f64(),
         options.seed
     );
-    if toll.lost + toll.differing > 0 {
+    if report.lost + report.differing > 0 {
         bail!("not every kill was survived");
     }
     Ok(())
@@ -100,15 +100,15 @@ fn torture(
     killed: &Path,
     most: u32,
     moments: &mut impl Rng,
-    toll: &mut Toll,
+    report: &mut TortureReport,
 ) -> Result<()> {
     let undisturbed = Duration::from_secs_f64(result(whole)?["seconds"].as_f64().unwrap_or(1.0));
     let mut kills = 0;
     let problem = loop {
         let mut child = start(stompp, case, killed)?;
-        toll.starts += 1;
-        if toll.starts.is_multiple_of(2) {
-            toll.unread += 1;
+        report.starts += 1;
+        if report.starts.is_multiple_of(2) {
+            report.unread += 1;
             std::thread::spawn({
                 let log = child.stderr.take();
                 move || log.map(|log| BufReader::new(log).lines().next())
@@ -124,7 +124,7 @@ fn torture(
         match status.code() {
             None => {
                 kills += 1;
-                toll.in_evaluations += u32::from(is_in_evaluation(killed));
+                report.in_evaluations += u32::from(is_in_evaluation(killed));
             }
             Some(0) => break compare(whole, killed),
             Some(code) => break Err(anyhow::anyhow!("exit code {code} after kill {kills}")),
@@ -133,16 +133,16 @@ fn torture(
             break Err(error);
         }
     };
-    toll.kills += kills;
-    toll.runs += 1;
+    report.kills += kills;
+    report.runs += 1;
     match problem {
         Ok(true) => stompp_console::outln!("{case}: {kills} kills, the same result"),
         Ok(false) => {
-            toll.differing += 1;
+            report.differing += 1;
             stompp_console::outln!("{case}: {kills} kills, ANOTHER RESULT");
         }
         Err(error) => {
-            toll.lost += 1;
+            report.lost += 1;
             stompp_console::outln!("{case}: LOST after {kills} kills: {error:#}");
         }
     }
@@ -151,16 +151,16 @@ fn torture(
 
 /// Whether the evaluation after the newest checkpoint was begun and not told.
 fn is_in_evaluation(run: &Path) -> bool {
-    let Ok(standing) = stompp_train::Standing::of(run) else {
+    let Ok(standing) = stompp_train::RunStatus::read(run) else {
         return false; // Killed before anything was written.
     };
-    let told = |metric: &Metric| match metric {
-        Metric::Evaluation(evaluation) => evaluation.step >= standing.step,
-        Metric::Epoch(epoch) => epoch.step > standing.step,
+    let told = |metric: &MetricRecord| match metric {
+        MetricRecord::Evaluation(evaluation) => evaluation.step >= standing.step,
+        MetricRecord::Epoch(epoch) => epoch.step > standing.step,
         _ => false,
     };
     let due = standing.step > 0 && standing.step.is_multiple_of(EVALUATE_EVERY);
-    due && Metric::read(run).is_ok_and(|metrics| !metrics.iter().any(told))
+    due && MetricRecord::read(run).is_ok_and(|metrics| !metrics.iter().any(told))
 }
 
 /// Every checkpoint that a kill left must be readable.

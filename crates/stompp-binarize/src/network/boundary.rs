@@ -34,12 +34,12 @@ impl Boundary {
     }
 
     /// Whether the parameters of `id` get a gradient.
-    pub(super) fn reaches(&self, id: NodeId) -> bool {
+    pub(super) fn needs_parameter_gradient(&self, id: NodeId) -> bool {
         self.reached[id.index()]
     }
 
     /// Whether `reader` is to give `input`, one of its inputs, a gradient.
-    pub(super) fn records(&self, reader: NodeId, input: NodeId) -> bool {
+    pub(super) fn needs_input_gradient(&self, reader: NodeId, input: NodeId) -> bool {
         self.reached[reader.index()] && self.needs_grad[input.index()]
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Layers, Network,
-    plan::{Binding, steps},
+    plan::{LayerIndex, steps},
 };
 use crate::{Activation, Binarization, BinaryBackend, BinaryConv2d};
 use dfdx::tensor::HasErr;
@@ -37,7 +37,7 @@ impl<D: BinaryBackend> Network<D> {
             .iter()
             .map(|(id, node)| {
                 let mut conv = |conv: Conv| -> Result<_, <D as HasErr>::Err> {
-                    let [inputs, ..] = graph.in_shape(id);
+                    let [inputs, ..] = graph.first_input_shape(id);
                     Conv2d::new(
                         device,
                         inputs,
@@ -49,27 +49,29 @@ impl<D: BinaryBackend> Network<D> {
                     )
                 };
                 Ok(match node.op {
-                    Op::Conv(sizes) => Binding::Conv(push(&mut layers.convs, conv(sizes)?)),
+                    Op::Conv(sizes) => LayerIndex::Conv(push(&mut layers.convs, conv(sizes)?)),
                     Op::BinaryConv(sizes) => {
                         let conv = BinaryConv2d::new(conv(sizes)?, binarization.weight_surrogate);
-                        Binding::BinaryConv(push(&mut layers.binary_convs, conv))
+                        LayerIndex::BinaryConv(push(&mut layers.binary_convs, conv))
                     }
-                    Op::BatchNorm => Binding::Norm(push(&mut norms, BatchNorm2d::new(device, node.shape[0])?)),
+                    Op::BatchNorm => LayerIndex::Norm(push(&mut norms, BatchNorm2d::new(device, node.shape[0])?)),
                     Op::Activation => {
                         let activation = binarization.activation(binarization.activations, node.shape);
-                        Binding::Activation(push(&mut layers.activations, activation))
+                        LayerIndex::Activation(push(&mut layers.activations, activation))
                     }
-                    Op::Relu => Binding::Activation(push(&mut layers.activations, Activation::Relu)),
+                    Op::Relu => LayerIndex::Activation(push(&mut layers.activations, Activation::Relu)),
                     Op::Clip => {
                         let clip = binarization.activation(ActivationRule::Clip, node.shape);
-                        Binding::Activation(push(&mut layers.activations, clip))
+                        LayerIndex::Activation(push(&mut layers.activations, clip))
                     }
                     Op::Linear { outputs } => {
-                        let inputs = graph.in_shape(id).iter().product();
+                        let inputs = graph.first_input_shape(id).iter().product();
                         let linear = Linear::new(device, inputs, outputs, &mut next_stream())?;
-                        Binding::Linear(push(&mut layers.linears, linear))
+                        LayerIndex::Linear(push(&mut layers.linears, linear))
                     }
-                    Op::Input | Op::Add | Op::MaxPool(_) | Op::AveragePool(_) | Op::GlobalAveragePool => Binding::None,
+                    Op::Input | Op::Add | Op::MaxPool(_) | Op::AveragePool(_) | Op::GlobalAveragePool => {
+                        LayerIndex::None
+                    }
                 })
             })
             .collect::<Result<Vec<_>, D::Err>>()?;
@@ -85,7 +87,7 @@ impl<D: BinaryBackend> Network<D> {
     }
 
     /// The layer of a node.
-    pub(super) fn binding(&self, id: NodeId) -> Binding {
+    pub(super) fn layer_index(&self, id: NodeId) -> LayerIndex {
         self.bindings[id.index()]
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Feature, Network,
-    plan::Binding,
+    plan::LayerIndex,
     train::{flatten, unflatten},
     values::Values,
 };
@@ -45,24 +45,24 @@ impl<D: BinaryBackend> Network<D> {
                 continue; // The images are there.
             };
             let x = values.read(first);
-            let y = match (self.binding(id), node.op) {
-                (Binding::Conv(index), _) => self.layers.convs[index].try_forward(x)?,
-                (Binding::BinaryConv(index), _) => self.layers.binary_convs[index].evaluate(
+            let y = match (self.layer_index(id), node.op) {
+                (LayerIndex::Conv(index), _) => self.layers.convs[index].try_forward(x)?,
+                (LayerIndex::BinaryConv(index), _) => self.layers.binary_convs[index].evaluate(
                     x,
-                    self.layers.gives_signs(&self.graph, &self.bindings, first, mode),
+                    self.layers.has_binary_output(&self.graph, &self.bindings, first, mode),
                     mode,
                 )?,
-                (Binding::Norm(index), _) => self.norms[index].try_forward(x)?,
-                (Binding::Activation(index), _) => {
+                (LayerIndex::Norm(index), _) => self.norms[index].try_forward(x)?,
+                (LayerIndex::Activation(index), _) => {
                     seen(id, &x);
                     self.layers.activations[index].evaluate(x, mode)?
                 }
-                (Binding::Linear(index), _) => unflatten(self.layers.linears[index].try_forward(flatten(x)?)?)?,
-                (Binding::None, Op::Add) => ops::add(x, values.read(node.inputs[1]))?,
-                (Binding::None, Op::MaxPool(pool)) => ops::max_pool(x, pool.kernel, pool.stride, pool.padding)?,
-                (Binding::None, Op::AveragePool(pool)) => ops::average_pool(x, pool.kernel, pool.stride)?,
-                (Binding::None, Op::GlobalAveragePool) => unflatten(ops::global_average_pool(x)?)?,
-                (Binding::None, op) => unreachable!("{} has a layer", op.name()),
+                (LayerIndex::Linear(index), _) => unflatten(self.layers.linears[index].try_forward(flatten(x)?)?)?,
+                (LayerIndex::None, Op::Add) => ops::add(x, values.read(node.inputs[1]))?,
+                (LayerIndex::None, Op::MaxPool(pool)) => ops::max_pool(x, pool.kernel, pool.stride, pool.padding)?,
+                (LayerIndex::None, Op::AveragePool(pool)) => ops::average_pool(x, pool.kernel, pool.stride)?,
+                (LayerIndex::None, Op::GlobalAveragePool) => unflatten(ops::global_average_pool(x)?)?,
+                (LayerIndex::None, op) => unreachable!("{} has a layer", op.name()),
             };
             values.put(id, y);
         }

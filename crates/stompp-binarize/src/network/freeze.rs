@@ -1,6 +1,6 @@
 //! What of a network freezes: its units, in order.
 
-use super::{Network, plan::Binding};
+use super::{Network, plan::LayerIndex};
 use crate::{BinaryBackend, Freezable, MaskedQuantizer, Refresher, UnitMut};
 use stompp_graph::NodeId;
 
@@ -13,7 +13,7 @@ impl<D: BinaryBackend> Freezable for Network<D> {
             ..
         } = self;
         let activation_of = |id: NodeId| match bindings[id.index()] {
-            Binding::Activation(index) => index,
+            LayerIndex::Activation(index) => index,
             _ => unreachable!("the graph says that it is an activation"),
         };
         let mut activations: Vec<_> = layers.activations.iter_mut().map(|a| a.quantizer_mut()).collect();
@@ -32,10 +32,10 @@ impl<D: BinaryBackend> Freezable for Network<D> {
 
     fn head_activations(&mut self) -> Vec<&mut MaskedQuantizer> {
         let heads = self.graph.head_activations();
-        let indices: Vec<_> = heads.into_iter().map(|id| self.binding(id)).collect();
+        let indices: Vec<_> = heads.into_iter().map(|id| self.layer_index(id)).collect();
         let activations = self.layers.activations.iter_mut().enumerate();
         activations
-            .filter(|(index, _)| indices.contains(&Binding::Activation(*index)))
+            .filter(|(index, _)| indices.contains(&LayerIndex::Activation(*index)))
             .filter_map(|(_, activation)| activation.quantizer_mut())
             .collect()
     }

@@ -10,13 +10,13 @@ mod values;
 
 use crate::{Activation, Binarization, BinaryBackend, BinaryConv2d, EvalMode};
 use dfdx::tensor::{NoneTape, Tensor};
-use plan::{Binding, Step};
+use plan::{LayerIndex, Step};
 use std::sync::Arc;
 use stompp_graph::{Graph, NodeId};
-use stompp_nn::{BatchNorm2d, Conv2d, Image, Linear, VisitTensors, Visitor, VisitorMut};
+use stompp_nn::{BatchNorm2d, Conv2d, ImageShape, Linear, VisitTensors, Visitor, VisitorMut};
 
 /// Feature maps of a batch, (N, C, H, W).
-pub type Feature<D, T = NoneTape> = Tensor<Image<usize, usize>, f32, D, T>;
+pub type Feature<D, T = NoneTape> = Tensor<ImageShape<usize, usize>, f32, D, T>;
 
 /// A convolution whose sizes are known at run time.
 type DenseConv<D> = Conv2d<usize, usize, usize, usize, usize, f32, D>;
@@ -51,7 +51,7 @@ type Head<D> = Linear<usize, usize, f32, D>;
 /// let images = device.sample_normal_like(&(4, 3, 8, 8));
 /// let logits = network.forward_train(images.clone())?;
 /// let loss = ops::cross_entropy(logits, &[0, 1, 2, 3])?;
-/// let gradients = SwitchTape::unswitch(loss).expect("the last layer always learns").backward();
+/// let gradients = SwitchTape::into_owned_tape(loss).expect("the last layer always learns").backward();
 /// # let _ = gradients;
 ///
 /// network.commit_all();
@@ -68,7 +68,7 @@ pub struct Network<D: BinaryBackend> {
     /// Batch norms, whose running statistics follow each training pass.
     norms: Vec<Norm<D>>,
     /// Where each node's layer is.
-    bindings: Arc<[Binding]>,
+    bindings: Arc<[LayerIndex]>,
     /// What a training pass does, in order.
     steps: Arc<[Step]>,
 }
@@ -84,9 +84,9 @@ struct Layers<D: BinaryBackend> {
 
 impl<D: BinaryBackend> Layers<D> {
     /// Whether every value that node `id` gives is -1 or +1, in `mode`.
-    fn gives_signs(&self, graph: &Graph, bindings: &[Binding], id: NodeId, mode: EvalMode) -> bool {
+    fn has_binary_output(&self, graph: &Graph, bindings: &[LayerIndex], id: NodeId, mode: EvalMode) -> bool {
         let source = graph.binary_source(id).map(|source| bindings[source.index()]);
-        matches!(source, Some(Binding::Activation(index)) if self.activations[index].is_binary(mode))
+        matches!(source, Some(LayerIndex::Activation(index)) if self.activations[index].is_binary(mode))
     }
 }
 
@@ -128,11 +128,11 @@ impl<D: BinaryBackend> VisitTensors<D> for Network<D> {
         for (node, binding) in self.graph.nodes().iter().zip(&*self.bindings) {
             let prefix = format!("{prefix}{}.", node.name);
             match *binding {
-                Binding::None | Binding::Activation(_) => {}
-                Binding::Conv(index) => self.layers.convs[index].visit(&prefix, visitor)?,
-                Binding::BinaryConv(index) => self.layers.binary_convs[index].visit(&prefix, visitor)?,
-                Binding::Norm(index) => self.norms[index].visit(&prefix, visitor)?,
-                Binding::Linear(index) => self.layers.linears[index].visit(&prefix, visitor)?,
+                LayerIndex::None | LayerIndex::Activation(_) => {}
+                LayerIndex::Conv(index) => self.layers.convs[index].visit(&prefix, visitor)?,
+                LayerIndex::BinaryConv(index) => self.layers.binary_convs[index].visit(&prefix, visitor)?,
+                LayerIndex::Norm(index) => self.norms[index].visit(&prefix, visitor)?,
+                LayerIndex::Linear(index) => self.layers.linears[index].visit(&prefix, visitor)?,
             }
         }
         Ok(())
@@ -142,11 +142,11 @@ impl<D: BinaryBackend> VisitTensors<D> for Network<D> {
         for (node, binding) in self.graph.nodes().iter().zip(&*self.bindings) {
             let prefix = format!("{prefix}{}.", node.name);
             match *binding {
-                Binding::None | Binding::Activation(_) => {}
-                Binding::Conv(index) => self.layers.convs[index].visit_mut(&prefix, visitor)?,
-                Binding::BinaryConv(index) => self.layers.binary_convs[index].visit_mut(&prefix, visitor)?,
-                Binding::Norm(index) => self.norms[index].visit_mut(&prefix, visitor)?,
-                Binding::Linear(index) => self.layers.linears[index].visit_mut(&prefix, visitor)?,
+                LayerIndex::None | LayerIndex::Activation(_) => {}
+                LayerIndex::Conv(index) => self.layers.convs[index].visit_mut(&prefix, visitor)?,
+                LayerIndex::BinaryConv(index) => self.layers.binary_convs[index].visit_mut(&prefix, visitor)?,
+                LayerIndex::Norm(index) => self.norms[index].visit_mut(&prefix, visitor)?,
+                LayerIndex::Linear(index) => self.layers.linears[index].visit_mut(&prefix, visitor)?,
             }
         }
         Ok(())

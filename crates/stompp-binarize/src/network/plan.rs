@@ -4,7 +4,7 @@ use stompp_graph::{Graph, NodeId, Op};
 
 /// Where the layer of a node is: an index into the layers of its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Binding {
+pub(super) enum LayerIndex {
     /// The node has no layer.
     None,
     Conv(usize),
@@ -67,7 +67,7 @@ fn fused(graph: &Graph, activation: NodeId) -> Option<Fused> {
         });
     }
     let sum = graph.node(before);
-    if sum.op != Op::Add || !read_once(graph, before) || sum.inputs[0] == sum.inputs[1] {
+    if sum.op != Op::Add || !is_read_once(graph, before) || sum.inputs[0] == sum.inputs[1] {
         return None;
     }
     let [first, second] = [sum.inputs[0], sum.inputs[1]];
@@ -87,16 +87,16 @@ fn fused(graph: &Graph, activation: NodeId) -> Option<Fused> {
 /// A batch norm that only one node reads, behind a convolution that only it reads.
 fn conv_and_norm(graph: &Graph, norm: NodeId) -> Option<(NodeId, NodeId)> {
     let node = graph.node(norm);
-    if node.op != Op::BatchNorm || !read_once(graph, norm) {
+    if node.op != Op::BatchNorm || !is_read_once(graph, norm) {
         return None;
     }
     let conv = node.inputs[0];
     let is_conv = matches!(graph.node(conv).op, Op::Conv(_) | Op::BinaryConv(_));
-    (is_conv && read_once(graph, conv)).then_some((conv, norm))
+    (is_conv && is_read_once(graph, conv)).then_some((conv, norm))
 }
 
 /// Whether exactly one node reads `id`, and it is not the network's output.
-fn read_once(graph: &Graph, id: NodeId) -> bool {
+fn is_read_once(graph: &Graph, id: NodeId) -> bool {
     graph.consumers(id).len() == 1 && graph.output() != id
 }
 

@@ -3,7 +3,7 @@
 use super::{
     Feature, Layers, Network, Norm,
     boundary::Boundary,
-    plan::{Binding, Fused, Step},
+    plan::{Fused, LayerIndex, Step},
     values::Values,
 };
 use crate::{BinaryBackend, Convolution, EvalMode, NormActivation};
@@ -54,14 +54,14 @@ impl<D: BinaryBackend> Network<D> {
 
     /// Which gradients the next training pass records.
     fn boundary(&self) -> Boundary {
-        let blocks = |id| match self.binding(id) {
-            Binding::Activation(index) => self.layers.activations[index].blocks_gradient(),
+        let blocks = |id| match self.layer_index(id) {
+            LayerIndex::Activation(index) => self.layers.activations[index].blocks_gradient(),
             _ => false,
         };
-        let learns = |id| match self.binding(id) {
-            Binding::None | Binding::Activation(_) => false,
-            Binding::BinaryConv(index) => !self.layers.binary_convs[index].quantizer.blocks_gradient(),
-            Binding::Conv(_) | Binding::Norm(_) | Binding::Linear(_) => true,
+        let learns = |id| match self.layer_index(id) {
+            LayerIndex::None | LayerIndex::Activation(_) => false,
+            LayerIndex::BinaryConv(index) => !self.layers.binary_convs[index].quantizer.blocks_gradient(),
+            LayerIndex::Conv(_) | LayerIndex::Norm(_) | LayerIndex::Linear(_) => true,
         };
         Boundary::new(&self.graph, blocks, learns)
     }
@@ -70,7 +70,7 @@ impl<D: BinaryBackend> Network<D> {
 /// A training pass on its way.
 struct Pass<'a, D: BinaryBackend> {
     graph: &'a Graph,
-    bindings: &'a [Binding],
+    bindings: &'a [LayerIndex],
     layers: &'a Layers<D>,
     norms: &'a mut [Norm<D>],
     boundary: Boundary,
@@ -88,26 +88,26 @@ impl<'a, D: BinaryBackend> Pass<'a, D> {
         };
         let x = self.input(id, first);
         let y = match (self.binding(id), node.op) {
-            (Binding::Conv(_) | Binding::BinaryConv(_), _) => self.convolution(id, x)?.forward()?,
-            (Binding::Norm(index), _) => {
+            (LayerIndex::Conv(_) | LayerIndex::BinaryConv(_), _) => self.convolution(id, x)?.forward()?,
+            (LayerIndex::Norm(index), _) => {
                 let parameters = self.parameters(id);
                 self.norms[index].forward_with(x, parameters)?
             }
-            (Binding::Activation(index), _) => self.layers.activations[index].forward(x)?,
-            (Binding::Linear(index), _) => {
+            (LayerIndex::Activation(index), _) => self.layers.activations[index].forward(x)?,
+            (LayerIndex::Linear(index), _) => {
                 let y = self.layers.linears[index].forward_with(flatten(x)?, self.parameters(id))?;
                 unflatten(y)?
             }
-            (Binding::None, Op::Add) => {
+            (LayerIndex::None, Op::Add) => {
                 let other = self.input(id, node.inputs[1]);
                 ops::add(x, other)?
             }
-            (Binding::None, Op::MaxPool(pool)) => ops::max_pool(x, pool.kernel, pool.stride, pool.padding)?,
-            (Binding::None, Op::AveragePool(pool)) => ops::average_pool(x, pool.kernel, pool.stride)?,
-            (Binding::None, Op::GlobalAveragePool) => unflatten(ops::global_average_pool(x)?)?,
-            (Binding::None, op) => unreachable!("{} has a layer", op.name()),
+            (LayerIndex::None, Op::MaxPool(pool)) => ops::max_pool(x, pool.kernel, pool.stride, pool.padding)?,
+            (LayerIndex::None, Op::AveragePool(pool)) => ops::average_pool(x, pool.kernel, pool.stride)?,
+            (LayerIndex::None, Op::GlobalAveragePool) => unflatten(ops::global_average_pool(x)?)?,
+            (LayerIndex::None, op) => unreachable!("{} has a layer", op.name()),
         };
-        self.keep(id, y);
+        self.store(id, y);
         Ok(())
     }
 
@@ -117,7 +117,7 @@ impl<'a, D: BinaryBackend> Pass<'a, D> {
         let convolution = self.convolution(fused.conv, x)?;
         let residual = fused.residual.map(|(sum, other)| self.input(sum, other));
         let parameters = self.parameters(fused.norm);
-        let (Binding::Norm(norm), Binding::Activation(activation)) =
+        let (LayerIndex::Norm(norm), LayerIndex::Activation(activation)) =
             (self.binding(fused.norm), self.binding(fused.activation))
         else {
             unreachable!("batch norms and activations have layers");
@@ -126,8 +126,8 @@ impl<'a, D: BinaryBackend> Pass<'a, D> {
             norm: &mut self.norms[norm],
             activation: &self.layers.activations[activation],
         };
-        let y = then.after(convolution, residual, parameters)?;
-        self.keep(fused.activation, y);
+        let y = then.forward_fused(convolution, residual, parameters)?;
+        self.store(fused.activation, y);
         Ok(())
     }
 
@@ -141,37 +141,37 @@ impl<'a, D: BinaryBackend> Pass<'a, D> {
         let parameters = self.parameters(id);
         let layers = self.layers;
         match self.binding(id) {
-            Binding::Conv(index) => {
+            LayerIndex::Conv(index) => {
                 let conv = &layers.convs[index];
                 let weight = conv.weight.clone().put_tape(parameters);
-                Ok(Convolution::dense(x, weight, conv.stride, conv.padding))
+                Ok(Convolution::new(x, weight, conv.stride, conv.padding))
             }
-            Binding::BinaryConv(index) => {
+            LayerIndex::BinaryConv(index) => {
                 let input = self.graph.node(id).inputs[0];
-                let binary = layers.gives_signs(self.graph, self.bindings, input, EvalMode::Current);
-                layers.binary_convs[index].of(x, binary, parameters)
+                let binary = layers.has_binary_output(self.graph, self.bindings, input, EvalMode::Current);
+                layers.binary_convs[index].forward_with(x, binary, parameters)
             }
             _ => unreachable!("`{}` is no convolution", self.graph.node(id).name),
         }
     }
 
-    fn binding(&self, id: NodeId) -> Binding {
+    fn binding(&self, id: NodeId) -> LayerIndex {
         self.bindings[id.index()]
     }
 
     /// The value of `input` for `reader`, on a tape that is on if its gradient is wanted.
     fn input(&mut self, reader: NodeId, input: NodeId) -> Recorded<D> {
-        let tape = SwitchTape::new(self.boundary.records(reader, input));
+        let tape = SwitchTape::new(self.boundary.needs_input_gradient(reader, input));
         self.values.read(input).put_tape(tape)
     }
 
     /// The tape for the parameters of `id`.
     fn parameters(&self, id: NodeId) -> SwitchTape<D> {
-        SwitchTape::new(self.boundary.reaches(id))
+        SwitchTape::new(self.boundary.needs_parameter_gradient(id))
     }
 
     /// Keeps what `id` gives, and what computing it has recorded.
-    fn keep(&mut self, id: NodeId, value: Recorded<D>) {
+    fn store(&mut self, id: NodeId, value: Recorded<D>) {
         let (value, recorded) = value.split_tape();
         self.tape = std::mem::take(&mut self.tape).merge(recorded);
         self.values.put(id, value);

@@ -1,8 +1,8 @@
 //! `stompp data check`.
 
-use super::{configured, image_files};
+use super::{config_for, image_files};
 use crate::{
-    count::Count,
+    count::CountBar,
     options::{Overrides, Selection},
     threads::Threads,
 };
@@ -12,7 +12,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use stompp_train::{
     RunConfig,
-    data::{self, PartReport, Range, Report},
+    data::{self, DataReport, MinMeanMax, SplitReport},
 };
 
 /// Read a whole data set once and say what is in it
@@ -33,7 +33,7 @@ pub(super) struct Check {
     json: Option<PathBuf>,
 
     #[command(flatten)]
-    overrides: Overrides<Found>,
+    overrides: Overrides<CheckOptions>,
 
     #[command(flatten)]
     threads: Threads,
@@ -41,9 +41,9 @@ pub(super) struct Check {
 
 /// The options that say what is to be checked.
 #[derive(Clone)]
-struct Found;
+struct CheckOptions;
 
-impl Selection for Found {
+impl Selection for CheckOptions {
     fn has(flag: &str) -> bool {
         ["dataset", "labels"].contains(&flag)
     }
@@ -55,9 +55,9 @@ impl Selection for Found {
 
 impl Check {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let config = configured(&self.overrides, Some(self.dir))?;
+        let config = config_for(&self.overrides, Some(self.dir))?;
         let report = self.threads.run(|| {
-            let mut count = Count::images();
+            let mut count = CountBar::images();
             data::check(&config.data, |done| count.set(done as u64))
         })??;
         stompp_console::outln!("{}", table(&report).trim_end());
@@ -75,7 +75,7 @@ const MOST_LISTED: usize = 20;
 const MOST_FILES: usize = 10;
 
 /// The report for people: a column a part.
-fn table(report: &Report) -> String {
+fn table(report: &DataReport) -> String {
     let mut rows = vec![row("", report, |part| part.name.clone())];
     rows.push(row("images", report, |part| part.images.to_string()));
     rows.push(row("classes", report, |part| part.classes.len().to_string()));
@@ -124,15 +124,15 @@ fn table(report: &Report) -> String {
     text
 }
 
-fn row(name: &str, report: &Report, cell: impl Fn(&PartReport) -> String) -> Vec<String> {
+fn row(name: &str, report: &DataReport, cell: impl Fn(&SplitReport) -> String) -> Vec<String> {
     std::iter::once(name.to_owned())
         .chain(report.parts.iter().map(cell))
         .collect()
 }
 
 fn keys<'a, K: Iterator<Item = &'a String>>(
-    report: &'a Report,
-    keys: impl Fn(&'a PartReport) -> K,
+    report: &'a DataReport,
+    keys: impl Fn(&'a SplitReport) -> K,
 ) -> BTreeSet<&'a str> {
     report.parts.iter().flat_map(keys).map(String::as_str).collect()
 }
@@ -149,7 +149,7 @@ fn span(min: usize, max: usize) -> String {
     }
 }
 
-fn sizes(range: Range) -> String {
+fn sizes(range: MinMeanMax) -> String {
     format!(
         "{} (mean {:.1})",
         span(range.min as usize, range.max as usize),

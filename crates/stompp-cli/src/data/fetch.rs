@@ -1,6 +1,6 @@
 //! `stompp data fetch`.
 
-use crate::count::Count;
+use crate::count::CountBar;
 use anyhow::{Context, anyhow};
 use clap::{Args, ValueEnum};
 use std::fs;
@@ -28,7 +28,7 @@ const ATTEMPTS: u32 = 5;
     stompp train --dataset folder --data tiny-imagenet-200.zip --image-size 64 --out runs/c")]
 pub(super) struct Fetch {
     /// Which data set
-    dataset: Known,
+    dataset: KnownDataset,
 
     /// Folder to put it in; must exist
     #[arg(long, value_name = "DIR", default_value = ".")]
@@ -41,7 +41,7 @@ pub(super) struct Fetch {
 
 /// Data sets that can be downloaded.
 #[derive(Clone, Copy, ValueEnum)]
-enum Known {
+enum KnownDataset {
     /// CIFAR-10, binary version, 170 MB
     Cifar10,
     /// CIFAR-100, binary version, 169 MB
@@ -54,7 +54,7 @@ enum Known {
     TinyImagenet,
 }
 
-impl Known {
+impl KnownDataset {
     /// The folder that the files get for themselves, if they do, and the files.
     fn files(self) -> (Option<&'static str>, &'static [Published]) {
         match self {
@@ -93,10 +93,10 @@ fn fetch(published: &Published, address: Option<&str>, to: &Path) -> anyhow::Res
         url: address.unwrap_or(url),
         bytes,
         md5,
-        patience: PATIENCE,
+        timeout: PATIENCE,
         attempts: ATTEMPTS,
     };
-    let mut count = Count::bytes(bytes);
+    let mut count = CountBar::bytes(bytes);
     let fetched = download.run(&target, &mut |done| count.set(done)).map_err(|error| {
         anyhow!(
             "{error}\nBy hand: get {file} from {url} on any machine ({bytes} bytes, MD5 {md5}) and put it at {}",

@@ -48,7 +48,7 @@ fn image_files() -> RunConfig {
 }
 
 /// The configuration for the data set at `path`, with these options; other sets than image files have their own defaults.
-fn configured<S: Selection>(overrides: &Overrides<S>, path: Option<PathBuf>) -> Result<RunConfig, TrainError> {
+fn config_for<S: Selection>(overrides: &Overrides<S>, path: Option<PathBuf>) -> Result<RunConfig, TrainError> {
     let mut config = overrides.over(&image_files())?;
     if config.data.dataset != Dataset::Folder {
         config = overrides.over(&RunConfig::default())?;

@@ -1,8 +1,8 @@
 //! `stompp data pack`.
 
-use super::{configured, image_files};
+use super::{config_for, image_files};
 use crate::{
-    count::Count,
+    count::CountBar,
     options::{Overrides, Selection},
     threads::Threads,
 };
@@ -31,7 +31,7 @@ pub(super) struct Pack {
     short_side: NonZeroU32,
 
     #[command(flatten)]
-    overrides: Overrides<Packed>,
+    overrides: Overrides<PackOptions>,
 
     #[command(flatten)]
     threads: Threads,
@@ -39,9 +39,9 @@ pub(super) struct Pack {
 
 /// The options that say what is to be packed.
 #[derive(Clone)]
-struct Packed;
+struct PackOptions;
 
-impl Selection for Packed {
+impl Selection for PackOptions {
     fn has(flag: &str) -> bool {
         ["labels", "on-bad-image"].contains(&flag)
     }
@@ -53,9 +53,9 @@ impl Selection for Packed {
 
 impl Pack {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let config = configured(&self.overrides, Some(self.dir))?;
+        let config = config_for(&self.overrides, Some(self.dir))?;
         let (packed, notes) = self.threads.run(|| {
-            let mut count = Count::images();
+            let mut count = CountBar::images();
             data::pack(&config.data, self.short_side.get(), &self.out, |done| {
                 count.set(done as u64)
             })

@@ -1,6 +1,6 @@
 //! `stompp data show`.
 
-use super::{configured, image_files};
+use super::{config_for, image_files};
 use crate::options::{Overrides, Selection};
 use clap::Args;
 use std::num::NonZeroUsize;
@@ -28,14 +28,14 @@ pub(super) struct Show {
     count: NonZeroUsize,
 
     #[command(flatten)]
-    overrides: Overrides<Shown>,
+    overrides: Overrides<ShowOptions>,
 }
 
 /// The options that decide what a training image is.
 #[derive(Clone)]
-struct Shown;
+struct ShowOptions;
 
-impl Selection for Shown {
+impl Selection for ShowOptions {
     fn has(flag: &str) -> bool {
         [
             "dataset",
@@ -59,7 +59,7 @@ impl Selection for Shown {
 
 impl Show {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let config = configured(&self.overrides, self.dir)?;
-        Ok(data::show(&config, self.count.get(), &self.out)?)
+        let config = config_for(&self.overrides, self.dir)?;
+        Ok(data::write_contact_sheet(&config, self.count.get(), &self.out)?)
     }
 }

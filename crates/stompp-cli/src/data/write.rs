@@ -18,14 +18,14 @@ pub(super) struct Write {
     dir: PathBuf,
 
     #[command(flatten)]
-    overrides: Overrides<Generated>,
+    overrides: Overrides<WriteOptions>,
 }
 
 /// The options that decide a generated set.
 #[derive(Clone)]
-struct Generated;
+struct WriteOptions;
 
-impl Selection for Generated {
+impl Selection for WriteOptions {
     fn has(flag: &str) -> bool {
         ["dataset", "train-limit", "test-limit"].contains(&flag)
     }

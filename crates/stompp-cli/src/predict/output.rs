@@ -1,7 +1,7 @@
 //! How predictions are printed: a table, lines of JSON, or CSV.
 
 use stompp_console::outln;
-use stompp_infer::Prediction;
+use stompp_infer::ClassProbability;
 use stompp_train::{Predictor, UnlabelledImages};
 
 /// What is printed for an image.
@@ -16,7 +16,7 @@ pub(super) enum Format {
 }
 
 /// Prints answers to standard output.
-pub(super) struct Output {
+pub(super) struct PredictionPrinter {
     format: Format,
     has_head: bool,
     /// Widths of the columns of the table.
@@ -27,7 +27,7 @@ pub(super) struct Output {
 /// Longer names make their lines longer, not the column wider.
 const WIDEST: usize = 60;
 
-impl Output {
+impl PredictionPrinter {
     pub(super) fn new(format: Format) -> Self {
         Self {
             format,
@@ -38,7 +38,7 @@ impl Output {
     }
 
     /// Prepares to print answers to `images`.
-    pub(super) fn begin(&mut self, images: &UnlabelledImages, predictor: &Predictor) {
+    pub(super) fn print_header(&mut self, images: &UnlabelledImages, predictor: &Predictor) {
         let head = !std::mem::replace(&mut self.has_head, true);
         match self.format {
             Format::Json => {}
@@ -59,7 +59,7 @@ impl Output {
     }
 
     /// Prints the answer to one image: classes and probabilities, best first.
-    pub(super) fn answer(&self, image: &str, top: &[Prediction], predictor: &Predictor) {
+    pub(super) fn print(&self, image: &str, top: &[ClassProbability], predictor: &Predictor) {
         match self.format {
             Format::Table => {
                 let classes = top.iter().map(|prediction| {
@@ -89,7 +89,7 @@ impl Output {
                     let name = predictor.class_name(prediction.class);
                     let (rank, class) = (format!("{rank}"), prediction.class.to_string());
                     let probability = format!("{:.6}", prediction.probability);
-                    outln!("{}", line(&[image, &rank, &class, &name, &probability]));
+                    outln!("{}", csv_line(&[image, &rank, &class, &name, &probability]));
                 }
             }
         }
@@ -97,7 +97,7 @@ impl Output {
 }
 
 /// A line of CSV, quoted where that is needed.
-fn line(fields: &[&str]) -> String {
+fn csv_line(fields: &[&str]) -> String {
     let mut writer = csv::WriterBuilder::new().from_writer(Vec::new());
     writer.write_record(fields).expect("memory takes everything");
     let line = writer.into_inner().expect("memory takes everything");

@@ -10,7 +10,7 @@ pub(super) type Opaque = *mut c_void;
 /// One of the algorithms that cuDNN proposes; `cudnnConvolution...AlgoPerf_t`.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
-pub(super) struct Proposal {
+pub(super) struct AlgorithmPerf {
     pub(super) algorithm: i32,
     pub(super) status: i32,
     pub(super) milliseconds: f32,
@@ -43,7 +43,7 @@ macro_rules! functions {
         }
 
         impl Api {
-            /// The stand-in's functions, which are linked.
+            /// The fake driver's functions, which are linked.
             #[cfg(feature = "cuda-stand-in")]
             ///
             /// `None` if the environment says that a machine without cuDNN is meant.
@@ -88,11 +88,11 @@ functions! {
     set_convolution: cudnnSetConvolution2dDescriptor(Opaque, i32, i32, i32, i32, i32, i32, i32, i32);
     set_math: cudnnSetConvolutionMathType(Opaque, i32);
     propose_forward: cudnnGetConvolutionForwardAlgorithm_v7(
-        Opaque, Opaque, Opaque, Opaque, Opaque, i32, *mut i32, *mut Proposal);
+        Opaque, Opaque, Opaque, Opaque, Opaque, i32, *mut i32, *mut AlgorithmPerf);
     propose_input: cudnnGetConvolutionBackwardDataAlgorithm_v7(
-        Opaque, Opaque, Opaque, Opaque, Opaque, i32, *mut i32, *mut Proposal);
+        Opaque, Opaque, Opaque, Opaque, Opaque, i32, *mut i32, *mut AlgorithmPerf);
     propose_weight: cudnnGetConvolutionBackwardFilterAlgorithm_v7(
-        Opaque, Opaque, Opaque, Opaque, Opaque, i32, *mut i32, *mut Proposal);
+        Opaque, Opaque, Opaque, Opaque, Opaque, i32, *mut i32, *mut AlgorithmPerf);
     forward: cudnnConvolutionForward(
         Opaque, *const f32, Opaque, u64, Opaque, u64, Opaque, i32, u64, usize, *const f32, Opaque, u64);
     input_gradient: cudnnConvolutionBackwardData(

@@ -2,8 +2,8 @@
 
 mod api;
 
-use crate::{GpuError, Settings};
-use api::{Api, Opaque, Proposal, check};
+use crate::{GpuError, GpuSettings};
+use api::{AlgorithmPerf, Api, Opaque, check};
 use cudarc::driver::{CudaDevice, DevicePtr};
 use std::{
     collections::HashMap,
@@ -31,7 +31,7 @@ const MOST_WORKSPACE: usize = 1 << 30;
 
 /// Which of a convolution's three products.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Pass {
+pub(crate) enum ConvPass {
     Forward,
     InputGradient,
     WeightGradient,
@@ -39,8 +39,8 @@ pub(crate) enum Pass {
 
 /// What is convolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Math {
-    /// Numbers, as precisely as [`Settings`] say.
+pub(crate) enum Operands {
+    /// Numbers, as precisely as [`GpuSettings`] say.
     Values,
     /// Signs, exactly. Tensor cores may do that: 1 and -1 are not rounded by TF32, and sums are f32. Forward only.
     Signs,
@@ -48,7 +48,7 @@ pub(crate) enum Math {
 
 /// The order of a tensor's axes in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Layout {
+pub enum TensorLayout {
     /// NCHW, and (O, I, K, K) of a weight.
     ChannelsFirst = 0, // CUDNN_TENSOR_NCHW
     /// NHWC, and (O, K, K, I) of a weight.
@@ -56,7 +56,7 @@ pub enum Layout {
 }
 
 /// What is computed, and how.
-pub(crate) type Way = (Pass, Math, Layout);
+pub(crate) type ConvVariant = (ConvPass, Operands, TensorLayout);
 
 /// cuDNN, and what it has found best for each shape so far.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ unsafe impl Send for Cudnn {}
 unsafe impl Sync for Cudnn {}
 
 /// `None` where cuDNN has no algorithm.
-type Plans = HashMap<(ConvShape, Way), Option<Arc<Plan>>>;
+type Plans = HashMap<(ConvShape, ConvVariant), Option<Arc<Plan>>>;
 
 /// How one product of one shape is computed.
 #[derive(Debug)]
@@ -108,7 +108,7 @@ impl Cudnn {
         self.api.version()
     }
 
-    /// Computes a pass of a convolution that [`Cudnn::can`]; `beta` 1 adds to the output, 0 overwrites it.
+    /// Computes a pass of a convolution that [`Cudnn::has_algorithm`]; `beta` 1 adds to the output, 0 overwrites it.
     ///
     /// # Panics
     /// If cuDNN has no algorithm for it.
@@ -119,9 +119,9 @@ impl Cudnn {
     pub(crate) unsafe fn convolve(
         &self,
         device: &Arc<CudaDevice>,
-        settings: Settings,
+        settings: GpuSettings,
         s: &ConvShape,
-        way: Way,
+        way: ConvVariant,
         beta: f32,
         [x, w, y]: [u64; 3],
     ) -> Result<(), GpuError> {
@@ -145,7 +145,7 @@ impl Cudnn {
         // freed in the order of the stream, behind the convolution.
         let (name, status) = unsafe {
             match way.0 {
-                Pass::Forward => (
+                ConvPass::Forward => (
                     "cudnnConvolutionForward",
                     (self.api.forward)(
                         handle,
@@ -163,7 +163,7 @@ impl Cudnn {
                         y,
                     ),
                 ),
-                Pass::InputGradient => (
+                ConvPass::InputGradient => (
                     "cudnnConvolutionBackwardData",
                     (self.api.input_gradient)(
                         handle,
@@ -181,7 +181,7 @@ impl Cudnn {
                         x,
                     ),
                 ),
-                Pass::WeightGradient => (
+                ConvPass::WeightGradient => (
                     "cudnnConvolutionBackwardFilter",
                     (self.api.weight_gradient)(
                         handle,
@@ -205,16 +205,21 @@ impl Cudnn {
     }
 
     /// Whether it has an algorithm.
-    pub(crate) fn can(&self, settings: Settings, s: &ConvShape, way: Way) -> Result<bool, GpuError> {
+    pub(crate) fn has_algorithm(
+        &self,
+        settings: GpuSettings,
+        s: &ConvShape,
+        way: ConvVariant,
+    ) -> Result<bool, GpuError> {
         let plan = self.known_plan(&mut self.plans(), settings, s, way)?;
         Ok(plan.is_some())
     }
 
     /// The convolutions of numbers that were done so far, in an order that is the same each time.
-    pub(crate) fn passes(&self) -> Vec<(ConvShape, Pass)> {
+    pub(crate) fn passes(&self) -> Vec<(ConvShape, ConvPass)> {
         let plans = self.plans();
         let found = plans.iter().filter_map(|((s, (pass, math, layout)), plan)| {
-            let counts = plan.is_some() && *math == Math::Values && *layout == Layout::ChannelsFirst;
+            let counts = plan.is_some() && *math == Operands::Values && *layout == TensorLayout::ChannelsFirst;
             counts.then_some((*s, *pass))
         });
         let mut found: Vec<_> = found.collect();
@@ -230,9 +235,9 @@ impl Cudnn {
     fn known_plan(
         &self,
         plans: &mut Plans,
-        settings: Settings,
+        settings: GpuSettings,
         s: &ConvShape,
-        way: Way,
+        way: ConvVariant,
     ) -> Result<Option<Arc<Plan>>, GpuError> {
         if let Some(plan) = plans.get(&(*s, way)) {
             return Ok(plan.clone());
@@ -243,17 +248,17 @@ impl Cudnn {
     }
 
     /// The best way that cuDNN knows under `settings`, or none.
-    fn plan(&self, settings: Settings, s: &ConvShape, way: Way) -> Result<Option<Plan>, GpuError> {
+    fn plan(&self, settings: GpuSettings, s: &ConvShape, way: ConvVariant) -> Result<Option<Plan>, GpuError> {
         let (pass, of, layout) = way;
         let mut plan = self.describe(s, layout)?;
-        let mut proposals = [Proposal::default(); 8];
+        let mut proposals = [AlgorithmPerf::default(); 8];
         let mut count = 0;
-        let signs = of == Math::Signs;
+        let signs = of == Operands::Signs;
         let tf32 = settings.tf32 || signs;
         // Strict sums are exact where their terms are 1 and -1, as those of signs.
-        let plain = signs || (!settings.tf32 && pass == Pass::Forward);
+        let plain = signs || (!settings.tf32 && pass == ConvPass::Forward);
         let math = if tf32 { MAY_ROUND } else { F32_ONLY };
-        let (api, handle, room) = (&self.api, self.handle, proposals.len() as i32);
+        let (api, handle, capacity) = (&self.api, self.handle, proposals.len() as i32);
         let Plan {
             x, w, y, convolution, ..
         } = plan;
@@ -262,13 +267,13 @@ impl Cudnn {
             check("cudnnSetConvolutionMathType", (api.set_math)(convolution, math))?;
             let (count, first) = (&raw mut count, proposals.as_mut_ptr());
             match pass {
-                Pass::Forward => (api.propose_forward)(handle, x, w, convolution, y, room, count, first),
-                Pass::InputGradient => (api.propose_input)(handle, w, y, convolution, x, room, count, first),
-                Pass::WeightGradient => (api.propose_weight)(handle, x, y, convolution, w, room, count, first),
+                ConvPass::Forward => (api.propose_forward)(handle, x, w, convolution, y, capacity, count, first),
+                ConvPass::InputGradient => (api.propose_input)(handle, w, y, convolution, x, capacity, count, first),
+                ConvPass::WeightGradient => (api.propose_weight)(handle, x, y, convolution, w, capacity, count, first),
             }
         };
         let proposed = if status == 0 {
-            &proposals[..count.clamp(0, room) as usize]
+            &proposals[..count.clamp(0, capacity) as usize]
         } else {
             &[]
         };
@@ -296,7 +301,7 @@ impl Cudnn {
     }
 
     /// Descriptors of a shape; no algorithm yet.
-    fn describe(&self, s: &ConvShape, layout: Layout) -> Result<Plan, GpuError> {
+    fn describe(&self, s: &ConvShape, layout: TensorLayout) -> Result<Plan, GpuError> {
         let (api, format) = (&self.api, layout as i32);
         let int = |n: usize| i32::try_from(n).expect("a size of a convolution fits 31 bits");
         let (stride, padding, kernel) = (int(s.stride), int(s.padding), int(s.kernel));

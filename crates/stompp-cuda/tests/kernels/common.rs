@@ -2,19 +2,19 @@
 
 use cudarc::driver::{CudaDevice, CudaSlice};
 use rand::RngExt;
-use stompp_cuda::{Gpu, Settings};
+use stompp_cuda::{Gpu, GpuSettings};
 use stompp_kernels::ChannelShape;
 use stompp_rng::{Purpose, stream};
 
 /// In f32 throughout, so that the CPU's results can be asked for closely.
-pub(crate) const STRICT: Settings = Settings {
+pub(crate) const STRICT: GpuSettings = GpuSettings {
     tf32: false,
     deterministic: true,
     cudnn: false,
 };
 
 /// The first GPU.
-pub(crate) fn gpu(settings: Settings) -> Gpu {
+pub(crate) fn gpu(settings: GpuSettings) -> Gpu {
     Gpu::open(CudaDevice::new(0).expect("a device"), settings).expect("a GPU that is ready")
 }
 
@@ -35,7 +35,7 @@ pub(crate) fn up(gpu: &Gpu, values: &[f32]) -> CudaSlice<f32> {
     gpu.device().htod_sync_copy(values).expect("memory")
 }
 
-/// `len` floats on the device that nobody has written: NaN, in the stand-in.
+/// `len` floats on the device that nobody has written: NaN, in the fake driver.
 pub(crate) fn blank(gpu: &Gpu, len: usize) -> CudaSlice<f32> {
     // SAFETY: the kernel under test writes them.
     unsafe { gpu.device().alloc(len) }.expect("memory")

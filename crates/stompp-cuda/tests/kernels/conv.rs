@@ -1,7 +1,7 @@
 //! Convolutions.
 
 use crate::common::{STRICT, assert_close, blank, down, gpu, numbers, up};
-use stompp_cuda::{Floats, FloatsMut, Gpu, Layout, Settings, SignWay};
+use stompp_cuda::{Floats, FloatsMut, Gpu, GpuSettings, SignConvAlgorithm, TensorLayout};
 use stompp_kernels::{self as kernels, ConvShape};
 
 /// Kernel, stride, padding and sizes of convolutions that are common, and some that are not.
@@ -43,7 +43,7 @@ fn cuda_convolutions_by_patches_are_the_cpu_s() {
 #[test]
 #[cfg_attr(not(feature = "cuda-stand-in"), ignore = "needs a GPU")]
 fn cuda_convolutions_by_cudnn_are_the_cpu_s() {
-    let gpu = gpu(Settings { cudnn: true, ..STRICT });
+    let gpu = gpu(GpuSettings { cudnn: true, ..STRICT });
     match gpu.versions().cudnn {
         Some(version) => {
             println!("cuDNN {version:?}");
@@ -57,7 +57,7 @@ fn cuda_convolutions_by_cudnn_are_the_cpu_s() {
 #[test]
 #[cfg_attr(not(feature = "cuda-stand-in"), ignore = "needs a GPU")]
 fn cuda_convolutions_in_either_layout_are_the_cpu_s() {
-    let gpu = gpu(Settings {
+    let gpu = gpu(GpuSettings {
         cudnn: true,
         deterministic: false,
         ..STRICT
@@ -67,7 +67,7 @@ fn cuda_convolutions_in_either_layout_are_the_cpu_s() {
         return;
     }
     convolutions_are_the_cpu_s(&gpu);
-    let (choices, shapes) = (gpu.choices(), convolutions());
+    let (choices, shapes) = (gpu.algorithm_choices(), convolutions());
     assert_eq!(choices.len(), 3 * shapes.len(), "each pass of each shape once");
     let kept = |layout: &str| choices.iter().any(|choice| choice.tried[0].0 == layout);
     println!("NCHW kept: {}, NHWC kept: {}", kept("NCHW"), kept("NHWC"));
@@ -77,7 +77,7 @@ fn cuda_convolutions_in_either_layout_are_the_cpu_s() {
 #[test]
 #[cfg_attr(not(feature = "cuda-stand-in"), ignore = "needs a GPU")]
 fn cuda_layouts_are_timed_and_not_used_where_bits_must_repeat() {
-    let gpu = gpu(Settings { cudnn: true, ..STRICT });
+    let gpu = gpu(GpuSettings { cudnn: true, ..STRICT });
     let s = convolutions()[1];
     let (x, w) = (
         up(&gpu, &numbers(s.input_len(), 1)),
@@ -85,13 +85,13 @@ fn cuda_layouts_are_timed_and_not_used_where_bits_must_repeat() {
     );
     let mut y = [(); 2].map(|()| blank(&gpu, s.output_len()));
     let [first, second] = &mut y;
-    gpu.conv2d(&s, Floats::of(&x), Floats::of(&w), FloatsMut::of(first))
+    gpu.conv2d(&s, Floats::new(&x), Floats::new(&w), FloatsMut::new(first))
         .unwrap();
     gpu.time_layouts().unwrap();
-    let timed = gpu.choices();
+    let timed = gpu.algorithm_choices();
     assert_eq!(timed.len(), usize::from(gpu.versions().cudnn.is_some()), "{timed:?}");
     gpu.start_profile();
-    gpu.conv2d(&s, Floats::of(&x), Floats::of(&w), FloatsMut::of(second))
+    gpu.conv2d(&s, Floats::new(&x), Floats::new(&w), FloatsMut::new(second))
         .unwrap();
     let rows = gpu.end_profile().unwrap();
     assert!(
@@ -112,7 +112,7 @@ fn convolutions_are_the_cpu_s(gpu: &Gpu) {
         let (on_x, on_w, on_gy) = (up(gpu, &x), up(gpu, &w), up(gpu, &gy));
 
         let mut y = blank(gpu, s.output_len());
-        gpu.conv2d(&s, Floats::of(&on_x), Floats::of(&on_w), FloatsMut::of(&mut y))
+        gpu.conv2d(&s, Floats::new(&on_x), Floats::new(&on_w), FloatsMut::new(&mut y))
             .unwrap();
         let mut expected = vec![0.0; s.output_len()];
         kernels::conv2d_forward(&s, &x, &w, &mut expected);
@@ -121,14 +121,14 @@ fn convolutions_are_the_cpu_s(gpu: &Gpu) {
         // Gradients are added to what is there.
         let mut expected = numbers(s.input_len(), 4);
         let mut gx = up(gpu, &expected);
-        gpu.conv2d_input_gradient(&s, Floats::of(&on_w), Floats::of(&on_gy), FloatsMut::of(&mut gx))
+        gpu.conv2d_input_gradient(&s, Floats::new(&on_w), Floats::new(&on_gy), FloatsMut::new(&mut gx))
             .unwrap();
         kernels::conv2d_backward_input(&s, &w, &gy, &mut expected);
         assert_close(&format!("gx of {s:?}"), &down(gpu, &gx), &expected, 1e-5);
 
         let mut expected = numbers(s.weight_len(), 5);
         let mut gw = up(gpu, &expected);
-        gpu.conv2d_weight_gradient(&s, Floats::of(&on_x), Floats::of(&on_gy), FloatsMut::of(&mut gw))
+        gpu.conv2d_weight_gradient(&s, Floats::new(&on_x), Floats::new(&on_gy), FloatsMut::new(&mut gw))
             .unwrap();
         kernels::conv2d_backward_weight(&s, &x, &gy, &mut expected);
         assert_close(&format!("gw of {s:?}"), &down(gpu, &gw), &expected, 1e-5);
@@ -162,7 +162,7 @@ fn cuda_convolutions_of_signs_are_exact_by_every_way() {
     // Signs are exact on TF32, too.
     for settings in [
         STRICT,
-        Settings {
+        GpuSettings {
             cudnn: true,
             tf32: true,
             ..STRICT
@@ -175,29 +175,29 @@ fn cuda_convolutions_of_signs_are_exact_by_every_way() {
             let mut expected = vec![0.0; s.output_len()];
             kernels::conv2d_forward(&s, &signs_of(&x), &signs_of(&w), &mut expected);
             let sizes = (s.out_channels, s.in_channels, s.kernel);
-            let signs = gpu.signs(sizes, Floats::of(&up(&gpu, &w))).unwrap();
+            let signs = gpu.signs(sizes, Floats::new(&up(&gpu, &w))).unwrap();
             let x = up(&gpu, &x);
-            for (name, way) in SignWay::ALL {
+            for (name, way) in SignConvAlgorithm::ALL {
                 let mut y = blank(&gpu, s.output_len());
-                let done = gpu.sign_conv2d_by(way, &s, Floats::of(&x), &signs, FloatsMut::of(&mut y));
+                let done = gpu.sign_conv2d_with(way, &s, Floats::new(&x), &signs, FloatsMut::new(&mut y));
                 if done.unwrap() {
                     assert_eq!(down(&gpu, &y), expected, "{name}, {s:?}");
                     ways.push(way);
                 }
             }
             let mut y = blank(&gpu, s.output_len());
-            gpu.sign_conv2d(&s, Floats::of(&x), &signs, FloatsMut::of(&mut y))
+            gpu.sign_conv2d(&s, Floats::new(&x), &signs, FloatsMut::new(&mut y))
                 .unwrap();
             assert_eq!(down(&gpu, &y), expected, "the fastest way, {s:?}");
         }
         ways.dedup();
         let cudnn = gpu.versions().cudnn.is_some();
-        assert!(ways.contains(&SignWay::Popcount));
-        for layout in [Layout::ChannelsFirst, Layout::ChannelsLast] {
-            assert_eq!(ways.contains(&SignWay::Cudnn(layout)), cudnn, "{layout:?}");
+        assert!(ways.contains(&SignConvAlgorithm::Popcount));
+        for layout in [TensorLayout::ChannelsFirst, TensorLayout::ChannelsLast] {
+            assert_eq!(ways.contains(&SignConvAlgorithm::Cudnn(layout)), cudnn, "{layout:?}");
         }
         assert_eq!(
-            ways.contains(&SignWay::Bytes),
+            ways.contains(&SignConvAlgorithm::Bytes),
             gpu.versions().compute_capability >= (8, 0)
         );
     }
@@ -207,19 +207,19 @@ fn cuda_convolutions_of_signs_are_exact_by_every_way() {
 #[test]
 #[cfg_attr(not(feature = "cuda-stand-in"), ignore = "needs a GPU")]
 fn cuda_the_fastest_way_is_chosen_once_a_shape() {
-    let gpu = gpu(Settings { cudnn: true, ..STRICT });
+    let gpu = gpu(GpuSettings { cudnn: true, ..STRICT });
     let s = convolutions()[0];
     let x = up(&gpu, &numbers(s.input_len(), 1));
     let w = up(&gpu, &numbers(s.weight_len(), 2));
     let signs = gpu
-        .signs((s.out_channels, s.in_channels, s.kernel), Floats::of(&w))
+        .signs((s.out_channels, s.in_channels, s.kernel), Floats::new(&w))
         .unwrap();
     let mut y = blank(&gpu, s.output_len());
     for _ in 0..3 {
-        gpu.sign_conv2d(&s, Floats::of(&x), &signs, FloatsMut::of(&mut y))
+        gpu.sign_conv2d(&s, Floats::new(&x), &signs, FloatsMut::new(&mut y))
             .unwrap();
     }
-    let choices = gpu.choices();
+    let choices = gpu.algorithm_choices();
     assert_eq!(choices.len(), 1, "{choices:?}");
     let tried = &choices[0].tried;
     let possible =
@@ -242,7 +242,7 @@ fn cuda_a_profile_has_a_row_for_each_kernel() {
     let w = up(&gpu, &numbers(s.weight_len(), 2));
     let mut y = blank(&gpu, s.output_len());
     let mut step = || {
-        gpu.conv2d(&s, Floats::of(&x), Floats::of(&w), FloatsMut::of(&mut y))
+        gpu.conv2d(&s, Floats::new(&x), Floats::new(&w), FloatsMut::new(&mut y))
             .unwrap()
     };
     step();

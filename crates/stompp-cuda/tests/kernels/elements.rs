@@ -1,7 +1,7 @@
 //! Work on single elements, norms and images.
 
 use crate::common::{STRICT, assert_close, blank, down, gpu, numbers, up};
-use stompp_cuda::{Floats, FloatsMut, Norms};
+use stompp_cuda::{Floats, FloatsMut, PendingNorms};
 use stompp_kernels as kernels;
 
 #[test]
@@ -11,11 +11,11 @@ fn cuda_elementwise_kernels_are_the_cpu_s() {
     for len in [1, 255, 256, 10_000] {
         let (a, b) = (numbers(len, 1), numbers(len, 2));
         let (on_a, on_b) = (up(&gpu, &a), up(&gpu, &b));
-        let (fa, fb) = (Floats::of(&on_a), Floats::of(&on_b));
+        let (fa, fb) = (Floats::new(&on_a), Floats::new(&on_b));
         let zipped = |f: &dyn Fn(f32, f32) -> f32| -> Vec<f32> { a.iter().zip(&b).map(|(a, b)| f(*a, *b)).collect() };
         let run = |f: &dyn Fn(FloatsMut<'_>)| {
             let mut out = up(&gpu, &b);
-            f(FloatsMut::of(&mut out));
+            f(FloatsMut::new(&mut out));
             down(&gpu, &out)
         };
         assert_eq!(
@@ -26,7 +26,7 @@ fn cuda_elementwise_kernels_are_the_cpu_s() {
         assert_eq!(run(&|out| gpu.copy(fa, out).unwrap()), a);
         assert_eq!(run(&|out| gpu.accumulate(fa, out).unwrap()), zipped(&|a, b| b + a));
         let factor = up(&gpu, &[0.5]);
-        let scaled = run(&|out| gpu.scale_accumulate(Floats::of(&factor), fa, out).unwrap());
+        let scaled = run(&|out| gpu.scale_accumulate(Floats::new(&factor), fa, out).unwrap());
         assert_eq!(scaled, zipped(&|a, b| b + 0.5 * a));
         let halved = run(&|out| gpu.scale(0.5, out).unwrap());
         assert_eq!(halved, zipped(&|_, b| 0.5 * b));
@@ -49,9 +49,9 @@ fn cuda_elementwise_kernels_are_the_cpu_s() {
             kernels::sgd_momentum_step(&step, &mut w, &mut v, &g);
             gpu.sgd_step(
                 &step,
-                FloatsMut::of(&mut on_w),
-                FloatsMut::of(&mut on_v),
-                Floats::of(&on_g),
+                FloatsMut::new(&mut on_w),
+                FloatsMut::new(&mut on_v),
+                Floats::new(&on_g),
             )
             .unwrap();
             // The CPU may fuse multiplication and addition.
@@ -74,10 +74,10 @@ fn cuda_elementwise_kernels_are_the_cpu_s() {
             kernels::adam_step(&step, &mut w, &mut m, &mut s, &g);
             gpu.adam_step(
                 &step,
-                FloatsMut::of(&mut on_w),
-                FloatsMut::of(&mut on_m),
-                FloatsMut::of(&mut on_s),
-                Floats::of(&on_g),
+                FloatsMut::new(&mut on_w),
+                FloatsMut::new(&mut on_m),
+                FloatsMut::new(&mut on_s),
+                Floats::new(&on_g),
             )
             .unwrap();
             assert_close("w", &down(&gpu, &on_w), &w, 1e-6);
@@ -91,7 +91,7 @@ fn cuda_elementwise_kernels_are_the_cpu_s() {
 #[cfg_attr(not(feature = "cuda-stand-in"), ignore = "needs a GPU")]
 fn cuda_norms_come_in_order_and_show_what_is_not_finite() {
     let gpu = gpu(STRICT);
-    let mut norms = Norms::default();
+    let mut norms = PendingNorms::default();
     let mut expected = Vec::new();
     for len in 1..300 {
         let mut values = numbers(len, 1);
@@ -99,7 +99,7 @@ fn cuda_norms_come_in_order_and_show_what_is_not_finite() {
             values[200] = f32::INFINITY;
         }
         expected.push(kernels::square_sum(&values).sqrt());
-        gpu.add_norm(&mut norms, Floats::of(&up(&gpu, &values))).unwrap();
+        gpu.add_norm(&mut norms, Floats::new(&up(&gpu, &values))).unwrap();
     }
     let found = gpu.read_norms(&norms).unwrap();
     assert_eq!(found.len(), expected.len());
@@ -120,12 +120,12 @@ fn cuda_images_are_placed_where_they_should_be() {
     let bytes: Vec<u8> = (0..3 * 3 * height * width).map(|i| (i * i * 11 % 256) as u8).collect();
     let table: Vec<f32> = (0..3 * 256).map(|i| i as f32).collect();
     let images = gpu.upload_images((height, width), &bytes, &table).unwrap();
-    let placements = [(2, 0, 0, false), (0, 1, -2, false), (1, -2, 1, true), (2, 9, 0, true)];
-    let mut out = blank(&gpu, placements.len() * 3 * height * width);
-    gpu.place_images(&images, &placements, FloatsMut::of(&mut out)).unwrap();
+    let crops = [(2, 0, 0, false), (0, 1, -2, false), (1, -2, 1, true), (2, 9, 0, true)];
+    let mut out = blank(&gpu, crops.len() * 3 * height * width);
+    gpu.crop_images(&images, &crops, FloatsMut::new(&mut out)).unwrap();
     let found = down(&gpu, &out);
     let mut at = found.iter();
-    for (index, down, right, mirrored) in placements {
+    for (index, down, right, mirrored) in crops {
         for channel in 0..3 {
             for row in 0..height as i32 {
                 for column in 0..width as i32 {

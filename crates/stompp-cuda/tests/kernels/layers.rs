@@ -11,14 +11,14 @@ fn cuda_pools_are_the_cpu_s() {
     for s in CHANNELS {
         let (x, gy) = (numbers(s.len(), 1), numbers(s.batch * s.channels, 2));
         let mut y = blank(&gpu, gy.len());
-        gpu.average_pool(&s, Floats::of(&up(&gpu, &x)), FloatsMut::of(&mut y))
+        gpu.average_pool(&s, Floats::new(&up(&gpu, &x)), FloatsMut::new(&mut y))
             .unwrap();
         let mut expected = vec![0.0; gy.len()];
         kernels::global_average_pool_forward(&s, &x, &mut expected);
         assert_close("y", &down(&gpu, &y), &expected, 1e-6);
         let mut expected = numbers(s.len(), 3);
         let mut gx = up(&gpu, &expected);
-        gpu.average_pool_backward(&s, Floats::of(&up(&gpu, &gy)), FloatsMut::of(&mut gx))
+        gpu.average_pool_backward(&s, Floats::new(&up(&gpu, &gy)), FloatsMut::new(&mut gx))
             .unwrap();
         kernels::global_average_pool_backward(&s, &gy, &mut expected);
         assert_close("gx", &down(&gpu, &gx), &expected, 1e-6);
@@ -37,16 +37,16 @@ fn cuda_pools_are_the_cpu_s() {
         x[20] = f32::NAN;
         let gy = numbers(s.output_len(), 2);
         let mut y = blank(&gpu, s.output_len());
-        let winners = gpu
-            .max_pool(&s, Floats::of(&up(&gpu, &x)), FloatsMut::of(&mut y))
+        let max_indices = gpu
+            .max_pool(&s, Floats::new(&up(&gpu, &x)), FloatsMut::new(&mut y))
             .unwrap();
         let (mut expected, mut places) = (vec![0.0; s.output_len()], vec![0; s.output_len()]);
         kernels::max_pool_forward(&s, &x, &mut expected, &mut places);
         assert_eq!(bits(&down(&gpu, &y)), bits(&expected), "{s:?}");
-        assert_eq!(gpu.device().dtoh_sync_copy(&winners).unwrap(), places, "{s:?}");
+        assert_eq!(gpu.device().dtoh_sync_copy(&max_indices).unwrap(), places, "{s:?}");
         let mut expected = numbers(s.input_len(), 3);
         let mut gx = up(&gpu, &expected);
-        gpu.max_pool_backward(&s, &winners, Floats::of(&up(&gpu, &gy)), FloatsMut::of(&mut gx))
+        gpu.max_pool_backward(&s, &max_indices, Floats::new(&up(&gpu, &gy)), FloatsMut::new(&mut gx))
             .unwrap();
         kernels::max_pool_backward(&s, &gy, &places, &mut expected);
         assert_close(&format!("{s:?}"), &down(&gpu, &gx), &expected, 1e-6);
@@ -63,14 +63,14 @@ fn cuda_pools_are_the_cpu_s() {
         };
         let (x, gy) = (numbers(s.input_len(), 1), numbers(s.output_len(), 2));
         let mut y = blank(&gpu, s.output_len());
-        gpu.window_mean(&s, Floats::of(&up(&gpu, &x)), FloatsMut::of(&mut y))
+        gpu.window_mean(&s, Floats::new(&up(&gpu, &x)), FloatsMut::new(&mut y))
             .unwrap();
         let mut expected = vec![0.0; s.output_len()];
         kernels::average_pool_forward(&s, &x, &mut expected);
         assert_close(&format!("{s:?}"), &down(&gpu, &y), &expected, 1e-6);
         let mut expected = numbers(s.input_len(), 3);
         let mut gx = up(&gpu, &expected);
-        gpu.window_mean_backward(&s, Floats::of(&up(&gpu, &gy)), FloatsMut::of(&mut gx))
+        gpu.window_mean_backward(&s, Floats::new(&up(&gpu, &gy)), FloatsMut::new(&mut gx))
             .unwrap();
         kernels::average_pool_backward(&s, &gy, &mut expected);
         assert_close(&format!("{s:?}"), &down(&gpu, &gx), &expected, 1e-6);
@@ -90,10 +90,10 @@ fn cuda_linear_layers_are_the_cpu_s() {
         let on_bias = up(&gpu, &bias);
         gpu.linear(
             sizes,
-            Floats::of(&on_x),
-            Floats::of(&on_w),
-            Floats::of(&on_bias),
-            FloatsMut::of(&mut y),
+            Floats::new(&on_x),
+            Floats::new(&on_w),
+            Floats::new(&on_bias),
+            FloatsMut::new(&mut y),
         )
         .unwrap();
         let mut expected = vec![0.0; gy.len()];
@@ -114,12 +114,18 @@ fn cuda_linear_layers_are_the_cpu_s() {
             &mut egbias,
         );
         let wanted = (
-            Some(FloatsMut::of(&mut gx)),
-            FloatsMut::of(&mut gw),
-            FloatsMut::of(&mut gbias),
+            Some(FloatsMut::new(&mut gx)),
+            FloatsMut::new(&mut gw),
+            FloatsMut::new(&mut gbias),
         );
-        gpu.linear_backward(sizes, Floats::of(&on_x), Floats::of(&on_w), Floats::of(&on_gy), wanted)
-            .unwrap();
+        gpu.linear_backward(
+            sizes,
+            Floats::new(&on_x),
+            Floats::new(&on_w),
+            Floats::new(&on_gy),
+            wanted,
+        )
+        .unwrap();
         assert_close("gx", &down(&gpu, &gx), &egx, 1e-5);
         assert_close("gw", &down(&gpu, &gw), &egw, 1e-5);
         assert_close("gbias", &down(&gpu, &gbias), &egbias, 1e-5);
@@ -139,8 +145,8 @@ fn cuda_cross_entropy_is_the_cpu_s() {
         let mut gradient = blank(&gpu, logits.len());
         let on_logits = up(&gpu, &logits);
         let mut found = blank(&gpu, 1);
-        let out = (FloatsMut::of(&mut found), FloatsMut::of(&mut gradient));
-        gpu.cross_entropy(classes, Floats::of(&on_logits), &labels, smoothing, out.0, out.1)
+        let out = (FloatsMut::new(&mut found), FloatsMut::new(&mut gradient));
+        gpu.cross_entropy(classes, Floats::new(&on_logits), &labels, smoothing, out.0, out.1)
             .unwrap();
         assert_close("loss", &down(&gpu, &found), &[loss], 1e-6);
         assert_close("gradient", &down(&gpu, &gradient), &expected, 1e-6);
@@ -153,6 +159,6 @@ fn cuda_cross_entropy_is_the_cpu_s() {
 fn cuda_cross_entropy_refuses_a_label_that_is_no_class() {
     let gpu = gpu(STRICT);
     let (logits, mut loss, mut gradient) = (up(&gpu, &[0.0; 3]), blank(&gpu, 1), blank(&gpu, 3));
-    let out = (FloatsMut::of(&mut loss), FloatsMut::of(&mut gradient));
-    let _ = gpu.cross_entropy(3, Floats::of(&logits), &[3], 0.0, out.0, out.1);
+    let out = (FloatsMut::new(&mut loss), FloatsMut::new(&mut gradient));
+    let _ = gpu.cross_entropy(3, Floats::new(&logits), &[3], 0.0, out.0, out.1);
 }

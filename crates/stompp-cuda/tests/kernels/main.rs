@@ -1,4 +1,4 @@
-//! Each kernel against the CPU's of the same name, over a grid of shapes. Without a GPU the stand-in runs them
+//! Each kernel against the CPU's of the same name, over a grid of shapes. Without a GPU the fake driver runs them
 //! (`--features cuda-stand-in`); with one: `cargo test --features cuda -- --ignored cuda`.
 #![cfg(feature = "cuda")]
 

@@ -1,7 +1,7 @@
 //! Quantizers and batch norms.
 
 use crate::common::{CHANNELS, STRICT, assert_close, bits, blank, down, gpu, numbers, up};
-use stompp_cuda::{Floats, FloatsMut, Gpu, Moments, NormGradients, Normalization, Quantizer};
+use stompp_cuda::{BatchNormGradients, BatchNormParams, Floats, FloatsMut, Gpu, Moments, Quantizer};
 use stompp_kernels::{self as kernels, FreezeState, Surrogate};
 
 const SURROGATES: [Surrogate; 3] = [Surrogate::Blocked, Surrogate::Identity, Surrogate::Clipped];
@@ -40,7 +40,7 @@ fn cuda_quantizers_are_the_cpu_s_exactly() {
                 let mut expected = vec![0.0; u.len()];
                 kernels::quantize_forward(state, period, &u, &mut expected);
                 let mut out = blank(&gpu, u.len());
-                gpu.quantize(quantizer, Floats::of(&on_u), FloatsMut::of(&mut out))
+                gpu.quantize(quantizer, Floats::new(&on_u), FloatsMut::new(&mut out))
                     .unwrap();
                 assert_eq!(bits(&down(&gpu, &out)), bits(&expected), "{period} {state:?}");
 
@@ -49,9 +49,9 @@ fn cuda_quantizers_are_the_cpu_s_exactly() {
                 kernels::quantize_backward(state, surrogate, period, &u, &gout, &mut expected);
                 gpu.quantize_backward(
                     quantizer,
-                    Floats::of(&on_u),
-                    Floats::of(&on_gout),
-                    FloatsMut::of(&mut gu),
+                    Floats::new(&on_u),
+                    Floats::new(&on_gout),
+                    FloatsMut::new(&mut gu),
                 )
                 .unwrap();
                 assert_eq!(down(&gpu, &gu), expected, "{period} {state:?} {surrogate:?}");
@@ -74,11 +74,11 @@ fn cuda_batch_norms_are_the_cpu_s() {
 
         let [mut on_mean, mut on_variance, mut on_inv_std] = [0; 3].map(|_| blank(&gpu, s.channels));
         let out = Moments {
-            mean: FloatsMut::of(&mut on_mean),
-            variance: FloatsMut::of(&mut on_variance),
-            inv_std: FloatsMut::of(&mut on_inv_std),
+            mean: FloatsMut::new(&mut on_mean),
+            variance: FloatsMut::new(&mut on_variance),
+            inv_std: FloatsMut::new(&mut on_inv_std),
         };
-        gpu.moments(&s, 1e-5, Floats::of(&on_x), out).unwrap();
+        gpu.moments(&s, 1e-5, Floats::new(&on_x), out).unwrap();
         assert_close("mean", &down(&gpu, &on_mean), &mean, 1e-6);
         assert_close("variance", &down(&gpu, &on_variance), &variance, 1e-6);
         assert_close("inv_std", &down(&gpu, &on_inv_std), &inv_std, 1e-6);
@@ -86,14 +86,14 @@ fn cuda_batch_norms_are_the_cpu_s() {
         // The rest from the same moments, to the CPU's.
         let (on_mean, on_inv_std) = (up(&gpu, &mean), up(&gpu, &inv_std));
         let (on_scale, on_shift) = (up(&gpu, &scale), up(&gpu, &shift));
-        let norm = Normalization {
-            mean: Floats::of(&on_mean),
-            inv_std: Floats::of(&on_inv_std),
-            scale: Floats::of(&on_scale),
-            shift: Floats::of(&on_shift),
+        let norm = BatchNormParams {
+            mean: Floats::new(&on_mean),
+            inv_std: Floats::new(&on_inv_std),
+            scale: Floats::new(&on_scale),
+            shift: Floats::new(&on_shift),
         };
         let mut y = blank(&gpu, s.len());
-        gpu.batch_norm(&s, norm, Floats::of(&on_x), FloatsMut::of(&mut y))
+        gpu.batch_norm(&s, norm, Floats::new(&on_x), FloatsMut::new(&mut y))
             .unwrap();
         let mut expected = vec![0.0; s.len()];
         kernels::batch_norm_forward(&s, &x, &mean, &inv_std, &scale, &shift, &mut expected);
@@ -113,14 +113,14 @@ fn cuda_batch_norms_are_the_cpu_s() {
             &mut egscale,
             &mut egshift,
         );
-        let gradients = NormGradients {
-            x: Some(FloatsMut::of(&mut gx)),
+        let gradients = BatchNormGradients {
+            x: Some(FloatsMut::new(&mut gx)),
             add_to_x: true,
             residual: None,
-            scale: FloatsMut::of(&mut gscale),
-            shift: FloatsMut::of(&mut gshift),
+            scale: FloatsMut::new(&mut gscale),
+            shift: FloatsMut::new(&mut gshift),
         };
-        gpu.norm_backward(&s, norm, None, Floats::of(&on_x), None, Floats::of(&on_gy), gradients)
+        gpu.norm_backward(&s, norm, None, Floats::new(&on_x), None, Floats::new(&on_gy), gradients)
             .unwrap();
         assert_close("gx", &down(&gpu, &gx), &egx, 1e-5);
         assert_close("gscale", &down(&gpu, &gscale), &egscale, 1e-5);
@@ -143,13 +143,13 @@ fn cuda_fused_norms_are_the_cpu_s() {
         let on = |values: &[f32]| up(&gpu, values);
         let (on_x, on_residual, on_gout) = (on(&x), on(&residual), on(&gout));
         let (on_mean, on_scale, on_shift, on_inv_std) = (on(&mean), on(&scale), on(&shift), on(&inv_std));
-        let norm = Normalization {
-            mean: Floats::of(&on_mean),
-            inv_std: Floats::of(&on_inv_std),
-            scale: Floats::of(&on_scale),
-            shift: Floats::of(&on_shift),
+        let norm = BatchNormParams {
+            mean: Floats::new(&on_mean),
+            inv_std: Floats::new(&on_inv_std),
+            scale: Floats::new(&on_scale),
+            shift: Floats::new(&on_shift),
         };
-        let host_norm = kernels::Normalization {
+        let host_norm = kernels::BatchNormParams {
             mean: &mean,
             inv_std: &inv_std,
             scale: &scale,
@@ -168,7 +168,7 @@ fn cuda_fused_norms_are_the_cpu_s() {
         for (state, quantizer) in states {
             let what = |name: &str| format!("{name}: {s:?} {state:?} {surrogate:?}");
             let host_residual = with_residual.then_some(residual.as_slice());
-            let device_residual = with_residual.then(|| Floats::of(&on_residual));
+            let device_residual = with_residual.then(|| Floats::new(&on_residual));
             let mut expected = vec![0.0; s.len()];
             kernels::batch_norm_quantize_forward(&s, &x, host_norm, host_residual, state, &mut expected);
             let mut y = blank(&gpu, s.len());
@@ -176,9 +176,9 @@ fn cuda_fused_norms_are_the_cpu_s() {
                 &s,
                 norm,
                 quantizer,
-                Floats::of(&on_x),
+                Floats::new(&on_x),
                 device_residual,
-                FloatsMut::of(&mut y),
+                FloatsMut::new(&mut y),
             )
             .unwrap();
             assert_close(&what("y"), &down(&gpu, &y), &expected, 1e-6);
@@ -203,20 +203,20 @@ fn cuda_fused_norms_are_the_cpu_s() {
                     shift: &mut egshift,
                 },
             );
-            let gradients = NormGradients {
-                x: Some(FloatsMut::of(&mut gx)),
+            let gradients = BatchNormGradients {
+                x: Some(FloatsMut::new(&mut gx)),
                 add_to_x: false,
-                residual: with_residual.then(|| FloatsMut::of(&mut gresidual)),
-                scale: FloatsMut::of(&mut gscale),
-                shift: FloatsMut::of(&mut gshift),
+                residual: with_residual.then(|| FloatsMut::new(&mut gresidual)),
+                scale: FloatsMut::new(&mut gscale),
+                shift: FloatsMut::new(&mut gshift),
             };
             gpu.norm_backward(
                 &s,
                 norm,
                 Some(quantizer),
-                Floats::of(&on_x),
+                Floats::new(&on_x),
                 device_residual,
-                Floats::of(&on_gout),
+                Floats::new(&on_gout),
                 gradients,
             )
             .unwrap();
@@ -243,9 +243,9 @@ fn cuda_running_statistics_follow_as_the_cpu_s() {
         };
         let on_batch = up(&gpu, &batch);
         let [mut mean, mut variance] = [(); 2].map(|()| up(&gpu, &running));
-        gpu.follow_mean(&s, 0.1, Floats::of(&on_batch), FloatsMut::of(&mut mean))
+        gpu.update_running_mean(&s, 0.1, Floats::new(&on_batch), FloatsMut::new(&mut mean))
             .unwrap();
-        gpu.follow_variance(&s, 0.1, Floats::of(&on_batch), FloatsMut::of(&mut variance))
+        gpu.update_running_variance(&s, 0.1, Floats::new(&on_batch), FloatsMut::new(&mut variance))
             .unwrap();
         assert_close("mean", &down(&gpu, &mean), &expected(1.0), 1e-6);
         assert_close("variance", &down(&gpu, &variance), &expected(unbiased), 1e-6);

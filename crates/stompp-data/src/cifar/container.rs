@@ -1,9 +1,9 @@
-//! What holds the files: a folder, a `.tar.gz`, a `.zip`, or memory. Each offers every file it has to one [`Collector`].
+//! What holds the files: a folder, a `.tar.gz`, a `.zip`, or memory. Each offers every file it has to one [`FileCollector`].
 
 use super::record_file::{MAX_BYTES, Records, read_records};
-use super::{Layout, SIDE, Split, Splits};
+use super::{CifarLayout, SIDE, Split, Splits};
 use crate::error::{DataFile, read_error};
-use crate::names::{base, normalized};
+use crate::names::{file_name, normalized};
 use crate::{DataError, ImageSet};
 use flate2::read::GzDecoder;
 use std::fs::File;
@@ -11,8 +11,8 @@ use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 /// Collects the files of the `wanted` splits from whatever `path` is: a folder, or an archive, which its first bytes tell.
-pub(super) fn collect(path: &Path, layout: Layout, wanted: &[Split]) -> Result<Collector, DataError> {
-    let here = || DataFile::on_disk(path);
+pub(super) fn collect(path: &Path, layout: CifarLayout, wanted: &[Split]) -> Result<FileCollector, DataError> {
+    let here = || DataFile::from_path(path);
     let metadata = std::fs::metadata(path).map_err(read_error(here()))?;
     if metadata.is_dir() {
         return read_folder(path, layout, wanted);
@@ -51,30 +51,30 @@ const TAR_MARK: std::ops::Range<usize> = 257..262;
 /// Reads files that are in memory, each a name and its bytes; `name` stands for the container in messages.
 pub(crate) fn read_memory<'a>(
     name: &str,
-    layout: Layout,
+    layout: CifarLayout,
     files: impl IntoIterator<Item = (&'a str, Vec<u8>)>,
 ) -> Result<Splits, DataError> {
-    let mut collector = Collector::new(name, layout, &Split::ALL);
+    let mut collector = FileCollector::new(name, layout, &Split::ALL);
     for (file, bytes) in files {
-        collector.offer(file, DataFile::inside(name, file), || {
+        collector.add(file, DataFile::from_archive_member(name, file), || {
             Ok((bytes.len() as u64, &bytes[..]))
         })?;
     }
     Ok(Splits {
-        train: collector.take(name, Split::Train)?,
-        test: collector.take(name, Split::Test)?,
+        train: collector.take_split(name, Split::Train)?,
+        test: collector.take_split(name, Split::Test)?,
     })
 }
 
-fn read_folder(path: &Path, layout: Layout, wanted: &[Split]) -> Result<Collector, DataError> {
+fn read_folder(path: &Path, layout: CifarLayout, wanted: &[Split]) -> Result<FileCollector, DataError> {
     let official = path.join(layout.folder());
     let folder = if official.is_dir() { official } else { path.to_owned() };
-    let mut collector = Collector::new(&folder, layout, wanted);
-    let here = || DataFile::on_disk(&folder);
+    let mut collector = FileCollector::new(&folder, layout, wanted);
+    let here = || DataFile::from_path(&folder);
     for entry in std::fs::read_dir(&folder).map_err(read_error(here()))? {
         let path = entry.map_err(read_error(here()))?.path();
-        let file = DataFile::on_disk(&path);
-        collector.offer(&base_name(&path), file.clone(), || {
+        let file = DataFile::from_path(&path);
+        collector.add(&base_name(&path), file.clone(), || {
             let input = File::open(&path).map_err(read_error(file.clone()))?;
             let bytes = input.metadata().map_err(read_error(file))?.len();
             Ok((bytes, BufReader::new(input)))
@@ -83,13 +83,13 @@ fn read_folder(path: &Path, layout: Layout, wanted: &[Split]) -> Result<Collecto
     Ok(collector)
 }
 
-fn read_tar(path: &Path, layout: Layout, wanted: &[Split]) -> Result<Collector, DataError> {
-    let file = File::open(path).map_err(read_error(DataFile::on_disk(path)))?;
+fn read_tar(path: &Path, layout: CifarLayout, wanted: &[Split]) -> Result<FileCollector, DataError> {
+    let file = File::open(path).map_err(read_error(DataFile::from_path(path)))?;
     collect_tar(BufReader::new(file), path, layout, wanted)
 }
 
-fn read_tar_gz(path: &Path, layout: Layout, wanted: &[Split]) -> Result<Collector, DataError> {
-    let archive = || DataFile::on_disk(path);
+fn read_tar_gz(path: &Path, layout: CifarLayout, wanted: &[Split]) -> Result<FileCollector, DataError> {
+    let archive = || DataFile::from_path(path);
     let compressed = BufReader::new(File::open(path).map_err(read_error(archive()))?);
     // One byte more than allowed, so that reaching the limit tells an archive that is too large from one that ends there.
     let mut expanded = GzDecoder::new(compressed).take(MAX_BYTES + 1);
@@ -110,22 +110,24 @@ fn read_tar_gz(path: &Path, layout: Layout, wanted: &[Split]) -> Result<Collecto
     Ok(collector)
 }
 
-fn collect_tar(tar: impl Read, path: &Path, layout: Layout, wanted: &[Split]) -> Result<Collector, DataError> {
-    let archive = || DataFile::on_disk(path);
-    let mut collector = Collector::new(path, layout, wanted);
+fn collect_tar(tar: impl Read, path: &Path, layout: CifarLayout, wanted: &[Split]) -> Result<FileCollector, DataError> {
+    let archive = || DataFile::from_path(path);
+    let mut collector = FileCollector::new(path, layout, wanted);
     let mut tar = tar::Archive::new(tar);
     for entry in tar.entries().map_err(read_error(archive()))? {
         let entry = entry.map_err(read_error(archive()))?;
         let name = in_archive(&entry.path().map_err(read_error(archive()))?.to_string_lossy());
         if entry.header().entry_type().is_file() {
-            collector.offer(&name, DataFile::inside(path, &name), || Ok((entry.size(), entry)))?;
+            collector.add(&name, DataFile::from_archive_member(path, &name), || {
+                Ok((entry.size(), entry))
+            })?;
         }
     }
     Ok(collector)
 }
 
-fn read_zip(path: &Path, layout: Layout, wanted: &[Split]) -> Result<Collector, DataError> {
-    let archive = || DataFile::on_disk(path);
+fn read_zip(path: &Path, layout: CifarLayout, wanted: &[Split]) -> Result<FileCollector, DataError> {
+    let archive = || DataFile::from_path(path);
     let zip_error = |file: DataFile| {
         move |error| DataError::Read {
             file,
@@ -140,21 +142,23 @@ fn read_zip(path: &Path, layout: Layout, wanted: &[Split]) -> Result<Collector, 
             file: "one path".to_owned(),
         });
     }
-    let mut collector = Collector::new(path, layout, wanted);
+    let mut collector = FileCollector::new(path, layout, wanted);
     for index in 0..zip.len() {
         let entry = zip.by_index(index).map_err(zip_error(archive()))?;
         let name = in_archive(&entry.name().map_err(zip_error(archive()))?);
         if entry.is_file() {
-            collector.offer(&name, DataFile::inside(path, &name), || Ok((entry.size(), entry)))?;
+            collector.add(&name, DataFile::from_archive_member(path, &name), || {
+                Ok((entry.size(), entry))
+            })?;
         }
     }
     Ok(collector)
 }
 
 /// Takes the files of a layout out of all that a container has, in whatever order they come.
-pub(super) struct Collector {
+pub(super) struct FileCollector {
     container: PathBuf,
-    layout: Layout,
+    layout: CifarLayout,
     /// Files of other splits are not read.
     wanted: Vec<Split>,
     files: Vec<(String, Records)>,
@@ -164,8 +168,8 @@ pub(super) struct Collector {
     is_python: bool,
 }
 
-impl Collector {
-    fn new(container: impl Into<PathBuf>, layout: Layout, wanted: &[Split]) -> Self {
+impl FileCollector {
+    fn new(container: impl Into<PathBuf>, layout: CifarLayout, wanted: &[Split]) -> Self {
         Self {
             container: container.into(),
             layout,
@@ -177,7 +181,7 @@ impl Collector {
     }
 
     /// Reads a file if the layout has one of this name; `open` gives its declared size and its bytes.
-    fn offer<R: Read>(
+    fn add<R: Read>(
         &mut self,
         name: &str,
         file: DataFile,
@@ -208,14 +212,14 @@ impl Collector {
     }
 
     /// Whether a file of the split has come.
-    pub(super) fn has(&self, split: Split) -> bool {
+    pub(super) fn has_split(&self, split: Split) -> bool {
         self.files
             .iter()
             .any(|(known, _)| self.layout.files(split).contains(&known.as_str()))
     }
 
     /// The images of one split of a data set called `name`, file after file, if every file has come.
-    pub(super) fn take(&mut self, name: &str, split: Split) -> Result<ImageSet, DataError> {
+    pub(super) fn take_split(&mut self, name: &str, split: Split) -> Result<ImageSet, DataError> {
         let mut all = Records::default();
         for &file in self.layout.files(split) {
             let Some(position) = self.files.iter().position(|(known, _)| known == file) else {
@@ -251,7 +255,7 @@ impl Collector {
 
 /// The name of an archive's member without folders; Windows programs have written `\` between them.
 fn in_archive(path: &str) -> String {
-    base(&normalized(path)).to_owned()
+    file_name(&normalized(path)).to_owned()
 }
 
 fn base_name(path: &Path) -> String {

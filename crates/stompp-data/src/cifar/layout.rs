@@ -38,7 +38,7 @@ pub(super) struct LabelByte {
 
 /// A data set in binary layout, and which of its labels is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Layout {
+pub enum CifarLayout {
     /// CIFAR-10: 10 classes.
     Cifar10,
     /// CIFAR-100 with its 100 fine labels, the usual task.
@@ -47,7 +47,7 @@ pub enum Layout {
     Cifar100Coarse,
 }
 
-impl Layout {
+impl CifarLayout {
     /// `cifar10`, `cifar100` or `cifar100-coarse`.
     pub fn name(self) -> &'static str {
         match self {

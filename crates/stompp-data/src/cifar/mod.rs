@@ -13,7 +13,7 @@ mod layout;
 mod record_file;
 mod write;
 
-pub use layout::{Layout, Split};
+pub use layout::{CifarLayout, Split};
 
 pub(crate) use container::read_memory;
 pub(crate) use write::write_file;
@@ -39,7 +39,7 @@ pub struct Splits {
 
 /// Reads the training and test images of `layout` from `path`, which is one of
 ///
-/// - a folder with the binary files, or with the official subfolder ([`Layout::folder`]) that has them,
+/// - a folder with the binary files, or with the official subfolder ([`CifarLayout::folder`]) that has them,
 /// - the official archive, `.tar.gz`, or the `.tar` in it,
 /// - a `.zip` of the same files.
 ///
@@ -53,17 +53,17 @@ pub struct Splits {
 /// of all that a compressed archive expands to).
 ///
 /// ```no_run
-/// use stompp_data::cifar::{self, Layout};
+/// use stompp_data::cifar::{self, CifarLayout};
 ///
-/// let cifar10 = cifar::read("cifar-10-binary.tar.gz", Layout::Cifar10)?;
+/// let cifar10 = cifar::read("cifar-10-binary.tar.gz", CifarLayout::Cifar10)?;
 /// assert_eq!((cifar10.train.len(), cifar10.test.len()), (50_000, 10_000));
 /// # Ok::<(), stompp_data::DataError>(())
 /// ```
-pub fn read(path: impl AsRef<Path>, layout: Layout) -> Result<Splits, DataError> {
+pub fn read(path: impl AsRef<Path>, layout: CifarLayout) -> Result<Splits, DataError> {
     let mut files = container::collect(path.as_ref(), layout, &Split::ALL)?;
     Ok(Splits {
-        train: files.take(layout.name(), Split::Train)?,
-        test: files.take(layout.name(), Split::Test)?,
+        train: files.take_split(layout.name(), Split::Train)?,
+        test: files.take_split(layout.name(), Split::Test)?,
     })
 }
 
@@ -71,16 +71,16 @@ pub fn read(path: impl AsRef<Path>, layout: Layout) -> Result<Splits, DataError>
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_split(path: impl AsRef<Path>, layout: Layout, split: Split) -> Result<ImageSet, DataError> {
-    container::collect(path.as_ref(), layout, &[split])?.take(layout.name(), split)
+pub fn read_split(path: impl AsRef<Path>, layout: CifarLayout, split: Split) -> Result<ImageSet, DataError> {
+    container::collect(path.as_ref(), layout, &[split])?.take_split(layout.name(), split)
 }
 
 /// Reads one binary file of `layout`, whatever it is called; the name of the set is the file's.
 ///
 /// # Errors
 /// As [`read`].
-pub(crate) fn read_file(path: &Path, layout: Layout) -> Result<ImageSet, DataError> {
-    let here = || DataFile::on_disk(path);
+pub(crate) fn read_file(path: &Path, layout: CifarLayout) -> Result<ImageSet, DataError> {
+    let here = || DataFile::from_path(path);
     let file = File::open(path).map_err(read_error(here()))?;
     let bytes = file.metadata().map_err(read_error(here()))?.len();
     let Records { pixels, labels } = read_records(&here(), layout, bytes, BufReader::new(file))?;
@@ -97,15 +97,15 @@ pub(crate) fn read_file(path: &Path, layout: Layout) -> Result<ImageSet, DataErr
 ///
 /// # Errors
 /// As [`read`]; also if a split has some of its files and not all.
-pub fn read_found(path: impl AsRef<Path>, layout: Layout) -> Result<Vec<ImageSet>, DataError> {
+pub fn read_available(path: impl AsRef<Path>, layout: CifarLayout) -> Result<Vec<ImageSet>, DataError> {
     let mut files = container::collect(path.as_ref(), layout, &Split::ALL)?;
-    let mut found: Vec<Split> = Split::ALL.into_iter().filter(|&split| files.has(split)).collect();
+    let mut found: Vec<Split> = Split::ALL.into_iter().filter(|&split| files.has_split(split)).collect();
     if found.is_empty() {
         // Says what is missing.
         found.push(Split::Train);
     }
     found
         .into_iter()
-        .map(|split| files.take(layout.name(), split))
+        .map(|split| files.take_split(layout.name(), split))
         .collect()
 }

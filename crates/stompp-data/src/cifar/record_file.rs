@@ -1,6 +1,6 @@
 //! The one reader of records: bytes in, checked images out.
 
-use super::Layout;
+use super::CifarLayout;
 use crate::DataError;
 use crate::error::DataFile;
 use std::io::{self, Read};
@@ -20,7 +20,7 @@ pub(super) struct Records {
 /// The declared size is checked before anything is read, and memory grows only with what is really there.
 pub(super) fn read_records(
     file: &DataFile,
-    layout: Layout,
+    layout: CifarLayout,
     bytes: u64,
     mut input: impl Read,
 ) -> Result<Records, DataError> {
@@ -51,7 +51,7 @@ pub(super) fn read_records(
         records.pixels.extend_from_slice(pixels);
     }
     // Reading up to the end also lets an archive check its sums.
-    match at_end(&mut input) {
+    match is_at_end(&mut input) {
         Ok(true) => Ok(records),
         Ok(false) => Err(DataError::LongerThanDeclared {
             file: file.clone(),
@@ -64,7 +64,7 @@ pub(super) fn read_records(
     }
 }
 
-fn record_count(file: &DataFile, layout: Layout, bytes: u64) -> Result<u64, DataError> {
+fn record_count(file: &DataFile, layout: CifarLayout, bytes: u64) -> Result<u64, DataError> {
     let record_bytes = layout.record_bytes();
     let (count, rest) = (bytes / record_bytes as u64, bytes % record_bytes as u64);
     if bytes > MAX_BYTES {
@@ -90,7 +90,7 @@ fn record_count(file: &DataFile, layout: Layout, bytes: u64) -> Result<u64, Data
     }
 }
 
-fn at_end(input: &mut impl Read) -> io::Result<bool> {
+fn is_at_end(input: &mut impl Read) -> io::Result<bool> {
     loop {
         match input.read(&mut [0]) {
             Ok(read) => return Ok(read == 0),
@@ -104,8 +104,8 @@ fn at_end(input: &mut impl Read) -> io::Result<bool> {
 mod tests {
     use super::*;
 
-    fn message(layout: Layout, declared: usize, content: &[u8]) -> String {
-        let file = DataFile::on_disk("a.bin");
+    fn message(layout: CifarLayout, declared: usize, content: &[u8]) -> String {
+        let file = DataFile::from_path("a.bin");
         read_records(&file, layout, declared as u64, content)
             .map(|_| ())
             .unwrap_err()
@@ -121,8 +121,11 @@ mod tests {
             bytes.extend(labels);
             bytes.extend((0..3072).map(|i| place(i / 1024, i / 32 % 32, i % 32)));
         }
-        for (layout, expected) in [(Layout::Cifar100Fine, [7, 99]), (Layout::Cifar100Coarse, [19, 3])] {
-            let records = read_records(&DataFile::on_disk("a.bin"), layout, 6148, &bytes[..]).unwrap();
+        for (layout, expected) in [
+            (CifarLayout::Cifar100Fine, [7, 99]),
+            (CifarLayout::Cifar100Coarse, [19, 3]),
+        ] {
+            let records = read_records(&DataFile::from_path("a.bin"), layout, 6148, &bytes[..]).unwrap();
             assert_eq!(records.labels, expected);
             assert_eq!(records.pixels.len(), 2 * 3072);
             for image in records.pixels.chunks(3072) {
@@ -137,15 +140,15 @@ mod tests {
     #[test]
     fn declared_sizes_are_checked_before_reading() {
         assert_eq!(
-            message(Layout::Cifar10, 0, &[]),
+            message(CifarLayout::Cifar10, 0, &[]),
             "a.bin is empty; expected records of 3073 bytes"
         );
         assert_eq!(
-            message(Layout::Cifar10, 3 * 3073 - 1, &[]),
+            message(CifarLayout::Cifar10, 3 * 3073 - 1, &[]),
             "a.bin: record 2 is cut off after 3072 of 3073 bytes"
         );
         assert_eq!(
-            message(Layout::Cifar10, 3073 << 30, &[]),
+            message(CifarLayout::Cifar10, 3073 << 30, &[]),
             "a.bin is 3299608625152 bytes large; refused, the limit is 536870912"
         );
     }
@@ -153,10 +156,10 @@ mod tests {
     #[test]
     fn declared_sizes_must_be_true() {
         let bytes = vec![0; 2 * 3073];
-        let early = message(Layout::Cifar10, 3 * 3073, &bytes);
+        let early = message(CifarLayout::Cifar10, 3 * 3073, &bytes);
         assert!(early.starts_with("a.bin: cannot read record 2: "), "{early}");
         assert_eq!(
-            message(Layout::Cifar10, 3073, &bytes),
+            message(CifarLayout::Cifar10, 3073, &bytes),
             "a.bin goes on after its declared 3073 bytes"
         );
     }
@@ -166,12 +169,12 @@ mod tests {
         let mut bytes = vec![0; 3 * 3074];
         bytes[2 * 3074] = 20;
         assert_eq!(
-            message(Layout::Cifar100Fine, bytes.len(), &bytes),
+            message(CifarLayout::Cifar100Fine, bytes.len(), &bytes),
             "a.bin: record 2 has coarse label 20, expected 0 to 19"
         );
         bytes[3074 + 1] = 100;
         assert_eq!(
-            message(Layout::Cifar100Coarse, bytes.len(), &bytes),
+            message(CifarLayout::Cifar100Coarse, bytes.len(), &bytes),
             "a.bin: record 1 has fine label 100, expected 0 to 99"
         );
     }

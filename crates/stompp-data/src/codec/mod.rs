@@ -49,12 +49,12 @@ pub(crate) fn is_image(name: &str) -> bool {
 }
 
 /// Whether a file begins as an image file does.
-pub(crate) fn begins_as_image(start: &[u8]) -> bool {
+pub(crate) fn has_image_signature(start: &[u8]) -> bool {
     image::guess_format(start).is_ok()
 }
 
 /// The endings of image files, for messages.
-pub(crate) fn endings() -> String {
+pub(crate) fn extensions() -> String {
     ENDINGS.map(|ending| format!(".{ending}")).join(", ")
 }
 
@@ -64,10 +64,10 @@ pub(crate) fn endings() -> String {
 /// What is wrong with it: not an image, an unknown kind, too large, damaged or cut off.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     match image::guess_format(bytes) {
-        Ok(ImageFormat::Jpeg) => guarded(|| jpeg::decode(bytes)),
-        Ok(ImageFormat::WebP) => guarded(|| webp(bytes)),
+        Ok(ImageFormat::Jpeg) => catch_panic(|| jpeg::decode(bytes)),
+        Ok(ImageFormat::WebP) => catch_panic(|| decode_webp(bytes)),
         Ok(format) => match NAMES.iter().find(|(known, _)| *known == format) {
-            Some((_, name)) => guarded(|| other(bytes, format, name)),
+            Some((_, name)) => catch_panic(|| decode_other(bytes, format, name)),
             None => Err(format!("is {format:?}, expected one of {KINDS}")),
         },
         Err(_) => Err(format!("is no image: its first bytes are not those of one of {KINDS}")),
@@ -88,13 +88,13 @@ const NAMES: [(ImageFormat, &str); 6] = [
 ];
 
 /// What `decode` says; a panic of the codec, which a damaged file may cause, is an error of that file.
-fn guarded(decode: impl FnOnce() -> Result<Decoded, String> + UnwindSafe) -> Result<Decoded, String> {
+fn catch_panic(decode: impl FnOnce() -> Result<Decoded, String> + UnwindSafe) -> Result<Decoded, String> {
     catch_unwind(decode)
         .unwrap_or_else(|_| Err("makes the codec fail: it is damaged, or of a kind that nobody makes".to_owned()))
 }
 
 /// A WebP, if it is all there: the codec fills up with grey what is missing at the end of the lossy kind.
-fn webp(bytes: &[u8]) -> Result<Decoded, String> {
+fn decode_webp(bytes: &[u8]) -> Result<Decoded, String> {
     let declared = bytes
         .get(4..8)
         .and_then(|size| size.try_into().ok())
@@ -103,11 +103,11 @@ fn webp(bytes: &[u8]) -> Result<Decoded, String> {
     if (bytes.len() as u64) < expected {
         return Err(format!("is cut off: {} of {expected} bytes are there", bytes.len()));
     }
-    other(bytes, ImageFormat::WebP, "webp")
+    decode_other(bytes, ImageFormat::WebP, "webp")
 }
 
 /// An image that `image` decodes.
-fn other(bytes: &[u8], format: ImageFormat, name: &str) -> Result<Decoded, String> {
+fn decode_other(bytes: &[u8], format: ImageFormat, name: &str) -> Result<Decoded, String> {
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = Limits::default();
     limits.max_image_width = Some(MOST_PIXELS_A_SIDE);
@@ -333,7 +333,7 @@ mod tests {
 
     #[test]
     fn a_codec_that_panics_is_an_error_of_the_file() {
-        let message = guarded(|| panic!("out of bounds")).unwrap_err();
+        let message = catch_panic(|| panic!("out of bounds")).unwrap_err();
         assert!(message.starts_with("makes the codec fail"), "{message}");
     }
 

@@ -35,16 +35,16 @@ pub struct CropAugmentation {
 
 /// Everything that was drawn for one training image.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Draw {
+pub(crate) struct RandomCrop {
     pub(crate) region: Region,
     pub(crate) mirrored: bool,
     jitter: Option<Jitter>,
 }
 
 impl CropAugmentation {
-    pub(crate) fn draw(&self, seed: u64, epoch: u64, index: usize, size: (u32, u32)) -> Draw {
+    pub(crate) fn draw(&self, seed: u64, epoch: u64, index: usize, size: (u32, u32)) -> RandomCrop {
         let mut rng = stream(seed, Purpose::AUGMENTATION, epoch, index as u64);
-        Draw {
+        RandomCrop {
             region: random_region(&mut rng, size),
             mirrored: rng.random(),
             jitter: (self.jitter > 0.0).then(|| Jitter::draw(self.jitter, &mut rng)),
@@ -92,7 +92,7 @@ fn widest_centre((width, height): (u32, u32)) -> Region {
     }
 }
 
-impl Draw {
+impl RandomCrop {
     /// The part of `image` that was drawn, `side` x `side`.
     pub(crate) fn apply(&self, image: &RgbImage, side: u32) -> RgbImage {
         let mut crop = resized(image, self.region, (side, side));

@@ -5,15 +5,15 @@
 //! itself. Nothing about the position is kept anywhere but in the position: a loader may start at any batch of any
 //! epoch.
 
-mod placed;
+mod crop_batches;
 mod plan;
 mod worker;
 
-pub use placed::{PlacedBatch, PlacedBatches};
+pub use crop_batches::{CropBatch, CropBatches};
 pub use plan::Position;
 
 use crate::{DataError, Examples};
-use plan::{Pass, Plan};
+use plan::{BatchPlan, LoadMode};
 use std::sync::Arc;
 use worker::Worker;
 
@@ -39,15 +39,15 @@ pub struct Batch {
 /// add for each worker the file and the decoded image that it is at (and once more the image, if it has an orientation).
 ///
 /// ```
-/// use stompp_data::synthetic::{Kind, Synthetic};
+/// use stompp_data::synthetic::{Synthetic, SyntheticKind};
 /// use stompp_data::{Augmentation, ImageExamples, Loader, Normalization, Position};
 /// use std::sync::Arc;
 ///
-/// let sets = Synthetic { kind: Kind::Shapes, seed: 0, train: 50, test: 25 }.generate()?;
+/// let sets = Synthetic { kind: SyntheticKind::Shapes, seed: 0, train: 50, test: 25 }.generate()?;
 /// let normalization = Normalization::new(sets.train.channel_statistics())?;
 /// let augmentation = Augmentation { padding: 4 };
-/// let train = ImageExamples::augmented(Arc::new(sets.train), normalization.clone(), augmentation, 1);
-/// let test = ImageExamples::plain(Arc::new(sets.test), normalization);
+/// let train = ImageExamples::with_augmentation(Arc::new(sets.train), normalization.clone(), augmentation, 1);
+/// let test = ImageExamples::new(Arc::new(sets.test), normalization);
 ///
 /// let loader = Loader { batch_size: 20, workers: 2 };
 /// for batch in loader.train(Arc::new(train), 1, Position::default())?.take(3) {
@@ -91,7 +91,7 @@ impl Loader {
                 records,
             });
         }
-        self.start(examples, Pass::Training { seed }, start)
+        self.start(examples, LoadMode::Training { seed }, start)
     }
 
     /// All records once, in order, in epoch 0; the last batch may be smaller.
@@ -99,13 +99,13 @@ impl Loader {
     /// # Errors
     /// As [`train`](Self::train), except that the batch may be larger than the set.
     pub fn evaluate<E: Examples + ?Sized + 'static>(&self, examples: Arc<E>) -> Result<Batches, DataError> {
-        self.start(examples, Pass::Evaluation, Position::default())
+        self.start(examples, LoadMode::Evaluation, Position::default())
     }
 
     fn start<E: Examples + ?Sized + 'static>(
         &self,
         examples: Arc<E>,
-        pass: Pass,
+        pass: LoadMode,
         start: Position,
     ) -> Result<Batches, DataError> {
         let (batch_size, records) = (self.batch_size, examples.len());
@@ -115,7 +115,7 @@ impl Loader {
         if self.workers == 0 {
             return Err(DataError::NoWorkers);
         }
-        let plan = Plan {
+        let plan = BatchPlan {
             records,
             batch_size,
             pass,

@@ -16,34 +16,34 @@ pub struct Position {
 
 /// The sequence of batches to prepare.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Plan {
+pub(super) struct BatchPlan {
     pub(super) records: usize,
     pub(super) batch_size: usize,
-    pub(super) pass: Pass,
+    pub(super) pass: LoadMode,
 }
 
 /// How the records are gone through.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Pass {
+pub(super) enum LoadMode {
     /// Epoch after epoch without end, each in its own order, whole batches only.
     Training { seed: u64 },
     /// Once, in order, the last batch as large as it is.
     Evaluation,
 }
 
-impl Plan {
+impl BatchPlan {
     fn batches_per_epoch(&self) -> usize {
         match self.pass {
-            Pass::Training { .. } => self.records / self.batch_size,
-            Pass::Evaluation => self.records.div_ceil(self.batch_size),
+            LoadMode::Training { .. } => self.records / self.batch_size,
+            LoadMode::Evaluation => self.records.div_ceil(self.batch_size),
         }
     }
 
     /// The order of an epoch.
     pub(super) fn order(&self, epoch: u64) -> Vec<usize> {
         match self.pass {
-            Pass::Training { seed } => epoch_order(self.records, seed, epoch),
-            Pass::Evaluation => (0..self.records).collect(),
+            LoadMode::Training { seed } => epoch_order(self.records, seed, epoch),
+            LoadMode::Evaluation => (0..self.records).collect(),
         }
     }
 
@@ -56,7 +56,7 @@ impl Plan {
     /// Refuses to train on nothing, should every image of a batch have been left out.
     pub(super) fn accept(&self, batch: Batch) -> Result<Batch, DataError> {
         match self.pass {
-            Pass::Training { .. } if batch.labels.is_empty() => Err(DataError::EmptyBatch(batch.position)),
+            LoadMode::Training { .. } if batch.labels.is_empty() => Err(DataError::EmptyBatch(batch.position)),
             _ => Ok(batch),
         }
     }
@@ -66,8 +66,8 @@ impl Plan {
         let per_epoch = self.batches_per_epoch();
         let batch = position.batch + by;
         match self.pass {
-            Pass::Evaluation => (batch < per_epoch).then_some(Position { batch, ..position }),
-            Pass::Training { .. } => Some(Position {
+            LoadMode::Evaluation => (batch < per_epoch).then_some(Position { batch, ..position }),
+            LoadMode::Training { .. } => Some(Position {
                 epoch: position.epoch + (batch / per_epoch) as u64,
                 batch: batch % per_epoch,
             }),

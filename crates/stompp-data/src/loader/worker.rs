@@ -1,6 +1,6 @@
 //! One thread that prepares its share of the batches. **It ends when it is done or nobody listens; it never hangs.**
 
-use super::{Batch, Plan, Position};
+use super::{Batch, BatchPlan, Position};
 use crate::{DataError, Examples};
 use std::any::Any;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ impl Worker {
     /// Starts a worker on the batch at `first` and every `stride`-th one after it.
     pub(super) fn spawn<E: Examples + ?Sized + 'static>(
         examples: Arc<E>,
-        plan: Plan,
+        plan: BatchPlan,
         first: Option<Position>,
         stride: usize,
     ) -> Result<Self, DataError> {

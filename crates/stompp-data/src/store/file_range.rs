@@ -36,7 +36,7 @@ impl FileRange {
     }
 
     /// What lies between `start` and `end`, as far as it is there; at its beginning.
-    pub(crate) fn between(&self, start: u64, end: u64) -> Self {
+    pub(crate) fn slice(&self, start: u64, end: u64) -> Self {
         let end = end.min(self.len);
         let start = start.min(end);
         Self {
@@ -49,7 +49,7 @@ impl FileRange {
 
     /// A copy of `bytes` bytes from `start` on, or an error if they are not all there.
     pub(crate) fn read_part(&self, start: u64, bytes: u64) -> io::Result<Vec<u8>> {
-        let part = self.between(start, start.saturating_add(bytes));
+        let part = self.slice(start, start.saturating_add(bytes));
         // Before memory is taken for what is not there.
         if part.len != bytes {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file ends before"));
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn parts_are_read_and_sought_as_files_are() {
         let (_file, range) = range();
-        let mut part = range.between(2, 6).between(1, 100);
+        let mut part = range.slice(2, 6).slice(1, 100);
         let mut text = String::new();
         part.read_to_string(&mut text).unwrap();
         assert_eq!((text.as_str(), part.len()), ("345", 3));
@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(part.seek(SeekFrom::Current(50)).unwrap(), 52);
         assert_eq!(part.read(&mut [0; 8]).unwrap(), 0, "behind the end");
         assert!(part.seek(SeekFrom::Current(-53)).is_err());
-        assert_eq!(range.between(20, 30).len(), 0);
+        assert_eq!(range.slice(20, 30).len(), 0);
     }
 
     #[test]
@@ -121,6 +121,6 @@ mod tests {
         // Another program cuts it off; a memory map would end this process here.
         file.as_file().set_len(5).unwrap();
         assert!(range.read_part(4, 4).is_err());
-        assert_eq!(range.between(4, 8).read(&mut [0; 8]).unwrap(), 1);
+        assert_eq!(range.slice(4, 8).read(&mut [0; 8]).unwrap(), 1);
     }
 }

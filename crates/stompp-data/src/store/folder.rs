@@ -1,6 +1,6 @@
 //! Files in a folder and its subfolders.
 
-use super::{BROKEN, Listing, MOST_BYTES, Member, Stamp, changed, modified, read_declared};
+use super::{BROKEN, FileStamp, Listing, MOST_BYTES, Member, changed, modified, read_declared};
 use crate::DataError;
 use crate::error::{DataFile, read_error};
 use crate::names::is_tool_folder;
@@ -15,14 +15,14 @@ const DEEPEST: usize = 16;
 /// named, but not looked into.
 pub(super) fn listing(root: &Path) -> Result<Listing, DataError> {
     let mut listing = Listing::default();
-    let real = fs::canonicalize(root).map_err(read_error(DataFile::on_disk(root)))?;
+    let real = fs::canonicalize(root).map_err(read_error(DataFile::from_path(root)))?;
     visit(root, "", &mut vec![real], &mut listing)?;
     Ok(listing)
 }
 
 /// Adds what is in `folder`. `open` are the real paths of this folder and those above it.
 fn visit(folder: &Path, prefix: &str, open: &mut Vec<PathBuf>, listing: &mut Listing) -> Result<(), DataError> {
-    let here = || DataFile::on_disk(folder);
+    let here = || DataFile::from_path(folder);
     let refused = |path: &Path, problem: String| DataError::Tree {
         path: path.to_owned(),
         problem,
@@ -30,11 +30,13 @@ fn visit(folder: &Path, prefix: &str, open: &mut Vec<PathBuf>, listing: &mut Lis
     if open.len() > DEEPEST + 1 {
         return Err(refused(folder, format!("more than {DEEPEST} folders deep")));
     }
-    listing.stamps.push(Stamp::of(folder).map_err(read_error(here()))?);
+    listing
+        .stamps
+        .push(FileStamp::from_path(folder).map_err(read_error(here()))?);
     for entry in fs::read_dir(folder).map_err(read_error(here()))? {
         let entry = entry.map_err(read_error(here()))?;
         let path = entry.path();
-        let file = || DataFile::on_disk(&path);
+        let file = || DataFile::from_path(&path);
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
             return Err(refused(&path, "expected a name in UTF-8".to_owned()));
         };

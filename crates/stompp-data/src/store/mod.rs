@@ -29,11 +29,11 @@ pub(crate) const BROKEN: u64 = u64::MAX;
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     path: PathBuf,
-    kind: Kind,
+    kind: StoreKind,
 }
 
 #[derive(Clone, Debug)]
-enum Kind {
+enum StoreKind {
     Folder,
     Tar(FileRange),
     Zip(zip::Archive, FileRange),
@@ -65,7 +65,7 @@ pub(crate) struct Listing {
     /// What is wrong with the store, so that files may be missing.
     pub(crate) faults: Vec<String>,
     /// What tells whether this list still holds.
-    pub(crate) stamps: Vec<Stamp>,
+    pub(crate) stamps: Vec<FileStamp>,
 }
 
 /// A file's bytes.
@@ -77,14 +77,14 @@ pub(crate) struct Content {
 
 /// What tells whether a file or folder has changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Stamp {
+pub(crate) struct FileStamp {
     path: PathBuf,
     bytes: u64,
     modified: u64,
 }
 
-impl Stamp {
-    pub(crate) fn of(path: &Path) -> io::Result<Self> {
+impl FileStamp {
+    pub(crate) fn from_path(path: &Path) -> io::Result<Self> {
         let metadata = fs::metadata(path)?;
         Ok(Self {
             path: path.to_owned(),
@@ -95,8 +95,8 @@ impl Stamp {
     }
 
     /// Whether the file is as it was.
-    pub(crate) fn holds(&self) -> bool {
-        Self::of(&self.path).is_ok_and(|now| now == *self)
+    pub(crate) fn is_unchanged(&self) -> bool {
+        Self::from_path(&self.path).is_ok_and(|now| now == *self)
     }
 }
 
@@ -127,21 +127,21 @@ const TAR_MARK: std::ops::Range<usize> = 257..262;
 impl Store {
     /// Opens `path`: a folder, or an archive of the kind that its first bytes tell, or else its name.
     pub(crate) fn open(path: &Path) -> Result<Self, DataError> {
-        let file = || DataFile::on_disk(path);
+        let file = || DataFile::from_path(path);
         let metadata = fs::metadata(path).map_err(read_error(file()))?;
         let kind = if metadata.is_dir() {
-            Kind::Folder
+            StoreKind::Folder
         } else {
             let range = FileRange::open(path).map_err(read_error(file()))?;
             let first = range.read_part(0, range.len().min(TAR_MARK.end as u64));
             let first = first.map_err(read_error(file()))?;
             let is_tar = first.get(TAR_MARK) == Some(b"ustar");
-            match ending(path).as_str() {
-                _ if is_tar => Kind::Tar(range),
-                _ if first.starts_with(b"PK") => Kind::Zip(zip::open(path, range.clone())?, range),
-                _ if known_otherwise(&first).is_some() => return Err(unreadable(path, &first)),
-                "tar" => Kind::Tar(range),
-                "zip" => Kind::Zip(zip::open(path, range.clone())?, range),
+            match extension(path).as_str() {
+                _ if is_tar => StoreKind::Tar(range),
+                _ if first.starts_with(b"PK") => StoreKind::Zip(zip::open(path, range.clone())?, range),
+                _ if unsupported_format(&first).is_some() => return Err(unreadable(path, &first)),
+                "tar" => StoreKind::Tar(range),
+                "zip" => StoreKind::Zip(zip::open(path, range.clone())?, range),
                 _ => return Err(unreadable(path, &first)),
             }
         };
@@ -161,12 +161,12 @@ impl Store {
     /// If the folder or archive cannot be read, holds a name twice, or has links that lead round in a circle.
     pub(crate) fn listing(&self) -> Result<Listing, DataError> {
         let mut listing = match &self.kind {
-            Kind::Folder => folder::listing(&self.path)?,
-            Kind::Tar(range) => tar::listing(&self.path, range)?,
-            Kind::Zip(archive, _) => zip::listing(&self.path, archive)?,
+            StoreKind::Folder => folder::listing(&self.path)?,
+            StoreKind::Tar(range) => tar::listing(&self.path, range)?,
+            StoreKind::Zip(archive, _) => zip::listing(&self.path, archive)?,
         };
-        if !matches!(self.kind, Kind::Folder) {
-            let stamp = Stamp::of(&self.path).map_err(read_error(DataFile::on_disk(&self.path)))?;
+        if !matches!(self.kind, StoreKind::Folder) {
+            let stamp = FileStamp::from_path(&self.path).map_err(read_error(DataFile::from_path(&self.path)))?;
             listing.stamps.push(stamp);
         }
         listing.members.sort_by(|a, b| a.name.cmp(&b.name));
@@ -182,14 +182,14 @@ impl Store {
     /// The file's name for messages.
     pub(crate) fn file(&self, member: &Member) -> DataFile {
         match self.kind {
-            Kind::Folder => DataFile::on_disk(self.path.join(&member.name)),
-            _ => DataFile::inside(&self.path, &member.name),
+            StoreKind::Folder => DataFile::from_path(self.path.join(&member.name)),
+            _ => DataFile::from_archive_member(&self.path, &member.name),
         }
     }
 
     /// Whether two lists of the same store tell by size and place that a file has changed.
     pub(crate) fn is_folder(&self) -> bool {
-        matches!(self.kind, Kind::Folder)
+        matches!(self.kind, StoreKind::Folder)
     }
 
     /// The bytes of a file.
@@ -203,10 +203,10 @@ impl Store {
         }
         let unchanged = |bytes| (bytes, false);
         let read = match &self.kind {
-            Kind::Folder => folder::read(&self.path.join(&member.name), member),
+            StoreKind::Folder => folder::read(&self.path.join(&member.name), member),
             _ if member.place == BROKEN => Err(io::Error::other("is a link to a file that the archive does not have")),
-            Kind::Tar(range) => range.read_part(member.place, member.bytes).map(unchanged),
-            Kind::Zip(archive, range) => zip::read(archive, range, member).map(unchanged),
+            StoreKind::Tar(range) => range.read_part(member.place, member.bytes).map(unchanged),
+            StoreKind::Zip(archive, range) => zip::read(archive, range, member).map(unchanged),
         };
         let (bytes, changed) = read.map_err(read_error(self.file(member)))?;
         Ok(Content { bytes, changed })
@@ -214,7 +214,7 @@ impl Store {
 }
 
 /// What a file is by its first bytes, if it is known and not read, and the command that helps.
-fn known_otherwise(bytes: &[u8]) -> Option<(&'static str, Option<&'static str>)> {
+fn unsupported_format(bytes: &[u8]) -> Option<(&'static str, Option<&'static str>)> {
     let compressed = COMPRESSED.iter().find(|(mark, ..)| bytes.starts_with(mark));
     let other = || OTHER_ARCHIVES.iter().find(|(mark, _)| bytes.starts_with(mark));
     compressed
@@ -224,7 +224,7 @@ fn known_otherwise(bytes: &[u8]) -> Option<(&'static str, Option<&'static str>)>
 
 /// Why a file is not read as an archive, and what to do.
 fn unreadable(path: &Path, bytes: &[u8]) -> DataError {
-    let problem = match known_otherwise(bytes) {
+    let problem = match unsupported_format(bytes) {
         Some((kind, Some(command))) => {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let stem = name.split('.').next().unwrap_or("images");
@@ -247,7 +247,7 @@ fn unreadable(path: &Path, bytes: &[u8]) -> DataError {
 }
 
 /// The ending of a file's name, in small letters.
-pub(crate) fn ending(path: &Path) -> String {
+pub(crate) fn extension(path: &Path) -> String {
     path.extension().unwrap_or_default().to_string_lossy().to_lowercase()
 }
 

@@ -25,7 +25,7 @@ pub(super) fn listing(path: &Path, range: &FileRange) -> Result<Listing, DataErr
                 let prefix = format!("{folder}/");
                 let mut inner = Reader::new(path, &prefix, place);
                 // One that is cut off has been told of.
-                inner.read(&range.between(place, place.saturating_add(bytes)))?;
+                inner.read(&range.slice(place, place.saturating_add(bytes)))?;
                 faults.extend(inner.faults);
                 entries.extend(inner.entries);
                 entries.push((folder, Entry::Folder));
@@ -68,7 +68,7 @@ impl<'a> Reader<'a> {
 
     fn read(&mut self, tar: &FileRange) -> Result<(), DataError> {
         let mut archive = tar::Archive::new(tar.clone());
-        let file = || DataFile::on_disk(self.path);
+        let file = || DataFile::from_path(self.path);
         // Where the next header is to be.
         let mut end = 0;
         for entry in archive.entries_with_seek().map_err(read_error(file()))? {
@@ -143,11 +143,11 @@ impl<'a> Reader<'a> {
 
     /// After the last member, at `end`, there must be the mark of the end, a block of zeros, and nothing but zeros behind it.
     fn check_end(&mut self, tar: &FileRange, end: u64) -> Result<(), DataError> {
-        let rest = tar.between(end, tar.len());
+        let rest = tar.slice(end, tar.len());
         if rest.len() < BLOCK as u64 {
             return self.fault(tar, end, "ends without the mark of its end: it is cut off");
         }
-        match first_data(rest).map_err(read_error(DataFile::on_disk(self.path)))? {
+        match first_data(rest).map_err(read_error(DataFile::from_path(self.path)))? {
             Some(at) => {
                 let at = self.offset + end + at;
                 self.fault(tar, end, &format!("has data at byte {at}, behind the mark of its end"))
@@ -160,8 +160,8 @@ impl<'a> Reader<'a> {
     fn fault(&mut self, tar: &FileRange, end: u64, problem: &str) -> Result<(), DataError> {
         let is_file = |(_, entry): &&(String, Entry)| matches!(entry, Entry::File { .. });
         let found = self.entries.iter().filter(is_file).count();
-        let lost = headers_of_files(tar.between(end, tar.len()));
-        let lost = lost.map_err(read_error(DataFile::on_disk(self.path)))?;
+        let lost = headers_of_files(tar.slice(end, tar.len()));
+        let lost = lost.map_err(read_error(DataFile::from_path(self.path)))?;
         let what = match self.prefix {
             "" => String::new(),
             folder => format!("{}.tar in it ", folder.trim_end_matches('/')),

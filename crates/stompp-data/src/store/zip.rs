@@ -20,7 +20,7 @@ const KIND_OF_FILE: u32 = 0o170_000;
 const ORDINARY: [u32; 2] = [0, 0o100_000];
 
 pub(super) fn open(path: &Path, range: FileRange) -> Result<Archive, DataError> {
-    let file = DataFile::on_disk(path);
+    let file = DataFile::from_path(path);
     let archive = ZipArchive::new(range).map_err(|error| read_error(file)(error.into()))?;
     if archive.has_duplicate_names() {
         return Err(DataError::DuplicateFile {
@@ -33,7 +33,7 @@ pub(super) fn open(path: &Path, range: FileRange) -> Result<Archive, DataError> 
 
 /// Every file of the archive; `place` is its number in the directory.
 pub(super) fn listing(path: &Path, archive: &Archive) -> Result<Listing, DataError> {
-    let error = |error: zip::result::ZipError| read_error(DataFile::on_disk(path))(error.into());
+    let error = |error: zip::result::ZipError| read_error(DataFile::from_path(path))(error.into());
     let mut archive = archive.clone();
     let mut entries = Vec::with_capacity(archive.len());
     for place in 0..archive.len() {
@@ -48,7 +48,7 @@ pub(super) fn listing(path: &Path, archive: &Archive) -> Result<Listing, DataErr
             Entry::Folder
         } else if is_link && bytes <= MOST_LINK_BYTES {
             let target = read_declared(archive.by_index(place).map_err(error)?, bytes);
-            let target = target.map_err(read_error(DataFile::inside(path, &name)))?;
+            let target = target.map_err(read_error(DataFile::from_archive_member(path, &name)))?;
             Entry::Symbolic(String::from_utf8_lossy(&target).into_owned())
         } else if ORDINARY.contains(&(mode & KIND_OF_FILE)) {
             let place = place as u64;

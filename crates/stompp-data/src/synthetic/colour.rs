@@ -14,7 +14,7 @@ pub(super) fn muted(rng: &mut impl Rng) -> Colour {
 }
 
 /// A random muted colour of a luma in `range`, which lies between 0 and 1 and is not too narrow to be hit.
-pub(super) fn of_luma(range: Range<f32>, rng: &mut impl Rng) -> Colour {
+pub(super) fn with_luma(range: Range<f32>, rng: &mut impl Rng) -> Colour {
     loop {
         let candidate @ [r, g, b] = muted(rng);
         if range.contains(&(0.299 * r + 0.587 * g + 0.114 * b)) {

@@ -21,7 +21,7 @@ mod scene;
 mod shape;
 mod texture;
 
-use crate::cifar::{self, Layout, SIDE, Split, Splits};
+use crate::cifar::{self, CifarLayout, SIDE, Split, Splits};
 use crate::{CHANNELS, DataError};
 use shape::Shape;
 use std::ops::Range;
@@ -31,7 +31,7 @@ use texture::Texture;
 
 /// Which of the two synthetic sets: what its classes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum SyntheticKind {
     /// 10 classes: ten shapes, each with a texture of its own. In the layout of CIFAR-10.
     Shapes,
     /// 100 classes: every shape with every texture; the class is 10 x shape + texture. In the layout of CIFAR-100, with
@@ -39,7 +39,7 @@ pub enum Kind {
     TexturedShapes,
 }
 
-impl Kind {
+impl SyntheticKind {
     /// `synthetic10` or `synthetic100`.
     pub fn name(self) -> &'static str {
         match self {
@@ -49,10 +49,10 @@ impl Kind {
     }
 
     /// The layout that the set is written in and read by.
-    pub fn layout(self) -> Layout {
+    pub fn layout(self) -> CifarLayout {
         match self {
-            Self::Shapes => Layout::Cifar10,
-            Self::TexturedShapes => Layout::Cifar100Fine,
+            Self::Shapes => CifarLayout::Cifar10,
+            Self::TexturedShapes => CifarLayout::Cifar100Fine,
         }
     }
 }
@@ -61,7 +61,7 @@ impl Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Synthetic {
     /// What the classes are.
-    pub kind: Kind,
+    pub kind: SyntheticKind,
     /// Another seed gives another set of the same kind.
     pub seed: u64,
     /// Number of training images.
@@ -138,12 +138,12 @@ impl Synthetic {
         let mut rng = stream(self.seed, Purpose::SYNTHETIC, split_number, index as u64);
         let label = index % self.kind.layout().classes();
         let (shape, texture) = match self.kind {
-            Kind::Shapes => (label, label),
-            Kind::TexturedShapes => (label / 10, label % 10),
+            SyntheticKind::Shapes => (label, label),
+            SyntheticKind::TexturedShapes => (label / 10, label % 10),
         };
         match self.kind {
-            Kind::Shapes => bytes.push(label as u8),
-            Kind::TexturedShapes => bytes.extend([shape as u8, label as u8]),
+            SyntheticKind::Shapes => bytes.push(label as u8),
+            SyntheticKind::TexturedShapes => bytes.extend([shape as u8, label as u8]),
         }
         let scene = scene::Scene::draw(Shape::ALL[shape], Texture::ALL[texture], &mut rng);
         let start = bytes.len();

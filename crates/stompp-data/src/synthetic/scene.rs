@@ -3,7 +3,7 @@
 //! The ranges below were chosen by trial for a set on which, within a few thousand images, a linear model fails, a float
 //! network succeeds, and a deep binary network gets off the ground with plain straight-through gradients.
 
-use super::colour::{Colour, mix, muted, of_luma};
+use super::colour::{Colour, mix, muted, with_luma};
 use super::shape::Shape;
 use super::texture::Texture;
 use rand::RngExt;
@@ -47,12 +47,12 @@ struct Stroke {
 impl Scene {
     /// A random scene that shows this shape with this texture.
     pub(super) fn draw(shape: Shape, texture: Texture, rng: &mut impl Rng) -> Self {
-        let ground = mix([0.25; 3], of_luma(0.05..0.4, rng), 0.3);
+        let ground = mix([0.25; 3], with_luma(0.05..0.4, rng), 0.3);
         let background = [ground, mix(ground, muted(rng), 0.25)];
         // A faint tint of the shape, as natural classes have their colours. Without it a binary ResNet-20 stayed at chance
         // for most of a short run.
-        let first_ink = mix(of_luma(0.6..0.95, rng), shape.tint(), 0.2);
-        let second_ink = mix(first_ink, of_luma(0.1..0.4, rng), 0.9);
+        let first_ink = mix(with_luma(0.6..0.95, rng), shape.tint(), 0.2);
+        let second_ink = mix(first_ink, with_luma(0.1..0.4, rng), 0.9);
         let figure = Figure {
             shape,
             texture,
@@ -90,7 +90,7 @@ impl Scene {
 
     /// The colour of clutter or background at a point.
     fn colour_behind(&self, x: f32, y: f32) -> Colour {
-        match self.clutter.iter().find(|stroke| stroke.covers(x, y)) {
+        match self.clutter.iter().find(|stroke| stroke.contains(x, y)) {
             Some(stroke) => stroke.colour,
             None => {
                 let along = 0.5 + 0.35 * (self.gradient.0 * x + self.gradient.1 * y);
@@ -110,7 +110,7 @@ impl Figure {
         }
         let marked = self
             .texture
-            .marks(u * self.frequency + self.phase.0, v * self.frequency + self.phase.1);
+            .is_marked(u * self.frequency + self.phase.0, v * self.frequency + self.phase.1);
         Some(self.inks[usize::from(marked)])
     }
 }
@@ -126,7 +126,7 @@ impl Stroke {
         }
     }
 
-    fn covers(&self, x: f32, y: f32) -> bool {
+    fn contains(&self, x: f32, y: f32) -> bool {
         let (along, across) = turned((x - self.centre.0, y - self.centre.1), self.direction);
         along.abs() < self.half_length && across.abs() < self.half_width
     }

@@ -30,7 +30,7 @@ impl Texture {
     ];
 
     /// Whether the point `(x, y)` takes the second ink.
-    pub(super) fn marks(self, x: f32, y: f32) -> bool {
+    pub(super) fn is_marked(self, x: f32, y: f32) -> bool {
         let (in_x, in_y) = (fraction(x), fraction(y));
         let triangle_wave = |t: f32| (fraction(t) - 0.5).abs();
         match self {

@@ -1,9 +1,9 @@
 //! The list of a tree's images, kept in a file: JSON, used only while everything that it was made from is unchanged.
 
-use super::{Changes, ImageTree, TreeOptions, TreeSet, parts::PARTS};
+use super::{ImageFileSet, ImageTree, TreeChanges, TreeOptions, parts::PARTS};
 use crate::OnBadImage;
 use crate::cifar::Split;
-use crate::store::{Member, Stamp, Store};
+use crate::store::{FileStamp, Member, Store};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ struct Index {
     path: PathBuf,
     labels: Option<PathBuf>,
     /// Of every folder, or archive, and of the list of labels.
-    stamps: Vec<Stamp>,
+    stamps: Vec<FileStamp>,
     classes: Vec<String>,
     train: Option<Part>,
     val: Option<Part>,
@@ -50,7 +50,7 @@ impl Index {
 }
 
 pub(super) fn to_bytes(tree: &ImageTree, labels: Option<&Path>) -> Vec<u8> {
-    let part = |set: &TreeSet| Part {
+    let part = |set: &ImageFileSet| Part {
         store: set.store.path().to_owned(),
         members: set.members.clone(),
         labels: set.labels.clone(),
@@ -86,12 +86,12 @@ pub(super) fn load(file: &Path, path: &Path, options: &TreeOptions<'_>) -> Optio
         Some(_) => index.train.is_some() || index.val.is_some(),
     };
     let whole = index.faults.is_empty() || options.on_fault == OnBadImage::Skip;
-    if !asked || !classes || !complete || !whole || !index.stamps.iter().all(Stamp::holds) {
+    if !asked || !classes || !complete || !whole || !index.stamps.iter().all(FileStamp::is_unchanged) {
         return None;
     }
     let classes: Arc<[String]> = index.classes.into();
     let set = |name, part: Part| {
-        Some(TreeSet {
+        Some(ImageFileSet {
             name: format!("{} {name}", path.display()),
             classes: Arc::clone(&classes),
             store: Arc::new(Store::open(&part.store).ok()?),
@@ -117,16 +117,16 @@ pub(super) fn load(file: &Path, path: &Path, options: &TreeOptions<'_>) -> Optio
 }
 
 /// How a tree differs from the list in a file; `None` if there is none that can be read.
-pub(super) fn changes(file: &Path, tree: &ImageTree) -> Option<Changes> {
+pub(super) fn changes(file: &Path, tree: &ImageTree) -> Option<TreeChanges> {
     let index = Index::read(file)?;
     let classes: Arc<[String]> = index.classes.into();
-    let mut changes = Changes::default();
+    let mut changes = TreeChanges::default();
     for (part, kept) in [(Split::Train, index.train), (Split::Test, index.val)] {
         let (Some(kept), Some(set)) = (kept, tree.set(part)) else {
             continue;
         };
         let same_store = kept.store == set.store.path();
-        let old = TreeSet {
+        let old = ImageFileSet {
             name: String::new(),
             classes: Arc::clone(&classes),
             store: Arc::clone(&set.store),

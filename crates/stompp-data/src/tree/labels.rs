@@ -1,10 +1,10 @@
 //! Labels of images that are not in folders of classes, from a list in one of three forms.
 
-use super::layout::Known;
+use super::layout::ClassNames;
 use super::matlab;
 use crate::DataError;
 use crate::error::{DataFile, read_error};
-use crate::store::{Member, Store, ending};
+use crate::store::{Member, Store, extension};
 use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::Read;
@@ -19,10 +19,10 @@ const OFFICIAL_NAMES: &str = "meta.mat";
 /// A list of labels, read.
 pub(super) struct Labels {
     path: PathBuf,
-    kind: Kind,
+    kind: LabelList,
 }
 
-enum Kind {
+enum LabelList {
     /// A class for each image, in the order of their names.
     InOrder(Vec<Row>),
     /// By the image's name without folder and ending.
@@ -46,16 +46,16 @@ impl Labels {
     }
 
     /// Reads a list that lies beside the images.
-    pub(super) fn inside(store: &Store, member: &Member) -> Result<Self, DataError> {
+    pub(super) fn read_member(store: &Store, member: &Member) -> Result<Self, DataError> {
         let content = store.read(member)?;
         Self::parse(store.path().join(&member.name), content.bytes)
     }
 
     fn parse(path: PathBuf, bytes: Vec<u8>) -> Result<Self, DataError> {
         let text = text_of(&path, bytes)?;
-        let kind = if ending(&path) == "csv" {
+        let kind = if extension(&path) == "csv" {
             let rows = named_rows(&path, csv_rows(&path, &text)?)?;
-            Kind::ByName { rows, header: true }
+            LabelList::ByName { rows, header: true }
         } else {
             let lines = (1..).zip(text.lines()).map(|(line, text)| {
                 let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
@@ -63,10 +63,10 @@ impl Labels {
             });
             let rows: Vec<_> = lines.filter(|(_, words)| !words.is_empty()).collect();
             if rows.iter().all(|(_, words)| words.len() == 1) {
-                Kind::InOrder(official_rows(&path, &rows)?)
+                LabelList::InOrder(official_rows(&path, &rows)?)
             } else {
                 let rows = named_rows(&path, rows)?;
-                Kind::ByName { rows, header: false }
+                LabelList::ByName { rows, header: false }
             }
         };
         Ok(Self { path, kind })
@@ -75,15 +75,15 @@ impl Labels {
     /// The classes that the list has, sorted, where nothing else says which there are.
     pub(super) fn classes(&self) -> Vec<String> {
         let rows: Vec<&Row> = match &self.kind {
-            Kind::InOrder(rows) => rows.iter().collect(),
-            Kind::ByName { rows, header } => rows.iter().skip(usize::from(*header)).map(|(_, row)| row).collect(),
+            LabelList::InOrder(rows) => rows.iter().collect(),
+            LabelList::ByName { rows, header } => rows.iter().skip(usize::from(*header)).map(|(_, row)| row).collect(),
         };
         let classes: BTreeSet<String> = rows.into_iter().map(|row| row.class.clone()).collect();
         classes.into_iter().collect()
     }
 
     /// The labels of these images, which are sorted by name.
-    pub(super) fn of(&self, images: &[&str], known: &Known<'_>) -> Result<Vec<u16>, DataError> {
+    pub(super) fn for_images(&self, images: &[&str], known: &ClassNames<'_>) -> Result<Vec<u16>, DataError> {
         let label = |row: &Row| {
             let by_number = || {
                 row.class
@@ -94,12 +94,14 @@ impl Labels {
             let label = known
                 .named(&row.class)
                 .or_else(|| by_number().map(|label| label as u16));
-            label.ok_or_else(|| self.wrong(format!("line {}: class {} {}", row.line, row.class, known.otherwise)))
+            label.ok_or_else(|| self.error(format!("line {}: class {} {}", row.line, row.class, known.otherwise)))
         };
         match &self.kind {
-            Kind::InOrder(rows) if rows.len() == images.len() => rows.iter().map(label).collect(),
-            Kind::InOrder(rows) => Err(self.wrong(format!("has {} labels for {} images", rows.len(), images.len()))),
-            Kind::ByName { rows, header } => {
+            LabelList::InOrder(rows) if rows.len() == images.len() => rows.iter().map(label).collect(),
+            LabelList::InOrder(rows) => {
+                Err(self.error(format!("has {} labels for {} images", rows.len(), images.len())))
+            }
+            LabelList::ByName { rows, header } => {
                 let mut labels = HashMap::new();
                 for (place, (image, row)) in rows.iter().enumerate() {
                     let label = match label(row) {
@@ -108,20 +110,20 @@ impl Labels {
                     };
                     if labels.insert(stem(image), label).is_some_and(|other| other != label) {
                         let problem = format!("line {}: image {image} has another class before", row.line);
-                        return Err(self.wrong(problem));
+                        return Err(self.error(problem));
                     }
                 }
                 let of = |image: &&str| {
                     let label = labels.get(stem(image)).copied();
-                    label.ok_or_else(|| self.wrong(format!("has no label for image {image}")))
+                    label.ok_or_else(|| self.error(format!("has no label for image {image}")))
                 };
                 images.iter().map(of).collect()
             }
         }
     }
 
-    fn wrong(&self, problem: String) -> DataError {
-        wrong(&self.path, problem)
+    fn error(&self, problem: String) -> DataError {
+        label_error(&self.path, problem)
     }
 }
 
@@ -130,7 +132,10 @@ fn named_rows(path: &Path, rows: Vec<(usize, Vec<String>)>) -> Result<Vec<(Strin
     let named = |(line, words): (usize, Vec<String>)| {
         let mut words = words.into_iter();
         let (Some(image), Some(class)) = (words.next(), words.next()) else {
-            return Err(wrong(path, format!("line {line}: expected an image and its class")));
+            return Err(label_error(
+                path,
+                format!("line {line}: expected an image and its class"),
+            ));
         };
         // Kaggle's list goes on with boxes.
         let class = class.split_whitespace().next().unwrap_or_default().to_owned();
@@ -143,12 +148,12 @@ fn named_rows(path: &Path, rows: Vec<(usize, Vec<String>)>) -> Result<Vec<(Strin
 fn official_rows(path: &Path, rows: &[(usize, Vec<String>)]) -> Result<Vec<Row>, DataError> {
     let meaning = path.with_file_name(OFFICIAL_NAMES);
     let bytes = read_bytes(&meaning)?;
-    let names = matlab::synsets(&bytes).map_err(|problem| wrong(&meaning, problem))?;
+    let names = matlab::synsets(&bytes).map_err(|problem| label_error(&meaning, problem))?;
     let named = |(line, words): &(usize, Vec<String>)| {
         let number = &words[0];
         let name = number.parse().ok().and_then(|number: u32| names.get(&number));
         let name = name.ok_or_else(|| {
-            wrong(
+            label_error(
                 path,
                 format!("line {line}: {number} is no class of {}", meaning.display()),
             )
@@ -161,7 +166,7 @@ fn official_rows(path: &Path, rows: &[(usize, Vec<String>)]) -> Result<Vec<Row>,
     rows.iter().map(named).collect()
 }
 
-fn wrong(path: &Path, problem: String) -> DataError {
+fn label_error(path: &Path, problem: String) -> DataError {
     DataError::Tree {
         path: path.to_owned(),
         problem,
@@ -181,7 +186,7 @@ fn csv_rows(path: &Path, text: &str) -> Result<Vec<(usize, Vec<String>)>, DataEr
         .trim(csv::Trim::All)
         .from_reader(text.as_bytes());
     let row = |record: csv::Result<csv::StringRecord>| {
-        let record = record.map_err(|error| wrong(path, error.to_string()))?;
+        let record = record.map_err(|error| label_error(path, error.to_string()))?;
         let line = record.position().map_or(0, |position| position.line() as usize);
         Ok((line, record.iter().map(str::to_owned).collect()))
     };
@@ -198,15 +203,15 @@ fn text_of(path: &Path, mut bytes: Vec<u8>) -> Result<String, DataError> {
         [0xfe, 0xff, ..] => String::from_utf16(&pairs(u16::from_be_bytes)).ok(),
         _ => String::from_utf8(bytes).ok(),
     };
-    text.ok_or_else(|| wrong(path, "expected text in UTF-8".to_owned()))
+    text.ok_or_else(|| label_error(path, "expected text in UTF-8".to_owned()))
 }
 
 fn read_bytes(path: &Path) -> Result<Vec<u8>, DataError> {
-    let error = || read_error(DataFile::on_disk(path));
+    let error = || read_error(DataFile::from_path(path));
     let bytes = fs::metadata(path).map_err(error())?.len();
     if bytes > MOST_BYTES {
         return Err(DataError::TooLarge {
-            file: DataFile::on_disk(path),
+            file: DataFile::from_path(path),
             bytes,
             limit: MOST_BYTES,
         });

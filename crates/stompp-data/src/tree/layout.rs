@@ -1,9 +1,9 @@
 //! From the names of files to training and validation images with classes.
 
+use super::filter::{FoundImages, class};
 use super::labels::Labels;
-use super::parts::{self, Notes, PARTS};
-use super::sift::{Found, class};
-use super::{ImageTree, TreeOptions, TreeSet};
+use super::parts::{self, PARTS, TreeNotes};
+use super::{ImageFileSet, ImageTree, TreeOptions};
 use crate::cifar::Split;
 use crate::error::{DataFile, read_error};
 use crate::store::Store;
@@ -16,9 +16,9 @@ use std::sync::Arc;
 const MOST_CLASSES: usize = 1 << 16;
 
 pub(super) fn open(path: &Path, options: &TreeOptions<'_>) -> Result<ImageTree, DataError> {
-    let metadata = std::fs::metadata(path).map_err(read_error(DataFile::on_disk(path)))?;
+    let metadata = std::fs::metadata(path).map_err(read_error(DataFile::from_path(path)))?;
     let asked = |part: &Split| options.part.is_none_or(|only| only == *part);
-    let mut notes = Notes::default();
+    let mut notes = TreeNotes::default();
     let mut found = [None, None];
     let (top, with_images);
     if metadata.is_dir() {
@@ -71,17 +71,17 @@ pub(super) fn open(path: &Path, options: &TreeOptions<'_>) -> Result<ImageTree, 
 fn labelled(
     path: &Path,
     options: &TreeOptions<'_>,
-    train: Option<Found>,
-    val: Option<Found>,
-    notes: &mut Notes,
+    train: Option<FoundImages>,
+    val: Option<FoundImages>,
+    notes: &mut TreeNotes,
 ) -> Result<ImageTree, DataError> {
     let list = match (&val, options.labels) {
         (Some(_), Some(list)) => {
             notes.stamps.push(parts::stamp(list)?);
             Some(Labels::read(list)?)
         }
-        (Some(val), None) if in_no_class(val) => {
-            let inside = |member| Labels::inside(&val.store, member);
+        (Some(val), None) if has_no_class(val) => {
+            let inside = |member| Labels::read_member(&val.store, member);
             val.annotations.as_ref().map(inside).transpose()?
         }
         _ => None,
@@ -95,7 +95,7 @@ fn labelled(
         },
         (None, None, None) => Arc::default(),
     };
-    let known = Known {
+    let known = ClassNames {
         classes: &classes,
         otherwise: match options.classes {
             Some(_) => "is none of the classes that were trained on",
@@ -106,15 +106,15 @@ fn labelled(
     let val_labels = match (&val, &list) {
         (Some(val), Some(list)) => {
             let names: Vec<&str> = val.images.iter().map(|(name, _)| name.as_str()).collect();
-            Some(list.of(&names, &known)?)
+            Some(list.for_images(&names, &known)?)
         }
         (Some(val), None) => Some(known.by_folder(val)?),
         (None, _) => None,
     };
-    let mut set = |found: Option<Found>, labels: Option<Vec<u16>>| {
+    let mut set = |found: Option<FoundImages>, labels: Option<Vec<u16>>| {
         let (mut found, labels) = found.zip(labels)?;
         notes.faults.append(&mut found.faults);
-        Some(TreeSet {
+        Some(ImageFileSet {
             name: format!("{} {}", path.display(), found.name),
             classes: Arc::clone(&classes),
             store: found.store,
@@ -136,7 +136,7 @@ fn labelled(
 }
 
 /// Whether a part is flat, or all in Tiny ImageNet's folder `images`.
-fn in_no_class(found: &Found) -> bool {
+fn has_no_class(found: &FoundImages) -> bool {
     found
         .images
         .iter()
@@ -144,10 +144,10 @@ fn in_no_class(found: &Found) -> bool {
 }
 
 /// The folders of a part, sorted.
-fn classes_of(found: &Found) -> Result<Vec<String>, DataError> {
+fn classes_of(found: &FoundImages) -> Result<Vec<String>, DataError> {
     let mut classes = BTreeSet::new();
     for (name, _) in &found.images {
-        classes.insert(class(name).ok_or_else(|| flat(found, name))?.to_owned());
+        classes.insert(class(name).ok_or_else(|| no_class_error(found, name))?.to_owned());
     }
     if classes.len() > MOST_CLASSES {
         return Err(DataError::Tree {
@@ -159,7 +159,7 @@ fn classes_of(found: &Found) -> Result<Vec<String>, DataError> {
 }
 
 /// What is wrong with an image that is in no folder of a class.
-fn flat(found: &Found, name: &str) -> DataError {
+fn no_class_error(found: &FoundImages, name: &str) -> DataError {
     let problem = match found.name {
         "val" => format!(
             "val image {name} is not in the folder of a class: a flat val needs a list of labels, given with --labels FILE"
@@ -173,16 +173,16 @@ fn flat(found: &Found, name: &str) -> DataError {
 }
 
 /// The classes that labels may name, sorted.
-pub(super) struct Known<'a> {
+pub(super) struct ClassNames<'a> {
     pub(super) classes: &'a [String],
     /// What is wrong with any other class.
     pub(super) otherwise: &'static str,
 }
 
-impl Known<'_> {
-    fn by_folder(&self, found: &Found) -> Result<Vec<u16>, DataError> {
+impl ClassNames<'_> {
+    fn by_folder(&self, found: &FoundImages) -> Result<Vec<u16>, DataError> {
         let label = |(name, _): &(String, _)| {
-            let folder = class(name).ok_or_else(|| flat(found, name))?;
+            let folder = class(name).ok_or_else(|| no_class_error(found, name))?;
             self.named(folder).ok_or_else(|| DataError::Tree {
                 path: found.store.path().to_owned(),
                 problem: format!(

@@ -1,15 +1,15 @@
-//! Image files by class, as ImageNet comes: [`ImageTree`], and [`TreeSet`], its training or validation part.
+//! Image files by class, as ImageNet comes: [`ImageTree`], and [`ImageFileSet`], its training or validation part.
 
+mod filter;
 mod index;
 mod labels;
 mod layout;
 mod matlab;
 mod parts;
-mod sift;
 
 use crate::cifar::Split;
 use crate::codec::{self, Decoded};
-use crate::store::{Content, Member, Stamp, Store};
+use crate::store::{Content, FileStamp, Member, Store};
 use crate::{DataError, Labelled, OnBadImage};
 use image::RgbImage;
 use std::collections::BTreeSet;
@@ -32,17 +32,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// has the same number as in torchvision's `ImageFolder`.
 ///
 /// Images are told by their endings: `.jpeg .jpg .jpe .jfif .png .webp .bmp .gif .tiff .tif .ppm .pgm .pbm .pnm`. What is not looked at
-/// is told by [`TreeSet::ignored`]: other files, hidden ones, and the folders of tools, such as `.ipynb_checkpoints` and `@eaDir`.
+/// is told by [`ImageFileSet::ignored`]: other files, hidden ones, and the folders of tools, such as `.ipynb_checkpoints` and `@eaDir`.
 #[derive(Clone, Debug)]
 pub struct ImageTree {
-    train: Option<TreeSet>,
-    val: Option<TreeSet>,
+    train: Option<ImageFileSet>,
+    val: Option<ImageFileSet>,
     classes: Arc<[String]>,
     path: PathBuf,
     /// What to say of a part that is not there.
     missing: [String; 2],
     faults: Vec<String>,
-    stamps: Vec<Stamp>,
+    stamps: Vec<FileStamp>,
 }
 
 /// How [`ImageTree::open_with`] opens a tree. The default: both parts if they are there, and a damaged archive is an error.
@@ -62,16 +62,16 @@ pub struct TreeOptions<'a> {
     /// is all there is.
     pub classes: Option<&'a [String]>,
     /// What becomes of an archive that is damaged or cut off, so that images may be missing, and of a link to a folder that is not
-    /// there: an error, or told by [`ImageTree::faults`].
+    /// there: an error, or told by [`ImageTree::problems`].
     pub on_fault: OnBadImage,
     /// Where a list of the images may have been kept ([`ImageTree::index`]). It is used if no folder or archive has changed since. A
-    /// file of a folder that is changed later is read as it is then, and told by [`TreeSet::changed_files`].
+    /// file of a folder that is changed later is read as it is then, and told by [`ImageFileSet::changed_files`].
     pub index: Option<&'a Path>,
 }
 
 /// How the images of a tree differ from those of a list that was kept ([`ImageTree::changes`]). Images are named `CLASS/...`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Changes {
+pub struct TreeChanges {
     /// Images that are not there any more.
     pub gone: Vec<String>,
     /// Images that were not there.
@@ -82,7 +82,7 @@ pub struct Changes {
 
 /// Labelled image files, never none.
 #[derive(Clone, Debug)]
-pub struct TreeSet {
+pub struct ImageFileSet {
     name: String,
     classes: Arc<[String]>,
     store: Arc<Store>,
@@ -127,7 +127,7 @@ impl ImageTree {
 
     /// How the images differ from those in the list that was kept in the file `index`; `None` if there is no such list. Parts that one
     /// of them has not are left out.
-    pub fn changes(&self, index: &Path) -> Option<Changes> {
+    pub fn changes(&self, index: &Path) -> Option<TreeChanges> {
         index::changes(index, self)
     }
 
@@ -135,7 +135,7 @@ impl ImageTree {
     ///
     /// # Errors
     /// [`DataError::Tree`] if there are none, with what to do.
-    pub fn train(&self) -> Result<&TreeSet, DataError> {
+    pub fn train(&self) -> Result<&ImageFileSet, DataError> {
         self.train.as_ref().ok_or_else(|| self.missing(Split::Train))
     }
 
@@ -143,7 +143,7 @@ impl ImageTree {
     ///
     /// # Errors
     /// [`DataError::Tree`] if there are none, with what to do.
-    pub fn val(&self) -> Result<&TreeSet, DataError> {
+    pub fn val(&self) -> Result<&ImageFileSet, DataError> {
         self.val.as_ref().ok_or_else(|| self.missing(Split::Test))
     }
 
@@ -151,7 +151,7 @@ impl ImageTree {
     ///
     /// # Errors
     /// [`DataError::Tree`] if it is not there.
-    pub fn take(&mut self, part: Split) -> Result<TreeSet, DataError> {
+    pub fn take_split(&mut self, part: Split) -> Result<ImageFileSet, DataError> {
         let set = match part {
             Split::Train => self.train.take(),
             Split::Test => self.val.take(),
@@ -160,13 +160,13 @@ impl ImageTree {
     }
 
     /// The parts that are there, each with its name, `train` or `val`.
-    pub fn parts(&self) -> impl Iterator<Item = (&'static str, &TreeSet)> {
+    pub fn parts(&self) -> impl Iterator<Item = (&'static str, &ImageFileSet)> {
         [("train", &self.train), ("val", &self.val)]
             .into_iter()
             .filter_map(|(name, set)| Some((name, set.as_ref()?)))
     }
 
-    fn set(&self, part: Split) -> Option<&TreeSet> {
+    fn set(&self, part: Split) -> Option<&ImageFileSet> {
         match part {
             Split::Train => self.train.as_ref(),
             Split::Test => self.val.as_ref(),
@@ -186,19 +186,19 @@ impl ImageTree {
     }
 
     /// What is wrong with the archives or folders, so that images may be missing; empty unless [`TreeOptions::on_fault`] lets it be.
-    pub fn faults(&self) -> &[String] {
+    pub fn problems(&self) -> &[String] {
         &self.faults
     }
 }
 
-impl Changes {
+impl TreeChanges {
     /// Whether the list is another one: images have come or gone.
-    pub fn is_other_list(&self) -> bool {
+    pub fn is_different_list(&self) -> bool {
         !self.gone.is_empty() || !self.new.is_empty()
     }
 }
 
-impl TreeSet {
+impl ImageFileSet {
     /// Number of images; never zero.
     #[expect(clippy::len_without_is_empty, reason = "a set is never empty")]
     pub fn len(&self) -> usize {
@@ -268,7 +268,7 @@ impl TreeSet {
     }
 }
 
-impl Labelled for TreeSet {
+impl Labelled for ImageFileSet {
     fn name(&self) -> &str {
         &self.name
     }

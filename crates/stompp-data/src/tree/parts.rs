@@ -1,12 +1,12 @@
 //! Where the parts of a tree are: `train` and `val`, at the top or below other folders, in a folder or an archive.
 
-use super::sift::{Contents, Found, sift};
+use super::filter::{Contents, FoundImages, filter_images};
 use crate::DataError;
 use crate::cifar::Split;
 use crate::codec::is_image;
 use crate::error::{DataFile, read_error};
 use crate::names::{is_tool_folder, tool_folder};
-use crate::store::{Listing, Stamp, Store};
+use crate::store::{FileStamp, Listing, Store};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -40,8 +40,8 @@ pub(super) const PARTS: [Split; 2] = [Split::Train, Split::Test];
 
 /// What was learned from a folder or archive beside its images.
 #[derive(Debug, Default)]
-pub(super) struct Notes {
-    pub(super) stamps: Vec<Stamp>,
+pub(super) struct TreeNotes {
+    pub(super) stamps: Vec<FileStamp>,
     pub(super) faults: Vec<String>,
 }
 
@@ -54,12 +54,18 @@ pub(super) fn base_folder(root: &Path) -> Result<PathBuf, DataError> {
         let mut holders: Vec<&PathBuf> = level.iter().filter(has_parts).collect();
         if holders.len() > 1 {
             // Kaggle's ImageNet has a `train` of annotations beside that of images.
-            holders.retain(|folder| holds_images(folder));
+            holders.retain(|folder| has_images(folder));
         }
         match holders[..] {
             [] => {}
             [one] => return Ok(one.clone()),
-            [one, other, ..] => return Err(several(root, &one.display().to_string(), &other.display().to_string())),
+            [one, other, ..] => {
+                return Err(ambiguous_error(
+                    root,
+                    &one.display().to_string(),
+                    &other.display().to_string(),
+                ));
+            }
         }
         let mut next = Vec::new();
         for folder in &level {
@@ -87,7 +93,7 @@ fn subfolders(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Whether a part of `folder` is an archive, or has an image among its first files.
-fn holds_images(folder: &Path) -> bool {
+fn has_images(folder: &Path) -> bool {
     let looks_so = |part: PathBuf| {
         !part.is_dir()
             || std::iter::once(part.clone())
@@ -103,7 +109,7 @@ fn holds_images(folder: &Path) -> bool {
     PARTS.iter().filter_map(|&part| locate(folder, part)).any(looks_so)
 }
 
-fn several(root: &Path, one: &str, other: &str) -> DataError {
+fn ambiguous_error(root: &Path, one: &str, other: &str) -> DataError {
     DataError::Tree {
         path: root.to_owned(),
         problem: format!("holds more than one set of images: {one} and {other}; expected one of them"),
@@ -122,7 +128,7 @@ fn locate(root: &Path, part: Split) -> Option<PathBuf> {
 }
 
 /// The part of the folder `base`, if it is there: a folder, or an archive in which it may, but need not, be a folder again.
-pub(super) fn in_folder(base: &Path, part: Split, notes: &mut Notes) -> Result<Option<Found>, DataError> {
+pub(super) fn in_folder(base: &Path, part: Split, notes: &mut TreeNotes) -> Result<Option<FoundImages>, DataError> {
     let Some(path) = locate(base, part) else {
         return Ok(None);
     };
@@ -141,7 +147,7 @@ pub(super) fn in_folder(base: &Path, part: Split, notes: &mut Notes) -> Result<O
     } else {
         common_prefix(&listing, name(part))
     };
-    sift(&store, name(part), below(&listing, &prefix)).map(Some)
+    filter_images(&store, name(part), below(&listing, &prefix)).map(Some)
 }
 
 /// Where the part begins in an archive of its own: below its name if everything is, or else at the top.
@@ -185,7 +191,7 @@ pub(super) fn base_in_archive(store: &Store, listing: &Listing) -> Result<String
     let least = prefixes.iter().map(|prefix| depth(&prefix)).min().unwrap_or(0);
     let mut first = prefixes.iter().filter(|prefix| depth(prefix) == least);
     match (first.next(), first.next()) {
-        (Some(one), Some(other)) => Err(several(store.path(), one, other)),
+        (Some(one), Some(other)) => Err(ambiguous_error(store.path(), one, other)),
         (one, _) => Ok(one.copied().unwrap_or_default().to_owned()),
     }
 }
@@ -196,12 +202,12 @@ pub(super) fn in_archive(
     listing: &Listing,
     base: &str,
     part: Split,
-) -> Result<Option<Found>, DataError> {
+) -> Result<Option<FoundImages>, DataError> {
     let contents = below(listing, &format!("{base}{}/", name(part)));
     if contents.files.is_empty() {
         return Ok(None);
     }
-    sift(store, name(part), contents).map(Some)
+    filter_images(store, name(part), contents).map(Some)
 }
 
 /// What is below `prefix`, which is empty or ends in `/`.
@@ -298,6 +304,6 @@ pub(super) fn top_of_archive(listing: &Listing, base: &str) -> (Vec<String>, Vec
 }
 
 /// The time of a file that a tree was made from.
-pub(super) fn stamp(path: &Path) -> Result<Stamp, DataError> {
-    Stamp::of(path).map_err(read_error(DataFile::on_disk(path)))
+pub(super) fn stamp(path: &Path) -> Result<FileStamp, DataError> {
+    FileStamp::from_path(path).map_err(read_error(DataFile::from_path(path)))
 }

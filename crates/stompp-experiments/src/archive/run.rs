@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::Path;
-use stompp_train::{Concern, Metric, RunConfig, RunRecord, RunResult, SavedRun};
+use stompp_train::{MetricRecord, RunConfig, RunRecord, RunResult, SavedRun, Warning};
 
 /// A run without its weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,8 +34,8 @@ pub(super) enum ArchivedOutcome {
         units: usize,
         seconds: f64,
         images_per_s: f64,
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        concerns: Vec<Concern>,
+        #[serde(default, rename = "concerns", skip_serializing_if = "Vec::is_empty")]
+        warnings: Vec<Warning>,
     },
     Diverged(Divergence),
 }
@@ -53,9 +53,9 @@ pub struct EpochPoint {
 
 impl EpochPoint {
     /// The epochs among `metrics`.
-    pub(crate) fn from_metrics(metrics: &[Metric]) -> Vec<Self> {
+    pub(crate) fn from_metrics(metrics: &[MetricRecord]) -> Vec<Self> {
         let points = metrics.iter().filter_map(|metric| match metric {
-            Metric::Epoch(epoch) => Some(Self {
+            MetricRecord::Epoch(epoch) => Some(Self {
                 step: epoch.step,
                 train_loss: epoch.train_loss,
                 train_top1: epoch.train_top1,
@@ -79,9 +79,9 @@ pub struct GradientPoint {
 
 impl GradientPoint {
     /// The diagnostics steps among `metrics`.
-    pub(crate) fn from_metrics(metrics: &[Metric]) -> Vec<Self> {
+    pub(crate) fn from_metrics(metrics: &[MetricRecord]) -> Vec<Self> {
         let points = metrics.iter().filter_map(|metric| match metric {
-            Metric::Diagnostics(report) => Some(Self {
+            MetricRecord::Diagnostics(report) => Some(Self {
                 step: report.step,
                 stem_norm: report.stem_gradient_norm,
                 head_norm: report.head_gradient_norm,
@@ -110,11 +110,11 @@ impl ArchivedRun {
     pub(super) fn from_directory(dir: &Path, diverged: Option<&Divergence>) -> Result<Self> {
         let SavedRun { mut config, record, .. } = SavedRun::open(dir)?;
         (config.data.path, config.data.labels) = (None, None);
-        let metrics = Metric::read(dir)?;
+        let metrics = MetricRecord::read(dir)?;
         let epochs = EpochPoint::from_metrics(&metrics).into_iter().collect();
         let evaluations = || {
             metrics.iter().filter_map(|metric| match metric {
-                Metric::Evaluation(evaluation) => Some(evaluation),
+                MetricRecord::Evaluation(evaluation) => Some(evaluation),
                 _ => None,
             })
         };
@@ -129,7 +129,7 @@ impl ArchivedRun {
                     units: result.units,
                     seconds: result.seconds,
                     images_per_s: result.images_per_s,
-                    concerns: result.concerns.clone(),
+                    warnings: result.warnings.clone(),
                 };
                 (outcome, result.evaluations.iter().collect())
             }
@@ -171,7 +171,7 @@ impl ArchivedRun {
             units,
             seconds,
             images_per_s,
-            ref concerns,
+            ref warnings,
         } = self.outcome
         else {
             return None;
@@ -189,7 +189,7 @@ impl ArchivedRun {
                 units,
                 seconds,
                 images_per_s,
-                concerns: concerns.clone(),
+                warnings: warnings.clone(),
                 evaluations: self.evaluations.points(units, run.steps_per_epoch),
             },
             run,

@@ -29,9 +29,9 @@ const AS_WELL: f64 = 3.0;
 fn rates(preset: Preset) -> [RefreshRate; 3] {
     match preset {
         Preset::Smoke | Preset::Small | Preset::Medium => {
-            [0.01, 0.1, 1.0].map(|share| RefreshRate::of_window(share).expect("shares of a window"))
+            [0.01, 0.1, 1.0].map(|share| RefreshRate::from_window_fraction(share).expect("shares of a window"))
         }
-        Preset::Paper => [10.0, 100.0, 1000.0].map(|steps| RefreshRate::steps(steps).expect("numbers of steps")),
+        Preset::Paper => [10.0, 100.0, 1000.0].map(|steps| RefreshRate::from_steps(steps).expect("numbers of steps")),
     }
 }
 

@@ -23,7 +23,7 @@ fn tiny(mut setup: Setup) -> Setup {
 }
 
 fn run_real(line: &Line) -> Result<()> {
-    let stop = stompp_console::signals::stop().unwrap();
+    let stop = stompp_console::signals::stop_flag().unwrap();
     line.run(tiny(line.setup()), &trainer(stop))
 }
 
@@ -137,7 +137,7 @@ fn a_sweep_that_is_interrupted_keeps_its_last_step() {
         if RunResult::exists(&run) {
             continue;
         }
-        let standing = stompp_train::Standing::of(&run).unwrap();
+        let standing = stompp_train::RunStatus::read(&run).unwrap();
         assert!(standing.step > 0 && !standing.busy, "{}: {standing:?}", run.display());
         begun += 1;
     }

@@ -6,10 +6,10 @@
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 use super::{lookup::Lookup, planes::Planes, popcount::Popcount};
 use super::{
-    tail::{Portable, Sink, bytes_of_pixel},
+    tail::{Portable, RowWriter, bytes_of_pixel},
     window::Windows,
 };
-use crate::simd::Level;
+use crate::simd::SimdLevel;
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -22,11 +22,11 @@ pub(crate) struct BinaryConv {
     /// The smallest sums that give +1: one a channel, or one for a shortcut of -1 and then one for a shortcut of +1. Without them sums
     /// become floats.
     thresholds: Option<Vec<i32>>,
-    way: Way,
+    way: CountMethod,
 }
 
 /// How bits are counted.
-enum Way {
+enum CountMethod {
     Portable,
     #[cfg(all(feature = "std", target_arch = "x86_64"))]
     Lookup(Lookup),
@@ -44,7 +44,7 @@ const MOST_PRODUCTS: usize = i16::MAX as usize - 1;
 impl BinaryConv {
     /// With the weight that lies at `weight` of `file`.
     pub(crate) fn new(
-        level: Level,
+        level: SimdLevel,
         windows: Windows,
         outputs: usize,
         file: &[u8],
@@ -55,16 +55,20 @@ impl BinaryConv {
         let bits = &file[weight.clone()];
         let way = match (level, &thresholds) {
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            (Level::Avx2, Some(thresholds)) if fits && Planes::suits(&windows) => {
-                Way::Planes(Planes::new(&windows, outputs, bits, thresholds))
+            (SimdLevel::Avx2, Some(thresholds)) if fits && Planes::is_suitable(&windows) => {
+                CountMethod::Planes(Planes::new(&windows, outputs, bits, thresholds))
             }
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            (Level::Avx2, _) if fits => Way::Lookup(Lookup::new(&windows, outputs, bits, thresholds.as_deref())),
+            (SimdLevel::Avx2, _) if fits => {
+                CountMethod::Lookup(Lookup::new(&windows, outputs, bits, thresholds.as_deref()))
+            }
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            (Level::Avx512, _) if fits => Way::Popcount(Popcount::new(&windows, outputs, bits, thresholds.as_deref())),
+            (SimdLevel::Avx512, _) if fits => {
+                CountMethod::Popcount(Popcount::new(&windows, outputs, bits, thresholds.as_deref()))
+            }
             _ => {
                 let _ = (fits, bits);
-                Way::Portable
+                CountMethod::Portable
             }
         };
         Self {
@@ -79,11 +83,11 @@ impl BinaryConv {
     /// Bytes of the padded image that [`BinaryConv::stage`] writes.
     pub(crate) fn staged_len(&self) -> usize {
         match &self.way {
-            Way::Portable => 0,
+            CountMethod::Portable => 0,
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            Way::Planes(planes) => planes.staged_len(),
+            CountMethod::Planes(planes) => planes.staged_len(),
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            _ => Staging::new(&self.windows).len(),
+            _ => PaddedLayout::new(&self.windows).len(),
         }
     }
 
@@ -91,7 +95,7 @@ impl BinaryConv {
     pub(crate) fn table_len(&self) -> usize {
         match self.way {
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            Way::Lookup(_) => Staging::new(&self.windows).padded(),
+            CountMethod::Lookup(_) => PaddedLayout::new(&self.windows).padded(),
             _ => 0,
         }
     }
@@ -99,52 +103,59 @@ impl BinaryConv {
     /// Words that a task needs, offsets of tables, and bytes.
     pub(crate) fn task_len(&self) -> [usize; 3] {
         match &self.way {
-            Way::Portable => [0; 3],
+            CountMethod::Portable => [0; 3],
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            Way::Lookup(lookup) => [0, lookup.task_len(), 0],
+            CountMethod::Lookup(lookup) => [0, lookup.task_len(), 0],
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            Way::Planes(planes) => [0, 0, planes.task_len()],
+            CountMethod::Planes(planes) => [0, 0, planes.task_len()],
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            Way::Popcount(popcount) => [popcount.task_len(), 0, 0],
+            CountMethod::Popcount(popcount) => [popcount.task_len(), 0, 0],
         }
     }
 
     /// Prepares an image for all tasks: `staged` and `table` have at least the lengths above.
     pub(crate) fn stage(&self, input: &[u8], staged: &mut [u8], table: &mut [u32]) {
         match &self.way {
-            Way::Portable => {
+            CountMethod::Portable => {
                 let _ = (input, staged, table);
             }
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            Way::Lookup(_) => {
-                let staging = Staging::new(&self.windows);
+            CountMethod::Lookup(_) => {
+                let staging = PaddedLayout::new(&self.windows);
                 staging.pad(input, staged);
                 super::lookup::tables(&staging, staged, table);
             }
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            Way::Planes(planes) => planes.stage(input, staged),
+            CountMethod::Planes(planes) => planes.stage(input, staged),
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            Way::Popcount(_) => Staging::new(&self.windows).pad(input, staged),
+            CountMethod::Popcount(_) => PaddedLayout::new(&self.windows).pad(input, staged),
         }
     }
 
     /// Computes `rows` of the output.
-    pub(crate) fn run(&self, file: &[u8], rows: Range<usize>, input: Staged<'_>, task: Task<'_>, sink: &mut Sink<'_>) {
+    pub(crate) fn run(
+        &self,
+        file: &[u8],
+        rows: Range<usize>,
+        input: StagedBits<'_>,
+        task: TaskBuffers<'_>,
+        sink: &mut RowWriter<'_>,
+    ) {
         match &self.way {
-            Way::Portable => {
+            CountMethod::Portable => {
                 let _ = (input.staged, input.table, task.words, task.offsets, task.bytes);
                 self.run_portable(&file[self.weight.clone()], rows, input.bits, sink);
             }
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            Way::Lookup(lookup) => lookup.run(&self.windows, rows, input.table, task.offsets, sink),
+            CountMethod::Lookup(lookup) => lookup.run(&self.windows, rows, input.table, task.offsets, sink),
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            Way::Planes(planes) => planes.run(&self.windows, rows, input.staged, task.bytes, sink),
+            CountMethod::Planes(planes) => planes.run(&self.windows, rows, input.staged, task.bytes, sink),
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            Way::Popcount(popcount) => popcount.run(&self.windows, rows, input.staged, task.words, sink),
+            CountMethod::Popcount(popcount) => popcount.run(&self.windows, rows, input.staged, task.words, sink),
         }
     }
 
-    fn run_portable(&self, weight: &[u8], rows: Range<usize>, input: &[u8], sink: &mut Sink<'_>) {
+    fn run_portable(&self, weight: &[u8], rows: Range<usize>, input: &[u8], sink: &mut RowWriter<'_>) {
         let w = &self.windows;
         let [channels, _, in_width] = w.input;
         let of_pixel = bytes_of_pixel(channels);
@@ -180,12 +191,12 @@ impl BinaryConv {
                             let bit = sum(channel) >= thresholds[second(channel, residual)];
                             bits |= u32::from(bit) << (channel - first);
                         }
-                        sink.put_bits(pixel, first, bits);
+                        sink.write_bits(pixel, first, bits);
                     }
                     None => {
                         let mut sums = [0.0; 32];
                         (first..last).for_each(|channel| sums[channel - first] = sum(channel) as f32);
-                        sink.put::<Portable>(pixel, first, &mut sums[..last - first]);
+                        sink.write::<Portable>(pixel, first, &mut sums[..last - first]);
                     }
                 }
             }
@@ -206,14 +217,14 @@ fn differing(a: &[u8], b: &[u8]) -> u32 {
 
 /// An image for a binary convolution: its bits, and what [`BinaryConv::stage`] made of them.
 #[derive(Clone, Copy)]
-pub(crate) struct Staged<'a> {
+pub(crate) struct StagedBits<'a> {
     pub(crate) bits: &'a [u8],
     pub(crate) staged: &'a [u8],
     pub(crate) table: &'a [u32],
 }
 
 /// Memory of one task.
-pub(crate) struct Task<'a> {
+pub(crate) struct TaskBuffers<'a> {
     pub(crate) words: &'a mut [u64],
     pub(crate) offsets: &'a mut [u16],
     pub(crate) bytes: &'a mut [u8],
@@ -221,7 +232,7 @@ pub(crate) struct Task<'a> {
 
 /// The image with its padding, for the vector ways.
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
-pub(super) struct Staging {
+pub(super) struct PaddedLayout {
     /// Bytes of a pixel.
     pub(super) of_pixel: usize,
     /// Bytes of a padded row.
@@ -234,7 +245,7 @@ pub(super) struct Staging {
 }
 
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
-impl Staging {
+impl PaddedLayout {
     pub(super) fn new(w: &Windows) -> Self {
         let of_pixel = bytes_of_pixel(w.input[0]);
         Self {

@@ -3,11 +3,14 @@
 //! Every sum runs over a patch in the order (channel, row, column) in blocks of [`BLOCK`] products; blocks are added up in order.
 //! Multiplication and addition are fused. That is the trainer's order, so the sums have the same bits.
 
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+mod vectors;
+
 use super::{
-    tail::{Arithmetic, Portable, Sink, View, bytes_of_pixel, sign, signs},
+    tail::{Arithmetic, Portable, RowWriter, Values, bytes_of_pixel, sign, signs},
     window::Windows,
 };
-use crate::{run::Place, simd::Level};
+use crate::{run::ValueLocation, simd::SimdLevel};
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -22,7 +25,7 @@ pub(crate) struct Dense {
     pub(crate) windows: Windows,
     pub(crate) outputs: usize,
     weight: Weight,
-    /// What the vector ways need; absent at [`Level::Portable`].
+    /// What the vector ways need; absent at [`SimdLevel::Portable`].
     #[cfg(all(feature = "std", target_arch = "x86_64"))]
     prepared: Option<Prepared>,
 }
@@ -44,8 +47,8 @@ pub(crate) struct Weight {
 
 /// An image, and what [`Dense::stage`] made of it.
 #[derive(Clone, Copy)]
-pub(crate) struct Staged<'a> {
-    pub(crate) view: View<'a>,
+pub(crate) struct StagedFloats<'a> {
+    pub(crate) view: Values<'a>,
     pub(crate) padded: &'a [f32],
 }
 
@@ -61,9 +64,9 @@ enum Panels {
 impl Dense {
     /// With a weight of `file`. Its input is at `place`.
     pub(crate) fn new(
-        level: Level,
+        level: SimdLevel,
         windows: Windows,
-        place: Place,
+        place: ValueLocation,
         outputs: usize,
         file: &[u8],
         weight: Weight,
@@ -100,7 +103,7 @@ impl Dense {
     }
 
     /// Prepares an image for all tasks: `staged` has at least the length above.
-    pub(crate) fn stage(&self, input: View<'_>, staged: &mut [f32]) {
+    pub(crate) fn stage(&self, input: Values<'_>, staged: &mut [f32]) {
         #[cfg(all(feature = "std", target_arch = "x86_64"))]
         if let Some(prepared) = &self.prepared {
             prepared.padded.stage(input, staged);
@@ -111,12 +114,12 @@ impl Dense {
     /// Computes `rows` of the output. `memory` has the lengths of [`Dense::task_len`].
     pub(crate) fn run(
         &self,
-        level: Level,
+        level: SimdLevel,
         file: &[u8],
         rows: Range<usize>,
-        input: Staged<'_>,
+        input: StagedFloats<'_>,
         memory: [&mut [f32]; 3],
-        sink: &mut Sink<'_>,
+        sink: &mut RowWriter<'_>,
     ) {
         let [patch, sums, block] = memory;
         #[cfg(all(feature = "std", target_arch = "x86_64"))]
@@ -132,10 +135,10 @@ impl Dense {
         &self,
         weight: &[u8],
         rows: Range<usize>,
-        input: View<'_>,
+        input: Values<'_>,
         patch: &mut [f32],
         sums: &mut [f32],
-        sink: &mut Sink<'_>,
+        sink: &mut RowWriter<'_>,
     ) {
         let w = &self.windows;
         let steps = w.entries();
@@ -163,7 +166,7 @@ impl Dense {
             for first in (0..self.outputs).step_by(32) {
                 let sums = &mut sums[first..self.outputs.min(first + 32)];
                 self.add_bias(first, sums);
-                sink.put::<Portable>(pixel, first, sums);
+                sink.write::<Portable>(pixel, first, sums);
             }
         }
     }
@@ -192,7 +195,7 @@ fn blocks(patch: &[f32], add: impl Fn(usize, f32, f32) -> f32) -> f32 {
 
 /// The entries of a patch, (channel, row, column); padding is 0.
 #[inline(always)]
-fn gather(w: &Windows, input: View<'_>, row: usize, column: usize, patch: &mut [f32]) {
+fn gather(w: &Windows, input: Values<'_>, row: usize, column: usize, patch: &mut [f32]) {
     let [channels, height, width] = w.input;
     let area = w.kernel[0] * w.kernel[1];
     let (rows, columns) = (w.rows(row), w.columns(column));
@@ -207,13 +210,13 @@ fn gather(w: &Windows, input: View<'_>, row: usize, column: usize, patch: &mut [
         let start = in_row * width + w.column(column, columns.start);
         let first_tap = tap_row * w.kernel[1] + columns.start;
         match input {
-            View::Image(values) => {
+            Values::Image(values) => {
                 for (channel, patch) in patch.chunks_exact_mut(area).enumerate() {
                     let from = &values[channel * height * width + start..][..columns.len()];
                     patch[first_tap..][..columns.len()].copy_from_slice(from);
                 }
             }
-            View::Floats(values) => {
+            Values::Floats(values) => {
                 for (tap, pixel) in
                     (first_tap..).zip(values[start * channels..].chunks_exact(channels).take(columns.len()))
                 {
@@ -225,7 +228,7 @@ fn gather(w: &Windows, input: View<'_>, row: usize, column: usize, patch: &mut [
                     }
                 }
             }
-            View::Bits(bytes) => {
+            Values::Bits(bytes) => {
                 let of_pixel = bytes_of_pixel(channels);
                 for (tap, pixel) in
                     (first_tap..).zip(bytes[start * of_pixel..].chunks_exact(of_pixel).take(columns.len()))
@@ -265,13 +268,13 @@ struct Padded {
 
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 impl Padded {
-    fn new(w: &Windows, place: Place) -> Self {
+    fn new(w: &Windows, place: ValueLocation) -> Self {
         let [channels, height, width] = w.input;
         let [rows, columns] = [height, width].map(|side| side + 2 * w.padding);
         // As the input has it: (C, H, W) or (H, W, C).
         let steps = match place {
-            Place::Image => [rows * columns, columns, 1],
-            Place::Bits(_) | Place::Floats(_) => [1, columns * channels, channels],
+            ValueLocation::Image => [rows * columns, columns, 1],
+            ValueLocation::Bits(_) | ValueLocation::Floats(_) => [1, columns * channels, channels],
         };
         let taps = w.kernel[0] * w.kernel[1];
         let reads = (0..channels * taps).map(|entry| {
@@ -284,7 +287,7 @@ impl Padded {
             padding: w.padding,
             kernel: w.kernel,
             stride: w.stride,
-            is_copy: w.padding > 0 || matches!(place, Place::Bits(_)),
+            is_copy: w.padding > 0 || matches!(place, ValueLocation::Bits(_)),
             steps,
             last_read: reads.last().copied().unwrap_or(0),
             reads,
@@ -304,7 +307,7 @@ impl Padded {
         row * self.steps[1] + column * self.steps[2]
     }
 
-    fn stage(&self, input: View<'_>, staged: &mut [f32]) {
+    fn stage(&self, input: Values<'_>, staged: &mut [f32]) {
         if self.is_copy {
             // SAFETY: a layer is prepared for this only where AVX2 is.
             unsafe { self.copy(input, &mut staged[..self.len()]) }
@@ -312,7 +315,7 @@ impl Padded {
     }
 
     #[target_feature(enable = "avx2")]
-    fn copy(&self, input: View<'_>, staged: &mut [f32]) {
+    fn copy(&self, input: Values<'_>, staged: &mut [f32]) {
         let [channels, height, width] = self.shape;
         if self.padding > 0 {
             staged.fill(0.0);
@@ -322,17 +325,17 @@ impl Padded {
         for row in (0..height).filter(|row| is_read(*row, 0)) {
             let to = self.first(row + self.padding, self.padding);
             match input {
-                View::Image(values) => {
+                Values::Image(values) => {
                     for channel in 0..channels {
                         let from = &values[(channel * height + row) * width..][..width];
                         staged[channel * self.steps[0] + to..][..width].copy_from_slice(from);
                     }
                 }
-                View::Floats(values) => {
+                Values::Floats(values) => {
                     let of_row = width * channels;
                     staged[to..][..of_row].copy_from_slice(&values[row * of_row..][..of_row]);
                 }
-                View::Bits(bytes) => {
+                Values::Bits(bytes) => {
                     let of_pixel = bytes_of_pixel(channels);
                     let pixels = bytes[row * width * of_pixel..][..width * of_pixel].chunks_exact(of_pixel);
                     let pixels = staged[to..].chunks_exact_mut(channels).zip(pixels).enumerate();
@@ -347,232 +350,10 @@ impl Padded {
     }
 
     /// The values with their padding.
-    fn values<'a>(&self, input: Staged<'a>) -> &'a [f32] {
+    fn values<'a>(&self, input: StagedFloats<'a>) -> &'a [f32] {
         match input.view {
-            View::Image(values) | View::Floats(values) if !self.is_copy => values,
+            Values::Image(values) | Values::Floats(values) if !self.is_copy => values,
             _ => &input.padded[..self.len()],
-        }
-    }
-}
-
-#[cfg(all(feature = "std", target_arch = "x86_64"))]
-mod vectors {
-    use super::*;
-    use crate::kernels::tail::Fused;
-    use alloc::vec;
-    use core::arch::x86_64::*;
-
-    /// Channels of a panel: two vectors.
-    pub(super) fn width(level: Level) -> Option<usize> {
-        match level {
-            Level::Portable => None,
-            Level::Avx2 => Some(16),
-            Level::Avx512 => Some(32),
-        }
-    }
-
-    /// The weight in panels of `width` channels.
-    pub(super) fn panels(w: &Windows, outputs: usize, weight: &Weight, width: usize, file: &[u8]) -> Panels {
-        let bytes = &file[weight.at.clone()];
-        let steps = w.entries();
-        let panels = outputs.div_ceil(width);
-        if !weight.is_bits {
-            let mut values = vec![0.0; panels * steps * width];
-            for (channel, kernel) in bytes.chunks(4 * steps).enumerate() {
-                let column = values[channel / width * width * steps + channel % width..]
-                    .iter_mut()
-                    .step_by(width);
-                column
-                    .zip(kernel.as_chunks().0)
-                    .for_each(|(to, from)| *to = f32::from_le_bytes(*from));
-            }
-            return Panels::Floats(values);
-        }
-        let mut values = vec![0; panels * steps];
-        let area = w.kernel[0] * w.kernel[1];
-        let of_pixel = bytes_of_pixel(w.input[0]);
-        for (channel, kernel) in bytes.chunks(area * of_pixel).enumerate() {
-            let of_panel = &mut values[channel / width * steps..][..steps];
-            for (step, to) in of_panel.iter_mut().enumerate() {
-                let (input, tap) = (step / area, step % area);
-                let bit = kernel[tap * of_pixel + input / 8] >> (input % 8) & 1;
-                *to |= u32::from(bit) << (channel % width);
-            }
-        }
-        Panels::Bits(values)
-    }
-
-    pub(super) fn run(
-        dense: &Dense,
-        prepared: &Prepared,
-        level: Level,
-        rows: Range<usize>,
-        values: &[f32],
-        memory: [&mut [f32]; 2],
-        sink: &mut Sink<'_>,
-    ) {
-        // SAFETY: a network has a level only where the machine has it.
-        unsafe {
-            match level {
-                Level::Avx512 => run_avx512(dense, prepared, rows, values, memory, sink),
-                _ => run_avx2(dense, prepared, rows, values, memory, sink),
-            }
-        }
-    }
-
-    #[target_feature(enable = "avx2,fma")]
-    fn run_avx2(
-        dense: &Dense,
-        prepared: &Prepared,
-        rows: Range<usize>,
-        values: &[f32],
-        memory: [&mut [f32]; 2],
-        sink: &mut Sink<'_>,
-    ) {
-        // SAFETY: this function runs only where AVX2 and FMA are.
-        unsafe { tiles::<Avx2, Fused, 6>(dense, prepared, rows, values, memory, sink) }
-    }
-
-    #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
-    fn run_avx512(
-        dense: &Dense,
-        prepared: &Prepared,
-        rows: Range<usize>,
-        values: &[f32],
-        memory: [&mut [f32]; 2],
-        sink: &mut Sink<'_>,
-    ) {
-        // SAFETY: this function runs only where these parts of AVX-512 are.
-        unsafe { tiles::<Avx512, Fused, 8>(dense, prepared, rows, values, memory, sink) }
-    }
-
-    /// Vectors of floats.
-    ///
-    /// # Safety
-    /// Methods may be called only where the machine has the level's instructions.
-    trait Lanes {
-        type Vector: Copy;
-        const LANES: usize;
-        unsafe fn splat(x: f32) -> Self::Vector;
-        unsafe fn load(p: *const f32) -> Self::Vector;
-        unsafe fn store(p: *mut f32, v: Self::Vector);
-        unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
-        unsafe fn mul_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
-    }
-
-    macro_rules! lanes {
-        ($name:ident, $vector:ty, $lanes:literal: $splat:ident, $load:ident, $store:ident, $add:ident, $mul_add:ident) => {
-            enum $name {}
-
-            // SAFETY (of every block below): the caller vouches for the instructions and for the memory.
-            impl Lanes for $name {
-                type Vector = $vector;
-                const LANES: usize = $lanes;
-                #[inline(always)]
-                unsafe fn splat(x: f32) -> $vector {
-                    // SAFETY: see above.
-                    unsafe { $splat(x) }
-                }
-                #[inline(always)]
-                unsafe fn load(p: *const f32) -> $vector {
-                    // SAFETY: see above.
-                    unsafe { $load(p) }
-                }
-                #[inline(always)]
-                unsafe fn store(p: *mut f32, v: $vector) {
-                    // SAFETY: see above.
-                    unsafe { $store(p, v) }
-                }
-                #[inline(always)]
-                unsafe fn add(a: $vector, b: $vector) -> $vector {
-                    // SAFETY: see above.
-                    unsafe { $add(a, b) }
-                }
-                #[inline(always)]
-                unsafe fn mul_add(a: $vector, b: $vector, c: $vector) -> $vector {
-                    // SAFETY: see above.
-                    unsafe { $mul_add(a, b, c) }
-                }
-            }
-        };
-    }
-    lanes!(Avx2, __m256, 8: _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_fmadd_ps);
-    lanes!(Avx512, __m512, 16: _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_add_ps, _mm512_fmadd_ps);
-
-    /// Tiles of `MR` pixels and two vectors of channels.
-    ///
-    /// # Safety
-    /// The machine has the instructions of `L` and of `A`.
-    #[inline(always)]
-    unsafe fn tiles<L: Lanes, A: Arithmetic, const MR: usize>(
-        dense: &Dense,
-        prepared: &Prepared,
-        rows: Range<usize>,
-        values: &[f32],
-        [sums, expanded]: [&mut [f32]; 2],
-        sink: &mut Sink<'_>,
-    ) {
-        let (w, padded) = (&dense.windows, &prepared.padded);
-        let (steps, width, columns) = (w.entries(), 2 * L::LANES, w.output[1]);
-        let end = rows.end * columns;
-        let place = |pixel: usize| padded.first(pixel / columns * w.stride, pixel % columns * w.stride);
-        assert!(rows.end <= w.output[0] && padded.reads.len() == steps);
-        assert!(place(end - 1) + padded.last_read < values.len());
-        for first in (rows.start * columns..end).step_by(PIXELS) {
-            let count = PIXELS.min(end - first);
-            for panel in 0..dense.outputs.div_ceil(width) {
-                for start in (0..steps).step_by(BLOCK) {
-                    let len = BLOCK.min(steps - start);
-                    let weights = match &prepared.panels {
-                        Panels::Floats(values) => &values[(panel * steps + start) * width..][..len * width],
-                        Panels::Bits(values) => {
-                            let expanded = &mut expanded[..len * width];
-                            for (to, bits) in expanded.chunks_mut(width).zip(&values[panel * steps + start..]) {
-                                to.iter_mut()
-                                    .enumerate()
-                                    .for_each(|(i, to)| *to = sign(bits >> i & 1 == 1));
-                            }
-                            expanded
-                        }
-                    };
-                    let reads = &padded.reads[start..start + len];
-                    assert!(weights.len() == len * width && sums.len() >= count * width);
-                    for tile in (0..count).step_by(MR) {
-                        // SAFETY: the caller vouches for the instructions; the last read of the last pixel is among the values, and no
-                        // other is behind it; `weights` has `width` a step, and `sums` as many a pixel.
-                        unsafe {
-                            let mut at = [values.as_ptr(); MR];
-                            for (j, at) in at.iter_mut().enumerate() {
-                                *at = at.add(place(first + (tile + j).min(count - 1)));
-                            }
-                            let mut tile_sums = [[L::splat(0.0); 2]; MR];
-                            let mut weights = weights.as_ptr();
-                            for read in reads {
-                                let channels = [L::load(weights), L::load(weights.add(L::LANES))];
-                                weights = weights.add(width);
-                                for j in 0..MR {
-                                    let x = L::splat(*at[j].add(*read));
-                                    tile_sums[j][0] = L::mul_add(x, channels[0], tile_sums[j][0]);
-                                    tile_sums[j][1] = L::mul_add(x, channels[1], tile_sums[j][1]);
-                                }
-                            }
-                            for (pixel, tile_sums) in (tile..count).zip(&tile_sums) {
-                                for (v, sum) in tile_sums.iter().enumerate() {
-                                    let to = sums.as_mut_ptr().add(pixel * width + v * L::LANES);
-                                    L::store(to, if start == 0 { *sum } else { L::add(L::load(to), *sum) });
-                                }
-                            }
-                        }
-                    }
-                }
-                let channel = panel * width;
-                let channels = width.min(dense.outputs - channel);
-                for (pixel, sums) in (first..first + count).zip(sums.chunks_mut(width)) {
-                    let sums = &mut sums[..channels];
-                    dense.add_bias(channel, sums);
-                    sink.put::<A>(pixel, channel, sums);
-                }
-            }
         }
     }
 }

@@ -5,18 +5,21 @@
 //! differ, in its high half the same for `b` and `w`. One byte shuffle of the table by a vector of weights so does 4 channels x 32
 //! kernels x 2 pixels: 256 multiplications. Up to 16 output channels, a vector has 16 channels of two such pairs of pixels.
 
+mod counts;
+
+pub(super) use counts::{Counts, SPAN, Sums, add_three, table, widen};
+
 use super::{
-    binary::{Borders, Staging},
-    tail::{Fused, Sink, bytes_of_pixel},
+    binary::{Borders, PaddedLayout},
+    tail::{Fma, RowWriter, bytes_of_pixel},
     window::Windows,
 };
 use alloc::{vec, vec::Vec};
-use core::{arch::x86_64::*, ops::Range};
+use core::ops::Range;
+use counts::{below, choose, limits_of, store, store_half, tile, tile_narrow};
 
 /// Pairs of pixels whose offsets are gathered together: weights are read once for all of them.
 const PAIRS: usize = 16;
-/// Steps between widenings: sums of a third as many lookups of three, each at most 12, fit a byte.
-pub(super) const SPAN: usize = 48;
 
 /// Weights of a binary convolution as nibbles.
 pub(super) struct Lookup {
@@ -30,26 +33,8 @@ pub(super) struct Lookup {
     lanes: usize,
 }
 
-/// Entry `w` of table `16 b + a`.
-#[repr(align(64))]
-struct Tables([[u8; 16]; 256]);
-
-static TABLES: Tables = Tables(lookup_tables());
-
-const fn lookup_tables() -> [[u8; 16]; 256] {
-    let mut tables = [[0; 16]; 256];
-    let mut i = 0;
-    while i < 256 * 16 {
-        let (table, w) = (i / 16, i % 16);
-        let (a, b) = (table % 16, table / 16);
-        tables[table][w] = ((a ^ w).count_ones() | (b ^ w).count_ones() << 4) as u8;
-        i += 1;
-    }
-    tables
-}
-
 /// For each byte of the padded image the offsets of two tables, those of its nibbles and of the next output pixel's.
-pub(super) fn tables(staging: &Staging, staged: &[u8], table: &mut [u32]) {
+pub(super) fn tables(staging: &PaddedLayout, staged: &[u8], table: &mut [u32]) {
     let len = staging.padded();
     // SAFETY: a convolution is prepared for lookups only where AVX2 is.
     unsafe { tables_avx2(&staged[..len], &staged[staging.step..][..len], &mut table[..len]) }
@@ -92,15 +77,22 @@ impl Lookup {
     }
 
     /// Computes `rows`.
-    pub(super) fn run(&self, w: &Windows, rows: Range<usize>, table: &[u32], offsets: &mut [u16], sink: &mut Sink<'_>) {
+    pub(super) fn run(
+        &self,
+        w: &Windows,
+        rows: Range<usize>,
+        table: &[u32],
+        offsets: &mut [u16],
+        sink: &mut RowWriter<'_>,
+    ) {
         // SAFETY: a convolution is prepared for lookups only where AVX2 and FMA are.
         unsafe { self.run_avx2(w, rows, table, offsets, sink) }
     }
 
     #[target_feature(enable = "avx2,fma")]
-    fn run_avx2(&self, w: &Windows, rows: Range<usize>, table: &[u32], offsets: &mut [u16], sink: &mut Sink<'_>) {
+    fn run_avx2(&self, w: &Windows, rows: Range<usize>, table: &[u32], offsets: &mut [u16], sink: &mut RowWriter<'_>) {
         let of_row = w.output[1].div_ceil(2);
-        let staging = Staging::new(w);
+        let staging = PaddedLayout::new(w);
         let end = rows.end * of_row;
         let offsets = &mut offsets[..PAIRS * self.steps];
         let vectors = self.nibbles.len() / (self.steps * self.lanes);
@@ -160,7 +152,15 @@ impl Lookup {
 
     /// The offsets of a patch: those of the taps of a kernel's row are neighbours in the table, too.
     #[inline(always)]
-    fn gather(&self, w: &Windows, staging: &Staging, table: &[u32], row: usize, column: usize, offsets: &mut [u16]) {
+    fn gather(
+        &self,
+        w: &Windows,
+        staging: &PaddedLayout,
+        table: &[u32],
+        row: usize,
+        column: usize,
+        offsets: &mut [u16],
+    ) {
         let of_row = w.kernel[1] * staging.of_pixel;
         for tap in 0..w.kernel[0] {
             let from = (row * w.stride + tap) * staging.row + column * staging.step;
@@ -176,7 +176,14 @@ impl Lookup {
     /// Takes the counts of 32 channels of a pair of pixels.
     #[inline]
     #[target_feature(enable = "avx2,fma")]
-    fn finish(&self, w: &Windows, (row, column): (usize, usize), vector: usize, counts: &[Counts; 2], sink: &mut Sink) {
+    fn finish(
+        &self,
+        w: &Windows,
+        (row, column): (usize, usize),
+        vector: usize,
+        counts: &[Counts; 2],
+        sink: &mut RowWriter,
+    ) {
         let first = vector * 32;
         for (column, counts) in (column..w.output[1]).zip(counts) {
             let pixel = row * w.output[1] + column;
@@ -184,7 +191,7 @@ impl Lookup {
                 let mut sums = [0.0; 32];
                 store(counts, &self.borders.bases(row, column)[first..][..32], &mut sums);
                 let count = 32.min(self.outputs - first);
-                sink.put::<Fused>(pixel, first, &mut sums[..count]);
+                sink.write::<Fma>(pixel, first, &mut sums[..count]);
                 continue;
             }
             let limits = self.borders.limits(row, column);
@@ -199,7 +206,7 @@ impl Lookup {
             if self.borders.variants == 2 {
                 limits = choose(sink.residual_bits(pixel, first), limits, variant(1));
             }
-            sink.put_bits(pixel, first, below(counts, limits));
+            sink.write_bits(pixel, first, below(counts, limits));
         }
     }
 
@@ -212,7 +219,7 @@ impl Lookup {
         here: (usize, usize),
         there: Option<(usize, usize)>,
         counts: &[Counts; 2],
-        sink: &mut Sink,
+        sink: &mut RowWriter,
     ) {
         let there_or_here = there.unwrap_or(here);
         for (second, counts) in counts.iter().enumerate() {
@@ -230,7 +237,7 @@ impl Lookup {
                         let mut sums = [0.0; 16];
                         let (row, column) = places[half];
                         store_half(counts, half == 1, self.borders.bases(row, column), &mut sums);
-                        sink.put::<Fused>(pixels[half], 0, &mut sums[..self.outputs]);
+                        sink.write::<Fma>(pixels[half], 0, &mut sums[..self.outputs]);
                     }
                 }
                 continue;
@@ -245,226 +252,9 @@ impl Lookup {
             let bits = below(counts, chosen);
             for (half, bits) in [bits & 0xFFFF, bits >> 16].into_iter().enumerate() {
                 if is_there[half] {
-                    sink.put_bits(pixels[half], 0, bits);
+                    sink.write_bits(pixels[half], 0, bits);
                 }
             }
         }
     }
-}
-
-/// Counts of 32 lanes, 16 bits each: of bytes 0..8 and 16..24, and of the others, as unpacking bytes leaves them.
-pub(super) type Counts = [__m256i; 2];
-
-/// The limits of lanes 0..16 and 16..32, in the order of [`Counts`]. Each half has at least 16.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn limits_of([low, high]: [&[i16]; 2]) -> Counts {
-    let (low, high): (&[i16; 16], &[i16; 16]) = match (low.first_chunk(), high.first_chunk()) {
-        (Some(low), Some(high)) => (low, high),
-        _ => unreachable!("whole vectors"),
-    };
-    // SAFETY: 8 numbers each are read of arrays of 16.
-    unsafe {
-        let load = |half: &[i16; 16], at: usize| _mm_loadu_si128(half.as_ptr().add(at).cast());
-        [
-            _mm256_set_m128i(load(high, 0), load(low, 0)),
-            _mm256_set_m128i(load(high, 8), load(low, 8)),
-        ]
-    }
-}
-
-/// `plus` in the lanes whose bit is set, else `minus`.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn choose(bits: u32, minus: Counts, plus: Counts) -> Counts {
-    let bits = _mm256_set1_epi32(bits as i32);
-    // The byte that has the bits of each 8 lanes.
-    let bytes = [
-        _mm256_set_m128i(_mm_set1_epi8(2), _mm_set1_epi8(0)),
-        _mm256_set_m128i(_mm_set1_epi8(3), _mm_set1_epi8(1)),
-    ];
-    let lane = _mm256_set1_epi64x(0x0008_0004_0002_0001);
-    let lane = _mm256_blend_epi32::<0b1100_1100>(lane, _mm256_slli_epi16::<4>(lane));
-    let one = |half: usize| {
-        let of_lane = _mm256_and_si256(_mm256_shuffle_epi8(bits, bytes[half]), lane);
-        _mm256_blendv_epi8(minus[half], plus[half], _mm256_cmpeq_epi16(of_lane, lane))
-    };
-    [one(0), one(1)]
-}
-
-/// Bit `i` is whether the count of lane `i` is below its limit.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn below(counts: &Counts, limits: Counts) -> u32 {
-    let (low, high) = (
-        _mm256_cmpgt_epi16(limits[0], counts[0]),
-        _mm256_cmpgt_epi16(limits[1], counts[1]),
-    );
-    _mm256_movemask_epi8(_mm256_packs_epi16(low, high)) as u32
-}
-
-/// `sums = bases - 2 counts` of all 32 lanes.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn store(counts: &Counts, bases: &[f32], sums: &mut [f32; 32]) {
-    let (low, high) = sums.split_at_mut(16);
-    store_half(counts, false, &bases[..16], low.first_chunk_mut().expect("16 of 32"));
-    store_half(counts, true, &bases[16..], high.first_chunk_mut().expect("16 of 32"));
-}
-
-/// The same of lanes 0..16, or 16..32 if `upper`.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn store_half(counts: &Counts, upper: bool, bases: &[f32], sums: &mut [f32; 16]) {
-    let (bases, sums) = (bases[..16].as_chunks::<8>().0, sums.as_chunks_mut::<8>().0);
-    for ((counts, bases), sums) in counts.iter().zip(bases).zip(sums) {
-        let part = if upper {
-            _mm256_extracti128_si256::<1>(*counts)
-        } else {
-            _mm256_castsi256_si128(*counts)
-        };
-        let counts = _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(part));
-        // SAFETY: both are 8 floats.
-        unsafe {
-            let bases = _mm256_loadu_ps(bases.as_ptr());
-            _mm256_storeu_ps(sums.as_mut_ptr(), _mm256_fnmadd_ps(counts, _mm256_set1_ps(2.0), bases));
-        }
-    }
-}
-
-/// Sums of bytes for lookups of `NV` vectors and `NP` tables, and what they add up to.
-pub(super) struct Sums<const NV: usize, const NP: usize> {
-    /// Sums of whole bytes, modulo 256.
-    pub(super) bytes: [[__m256i; NV]; NP],
-    /// Sums of their high halves alone.
-    pub(super) highs: [[__m256i; NV]; NP],
-}
-
-impl<const NV: usize, const NP: usize> Sums<NV, NP> {
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    pub(super) fn new() -> Self {
-        let zero = _mm256_setzero_si256();
-        Self {
-            bytes: [[zero; NV]; NP],
-            highs: [[zero; NV]; NP],
-        }
-    }
-}
-
-/// Adds three lookups: `tables[p][k]` by `weights[k][v]`.
-macro_rules! add_three {
-    ($sums:expr, $p:expr, $v:expr, $tables:expr, $weights:expr) => {{
-        let [a, b, c] = [0, 1, 2].map(
-            #[inline(always)]
-            |k: usize| _mm256_shuffle_epi8($tables[k], $weights[k][$v]),
-        );
-        let sum = _mm256_add_epi8(_mm256_add_epi8(a, b), c);
-        $sums.bytes[$p][$v] = _mm256_add_epi8($sums.bytes[$p][$v], sum);
-        let high = _mm256_and_si256(_mm256_srli_epi16::<4>(sum), _mm256_set1_epi8(15));
-        $sums.highs[$p][$v] = _mm256_add_epi8($sums.highs[$p][$v], high);
-    }};
-}
-
-pub(super) use add_three;
-
-/// Adds the sums of bytes to counts of 16 bits, for both pixels of each pair.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn widen<const NV: usize, const NP: usize>(sums: &Sums<NV, NP>, counts: &mut [[[Counts; 2]; NV]; NP]) {
-    let (zero, low_half) = (_mm256_setzero_si256(), _mm256_set1_epi8(15));
-    for p in 0..NP {
-        for v in 0..NV {
-            let high = sums.highs[p][v];
-            let shifted = _mm256_slli_epi16::<4>(_mm256_and_si256(high, low_half));
-            let low = _mm256_sub_epi8(sums.bytes[p][v], shifted);
-            for (counts, bytes) in counts[p][v].iter_mut().zip([low, high]) {
-                counts[0] = _mm256_add_epi16(counts[0], _mm256_unpacklo_epi8(bytes, zero));
-                counts[1] = _mm256_add_epi16(counts[1], _mm256_unpackhi_epi8(bytes, zero));
-            }
-        }
-    }
-}
-
-/// The table at `offset`. Offsets are multiples of 16 below 4096.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn table(offset: u16) -> __m128i {
-    // SAFETY: the mask keeps any offset inside the tables, which are aligned.
-    unsafe { _mm_load_si128(TABLES.0.as_ptr().cast::<u8>().add(usize::from(offset & 0xFF0)).cast()) }
-}
-
-/// Counts for `NP` pairs of pixels and `NV` vectors of channels, each vector with 32 bytes a step.
-#[inline]
-#[target_feature(enable = "avx2")]
-#[allow(clippy::needless_range_loop)] // The loops are unrolled, and several arrays share each index.
-fn tile<const NV: usize, const NP: usize>(offsets: [&[u16]; NP], nibbles: [&[u8]; NV]) -> [[[Counts; 2]; NV]; NP] {
-    let zero = _mm256_setzero_si256();
-    let mut counts = [[[[zero; 2]; 2]; NV]; NP];
-    let steps = offsets[0].len();
-    assert!(steps.is_multiple_of(3) && offsets.iter().all(|offsets| offsets.len() == steps));
-    assert!(nibbles.iter().all(|nibbles| nibbles.len() == 32 * steps));
-    for start in (0..steps).step_by(SPAN) {
-        let mut sums = Sums::<NV, NP>::new();
-        for step in (start..steps.min(start + SPAN)).step_by(3) {
-            let mut weights = [[zero; NV]; 3];
-            for k in 0..3 {
-                for v in 0..NV {
-                    // SAFETY: `step + k < steps`, and the vector has 32 bytes a step.
-                    weights[k][v] = unsafe { _mm256_loadu_si256(nibbles[v].as_ptr().add((step + k) * 32).cast()) };
-                }
-            }
-            for p in 0..NP {
-                let mut tables = [zero; 3];
-                for k in 0..3 {
-                    // SAFETY: `step + k < steps`.
-                    tables[k] = _mm256_broadcastsi128_si256(table(unsafe { *offsets[p].get_unchecked(step + k) }));
-                }
-                for v in 0..NV {
-                    add_three!(sums, p, v, tables, weights);
-                }
-            }
-        }
-        widen(&sums, &mut counts);
-    }
-    counts
-}
-
-/// Counts for two times two pairs of pixels and 16 channels: the lower lanes of a vector are of the first pair of two.
-#[inline]
-#[target_feature(enable = "avx2")]
-#[allow(clippy::needless_range_loop)] // As in `tile`.
-fn tile_narrow(offsets: [[&[u16]; 2]; 2], nibbles: &[u8]) -> [[Counts; 2]; 2] {
-    let zero = _mm256_setzero_si256();
-    let mut counts = [[[[zero; 2]; 2]; 1]; 2];
-    let steps = offsets[0][0].len();
-    assert!(steps.is_multiple_of(3) && offsets.iter().flatten().all(|offsets| offsets.len() == steps));
-    assert!(nibbles.len() == 16 * steps);
-    for start in (0..steps).step_by(SPAN) {
-        let mut sums = Sums::<1, 2>::new();
-        for step in (start..steps.min(start + SPAN)).step_by(3) {
-            let mut weights = [[zero; 1]; 3];
-            for k in 0..3 {
-                // SAFETY: `step + k < steps`, and there are 16 bytes a step.
-                let of_step = unsafe { _mm_loadu_si128(nibbles.as_ptr().add((step + k) * 16).cast()) };
-                weights[k][0] = _mm256_broadcastsi128_si256(of_step);
-            }
-            for p in 0..2 {
-                let mut tables = [zero; 3];
-                for k in 0..3 {
-                    // SAFETY: `step + k < steps`.
-                    let [low, high] = unsafe {
-                        [
-                            *offsets[p][0].get_unchecked(step + k),
-                            *offsets[p][1].get_unchecked(step + k),
-                        ]
-                    };
-                    tables[k] = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(table(low)), table(high));
-                }
-                add_three!(sums, p, 0, tables, weights);
-            }
-        }
-        widen(&sums, &mut counts);
-    }
-    counts.map(|[of_vector]| of_vector)
 }

@@ -8,24 +8,25 @@
 //! Pixels are numbered across rows, with the padding between them, so a vector may hold the end of one row and the start of the next.
 //! The few lanes between are computed and dropped.
 
+mod layout;
+
 use super::{
     lookup::{Counts, SPAN, Sums, add_three, table, widen},
-    tail::{Sink, View, bytes_of_pixel},
+    tail::{RowWriter, Values, bytes_of_pixel},
     window::Windows,
 };
 use alloc::{vec, vec::Vec};
 use core::{arch::x86_64::*, ops::Range};
+use layout::{PlaneLayout, put_pixels, take_bytes};
 
 /// Pixels of a vector.
 const LANES: usize = 32;
 /// Vectors whose sums stay in registers.
 const VECTORS: usize = 4;
-/// What stands for padding.
-const PADDING: u8 = 0x80;
 
 /// A binary convolution on planes.
 pub(super) struct Planes {
-    layout: Layout,
+    layout: PlaneLayout,
     outputs: usize,
     /// For each step (tap and plane) of a sum where its first pixel is.
     reads: Vec<usize>,
@@ -39,158 +40,19 @@ pub(super) struct Planes {
     missing: Vec<i16>,
 }
 
-/// Planes of a staged image. With a stride, each plane is split into one for each place within a stride, so that neighbours of
-/// the output read neighbours.
-#[derive(Clone, Copy)]
-struct Layout {
-    channels: usize,
-    height: usize,
-    width: usize,
-    padding: usize,
-    stride: usize,
-    /// Rows and columns of a part of a plane.
-    rows: usize,
-    columns: usize,
-}
-
-impl Layout {
-    fn new(w: &Windows) -> Self {
-        let [channels, height, width] = w.input;
-        Self {
-            channels,
-            height,
-            width,
-            padding: w.padding,
-            stride: w.stride,
-            rows: (height + 2 * w.padding).div_ceil(w.stride),
-            columns: (width + 2 * w.padding).div_ceil(w.stride),
-        }
-    }
-
-    /// Where a place of the padded image is in the first plane.
-    fn at(&self, row: usize, column: usize) -> usize {
-        let part = row % self.stride * self.stride + column % self.stride;
-        (part * self.rows + row / self.stride) * self.columns + column / self.stride
-    }
-
-    /// Bytes of a plane.
-    fn plane(&self) -> usize {
-        self.stride * self.stride * self.rows * self.columns
-    }
-
-    /// Bytes of all planes, with what vectors read past them.
-    fn len(&self) -> usize {
-        self.channels / 4 * self.plane() + VECTORS * LANES
-    }
-
-    /// Splits the bits of an image into planes.
-    #[target_feature(enable = "avx2")]
-    fn stage(&self, input: &[u8], staged: &mut [u8]) {
-        let of_pixel = bytes_of_pixel(self.channels);
-        staged[..self.len()].fill(PADDING);
-        let planes = [self.plane(), self.channels / 4];
-        for (row, pixels) in input.chunks_exact(self.width * of_pixel).take(self.height).enumerate() {
-            for part in 0..self.stride {
-                // The first column of this part that is in the image.
-                let first = (part + self.stride - self.padding % self.stride) % self.stride;
-                if first >= self.width {
-                    continue;
-                }
-                let to = self.at(row + self.padding, first + self.padding);
-                let count = (self.width - first).div_ceil(self.stride);
-                let step = self.stride * of_pixel;
-                split_nibbles(
-                    &pixels[first * of_pixel..],
-                    step,
-                    of_pixel,
-                    count,
-                    planes,
-                    &mut staged[to..],
-                );
-            }
-        }
-    }
-}
-
-/// Writes the nibbles of `count` pixels to `planes` planes, which are `plane` bytes apart. From a pixel to the next are `step` bytes, of
-/// which it has `of_pixel`.
-#[inline(always)]
-fn split_nibbles(from: &[u8], step: usize, of_pixel: usize, count: usize, [plane, planes]: [usize; 2], to: &mut [u8]) {
-    for byte in 0..of_pixel {
-        take_bytes(from, step, byte, &mut to[2 * byte * plane..][..count], |byte| byte & 15);
-        if 2 * byte + 1 < planes {
-            take_bytes(from, step, byte, &mut to[(2 * byte + 1) * plane..][..count], |byte| {
-                byte >> 4
-            });
-        }
-    }
-}
-
-/// Writes byte `byte` of each group of `step` bytes to `to`. Common steps are known to the compiler, which then shuffles vectors.
-#[inline(always)]
-fn take_bytes(from: &[u8], step: usize, byte: usize, to: &mut [u8], change: impl Fn(u8) -> u8) {
-    #[inline(always)]
-    fn groups<const STEP: usize>(from: &[u8], byte: usize, to: &mut [u8], change: impl Fn(u8) -> u8) {
-        let (groups, rest) = from.as_chunks::<STEP>();
-        for (to, group) in to.iter_mut().zip(groups) {
-            *to = change(group[byte]);
-        }
-        // The last group may be cut off behind its byte.
-        if let (Some(to), Some(from)) = (to.get_mut(groups.len()), rest.get(byte)) {
-            *to = change(*from);
-        }
-    }
-    match step {
-        1 => groups::<1>(from, byte, to, change),
-        2 => groups::<2>(from, byte, to, change),
-        4 => groups::<4>(from, byte, to, change),
-        8 => groups::<8>(from, byte, to, change),
-        _ => {
-            for (to, from) in to.iter_mut().zip(from[byte..].iter().step_by(step)) {
-                *to = change(*from);
-            }
-        }
-    }
-}
-
-/// The reverse of [`take_bytes`] for all bytes of a pixel: those of byte `b` begin at `b * plane` of `from`.
-#[inline(always)]
-fn put_pixels(from: &[u8], plane: usize, of_pixel: usize, to: &mut [u8]) {
-    #[inline(always)]
-    fn pixels<const BYTES: usize>(from: &[u8], plane: usize, to: &mut [u8]) {
-        let to = to.as_chunks_mut::<BYTES>().0;
-        let planes: [&[u8]; BYTES] = core::array::from_fn(|byte| &from[byte * plane..][..to.len()]);
-        for (pixel, to) in to.iter_mut().enumerate() {
-            *to = core::array::from_fn(|byte| planes[byte][pixel]);
-        }
-    }
-    match of_pixel {
-        1 => pixels::<1>(from, plane, to),
-        2 => pixels::<2>(from, plane, to),
-        4 => pixels::<4>(from, plane, to),
-        8 => pixels::<8>(from, plane, to),
-        _ => {
-            for (byte, from) in (0..of_pixel).zip(from.chunks(plane)) {
-                let to = to[byte..].iter_mut().step_by(of_pixel);
-                to.zip(from).for_each(|(to, from)| *to = *from);
-            }
-        }
-    }
-}
-
 impl Planes {
     /// Whether this is the faster way for a convolution that gives bits: its channels fill nibbles, and few lanes are dropped.
-    pub(super) fn suits(w: &Windows) -> bool {
-        let layout = Layout::new(w);
+    pub(super) fn is_suitable(w: &Windows) -> bool {
+        let layout = PlaneLayout::new(w);
         let pixels = w.output[0] * w.output[1];
         let lanes = (w.output[0] * layout.columns).next_multiple_of(LANES);
         let steps = w.kernel[0] * w.kernel[1] * w.input[0] / 4;
         w.input[0].is_multiple_of(4) && steps.is_multiple_of(3) && 4 * pixels >= 3 * lanes
     }
 
-    /// For a convolution that it [`suits`](Planes::suits).
+    /// For a convolution that it [`is_suitable`](Planes::is_suitable).
     pub(super) fn new(w: &Windows, outputs: usize, bits: &[u8], thresholds: &[i32]) -> Self {
-        let layout = Layout::new(w);
+        let layout = PlaneLayout::new(w);
         let of_pixel = bytes_of_pixel(w.input[0]);
         let taps = w.kernel[0] * w.kernel[1];
         let planes = w.input[0] / 4;
@@ -248,20 +110,27 @@ impl Planes {
     }
 
     /// Computes `rows`.
-    pub(super) fn run(&self, w: &Windows, rows: Range<usize>, staged: &[u8], memory: &mut [u8], sink: &mut Sink<'_>) {
+    pub(super) fn run(
+        &self,
+        w: &Windows,
+        rows: Range<usize>,
+        staged: &[u8],
+        memory: &mut [u8],
+        sink: &mut RowWriter<'_>,
+    ) {
         // SAFETY: a convolution is prepared for this only where AVX2 is.
         unsafe { self.run_avx2(w, rows, staged, memory, sink) }
     }
 
     #[target_feature(enable = "avx2")]
-    fn run_avx2(&self, w: &Windows, rows: Range<usize>, staged: &[u8], memory: &mut [u8], sink: &mut Sink<'_>) {
+    fn run_avx2(&self, w: &Windows, rows: Range<usize>, staged: &[u8], memory: &mut [u8], sink: &mut RowWriter<'_>) {
         let (pitch, width) = (self.layout.columns, w.output[1]);
         let of_pixel = bytes_of_pixel(self.outputs);
         let first = rows.start * pitch;
         let vectors = ((rows.len() - 1) * pitch + width).div_ceil(LANES);
         let plane = vectors * LANES;
         let (out, residual) = memory[..2 * of_pixel * plane].split_at_mut(of_pixel * plane);
-        if let (Some(View::Bits(bytes)), true) = (sink.residual, self.limits.len() > self.outputs) {
+        if let (Some(Values::Bits(bytes)), true) = (sink.residual, self.limits.len() > self.outputs) {
             for row in rows.clone() {
                 let from = &bytes[row * width * of_pixel..][..width * of_pixel];
                 for byte in 0..of_pixel {
@@ -385,10 +254,10 @@ mod tests {
     use super::*;
     use crate::{
         kernels::{
-            binary::{BinaryConv, Staged, Task},
+            binary::{BinaryConv, StagedBits, TaskBuffers},
             tail::{Activation, Tail},
         },
-        simd::Level,
+        simd::SimdLevel,
     };
     use proptest::prelude::*;
 
@@ -413,7 +282,12 @@ mod tests {
     }
 
     /// The bits of all rows, in two tasks.
-    fn run(w: &Windows, outputs: usize, residual: Option<&[u8]>, row: impl Fn(Range<usize>, &mut Sink<'_>)) -> Vec<u8> {
+    fn run(
+        w: &Windows,
+        outputs: usize,
+        residual: Option<&[u8]>,
+        row: impl Fn(Range<usize>, &mut RowWriter<'_>),
+    ) -> Vec<u8> {
         let of_row = w.output[1] * bytes_of_pixel(outputs);
         let mut bits = vec![0; w.output[0] * of_row];
         let tail = Tail {
@@ -423,12 +297,12 @@ mod tests {
         let middle = w.output[0] / 2;
         let (first, second) = bits.split_at_mut(middle * of_row);
         for (rows, bits) in [(0..middle, first), (middle..w.output[0], second)] {
-            let mut sink = Sink {
+            let mut sink = RowWriter {
                 tail: &tail,
                 channels: outputs,
                 pixels: w.output[0] * w.output[1],
                 first: rows.start * w.output[1],
-                residual: residual.map(View::Bits),
+                residual: residual.map(Values::Bits),
                 floats: None,
                 bits: Some(bits),
             };
@@ -447,7 +321,7 @@ mod tests {
             has_shortcut: bool,
             bytes in prop::collection::vec(any::<u8>(), 1..200),
         ) {
-            prop_assume!(w.output[0] * w.output[1] > 0 && Level::Avx2.is_supported());
+            prop_assume!(w.output[0] * w.output[1] > 0 && SimdLevel::Avx2.is_supported());
             // Bits past the last channel are 0, as everywhere.
             let pixels = |count: usize, channels: usize| -> Vec<u8> {
                 let of_pixel = bytes_of_pixel(channels);
@@ -462,10 +336,10 @@ mod tests {
             let thresholds: Vec<i32> = (0..variants * outputs).map(|i| i32::from(bytes[i % bytes.len()] as i8) / 8).collect();
             let residual = has_shortcut.then_some(&shortcut[..]);
 
-            let portable = BinaryConv::new(Level::Portable, w, outputs, &weight, 0..weight.len(), Some(thresholds.clone()));
+            let portable = BinaryConv::new(SimdLevel::Portable, w, outputs, &weight, 0..weight.len(), Some(thresholds.clone()));
             let expected = run(&w, outputs, residual, |rows, sink| {
-                let input = Staged { bits: &input, staged: &[], table: &[] };
-                let task = Task { words: &mut [], offsets: &mut [], bytes: &mut [] };
+                let input = StagedBits { bits: &input, staged: &[], table: &[] };
+                let task = TaskBuffers { words: &mut [], offsets: &mut [], bytes: &mut [] };
                 portable.run(&weight, rows, input, task, sink);
             });
             let planes = Planes::new(&w, outputs, &weight, &thresholds);

@@ -4,8 +4,8 @@
 //! 16 channels and a kernel of 3x3 a patch is 3 words.
 
 use super::{
-    binary::{Borders, Staging},
-    tail::{Fused, Sink, bytes_of_pixel},
+    binary::{Borders, PaddedLayout},
+    tail::{Fma, RowWriter, bytes_of_pixel},
     window::Windows,
 };
 use alloc::{vec, vec::Vec};
@@ -67,7 +67,14 @@ impl Popcount {
     }
 
     /// Computes `rows`.
-    pub(super) fn run(&self, w: &Windows, rows: Range<usize>, staged: &[u8], patches: &mut [u64], sink: &mut Sink<'_>) {
+    pub(super) fn run(
+        &self,
+        w: &Windows,
+        rows: Range<usize>,
+        staged: &[u8],
+        patches: &mut [u64],
+        sink: &mut RowWriter<'_>,
+    ) {
         // SAFETY: a convolution is prepared for this only where these parts of AVX-512 are, and AVX2 and FMA with them.
         unsafe {
             match self.width {
@@ -85,9 +92,9 @@ impl Popcount {
         rows: Range<usize>,
         staged: &[u8],
         patches: &mut [u64],
-        sink: &mut Sink<'_>,
+        sink: &mut RowWriter<'_>,
     ) {
-        let staging = Staging::new(w);
+        let staging = PaddedLayout::new(w);
         let columns = w.output[1];
         let end = rows.end * columns;
         for first in (rows.start * columns..end).step_by(PIXELS) {
@@ -136,7 +143,7 @@ impl Popcount {
         pixel: usize,
         first: usize,
         differing: &[__m512i; NV],
-        sink: &mut Sink,
+        sink: &mut RowWriter,
     ) {
         let (row, column) = (pixel / columns, pixel % columns);
         if self.borders.variants == 0 {
@@ -151,7 +158,7 @@ impl Popcount {
                 }
             }
             let count = (NV * LANES).min(self.outputs - first);
-            sink.put::<Fused>(pixel, first, &mut sums[..count]);
+            sink.write::<Fma>(pixel, first, &mut sums[..count]);
             return;
         }
         let limits = self.borders.limits(row, column);
@@ -170,13 +177,13 @@ impl Popcount {
             }
             bits |= u32::from(_mm512_cmplt_epi64_mask(*differing, limits)) << (v * LANES);
         }
-        sink.put_bits(pixel, first, bits);
+        sink.write_bits(pixel, first, bits);
     }
 }
 
 /// The words of a patch.
 #[inline(always)]
-fn gather(w: &Windows, staging: &Staging, staged: &[u8], row: usize, column: usize, patch: &mut [u64]) {
+fn gather(w: &Windows, staging: &PaddedLayout, staged: &[u8], row: usize, column: usize, patch: &mut [u64]) {
     let of_row = w.kernel[1] * staging.of_pixel;
     let words = of_row.div_ceil(8);
     // What the last word of a row has past the row belongs to the next pixels.

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 /// Values that a step reads: channels of a pixel are neighbours, except in images.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum View<'a> {
+pub(crate) enum Values<'a> {
     /// A bit a channel, pixels in whole bytes.
     Bits(&'a [u8]),
     /// (H, W, C).
@@ -31,7 +31,7 @@ pub(crate) fn signs(byte: u8) -> [f32; 8] {
     core::array::from_fn(|i| f32::from_bits(one | (u32::from(!byte) >> i & 1) << 31))
 }
 
-impl View<'_> {
+impl Values<'_> {
     /// Writes channels `first..first + to.len()` of `pixel` to `to`; the tensor has `channels` channels and `pixels` pixels. `first` is a
     /// multiple of 8.
     #[inline(always)]
@@ -96,10 +96,10 @@ impl Arithmetic for Portable {
 
 /// With AVX2 and FMA. To be used only inside functions that are compiled for them.
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
-pub(crate) enum Fused {}
+pub(crate) enum Fma {}
 
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
-impl Arithmetic for Fused {
+impl Arithmetic for Fma {
     #[inline(always)]
     fn mul_add(a: f32, b: f32, c: f32) -> f32 {
         a.mul_add(b, c)
@@ -117,14 +117,14 @@ impl Arithmetic for Fused {
 }
 
 /// Where the rows of one task go, and what is added on the way.
-pub(crate) struct Sink<'a> {
+pub(crate) struct RowWriter<'a> {
     pub(crate) tail: &'a Tail,
     pub(crate) channels: usize,
     /// Pixels of the whole output.
     pub(crate) pixels: usize,
     /// Number of the first pixel of the rows.
     pub(crate) first: usize,
-    pub(crate) residual: Option<View<'a>>,
+    pub(crate) residual: Option<Values<'a>>,
     /// The rows as floats, if somebody reads those.
     pub(crate) floats: Option<&'a mut [f32]>,
     /// The rows as bits, if somebody reads those.
@@ -134,25 +134,25 @@ pub(crate) struct Sink<'a> {
 /// Channels that are copied together.
 pub(crate) const MOST: usize = 64;
 
-impl Sink<'_> {
+impl RowWriter<'_> {
     /// Finishes channels `first..first + sums.len()` of `pixel`; `first` is a multiple of 8.
     #[inline(always)]
-    pub(crate) fn put<A: Arithmetic>(&mut self, pixel: usize, first: usize, sums: &mut [f32]) {
+    pub(crate) fn write<A: Arithmetic>(&mut self, pixel: usize, first: usize, sums: &mut [f32]) {
         let (eights, rest) = sums.as_chunks_mut();
         let behind = first + 8 * eights.len();
         for (first, sums) in (first..).step_by(8).zip(eights) {
-            self.put_eight::<A>(pixel, first, 8, sums);
+            self.write_eight::<A>(pixel, first, 8, sums);
         }
         if !rest.is_empty() {
             let mut eight = [0.0; 8];
             eight[..rest.len()].copy_from_slice(rest);
-            self.put_eight::<A>(pixel, behind, rest.len(), &mut eight);
+            self.write_eight::<A>(pixel, behind, rest.len(), &mut eight);
         }
     }
 
     /// Finishes eight channels, of which there are `count`.
     #[inline(always)]
-    fn put_eight<A: Arithmetic>(&mut self, pixel: usize, first: usize, count: usize, sums: &mut [f32; 8]) {
+    fn write_eight<A: Arithmetic>(&mut self, pixel: usize, first: usize, count: usize, sums: &mut [f32; 8]) {
         if let Some(affine) = &self.tail.affine {
             let [mean, factor, shift] = affine;
             let [mean, factor, shift] = [&mean[first / 8], &factor[first / 8], &shift[first / 8]];
@@ -187,7 +187,7 @@ impl Sink<'_> {
     #[inline(always)]
     pub(crate) fn residual_bits(&self, pixel: usize, first: usize) -> u32 {
         match self.residual {
-            Some(View::Bits(bytes)) => {
+            Some(Values::Bits(bytes)) => {
                 let of_pixel = bytes_of_pixel(self.channels);
                 let bytes = &bytes[pixel * of_pixel..][..of_pixel][first / 8..];
                 match bytes.first_chunk() {
@@ -201,7 +201,7 @@ impl Sink<'_> {
 
     /// Writes bits from channel `first` of `pixel` on, as many as there are up to 32. Bits past the last channel must be 0.
     #[inline(always)]
-    pub(crate) fn put_bits(&mut self, pixel: usize, first: usize, bits: u32) {
+    pub(crate) fn write_bits(&mut self, pixel: usize, first: usize, bits: u32) {
         let of_pixel = bytes_of_pixel(self.channels);
         if let Some(bytes) = &mut self.bits {
             let bytes = &mut bytes[(pixel - self.first) * of_pixel..][..of_pixel][first / 8..];

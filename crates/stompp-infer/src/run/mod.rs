@@ -6,22 +6,22 @@ mod scratch;
 
 use crate::{
     kernels::{
-        binary::{BinaryConv, Staged, Task},
+        binary::{BinaryConv, StagedBits, TaskBuffers},
         dense::{self, Dense},
-        tail::{Arithmetic, MOST, Portable, Sink, Tail, View, bytes_of_pixel},
+        tail::{Arithmetic, MOST, Portable, RowWriter, Tail, Values, bytes_of_pixel},
         window::Windows,
     },
-    simd::Level,
+    simd::SimdLevel,
 };
 use alloc::vec::Vec;
 use core::ops::Range;
-pub(crate) use prepare::{Sizes, prepare};
+pub(crate) use prepare::{ScratchSizes, prepare};
 pub use scratch::Scratch;
 pub(crate) use scratch::TaskMemory;
 
 /// Where a value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum ValueLocation {
     /// The image that the caller gives.
     Image,
     /// A buffer of bits.
@@ -33,13 +33,13 @@ pub(crate) enum Place {
 /// A value and its shape.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Value {
-    pub(crate) place: Place,
+    pub(crate) place: ValueLocation,
     /// Channels, rows, columns.
     pub(crate) shape: [usize; 3],
 }
 
 /// What a step computes before its [`Tail`].
-pub(crate) enum Main {
+pub(crate) enum MainOp {
     Binary(BinaryConv),
     Dense(Dense),
     MaxPool(Windows),
@@ -50,7 +50,7 @@ pub(crate) enum Main {
 
 /// A step, prepared.
 pub(crate) struct Step {
-    pub(crate) main: Main,
+    pub(crate) main: MainOp,
     pub(crate) input: Value,
     pub(crate) residual: Option<Value>,
     pub(crate) tail: Tail,
@@ -66,10 +66,10 @@ pub(crate) struct Step {
 
 /// A network that can run.
 pub(crate) struct Program {
-    pub(crate) level: Level,
+    pub(crate) level: SimdLevel,
     pub(crate) steps: Vec<Step>,
     pub(crate) output: Value,
-    pub(crate) sizes: Sizes,
+    pub(crate) sizes: ScratchSizes,
 }
 
 /// Least work of a thread: below, waking it takes longer.
@@ -112,11 +112,11 @@ impl Program {
         let mut out_floats = step.floats.map(|slot| core::mem::take(&mut floats[slot]));
         let input = view(&step.input, image, bits, floats);
         match (&step.main, input) {
-            (Main::Binary(conv), View::Bits(bits)) => conv.stage(bits, staged, table),
-            (Main::Dense(dense), input) => dense.stage(input, padded),
+            (MainOp::Binary(conv), Values::Bits(bits)) => conv.stage(bits, staged, table),
+            (MainOp::Dense(dense), input) => dense.stage(input, padded),
             _ => {}
         }
-        let rows = Rows {
+        let rows = RowTasks {
             program: self,
             step,
             file,
@@ -137,29 +137,29 @@ impl Program {
 }
 
 /// The value, without what its buffer has behind it.
-fn view<'a>(value: &Value, image: &'a [f32], bits: &'a [Vec<u8>], floats: &'a [Vec<f32>]) -> View<'a> {
+fn view<'a>(value: &Value, image: &'a [f32], bits: &'a [Vec<u8>], floats: &'a [Vec<f32>]) -> Values<'a> {
     let [channels, height, width] = value.shape;
     match value.place {
-        Place::Image => View::Image(image),
-        Place::Bits(slot) => View::Bits(&bits[slot][..height * width * bytes_of_pixel(channels)]),
-        Place::Floats(slot) => View::Floats(&floats[slot][..height * width * channels]),
+        ValueLocation::Image => Values::Image(image),
+        ValueLocation::Bits(slot) => Values::Bits(&bits[slot][..height * width * bytes_of_pixel(channels)]),
+        ValueLocation::Floats(slot) => Values::Floats(&floats[slot][..height * width * channels]),
     }
 }
 
 /// What the tasks of a step share.
 #[derive(Clone, Copy)]
-struct Rows<'a> {
+struct RowTasks<'a> {
     program: &'a Program,
     step: &'a Step,
     file: &'a [u8],
-    input: View<'a>,
-    residual: Option<View<'a>>,
+    input: Values<'a>,
+    residual: Option<Values<'a>>,
     staged: &'a [u8],
     table: &'a [u32],
     padded: &'a [f32],
 }
 
-impl Rows<'_> {
+impl RowTasks<'_> {
     /// Computes every row, in as many tasks as there is work and memory for.
     fn run_all(&self, tasks: &mut [TaskMemory], bits: Option<&mut [u8]>, floats: Option<&mut [f32]>) {
         let [channels, height, width] = self.step.shape;
@@ -204,7 +204,7 @@ impl Rows<'_> {
     /// Computes some rows.
     fn run(&self, rows: Range<usize>, task: &mut TaskMemory, bits: Option<&mut [u8]>, floats: Option<&mut [f32]>) {
         let [channels, height, width] = self.step.shape;
-        let mut sink = Sink {
+        let mut sink = RowWriter {
             tail: &self.step.tail,
             channels,
             pixels: height * width,
@@ -214,49 +214,49 @@ impl Rows<'_> {
             bits,
         };
         match (&self.step.main, self.input) {
-            (Main::Binary(conv), View::Bits(bits)) => {
-                let input = Staged {
+            (MainOp::Binary(conv), Values::Bits(bits)) => {
+                let input = StagedBits {
                     bits,
                     staged: self.staged,
                     table: self.table,
                 };
-                let memory = Task {
+                let memory = TaskBuffers {
                     words: &mut task.words,
                     offsets: &mut task.offsets,
                     bytes: &mut task.bytes,
                 };
                 conv.run(self.file, rows, input, memory, &mut sink);
             }
-            (Main::Dense(dense), view) => {
-                let input = dense::Staged {
+            (MainOp::Dense(dense), view) => {
+                let input = dense::StagedFloats {
                     view,
                     padded: self.padded,
                 };
                 let memory = [&mut task.patches[..], &mut task.sums[..], &mut task.block[..]];
                 dense.run(self.program.level, self.file, rows, input, memory, &mut sink);
             }
-            (Main::MaxPool(windows), View::Bits(bits)) => pools::max_of_bits(windows, bits, rows, &mut sink),
-            (Main::MaxPool(windows), input) => pools::max(windows, input, rows, &mut sink),
-            (Main::AveragePool(windows), input) => pools::average(windows, input, rows, &mut sink),
-            (Main::Copy, input) => copy(
+            (MainOp::MaxPool(windows), Values::Bits(bits)) => pools::max_of_bits(windows, bits, rows, &mut sink),
+            (MainOp::MaxPool(windows), input) => pools::max(windows, input, rows, &mut sink),
+            (MainOp::AveragePool(windows), input) => pools::average(windows, input, rows, &mut sink),
+            (MainOp::Copy, input) => copy(
                 self.program.level,
                 input,
                 rows.start * width..rows.end * width,
                 &mut sink,
             ),
             // Binary convolutions are prepared for inputs that are bits.
-            (Main::Binary(_), _) => {}
+            (MainOp::Binary(_), _) => {}
         }
     }
 }
 
 /// The input itself, with what follows.
-fn copy(level: Level, input: View<'_>, pixels: Range<usize>, sink: &mut Sink<'_>) {
+fn copy(level: SimdLevel, input: Values<'_>, pixels: Range<usize>, sink: &mut RowWriter<'_>) {
     #[cfg(all(feature = "std", target_arch = "x86_64"))]
-    if level >= Level::Avx2 {
+    if level >= SimdLevel::Avx2 {
         #[target_feature(enable = "avx2,fma")]
-        fn copy_avx2(input: View<'_>, pixels: Range<usize>, sink: &mut Sink<'_>) {
-            copy_pixels::<crate::kernels::tail::Fused>(input, pixels, sink);
+        fn copy_avx2(input: Values<'_>, pixels: Range<usize>, sink: &mut RowWriter<'_>) {
+            copy_pixels::<crate::kernels::tail::Fma>(input, pixels, sink);
         }
         // SAFETY: a network has a level only where the machine has it.
         return unsafe { copy_avx2(input, pixels, sink) };
@@ -266,14 +266,14 @@ fn copy(level: Level, input: View<'_>, pixels: Range<usize>, sink: &mut Sink<'_>
 }
 
 #[inline(always)]
-fn copy_pixels<A: Arithmetic>(input: View<'_>, pixels: Range<usize>, sink: &mut Sink<'_>) {
+fn copy_pixels<A: Arithmetic>(input: Values<'_>, pixels: Range<usize>, sink: &mut RowWriter<'_>) {
     let shape = [sink.channels, sink.pixels];
     for pixel in pixels {
         for first in (0..shape[0]).step_by(MOST) {
             let mut values = [0.0; MOST];
             let values = &mut values[..MOST.min(shape[0] - first)];
             input.read(shape, pixel, first, values);
-            sink.put::<A>(pixel, first, values);
+            sink.write::<A>(pixel, first, values);
         }
     }
 }

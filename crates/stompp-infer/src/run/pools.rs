@@ -1,7 +1,7 @@
 //! Pools. Maxima of bits stay bits.
 
 use crate::kernels::{
-    tail::{MOST, Portable, Sink, View, bytes_of_pixel},
+    tail::{MOST, Portable, RowWriter, Values, bytes_of_pixel},
     window::Windows,
 };
 use core::ops::Range;
@@ -22,7 +22,7 @@ fn places(w: &Windows, rows: Range<usize>) -> impl Iterator<Item = (usize, usize
 }
 
 /// The maximum of signs: +1 where one is +1. Padding never is the maximum.
-pub(super) fn max_of_bits(w: &Windows, input: &[u8], rows: Range<usize>, sink: &mut Sink<'_>) {
+pub(super) fn max_of_bits(w: &Windows, input: &[u8], rows: Range<usize>, sink: &mut RowWriter<'_>) {
     let of_pixel = bytes_of_pixel(w.input[0]);
     let Some(output) = &mut sink.bits else {
         return;
@@ -40,9 +40,9 @@ pub(super) fn max_of_bits(w: &Windows, input: &[u8], rows: Range<usize>, sink: &
 /// other through a reader, and the results to fill in.
 fn each(
     w: &Windows,
-    input: View<'_>,
+    input: Values<'_>,
     rows: Range<usize>,
-    sink: &mut Sink<'_>,
+    sink: &mut RowWriter<'_>,
     f: impl Fn(&mut dyn Iterator<Item = [f32; MOST]>) -> [f32; MOST],
 ) {
     let [channels, height, width] = w.input;
@@ -55,13 +55,13 @@ fn each(
                 values
             });
             let mut results = f(&mut values);
-            sink.put::<Portable>(row * w.output[1] + column, first, &mut results[..count]);
+            sink.write::<Portable>(row * w.output[1] + column, first, &mut results[..count]);
         }
     }
 }
 
 /// The maximum. Of equal values the first one is taken, as in the trainer.
-pub(super) fn max(w: &Windows, input: View<'_>, rows: Range<usize>, sink: &mut Sink<'_>) {
+pub(super) fn max(w: &Windows, input: Values<'_>, rows: Range<usize>, sink: &mut RowWriter<'_>) {
     each(w, input, rows, sink, |pixels| {
         let mut best = pixels.next().unwrap_or([0.0; MOST]);
         for values in pixels {
@@ -74,7 +74,7 @@ pub(super) fn max(w: &Windows, input: View<'_>, rows: Range<usize>, sink: &mut S
 }
 
 /// The mean, summed in `f64`.
-pub(super) fn average(w: &Windows, input: View<'_>, rows: Range<usize>, sink: &mut Sink<'_>) {
+pub(super) fn average(w: &Windows, input: Values<'_>, rows: Range<usize>, sink: &mut RowWriter<'_>) {
     let count = (w.kernel[0] * w.kernel[1]) as f64;
     each(w, input, rows, sink, |pixels| {
         let mut sums = [0.0; MOST];

@@ -1,6 +1,6 @@
 //! From a plan and a file to a program: weights laid out for the level, a buffer for each value.
 
-use super::{Main, Place, Program, Step, Value};
+use super::{MainOp, Program, Step, Value, ValueLocation};
 use crate::{
     kernels::{
         binary::BinaryConv,
@@ -8,7 +8,7 @@ use crate::{
         tail::{Activation, Tail, bytes_of_pixel},
         window::Windows,
     },
-    simd::Level,
+    simd::SimdLevel,
     tensors::{StepTensors, fits_16_bits},
 };
 use alloc::{vec, vec::Vec};
@@ -17,7 +17,7 @@ use stompp_graph::{ActivationRule, DeployPlan, DeployStep, Graph, NodeId, Op};
 
 /// Lengths of all scratch memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Sizes {
+pub(crate) struct ScratchSizes {
     /// Bytes of each buffer of bits.
     pub(crate) bits: Vec<usize>,
     /// Entries of each buffer of floats.
@@ -36,7 +36,7 @@ pub(crate) struct Sizes {
     pub(crate) block: usize,
 }
 
-impl Sizes {
+impl ScratchSizes {
     /// All of it, in bytes, for so many tasks.
     pub(crate) fn total(&self, tasks: usize) -> usize {
         let add = |sum: usize, (len, size): (usize, usize)| sum.saturating_add(len.saturating_mul(size));
@@ -56,10 +56,10 @@ impl Sizes {
         shared.saturating_add(task.saturating_mul(tasks))
     }
 
-    fn include(&mut self, main: &Main) {
+    fn include(&mut self, main: &MainOp) {
         let grow = |size: &mut usize, len: usize| *size = (*size).max(len);
         match main {
-            Main::Binary(conv) => {
+            MainOp::Binary(conv) => {
                 grow(&mut self.staged, conv.staged_len());
                 grow(&mut self.table, conv.table_len());
                 let [words, offsets, bytes] = conv.task_len();
@@ -67,21 +67,21 @@ impl Sizes {
                 grow(&mut self.offsets, offsets);
                 grow(&mut self.bytes, bytes);
             }
-            Main::Dense(dense) => {
+            MainOp::Dense(dense) => {
                 grow(&mut self.padded, dense.staged_len());
                 let [patches, sums, block] = dense.task_len();
                 grow(&mut self.patches, patches);
                 grow(&mut self.sums, sums);
                 grow(&mut self.block, block);
             }
-            Main::MaxPool(_) | Main::AveragePool(_) | Main::Copy => {}
+            MainOp::MaxPool(_) | MainOp::AveragePool(_) | MainOp::Copy => {}
         }
     }
 }
 
 /// Prepares `plan` for a level. `tensors` says where the tensors of each step are in `file`.
 pub(crate) fn prepare(
-    level: Level,
+    level: SimdLevel,
     graph: &Graph,
     activations: ActivationRule,
     plan: &DeployPlan,
@@ -89,7 +89,7 @@ pub(crate) fn prepare(
     file: &[u8],
 ) -> Program {
     let mut buffers = Buffers::new(graph, plan);
-    let mut sizes = Sizes::default();
+    let mut sizes = ScratchSizes::default();
     let mut steps = Vec::with_capacity(plan.steps().len());
     for (number, (step, tensors)) in plan.steps().iter().zip(tensors).enumerate() {
         let input = buffers.value(graph, step.input);
@@ -103,9 +103,9 @@ pub(crate) fn prepare(
         let (mut bits, mut floats) = (None, None);
         for place in places.into_iter().flatten() {
             match place {
-                Place::Bits(slot) => bits = Some(slot),
-                Place::Floats(slot) => floats = Some(slot),
-                Place::Image => {}
+                ValueLocation::Bits(slot) => bits = Some(slot),
+                ValueLocation::Floats(slot) => floats = Some(slot),
+                ValueLocation::Image => {}
             }
         }
         buffers.release(number);
@@ -134,19 +134,19 @@ pub(crate) fn prepare(
 }
 
 fn main(
-    level: Level,
+    level: SimdLevel,
     graph: &Graph,
     plan: &DeployPlan,
     step: &DeployStep,
-    place: Place,
+    place: ValueLocation,
     tensors: &StepTensors<Range<usize>>,
     file: &[u8],
-) -> Main {
+) -> MainOp {
     let Some(id) = step.main else {
-        return Main::Copy;
+        return MainOp::Copy;
     };
     let node = graph.node(id);
-    let input @ [_, height, width] = graph.in_shape(id);
+    let input @ [_, height, width] = graph.first_input_shape(id);
     let [outputs, out_height, out_width] = node.shape;
     let windows = |kernel, stride, padding| Windows {
         input,
@@ -160,7 +160,7 @@ fn main(
     let dense = |windows, is_bits, bias| {
         let at = at.clone();
         let weight = Weight { at, is_bits, bias };
-        Main::Dense(Dense::new(level, windows, place, outputs, file, weight))
+        MainOp::Dense(Dense::new(level, windows, place, outputs, file, weight))
     };
     match node.op {
         Op::BinaryConv(c) => {
@@ -170,7 +170,7 @@ fn main(
                     .thresholds
                     .clone()
                     .map(|range| integers(&file[range], windows.entries()));
-                return Main::Binary(BinaryConv::new(level, windows, outputs, file, at, thresholds));
+                return MainOp::Binary(BinaryConv::new(level, windows, outputs, file, at, thresholds));
             }
             dense(windows, true, None)
         }
@@ -179,10 +179,10 @@ fn main(
             let bias = tensors.bias.clone().map(|range| floats(&file[range]));
             dense(whole, false, bias)
         }
-        Op::MaxPool(p) => Main::MaxPool(windows([p.kernel; 2], p.stride, p.padding)),
-        Op::AveragePool(p) => Main::AveragePool(windows([p.kernel; 2], p.stride, p.padding)),
-        Op::GlobalAveragePool => Main::AveragePool(whole),
-        Op::Input | Op::BatchNorm | Op::Activation | Op::Relu | Op::Clip | Op::Add => Main::Copy,
+        Op::MaxPool(p) => MainOp::MaxPool(windows([p.kernel; 2], p.stride, p.padding)),
+        Op::AveragePool(p) => MainOp::AveragePool(windows([p.kernel; 2], p.stride, p.padding)),
+        Op::GlobalAveragePool => MainOp::AveragePool(whole),
+        Op::Input | Op::BatchNorm | Op::Activation | Op::Relu | Op::Clip | Op::Add => MainOp::Copy,
     }
 }
 
@@ -246,14 +246,14 @@ fn integers(bytes: &[u8], entries: usize) -> Vec<i32> {
         .collect()
 }
 
-fn work(main: &Main, shape: [usize; 3]) -> usize {
+fn work(main: &MainOp, shape: [usize; 3]) -> usize {
     let outputs = shape.iter().product::<usize>();
     match main {
         // One such operation is about 16 products of bits.
-        Main::Binary(conv) => (outputs / 16).saturating_mul(conv.windows.entries()),
-        Main::Dense(dense) => outputs.saturating_mul(dense.windows.entries()),
-        Main::MaxPool(w) | Main::AveragePool(w) => outputs.saturating_mul(w.kernel[0] * w.kernel[1]),
-        Main::Copy => outputs,
+        MainOp::Binary(conv) => (outputs / 16).saturating_mul(conv.windows.entries()),
+        MainOp::Dense(dense) => outputs.saturating_mul(dense.windows.entries()),
+        MainOp::MaxPool(w) | MainOp::AveragePool(w) => outputs.saturating_mul(w.kernel[0] * w.kernel[1]),
+        MainOp::Copy => outputs,
     }
 }
 
@@ -265,7 +265,7 @@ struct Pool {
 }
 
 impl Pool {
-    fn take(&mut self, len: usize) -> usize {
+    fn acquire(&mut self, len: usize) -> usize {
         // The smallest one that fits, or else the largest, which then grows.
         let sizes = &self.sizes;
         let fits = self
@@ -293,7 +293,7 @@ impl Pool {
 struct Buffers {
     bits: Pool,
     floats: Pool,
-    places: Vec<Place>,
+    places: Vec<ValueLocation>,
     /// What can be given away after each step.
     ends: Vec<Vec<NodeId>>,
 }
@@ -319,7 +319,7 @@ impl Buffers {
         Self {
             bits: Pool::default(),
             floats: Pool::default(),
-            places: vec![Place::Image; graph.nodes().len()],
+            places: vec![ValueLocation::Image; graph.nodes().len()],
             ends,
         }
     }
@@ -332,12 +332,12 @@ impl Buffers {
     }
 
     /// Gives the value of `id` a buffer.
-    fn place(&mut self, graph: &Graph, plan: &DeployPlan, id: NodeId) -> Option<Place> {
+    fn place(&mut self, graph: &Graph, plan: &DeployPlan, id: NodeId) -> Option<ValueLocation> {
         let [channels, height, width] = graph.node(id).shape;
         let place = if plan.is_bits(id) {
-            Place::Bits(self.bits.take(bytes_of_pixel(channels) * height * width))
+            ValueLocation::Bits(self.bits.acquire(bytes_of_pixel(channels) * height * width))
         } else {
-            Place::Floats(self.floats.take(channels * height * width))
+            ValueLocation::Floats(self.floats.acquire(channels * height * width))
         };
         self.places[id.index()] = place;
         Some(place)
@@ -347,9 +347,9 @@ impl Buffers {
     fn release(&mut self, number: usize) {
         for id in &self.ends[number] {
             match self.places[id.index()] {
-                Place::Bits(slot) => self.bits.free.push(slot),
-                Place::Floats(slot) => self.floats.free.push(slot),
-                Place::Image => {}
+                ValueLocation::Bits(slot) => self.bits.free.push(slot),
+                ValueLocation::Floats(slot) => self.floats.free.push(slot),
+                ValueLocation::Image => {}
             }
         }
     }

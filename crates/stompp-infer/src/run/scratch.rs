@@ -1,6 +1,6 @@
 //! The memory that a run needs.
 
-use super::Sizes;
+use super::ScratchSizes;
 use crate::error::RunError;
 use alloc::vec::Vec;
 
@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 /// says how much it is.
 #[derive(Debug)]
 pub struct Scratch {
-    pub(crate) sizes: Sizes,
+    pub(crate) sizes: ScratchSizes,
     pub(crate) bits: Vec<Vec<u8>>,
     pub(crate) floats: Vec<Vec<f32>>,
     pub(crate) staged: Vec<u8>,
@@ -33,7 +33,7 @@ pub(crate) struct TaskMemory {
 
 impl Scratch {
     /// With these sizes, for so many tasks at once.
-    pub(crate) fn new(sizes: &Sizes, tasks: usize) -> Result<Self, RunError> {
+    pub(crate) fn new(sizes: &ScratchSizes, tasks: usize) -> Result<Self, RunError> {
         let error = || RunError::Memory(sizes.total(tasks));
         let mut of_tasks = Vec::new();
         for _ in 0..tasks {

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use stompp_graph::{ActivationRule, Conv, Graph, GraphBuilder, NodeId, Op, Pool, TensorRole};
-use stompp_infer::{Info, pack};
+use stompp_infer::{NetworkInfo, pack};
 use stompp_kernels::{
     ChannelShape, ConvShape, FreezeState, PoolShape, add_forward, average_pool_forward, batch_norm_forward,
     conv2d_forward, global_average_pool_forward, linear_forward, max_pool_forward, quantize_forward, relu_forward,
@@ -75,7 +75,7 @@ pub(crate) fn packed(graph: &Graph, rule: ActivationRule, tensors: &Tensors) -> 
         graph,
         rule,
         |name| tensors.get(name).map(Vec::as_slice),
-        &Info::default(),
+        &NetworkInfo::default(),
     )
     .expect("it packs")
 }
@@ -109,7 +109,7 @@ fn node(graph: &Graph, rule: ActivationRule, tensors: &Tensors, values: &[Vec<f3
         signs
     };
     let pool = |pool: Pool| {
-        let [channels, in_height, in_width] = graph.in_shape(id);
+        let [channels, in_height, in_width] = graph.first_input_shape(id);
         PoolShape {
             batch: 1,
             channels,
@@ -122,7 +122,7 @@ fn node(graph: &Graph, rule: ActivationRule, tensors: &Tensors, values: &[Vec<f3
     };
     match node.op {
         Op::Conv(c) | Op::BinaryConv(c) => {
-            let [in_channels, in_height, in_width] = graph.in_shape(id);
+            let [in_channels, in_height, in_width] = graph.first_input_shape(id);
             let s = ConvShape {
                 batch: 1,
                 in_channels,
@@ -153,7 +153,7 @@ fn node(graph: &Graph, rule: ActivationRule, tensors: &Tensors, values: &[Vec<f3
         Op::Add => add_forward(x, &values[node.inputs[1].index()], &mut y),
         Op::MaxPool(p) => max_pool_forward(&pool(p), x, &mut y, &mut vec![0; channels * height * width]),
         Op::AveragePool(p) => average_pool_forward(&pool(p), x, &mut y),
-        Op::GlobalAveragePool => global_average_pool_forward(&inner(graph.in_shape(id)), x, &mut y),
+        Op::GlobalAveragePool => global_average_pool_forward(&inner(graph.first_input_shape(id)), x, &mut y),
         Op::Linear { outputs } => linear_forward(1, x.len(), outputs, x, &tensor("weight"), &tensor("bias"), &mut y),
         Op::Input => unreachable!("the image is there"),
     }
@@ -211,11 +211,13 @@ pub(crate) fn random_graph(random: &mut Random, rule: ActivationRule) -> Graph {
                 .max_pool(
                     &name,
                     x,
-                    Pool::new(3).stride(1 + random.below(2)).padding(random.below(2)),
+                    Pool::new(3)
+                        .with_stride(1 + random.below(2))
+                        .with_padding(random.below(2)),
                 )
                 .map(|id| (id, is_signs)),
             18 => g
-                .average_pool(&name, x, Pool::new(2).stride(1 + random.below(2)))
+                .average_pool(&name, x, Pool::new(2).with_stride(1 + random.below(2)))
                 .map(|id| (id, false)),
             _ if random.below(2) == 0 => g.relu(&name, x).map(|id| (id, false)),
             _ => g.clip(&name, x).map(|id| (id, false)),

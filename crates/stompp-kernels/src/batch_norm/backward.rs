@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::Normalization;
-use super::sums::{Gradients, Rows, Sums};
+use super::BatchNormParams;
+use super::sums::{GradientTerm, Rows, Sums};
 use crate::check;
 use crate::elementwise::ChannelShape;
 use crate::parallel::PIECE;
@@ -22,15 +22,15 @@ pub(super) trait Upstream: Copy + Sync {
 
 /// The gradient is there.
 #[derive(Clone, Copy)]
-pub(super) struct Given<'a> {
+pub(super) struct DirectGradient<'a> {
     pub(super) s: &'a ChannelShape,
     pub(super) g: &'a [f32],
 }
 
-impl Upstream for Given<'_> {
+impl Upstream for DirectGradient<'_> {
     #[inline(always)]
     unsafe fn row<'a, L: Lanes>(&'a self, channel: usize, image: usize, _: &'a mut [f32]) -> &'a [f32] {
-        Rows::of_channel(self.s, self.g, channel).row(image)
+        Rows::new(self.s, self.g, channel).row(image)
     }
 }
 
@@ -40,7 +40,7 @@ impl Upstream for Given<'_> {
 pub(super) fn backward(
     s: &ChannelShape,
     x: &[f32],
-    norm: Normalization,
+    norm: BatchNormParams,
     upstream: impl Upstream,
     gx: Option<&mut [f32]>,
     fresh: bool,
@@ -126,7 +126,7 @@ impl Map<2> for Update {
 struct Backward<'a, 'b, U> {
     s: &'a ChannelShape,
     x: &'a [f32],
-    norm: Normalization<'a>,
+    norm: BatchNormParams<'a>,
     upstream: U,
     /// The first channel.
     first: usize,
@@ -160,7 +160,7 @@ impl<U: Upstream> Kernel for Backward<'_, '_, U> {
                 unsafe {
                     let g = self.upstream.row::<L>(channel, image, &mut buffer);
                     if let Some(gx) = self.gx.get_mut(image) {
-                        let x = Rows::of_channel(s, self.x, channel).row(image);
+                        let x = Rows::new(s, self.x, channel).row(image);
                         let gx = &mut gx[part.clone()];
                         if self.fresh {
                             map_row::<L, 2, false>([x, g], gx, update);
@@ -187,8 +187,8 @@ impl<U: Upstream> Backward<'_, '_, U> {
     unsafe fn sum<L: Lanes>(&mut self, number: usize, buffer: &mut [f32]) -> Update {
         let channel = self.first + number;
         let (mean, inv_std) = (self.norm.mean[channel], self.norm.inv_std[channel]);
-        let rows = Rows::of_channel(self.s, self.x, channel);
-        let term = Gradients { mean: f64::from(mean) };
+        let rows = Rows::new(self.s, self.x, channel);
+        let term = GradientTerm { mean: f64::from(mean) };
         // SAFETY: the caller vouches for the instructions.
         let [sum, product] = unsafe {
             let mut sums = Sums::<L>::new();

@@ -6,7 +6,7 @@ mod quantized;
 mod sums;
 
 pub use quantized::{
-    BatchNormQuantizeGradients, Normalization, batch_norm_quantize_backward, batch_norm_quantize_forward,
+    BatchNormParams, BatchNormQuantizeGradients, batch_norm_quantize_backward, batch_norm_quantize_forward,
 };
 
 use rayon::prelude::*;
@@ -15,7 +15,7 @@ use crate::check;
 use crate::elementwise::ChannelShape;
 use crate::parallel::{PIECE, for_each_piece_of};
 use crate::simd::{Kernel, Lanes, Simd, map_row};
-use backward::{Given, backward};
+use backward::{DirectGradient, backward};
 use sums::{ChannelSums, Rows};
 
 /// Mean and biased variance (divided by `N * inner`) of every channel of `x`, which is `(N, C, inner)`.
@@ -37,7 +37,7 @@ pub fn batch_norm_statistics(s: &ChannelShape, x: &[f32], mean: &mut [f32], var:
         .for_each(|(channel, (mean, var))| {
             let [sum, squares] = simd.run(ChannelSums {
                 images: s.batch,
-                rows: Rows::of_channel(s, x, channel),
+                rows: Rows::new(s, x, channel),
             });
             let m = sum / count;
             *mean = m as f32;
@@ -59,7 +59,7 @@ pub fn batch_norm_forward(
     shift: &[f32],
     y: &mut [f32],
 ) {
-    let norm = Normalization {
+    let norm = BatchNormParams {
         mean,
         inv_std,
         scale,
@@ -84,7 +84,7 @@ pub fn batch_norm_forward(
 /// Rows of channels, from row `first_row` of the tensor on.
 struct Forward<'a> {
     s: &'a ChannelShape,
-    norm: Normalization<'a>,
+    norm: BatchNormParams<'a>,
     first_row: usize,
     x: &'a [f32],
     y: &'a mut [f32],
@@ -128,14 +128,14 @@ pub fn batch_norm_backward(
     gshift: &mut [f32],
 ) {
     // The shift has no part in the gradients; any slice of the right length will do.
-    let norm = Normalization {
+    let norm = BatchNormParams {
         mean,
         inv_std,
         scale,
         shift: mean,
     };
     check::length("gy", gy.len(), s.len());
-    backward(s, x, norm, Given { s, g: gy }, gx, false, None, gscale, gshift);
+    backward(s, x, norm, DirectGradient { s, g: gy }, gx, false, None, gscale, gshift);
 }
 
 /// Rows of `inner` elements that make a parallel piece.

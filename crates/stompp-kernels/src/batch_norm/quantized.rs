@@ -10,12 +10,12 @@ use super::rows_per_piece;
 use crate::check;
 use crate::elementwise::ChannelShape;
 use crate::parallel::for_each_piece_of;
-use crate::quantize::{FreezeState, Gate, Surrogate, Value, pass, quantize};
+use crate::quantize::{FreezeState, GradientFilter, Surrogate, Value, pass, quantize};
 use crate::simd::{Kernel, Lanes, Map, Simd, load};
 
 /// What a batch norm does to each channel: `(x - mean) * inv_std * scale + shift`. All of the channels' length.
 #[derive(Clone, Copy, Debug)]
-pub struct Normalization<'a> {
+pub struct BatchNormParams<'a> {
     /// Mean of the channel.
     pub mean: &'a [f32],
     /// One over its standard deviation.
@@ -26,7 +26,7 @@ pub struct Normalization<'a> {
     pub shift: &'a [f32],
 }
 
-/// A [`Normalization`] of one channel.
+/// A [`BatchNormParams`] of one channel.
 #[derive(Clone, Copy)]
 pub(super) struct Channel {
     mean: f32,
@@ -36,7 +36,7 @@ pub(super) struct Channel {
 
 impl Value for Channel {
     #[inline(always)]
-    unsafe fn of<L: Lanes>(self, _: usize, x: L::Vector) -> L::Vector {
+    unsafe fn value<L: Lanes>(self, _: usize, x: L::Vector) -> L::Vector {
         // SAFETY: the caller vouches for the instructions.
         unsafe {
             let centred = L::sub(x, L::splat(self.mean));
@@ -49,7 +49,7 @@ impl Map<1> for Channel {
     #[inline(always)]
     unsafe fn apply<L: Lanes>(self, at: usize, [x]: [L::Vector; 1], _: L::Vector) -> L::Vector {
         // SAFETY: the caller vouches for the instructions.
-        unsafe { self.of::<L>(at, x) }
+        unsafe { self.value::<L>(at, x) }
     }
 }
 
@@ -62,13 +62,13 @@ struct Sum<'a> {
 
 impl Value for Sum<'_> {
     #[inline(always)]
-    unsafe fn of<L: Lanes>(self, at: usize, x: L::Vector) -> L::Vector {
+    unsafe fn value<L: Lanes>(self, at: usize, x: L::Vector) -> L::Vector {
         // SAFETY: the caller vouches for the instructions.
-        unsafe { L::add(self.channel.of::<L>(at, x), load::<L>(self.summand, at)) }
+        unsafe { L::add(self.channel.value::<L>(at, x), load::<L>(self.summand, at)) }
     }
 }
 
-impl Normalization<'_> {
+impl BatchNormParams<'_> {
     #[track_caller]
     pub(super) fn check(&self, s: &ChannelShape) {
         let slices = [
@@ -102,7 +102,7 @@ impl Normalization<'_> {
 pub fn batch_norm_quantize_forward(
     s: &ChannelShape,
     x: &[f32],
-    norm: Normalization,
+    norm: BatchNormParams,
     residual: Option<&[f32]>,
     mask: FreezeState<&[u64]>,
     out: &mut [f32],
@@ -133,7 +133,7 @@ pub fn batch_norm_quantize_forward(
 /// Rows of channels, from row `first_row` of the tensor on.
 struct Forward<'a> {
     s: &'a ChannelShape,
-    norm: Normalization<'a>,
+    norm: BatchNormParams<'a>,
     mask: FreezeState<&'a [u64]>,
     first_row: usize,
     x: &'a [f32],
@@ -188,7 +188,7 @@ pub struct BatchNormQuantizeGradients<'a> {
 pub fn batch_norm_quantize_backward(
     s: &ChannelShape,
     x: &[f32],
-    norm: Normalization,
+    norm: BatchNormParams,
     residual: Option<&[f32]>,
     mask: FreezeState<&[u64]>,
     surrogate: Surrogate,
@@ -197,13 +197,13 @@ pub fn batch_norm_quantize_backward(
 ) {
     check_mask(s, mask);
     check_residual(s, residual);
-    let gate = Gate::new(mask, surrogate);
-    if let Gate::Shut = gate {
+    let gate = GradientFilter::new(mask, surrogate);
+    if let GradientFilter::None = gate {
         gradients.x.fill(0.0);
         return;
     }
     check::length("gout", gout.len(), s.len());
-    let gated = Gated {
+    let gated = QuantizerGradient {
         s,
         x,
         norm,
@@ -222,19 +222,19 @@ pub fn batch_norm_quantize_backward(
 
 /// What the quantizer passes of a gradient.
 #[derive(Clone, Copy)]
-struct Gated<'a> {
+struct QuantizerGradient<'a> {
     s: &'a ChannelShape,
     x: &'a [f32],
-    norm: Normalization<'a>,
+    norm: BatchNormParams<'a>,
     residual: Option<&'a [f32]>,
-    gate: Gate<'a>,
+    gate: GradientFilter<'a>,
     g: &'a [f32],
 }
 
-impl Upstream for Gated<'_> {
+impl Upstream for QuantizerGradient<'_> {
     #[inline(always)]
     unsafe fn row<'a, L: Lanes>(&'a self, number: usize, image: usize, buffer: &'a mut [f32]) -> &'a [f32] {
-        let row = |of| Rows::of_channel(self.s, of, number).row(image);
+        let row = |of| Rows::new(self.s, of, number).row(image);
         let (first, channel) = (number * self.s.inner, self.norm.channel(number));
         let (x, g) = (row(self.x), row(self.g));
         // SAFETY: the caller vouches for the instructions.

@@ -15,7 +15,7 @@ pub(super) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    pub(super) fn of_channel(s: &ChannelShape, x: &'a [f32], channel: usize) -> Self {
+    pub(super) fn new(s: &ChannelShape, x: &'a [f32], channel: usize) -> Self {
         Self {
             x,
             first: channel * s.inner,
@@ -41,9 +41,9 @@ pub(super) trait Term<const N: usize> {
 }
 
 /// `x` and `x^2`.
-struct Moments;
+struct MomentTerm;
 
-impl Term<1> for Moments {
+impl Term<1> for MomentTerm {
     #[inline(always)]
     unsafe fn add<L: Lanes>(&self, [x]: [L::Doubles; 1], [sum, squares]: &mut [L::Doubles; 2]) {
         // SAFETY: the caller vouches for the instructions.
@@ -55,11 +55,11 @@ impl Term<1> for Moments {
 }
 
 /// `g` and `g (x - mean)`.
-pub(super) struct Gradients {
+pub(super) struct GradientTerm {
     pub(super) mean: f64,
 }
 
-impl Term<2> for Gradients {
+impl Term<2> for GradientTerm {
     #[inline(always)]
     unsafe fn add<L: Lanes>(&self, [x, g]: [L::Doubles; 2], [sum, products]: &mut [L::Doubles; 2]) {
         // SAFETY: the caller vouches for the instructions.
@@ -155,7 +155,7 @@ impl Kernel for ChannelSums<'_> {
         unsafe {
             let mut sums = Sums::<L>::new();
             for image in 0..self.images {
-                sums.add(&Moments, [self.rows.row(image)]);
+                sums.add(&MomentTerm, [self.rows.row(image)]);
             }
             sums.finish()
         }

@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::gather::{Gather, Phase};
-use super::planes::{Blocks, Layout, Planes};
+use super::gather::{Gather, TapPhase};
+use super::planes::{PixelBlocks, PlaneLayout, Planes};
 use super::{ConvShape, winograd};
 use crate::panel::{Row, offset};
 use crate::scratch::Scratch;
@@ -29,7 +29,7 @@ pub fn conv2d_backward_input(s: &ConvShape, w: &[f32], gy: &[f32], gx: &mut [f32
         return;
     }
     let simd = Simd::current();
-    if winograd::fits(s) {
+    if winograd::is_suitable(s) {
         return winograd::backward_input(s, simd, w, gy, gx);
     }
     let width = panel::width(simd, s.in_channels);
@@ -49,7 +49,7 @@ pub fn conv2d_backward_input(s: &ConvShape, w: &[f32], gy: &[f32], gx: &mut [f32
     };
 
     if s.is_pointwise() {
-        let blocks = Blocks {
+        let blocks = PixelBlocks {
             images: s.output(),
             in_width: columns,
             rows,
@@ -63,7 +63,7 @@ pub fn conv2d_backward_input(s: &ConvShape, w: &[f32], gy: &[f32], gx: &mut [f32
             .zip(positions)
             .map(|(x, out)| Row { x, out })
             .collect();
-        let phase = Phase { rows, steps }; // All others have no tap.
+        let phase = TapPhase { rows, steps }; // All others have no tap.
         gather(vec![phase]).run(|gy| Planes::Staged(blocks.stage(gy)), gy, gx);
         return;
     }
@@ -72,7 +72,7 @@ pub fn conv2d_backward_input(s: &ConvShape, w: &[f32], gy: &[f32], gx: &mut [f32
     let before = (s.kernel - 1).saturating_sub(s.padding).div_ceil(s.stride);
     let after = |extent: usize, out: usize| ((extent - 1 + s.padding) / s.stride + 1).saturating_sub(out);
     let after = (after(s.in_height, rows), after(s.in_width, columns));
-    let layout = Layout::new(0..s.out_channels, s.out_channels, (rows, columns), before, after);
+    let layout = PlaneLayout::new(0..s.out_channels, s.out_channels, (rows, columns), before, after);
     // Where tap `k` of the input row with a remainder finds its output row; never negative, because `before` rows
     // precede the first.
     let padded = |remainder: usize, tap: usize| (remainder + s.padding + s.stride * before - tap) / s.stride;
@@ -87,7 +87,7 @@ pub fn conv2d_backward_input(s: &ConvShape, w: &[f32], gy: &[f32], gx: &mut [f32
         let extent = |extent: usize, remainder: usize| (extent - remainder).div_ceil(s.stride);
         let extents = (extent(s.in_height, remainders.0), extent(s.in_width, remainders.1));
         let positions = positions(s, images_per_group, remainders, extents);
-        Phase {
+        TapPhase {
             rows: layout
                 .grid(images_per_group, extents, 1)
                 .zip(positions)

@@ -2,9 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::planes::Layout;
+use super::planes::PlaneLayout;
 use super::{ConvShape, winograd};
-use crate::panel::{Product, Row, offset};
+use crate::panel::{PanelProduct, Row, offset};
 use crate::parallel::for_each_piece;
 use crate::scratch::Scratch;
 use crate::simd::Simd;
@@ -31,7 +31,7 @@ pub fn conv2d_backward_weight(s: &ConvShape, x: &[f32], gy: &[f32], gw: &mut [f3
     let width = panel::width(simd, s.out_channels);
     let images = images_per_part(s, s.out_channels.div_ceil(width));
     let part = |x, gy, gw: &mut [f32], add| {
-        if winograd::fits(s) {
+        if winograd::is_suitable(s) {
             winograd::part_sums(s, simd, x, gy, gw, add);
         } else {
             part_sums(s, simd, width, images, (x, gy), gw, add);
@@ -86,7 +86,7 @@ fn part_sums(
 ) {
     let (x_images, gy_images) = (s.input(), s.output());
     let (patch, pixels) = (s.patch(), gy_images.plane);
-    let layout = Layout::new(
+    let layout = PlaneLayout::new(
         0..s.in_channels,
         s.in_channels,
         (s.in_height, s.in_width),
@@ -113,7 +113,7 @@ fn part_sums(
         }
         let mut sums = Scratch::new(patch * width);
         let out = &mut sums;
-        Product {
+        PanelProduct {
             width,
             x: &planes,
             rows: &rows,

@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::gather::{Gather, Phase};
-use super::planes::{Blocks, Layout, Planes};
+use super::gather::{Gather, TapPhase};
+use super::planes::{PixelBlocks, PlaneLayout, Planes};
 use super::{ConvShape, winograd};
 use crate::panel::{Row, offset};
 use crate::scratch::Scratch;
@@ -30,7 +30,7 @@ pub fn conv2d_forward(s: &ConvShape, x: &[f32], w: &[f32], y: &mut [f32]) {
         return;
     }
     let simd = Simd::current();
-    if winograd::fits(s) {
+    if winograd::is_suitable(s) {
         return winograd::forward(s, simd, x, w, y);
     }
     let width = panel::width(simd, s.out_channels);
@@ -39,7 +39,7 @@ pub fn conv2d_forward(s: &ConvShape, x: &[f32], w: &[f32], y: &mut [f32]) {
     let gather = |steps: Vec<u32>, rows: &mut dyn Iterator<Item = u32>| Gather {
         simd,
         width,
-        phases: vec![Phase {
+        phases: vec![TapPhase {
             rows: rows.enumerate().map(|(out, x)| Row { x, out: offset(out) }).collect(),
             steps,
         }],
@@ -50,7 +50,7 @@ pub fn conv2d_forward(s: &ConvShape, x: &[f32], w: &[f32], y: &mut [f32]) {
         add: false,
     };
     if s.is_pointwise() {
-        let blocks = Blocks {
+        let blocks = PixelBlocks {
             images: s.input(),
             in_width: s.in_width,
             rows,
@@ -63,7 +63,7 @@ pub fn conv2d_forward(s: &ConvShape, x: &[f32], w: &[f32], y: &mut [f32]) {
         )
         .run(|x| Planes::Staged(blocks.stage(x)), x, y);
     } else {
-        let layout = Layout::new(
+        let layout = PlaneLayout::new(
             0..s.in_channels,
             s.in_channels,
             (s.in_height, s.in_width),

@@ -2,15 +2,15 @@
 
 use rayon::prelude::*;
 
-use super::Images;
+use super::ImageBatch;
 use super::planes::Planes;
-use crate::panel::{Product, Row};
+use crate::panel::{PanelProduct, Row};
 use crate::scratch::Scratch;
 use crate::simd::{Simd, prefetch};
 use crate::transpose::transpose;
 
 /// Output positions that read the same taps.
-pub(super) struct Phase {
+pub(super) struct TapPhase {
     /// Where each position of an image group starts in the planes, and its number among the group's pixels; image by
     /// image.
     pub(super) rows: Vec<Row>,
@@ -24,11 +24,11 @@ pub(super) struct Gather {
     /// Output channels in a panel.
     pub(super) width: usize,
     /// Disjoint; positions in no phase get zeros.
-    pub(super) phases: Vec<Phase>,
+    pub(super) phases: Vec<TapPhase>,
     /// One panel of weights per panel of output channels: the steps of the first phase, then of the second, and so on.
     pub(super) weights: Scratch,
-    pub(super) x: Images,
-    pub(super) y: Images,
+    pub(super) x: ImageBatch,
+    pub(super) y: ImageBatch,
     pub(super) images_per_group: usize,
     /// Whether `y` is added to or overwritten.
     pub(super) add: bool,
@@ -93,7 +93,7 @@ impl Gather {
                 let (panel, rest) = weights.split_at(phase.steps.len() * width);
                 weights = rest;
                 let (steps, out) = (&phase.steps[..], &mut sums[..]);
-                Product {
+                PanelProduct {
                     width,
                     x: planes,
                     rows,

@@ -120,15 +120,15 @@ impl ConvShape {
         (0..channels).flat_map(move |c| (0..kernel).flat_map(move |ky| (0..kernel).map(move |kx| (c, ky, kx))))
     }
 
-    fn input(&self) -> Images {
-        Images {
+    fn input(&self) -> ImageBatch {
+        ImageBatch {
             channels: self.in_channels,
             plane: self.in_pixels(),
         }
     }
 
-    fn output(&self) -> Images {
-        Images {
+    fn output(&self) -> ImageBatch {
+        ImageBatch {
             channels: self.out_channels,
             plane: self.out_pixels(),
         }
@@ -150,13 +150,13 @@ impl ConvShape {
 
 /// A tensor seen image by image.
 #[derive(Clone, Copy, Debug)]
-struct Images {
+struct ImageBatch {
     channels: usize,
     /// Elements of a plane.
     plane: usize,
 }
 
-impl Images {
+impl ImageBatch {
     /// Elements of an image.
     fn len(self) -> usize {
         self.channels * self.plane

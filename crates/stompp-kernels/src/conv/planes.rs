@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
-use super::Images;
+use super::ImageBatch;
 use crate::panel::offset;
 use crate::scratch::Scratch;
 use crate::transpose::copy;
 
 /// The layout of padded planes, `(image, channel, row, column)`, for a range of the channels of a tensor.
 #[derive(Clone, Debug)]
-pub(super) struct Layout {
+pub(super) struct PlaneLayout {
     channels: Range<usize>,
     of: usize,
     height: usize,
@@ -19,7 +19,7 @@ pub(super) struct Layout {
     padded_width: usize,
 }
 
-impl Layout {
+impl PlaneLayout {
     /// Planes of `channels`, of a tensor with `of` channels of `height x width`, with `before` zeros above and to the
     /// left and `after` zeros below and to the right.
     pub(super) fn new(
@@ -77,7 +77,7 @@ impl Layout {
 
     /// The planes of the images in `x`.
     pub(super) fn stage<'a>(&self, x: &'a [f32]) -> Planes<'a> {
-        let images = Images {
+        let images = ImageBatch {
             channels: self.of,
             plane: self.height * self.width,
         };
@@ -99,14 +99,14 @@ impl Layout {
     }
 }
 
-/// The layout of single pixels, `(block, channel, pixel)` with [`Blocks::PIXELS`] pixels a block, for kernels of 1x1
+/// The layout of single pixels, `(block, channel, pixel)` with [`PixelBlocks::PIXELS`] pixels a block, for kernels of 1x1
 /// without padding.
 ///
 /// In planes, the channels of a pixel lie so far apart that each is on a page of its own, and a product with all of them
 /// waits for address translation. A block is a few pages.
 #[derive(Clone, Debug)]
-pub(super) struct Blocks {
-    pub(super) images: Images,
+pub(super) struct PixelBlocks {
+    pub(super) images: ImageBatch,
     /// Columns of a plane.
     pub(super) in_width: usize,
     /// Pixels taken.
@@ -115,7 +115,7 @@ pub(super) struct Blocks {
     pub(super) stride: usize,
 }
 
-impl Blocks {
+impl PixelBlocks {
     const PIXELS: usize = 16;
 
     /// Offset of a channel in a block.

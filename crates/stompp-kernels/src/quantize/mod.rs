@@ -2,12 +2,12 @@
 
 mod rows;
 
-pub(crate) use rows::{Gate, Value, pass, quantize};
+pub(crate) use rows::{GradientFilter, Value, pass, quantize};
 
 use crate::check;
 use crate::parallel::{PIECE, for_each_piece_of};
 use crate::simd::{Kernel, Lanes, Simd};
-use rows::Stored;
+use rows::Element;
 use std::fmt;
 
 /// Which entries of a tensor are frozen. `M` is how the mask of a tensor that is freezing is kept.
@@ -118,7 +118,7 @@ impl Kernel for Forward<'_> {
     unsafe fn run<L: Lanes>(self) {
         for (x, out) in self.x.chunks(self.period).zip(self.out.chunks_mut(self.period)) {
             // SAFETY: the caller vouches for the instructions.
-            unsafe { rows::quantize::<L>(self.mask, 0, Stored, x, out) };
+            unsafe { rows::quantize::<L>(self.mask, 0, Element, x, out) };
         }
     }
 }
@@ -142,8 +142,8 @@ pub fn quantize_backward(
     check_shape(mask, period, u);
     check::length("gout", gout.len(), u.len());
     check::length("gu", gu.len(), u.len());
-    let gate = Gate::new(mask, surrogate);
-    if let Gate::Shut = gate {
+    let gate = GradientFilter::new(mask, surrogate);
+    if let GradientFilter::None = gate {
         return;
     }
     let simd = Simd::current();
@@ -160,7 +160,7 @@ pub fn quantize_backward(
 }
 
 struct Backward<'a> {
-    gate: Gate<'a>,
+    gate: GradientFilter<'a>,
     period: usize,
     x: &'a [f32],
     g: &'a [f32],
@@ -175,7 +175,7 @@ impl Kernel for Backward<'_> {
         let inputs = self.x.chunks(self.period).zip(self.g.chunks(self.period));
         for ((x, g), gu) in inputs.zip(self.gu.chunks_mut(self.period)) {
             // SAFETY: the caller vouches for the instructions.
-            unsafe { rows::pass::<L, true>(self.gate, 0, Stored, x, g, gu) };
+            unsafe { rows::pass::<L, true>(self.gate, 0, Element, x, g, gu) };
         }
     }
 }

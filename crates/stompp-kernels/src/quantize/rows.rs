@@ -10,16 +10,16 @@ pub(crate) trait Value: Copy {
     /// # Safety
     ///
     /// The machine has the instructions of `L`.
-    unsafe fn of<L: Lanes>(self, at: usize, x: L::Vector) -> L::Vector;
+    unsafe fn value<L: Lanes>(self, at: usize, x: L::Vector) -> L::Vector;
 }
 
 /// The element itself.
 #[derive(Clone, Copy)]
-pub(super) struct Stored;
+pub(super) struct Element;
 
-impl Value for Stored {
+impl Value for Element {
     #[inline(always)]
-    unsafe fn of<L: Lanes>(self, _: usize, x: L::Vector) -> L::Vector {
+    unsafe fn value<L: Lanes>(self, _: usize, x: L::Vector) -> L::Vector {
         x
     }
 }
@@ -63,7 +63,7 @@ impl<V: Value> Map<1> for Clip<V> {
     #[inline(always)]
     unsafe fn apply<L: Lanes>(self, at: usize, [x]: [L::Vector; 1], _: L::Vector) -> L::Vector {
         // SAFETY: the caller vouches for the instructions.
-        unsafe { clip::<L>(self.0.of::<L>(at, x)) }
+        unsafe { clip::<L>(self.0.value::<L>(at, x)) }
     }
 }
 
@@ -74,7 +74,7 @@ impl<V: Value> Map<1> for Sign<V> {
     #[inline(always)]
     unsafe fn apply<L: Lanes>(self, at: usize, [x]: [L::Vector; 1], _: L::Vector) -> L::Vector {
         // SAFETY: the caller vouches for the instructions.
-        unsafe { sign::<L>(self.0.of::<L>(at, x)) }
+        unsafe { sign::<L>(self.0.value::<L>(at, x)) }
     }
 }
 
@@ -89,7 +89,7 @@ impl<V: Value> Map<1> for Mixed<'_, V> {
     unsafe fn apply<L: Lanes>(self, at: usize, [x]: [L::Vector; 1], _: L::Vector) -> L::Vector {
         // SAFETY: the caller vouches for the instructions.
         unsafe {
-            let u = self.value.of::<L>(at, x);
+            let u = self.value.value::<L>(at, x);
             L::select(L::mask(self.frozen.from(at)), sign::<L>(u), clip::<L>(u))
         }
     }
@@ -115,24 +115,24 @@ unsafe fn clip<L: Lanes>(u: L::Vector) -> L::Vector {
 
 /// Which entries pass gradient.
 #[derive(Clone, Copy)]
-pub(crate) enum Gate<'a> {
+pub(crate) enum GradientFilter<'a> {
     /// None.
-    Shut,
+    None,
     /// All.
-    Wide,
+    All,
     /// Those with `|u| <= 1`.
     Clipped,
     /// Frozen ones always or never, open ones with `|u| <= 1`.
     Masked { frozen: &'a [u64], frozen_pass: bool },
 }
 
-impl<'a> Gate<'a> {
+impl<'a> GradientFilter<'a> {
     pub(crate) fn new(mask: FreezeState<&'a [u64]>, surrogate: Surrogate) -> Self {
         match (mask, surrogate) {
-            (FreezeState::Open, _) | (_, Surrogate::Clipped) => Gate::Clipped,
-            (FreezeState::Committed, Surrogate::Blocked) => Gate::Shut,
-            (FreezeState::Committed, Surrogate::Identity) => Gate::Wide,
-            (FreezeState::Freezing(frozen), _) => Gate::Masked {
+            (FreezeState::Open, _) | (_, Surrogate::Clipped) => GradientFilter::Clipped,
+            (FreezeState::Committed, Surrogate::Blocked) => GradientFilter::None,
+            (FreezeState::Committed, Surrogate::Identity) => GradientFilter::All,
+            (FreezeState::Freezing(frozen), _) => GradientFilter::Masked {
                 frozen,
                 frozen_pass: surrogate == Surrogate::Identity,
             },
@@ -147,7 +147,7 @@ impl<'a> Gate<'a> {
 /// The machine has the instructions of `L`.
 #[inline(always)]
 pub(crate) unsafe fn pass<L: Lanes, const ADD: bool>(
-    gate: Gate,
+    gate: GradientFilter,
     first: usize,
     value: impl Value,
     x: &[f32],
@@ -157,11 +157,11 @@ pub(crate) unsafe fn pass<L: Lanes, const ADD: bool>(
     // SAFETY: the caller vouches for the instructions.
     unsafe {
         match gate {
-            Gate::Shut if ADD => {}
-            Gate::Shut => gu.fill(0.0),
-            Gate::Wide => map_row::<L, 1, ADD>([g], gu, PassAll::<ADD>),
-            Gate::Clipped => map_row::<L, 2, ADD>([x, g], gu, PassWithin::<_, ADD>(value)),
-            Gate::Masked { frozen, frozen_pass } => {
+            GradientFilter::None if ADD => {}
+            GradientFilter::None => gu.fill(0.0),
+            GradientFilter::All => map_row::<L, 1, ADD>([g], gu, PassAll::<ADD>),
+            GradientFilter::Clipped => map_row::<L, 2, ADD>([x, g], gu, PassWithin::<_, ADD>(value)),
+            GradientFilter::Masked { frozen, frozen_pass } => {
                 let (frozen, passes) = (Bits { words: frozen, first }, if frozen_pass { u32::MAX } else { 0 });
                 map_row::<L, 2, ADD>([x, g], gu, PassMixed::<_, ADD> { frozen, passes, value });
             }
@@ -188,7 +188,7 @@ impl<V: Value, const ADD: bool> Map<2> for PassWithin<V, ADD> {
     unsafe fn apply<L: Lanes>(self, at: usize, [x, g]: [L::Vector; 2], old: L::Vector) -> L::Vector {
         // SAFETY: the caller vouches for the instructions.
         unsafe {
-            let passed = L::select(within::<L>(self.0.of::<L>(at, x)), g, L::splat(0.0));
+            let passed = L::select(within::<L>(self.0.value::<L>(at, x)), g, L::splat(0.0));
             PassAll::<ADD>.apply::<L>(at, [passed], old)
         }
     }
@@ -209,7 +209,7 @@ impl<V: Value, const ADD: bool> Map<2> for PassMixed<'_, V, ADD> {
         unsafe {
             let (frozen, zero) = (self.frozen.from(at), L::splat(0.0));
             let of_frozen = L::select(L::mask(frozen & self.passes), g, zero);
-            let of_open = L::select(within::<L>(self.value.of::<L>(at, x)), g, zero);
+            let of_open = L::select(within::<L>(self.value.value::<L>(at, x)), g, zero);
             let passed = L::select(L::mask(frozen), of_frozen, of_open);
             PassAll::<ADD>.apply::<L>(at, [passed], old)
         }

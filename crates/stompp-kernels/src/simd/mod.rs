@@ -1,6 +1,6 @@
 //! Which vector instructions the kernels use: found once at run time, or forced.
 //!
-//! [`level`] is the best [`Level`] that the machine has, unless the environment variable `STOMPP_SIMD` (`portable`,
+//! [`level`] is the best [`SimdLevel`] that the machine has, unless the environment variable `STOMPP_SIMD` (`portable`,
 //! `avx2` or `avx512`) names another one, or [`with_level`] is in force on the calling thread. A kernel asks once, on
 //! the thread that calls it, and its tasks on other threads follow.
 
@@ -22,7 +22,7 @@ pub const VARIABLE: &str = "STOMPP_SIMD";
 
 /// A set of vector instructions. Ordered: a machine that has one level has all lower ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Level {
+pub enum SimdLevel {
     /// What the compilation target guarantees (SSE2 on x86-64). Multiplication and addition are not fused.
     Portable,
     /// AVX2 and FMA: 8 floats a vector.
@@ -31,9 +31,9 @@ pub enum Level {
     Avx512,
 }
 
-impl Level {
+impl SimdLevel {
     /// All levels, lowest first.
-    pub const ALL: [Level; 3] = [Level::Portable, Level::Avx2, Level::Avx512];
+    pub const ALL: [SimdLevel; 3] = [SimdLevel::Portable, SimdLevel::Avx2, SimdLevel::Avx512];
 
     /// Whether this machine has the level.
     pub fn is_supported(self) -> bool {
@@ -43,20 +43,20 @@ impl Level {
     /// The name that [`VARIABLE`] takes.
     pub fn name(self) -> &'static str {
         match self {
-            Level::Portable => "portable",
-            Level::Avx2 => "avx2",
-            Level::Avx512 => "avx512",
+            SimdLevel::Portable => "portable",
+            SimdLevel::Avx2 => "avx2",
+            SimdLevel::Avx512 => "avx512",
         }
     }
 }
 
-impl fmt::Display for Level {
+impl fmt::Display for SimdLevel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-/// A level's name that is none of [`Level::ALL`].
+/// A level's name that is none of [`SimdLevel::ALL`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownLevel(String);
 
@@ -68,11 +68,11 @@ impl fmt::Display for UnknownLevel {
 
 impl std::error::Error for UnknownLevel {}
 
-impl FromStr for Level {
+impl FromStr for SimdLevel {
     type Err = UnknownLevel;
 
     fn from_str(s: &str) -> Result<Self, UnknownLevel> {
-        Level::ALL
+        SimdLevel::ALL
             .into_iter()
             .find(|level| level.name() == s)
             .ok_or_else(|| UnknownLevel(s.to_owned()))
@@ -80,7 +80,7 @@ impl FromStr for Level {
 }
 
 thread_local! {
-    static FORCED: Cell<Option<Level>> = const { Cell::new(None) };
+    static FORCED: Cell<Option<SimdLevel>> = const { Cell::new(None) };
 }
 
 /// The level in force on this thread.
@@ -88,7 +88,7 @@ thread_local! {
 /// # Panics
 ///
 /// If [`VARIABLE`] is set to something that is no level, or to a level that this machine lacks.
-pub fn level() -> Level {
+pub fn level() -> SimdLevel {
     FORCED.get().unwrap_or_else(process_level)
 }
 
@@ -97,8 +97,8 @@ pub fn level() -> Level {
 /// # Panics
 ///
 /// If this machine lacks the level.
-pub fn with_level<R>(level: Level, f: impl FnOnce() -> R) -> R {
-    struct Restore(Option<Level>);
+pub fn with_level<R>(level: SimdLevel, f: impl FnOnce() -> R) -> R {
+    struct Restore(Option<SimdLevel>);
     impl Drop for Restore {
         fn drop(&mut self) {
             FORCED.set(self.0);
@@ -109,12 +109,12 @@ pub fn with_level<R>(level: Level, f: impl FnOnce() -> R) -> R {
     f()
 }
 
-fn process_level() -> Level {
-    static LEVEL: OnceLock<Level> = OnceLock::new();
+fn process_level() -> SimdLevel {
+    static LEVEL: OnceLock<SimdLevel> = OnceLock::new();
     *LEVEL.get_or_init(|| match std::env::var_os(VARIABLE) {
         None => detected(),
         Some(name) => {
-            let level: Level = name
+            let level: SimdLevel = name
                 .to_string_lossy()
                 .parse()
                 .unwrap_or_else(|e| panic!("{VARIABLE}: {e}"));
@@ -124,34 +124,34 @@ fn process_level() -> Level {
     })
 }
 
-fn detected() -> Level {
-    static DETECTED: OnceLock<Level> = OnceLock::new();
+fn detected() -> SimdLevel {
+    static DETECTED: OnceLock<SimdLevel> = OnceLock::new();
     *DETECTED.get_or_init(detect)
 }
 
 #[cfg(target_arch = "x86_64")]
-fn detect() -> Level {
+fn detect() -> SimdLevel {
     if !(is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")) {
-        Level::Portable
+        SimdLevel::Portable
     } else if is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512dq")
         && is_x86_feature_detected!("avx512vl")
     {
-        Level::Avx512
+        SimdLevel::Avx512
     } else {
-        Level::Avx2
+        SimdLevel::Avx2
     }
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn detect() -> Level {
-    Level::Portable
+fn detect() -> SimdLevel {
+    SimdLevel::Portable
 }
 
 /// The level in force, as a token: having one proves that the machine has its instructions.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Simd(Level);
+pub(crate) struct Simd(SimdLevel);
 
 /// Work written once for vectors of any width.
 pub(crate) trait Kernel {
@@ -173,7 +173,7 @@ impl Simd {
     }
 
     /// The level.
-    pub(crate) fn level(self) -> Level {
+    pub(crate) fn level(self) -> SimdLevel {
         self.0
     }
 
@@ -194,10 +194,10 @@ impl Simd {
             }
             match self.0 {
                 // SAFETY: a token of this level exists only where the machine has the level (`level`, `with_level`).
-                Level::Avx512 => return unsafe { avx512(kernel) },
+                SimdLevel::Avx512 => return unsafe { avx512(kernel) },
                 // SAFETY: as above.
-                Level::Avx2 => return unsafe { avx2(kernel) },
-                Level::Portable => {}
+                SimdLevel::Avx2 => return unsafe { avx2(kernel) },
+                SimdLevel::Portable => {}
             }
         }
         // SAFETY: `Portable` needs nothing.
@@ -239,10 +239,10 @@ mod tests {
 
     #[test]
     fn names_round_trip() {
-        for level in Level::ALL {
+        for level in SimdLevel::ALL {
             assert_eq!(level.name().parse(), Ok(level));
         }
-        let error = "sse9".parse::<Level>().unwrap_err();
+        let error = "sse9".parse::<SimdLevel>().unwrap_err();
         assert_eq!(
             error.to_string(),
             "unknown SIMD level `sse9`: expected portable, avx2 or avx512"
@@ -252,12 +252,12 @@ mod tests {
     #[test]
     fn forcing_is_scoped_to_the_closure_and_the_thread() {
         let before = level();
-        with_level(Level::Portable, || {
-            assert_eq!(level(), Level::Portable);
+        with_level(SimdLevel::Portable, || {
+            assert_eq!(level(), SimdLevel::Portable);
             std::thread::scope(|s| s.spawn(|| assert_eq!(level(), before)).join().unwrap());
         });
         assert_eq!(level(), before);
-        let _ = std::panic::catch_unwind(|| with_level(Level::Portable, || panic!("on purpose")));
+        let _ = std::panic::catch_unwind(|| with_level(SimdLevel::Portable, || panic!("on purpose")));
         assert_eq!(level(), before);
     }
 }

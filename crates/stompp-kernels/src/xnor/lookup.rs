@@ -8,7 +8,7 @@
 //! Measured, one core, data in the first-level cache, 10^9 operations (two to a multiplication) a second: 950-1400 this
 //! way, 480-680 with the usual byte-shuffle population count, 390-410 counting scalar words.
 
-use super::planes::Layout;
+use super::planes::BitLayout;
 
 /// Nibbles that are unpacked together: those of 16 channels.
 const UNIT: usize = 4;
@@ -55,7 +55,7 @@ fn unpack(words: &[u64], nibbles: &mut [u8]) {
 
 impl NibblePanel {
     /// Whether counts of patches of `entries` entries fit the 16 bits that they have here.
-    pub(super) fn fits(entries: usize) -> bool {
+    pub(super) fn is_suitable(entries: usize) -> bool {
         entries <= usize::from(u16::MAX)
     }
 
@@ -120,7 +120,7 @@ pub(super) struct Pairs {
 
 impl Pairs {
     /// Unpacks a staged image.
-    pub(super) fn new(planes: &[u64], layout: &Layout) -> Self {
+    pub(super) fn new(planes: &[u64], layout: &BitLayout) -> Self {
         let of_pixel = nibbles_of_pixel(layout.channels);
         let len = planes.len() / layout.words * of_pixel;
         // Behind the last pixel, for pairs without a second one.

@@ -27,7 +27,7 @@ use crate::simd::Simd;
 use crate::transpose::transpose;
 use border::Border;
 use pack::Panels;
-use planes::Layout;
+use planes::BitLayout;
 
 /// `y = x * w` for signs: equals [`conv2d_forward`](crate::conv2d_forward) on the same values as floats, exactly, zero
 /// padding included.
@@ -57,7 +57,7 @@ pub fn xnor_conv2d(stride: usize, padding: usize, x: &BitTensor, w: &BitWeights,
     }
     let simd = Simd::current();
     let pixels = s.out_height() * s.out_width();
-    let layout = Layout::new(&s);
+    let layout = BitLayout::new(&s);
     let border = Border::new(&s, w);
     y.par_chunks_mut(s.out_channels * pixels)
         .enumerate()

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::lookup::NibblePanel;
 use super::popcount::WordPanel;
 use crate::check;
-use crate::simd::{Level, Simd};
+use crate::simd::{Simd, SimdLevel};
 
 /// Bits of a word.
 const BITS: usize = u64::BITS as usize;
@@ -139,9 +139,9 @@ impl BitWeights {
         let simd = Simd::current();
         let words = in_channels.div_ceil(BITS);
         let kernels: Vec<&[u64]> = (0..out_channels).map(|o| bits.image(o)).collect();
-        let fits_lookup = NibblePanel::fits(in_channels * area);
+        let fits_lookup = NibblePanel::is_suitable(in_channels * area);
         let (panel_width, panels) = match simd.level() {
-            Level::Avx2 | Level::Avx512 if fits_lookup && !WordPanel::is_vectorized(simd) => {
+            SimdLevel::Avx2 | SimdLevel::Avx512 if fits_lookup && !WordPanel::is_vectorized(simd) => {
                 let width = NibblePanel::width(out_channels);
                 let panel = |kernels| NibblePanel::new(width, in_channels, kernels);
                 (width, Panels::Nibbles(kernels.chunks(width).map(panel).collect()))

@@ -5,7 +5,7 @@ use crate::conv::ConvShape;
 
 /// Where an output pixel's patch starts in the padded image, and where the entries of a patch lie from there. Counted in
 /// pixels: the channels of a pixel are neighbouring words.
-pub(super) struct Layout {
+pub(super) struct BitLayout {
     in_height: usize,
     in_width: usize,
     padding: usize,
@@ -21,7 +21,7 @@ pub(super) struct Layout {
     pub(super) taps: Vec<usize>,
 }
 
-impl Layout {
+impl BitLayout {
     pub(super) fn new(s: &ConvShape) -> Self {
         let padded_width = s.in_width + 2 * s.padding;
         let grid = |rows: usize, columns: usize, step: usize| {

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::planes::Layout;
-use crate::simd::{Level, Simd};
+use super::planes::BitLayout;
+use crate::simd::{Simd, SimdLevel};
 
 /// Bits of a word.
 const BITS: usize = u64::BITS as usize;
@@ -78,7 +78,7 @@ pub(super) struct WordPlanes<'a> {
 
 impl<'a> WordPlanes<'a> {
     /// From the words of the padded image.
-    pub(super) fn new(planes: &'a [u64], layout: &Layout) -> Self {
+    pub(super) fn new(planes: &'a [u64], layout: &BitLayout) -> Self {
         let row = KernelRow {
             channels: layout.channels,
             kernel: layout.kernel,
@@ -113,7 +113,7 @@ impl WordPanel {
     /// Whether the processor counts bits in vectors.
     pub(super) fn is_vectorized(simd: Simd) -> bool {
         #[cfg(target_arch = "x86_64")]
-        return simd.level() == Level::Avx512 && is_x86_feature_detected!("avx512vpopcntdq");
+        return simd.level() == SimdLevel::Avx512 && is_x86_feature_detected!("avx512vpopcntdq");
         #[cfg(not(target_arch = "x86_64"))]
         return false;
     }

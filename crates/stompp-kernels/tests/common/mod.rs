@@ -1,7 +1,7 @@
 //! What the integration tests share: noise, levels, pools of threads, comparison.
 #![allow(dead_code)] // Each test binary uses a part.
 
-use stompp_kernels::simd::{Level, with_level};
+use stompp_kernels::simd::{SimdLevel, with_level};
 
 /// Deterministic values in [-1, 1), different for each `salt`.
 pub(crate) fn noise(n: usize, salt: u64) -> Vec<f32> {
@@ -17,8 +17,8 @@ pub(crate) fn noise(n: usize, salt: u64) -> Vec<f32> {
 }
 
 /// Runs `f` at every SIMD level of this machine.
-pub(crate) fn at_every_level(f: impl Fn(Level)) {
-    for level in Level::ALL.into_iter().filter(|level| level.is_supported()) {
+pub(crate) fn at_every_level(f: impl Fn(SimdLevel)) {
+    for level in SimdLevel::ALL.into_iter().filter(|level| level.is_supported()) {
         with_level(level, || f(level));
     }
 }

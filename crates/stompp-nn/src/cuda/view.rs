@@ -3,7 +3,7 @@
 //! dfdx keeps a tensor's storage private, and none of its public functions lends the address without a copy. But `Debug` prints
 //! it, so it is read there, and formatting stops as soon as it has been (2.3 us, no copy, no synchronization). Odd, and the only
 //! way that the public API leaves: `dfdx` and `cudarc` are pinned to the exact releases for which this was read, and
-//! [`check`] refuses to begin with any other.
+//! [`check_tensor_memory`] refuses to begin with any other.
 #![allow(unsafe_code)]
 
 use super::{gpu, on_gpu};
@@ -21,7 +21,7 @@ use stompp_cuda::{Floats, FloatsMut};
 /// If the tensor is broadcast.
 pub(super) fn values<S: Shape>(tensor: &Tensor<S, f32, Cuda>) -> Floats<'_> {
     let (address, len) = memory(tensor);
-    // SAFETY: the tensor's own memory, of as many floats as its storage has (both as `check` has tested); the borrow keeps the
+    // SAFETY: the tensor's own memory, of as many floats as its storage has (both as `check_tensor_memory` has tested); the borrow keeps the
     // storage alive. Who writes to a tensor has it borrowed alone.
     unsafe { Floats::from_raw(address, len) }
 }
@@ -45,19 +45,19 @@ pub(super) fn filled<Y: Shape>(
 
 /// Writes `tensor` anew: `fill` gets its values and where the new ones go. Storage that is shared with another tensor is left to
 /// that one.
-pub(super) fn rewritten<S: Shape>(
+pub(super) fn rewrite<S: Shape>(
     device: &Cuda,
     tensor: &mut Tensor<S, f32, Cuda>,
     fill: impl FnOnce(FloatsMut<'_>) -> Result<(), CudaError>,
 ) -> Result<(), CudaError> {
     let mut fresh = device.acquire(tensor.shape().num_elements())?;
-    on_gpu(|gpu| gpu.copy(values(tensor), FloatsMut::of(&mut fresh)))?;
-    fill(FloatsMut::of(&mut fresh))?;
+    on_gpu(|gpu| gpu.copy(values(tensor), FloatsMut::new(&mut fresh)))?;
+    fill(FloatsMut::new(&mut fresh))?;
     // Whether storage is shared is dfdx's secret. Filling with zeros makes it the tensor's own.
     tensor.try_fill_with_zeros()?;
     // SAFETY: as just said.
     let out = unsafe { values_mut(tensor) };
-    on_gpu(|gpu| gpu.copy(Floats::of(&fresh), out))?;
+    on_gpu(|gpu| gpu.copy(Floats::new(&fresh), out))?;
     device.release(fresh);
     Ok(())
 }
@@ -79,7 +79,7 @@ fn memory<S: Shape>(tensor: &Tensor<S, f32, Cuda>) -> (u64, usize) {
     let mut found = Found::default();
     // Ends in an error when everything is found.
     let _ = write!(found, "{tensor:?}");
-    let (address, len) = found.both().expect("`check` has seen a tensor's memory");
+    let (address, len) = found.both().expect("`check_tensor_memory` has seen a tensor's memory");
     assert_eq!(len, tensor.shape().num_elements(), "the tensor is not contiguous");
     (address, len)
 }
@@ -118,7 +118,7 @@ impl Write for Found {
 ///
 /// # Errors
 /// What was found instead.
-pub(super) fn check(device: &Cuda) -> Result<(), String> {
+pub(super) fn check_tensor_memory(device: &Cuda) -> Result<(), String> {
     let numbers = vec![0.5, -2.0, 1e-3, 7.0, 4.0, -0.25];
     let failed = |error: &dyn Debug| format!("{error:?}");
     let tensor = device

@@ -3,7 +3,7 @@
 use crate::{
     OpResult, TensorKind, TensorMut, VisitTensors, Visitor, VisitorMut,
     backend::{Backend, BatchMoments},
-    ops::{self, Running},
+    ops::{self, RunningStatistics},
     tape::Recording,
 };
 use dfdx::{
@@ -86,13 +86,13 @@ impl<C: Dim, D: Backend> BatchNorm2d<C, f32, D> {
     ///
     /// # Errors
     /// Returns `D::Err` if an allocation or a kernel fails.
-    pub fn follow(&mut self, shape: &ChannelShape, x: D::Slice<'_>) -> Result<BatchMoments<D>, D::Err> {
+    pub fn update_running(&mut self, shape: &ChannelShape, x: D::Slice<'_>) -> Result<BatchMoments<D>, D::Err> {
         let (device, eps) = (self.scale.device().clone(), self.eps);
-        self.running().follow(&device, shape, eps, x)
+        self.running().update(&device, shape, eps, x)
     }
 
-    fn running(&mut self) -> Running<'_, C, D> {
-        Running {
+    fn running(&mut self) -> RunningStatistics<'_, C, D> {
+        RunningStatistics {
             mean: &mut self.running_mean,
             variance: &mut self.running_var,
             momentum: self.momentum,

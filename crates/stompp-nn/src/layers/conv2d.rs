@@ -1,8 +1,8 @@
 //! Convolution as a layer.
 
 use crate::{
-    Image, OpResult, TensorKind, TensorMut, VisitTensors, Visitor, VisitorMut, backend::Backend, init::kaiming_normal,
-    ops, tape::Recording,
+    ImageShape, OpResult, TensorKind, TensorMut, VisitTensors, Visitor, VisitorMut, backend::Backend,
+    init::kaiming_normal, ops, tape::Recording,
 };
 use dfdx::{
     dtypes::Dtype,
@@ -82,7 +82,7 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: Backend> Conv2d<I, O, K, S, P, f
         &self,
         x: Tensor<(B, I, H, W), f32, D, T>,
         parameters: T,
-    ) -> OpResult<Image<B, O>, D, T> {
+    ) -> OpResult<ImageShape<B, O>, D, T> {
         let weight = self.weight.clone().put_tape(parameters);
         ops::conv2d(x, weight, self.stride.size(), self.padding.size())
     }
@@ -101,7 +101,7 @@ where
     D: Backend,
     T: Recording<D>,
 {
-    type Output = Tensor<Image<B, O>, f32, D, T>;
+    type Output = Tensor<ImageShape<B, O>, f32, D, T>;
     type Error = D::Err;
 
     fn try_forward(&self, x: Tensor<(B, I, H, W), f32, D, T>) -> Result<Self::Output, D::Err> {

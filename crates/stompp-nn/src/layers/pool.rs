@@ -1,6 +1,6 @@
 //! Pooling layers; they have no parameters.
 
-use crate::{Image, backend::Backend, ops, tape::Recording};
+use crate::{ImageShape, backend::Backend, ops, tape::Recording};
 use dfdx::{
     nn::{Module, NonMutableModule, ZeroSizedModule},
     shapes::Dim,
@@ -43,7 +43,7 @@ where
     D: Backend,
     T: Recording<D>,
 {
-    type Output = Tensor<Image<B, C>, f32, D, T>;
+    type Output = Tensor<ImageShape<B, C>, f32, D, T>;
     type Error = D::Err;
 
     fn try_forward(&self, x: Tensor<(B, C, H, W), f32, D, T>) -> Result<Self::Output, D::Err> {

@@ -15,7 +15,7 @@ use stompp_kernels::ChannelShape;
 
 /// Running statistics that follow the batches in training.
 #[derive(Debug)]
-pub struct Running<'a, C: Dim, D: Backend> {
+pub struct RunningStatistics<'a, C: Dim, D: Backend> {
     /// Running mean, shape (C,).
     pub mean: &'a mut Tensor<(C,), f32, D>,
     /// Running unbiased variance, shape (C,).
@@ -24,12 +24,12 @@ pub struct Running<'a, C: Dim, D: Backend> {
     pub momentum: f32,
 }
 
-impl<C: Dim, D: Backend> Running<'_, C, D> {
+impl<C: Dim, D: Backend> RunningStatistics<'_, C, D> {
     /// The moments of a training batch, which the running statistics follow.
     ///
     /// # Errors
     /// Returns `D::Err` if an allocation or a kernel fails.
-    pub fn follow(
+    pub fn update(
         self,
         device: &D,
         shape: &ChannelShape,
@@ -37,11 +37,11 @@ impl<C: Dim, D: Backend> Running<'_, C, D> {
         x: D::Slice<'_>,
     ) -> Result<BatchMoments<D>, D::Err> {
         let moments = device.batch_moments(shape, eps, x)?;
-        device.change(self.mean, |mean| {
-            device.follow_mean(shape, self.momentum, &moments, mean)
+        device.modify(self.mean, |mean| {
+            device.update_running_mean(shape, self.momentum, &moments, mean)
         })?;
-        device.change(self.variance, |variance| {
-            device.follow_variance(shape, self.momentum, &moments, variance)
+        device.modify(self.variance, |variance| {
+            device.update_running_variance(shape, self.momentum, &moments, variance)
         })?;
         Ok(moments)
     }
@@ -60,7 +60,7 @@ pub fn batch_norm<B, C, H, W, D, T>(
     scale: Tensor<(C,), f32, D, T>,
     shift: Tensor<(C,), f32, D>,
     eps: f32,
-    running: Running<'_, C, D>,
+    running: RunningStatistics<'_, C, D>,
 ) -> OpResult<(B, C, H, W), D, T>
 where
     B: Dim,
@@ -74,7 +74,7 @@ where
     let (scale, affine_tape) = scale.split_tape();
     let device = x.device().clone();
     let shape = channel_shape(&x);
-    let moments = running.follow(&device, &shape, eps, D::values(&x))?;
+    let moments = running.update(&device, &shape, eps, D::values(&x))?;
     let y = device.filled(*x.shape(), |y| {
         device.batch_norm(&shape, &moments, D::values(&x), D::values(&scale), D::values(&shift), y)
     })?;

@@ -1,6 +1,6 @@
 //! Two-dimensional convolution without bias.
 
-use crate::{Image, OpResult, backend::Backend, take_gradient, tape::Recording};
+use crate::{ImageShape, OpResult, backend::Backend, take_gradient, tape::Recording};
 use dfdx::{
     shapes::{Dim, HasShape},
     tensor::{PutTape, SplitTape, Tensor},
@@ -22,7 +22,7 @@ pub fn conv2d<B, I, O, K, H, W, D, T>(
     w: Tensor<(O, I, K, K), f32, D, T>,
     stride: usize,
     padding: usize,
-) -> OpResult<Image<B, O>, D, T>
+) -> OpResult<ImageShape<B, O>, D, T>
 where
     B: Dim,
     I: Dim,
@@ -34,7 +34,7 @@ where
     T: Recording<D>,
 {
     let device = x.device().clone();
-    conv2d_by(x, w, stride, padding, |shape, x, w, y| device.conv2d(shape, x, w, y))
+    conv2d_with(x, w, stride, padding, |shape, x, w, y| device.conv2d(shape, x, w, y))
 }
 
 /// As [`conv2d`], with the output written by `forward`, which is given the values of `x` and `w`: another way to the same
@@ -45,13 +45,13 @@ where
 ///
 /// # Panics
 /// As [`conv2d`].
-pub fn conv2d_by<B, I, O, K, H, W, D, T>(
+pub fn conv2d_with<B, I, O, K, H, W, D, T>(
     x: Tensor<(B, I, H, W), f32, D, T>,
     w: Tensor<(O, I, K, K), f32, D, T>,
     stride: usize,
     padding: usize,
     forward: impl FnOnce(&ConvShape, D::Slice<'_>, D::Slice<'_>, D::SliceMut<'_>) -> Result<(), D::Err>,
-) -> OpResult<Image<B, O>, D, T>
+) -> OpResult<ImageShape<B, O>, D, T>
 where
     B: Dim,
     I: Dim,

@@ -1,7 +1,7 @@
 //! Pooling: maximum and mean over windows, and the head's global average.
 
 use super::batch_norm::channel_shape;
-use crate::{Image, OpResult, backend::Backend, take_gradient, tape::Recording};
+use crate::{ImageShape, OpResult, backend::Backend, take_gradient, tape::Recording};
 use dfdx::{
     shapes::{Dim, HasShape},
     tensor::{PutTape, SplitTape, Tensor},
@@ -53,7 +53,7 @@ pub fn max_pool<B, C, H, W, D, T>(
     kernel: usize,
     stride: usize,
     padding: usize,
-) -> OpResult<Image<B, C>, D, T>
+) -> OpResult<ImageShape<B, C>, D, T>
 where
     B: Dim,
     C: Dim,
@@ -66,17 +66,17 @@ where
     let device = x.device().clone();
     let shape = pool_shape(&x, kernel, stride, padding);
     let (batch, channels, ..) = *x.shape();
-    let mut winners = None;
+    let mut max_indices = None;
     let y = device.filled((batch, channels, shape.out_height(), shape.out_width()), |y| {
-        winners = Some(device.max_pool(&shape, D::values(&x), y)?);
+        max_indices = Some(device.max_pool(&shape, D::values(&x), y)?);
         Ok(())
     })?;
-    let winners = winners.expect("the pool has run");
+    let max_indices = max_indices.expect("the pool has run");
     let (x_ghost, y_ghost) = (x.ghost(), y.ghost());
     tape.add_backward_op(move |gradients| {
         let gy = take_gradient!(gradients, &y_ghost, &device);
         let gx = D::slice_mut(gradients.get_or_alloc_mut(&x_ghost)?);
-        device.max_pool_backward(&shape, &winners, D::slice(&gy), gx)
+        device.max_pool_backward(&shape, &max_indices, D::slice(&gy), gx)
     });
     Ok(y.put_tape(tape))
 }
@@ -92,7 +92,7 @@ pub fn average_pool<B, C, H, W, D, T>(
     x: Tensor<(B, C, H, W), f32, D, T>,
     kernel: usize,
     stride: usize,
-) -> OpResult<Image<B, C>, D, T>
+) -> OpResult<ImageShape<B, C>, D, T>
 where
     B: Dim,
     C: Dim,

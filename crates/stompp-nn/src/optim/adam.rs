@@ -1,6 +1,6 @@
 //! Adam.
 
-use super::{Optimizer, WeightDecay, learning, per_parameter::PerParameter};
+use super::{Optimizer, WeightDecay, per_parameter::PerParameter, trainable_bound};
 use crate::{Backend, DeviceError, TensorKind, TensorMut, VisitTensors, VisitorMut, backend::AdamStep};
 use dfdx::{shapes::Shape, tensor::Gradients};
 
@@ -151,18 +151,18 @@ impl<D: Backend> VisitorMut<D> for Step<'_, D> {
         kind: TensorKind,
         mut tensor: TensorMut<'_, S, D>,
     ) -> Result<(), D::Err> {
-        let Some(bound) = learning(kind) else {
+        let Some(bound) = trainable_bound(kind) else {
             return Ok(());
         };
         let step = AdamStep {
-            weight_decay: self.adam.weight_decay.of(bound),
+            weight_decay: self.adam.weight_decay.rate_for(bound),
             bound,
             ..self.numbers
         };
         let gradient = self.gradients.get_or_alloc_mut(&*tensor)?;
         let first = self.adam.first_moment.get_mut(&tensor)?;
         let second = self.adam.second_moment.get_mut(&tensor)?;
-        self.device.change(&mut tensor, |weight| {
+        self.device.modify(&mut tensor, |weight| {
             let (first, second) = (D::slice_mut(first), D::slice_mut(second));
             self.device.adam_step(&step, weight, first, second, D::slice(gradient))
         })

@@ -1,6 +1,6 @@
 //! Stochastic gradient descent with momentum.
 
-use super::{Optimizer, WeightDecay, learning, per_parameter::PerParameter};
+use super::{Optimizer, WeightDecay, per_parameter::PerParameter, trainable_bound};
 use crate::{Backend, DeviceError, TensorKind, TensorMut, VisitTensors, VisitorMut, backend::SgdStep};
 use dfdx::{shapes::Shape, tensor::Gradients};
 
@@ -88,18 +88,18 @@ impl<D: Backend> VisitorMut<D> for Step<'_, D> {
         kind: TensorKind,
         mut tensor: TensorMut<'_, S, D>,
     ) -> Result<(), D::Err> {
-        let Some(bound) = learning(kind) else {
+        let Some(bound) = trainable_bound(kind) else {
             return Ok(());
         };
         let step = SgdStep {
             learning_rate: self.sgd.learning_rate,
             momentum: self.sgd.momentum,
-            weight_decay: self.sgd.weight_decay.of(bound),
+            weight_decay: self.sgd.weight_decay.rate_for(bound),
             bound,
         };
         let gradient = self.gradients.get_or_alloc_mut(&*tensor)?;
         let velocity = self.sgd.velocity.get_mut(&tensor)?;
-        self.device.change(&mut tensor, |weight| {
+        self.device.modify(&mut tensor, |weight| {
             let velocity = D::slice_mut(velocity);
             self.device.sgd_step(&step, weight, velocity, D::slice(gradient))
         })

@@ -5,7 +5,7 @@ use crate::proto::{AttributeProto, DimensionValue, ModelProto, NodeProto, Tensor
 use prost::Message;
 use std::collections::HashMap;
 use stompp_graph::{GraphBuilder, TensorRole};
-use stompp_infer::{Info, Network, pack};
+use stompp_infer::{Network, NetworkInfo, pack};
 
 /// Values and their shape.
 #[derive(Clone, Debug, PartialEq)]
@@ -211,8 +211,10 @@ fn graph() -> Graph {
     let y = g.batch_norm("bn2", y).unwrap();
     let y = g.add("add2", y, a).unwrap();
     let a = g.activation("act2", y).unwrap();
-    let p = g.max_pool("pool2", a, Pool::new(3).stride(2).padding(1)).unwrap();
-    let y = g.binary_conv("conv3", p, Conv::k3(12).stride(2)).unwrap();
+    let p = g
+        .max_pool("pool2", a, Pool::new(3).with_stride(2).with_padding(1))
+        .unwrap();
+    let y = g.binary_conv("conv3", p, Conv::k3(12).with_stride(2)).unwrap();
     let y = g.batch_norm("bn3", y).unwrap();
     let s = g.average_pool("shrink", p, Pool::new(2)).unwrap();
     let s = g.conv("conv3s", s, Conv::k1(12)).unwrap();
@@ -268,7 +270,7 @@ fn every_dialect_computes_the_packed_network() {
     for rule in RULES {
         let tensors = tensors(&graph, &mut random);
         let find = |name: &str| tensors.get(name).map(Vec::as_slice);
-        let packed = pack(&graph, rule, find, &Info::default()).unwrap();
+        let packed = pack(&graph, rule, find, &NetworkInfo::default()).unwrap();
         let network = Network::from_bytes(&packed).unwrap();
         let files = DIALECTS.map(|dialect| export(&graph, rule, find, dialect, &[]).unwrap());
         for _ in 0..5 {

@@ -14,14 +14,14 @@ const BEST: &str = "best.safetensors";
 
 /// What a checkpoint is kept for; each kind has its own names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum CheckpointKind {
     /// The newest ones.
     Recent,
     /// Kept for good.
     Milestone,
 }
 
-impl Kind {
+impl CheckpointKind {
     const ALL: [Self; 2] = [Self::Recent, Self::Milestone];
 
     fn prefix(self) -> &'static str {
@@ -34,15 +34,15 @@ impl Kind {
 
 /// A folder of checkpoints; it is made by the first one.
 #[derive(Clone, Debug)]
-pub(super) struct Folder(PathBuf);
+pub(super) struct CheckpointFolder(PathBuf);
 
-impl Folder {
-    pub(super) fn of_run(run: &Path) -> Self {
+impl CheckpointFolder {
+    pub(super) fn new(run: &Path) -> Self {
         Self(run.join(NAME))
     }
 
     /// Keeps the checkpoint of `step`; returns where.
-    pub(super) fn write(&self, kind: Kind, step: u64, file: &[u8]) -> Result<PathBuf, TrainError> {
+    pub(super) fn write(&self, kind: CheckpointKind, step: u64, file: &[u8]) -> Result<PathBuf, TrainError> {
         // Wide enough for every step that a run can have; names then sort as numbers do.
         self.write_named(&format!("{}{step:013}{ENDING}", kind.prefix()), file)
     }
@@ -66,12 +66,12 @@ impl Folder {
 
     /// The numbered checkpoint of the last step, whatever it is kept for.
     pub(super) fn newest(&self) -> Result<Option<(u64, PathBuf)>, TrainError> {
-        Ok(self.all()?.into_iter().max_by_key(|(step, _)| *step))
+        Ok(self.list_all()?.into_iter().max_by_key(|(step, _)| *step))
     }
 
     /// The numbered checkpoint of `step`, whatever it is kept for.
-    pub(super) fn of_step(&self, step: u64) -> Result<Option<PathBuf>, TrainError> {
-        let found = self.all()?.into_iter().find(|(at, _)| *at == step);
+    pub(super) fn at_step(&self, step: u64) -> Result<Option<PathBuf>, TrainError> {
+        let found = self.list_all()?.into_iter().find(|(at, _)| *at == step);
         Ok(found.map(|(_, path)| path))
     }
 
@@ -82,20 +82,20 @@ impl Folder {
 
     /// The steps of all numbered checkpoints, in order.
     pub(super) fn steps(&self) -> Result<Vec<u64>, TrainError> {
-        let mut steps: Vec<u64> = self.all()?.into_iter().map(|(step, _)| step).collect();
+        let mut steps: Vec<u64> = self.list_all()?.into_iter().map(|(step, _)| step).collect();
         steps.sort_unstable();
         steps.dedup();
         Ok(steps)
     }
 
-    fn all(&self) -> Result<Vec<(u64, PathBuf)>, TrainError> {
-        let all = Kind::ALL.into_iter().map(|kind| self.list(kind));
+    fn list_all(&self) -> Result<Vec<(u64, PathBuf)>, TrainError> {
+        let all = CheckpointKind::ALL.into_iter().map(|kind| self.list(kind));
         Ok(all.collect::<Result<Vec<_>, _>>()?.concat())
     }
 
     /// Removes all but the newest `keep` recent ones.
     pub(super) fn prune(&self, keep: usize) -> Result<(), TrainError> {
-        let mut recent = self.list(Kind::Recent)?;
+        let mut recent = self.list(CheckpointKind::Recent)?;
         recent.sort();
         let superfluous = recent.len().saturating_sub(keep);
         for (_, path) in &recent[..superfluous] {
@@ -106,14 +106,14 @@ impl Folder {
 
     /// Removes the numbered checkpoints of `step`.
     pub(super) fn remove(&self, step: u64) -> Result<(), TrainError> {
-        for (_, path) in self.all()?.into_iter().filter(|(at, _)| *at == step) {
+        for (_, path) in self.list_all()?.into_iter().filter(|(at, _)| *at == step) {
             fs::remove_file(&path).map_err(|source| files::io_error("remove", &path, source))?;
         }
         Ok(())
     }
 
     /// The checkpoints of a kind, with their steps; other names are not ours.
-    fn list(&self, kind: Kind) -> Result<Vec<(u64, PathBuf)>, TrainError> {
+    fn list(&self, kind: CheckpointKind) -> Result<Vec<(u64, PathBuf)>, TrainError> {
         let entries = match fs::read_dir(&self.0) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -138,7 +138,7 @@ impl Folder {
 mod tests {
     use super::*;
 
-    fn names(folder: &Folder) -> Vec<String> {
+    fn names(folder: &CheckpointFolder) -> Vec<String> {
         let mut names: Vec<_> = fs::read_dir(&folder.0)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -150,12 +150,12 @@ mod tests {
     #[test]
     fn the_newest_the_best_and_the_milestones_stay() {
         let run = tempfile::tempdir().unwrap();
-        let folder = Folder::of_run(run.path());
+        let folder = CheckpointFolder::new(run.path());
         assert_eq!(folder.newest().unwrap(), None);
         for step in [9, 10, 200] {
-            folder.write(Kind::Recent, step, b"x").unwrap();
+            folder.write(CheckpointKind::Recent, step, b"x").unwrap();
         }
-        folder.write(Kind::Milestone, 5, b"x").unwrap();
+        folder.write(CheckpointKind::Milestone, 5, b"x").unwrap();
         folder.write_best(b"x").unwrap();
         fs::write(folder.0.join("step-notes.txt"), b"not ours").unwrap();
         folder.prune(2).unwrap();
@@ -169,7 +169,7 @@ mod tests {
         assert_eq!(names(&folder), expected);
         let (step, path) = folder.newest().unwrap().unwrap();
         assert!(step == 200 && path.ends_with(expected[3]));
-        let milestone = folder.write(Kind::Milestone, 1000, b"x").unwrap();
+        let milestone = folder.write(CheckpointKind::Milestone, 1000, b"x").unwrap();
         assert_eq!(folder.newest().unwrap(), Some((1000, milestone)));
     }
 }

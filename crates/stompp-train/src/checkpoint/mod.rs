@@ -1,32 +1,32 @@
 //! Checkpoints: everything that a run needs to go on to the same bits, in one safetensors file.
 //!
 //! Tensors are described in [`state`]. The rest is JSON under the name `stompp` of the file's metadata, and the tensor
-//! `stompp.checksum` guards the whole ([`seal`]).
+//! `stompp.checksum` guards the whole ([`checksum`]).
 
-mod cadence;
+mod checksum;
 mod folder;
-mod keeper;
+mod interval;
+mod manager;
 mod name;
-mod seal;
 mod state;
 #[cfg(test)]
 mod tests;
 
-pub use cadence::Cadence;
 pub(crate) use folder::NAME as FOLDER;
-pub(crate) use keeper::Keeper;
+pub use interval::CheckpointInterval;
+pub(crate) use manager::CheckpointManager;
 pub use name::CheckpointName;
 pub(crate) use name::find;
 
 use crate::{
-    Code, RunConfig, TrainError,
+    CodeVersion, RunConfig, TrainError,
     config::Timeline,
-    course::Course,
     divergence,
     error::damaged,
     files,
     step::RunTrainer,
-    tensors::{self, Loaded},
+    tensors::{self, LoadedTensors},
+    train_state::TrainState,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -41,17 +41,17 @@ use stompp_nn::{Backend, VisitTensors};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpointing {
     /// Time between them.
-    pub every: Cadence,
+    pub every: CheckpointInterval,
     /// How many of the newest are kept.
     pub keep_last: NonZeroUsize,
-    /// Of those due by `every`, each so manieth is kept for good.
+    /// Every `keep_every`-th scheduled checkpoint is never pruned.
     pub keep_every: Option<NonZeroU64>,
 }
 
 impl Default for Checkpointing {
     fn default() -> Self {
         Self {
-            every: Cadence::default(),
+            every: CheckpointInterval::default(),
             keep_last: NonZeroUsize::new(2).expect("2 is not 0"),
             keep_every: None,
         }
@@ -70,7 +70,7 @@ const HEADER: &str = "stompp";
 pub(crate) struct Header {
     pub(crate) format: u32,
     /// The code that wrote it.
-    pub(crate) code: Code,
+    pub(crate) code: CodeVersion,
     /// The resolved configuration, in TOML.
     pub(crate) config: String,
     /// Epoch of the next batch.
@@ -83,7 +83,8 @@ pub(crate) struct Header {
     pub(crate) halved: bool,
     /// How long the metrics were, in bytes.
     pub(crate) metrics_len: u64,
-    pub(crate) course: Course,
+    #[serde(rename = "course")]
+    pub(crate) train_state: TrainState,
 }
 
 /// The part of a header that every version has.
@@ -93,19 +94,19 @@ struct Version {
 }
 
 impl Header {
-    /// The header of a run of `config` at `course`.
-    pub(crate) fn new(config: &RunConfig, course: &Course, timeline: &Timeline) -> Self {
-        let Position { epoch, batch } = timeline.position(course.step);
+    /// The header of a run of `config` at `train_state`.
+    pub(crate) fn new(config: &RunConfig, train_state: &TrainState, timeline: &Timeline) -> Self {
+        let Position { epoch, batch } = timeline.position(train_state.step);
         Self {
             format: FORMAT,
-            code: Code::current(),
+            code: CodeVersion::current(),
             config: config.to_toml(),
             epoch,
             batch,
             learning_rate: 0.0,
             halved: false,
             metrics_len: 0,
-            course: course.clone(),
+            train_state: train_state.clone(),
         }
     }
 
@@ -130,20 +131,20 @@ impl Header {
 /// # Errors
 /// [`TrainError::NonFinite`] if there is something in the network that is no finite number: it could not go on from there.
 pub(crate) fn encode<D: BinaryBackend>(header: &Header, trainer: &mut RunTrainer<D>) -> Result<Vec<u8>, TrainError> {
-    if let Some(layer) = divergence::in_network(&trainer.network) {
+    if let Some(layer) = divergence::first_non_finite_layer(&trainer.network) {
         return Err(TrainError::NonFinite {
             what: "network",
-            step: header.course.step,
+            step: header.train_state.step,
             value: f64::NAN,
             layer,
             last_good: None,
         });
     }
     let mut saved = state::save(trainer)?;
-    saved.push(seal::placeholder());
+    saved.push(checksum::placeholder());
     let text = serde_json::to_string(header).expect("headers have a JSON form");
     let mut file = tensors::to_bytes(&saved, Some((HEADER, text)));
-    seal::seal(&mut file);
+    checksum::fill(&mut file);
     Ok(file)
 }
 
@@ -158,7 +159,7 @@ pub(crate) fn load<D: BinaryBackend>(
     timeline: &Timeline,
     trainer: &mut RunTrainer<D>,
 ) -> Result<Header, TrainError> {
-    let most = 4 * tensors::bytes_of_network(&trainer.network) + HEADER_AND_MASKS;
+    let most = 4 * tensors::network_bytes(&trainer.network) + HEADER_AND_MASKS;
     let file = files::read_at_most(path, most)?;
     let mut restore = || {
         let (header, mut loaded) = open(&file)?;
@@ -166,7 +167,7 @@ pub(crate) fn load<D: BinaryBackend>(
         if let Some(difference) = written.difference(config) {
             return Ok(Err(difference));
         }
-        let (step, steps) = (header.course.step, timeline.steps);
+        let (step, steps) = (header.train_state.step, timeline.steps);
         let position = Position {
             epoch: header.epoch,
             batch: header.batch,
@@ -177,9 +178,11 @@ pub(crate) fn load<D: BinaryBackend>(
                 header.epoch, header.batch
             ));
         }
-        trainer.enter(step, steps).map_err(|error| error.to_string())?;
+        trainer
+            .set_freeze_states(step, steps)
+            .map_err(|error| error.to_string())?;
         state::restore(trainer, &mut loaded)?;
-        loaded.finish()?;
+        loaded.check_all_taken()?;
         Ok(Ok(header))
     };
     match restore().map_err(|problem| damaged(path, problem))? {
@@ -224,7 +227,7 @@ pub(crate) fn restore_network<D: Backend>(
 ///
 /// # Errors
 /// Says what is wrong.
-pub(crate) fn tensors(file: &[u8]) -> Result<Loaded<'_>, String> {
+pub(crate) fn tensors(file: &[u8]) -> Result<LoadedTensors<'_>, String> {
     let (_, metadata) =
         safetensors::SafeTensors::read_metadata(file).map_err(|error| format!("is no safetensors file: {error}"))?;
     let ours = metadata
@@ -233,13 +236,13 @@ pub(crate) fn tensors(file: &[u8]) -> Result<Loaded<'_>, String> {
         .is_some_and(|metadata| metadata.contains_key(HEADER));
     match ours {
         true => open(file).map(|(_, loaded)| loaded),
-        false => Loaded::parse(file),
+        false => LoadedTensors::parse(file),
     }
 }
 
 /// The newest checkpoint of the run in `run`, and the optimizer steps done there, by its name.
 pub(crate) fn newest(run: &Path) -> Result<Option<(u64, PathBuf)>, TrainError> {
-    folder::Folder::of_run(run).newest()
+    folder::CheckpointFolder::new(run).newest()
 }
 
 /// Optimizer steps done at the newest checkpoint of the run in `run`, by its name; 0 if there is none.
@@ -252,14 +255,14 @@ pub(crate) fn newest_step(run: &Path) -> Result<u64, TrainError> {
 /// # Errors
 /// [`TrainError::Damaged`], with the path, if they are cut, altered or of another format.
 pub fn checkpoint_step(path: &Path, file: &[u8]) -> Result<u64, TrainError> {
-    let header = open(file).map(|(header, _)| header.course.step);
+    let header = open(file).map(|(header, _)| header.train_state.step);
     header.map_err(|problem| damaged(path, problem))
 }
 
 /// Header and tensors of a file. The header comes first: it says whether the rest can be understood.
-fn open(file: &[u8]) -> Result<(Header, Loaded<'_>), String> {
+fn open(file: &[u8]) -> Result<(Header, LoadedTensors<'_>), String> {
     let header = Header::parse(file)?;
-    Ok((header, seal::open(file)?))
+    Ok((header, checksum::verify(file)?))
 }
 
 /// What a checkpoint may have beside its network, momentum and signs, which are less than four times the network: evaluations and

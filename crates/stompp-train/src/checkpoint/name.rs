@@ -1,6 +1,6 @@
 //! Which checkpoint of a run is meant.
 
-use super::folder::Folder;
+use super::folder::CheckpointFolder;
 use crate::TrainError;
 use std::{
     convert::Infallible,
@@ -60,12 +60,12 @@ impl fmt::Display for CheckpointName {
 /// # Errors
 /// [`TrainError::NoCheckpoint`] if there is none, with those that there are.
 pub(crate) fn find(run: &Path, name: &CheckpointName) -> Result<PathBuf, TrainError> {
-    let folder = Folder::of_run(run);
+    let folder = CheckpointFolder::new(run);
     let found = match name {
         CheckpointName::File(path) => return Ok(path.clone()),
         CheckpointName::Best => folder.best(),
         CheckpointName::Last => folder.newest()?.map(|(_, path)| path),
-        CheckpointName::Step(step) => folder.of_step(*step)?,
+        CheckpointName::Step(step) => folder.at_step(*step)?,
     };
     found.ok_or_else(|| {
         let mut there: Vec<String> = folder.steps().unwrap_or_default().iter().map(u64::to_string).collect();

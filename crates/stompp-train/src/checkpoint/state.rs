@@ -7,25 +7,25 @@
 
 use crate::{
     TrainError,
-    diagnostics::Signs,
+    diagnostics::WeightSigns,
     error::device_error,
     step::RunTrainer,
-    tensors::{self, Loaded, Saved},
+    tensors::{self, LoadedTensors, SavedTensor},
 };
 use std::error::Error;
 use stompp_binarize::{BinaryBackend, Freezable, FreezeState, MaskedQuantizer, UnitMut};
 use stompp_nn::optim::Optimizer;
 
 /// All of it.
-pub(super) fn save<D: BinaryBackend>(trainer: &mut RunTrainer<D>) -> Result<Vec<Saved>, TrainError> {
+pub(super) fn save<D: BinaryBackend>(trainer: &mut RunTrainer<D>) -> Result<Vec<SavedTensor>, TrainError> {
     let RunTrainer { network, optimizer, .. } = trainer;
-    let mut saved = tensors::of_network(network);
+    let mut saved = tensors::network_tensors(network);
     for (name, values) in optimizer.state(network).map_err(device_error)? {
-        saved.push(Saved::f32(ours(&name), vec![values.len()], &values));
+        saved.push(SavedTensor::f32(ours(&name), vec![values.len()], &values));
     }
     each_quantizer(network, |name, quantizer| {
         if let FreezeState::Freezing(mask) = quantizer.state() {
-            saved.push(Saved::u64(
+            saved.push(SavedTensor::u64(
                 name,
                 mask.host().map_err(|error| error.to_string())?.words(),
             ));
@@ -39,7 +39,7 @@ pub(super) fn save<D: BinaryBackend>(trainer: &mut RunTrainer<D>) -> Result<Vec<
         .iter()
         .zip(trainer.signs.iter().flat_map(|signs| &signs.0))
     {
-        saved.push(Saved::u64(signs_of(unit.name), signs));
+        saved.push(SavedTensor::u64(signs_of(unit.name), signs));
     }
     Ok(saved)
 }
@@ -48,7 +48,10 @@ pub(super) fn save<D: BinaryBackend>(trainer: &mut RunTrainer<D>) -> Result<Vec<
 ///
 /// # Errors
 /// Names the first tensor that is missing or another; the trainer may then have some of them.
-pub(super) fn restore<D: BinaryBackend>(trainer: &mut RunTrainer<D>, loaded: &mut Loaded<'_>) -> Result<(), String> {
+pub(super) fn restore<D: BinaryBackend>(
+    trainer: &mut RunTrainer<D>,
+    loaded: &mut LoadedTensors<'_>,
+) -> Result<(), String> {
     loaded.restore(&mut trainer.network)?;
     restore_momentum(trainer, loaded)?;
     let RunTrainer { network, signs, .. } = trainer;
@@ -65,7 +68,7 @@ pub(super) fn restore<D: BinaryBackend>(trainer: &mut RunTrainer<D>, loaded: &mu
     *signs = None;
     if units.first().is_some_and(|unit| loaded.has(&signs_of(unit.name))) {
         let of = |unit: &UnitMut<'_>| loaded.take_u64(&signs_of(unit.name), unit.weight.entries().div_ceil(64));
-        *signs = Some(Signs(units.iter().map(of).collect::<Result<_, _>>()?));
+        *signs = Some(WeightSigns(units.iter().map(of).collect::<Result<_, _>>()?));
     }
     Ok(())
 }
@@ -76,7 +79,7 @@ pub(super) fn restore<D: BinaryBackend>(trainer: &mut RunTrainer<D>, loaded: &mu
 /// As [`restore`].
 pub(super) fn restore_momentum<D: BinaryBackend>(
     trainer: &mut RunTrainer<D>,
-    loaded: &mut Loaded<'_>,
+    loaded: &mut LoadedTensors<'_>,
 ) -> Result<(), String> {
     let RunTrainer {
         device,

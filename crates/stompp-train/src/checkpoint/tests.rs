@@ -5,7 +5,7 @@ use crate::{
     Callback, OnDivergence, Session, Start,
     callback::StepReport,
     config::{Curve, Order, Time},
-    tensors::Saved,
+    tensors::SavedTensor,
 };
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -70,19 +70,19 @@ fn finish(run: &Path) -> Vec<u8> {
     fs::read(run.join("network.safetensors")).unwrap()
 }
 
-/// Changes tensors and header of a checkpoint and seals it again.
-fn tamper(path: &Path, change: impl FnOnce(&mut Vec<Saved>, &mut Value)) {
+/// Changes tensors and header of a checkpoint and writes its checksum anew.
+fn tamper(path: &Path, change: impl FnOnce(&mut Vec<SavedTensor>, &mut Value)) {
     let bytes = fs::read(path).unwrap();
     let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
     let mut header = serde_json::from_str(&metadata.metadata().as_ref().unwrap()[HEADER]).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
-    let mut tensors: Vec<Saved> = file
+    let mut tensors: Vec<SavedTensor> = file
         .iter()
-        .map(|(name, view)| Saved {
+        .map(|(name, view)| SavedTensor {
             name: name.to_owned(),
             dtype: view.dtype(),
             shape: view.shape().to_vec(),
-            bytes: if name == seal::NAME {
+            bytes: if name == checksum::NAME {
                 vec![0; 16]
             } else {
                 view.data().to_vec()
@@ -91,11 +91,11 @@ fn tamper(path: &Path, change: impl FnOnce(&mut Vec<Saved>, &mut Value)) {
         .collect();
     change(&mut tensors, &mut header);
     let mut file = tensors::to_bytes(&tensors, Some((HEADER, header.to_string())));
-    seal::seal(&mut file);
+    checksum::fill(&mut file);
     fs::write(path, file).unwrap();
 }
 
-fn tensor<'a>(tensors: &'a mut [Saved], name: &str) -> &'a mut Saved {
+fn tensor<'a>(tensors: &'a mut [SavedTensor], name: &str) -> &'a mut SavedTensor {
     tensors.iter_mut().find(|saved| saved.name == name).expect(name)
 }
 
@@ -111,7 +111,7 @@ fn whatever_is_not_restored_is_noticed() {
         "reading and writing alone changes nothing"
     );
 
-    type Change = fn(&mut Vec<Saved>, &mut Value);
+    type Change = fn(&mut Vec<SavedTensor>, &mut Value);
     let changes: [(&str, Change); 6] = [
         ("a mask", |tensors, _| {
             tensor(tensors, "stompp.mask.layer1.0.conv1.weight").bytes.fill(0)
@@ -181,7 +181,7 @@ fn a_divergence_that_an_evaluation_finds_goes_back_beyond_it() {
 }
 
 /// The message with which going on from a changed checkpoint is refused.
-fn refused(change: impl FnOnce(&mut Vec<Saved>, &mut Value)) -> String {
+fn refused(change: impl FnOnce(&mut Vec<SavedTensor>, &mut Value)) -> String {
     let (run, path) = interrupted();
     tamper(&path, change);
     let error = session(false, "1ep").train(&config(), run.path(), &mut []).unwrap_err();
@@ -236,7 +236,7 @@ fn a_checkpoint_that_is_not_this_runs_is_refused_by_name() {
             "tensor conv1.weight is F32 [3, 4, 3, 3], expected F32 [4, 3, 3, 3]",
         ),
         (
-            refused(|tensors, _| tensors.push(Saved::f32("extra".into(), vec![1], &[0.0]))),
+            refused(|tensors, _| tensors.push(SavedTensor::f32("extra".into(), vec![1], &[0.0]))),
             "tensors, the network ",
         ),
         (
@@ -260,18 +260,18 @@ fn every_truncation_and_every_header_byte_is_noticed() {
     let (_run, path) = interrupted();
     let good = fs::read(&path).unwrap();
     for len in 0..good.len() {
-        assert!(seal::open(&good[..len]).is_err(), "{len} bytes");
+        assert!(checksum::verify(&good[..len]).is_err(), "{len} bytes");
     }
     let header = 8 + u64::from_le_bytes(good[..8].try_into().unwrap()) as usize;
     let mut bad = good.clone();
     for place in 0..header {
         for flip in [0x01, 0x20, 0x80, 0xff] {
             bad[place] = good[place] ^ flip;
-            assert!(seal::open(&bad).is_err(), "byte {place} ^ {flip:#x}");
+            assert!(checksum::verify(&bad).is_err(), "byte {place} ^ {flip:#x}");
         }
         bad[place] = good[place];
     }
-    seal::open(&bad).map(drop).unwrap();
+    checksum::verify(&bad).map(drop).unwrap();
 }
 
 #[test]
@@ -288,6 +288,6 @@ fn absurd_lengths_and_doubled_names_are_refused_before_anything_is_allocated() {
         with_header(r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}}"#),
         with_header("{}"),
     ] {
-        assert!(seal::open(&file).is_err(), "{file:?}");
+        assert!(checksum::verify(&file).is_err(), "{file:?}");
     }
 }

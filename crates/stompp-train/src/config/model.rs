@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     str::FromStr,
 };
-use stompp_graph::{Graph, Summary};
+use stompp_graph::{CostSummary, Graph};
 use stompp_resnet::{Architecture, Model, UnknownModel};
 
 /// The network of a configuration, as it is written there: a name such as `resnet20`, or a file such as `my_network.toml`.
@@ -123,8 +123,8 @@ impl RunConfig {
     ///
     /// # Errors
     /// As [`RunConfig::graph`].
-    pub fn summary(&self) -> Result<Summary, ConfigError> {
-        Ok(Summary::new(&self.graph()?, self.binarization().activations))
+    pub fn summary(&self) -> Result<CostSummary, ConfigError> {
+        Ok(CostSummary::new(&self.graph()?, self.binarization().activations))
     }
 
     /// Refuses a graph that does not fit the images or the classes of the configuration.

@@ -150,7 +150,7 @@ impl Method {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{ActivationRule, Granularity, OnBadImage, Surrogate, Windows};
+    use crate::config::{ActivationRule, Granularity, OnBadImage, Surrogate, WindowSharing};
 
     #[test]
     fn every_name_reads_back() {
@@ -182,7 +182,7 @@ mod tests {
             toml::Value::try_from(choice).unwrap().as_str().unwrap().to_owned()
         }
         OnBadImage::ALL.iter().for_each(|x| assert_eq!(written(x), x.name()));
-        Windows::ALL.iter().for_each(|x| assert_eq!(written(x), x.name()));
+        WindowSharing::ALL.iter().for_each(|x| assert_eq!(written(x), x.name()));
         Granularity::ALL.iter().for_each(|x| assert_eq!(written(x), x.name()));
         ActivationRule::CONTINUOUS
             .iter()

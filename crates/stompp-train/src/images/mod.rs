@@ -1,10 +1,12 @@
 //! The images of a run, found, checked and ready to be batched.
 
-mod kept;
-mod part;
+mod changes;
+mod class_names;
+mod split_images;
 
-pub(crate) use kept::changed_files;
-pub(crate) use part::Part;
+pub(crate) use changes::changed_files;
+pub(crate) use class_names::class_name;
+pub(crate) use split_images::SplitImages;
 
 use crate::{
     RunResult, TrainError,
@@ -12,10 +14,10 @@ use crate::{
 };
 use std::path::{Path, PathBuf};
 use stompp_data::{
-    ChannelStatistics, DataError, Fit, ImageSet, ImageTree, Labelled, TreeOptions,
-    cifar::{self, Layout, Split, Splits},
+    ChannelStatistics, DataError, ImageSet, ImageTree, Labelled, ResizeMethod, TreeOptions,
+    cifar::{self, CifarLayout, Split, Splits},
     mnist,
-    synthetic::{Kind, Synthetic},
+    synthetic::{Synthetic, SyntheticKind},
 };
 
 /// Images a split of a synthetic set has if nothing limits it: CIFAR's numbers.
@@ -25,39 +27,11 @@ const SYNTHETIC_TEST: usize = 10_000;
 /// Which synthetic images: the same for every run, so that runs of different seeds compare.
 const SYNTHETIC_SEED: u64 = 0;
 
-/// The classes of CIFAR-10, in the order of its labels.
-const CIFAR10: [&str; 10] = [
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-];
-
-/// The classes of Fashion-MNIST, in the order of its labels.
-const FASHION: [&str; 10] = [
-    "t-shirt",
-    "trouser",
-    "pullover",
-    "dress",
-    "coat",
-    "sandal",
-    "shirt",
-    "sneaker",
-    "bag",
-    "ankle boot",
-];
-
 /// Training and test images.
 #[derive(Clone, Debug)]
-pub(crate) struct Images {
-    pub(crate) train: Part,
-    pub(crate) test: Part,
+pub(crate) struct RunImages {
+    pub(crate) train: SplitImages,
+    pub(crate) test: SplitImages,
     /// What every image is normalized by: the statistics of the training images in memory as trained on, ImageNet's for image
     /// files, of which nobody wants to read millions first.
     pub(crate) statistics: ChannelStatistics,
@@ -72,8 +46,8 @@ pub(crate) struct Images {
 /// The images that a network is tested on.
 #[derive(Clone, Debug)]
 pub(crate) struct TestImages {
-    pub(crate) test: Part,
-    /// As [`Images::notes`].
+    pub(crate) test: SplitImages,
+    /// As [`ImageTensor::notes`].
     pub(crate) notes: Vec<String>,
     /// Names of the classes, if they are told by the files.
     pub(crate) class_names: Option<Vec<String>>,
@@ -83,7 +57,7 @@ pub(crate) struct TestImages {
 /// The images that a network is trained on.
 #[derive(Clone, Debug)]
 pub(crate) struct TrainImages {
-    pub(crate) train: Part,
+    pub(crate) train: SplitImages,
     pub(crate) statistics: ChannelStatistics,
     class_names: Option<Vec<String>>,
     dataset: Dataset,
@@ -91,7 +65,7 @@ pub(crate) struct TrainImages {
 
 /// Which images are wanted.
 #[derive(Clone, Copy)]
-struct Wanted<'a> {
+struct WantedSplits<'a> {
     train: bool,
     test: bool,
     /// The classes, if they are known.
@@ -101,17 +75,17 @@ struct Wanted<'a> {
 }
 
 /// What was wanted: parts that were not are absent.
-struct Found {
-    train: Option<Part>,
-    test: Option<Part>,
+struct FoundSplits {
+    train: Option<SplitImages>,
+    test: Option<SplitImages>,
     statistics: ChannelStatistics,
     class_names: Option<Vec<String>>,
     index: Option<Vec<u8>>,
     notes: Vec<String>,
-    changes: Option<stompp_data::Changes>,
+    changes: Option<stompp_data::TreeChanges>,
 }
 
-impl Images {
+impl RunImages {
     /// Loads, generates or lists the images, holds out, limits and shrinks them. Test images are not looked for where training images are
     /// held out. `index` is where a list of image files may have been kept when the run began; files may have come and gone since if
     /// `reindex` allows it, or if the run is finished.
@@ -122,7 +96,7 @@ impl Images {
         let (train, test, classes) = (true, true, None);
         let mut found = find(
             config,
-            Wanted {
+            WantedSplits {
                 train,
                 test,
                 classes,
@@ -132,7 +106,7 @@ impl Images {
         if let (Some(changes), Some(index)) = (&found.changes, index)
             && !index.parent().is_some_and(RunResult::exists)
         {
-            found.notes.extend(kept::accept(changes, index, reindex)?);
+            found.notes.extend(changes::check_changes(changes, index, reindex)?);
         }
         Ok(Self {
             train: found.train.expect("it was wanted"),
@@ -159,7 +133,7 @@ impl Images {
 }
 
 impl TestImages {
-    /// As [`Images::load`], but only the images to test on; training images are not looked for, unless the test images are held out of
+    /// As [`ImageTensor::load`], but only the images to test on; training images are not looked for, unless the test images are held out of
     /// them. `classes` are those that the network was trained on, if it was on image files. `index` is used while it holds.
     pub(crate) fn load(
         config: &DataConfig,
@@ -169,7 +143,7 @@ impl TestImages {
         let (train, test) = (false, true);
         let found = find(
             config,
-            Wanted {
+            WantedSplits {
                 train,
                 test,
                 classes,
@@ -196,12 +170,12 @@ impl TestImages {
 }
 
 impl TrainImages {
-    /// As [`Images::load`], but only the images to train on.
+    /// As [`ImageTensor::load`], but only the images to train on.
     pub(crate) fn load(config: &DataConfig) -> Result<Self, TrainError> {
         let (train, test, classes, index) = (true, false, None, None);
         let found = find(
             config,
-            Wanted {
+            WantedSplits {
                 train,
                 test,
                 classes,
@@ -222,36 +196,20 @@ impl TrainImages {
     }
 }
 
-/// What people call a class of `dataset`; `names` are those that the files tell.
-pub(crate) fn class_name(names: Option<&[String]>, dataset: Dataset, label: usize) -> String {
-    let own = names.and_then(|names| names.get(label)).map(String::as_str);
-    let name = own.or_else(|| known_names(dataset).get(label).copied());
-    name.map_or_else(|| format!("class {label}"), str::to_owned)
-}
-
 /// How an image of `dataset` becomes a network's input.
-pub(crate) fn fit(dataset: Dataset) -> Fit {
+pub(crate) fn resize_method(dataset: Dataset) -> ResizeMethod {
     match dataset {
-        Dataset::Folder => Fit::CentreCrop,
-        Dataset::Mnist | Dataset::FashionMnist => Fit::Border,
+        Dataset::Folder => ResizeMethod::CentreCrop,
+        Dataset::Mnist | Dataset::FashionMnist => ResizeMethod::Border,
         Dataset::Synthetic10
         | Dataset::Synthetic100
         | Dataset::Cifar10
         | Dataset::Cifar100
-        | Dataset::Cifar100Coarse => Fit::BoxMean,
+        | Dataset::Cifar100Coarse => ResizeMethod::BoxMean,
     }
 }
 
-/// Names of the classes that a data set is known for.
-fn known_names(dataset: Dataset) -> &'static [&'static str] {
-    match dataset {
-        Dataset::Cifar10 => &CIFAR10,
-        Dataset::FashionMnist => &FASHION,
-        _ => &[],
-    }
-}
-
-fn find(config: &DataConfig, wanted: Wanted<'_>) -> Result<Found, TrainError> {
+fn find(config: &DataConfig, wanted: WantedSplits<'_>) -> Result<FoundSplits, TrainError> {
     // Images that are held out are training images; others are not tested on then.
     let held_out = config.holdout.is_some();
     let part = match (wanted.train || held_out, wanted.test && !held_out) {
@@ -259,13 +217,13 @@ fn find(config: &DataConfig, wanted: Wanted<'_>) -> Result<Found, TrainError> {
         (true, false) => Some(Split::Train),
         (false, _) => Some(Split::Test),
     };
-    let (train, test) = match source(config)? {
-        Source::Files { path, labels } => return list(config, &path, labels.as_deref(), part, wanted),
-        Source::Cifar(layout) => match part {
+    let (train, test) = match image_location(config)? {
+        ImageLocation::Files { path, labels } => return list(config, &path, labels.as_deref(), part, wanted),
+        ImageLocation::Cifar(layout) => match part {
             None => both(cifar::read(config.files()?, layout)?),
             Some(split) => only(split, cifar::read_split(config.files()?, layout, split)?),
         },
-        Source::Mnist => {
+        ImageLocation::Mnist => {
             let read =
                 |split| mnist::read_split(config.files()?, config.dataset.name(), split).map_err(TrainError::from);
             match part {
@@ -273,19 +231,19 @@ fn find(config: &DataConfig, wanted: Wanted<'_>) -> Result<Found, TrainError> {
                 Some(split) => only(split, read(split)?),
             }
         }
-        Source::Synthetic(kind) => both(synthetic(kind, config).generate()?),
+        ImageLocation::Synthetic(kind) => both(synthetic(kind, config).generate()?),
     };
-    let (train, test) = chosen(train, test, config)?;
-    let shrunk = |set: Option<ImageSet>| set.map(|set| shrunk(set, config)).transpose();
+    let (train, test) = select_splits(train, test, config)?;
+    let shrunk = |set: Option<ImageSet>| set.map(|set| shrink(set, config)).transpose();
     let (train, test) = (shrunk(train)?, shrunk(test)?);
-    Ok(Found {
+    Ok(FoundSplits {
         statistics: train
             .as_ref()
             .or(test.as_ref())
             .expect("a part was read")
             .channel_statistics(),
-        train: train.map(Part::of_memory),
-        test: test.map(Part::of_memory),
+        train: train.map(SplitImages::from_memory),
+        test: test.map(SplitImages::from_memory),
         class_names: None,
         index: None,
         notes: Vec::new(),
@@ -309,8 +267,8 @@ fn list(
     path: &Path,
     labels: Option<&Path>,
     part: Option<Split>,
-    wanted: Wanted<'_>,
-) -> Result<Found, TrainError> {
+    wanted: WantedSplits<'_>,
+) -> Result<FoundSplits, TrainError> {
     let options = TreeOptions {
         labels,
         part,
@@ -323,12 +281,15 @@ fn list(
     let (class_names, index) = (tree.class_names().to_vec(), tree.index(labels));
     let notes = tree_notes(&tree);
     let (train, test) = match part {
-        None => (Some(tree.take(Split::Train)?), Some(tree.take(Split::Test)?)),
-        Some(split) => only(split, tree.take(split)?),
+        None => (
+            Some(tree.take_split(Split::Train)?),
+            Some(tree.take_split(Split::Test)?),
+        ),
+        Some(split) => only(split, tree.take_split(split)?),
     };
-    let (train, test) = chosen(train, test, config)?;
-    let part = |set| Part::of_files(set, config);
-    Ok(Found {
+    let (train, test) = select_splits(train, test, config)?;
+    let part = |set| SplitImages::from_files(set, config);
+    Ok(FoundSplits {
         train: train.map(part),
         test: test.map(part),
         statistics: ChannelStatistics::IMAGENET,
@@ -342,13 +303,13 @@ fn list(
 /// What is wrong with a tree, and what of it was not looked at.
 pub(crate) fn tree_notes(tree: &ImageTree) -> Vec<String> {
     let ignored = tree.parts().flat_map(|(_, set)| set.ignored());
-    tree.faults().iter().chain(ignored).cloned().collect()
+    tree.problems().iter().chain(ignored).cloned().collect()
 }
 
 /// Where images come from.
-pub(crate) enum Source {
-    Synthetic(Kind),
-    Cifar(Layout),
+pub(crate) enum ImageLocation {
+    Synthetic(SyntheticKind),
+    Cifar(CifarLayout),
     /// MNIST, or another set in its layout.
     Mnist,
     /// Files by class, and the list of labels of a flat `val`; both paths are absolute.
@@ -358,23 +319,23 @@ pub(crate) enum Source {
     },
 }
 
-pub(crate) fn source(config: &DataConfig) -> Result<Source, TrainError> {
+pub(crate) fn image_location(config: &DataConfig) -> Result<ImageLocation, TrainError> {
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     Ok(match config.dataset {
-        Dataset::Synthetic10 => Source::Synthetic(Kind::Shapes),
-        Dataset::Synthetic100 => Source::Synthetic(Kind::TexturedShapes),
-        Dataset::Cifar10 => Source::Cifar(Layout::Cifar10),
-        Dataset::Cifar100 => Source::Cifar(Layout::Cifar100Fine),
-        Dataset::Cifar100Coarse => Source::Cifar(Layout::Cifar100Coarse),
-        Dataset::Mnist | Dataset::FashionMnist => Source::Mnist,
-        Dataset::Folder => Source::Files {
+        Dataset::Synthetic10 => ImageLocation::Synthetic(SyntheticKind::Shapes),
+        Dataset::Synthetic100 => ImageLocation::Synthetic(SyntheticKind::TexturedShapes),
+        Dataset::Cifar10 => ImageLocation::Cifar(CifarLayout::Cifar10),
+        Dataset::Cifar100 => ImageLocation::Cifar(CifarLayout::Cifar100Fine),
+        Dataset::Cifar100Coarse => ImageLocation::Cifar(CifarLayout::Cifar100Coarse),
+        Dataset::Mnist | Dataset::FashionMnist => ImageLocation::Mnist,
+        Dataset::Folder => ImageLocation::Files {
             path: absolute(config.files()?),
             labels: config.labels.as_deref().map(absolute),
         },
     })
 }
 
-pub(crate) fn synthetic(kind: Kind, config: &DataConfig) -> Synthetic {
+pub(crate) fn synthetic(kind: SyntheticKind, config: &DataConfig) -> Synthetic {
     let train = config.train_limit.unwrap_or(SYNTHETIC_TRAIN);
     Synthetic {
         kind,
@@ -385,7 +346,7 @@ pub(crate) fn synthetic(kind: Kind, config: &DataConfig) -> Synthetic {
 }
 
 /// The images to train and to test on, by the rules of the configuration.
-fn chosen<S: Labelled>(
+fn select_splits<S: Labelled>(
     train: Option<S>,
     test: Option<S>,
     config: &DataConfig,
@@ -404,7 +365,7 @@ fn chosen<S: Labelled>(
     Ok((limited(train, config.train_limit)?, limited(test, config.test_limit)?))
 }
 
-fn shrunk(set: ImageSet, config: &DataConfig) -> Result<ImageSet, TrainError> {
+fn shrink(set: ImageSet, config: &DataConfig) -> Result<ImageSet, TrainError> {
     if set.height() == config.image_size && set.width() == config.image_size {
         return Ok(set);
     }

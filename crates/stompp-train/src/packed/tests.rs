@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::{
-    CheckpointName, Checkpointing, Predictor, RunConfig, Session, UnlabelledImages, data, feed::Supply, train,
+    CheckpointName, Checkpointing, Predictor, RunConfig, Session, UnlabelledImages, data, device_data::DataSource,
+    train,
 };
 use std::fs;
 use stompp_binarize::EvalMode;
@@ -50,10 +51,10 @@ fn trained(folder: &Path, network: &str, method: &str, more: &str) -> SavedRun {
 fn assert_same(folder: &Path, run: &SavedRun, name: &str) {
     let device = Cpu::default();
     let (network, packed) = (run.deployed(&device).unwrap(), run.packed().unwrap());
-    let images = crate::images::Images::load(&run.config.data, None, false).unwrap();
+    let images = crate::images::RunImages::load(&run.config.data, None, false).unwrap();
     let normalization = Normalization::new(run.record.statistics()).unwrap();
-    let supply = Supply::new(&device, &images.test, &normalization).unwrap();
-    for batch in supply.evaluation(&normalization, 20).unwrap() {
+    let source = DataSource::new(&device, &images.test, &normalization).unwrap();
+    for batch in source.evaluation_batches(&normalization, 20).unwrap() {
         let images = batch.unwrap().images;
         let pixels = images.as_vec();
         let logits = network.evaluate(images, EvalMode::Binarized).unwrap().as_vec();
@@ -71,10 +72,10 @@ fn assert_same(folder: &Path, run: &SavedRun, name: &str) {
     let expected: Vec<usize> = report.predictions.iter().map(|prediction| prediction.answer).collect();
     assert_eq!(expected.len(), 60);
     let images = UnlabelledImages::open(folder.join("images/test_batch.bin")).unwrap();
-    for predictor in [Predictor::of_run(run).unwrap(), Predictor::open(&file).unwrap()] {
+    for predictor in [Predictor::from_run(run).unwrap(), Predictor::open(&file).unwrap()] {
         let mut answers = Vec::new();
         let each =
-            |_, top: Result<Vec<stompp_infer::Prediction>, TrainError>| top.map(|top| answers.push(top[0].class));
+            |_, top: Result<Vec<stompp_infer::ClassProbability>, TrainError>| top.map(|top| answers.push(top[0].class));
         predictor.predict(&images, 1, each).unwrap();
         assert_eq!(answers, expected, "{name}");
         assert_eq!(predictor.class_name(3), run.class_name(3));
@@ -170,7 +171,7 @@ fn the_header_says_what_a_user_needs() {
         (&info.mean[..], &info.std[..]),
         (&run.record.mean[..], &run.record.std[..])
     );
-    assert_eq!(info.preprocessing, run.preprocessing().unwrap().words());
+    assert_eq!(info.preprocessing, run.preprocessing().unwrap().description());
     assert!(info.parent.starts_with("run run, network.safetensors, XXH3-128 "));
     assert_eq!(
         run.pack("CC-BY-4.0").unwrap(),
@@ -194,9 +195,15 @@ fn what_cannot_be_packed_or_opened_is_refused() {
     );
     // A packed network that nobody told how images are prepared.
     let graph = run.graph().unwrap();
-    let values = tensors::values_of_network(&run.deployed(&Cpu::default()).unwrap());
-    let find = |name: &str| values.get(name).map(Vec::as_slice);
-    let bare = pack(&graph, run.config.binarization().activations, find, &Info::default()).unwrap();
+    let values = tensors::network_values(&run.deployed(&Cpu::default()).unwrap());
+    let find = stompp_graph::find_tensor(&values);
+    let bare = pack(
+        &graph,
+        run.config.binarization().activations,
+        find,
+        &NetworkInfo::default(),
+    )
+    .unwrap();
     let path = folder.path().join("bare.stompp");
     fs::write(&path, bare).unwrap();
     let error = Predictor::open(&path).unwrap_err().to_string();

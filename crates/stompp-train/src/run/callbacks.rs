@@ -1,18 +1,18 @@
 //! Everyone who is told what a run does.
 
-use crate::{TrainError, callback::Callback, events::Events, metrics::Metrics};
+use crate::{TrainError, callback::Callback, events::EventWriter, metrics::MetricsWriter};
 
 /// The callbacks of a run.
 pub(super) struct Callbacks<'a, 'b> {
     /// Are told first.
-    pub(super) metrics: Metrics,
-    pub(super) events: Events,
+    pub(super) metrics: MetricsWriter,
+    pub(super) events: EventWriter,
     pub(super) others: &'a mut [&'b mut dyn Callback],
 }
 
 impl Callbacks<'_, '_> {
     /// Tells each of them.
-    pub(super) fn tell(
+    pub(super) fn notify(
         &mut self,
         mut what: impl FnMut(&mut dyn Callback) -> Result<(), TrainError>,
     ) -> Result<(), TrainError> {

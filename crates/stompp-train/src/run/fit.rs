@@ -4,21 +4,21 @@ use super::{callbacks::Callbacks, setup::Run};
 use crate::{
     RunResult, Session, TrainError,
     callback::{Callback, RunStart, StepReport},
-    checkpoint::Keeper,
-    diagnostics::Signs,
-    events::Events,
-    feed::{Feed, Holder},
+    checkpoint::CheckpointManager,
+    device_data::{BatchIter, DeviceDataset},
+    diagnostics::WeightSigns,
+    events::EventWriter,
     files,
-    freezing::Frozen,
+    freezing::FrozenCounts,
     images::changed_files,
-    metrics::Metrics,
+    metrics::MetricsWriter,
     network_file,
     run_dir::RunDir,
-    step::{Clock, Outcome},
+    step::{LapTimer, StepResult},
 };
 use std::path::Path;
 
-impl<D: Holder> Run<D> {
+impl<D: DeviceDataset> Run<D> {
     /// Trains the network and keeps everything about it in `out`.
     pub(super) fn execute(
         mut self,
@@ -26,57 +26,57 @@ impl<D: Holder> Run<D> {
         out: &Path,
         callbacks: &mut [&mut dyn Callback],
     ) -> Result<RunResult, TrainError> {
-        let keeper = |rules| Keeper::new(out, rules, &self.timeline);
-        let mut keeper = session.checkpoints.as_ref().map(keeper).transpose()?;
+        let manager = |rules| CheckpointManager::new(out, rules, &self.timeline);
+        let mut manager = session.checkpoints.as_ref().map(manager).transpose()?;
         let dir = RunDir::open(out, session.start, &self.config)?;
         if let Some(result) = dir.result()? {
             return Ok(result);
         }
-        self.claim(&dir, session)?;
+        self.open_run_files(&dir, session)?;
         let mut callbacks = Callbacks {
-            metrics: Metrics::open(dir.path())?,
-            events: Events::of_run(dir.path()),
+            metrics: MetricsWriter::open(dir.path())?,
+            events: EventWriter::new(dir.path()),
             others: callbacks,
         };
         if session.diagnostics.is_some() {
-            self.trainer.signs = Some(Signs::of(&mut self.trainer.network));
+            self.trainer.signs = Some(WeightSigns::from_network(&mut self.trainer.network));
         }
-        self.begin(keeper.as_mut(), &mut callbacks)?;
-        while let Err(error) = self.fit(session, keeper.as_mut(), &mut callbacks) {
-            self.recover(error, session.on_divergence, keeper.as_mut(), &mut callbacks)?;
+        self.resume_or_start(manager.as_mut(), &mut callbacks)?;
+        while let Err(error) = self.fit(session, manager.as_mut(), &mut callbacks) {
+            self.recover_from_divergence(error, session.on_divergence, manager.as_mut(), &mut callbacks)?;
         }
-        let network = match self.reestimated()? {
+        let network = match self.reestimated_network()? {
             Some(network) => network_file::to_bytes(&network),
             None => network_file::to_bytes(&self.trainer.network),
         };
         dir.write(files::NETWORK, &network)?;
-        self.course.note_bad_images(self.images.bad_images());
-        let bad = &self.course.bad_images;
+        self.train_state.add_bad_images(self.images.bad_images());
+        let bad = &self.train_state.bad_images;
         if !bad.is_empty() {
-            callbacks.tell(|callback| callback.on_bad_images(bad))?;
+            callbacks.notify(|callback| callback.on_bad_images(bad))?;
         }
         if let Some(note) = changed_files("while the run went on", &self.images.changed_files()) {
-            callbacks.tell(|callback| callback.on_notes(std::slice::from_ref(&note)))?;
+            callbacks.notify(|callback| callback.on_notes(std::slice::from_ref(&note)))?;
         }
         let result = self.result();
-        for concern in &result.concerns {
-            callbacks.tell(|callback| callback.on_concern(concern))?;
+        for warning in &result.warnings {
+            callbacks.notify(|callback| callback.on_warning(warning))?;
         }
-        callbacks.tell(|callback| callback.on_end(&result))?;
+        callbacks.notify(|callback| callback.on_end(&result))?;
         dir.write_result(&result)?;
         Ok(result)
     }
 
     /// Writes down what the run is, or compares it with what is written there.
-    fn claim(&mut self, dir: &RunDir, session: &Session) -> Result<(), TrainError> {
-        let (record, changes) = dir.settle_record(&self.record, session.reindex)?;
+    fn open_run_files(&mut self, dir: &RunDir, session: &Session) -> Result<(), TrainError> {
+        let (record, changes) = dir.persist_record(&self.record, session.reindex)?;
         self.changes.extend(changes);
         self.timeline.first_batch = record.parent.as_ref().map_or(0, |parent| parent.first_batch);
         self.record = record;
         if let Some(names) = &self.images.class_names {
             dir.write_classes(names)?;
         }
-        self.changes.extend(dir.settle_config(&self.config)?);
+        self.changes.extend(dir.persist_config(&self.config)?);
         dir.write(files::MODEL, self.trainer.network.graph().to_toml().as_bytes())?;
         dir.write(files::SUMMARY, format!("{}\n", self.summary).as_bytes())?;
         if let Some(index) = self.images.index.take() {
@@ -86,34 +86,38 @@ impl<D: Holder> Run<D> {
     }
 
     /// Resumes from the last checkpoint, or makes one of the beginning, and tells where the run stands.
-    fn begin(&mut self, keeper: Option<&mut Keeper>, callbacks: &mut Callbacks<'_, '_>) -> Result<(), TrainError> {
-        match keeper {
-            Some(keeper) => {
-                if !self.go_back(keeper, callbacks)? {
-                    callbacks.metrics.go_back_to(0)?;
-                    self.keep(true, keeper, callbacks)?;
+    fn resume_or_start(
+        &mut self,
+        manager: Option<&mut CheckpointManager>,
+        callbacks: &mut Callbacks<'_, '_>,
+    ) -> Result<(), TrainError> {
+        match manager {
+            Some(manager) => {
+                if !self.restore_last(manager, callbacks)? {
+                    callbacks.metrics.truncate(0)?;
+                    self.checkpoint_if_due(true, manager, callbacks)?;
                 }
             }
-            None => callbacks.metrics.go_back_to(0)?,
+            None => callbacks.metrics.truncate(0)?,
         }
         let start = RunStart {
-            step: self.course.step,
+            step: self.train_state.step,
             revision: self.record.code.revision.clone(),
             train_images: self.images.train.len(),
             test_images: self.images.test.len(),
             batch_size: self.config.training.batch_size,
             steps_per_epoch: self.timeline.steps_per_epoch,
             steps: self.timeline.steps,
-            units: Frozen::of(&mut self.trainer.network).units,
+            units: FrozenCounts::count(&mut self.trainer.network).units,
             changes: self.changes.clone(),
         };
-        callbacks.tell(|callback| callback.on_start(&start))?;
+        callbacks.notify(|callback| callback.on_start(&start))?;
         let notes = &self.images.notes;
         if !notes.is_empty() {
-            callbacks.tell(|callback| callback.on_notes(notes))?;
+            callbacks.notify(|callback| callback.on_notes(notes))?;
         }
         match &self.record.init {
-            Some(init) if self.course.step == 0 => callbacks.tell(|callback| callback.on_init(init)),
+            Some(init) if self.train_state.step == 0 => callbacks.notify(|callback| callback.on_init(init)),
             _ => Ok(()),
         }
     }
@@ -122,57 +126,57 @@ impl<D: Holder> Run<D> {
     fn fit(
         &mut self,
         session: &Session,
-        mut keeper: Option<&mut Keeper>,
+        mut manager: Option<&mut CheckpointManager>,
         callbacks: &mut Callbacks<'_, '_>,
     ) -> Result<(), TrainError> {
         let (steps_per_epoch, steps) = (self.timeline.steps_per_epoch, self.timeline.steps);
-        let look_every = session
+        let diagnostics_every = session
             .diagnostics
             .map(|time| time.steps(steps_per_epoch, steps).max(1));
-        if look_every.is_none() {
+        if diagnostics_every.is_none() {
             self.trainer.signs = None;
         }
         // An interruption may have left it to be done.
-        self.evaluate_if_due(keeper.as_deref_mut(), callbacks)?;
-        let start = self.timeline.position(self.course.step);
-        let mut batches = self.train.training(&self.config, &self.normalization, start)?;
-        let mut clock = Clock::start();
-        while self.course.step < steps {
-            let outcome = self.step(&mut batches, look_every.is_some())?;
-            let done = self.course.step;
+        self.evaluate_if_due(manager.as_deref_mut(), callbacks)?;
+        let start = self.timeline.position(self.train_state.step);
+        let mut batches = self.train.training_batches(&self.config, &self.normalization, start)?;
+        let mut clock = LapTimer::start();
+        while self.train_state.step < steps {
+            let result = self.step(&mut batches, diagnostics_every.is_some())?;
+            let done = self.train_state.step;
             let epochs = done as f64 / steps_per_epoch as f64;
-            let frozen = Frozen::of(&mut self.trainer.network);
-            callbacks.tell(|callback| {
+            let frozen = FrozenCounts::count(&mut self.trainer.network);
+            callbacks.notify(|callback| {
                 callback.on_step(&StepReport {
                     step: done,
-                    loss: outcome.loss,
-                    correct: outcome.correct,
+                    loss: result.loss,
+                    correct: result.correct,
                     committed_units: frozen.committed_units,
                 })
             })?;
             if done.is_multiple_of(steps_per_epoch) || done == steps {
-                let report = std::mem::take(&mut self.course.epoch).report(done, epochs, frozen);
-                callbacks.tell(|callback| callback.on_epoch(&report))?;
+                let report = std::mem::take(&mut self.train_state.epoch).report(done, epochs, frozen);
+                callbacks.notify(|callback| callback.on_epoch(&report))?;
             }
-            if look_every.is_some_and(|every| done.is_multiple_of(every) || done == steps) {
-                let report = self.look(done)?;
-                callbacks.tell(|callback| callback.on_diagnostics(&report))?;
+            if diagnostics_every.is_some_and(|every| done.is_multiple_of(every) || done == steps) {
+                let report = self.diagnose(done)?;
+                callbacks.notify(|callback| callback.on_diagnostics(&report))?;
             }
             if done == steps {
-                self.trainer.enter(done, steps)?;
+                self.trainer.set_freeze_states(done, steps)?;
             }
-            self.course.seconds += clock.lap();
+            self.train_state.seconds += clock.lap();
             // An evaluation may take long: what came before it must not depend on it.
             let stopped = self.check_stop();
-            if let Some(keeper) = &mut keeper {
-                self.keep(stopped.is_err() || done == steps, keeper, callbacks)?;
+            if let Some(manager) = &mut manager {
+                self.checkpoint_if_due(stopped.is_err() || done == steps, manager, callbacks)?;
             }
             stopped?;
-            self.evaluate_if_due(keeper.as_deref_mut(), callbacks)?;
-            self.course.seconds += clock.lap();
-            if self.stop.after_step() && done < steps {
-                if let Some(keeper) = &mut keeper {
-                    self.keep(true, keeper, callbacks)?;
+            self.evaluate_if_due(manager.as_deref_mut(), callbacks)?;
+            self.train_state.seconds += clock.lap();
+            if self.stop.should_stop_after_step() && done < steps {
+                if let Some(manager) = &mut manager {
+                    self.checkpoint_if_due(true, manager, callbacks)?;
                 }
                 return Err(TrainError::Stopped { step: done });
             }
@@ -181,19 +185,19 @@ impl<D: Holder> Run<D> {
     }
 
     /// Takes a batch and an optimizer step on it.
-    fn step(&mut self, batches: &mut Feed<D>, diagnostics: bool) -> Result<Outcome, TrainError> {
-        let mut clock = Clock::start();
+    fn step(&mut self, batches: &mut BatchIter<D>, diagnostics: bool) -> Result<StepResult, TrainError> {
+        let mut clock = LapTimer::start();
         let batch = batches.next().expect("training batches have no end")?;
         let waited = clock.lap();
         let images = batch.labels.len();
-        let mut outcome = self.trainer.step(self.course.step, batch)?;
-        outcome.seconds.data = waited;
-        self.course.add(&outcome, images);
+        let mut result = self.trainer.step(self.train_state.step, batch)?;
+        result.seconds.data = waited;
+        self.train_state.add(&result, images);
         if diagnostics {
-            let since = &mut self.course.since_diagnostics;
-            since.add(&mut self.trainer.network, &outcome.norms, outcome.freezing.as_ref());
+            let accumulator = &mut self.train_state.since_diagnostics;
+            accumulator.add(&mut self.trainer.network, &result.norms, result.freezing.as_ref());
         }
-        Ok(outcome)
+        Ok(result)
     }
 
     /// Makes the evaluation that is due, if one is, and keeps a checkpoint of the best.
@@ -202,22 +206,22 @@ impl<D: Holder> Run<D> {
     /// [`TrainError::Stopped`] if the run is told to stop meanwhile: with a checkpoint from which the evaluation is made again.
     fn evaluate_if_due(
         &mut self,
-        keeper: Option<&mut Keeper>,
+        manager: Option<&mut CheckpointManager>,
         callbacks: &mut Callbacks<'_, '_>,
     ) -> Result<(), TrainError> {
         if !self.evaluation_is_due() {
-            return keeper.map_or(Ok(()), Keeper::prune);
+            return manager.map_or(Ok(()), CheckpointManager::prune);
         }
         match self.evaluate() {
             Ok(evaluation) => {
-                callbacks.tell(|callback| callback.on_evaluation(&evaluation))?;
-                self.course.since_evaluation = Default::default();
-                self.course.evaluations.push(evaluation);
-                self.settle(keeper, callbacks)
+                callbacks.notify(|callback| callback.on_evaluation(&evaluation))?;
+                self.train_state.since_evaluation = Default::default();
+                self.train_state.evaluations.push(evaluation);
+                self.checkpoint_after_evaluation(manager, callbacks)
             }
             Err(stopped @ TrainError::Stopped { .. }) => {
-                if let Some(keeper) = keeper {
-                    self.keep(true, keeper, callbacks)?;
+                if let Some(manager) = manager {
+                    self.checkpoint_if_due(true, manager, callbacks)?;
                 }
                 Err(stopped)
             }

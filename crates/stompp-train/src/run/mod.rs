@@ -10,7 +10,7 @@ mod stop;
 #[cfg(feature = "cuda")]
 use crate::error::device_error;
 use crate::{
-    RunConfig, RunResult, Session, Start, TrainError, callback::Callback, config::Device, files, images::Images,
+    RunConfig, RunResult, Session, Start, TrainError, callback::Callback, config::Device, files, images::RunImages,
     run_dir::RunDir,
 };
 use setup::Run;
@@ -21,7 +21,7 @@ use stop::Stop;
 /// Trains the network of `config` and keeps everything about the run in the new directory `out`.
 ///
 /// The directory then has `config.toml` (can be fed back in), `run.json` ([`RunRecord`](crate::RunRecord)), `model.toml` (the network's
-/// [`Graph`](stompp_graph::Graph)), `summary.txt` (what it costs, layer by layer), `metrics.jsonl` (one JSON object a line, a [`Metric`](crate::Metric) each), `events.out.tfevents.stompp` (the same for
+/// [`Graph`](stompp_graph::Graph)), `summary.txt` (what it costs, layer by layer), `metrics.jsonl` (one JSON object a line, a [`MetricRecord`](crate::Metric) each), `events.out.tfevents.stompp` (the same for
 /// TensorBoard), `network.safetensors` (torchvision's names) and, last, `result.json` ([`RunResult`]): its presence means that the run is finished. A run on image files also has
 /// `classes.json`, their names in order, and `images.json`, the list of the files. Each file is whole or absent, except that
 /// a crash may cut the last line of the metrics. Configuration and data are checked before the directory is made.
@@ -90,7 +90,7 @@ pub(crate) fn run(
     }
     let index = out.join(files::INDEX);
     let index = (session.start == Start::Resume).then_some(&*index);
-    let images = Images::load(&config.data, index, session.reindex)?;
+    let images = RunImages::load(&config.data, index, session.reindex)?;
     match config.device.name {
         Device::Cpu => {
             let mut run = Run::new(
@@ -106,11 +106,11 @@ pub(crate) fn run(
         }
         #[cfg(feature = "cuda")]
         Device::Cuda => {
-            use stompp_nn::cuda::{Settings, open};
-            let settings = Settings {
+            use stompp_nn::cuda::{GpuSettings, open};
+            let settings = GpuSettings {
                 tf32: !config.device.strict_f32,
                 deterministic: config.device.deterministic,
-                ..Settings::default()
+                ..GpuSettings::default()
             };
             let device = open(settings).map_err(device_error)?;
             let mut run = Run::new(device, config.clone(), own, images, stop, (session.start, out))?;

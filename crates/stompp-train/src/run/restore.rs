@@ -3,103 +3,103 @@
 use super::{callbacks::Callbacks, setup::Run};
 use crate::{
     OnDivergence, TrainError,
-    callback::Restored,
-    checkpoint::{self, Header, Keeper},
-    feed::Holder,
+    callback::RestoreReport,
+    checkpoint::{self, CheckpointManager, Header},
+    device_data::DeviceDataset,
     optimizer::AnyOptimizer,
 };
 
-impl<D: Holder> Run<D> {
+impl<D: DeviceDataset> Run<D> {
     /// Keeps a checkpoint if one is due, in any case if `now`. Call it before the evaluation of the step.
-    pub(super) fn keep(
+    pub(super) fn checkpoint_if_due(
         &mut self,
         now: bool,
-        keeper: &mut Keeper,
+        manager: &mut CheckpointManager,
         callbacks: &Callbacks<'_, '_>,
     ) -> Result<(), TrainError> {
-        let Some(due) = keeper.due(now, &self.course) else {
+        let Some(due) = manager.due(now, &self.train_state) else {
             return Ok(());
         };
         let header = self.header(callbacks)?;
-        keeper.keep(due, &header, &mut self.trainer)
+        manager.save(due, &header, &mut self.trainer)
     }
 
     /// After an evaluation: keeps a checkpoint if it was the best, and removes those that nobody keeps any more. Not before: if the
     /// evaluation had found a divergence, they would still be needed.
-    pub(super) fn settle(
+    pub(super) fn checkpoint_after_evaluation(
         &mut self,
-        keeper: Option<&mut Keeper>,
+        manager: Option<&mut CheckpointManager>,
         callbacks: &Callbacks<'_, '_>,
     ) -> Result<(), TrainError> {
-        let Some(keeper) = keeper else { return Ok(()) };
-        if self.course.is_best() {
+        let Some(manager) = manager else { return Ok(()) };
+        if self.train_state.is_best() {
             let header = self.header(callbacks)?;
-            keeper.keep_best(&header, &mut self.trainer)?;
+            manager.save_best(&header, &mut self.trainer)?;
         }
-        keeper.prune()
+        manager.prune()
     }
 
     fn header(&mut self, callbacks: &Callbacks<'_, '_>) -> Result<Header, TrainError> {
-        self.course.note_bad_images(self.images.bad_images());
+        self.train_state.add_bad_images(self.images.bad_images());
         Ok(Header {
             learning_rate: self.trainer.learning_rate,
             halved: self.halved,
             metrics_len: callbacks.metrics.len()?,
-            ..Header::new(&self.config, &self.course, &self.timeline)
+            ..Header::new(&self.config, &self.train_state, &self.timeline)
         })
     }
 
     /// Brings everything into the state of the last checkpoint; `false` if there is none.
-    pub(super) fn go_back(
+    pub(super) fn restore_last(
         &mut self,
-        keeper: &mut Keeper,
+        manager: &mut CheckpointManager,
         callbacks: &mut Callbacks<'_, '_>,
     ) -> Result<bool, TrainError> {
-        let Some(path) = keeper.newest()? else {
+        let Some(path) = manager.newest()? else {
             return Ok(false);
         };
         self.trainer.optimizer = AnyOptimizer::new(&self.config);
         let header = checkpoint::load(&path, &self.config, &self.timeline, &mut self.trainer)?;
-        callbacks.metrics.go_back_to(header.metrics_len)?;
+        callbacks.metrics.truncate(header.metrics_len)?;
         self.trainer.learning_rate = header.learning_rate;
         self.halved = header.halved;
-        keeper.go_on_from(&header);
-        self.course = header.course;
+        manager.resume_from(&header);
+        self.train_state = header.train_state;
         callbacks.events.expect_evaluation(self.evaluation_is_due());
         Ok(true)
     }
 
     /// After a divergence: back to the last checkpoint with half the learning rate, where that is wanted and was not done before.
-    pub(super) fn recover(
+    pub(super) fn recover_from_divergence(
         &mut self,
         mut error: TrainError,
         rule: OnDivergence,
-        keeper: Option<&mut Keeper>,
+        manager: Option<&mut CheckpointManager>,
         callbacks: &mut Callbacks<'_, '_>,
     ) -> Result<(), TrainError> {
         let divergence = error.to_string();
-        let (TrainError::NonFinite { last_good, .. }, Some(keeper)) = (&mut error, keeper) else {
+        let (TrainError::NonFinite { last_good, .. }, Some(manager)) = (&mut error, manager) else {
             return Err(error);
         };
         if self.evaluation_is_due() {
             // Found by an evaluation: the checkpoint that was written before it is not good.
-            keeper.discard(self.course.step)?;
+            manager.remove(self.train_state.step)?;
         }
-        if rule == OnDivergence::Stop || self.halved || !self.go_back(keeper, callbacks)? {
-            *last_good = keeper.newest()?;
+        if rule == OnDivergence::Stop || self.halved || !self.restore_last(manager, callbacks)? {
+            *last_good = manager.newest()?;
             return Err(error);
         }
         let learning_rate = self.trainer.learning_rate / 2.0;
         self.trainer.learning_rate = learning_rate;
         self.halved = true;
-        let step = self.course.step;
-        callbacks.tell(|callback| {
-            callback.on_restore(&Restored {
+        let step = self.train_state.step;
+        callbacks.notify(|callback| {
+            callback.on_restore(&RestoreReport {
                 step,
                 divergence: divergence.clone(),
                 learning_rate,
             })
         })?;
-        self.keep(true, keeper, callbacks)
+        self.checkpoint_if_due(true, manager, callbacks)
     }
 }

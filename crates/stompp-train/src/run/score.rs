@@ -2,24 +2,23 @@
 
 use super::setup::Run;
 use crate::{
-    DiagnosticsReport, Evaluation, RunResult, TrainError,
-    concern::Concern,
-    course::Course,
-    deploy,
-    diagnostics::Look,
+    DiagnosticsReport, Evaluation, RunResult, TrainError, deploy,
+    device_data::DeviceDataset,
+    diagnostics::DiagnosticsProbe,
     divergence,
     evaluate::{Evaluator, Score, macs_per_image},
-    feed::Holder,
-    freezing::Frozen,
+    freezing::FrozenCounts,
     step::RunTrainer,
+    train_state::TrainState,
+    warning::Warning,
 };
 use stompp_binarize::{EvalMode, Network};
 
-impl<D: Holder> Run<D> {
+impl<D: DeviceDataset> Run<D> {
     /// Whether the steps that are done end in an evaluation that has not been made yet.
     pub(super) fn evaluation_is_due(&self) -> bool {
-        let step = self.course.step;
-        let last = self.course.evaluations.last().map_or(0, |last| last.step);
+        let step = self.train_state.step;
+        let last = self.train_state.evaluations.last().map_or(0, |last| last.step);
         let scheduled = step.is_multiple_of(self.timeline.evaluate_every) || step == self.timeline.steps;
         step > last && scheduled
     }
@@ -29,9 +28,9 @@ impl<D: Holder> Run<D> {
     /// # Errors
     /// [`TrainError::Stopped`] if the run is told to stop meanwhile, [`TrainError::NonFinite`] if the loss is no finite number.
     pub(super) fn evaluate(&mut self) -> Result<Evaluation, TrainError> {
-        let step = self.course.step;
-        let reestimated = self.reestimated()?;
-        let frozen = Frozen::of(&mut self.trainer.network);
+        let step = self.train_state.step;
+        let reestimated = self.reestimated_network()?;
+        let frozen = FrozenCounts::count(&mut self.trainer.network);
         let mode = self.config.method.name.deployed();
         let network = reestimated.as_ref().unwrap_or(&self.trainer.network);
         let deployed = self.score(network, mode)?;
@@ -40,7 +39,7 @@ impl<D: Holder> Run<D> {
                 what: "test loss",
                 step,
                 value: deployed.loss,
-                layer: divergence::of_loss(&self.trainer.network),
+                layer: divergence::layer_of_loss(&self.trainer.network),
                 last_good: None,
             });
         }
@@ -53,7 +52,7 @@ impl<D: Holder> Run<D> {
         Ok(Evaluation {
             step,
             epoch: step as f64 / self.timeline.steps_per_epoch as f64,
-            train_loss: self.course.since_evaluation.mean_loss(),
+            train_loss: self.train_state.since_evaluation.mean_loss(),
             test_loss: deployed.loss,
             top1: deployed.top1,
             top1_as_it_stands: as_it_stands.top1,
@@ -77,27 +76,29 @@ impl<D: Holder> Run<D> {
     ///
     /// # Errors
     /// [`TrainError::Stopped`] if the run is told to stop meanwhile.
-    pub(super) fn reestimated(&self) -> Result<Option<Network<D>>, TrainError> {
-        let batches = deploy::batches(&self.config, &self.train, &self.normalization)?;
+    pub(super) fn reestimated_network(&self) -> Result<Option<Network<D>>, TrainError> {
+        let batches = deploy::statistics_batches(&self.config, &self.train, &self.normalization)?;
         let Some(batches) = batches else {
             return Ok(None);
         };
         let batches = batches.map(|batch| self.check_stop().and(batch));
         let mode = self.config.method.name.deployed();
-        deploy::reestimated(&self.trainer.network, mode, batches).map(Some)
+        deploy::reestimate(&self.trainer.network, mode, batches).map(Some)
     }
 
     /// # Errors
     /// [`TrainError::Stopped`] if the run was told to stop.
     pub(super) fn check_stop(&self) -> Result<(), TrainError> {
-        match self.stop.at_once() {
-            true => Err(TrainError::Stopped { step: self.course.step }),
+        match self.stop.should_stop_now() {
+            true => Err(TrainError::Stopped {
+                step: self.train_state.step,
+            }),
             false => Ok(()),
         }
     }
 
     /// Looks at each unit.
-    pub(super) fn look(&mut self, step: u64) -> Result<DiagnosticsReport, TrainError> {
+    pub(super) fn diagnose(&mut self, step: u64) -> Result<DiagnosticsReport, TrainError> {
         let RunTrainer {
             device,
             network,
@@ -105,23 +106,23 @@ impl<D: Holder> Run<D> {
             signs,
             ..
         } = &mut self.trainer;
-        let look = Look {
+        let probe = DiagnosticsProbe {
             device,
             freezing,
             test: &self.images.test,
             normalization: &self.normalization,
             steps_per_epoch: self.timeline.steps_per_epoch,
         };
-        look.report(step, network, &mut self.course.since_diagnostics, signs)
+        probe.report(step, network, &mut self.train_state.since_diagnostics, signs)
     }
 
     pub(super) fn result(&mut self) -> RunResult {
-        let Course {
+        let TrainState {
             whole,
             evaluations,
             seconds,
             ..
-        } = &self.course;
+        } = &self.train_state;
         let last = evaluations.last().expect("the last step is evaluated");
         RunResult {
             top1: last.top1,
@@ -131,10 +132,10 @@ impl<D: Holder> Run<D> {
             steps_per_epoch: self.timeline.steps_per_epoch,
             train_images: self.images.train.len(),
             test_images: self.images.test.len(),
-            units: Frozen::of(&mut self.trainer.network).units,
+            units: FrozenCounts::count(&mut self.trainer.network).units,
             seconds: *seconds,
             images_per_s: whole.images_per_s(),
-            concerns: Concern::of(evaluations, self.config.data.classes(), self.images.test.len()),
+            warnings: Warning::find_all(evaluations, self.config.data.classes(), self.images.test.len()),
             evaluations: evaluations.clone(),
         }
     }

@@ -4,16 +4,16 @@ use super::stop::Stop;
 use crate::{
     RunConfig, RunRecord, RunResult, Session, Start, TrainError, checkpoint,
     config::{ModelSource, Timeline},
-    course::Course,
+    device_data::{DataSource, DeviceDataset},
     error::{damaged, device_error},
-    feed::{Holder, Supply},
     files,
-    freezing::Freezing,
-    images::Images,
+    freezing::FreezePolicy,
+    images::RunImages,
     init,
-    machine::{Code, Machine},
+    machine::{CodeVersion, MachineInfo},
     optimizer::AnyOptimizer,
     step::{Regularization, RunTrainer},
+    train_state::TrainState,
 };
 use std::{
     path::{Path, PathBuf},
@@ -21,20 +21,20 @@ use std::{
 };
 use stompp_binarize::{Freezable, Network};
 use stompp_data::Normalization;
-use stompp_graph::{Graph, Summary};
+use stompp_graph::{CostSummary, Graph};
 
 /// Everything a run has in memory.
-pub(super) struct Run<D: Holder> {
+pub(super) struct Run<D: DeviceDataset> {
     pub(super) config: RunConfig,
-    pub(super) images: Images,
-    pub(super) train: Supply<D>,
-    pub(super) test: Supply<D>,
+    pub(super) images: RunImages,
+    pub(super) train: DataSource<D>,
+    pub(super) test: DataSource<D>,
     pub(super) normalization: Normalization,
     pub(super) timeline: Timeline,
     pub(super) record: RunRecord,
-    pub(super) summary: Summary,
+    pub(super) summary: CostSummary,
     pub(super) trainer: RunTrainer<D>,
-    pub(super) course: Course,
+    pub(super) train_state: TrainState,
     pub(super) stop: Stop,
     /// What is different from the part of the run before the interruption.
     pub(super) changes: Vec<String>,
@@ -42,13 +42,13 @@ pub(super) struct Run<D: Holder> {
     pub(super) halved: bool,
 }
 
-impl<D: Holder> Run<D> {
+impl<D: DeviceDataset> Run<D> {
     /// A run of `config` in the directory `out`, which trains `own`, or else the network of the configuration.
     pub(super) fn new(
         device: D,
         mut config: RunConfig,
         own: Option<&Graph>,
-        images: Images,
+        images: RunImages,
         stop: Stop,
         (start, out): (Start, &Path),
     ) -> Result<Self, TrainError> {
@@ -74,10 +74,10 @@ impl<D: Holder> Run<D> {
         let statistics = images.statistics;
         let record = RunRecord {
             started: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-            code: Code::current(),
-            machine: Machine {
-                gpu: device.words(),
-                ..Machine::current()
+            code: CodeVersion::current(),
+            machine: MachineInfo {
+                gpu: device.description(),
+                ..MachineInfo::current()
             },
             train_images: images.train.len(),
             test_images: images.test.len(),
@@ -92,12 +92,12 @@ impl<D: Holder> Run<D> {
         };
         let normalization = Normalization::new(statistics)?;
         Ok(Self {
-            train: Supply::new(&device, &images.train, &normalization)?,
-            test: Supply::new(&device, &images.test, &normalization)?,
+            train: DataSource::new(&device, &images.train, &normalization)?,
+            test: DataSource::new(&device, &images.test, &normalization)?,
             normalization,
             timeline,
             record,
-            summary: Summary::new(&graph, binarization.activations),
+            summary: CostSummary::new(&graph, binarization.activations),
             trainer: RunTrainer {
                 device,
                 network,
@@ -105,12 +105,12 @@ impl<D: Holder> Run<D> {
                 learning_rate: config.training.learning_rate as f32,
                 learning_rates: config.learning_rates(&timeline)?,
                 regularization: Regularization::from(&config.training),
-                freezing: Freezing::new(&config, plan),
+                freezing: FreezePolicy::new(&config, plan),
                 signs: None,
             },
             config,
             images,
-            course: Course::default(),
+            train_state: TrainState::default(),
             stop,
             changes: Vec::new(),
             halved: false,
@@ -125,7 +125,7 @@ impl<D: Holder> Run<D> {
         }
         let training = &self.config.training;
         if let Some(path) = &training.init_from {
-            self.record.init = Some(init::take(&mut self.trainer.network, path)?);
+            self.record.init = Some(init::load_weights(&mut self.trainer.network, path)?);
         }
         if let Some(path) = &training.continue_from {
             let steps_per_epoch = self.timeline.steps_per_epoch;

@@ -22,12 +22,12 @@ impl Stop {
     }
 
     /// Whether to stop before or inside of an evaluation.
-    pub(super) fn at_once(&self) -> bool {
-        self.after_step() && !self.from_the_start
+    pub(super) fn should_stop_now(&self) -> bool {
+        self.should_stop_after_step() && !self.from_the_start
     }
 
     /// Whether to stop after a step with its evaluation.
-    pub(super) fn after_step(&self) -> bool {
+    pub(super) fn should_stop_after_step(&self) -> bool {
         self.flag.load(Ordering::Relaxed)
     }
 }

@@ -6,7 +6,7 @@ use crate::experiment_results::ExperimentResults;
 use crate::row::{MethodVariant, Row};
 use anyhow::Result;
 use plotters::prelude::*;
-use stompp_train::Metric;
+use stompp_train::MetricRecord;
 use stompp_train::config::Order;
 
 pub(super) struct Speed {
@@ -33,7 +33,9 @@ pub(super) fn figure(results: &ExperimentResults<'_>) -> Result<Option<Speed>> {
             .into_iter()
             .flatten()
             .filter_map(|metric| match metric {
-                Metric::Epoch(epoch) => Some((epoch.committed_units as f64 / epoch.units as f64, epoch.images_per_s)),
+                MetricRecord::Epoch(epoch) => {
+                    Some((epoch.committed_units as f64 / epoch.units as f64, epoch.images_per_s))
+                }
                 _ => None,
             });
         let epochs: Vec<_> = epochs.collect();

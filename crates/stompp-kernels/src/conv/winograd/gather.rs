@@ -6,8 +6,8 @@ use super::FREQUENCIES;
 use super::groups::{Group, Tiles};
 use super::input::Patches;
 use super::output::{Outputs, frequency_len};
-use super::product::{Product, ROWS};
-use super::weight::Kernels;
+use super::product::{FrequencyProduct, ROWS};
+use super::weight::TransformedKernels;
 use crate::conv::ConvShape;
 use crate::panel::BLOCK;
 use crate::scratch::Scratch;
@@ -18,16 +18,16 @@ const CHUNK: usize = 64;
 
 /// `y = x * w`.
 pub(in crate::conv) fn forward(s: &ConvShape, simd: Simd, x: &[f32], w: &[f32], y: &mut [f32]) {
-    run(s, simd, &Kernels::forward(s, simd, w), x, y, false);
+    run(s, simd, &TransformedKernels::forward(s, simd, w), x, y, false);
 }
 
 /// `gx +=` the gradient of the input.
 pub(in crate::conv) fn backward_input(s: &ConvShape, simd: Simd, w: &[f32], gy: &[f32], gx: &mut [f32]) {
-    run(s, simd, &Kernels::backward(s, simd, w), gy, gx, true);
+    run(s, simd, &TransformedKernels::backward(s, simd, w), gy, gx, true);
 }
 
 /// Convolves `x` with the transformed kernels.
-fn run(s: &ConvShape, simd: Simd, kernels: &Kernels, x: &[f32], y: &mut [f32], add: bool) {
+fn run(s: &ConvShape, simd: Simd, kernels: &TransformedKernels, x: &[f32], y: &mut [f32], add: bool) {
     let tiles = Tiles::new(s, s.batch, kernels.steps);
     let parts = tiles.split(y, kernels.rows, CHUNK);
     let groups: Vec<Group> = tiles.groups().collect();
@@ -52,7 +52,14 @@ fn run(s: &ConvShape, simd: Simd, kernels: &Kernels, x: &[f32], y: &mut [f32], a
 }
 
 /// `sums`, `(frequency, block, channel, tile of the block)`, for `channels` channels of the output from `first` on.
-fn products(simd: Simd, kernels: &Kernels, first: usize, channels: usize, patches: &Patches, sums: &mut [f32]) {
+fn products(
+    simd: Simd,
+    kernels: &TransformedKernels,
+    first: usize,
+    channels: usize,
+    patches: &Patches,
+    sums: &mut [f32],
+) {
     let block_len = patches.block_len();
     for (frequency, sums) in sums
         .chunks_mut(frequency_len(patches.tiles, patches.block, channels))
@@ -63,7 +70,7 @@ fn products(simd: Simd, kernels: &Kernels, first: usize, channels: usize, patche
             // Steps are cut so that their part of the panel stays in the first-level cache.
             for (number, panel) in panel.chunks(BLOCK * patches.block).enumerate() {
                 let steps = panel.len() / patches.block;
-                simd.run(Product::<1, ROWS> {
+                simd.run(FrequencyProduct::<1, ROWS> {
                     width: patches.block,
                     groups: channels / ROWS,
                     steps,

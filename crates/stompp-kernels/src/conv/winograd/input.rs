@@ -1,7 +1,7 @@
 //! The transform of the patches, `B^T d B`.
 
 use super::groups::{Group, Tiles};
-use super::{FREQUENCIES, apart, block};
+use super::{FREQUENCIES, block, frequency_stride};
 use crate::scratch::Scratch;
 use crate::simd::{Kernel, Lanes, MOST_LANES, Simd, each};
 use crate::transpose::copy;
@@ -23,7 +23,7 @@ impl Patches {
         let block = block(simd);
         let len = tiles.len(group);
         let mut patches = Self {
-            values: Scratch::new(FREQUENCIES * apart(len.div_ceil(block) * block * channels)),
+            values: Scratch::new(FREQUENCIES * frequency_stride(len.div_ceil(block) * block * channels)),
             channels,
             block,
             tiles: len,
@@ -45,7 +45,7 @@ impl Patches {
     /// The blocks of one frequency.
     pub(super) fn frequency(&self, number: usize) -> &[f32] {
         let len = self.tiles.div_ceil(self.block) * self.block_len();
-        &self.values[number * apart(len)..][..len]
+        &self.values[number * frequency_stride(len)..][..len]
     }
 }
 
@@ -63,7 +63,7 @@ impl Kernel for Transform<'_> {
     unsafe fn run<L: Lanes>(self) {
         let (channels, plane) = (self.patches.channels, self.tiles.plane());
         let (block, block_len) = (self.patches.block, self.patches.block_len());
-        let frequency = apart(self.patches.tiles.div_ceil(block) * block_len);
+        let frequency = frequency_stride(self.patches.tiles.div_ceil(block) * block_len);
         let edges = Edges::all(self.tiles, self.group, L::LANES);
         // Where every vector is of one row of tiles, it is read from the plane itself.
         let mut rows = if self.tiles.columns.is_multiple_of(L::LANES) {
@@ -83,7 +83,7 @@ impl Kernel for Transform<'_> {
                 // SAFETY: the caller vouches for the instructions; a vector of tiles lies in one block.
                 unsafe {
                     let patch = match &rows {
-                        Some(rows) => patch::<L>(rows.of(tile, 2 * L::LANES), edges),
+                        Some(rows) => patch::<L>(rows.patch_rows(tile, 2 * L::LANES), edges),
                         None => {
                             let (row, column) = (tile / self.tiles.columns, tile % self.tiles.columns);
                             let image = self.group.images.start + row / self.group.rows.len();
@@ -301,7 +301,7 @@ impl Rows {
 
     /// The four rows of the patches of the tiles from `first` on, whose own floats are `len`.
     #[inline(always)]
-    fn of(&self, first: usize, len: usize) -> [&[f32]; 4] {
+    fn patch_rows(&self, first: usize, len: usize) -> [&[f32]; 4] {
         let (at, len) = (2 * first, len + 2 * MARGIN);
         [
             &self.odd[at..][..len],

@@ -42,7 +42,7 @@ pub(super) use gather::{backward_input, forward};
 pub(super) use weight_gradient::part_sums;
 
 use super::ConvShape;
-use crate::simd::{Level, Simd};
+use crate::simd::{Simd, SimdLevel};
 use product::ROWS;
 
 /// Frequencies: entries of a transformed patch.
@@ -50,12 +50,12 @@ const FREQUENCIES: usize = 16;
 
 /// Floats from one frequency of a table to the next, where each has `len`. Transforms touch all frequencies of a tile at once:
 /// three cache lines between them keep those from falling into one set of the cache (16-16@32 on one thread: a fifth faster).
-fn apart(len: usize) -> usize {
+fn frequency_stride(len: usize) -> usize {
     len + 48
 }
 
 /// Whether the convolution can be done this way, and whether it pays.
-pub(super) fn fits(s: &ConvShape) -> bool {
+pub(super) fn is_suitable(s: &ConvShape) -> bool {
     (s.kernel, s.stride, s.padding) == (3, 1, 1)
         && s.in_height.is_multiple_of(2)
         && s.in_width.is_multiple_of(2)
@@ -67,7 +67,7 @@ pub(super) fn fits(s: &ConvShape) -> bool {
 /// Tiles in a block, which is as wide as two vectors.
 fn block(simd: Simd) -> usize {
     match simd.level() {
-        Level::Portable | Level::Avx2 => 16,
-        Level::Avx512 => 32,
+        SimdLevel::Portable | SimdLevel::Avx2 => 16,
+        SimdLevel::Avx512 => 32,
     }
 }

@@ -1,6 +1,6 @@
 //! The transform back to outputs, `A^T m A`.
 
-use super::apart;
+use super::frequency_stride;
 use super::groups::{Group, Tiles};
 use crate::simd::{Kernel, Lanes, MOST_LANES, each};
 use crate::transpose::copy;
@@ -121,5 +121,5 @@ unsafe fn fold<L: Lanes>([m0, m1, m2, m3]: [L::Vector; 4]) -> [L::Vector; 2] {
 
 /// Floats from one frequency to the next in the sums of a group of tiles, for `channels` channels.
 pub(super) fn frequency_len(tiles: usize, block: usize, channels: usize) -> usize {
-    apart(tiles.div_ceil(block) * block * channels)
+    frequency_stride(tiles.div_ceil(block) * block * channels)
 }

@@ -15,7 +15,7 @@ pub(super) const ROWS: usize = 8;
 /// | gradient of the weight | input channels | tiles | output channels |
 ///
 /// Unlike `panel`'s product there are no tables of offsets: rows and steps are evenly spaced, by constants.
-pub(super) struct Product<'a, const ROW: usize, const STEP: usize> {
+pub(super) struct FrequencyProduct<'a, const ROW: usize, const STEP: usize> {
     /// Lanes of `panel` and `out`: one or two vectors.
     pub(super) width: usize,
     pub(super) groups: usize,
@@ -36,7 +36,7 @@ pub(super) struct Product<'a, const ROW: usize, const STEP: usize> {
     pub(super) add: bool,
 }
 
-impl<const ROW: usize, const STEP: usize> Kernel for Product<'_, ROW, STEP> {
+impl<const ROW: usize, const STEP: usize> Kernel for FrequencyProduct<'_, ROW, STEP> {
     type Output = ();
 
     #[inline(always)]
@@ -63,7 +63,7 @@ impl<const ROW: usize, const STEP: usize> Kernel for Product<'_, ROW, STEP> {
     }
 }
 
-impl<const ROW: usize, const STEP: usize> Product<'_, ROW, STEP> {
+impl<const ROW: usize, const STEP: usize> FrequencyProduct<'_, ROW, STEP> {
     /// # Safety
     ///
     /// The machine has the instructions of `L`, and the slices are as long as `run` asserts.
@@ -89,7 +89,7 @@ impl<const ROW: usize, const STEP: usize> Product<'_, ROW, STEP> {
     ///
     /// # Safety
     ///
-    /// As [`Product::tiles`].
+    /// As [`FrequencyProduct::tiles`].
     #[inline(always)]
     unsafe fn tile<L: Lanes, const MR: usize, const NV: usize>(&self, first: usize) -> [[L::Vector; NV]; MR] {
         // SAFETY: all reads are of rows, steps and blocks that `run` has found inside.
@@ -118,7 +118,7 @@ impl<const ROW: usize, const STEP: usize> Product<'_, ROW, STEP> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simd::{Level, Simd, with_level};
+    use crate::simd::{Simd, SimdLevel, with_level};
 
     fn noise(n: usize) -> Vec<f32> {
         (0..n).map(|i| ((i * 7919 % 1009) as f32) / 504.5 - 1.0).collect()
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn product_matches_the_formula_at_every_level() {
-        for level in Level::ALL.into_iter().filter(|level| level.is_supported()) {
+        for level in SimdLevel::ALL.into_iter().filter(|level| level.is_supported()) {
             for (vectors, groups, steps, steps_of_block, add) in [
                 (1, 1, 1, 1, false),
                 (2, 2, 37, 37, false),
@@ -134,11 +134,11 @@ mod tests {
                 (1, 1, 64, 16, true),
             ] {
                 with_level(level, || {
-                    let width = vectors * if level == Level::Avx512 { 16 } else { 8 };
+                    let width = vectors * if level == SimdLevel::Avx512 { 16 } else { 8 };
                     let (x_group, x_block) = (1000, 300);
                     let (x, panel) = (noise(6000), noise(steps * width));
                     let mut out = vec![0.5; groups * ROWS * width];
-                    Simd::current().run(Product::<3, 8> {
+                    Simd::current().run(FrequencyProduct::<3, 8> {
                         width,
                         groups,
                         steps,
@@ -172,7 +172,7 @@ mod tests {
     #[should_panic]
     fn a_row_outside_panics() {
         let (x, panel, mut out) = ([0.0; 7], vec![0.0; 16], vec![0.0; 128]);
-        Simd::current().run(Product::<1, 8> {
+        Simd::current().run(FrequencyProduct::<1, 8> {
             width: 16,
             groups: 1,
             steps: 1,

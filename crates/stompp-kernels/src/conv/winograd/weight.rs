@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::product::ROWS;
-use super::{FREQUENCIES, apart};
+use super::{FREQUENCIES, frequency_stride};
 use crate::conv::ConvShape;
 use crate::scratch::Scratch;
 use crate::simd::{Kernel, Lanes, Simd, each};
@@ -14,13 +14,13 @@ pub(super) const TAPS: usize = 9;
 
 /// Transformed kernels: `(frequency, group of rows, step, row)`, where rows are the channels of the output and steps those of
 /// the input.
-pub(super) struct Kernels {
+pub(super) struct TransformedKernels {
     values: Scratch,
     pub(super) rows: usize,
     pub(super) steps: usize,
 }
 
-impl Kernels {
+impl TransformedKernels {
     /// For the convolution itself: rows are output channels.
     pub(super) fn forward(s: &ConvShape, simd: Simd, w: &[f32]) -> Self {
         let of_row = s.in_channels * TAPS;
@@ -41,10 +41,10 @@ impl Kernels {
         turned: bool,
         w: &[f32],
     ) -> Self {
-        let mut values = Scratch::new(FREQUENCIES * apart(rows * steps));
+        let mut values = Scratch::new(FREQUENCIES * frequency_stride(rows * steps));
         // By group of rows, every frequency's part of it.
         let mut groups: Vec<Vec<&mut [f32]>> = (0..rows / ROWS).map(|_| Vec::with_capacity(FREQUENCIES)).collect();
-        for frequency in values.chunks_mut(apart(rows * steps)) {
+        for frequency in values.chunks_mut(frequency_stride(rows * steps)) {
             let parts = frequency.chunks_mut(ROWS * steps);
             groups.iter_mut().zip(parts).for_each(|(group, part)| group.push(part));
         }
@@ -83,7 +83,7 @@ impl Kernels {
     /// One frequency's kernels, from a group of rows on: `(group, step, row)`.
     pub(super) fn groups(&self, frequency: usize, first: usize) -> &[f32] {
         let len = self.rows * self.steps;
-        &self.values[frequency * apart(len)..][first * self.group_len()..len]
+        &self.values[frequency * frequency_stride(len)..][first * self.group_len()..len]
     }
 }
 
@@ -116,14 +116,14 @@ fn transformed(g: &[[f32; ROWS]; TAPS]) -> [[f32; ROWS]; FREQUENCIES] {
 }
 
 /// `G^T u G`: from `(frequency, channel, lane)` to `(channel, tap, lane)`.
-pub(super) struct Gradients<'a> {
+pub(super) struct WeightGradientTransform<'a> {
     /// Lanes, a multiple of the vector's.
     pub(super) width: usize,
     pub(super) u: &'a [f32],
     pub(super) taps: &'a mut [f32],
 }
 
-impl Kernel for Gradients<'_> {
+impl Kernel for WeightGradientTransform<'_> {
     type Output = ();
 
     #[inline(always)]

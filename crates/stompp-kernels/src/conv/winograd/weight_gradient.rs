@@ -4,9 +4,9 @@ use rayon::prelude::*;
 
 use super::groups::{Group, Tiles};
 use super::input::Patches;
-use super::product::{Product, ROWS};
-use super::weight::{Gradients, TAPS};
-use super::{FREQUENCIES, apart};
+use super::product::{FrequencyProduct, ROWS};
+use super::weight::{TAPS, WeightGradientTransform};
+use super::{FREQUENCIES, frequency_stride};
 use crate::conv::ConvShape;
 use crate::panel;
 use crate::scratch::Scratch;
@@ -18,7 +18,7 @@ pub(in crate::conv) fn part_sums(s: &ConvShape, simd: Simd, x: &[f32], gy: &[f32
     let batch = x.len() / s.input().len();
     let tiles = Tiles::new(s, batch, s.in_channels);
     let width = panel::width(simd, s.out_channels);
-    let frequency_len = apart(s.in_channels * width);
+    let frequency_len = frequency_stride(s.in_channels * width);
     let panel_len = FREQUENCIES * frequency_len;
     let mut sums = Scratch::new(s.out_channels.div_ceil(width) * panel_len);
     for (number, group) in tiles.groups().enumerate() {
@@ -28,7 +28,7 @@ pub(in crate::conv) fn part_sums(s: &ConvShape, simd: Simd, x: &[f32], gy: &[f32
             let gradients = transformed(s, simd, &tiles, &group, width, channels, gy);
             for (frequency, out) in sums.chunks_mut(frequency_len).enumerate() {
                 let of_frequency = patches.tiles * width;
-                let panel = &gradients[frequency * apart(of_frequency)..][..of_frequency];
+                let panel = &gradients[frequency * frequency_stride(of_frequency)..][..of_frequency];
                 product(simd, &patches, frequency, s.in_channels, width, panel, out, number > 0);
             }
         });
@@ -37,7 +37,7 @@ pub(in crate::conv) fn part_sums(s: &ConvShape, simd: Simd, x: &[f32], gy: &[f32
         .zip(gw.par_chunks_mut(width * s.in_channels * TAPS))
         .for_each(|(u, gw)| {
             let mut taps = Scratch::new(s.in_channels * TAPS * width);
-            simd.run(Gradients {
+            simd.run(WeightGradientTransform {
                 width,
                 u,
                 taps: &mut taps,
@@ -62,7 +62,7 @@ fn product(
 ) {
     macro_rules! product {
         ($block:literal) => {
-            simd.run(Product::<$block, 1> {
+            simd.run(FrequencyProduct::<$block, 1> {
                 width,
                 groups: channels / ROWS,
                 steps: patches.tiles,
@@ -103,7 +103,7 @@ fn transformed(
         let src = &gy[(image * s.out_channels + channels.start) * plane + rows.start..];
         transpose(simd, [channels.len(), rows.len()], (src, plane), (pixels, width), false);
     }
-    let mut gradients = Scratch::new(FREQUENCIES * apart(tiles.len(group) * width));
+    let mut gradients = Scratch::new(FREQUENCIES * frequency_stride(tiles.len(group) * width));
     simd.run(Transform {
         columns: tiles.columns,
         width,

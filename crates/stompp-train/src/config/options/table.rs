@@ -18,7 +18,7 @@ use super::{
 };
 use crate::config::{
     ActivationRule, Curve, Dataset, Device, Granularity, Method, OnBadImage, OptimizerName, Order, RateSchedule,
-    Setting, Surrogate, Windows,
+    Setting, Surrogate, WindowSharing,
 };
 
 /// Every option of a run, in the groups and the order of the help text.
@@ -178,7 +178,7 @@ const METHOD: &[ConfigOption] = &[
     option(
         "freeze-unit",
         "method.freeze_unit",
-        Choice(|| names(&Windows::ALL, Windows::name)),
+        Choice(|| names(&WindowSharing::ALL, WindowSharing::name)),
         "What freezes in one window: a weight together with the activation that feeds it, or each separately",
     ),
     option(

@@ -6,27 +6,27 @@ use std::{fmt, str::FromStr};
 /// Time between checkpoints: a [`Time`] of training (`1ep`, `500ba`, `5%`) or minutes on the clock (`10min`).
 ///
 /// ```
-/// use stompp_train::{Cadence, config::Time};
+/// use stompp_train::{CheckpointInterval, config::Time};
 ///
-/// assert_eq!("500ba".parse(), Ok(Cadence::Training(Time::Steps(500))));
-/// assert_eq!("10min".parse(), Ok(Cadence::Minutes(10.0)));
+/// assert_eq!("500ba".parse(), Ok(CheckpointInterval::Training(Time::Steps(500))));
+/// assert_eq!("10min".parse(), Ok(CheckpointInterval::Minutes(10.0)));
 /// # Ok::<(), stompp_train::config::TimeError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Cadence {
+pub enum CheckpointInterval {
     /// Of training.
     Training(Time),
     /// On the clock; above 0.
     Minutes(f64),
 }
 
-impl Default for Cadence {
+impl Default for CheckpointInterval {
     fn default() -> Self {
         Self::Training(Time::Epochs(1.0))
     }
 }
 
-impl fmt::Display for Cadence {
+impl fmt::Display for CheckpointInterval {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Training(time) => time.fmt(f),
@@ -35,7 +35,7 @@ impl fmt::Display for Cadence {
     }
 }
 
-impl FromStr for Cadence {
+impl FromStr for CheckpointInterval {
     type Err = TimeError;
 
     fn from_str(given: &str) -> Result<Self, TimeError> {
@@ -49,18 +49,18 @@ impl FromStr for Cadence {
 
 /// A cadence in the units of one run.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Interval {
+pub(super) enum ResolvedInterval {
     Steps(u64),
     Seconds(f64),
 }
 
-impl Interval {
+impl ResolvedInterval {
     /// # Errors
     /// If the cadence is less than one step.
-    pub(super) fn new(cadence: Cadence, timeline: &Timeline) -> Result<Self, ConfigError> {
+    pub(super) fn new(cadence: CheckpointInterval, timeline: &Timeline) -> Result<Self, ConfigError> {
         match cadence {
-            Cadence::Minutes(minutes) => Ok(Self::Seconds(60.0 * minutes)),
-            Cadence::Training(time) => match time.steps(timeline.steps_per_epoch, timeline.steps) {
+            CheckpointInterval::Minutes(minutes) => Ok(Self::Seconds(60.0 * minutes)),
+            CheckpointInterval::Training(time) => match time.steps(timeline.steps_per_epoch, timeline.steps) {
                 0 => Err(ConfigError::Field {
                     field: "checkpoints.every",
                     problem: format!("{time} is less than one step"),
@@ -71,7 +71,7 @@ impl Interval {
     }
 
     /// How many checkpoints have been due after so many steps, and seconds on the clock.
-    pub(super) fn due(self, step: u64, seconds: f64) -> u64 {
+    pub(super) fn count_due(self, step: u64, seconds: f64) -> u64 {
         match self {
             Self::Steps(steps) => step / steps,
             Self::Seconds(interval) => (seconds / interval) as u64,
@@ -86,10 +86,10 @@ mod tests {
     #[test]
     fn cadences_read_back_and_others_are_refused() {
         for text in ["500ba", "1ep", "5%", "10min", "0.5min"] {
-            assert_eq!(text.parse::<Cadence>().expect(text).to_string(), text);
+            assert_eq!(text.parse::<CheckpointInterval>().expect(text).to_string(), text);
         }
         for text in ["0min", "-1min", "NaNmin", "infmin", "min", "10 minutes", "10"] {
-            text.parse::<Cadence>().expect_err(text);
+            text.parse::<CheckpointInterval>().expect_err(text);
         }
     }
 }

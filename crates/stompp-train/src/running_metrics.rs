@@ -2,15 +2,15 @@
 
 use crate::{
     callback::{EpochReport, TimeSplit},
-    freezing::Frozen,
-    step::Outcome,
+    freezing::FrozenCounts,
+    step::StepResult,
 };
 use serde::{Deserialize, Serialize};
 
 /// What some steps did, summed up.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Tally {
+pub(crate) struct RunningMetrics {
     steps: u64,
     images: usize,
     correct: usize,
@@ -18,17 +18,17 @@ pub(crate) struct Tally {
     seconds: TimeSplit,
 }
 
-impl Tally {
+impl RunningMetrics {
     /// Adds a step on a batch of `images` images.
-    pub(crate) fn add(&mut self, outcome: &Outcome, images: usize) {
+    pub(crate) fn add(&mut self, result: &StepResult, images: usize) {
         self.steps += 1;
         self.images += images;
-        self.correct += outcome.correct;
-        self.loss += f64::from(outcome.loss);
-        self.seconds.data += outcome.seconds.data;
-        self.seconds.forward += outcome.seconds.forward;
-        self.seconds.backward += outcome.seconds.backward;
-        self.seconds.update += outcome.seconds.update;
+        self.correct += result.correct;
+        self.loss += f64::from(result.loss);
+        self.seconds.data += result.seconds.data;
+        self.seconds.forward += result.seconds.forward;
+        self.seconds.backward += result.seconds.backward;
+        self.seconds.update += result.seconds.update;
     }
 
     /// Mean loss; 0 of no steps.
@@ -47,7 +47,7 @@ impl Tally {
     }
 
     /// The report of an epoch that ends after `step` steps, with so much frozen.
-    pub(crate) fn report(&self, step: u64, epoch: f64, frozen: Frozen) -> EpochReport {
+    pub(crate) fn report(&self, step: u64, epoch: f64, frozen: FrozenCounts) -> EpochReport {
         EpochReport {
             step,
             epoch,

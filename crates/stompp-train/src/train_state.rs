@@ -1,26 +1,26 @@
-//! How far a run is: what its loop carries from step to step beside the network and its optimizer.
+//! The state of the training loop, beside the network and its optimizer.
 
-use crate::{Evaluation, diagnostics::Since, step::Outcome, tally::Tally};
+use crate::{Evaluation, diagnostics::DiagnosticsAccumulator, running_metrics::RunningMetrics, step::StepResult};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 
-/// Everything that the loop has counted. The plan and the data are functions of `step`.
+/// Counters and sums of the training loop. The plan and the data are functions of `step`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Course {
+pub(crate) struct TrainState {
     /// Optimizer steps done.
     pub(crate) step: u64,
     /// Over the whole training.
-    pub(crate) whole: Tally,
+    pub(crate) whole: RunningMetrics,
     /// Over the epoch so far.
-    pub(crate) epoch: Tally,
+    pub(crate) epoch: RunningMetrics,
     /// Since the last evaluation.
-    pub(crate) since_evaluation: Tally,
+    pub(crate) since_evaluation: RunningMetrics,
     /// Every evaluation so far.
     pub(crate) evaluations: Vec<Evaluation>,
     /// For the next diagnostics.
     #[serde(default)]
-    pub(crate) since_diagnostics: Since,
+    pub(crate) since_diagnostics: DiagnosticsAccumulator,
     /// What is wrong with each image that was left out until the last checkpoint.
     #[serde(default)]
     pub(crate) bad_images: Vec<String>,
@@ -28,17 +28,17 @@ pub(crate) struct Course {
     pub(crate) seconds: f64,
 }
 
-impl Course {
+impl TrainState {
     /// Counts a step on a batch of `images` images.
-    pub(crate) fn add(&mut self, outcome: &Outcome, images: usize) {
+    pub(crate) fn add(&mut self, result: &StepResult, images: usize) {
         self.step += 1;
-        for tally in [&mut self.whole, &mut self.epoch, &mut self.since_evaluation] {
-            tally.add(outcome, images);
+        for metrics in [&mut self.whole, &mut self.epoch, &mut self.since_evaluation] {
+            metrics.add(result, images);
         }
     }
 
     /// Notes images that were left out; those that are noted already are not noted again.
-    pub(crate) fn note_bad_images(&mut self, images: Vec<String>) {
+    pub(crate) fn add_bad_images(&mut self, images: Vec<String>) {
         let known: HashSet<String> = self.bad_images.iter().cloned().collect();
         let new = images.into_iter().filter(|image| !known.contains(image));
         self.bad_images.extend(new);

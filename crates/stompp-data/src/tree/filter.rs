@@ -1,8 +1,8 @@
 //! Of the files of a part the images, and what is not looked at, told by count and reason.
 
 use crate::DataError;
-use crate::codec::{endings, is_image};
-use crate::names::{base, is_tool_file, tool_folder};
+use crate::codec::{extensions, is_image};
+use crate::names::{file_name, is_tool_file, tool_folder};
 use crate::store::{BROKEN, Member, Store};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub(super) struct Contents {
 
 /// The images of one part, and where they are.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct FoundImages {
     /// `train` or `val`.
     pub(super) name: &'static str,
     pub(super) store: Arc<Store>,
@@ -41,8 +41,12 @@ pub(super) struct Found {
 }
 
 /// Sifts the files of the part called `name`; a class of which nothing is an image is an error, not a class less.
-pub(super) fn sift(store: &Arc<Store>, name: &'static str, contents: Contents) -> Result<Found, DataError> {
-    let mut found = Found {
+pub(super) fn filter_images(
+    store: &Arc<Store>,
+    name: &'static str,
+    contents: Contents,
+) -> Result<FoundImages, DataError> {
+    let mut found = FoundImages {
         name,
         store: Arc::clone(store),
         images: Vec::new(),
@@ -58,17 +62,17 @@ pub(super) fn sift(store: &Arc<Store>, name: &'static str, contents: Contents) -
     for (file, member) in contents.files {
         if let Some(folder) = tool_folder(&file) {
             tools.insert(folder.to_owned());
-        } else if is_tool_file(base(&file)) {
+        } else if is_tool_file(file_name(&file)) {
             hidden.push(file);
         } else if is_image(&file) {
             found.images.push((file, member));
-        } else if member.place == BROKEN && (ending(&file).is_empty() || class(&file).is_none()) {
+        } else if member.place == BROKEN && (extension(&file).is_empty() || class(&file).is_none()) {
             // It may be the folder of a class.
             let target = contents.dangling.get(&file).map_or("nothing", String::as_str);
             found
                 .faults
                 .push(format!("{name}/{file} is a link to {target}, which is not there"));
-        } else if name == "val" && base(&file) == ANNOTATIONS && class(&file).is_none() {
+        } else if name == "val" && file_name(&file) == ANNOTATIONS && class(&file).is_none() {
             found.annotations = Some(member);
         } else {
             no_images.push(file);
@@ -79,14 +83,14 @@ pub(super) fn sift(store: &Arc<Store>, name: &'static str, contents: Contents) -
         problem,
     };
     if found.images.is_empty() {
-        return Err(tree(format!("has no images ({}) for {name}", endings())));
+        return Err(tree(format!("has no images ({}) for {name}", extensions())));
     }
     let with_images: BTreeSet<&str> = found.images.iter().filter_map(|(file, _)| class(file)).collect();
     let without = no_images
         .iter()
         .find_map(|file| class(file).filter(|class| !with_images.contains(class)));
     if let Some(class) = without {
-        let problem = format!("class {class} of {name} has files, but no images ({})", endings());
+        let problem = format!("class {class} of {name} has files, but no images ({})", extensions());
         return Err(tree(problem));
     }
     // A folder with nothing in it; in a flat part, folders are no classes.
@@ -95,7 +99,7 @@ pub(super) fn sift(store: &Arc<Store>, name: &'static str, contents: Contents) -
         .filter(|class| !with_images.is_empty() && !with_images.contains(class) && !tools.contains(*class))
         .collect();
     let lines = [
-        of_endings(&no_images),
+        describe_extensions(&no_images),
         line("folders of tools, or hidden ones", tools.iter().map(String::as_str)),
         line("hidden files, or files of tools", hidden.iter().map(String::as_str)),
         line("folders without an image, which are no classes", empty.into_iter()),
@@ -119,17 +123,17 @@ pub(super) fn class(name: &str) -> Option<&str> {
 }
 
 /// The ending of a file's name in small letters; empty if it has none.
-fn ending(name: &str) -> String {
-    base(name)
+fn extension(name: &str) -> String {
+    file_name(name)
         .rsplit_once('.')
         .map_or(String::new(), |(_, ending)| ending.to_lowercase())
 }
 
 /// How many files there are of which ending.
-fn of_endings(files: &[String]) -> Option<String> {
+fn describe_extensions(files: &[String]) -> Option<String> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for file in files {
-        *counts.entry(ending(file)).or_default() += 1;
+        *counts.entry(extension(file)).or_default() += 1;
     }
     let counts: Vec<String> = counts
         .iter()

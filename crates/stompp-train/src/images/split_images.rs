@@ -6,31 +6,31 @@ use crate::{
 };
 use std::sync::Arc;
 use stompp_data::{
-    Augmentation, BadImages, Batch, Batches, CropAugmentation, Examples, FileExamples, ImageExamples, ImageSet, Loader,
-    Normalization, PlacedBatches, Position, TreeSet,
+    Augmentation, BadImages, Batch, Batches, CropAugmentation, CropBatches, Examples, FileExamples, ImageExamples,
+    ImageFileSet, ImageSet, Loader, Normalization, Position,
 };
 
 /// Images to train or to test on.
 #[derive(Clone, Debug)]
-pub(crate) struct Part(Kind);
+pub(crate) struct SplitImages(SplitStorage);
 
 #[derive(Clone, Debug)]
-enum Kind {
+enum SplitStorage {
     Memory(Arc<ImageSet>),
     Files {
-        set: Arc<TreeSet>,
+        set: Arc<ImageFileSet>,
         side: u32,
         bad: BadImages,
     },
 }
 
-impl Part {
-    pub(crate) fn of_memory(set: ImageSet) -> Self {
-        Self(Kind::Memory(Arc::new(set)))
+impl SplitImages {
+    pub(crate) fn from_memory(set: ImageSet) -> Self {
+        Self(SplitStorage::Memory(Arc::new(set)))
     }
 
-    pub(crate) fn of_files(set: TreeSet, config: &DataConfig) -> Self {
-        Self(Kind::Files {
+    pub(crate) fn from_files(set: ImageFileSet, config: &DataConfig) -> Self {
+        Self(SplitStorage::Files {
             side: config.image_size as u32,
             bad: BadImages::new(config.on_bad_image, &set),
             set: Arc::new(set),
@@ -38,42 +38,42 @@ impl Part {
     }
 
     /// The images, if they are in memory.
-    pub(crate) fn in_memory(&self) -> Option<&Arc<ImageSet>> {
+    pub(crate) fn memory_set(&self) -> Option<&Arc<ImageSet>> {
         match &self.0 {
-            Kind::Memory(set) => Some(set),
-            Kind::Files { .. } => None,
+            SplitStorage::Memory(set) => Some(set),
+            SplitStorage::Files { .. } => None,
         }
     }
 
     /// Number of images.
     pub(crate) fn len(&self) -> usize {
         match &self.0 {
-            Kind::Memory(set) => set.len(),
-            Kind::Files { set, .. } => set.len(),
+            SplitStorage::Memory(set) => set.len(),
+            SplitStorage::Files { set, .. } => set.len(),
         }
     }
 
     /// What is wrong with each image that has been left out so far.
     pub(crate) fn bad_images(&self) -> Vec<String> {
         match &self.0 {
-            Kind::Memory(_) => Vec::new(),
-            Kind::Files { bad, .. } => bad.list(),
+            SplitStorage::Memory(_) => Vec::new(),
+            SplitStorage::Files { bad, .. } => bad.list(),
         }
     }
 
     /// The name of image `index`; its place in the set where it is not a file.
     pub(crate) fn image_name(&self, index: usize) -> String {
         match &self.0 {
-            Kind::Memory(_) => index.to_string(),
-            Kind::Files { set, .. } => set.image_name(index),
+            SplitStorage::Memory(_) => index.to_string(),
+            SplitStorage::Files { set, .. } => set.image_name(index),
         }
     }
 
     /// Names of the files that were read and are not those that were listed.
     pub(crate) fn changed_files(&self) -> Vec<String> {
         match &self.0 {
-            Kind::Memory(_) => Vec::new(),
-            Kind::Files { set, .. } => set.changed_files(),
+            SplitStorage::Memory(_) => Vec::new(),
+            SplitStorage::Files { set, .. } => set.changed_files(),
         }
     }
 
@@ -81,29 +81,34 @@ impl Part {
     /// decoded.
     fn workers(&self) -> usize {
         match &self.0 {
-            Kind::Memory(_) => 1,
-            Kind::Files { .. } => rayon::current_num_threads(),
+            SplitStorage::Memory(_) => 1,
+            SplitStorage::Files { .. } => rayon::current_num_threads(),
         }
     }
 
     /// The images as they are trained on.
     pub(crate) fn training_examples(&self, config: &RunConfig, normalization: &Normalization) -> Arc<dyn Examples> {
         if !config.data.augment {
-            return self.plain_examples(normalization);
+            return self.evaluation_examples(normalization);
         }
         let normalization = normalization.clone();
         match &self.0 {
-            Kind::Memory(set) => {
+            SplitStorage::Memory(set) => {
                 let set = Arc::clone(set);
                 let augmentation = augmentation(&set);
-                Arc::new(ImageExamples::augmented(set, normalization, augmentation, config.seed))
+                Arc::new(ImageExamples::with_augmentation(
+                    set,
+                    normalization,
+                    augmentation,
+                    config.seed,
+                ))
             }
-            Kind::Files { set, side, bad } => {
+            SplitStorage::Files { set, side, bad } => {
                 let augmentation = CropAugmentation {
                     jitter: config.data.color_jitter,
                 };
                 let (set, bad) = (Arc::clone(set), bad.clone());
-                Arc::new(FileExamples::augmented(
+                Arc::new(FileExamples::with_augmentation(
                     set,
                     *side,
                     normalization,
@@ -116,12 +121,12 @@ impl Part {
     }
 
     /// The images as they are tested on.
-    pub(crate) fn plain_examples(&self, normalization: &Normalization) -> Arc<dyn Examples> {
+    pub(crate) fn evaluation_examples(&self, normalization: &Normalization) -> Arc<dyn Examples> {
         let normalization = normalization.clone();
         match &self.0 {
-            Kind::Memory(set) => Arc::new(ImageExamples::plain(Arc::clone(set), normalization)),
-            Kind::Files { set, side, bad } => {
-                Arc::new(FileExamples::plain(Arc::clone(set), *side, normalization, bad.clone()))
+            SplitStorage::Memory(set) => Arc::new(ImageExamples::new(Arc::clone(set), normalization)),
+            SplitStorage::Files { set, side, bad } => {
+                Arc::new(FileExamples::new(Arc::clone(set), *side, normalization, bad.clone()))
             }
         }
     }
@@ -141,16 +146,12 @@ impl Part {
         Ok(loader.train(examples, config.seed, start)?)
     }
 
-    /// As [`Part::training_batches`] of images in memory, but only where they are to be cropped.
-    pub(crate) fn placed_training_batches(
-        &self,
-        config: &RunConfig,
-        start: Position,
-    ) -> Result<PlacedBatches, TrainError> {
-        let set = self.in_memory().expect("only images in memory are held by a device");
+    /// As [`SplitImages::training_batches`] of images in memory, but only where they are to be cropped.
+    pub(crate) fn training_crops(&self, config: &RunConfig, start: Position) -> Result<CropBatches, TrainError> {
+        let set = self.memory_set().expect("only images in memory are held by a device");
         let augmentation = config.data.augment.then(|| augmentation(set));
         let batch_size = config.training.batch_size;
-        Ok(PlacedBatches::train(
+        Ok(CropBatches::train(
             Arc::clone(set),
             batch_size,
             augmentation,
@@ -159,10 +160,10 @@ impl Part {
         )?)
     }
 
-    /// As [`Part::evaluation_batches`] of images in memory, but only which they are.
-    pub(crate) fn placed_evaluation_batches(&self, batch_size: usize) -> Result<PlacedBatches, TrainError> {
-        let set = self.in_memory().expect("only images in memory are held by a device");
-        Ok(PlacedBatches::evaluate(Arc::clone(set), batch_size)?)
+    /// As [`SplitImages::evaluation_batches`] of images in memory, but only which they are.
+    pub(crate) fn evaluation_crops(&self, batch_size: usize) -> Result<CropBatches, TrainError> {
+        let set = self.memory_set().expect("only images in memory are held by a device");
+        Ok(CropBatches::evaluate(Arc::clone(set), batch_size)?)
     }
 
     /// The images in order, `batch_size` at a time.
@@ -175,7 +176,7 @@ impl Part {
     }
 
     /// The first `count` images in one batch, those left out that cannot be read; `None` if there are none.
-    pub(crate) fn first(&self, normalization: &Normalization, count: usize) -> Result<Option<Batch>, TrainError> {
+    pub(crate) fn first_batch(&self, normalization: &Normalization, count: usize) -> Result<Option<Batch>, TrainError> {
         let first = self.in_order(normalization, count, 1)?.next().transpose()?;
         Ok(first.filter(|batch| !batch.labels.is_empty()))
     }
@@ -187,7 +188,7 @@ impl Part {
         workers: usize,
     ) -> Result<Batches, TrainError> {
         let loader = Loader { batch_size, workers };
-        Ok(loader.evaluate(self.plain_examples(normalization))?)
+        Ok(loader.evaluate(self.evaluation_examples(normalization))?)
     }
 }
 

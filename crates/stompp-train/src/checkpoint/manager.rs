@@ -1,21 +1,20 @@
-//! Writes a run's checkpoints when they are due and removes those that nobody keeps.
+//! Writes a run's checkpoints when they are due and removes old ones.
 
 use super::{
-    Checkpointing, Header,
-    cadence::Interval,
-    encode,
-    folder::{Folder, Kind},
+    Checkpointing, Header, encode,
+    folder::{CheckpointFolder, CheckpointKind},
+    interval::ResolvedInterval,
 };
-use crate::{TrainError, config::Timeline, course::Course, step::RunTrainer};
+use crate::{TrainError, config::Timeline, step::RunTrainer, train_state::TrainState};
 use std::path::{Path, PathBuf};
 use stompp_binarize::BinaryBackend;
 
-/// Keeps the checkpoints of one run.
+/// Writes and removes the checkpoints of one run.
 #[derive(Debug)]
-pub(crate) struct Keeper {
-    folder: Folder,
+pub(crate) struct CheckpointManager {
+    folder: CheckpointFolder,
     rules: Checkpointing,
-    interval: Interval,
+    interval: ResolvedInterval,
     /// How many have been due so far.
     due: u64,
     /// Step and number of evaluations of the checkpoint that was written last.
@@ -26,17 +25,17 @@ pub(crate) struct Keeper {
 
 /// What a checkpoint is due for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Due {
+pub(crate) struct DueCheckpoint {
     milestone: bool,
 }
 
-impl Keeper {
+impl CheckpointManager {
     /// # Errors
     /// If the time between checkpoints is less than a step.
     pub(crate) fn new(run: &Path, rules: &Checkpointing, timeline: &Timeline) -> Result<Self, TrainError> {
         Ok(Self {
-            folder: Folder::of_run(run),
-            interval: Interval::new(rules.every, timeline)?,
+            folder: CheckpointFolder::new(run),
+            interval: ResolvedInterval::new(rules.every, timeline)?,
             rules: rules.clone(),
             due: 0,
             written: None,
@@ -51,39 +50,41 @@ impl Keeper {
     }
 
     /// Counts from `header` on, the state that the run is in.
-    pub(crate) fn go_on_from(&mut self, header: &Header) {
-        self.due = self.interval.due(header.course.step, header.course.seconds);
+    pub(crate) fn resume_from(&mut self, header: &Header) {
+        self.due = self
+            .interval
+            .count_due(header.train_state.step, header.train_state.seconds);
         self.written = None;
     }
 
-    /// What a checkpoint of `course` is due for, if one is: by the interval, or in any case if `now`, unless that very one was written
+    /// What a checkpoint of `train_state` is due for, if one is: by the interval, or in any case if `now`, unless that very one was written
     /// already.
-    pub(crate) fn due(&mut self, now: bool, course: &Course) -> Option<Due> {
-        let reached = self.interval.due(course.step, course.seconds);
+    pub(crate) fn due(&mut self, now: bool, train_state: &TrainState) -> Option<DueCheckpoint> {
+        let reached = self.interval.count_due(train_state.step, train_state.seconds);
         let scheduled = reached > self.due;
         self.due = reached;
-        let written = self.written == Some((course.step, course.evaluations.len()));
+        let written = self.written == Some((train_state.step, train_state.evaluations.len()));
         let milestone = scheduled && self.rules.keep_every.is_some_and(|every| reached % every == 0);
-        (scheduled || now && !written).then_some(Due { milestone })
+        (scheduled || now && !written).then_some(DueCheckpoint { milestone })
     }
 
     /// Keeps a checkpoint for what it is due for.
     ///
     /// # Errors
     /// If a file cannot be written; those before are then as they were.
-    pub(crate) fn keep<D: BinaryBackend>(
+    pub(crate) fn save<D: BinaryBackend>(
         &mut self,
-        due: Due,
+        due: DueCheckpoint,
         header: &Header,
         trainer: &mut RunTrainer<D>,
     ) -> Result<(), TrainError> {
-        let step = header.course.step;
+        let step = header.train_state.step;
         let file = encode(header, trainer)?;
-        self.folder.write(Kind::Recent, step, &file)?;
+        self.folder.write(CheckpointKind::Recent, step, &file)?;
         if due.milestone {
-            self.folder.write(Kind::Milestone, step, &file)?;
+            self.folder.write(CheckpointKind::Milestone, step, &file)?;
         }
-        self.written = Some((step, header.course.evaluations.len()));
+        self.written = Some((step, header.train_state.evaluations.len()));
         self.unpruned = true;
         Ok(())
     }
@@ -91,8 +92,8 @@ impl Keeper {
     /// Keeps a checkpoint as that of the best evaluation.
     ///
     /// # Errors
-    /// As [`Keeper::keep`].
-    pub(crate) fn keep_best<D: BinaryBackend>(
+    /// As [`CheckpointManager::save`].
+    pub(crate) fn save_best<D: BinaryBackend>(
         &self,
         header: &Header,
         trainer: &mut RunTrainer<D>,
@@ -115,7 +116,7 @@ impl Keeper {
     ///
     /// # Errors
     /// If one cannot be removed.
-    pub(crate) fn discard(&mut self, step: u64) -> Result<(), TrainError> {
+    pub(crate) fn remove(&mut self, step: u64) -> Result<(), TrainError> {
         self.written = None;
         self.folder.remove(step)
     }

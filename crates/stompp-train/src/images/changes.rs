@@ -2,7 +2,7 @@
 
 use crate::TrainError;
 use std::path::Path;
-use stompp_data::Changes;
+use stompp_data::TreeChanges;
 
 /// Images that are named.
 const MOST_NAMED: usize = 3;
@@ -12,12 +12,12 @@ const MOST_NAMED: usize = 3;
 /// # Errors
 /// [`TrainError::OtherImages`] if images have come or gone, so that the order of the others is another one, and `reindex` does not
 /// allow it.
-pub(super) fn accept(changes: &Changes, index: &Path, reindex: bool) -> Result<Option<String>, TrainError> {
-    if changes.is_other_list() {
+pub(super) fn check_changes(changes: &TreeChanges, index: &Path, reindex: bool) -> Result<Option<String>, TrainError> {
+    if changes.is_different_list() {
         let sides = [("gone", &changes.gone), ("new", &changes.new)];
         let told = sides.into_iter().filter(|(_, names)| !names.is_empty());
         let told: Vec<String> = told
-            .map(|(what, names)| format!("{} {what} ({})", names.len(), first(names)))
+            .map(|(what, names)| format!("{} {what} ({})", names.len(), first_names(names)))
             .collect();
         let details = told.join(", ");
         if reindex {
@@ -40,12 +40,12 @@ pub(crate) fn changed_files(when: &str, files: &[String]) -> Option<String> {
         format!(
             "{} images were written anew {when}, and are read as they are now: {}",
             files.len(),
-            first(files)
+            first_names(files)
         )
     })
 }
 
-fn first(names: &[String]) -> String {
+fn first_names(names: &[String]) -> String {
     let first = names.iter().take(MOST_NAMED).cloned().collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(MOST_NAMED) {
         0 => first,

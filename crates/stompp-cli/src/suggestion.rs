@@ -72,7 +72,7 @@ const COMMANDS: &[(&str, &str)] = &[
 ];
 
 /// The error, with a tip in place of the most similar name where there is one.
-pub(crate) fn with_tip(mut error: clap::Error) -> clap::Error {
+pub(crate) fn with_suggestion(mut error: clap::Error) -> clap::Error {
     let (kind, names) = match error.kind() {
         ErrorKind::UnknownArgument => (ContextKind::InvalidArg, OPTIONS),
         ErrorKind::InvalidSubcommand => (ContextKind::InvalidSubcommand, COMMANDS),

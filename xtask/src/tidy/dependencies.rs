@@ -1,42 +1,42 @@
-//! Who may know whom: the dependency direction of the rooms.
+//! Which crate may depend on which: the table of allowed dependencies between the crates of this workspace.
 
 use cargo_metadata::{DependencyKind, Package};
 
-/// A room, and what its library or binary may depend on.
-struct Room {
+/// A crate, and what its library or binary may depend on.
+struct AllowedDependencies {
     name: &'static str,
-    /// Rooms that it may know.
-    knows: &'static [&'static str],
-    /// Whether it may know the tensor library.
+    /// Crates of this workspace that it may depend on.
+    crates: &'static [&'static str],
+    /// Whether it may depend on the tensor library.
     tensors: bool,
 }
 
-const fn room(name: &'static str, tensors: bool, knows: &'static [&'static str]) -> Room {
-    Room { name, knows, tensors }
+const fn allow(name: &'static str, tensors: bool, crates: &'static [&'static str]) -> AllowedDependencies {
+    AllowedDependencies { name, crates, tensors }
 }
 
-/// The tensor library, which only the rooms of networks and training may know, and the benchmarks.
+/// The tensor library. Only the crates for networks and training, and the benchmarks, may depend on it.
 const TENSORS: &str = "dfdx";
 
-/// From the ground up: a room knows only rooms above its own line. Tests and benchmarks inside a room may use any room
-/// above its line, too.
-const ROOMS: &[Room] = &[
-    room("stompp-rng", false, &[]),
-    room("stompp-files", false, &[]),
-    room("stompp-console", false, &[]),
-    room("stompp-fetch", false, &["stompp-files"]),
-    room("stompp-tensorboard", false, &[]),
-    room("stompp-gpu-day", false, &["stompp-console", "stompp-files"]),
-    room("stompp-schedule", false, &["stompp-rng"]),
-    room("stompp-kernels", false, &["stompp-rng"]),
-    room("stompp-data", false, &["stompp-rng", "stompp-files"]),
-    room("stompp-cuda", false, &["stompp-kernels"]),
-    room("stompp-graph", false, &[]),
-    room("stompp-resnet", false, &["stompp-graph"]),
-    room("stompp-infer", false, &["stompp-graph"]),
-    room("stompp-onnx", false, &["stompp-graph"]),
-    room("stompp-nn", true, &["stompp-rng", "stompp-kernels", "stompp-cuda"]),
-    room(
+/// In order of dependency: a crate may depend only on crates in lines above its own. Its tests and benchmarks may use any
+/// crate above its line.
+const ALLOWED: &[AllowedDependencies] = &[
+    allow("stompp-rng", false, &[]),
+    allow("stompp-files", false, &[]),
+    allow("stompp-console", false, &[]),
+    allow("stompp-fetch", false, &["stompp-files"]),
+    allow("stompp-tensorboard", false, &[]),
+    allow("stompp-gpu-day", false, &["stompp-console", "stompp-files"]),
+    allow("stompp-schedule", false, &["stompp-rng"]),
+    allow("stompp-kernels", false, &["stompp-rng"]),
+    allow("stompp-data", false, &["stompp-rng", "stompp-files"]),
+    allow("stompp-cuda", false, &["stompp-kernels"]),
+    allow("stompp-graph", false, &[]),
+    allow("stompp-resnet", false, &["stompp-graph"]),
+    allow("stompp-infer", false, &["stompp-graph"]),
+    allow("stompp-onnx", false, &["stompp-graph"]),
+    allow("stompp-nn", true, &["stompp-rng", "stompp-kernels", "stompp-cuda"]),
+    allow(
         "stompp-binarize",
         true,
         &[
@@ -48,7 +48,7 @@ const ROOMS: &[Room] = &[
             "stompp-schedule",
         ],
     ),
-    room(
+    allow(
         "stompp-train",
         true,
         &[
@@ -66,7 +66,7 @@ const ROOMS: &[Room] = &[
             "stompp-resnet",
         ],
     ),
-    room(
+    allow(
         "stompp-cli",
         false,
         &[
@@ -77,12 +77,12 @@ const ROOMS: &[Room] = &[
             "stompp-train",
         ],
     ),
-    room(
+    allow(
         "stompp-experiments",
         false,
         &["stompp-rng", "stompp-files", "stompp-console", "stompp-train"],
     ),
-    room(
+    allow(
         "stompp-examples",
         false,
         &[
@@ -95,7 +95,7 @@ const ROOMS: &[Room] = &[
             "stompp-experiments",
         ],
     ),
-    room(
+    allow(
         "xtask",
         true,
         &[
@@ -113,7 +113,7 @@ const ROOMS: &[Room] = &[
             "stompp-experiments",
         ],
     ),
-    room(
+    allow(
         "stompp-tests",
         true,
         &[
@@ -132,7 +132,7 @@ const ROOMS: &[Room] = &[
 ];
 
 /// Every dependency that points the wrong way, and every package without a line in the table.
-pub(super) fn breaches(packages: &[Package]) -> Vec<String> {
+pub(super) fn violations(packages: &[Package]) -> Vec<String> {
     packages
         .iter()
         .flat_map(|package| {
@@ -140,36 +140,36 @@ pub(super) fn breaches(packages: &[Package]) -> Vec<String> {
                 .dependencies
                 .iter()
                 .map(|dependency| (dependency.name.as_str(), dependency.kind));
-            of_room(&package.name, dependencies)
+            package_violations(&package.name, dependencies)
         })
         .collect()
 }
 
 /// Every wrong dependency of the package called `name`.
-fn of_room<'a>(name: &str, dependencies: impl Iterator<Item = (&'a str, DependencyKind)>) -> Vec<String> {
-    let Some(line) = ROOMS.iter().position(|room| room.name == name) else {
-        return vec![format!("{name} is not in the table of rooms ({})", file!())];
+fn package_violations<'a>(name: &str, dependencies: impl Iterator<Item = (&'a str, DependencyKind)>) -> Vec<String> {
+    let Some(line) = ALLOWED.iter().position(|entry| entry.name == name) else {
+        return vec![format!("{name} is not in the table of crates ({})", file!())];
     };
-    let room = &ROOMS[line];
+    let entry = &ALLOWED[line];
     let allowed = |dependency: &str, kind| {
         if dependency == TENSORS {
-            room.tensors
-        } else if !is_room(dependency) {
+            entry.tensors
+        } else if !is_workspace_crate(dependency) {
             true
         } else if kind == DependencyKind::Development {
-            ROOMS[..line].iter().any(|above| above.name == dependency)
+            ALLOWED[..line].iter().any(|above| above.name == dependency)
         } else {
-            room.knows.contains(&dependency)
+            entry.crates.contains(&dependency)
         }
     };
     dependencies
         .filter(|&(dependency, kind)| !allowed(dependency, kind))
-        .map(|(dependency, _)| format!("{name} must not know {dependency}"))
+        .map(|(dependency, _)| format!("{name} must not depend on {dependency}"))
         .collect()
 }
 
-fn is_room(name: &str) -> bool {
-    ROOMS.iter().any(|room| room.name == name)
+fn is_workspace_crate(name: &str) -> bool {
+    ALLOWED.iter().any(|entry| entry.name == name)
 }
 
 #[cfg(test)]
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_wrong_direction_is_named() {
-        let found = |name, dependency, kind| of_room(name, [(dependency, kind)].into_iter());
+        let found = |name, dependency, kind| package_violations(name, [(dependency, kind)].into_iter());
         assert_eq!(found("stompp-data", "stompp-rng", Normal), [""; 0]);
         assert_eq!(found("stompp-data", "zip", Normal), [""; 0]);
         let wrong = [
@@ -192,30 +192,30 @@ mod tests {
         for (name, dependency, kind) in wrong {
             assert_eq!(
                 found(name, dependency, kind),
-                [format!("{name} must not know {dependency}")]
+                [format!("{name} must not depend on {dependency}")]
             );
         }
         assert!(found("stompp-new", "zip", Normal)[0].contains("not in the table"));
     }
 
     #[test]
-    fn tests_of_a_room_may_use_the_rooms_above_its_line() {
+    fn tests_of_a_crate_may_use_the_crates_above_its_line() {
         assert_eq!(
-            of_room("stompp-resnet", [("stompp-schedule", Development)].into_iter()),
+            package_violations("stompp-resnet", [("stompp-schedule", Development)].into_iter()),
             [""; 0]
         );
         assert_eq!(
-            of_room("stompp-resnet", [("stompp-schedule", Normal)].into_iter()),
-            ["stompp-resnet must not know stompp-schedule"]
+            package_violations("stompp-resnet", [("stompp-schedule", Normal)].into_iter()),
+            ["stompp-resnet must not depend on stompp-schedule"]
         );
     }
 
     #[test]
-    fn rooms_know_only_rooms_above_them() {
-        for (line, room) in ROOMS.iter().enumerate() {
-            for known in room.knows {
-                let at = ROOMS.iter().position(|other| other.name == *known);
-                assert!(at.is_some_and(|at| at < line), "{} knows {known}", room.name);
+    fn crates_depend_only_on_crates_above_them() {
+        for (line, entry) in ALLOWED.iter().enumerate() {
+            for dependency in entry.crates {
+                let at = ALLOWED.iter().position(|other| other.name == *dependency);
+                assert!(at.is_some_and(|at| at < line), "{} depends on {dependency}", entry.name);
             }
         }
     }

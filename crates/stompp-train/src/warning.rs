@@ -14,7 +14,7 @@ const GROWN: f64 = 10.0;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "concern", rename_all = "kebab-case")]
 #[non_exhaustive]
-pub enum Concern {
+pub enum Warning {
     /// The deploy network classifies no better than chance.
     Chance {
         /// Its top-1 accuracy, in percent.
@@ -31,9 +31,9 @@ pub enum Concern {
     },
 }
 
-impl Concern {
+impl Warning {
     /// What is there to doubt about a run with these evaluations, on `images` test images of `classes` classes.
-    pub(crate) fn of(evaluations: &[Evaluation], classes: usize, images: usize) -> Vec<Self> {
+    pub(crate) fn find_all(evaluations: &[Evaluation], classes: usize, images: usize) -> Vec<Self> {
         let Some(last) = evaluations.last() else {
             return Vec::new();
         };
@@ -47,7 +47,7 @@ impl Concern {
     }
 }
 
-impl fmt::Display for Concern {
+impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Chance { top1, chance } => write!(
@@ -67,7 +67,7 @@ impl fmt::Display for Concern {
 mod tests {
     use super::*;
 
-    fn found(top1: f64, train_loss: f64, test_loss: f64) -> Vec<Concern> {
+    fn found(top1: f64, train_loss: f64, test_loss: f64) -> Vec<Warning> {
         let last = Evaluation {
             step: 1,
             epoch: 1.0,
@@ -79,7 +79,7 @@ mod tests {
             committed_fraction: 0.0,
             frozen_fraction: 0.0,
         };
-        Concern::of(&[last], 10, 10_000)
+        Warning::find_all(&[last], 10, 10_000)
     }
 
     #[test]
@@ -87,7 +87,7 @@ mod tests {
         assert_eq!(found(11.0, 2.2, 2.3), [], "3.3 standard deviations above chance");
         assert_eq!(
             found(10.5, 2.3, 2.3),
-            [Concern::Chance {
+            [Warning::Chance {
                 top1: 10.5,
                 chance: 10.0
             }]
@@ -95,7 +95,7 @@ mod tests {
         assert_eq!(found(9.0, 2.3, 2.3).len(), 1);
         assert_eq!(found(40.0, 2.3, 23.0), [], "10 ln 10 is 23.03");
         let grown = found(40.0, 177_252.0, 2.3);
-        assert!(matches!(grown[..], [Concern::Loss { loss: 177_252.0, .. }]));
+        assert!(matches!(grown[..], [Warning::Loss { loss: 177_252.0, .. }]));
         assert!(
             grown[0]
                 .to_string()

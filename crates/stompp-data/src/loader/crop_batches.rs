@@ -1,31 +1,31 @@
 //! Batches for whoever holds the images of a set already, as a GPU does: where each is to be cropped, instead of its pixels.
 
-use super::{Position, plan::Pass, plan::Plan};
-use crate::{Augmentation, DataError, ImageSet, Placement};
+use super::{Position, plan::BatchPlan, plan::LoadMode};
+use crate::{Augmentation, CropParams, DataError, ImageSet};
 use std::sync::Arc;
 
 /// A batch of images by their place in the set.
 #[derive(Clone, Debug, PartialEq)]
-pub struct PlacedBatch {
+pub struct CropBatch {
     /// Which batch this is.
     pub position: Position,
     /// The index of each image, and where it is cropped.
-    pub placements: Vec<(usize, Placement)>,
+    pub crops: Vec<(usize, CropParams)>,
     /// The class of each image.
     pub labels: Vec<usize>,
 }
 
 /// Batches in order, each the same images with the same crops as the batch of [`Loader`](crate::Loader) at its position.
 #[derive(Clone, Debug)]
-pub struct PlacedBatches {
+pub struct CropBatches {
     set: Arc<ImageSet>,
     augmentation: Option<(Augmentation, u64)>,
-    plan: Plan,
+    plan: BatchPlan,
     next: Option<Position>,
     order: (u64, Vec<usize>),
 }
 
-impl PlacedBatches {
+impl CropBatches {
     /// Batches for training, as those of [`Loader::train`](crate::Loader::train) with
     /// [`ImageExamples`](crate::ImageExamples): from `start` on and without end.
     ///
@@ -39,7 +39,7 @@ impl PlacedBatches {
         start: Position,
     ) -> Result<Self, DataError> {
         let augmentation = augmentation.map(|augmentation| (augmentation, seed));
-        Self::start(set, batch_size, augmentation, Pass::Training { seed }, start)
+        Self::start(set, batch_size, augmentation, LoadMode::Training { seed }, start)
     }
 
     /// All images once, in order, as they are; the last batch may be smaller.
@@ -47,22 +47,22 @@ impl PlacedBatches {
     /// # Errors
     /// [`DataError::BatchSize`] if the batch size is zero.
     pub fn evaluate(set: Arc<ImageSet>, batch_size: usize) -> Result<Self, DataError> {
-        Self::start(set, batch_size, None, Pass::Evaluation, Position::default())
+        Self::start(set, batch_size, None, LoadMode::Evaluation, Position::default())
     }
 
     fn start(
         set: Arc<ImageSet>,
         batch_size: usize,
         augmentation: Option<(Augmentation, u64)>,
-        pass: Pass,
+        pass: LoadMode,
         start: Position,
     ) -> Result<Self, DataError> {
         let records = set.len();
-        let too_large = matches!(pass, Pass::Training { .. }) && batch_size > records;
+        let too_large = matches!(pass, LoadMode::Training { .. }) && batch_size > records;
         if batch_size == 0 || too_large {
             return Err(DataError::BatchSize { batch_size, records });
         }
-        let plan = Plan {
+        let plan = BatchPlan {
             records,
             batch_size,
             pass,
@@ -79,22 +79,22 @@ impl PlacedBatches {
     }
 }
 
-impl Iterator for PlacedBatches {
-    type Item = PlacedBatch;
+impl Iterator for CropBatches {
+    type Item = CropBatch;
 
-    fn next(&mut self) -> Option<PlacedBatch> {
+    fn next(&mut self) -> Option<CropBatch> {
         let position = self.next?;
         if self.order.0 != position.epoch {
             self.order = (position.epoch, self.plan.order(position.epoch));
         }
         let indices = &self.order.1[self.plan.range(position.batch)];
         let place = |&index: &usize| match self.augmentation {
-            None => (index, Placement::IDENTITY),
-            Some((augmentation, seed)) => (index, augmentation.placement(seed, position.epoch, index)),
+            None => (index, CropParams::IDENTITY),
+            Some((augmentation, seed)) => (index, augmentation.crop_params(seed, position.epoch, index)),
         };
-        let batch = PlacedBatch {
+        let batch = CropBatch {
             position,
-            placements: indices.iter().map(place).collect(),
+            crops: indices.iter().map(place).collect(),
             labels: indices.iter().map(|&index| self.set.label(index)).collect(),
         };
         self.next = self.plan.advance(position, 1);

@@ -1,0 +1,84 @@
+//! The process's GPU: opening it, and its errors as dfdx's.
+
+use super::view;
+use crate::backend::Buffer;
+use cudarc::driver::{DriverError, sys::CUresult};
+use dfdx::tensor::{Cuda, CudaError, Storage};
+use std::{
+    cell::RefCell,
+    sync::{Mutex, OnceLock, PoisonError},
+};
+use stompp_cuda::{Gpu, GpuError, GpuSettings, OpenGpuError};
+
+/// The process's GPU.
+static GPU: OnceLock<Gpu> = OnceLock::new();
+
+/// Makes the first GPU ready and gives dfdx's device for it.
+///
+/// # Errors
+/// If there is no GPU, it lacks what is needed, or it was opened before with other settings.
+pub fn open(settings: GpuSettings) -> Result<Cuda, OpenGpuError> {
+    static OPENING: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
+    // dfdx's own way here panics where there is none.
+    let shown = || -> Result<i32, DriverError> {
+        cudarc::driver::result::init()?;
+        cudarc::driver::result::device::get_count()
+    };
+    match shown() {
+        Ok(1..) => {}
+        Ok(count) => return Err(OpenGpuError::NoDevice(format!("{count} GPUs"))),
+        // By its number: a driver that is not there has no words for its errors.
+        Err(error) => return Err(OpenGpuError::NoDevice(format!("{:?}", error.0))),
+    }
+    let no_device = |error: CudaError| OpenGpuError::NoDevice(error.to_string());
+    let device = Cuda::try_build(0, 0).map_err(no_device)?;
+    if let Some(gpu) = GPU.get() {
+        let (was, wanted) = (gpu.settings(), settings);
+        if was != wanted {
+            return Err(OpenGpuError::OtherSettings { was, wanted });
+        }
+    } else {
+        let buffer: Buffer<Cuda> = Storage::<f32>::try_alloc_len(&device, 1).map_err(no_device)?;
+        let gpu = Gpu::open(buffer.device(), settings)?;
+        GPU.get_or_init(|| gpu);
+        view::check_tensor_memory(&device).map_err(OpenGpuError::Pointer)?;
+    }
+    Ok(device)
+}
+
+/// The GPU.
+///
+/// # Errors
+/// [`GpuError::NotOpen`] if [`open`] has not made it ready: dfdx makes a [`Cuda`] by itself, too.
+pub fn gpu() -> Result<&'static Gpu, GpuError> {
+    GPU.get().ok_or(GpuError::NotOpen)
+}
+
+/// Does `work` on the GPU; its error as one of dfdx.
+///
+/// # Errors
+/// Those of [`gpu`] and of `work`.
+pub fn on_gpu<T>(work: impl FnOnce(&'static Gpu) -> Result<T, GpuError>) -> Result<T, CudaError> {
+    gpu().and_then(work).map_err(to_cuda_error)
+}
+
+/// An error of the kernels as one of dfdx, which knows no cuDNN: [`take_last_error`] has its words.
+pub fn to_cuda_error(error: GpuError) -> CudaError {
+    LAST_ERROR.with_borrow_mut(|last| *last = Some(error.to_string()));
+    match error {
+        GpuError::Driver(error) => CudaError::Driver(error),
+        GpuError::Blas(error) => CudaError::Blas(error),
+        GpuError::NotOpen => CudaError::Driver(DriverError(CUresult::CUDA_ERROR_NOT_INITIALIZED)),
+        _ => CudaError::Driver(DriverError(CUresult::CUDA_ERROR_UNKNOWN)),
+    }
+}
+
+/// What the last error of this thread was, in full; it is told once.
+pub fn take_last_error() -> Option<String> {
+    LAST_ERROR.take()
+}
+
+thread_local! {
+    static LAST_ERROR: RefCell<Option<String>> = const { RefCell::new(None) };
+}
