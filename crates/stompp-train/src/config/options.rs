@@ -89,7 +89,7 @@ impl ConfigOption {
         std::iter::once(self.name).chain(self.aliases.iter().copied())
     }
 
-    /// The option's value in `config`, as it is typed on the command line; [`ConfigOption::unset`] if the field has none.
+    /// The option's value in `config`, as it is typed on the command line; `unset` if the field has no value.
     pub fn value_in(&self, config: &RunConfig) -> String {
         match get(&to_table(config), self.field) {
             Some(Value::String(text)) => text.clone(),
@@ -192,12 +192,12 @@ const fn option(name: &'static str, field: &'static str, value: ValueType, help:
 
 impl ConfigOption {
     /// Other names that the command line accepts.
-    const fn aliases(self, aliases: &'static [&'static str]) -> Self {
+    const fn with_aliases(self, aliases: &'static [&'static str]) -> Self {
         Self { aliases, ..self }
     }
 
     /// What help shows as the default where the field has no value.
-    const fn unset(self, default: &'static str) -> Self {
+    const fn with_unset(self, default: &'static str) -> Self {
         Self {
             unset: Some(default),
             ..self

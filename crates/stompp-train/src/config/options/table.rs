@@ -3,8 +3,8 @@
 //! To add an option:
 //! 1. Add a field to a section of `RunConfig` (`../../config.rs`), and its default to that section's `Default`.
 //! 2. Add an entry below, in the group that help shows it in: name, field (`section.field`), type of the value, help.
-//!    If the field is an `Option`, add `.unset(...)`: what help shows as the default. If a run may be resumed with another
-//!    value, add `.keeps_result()`. Names that other programs use go into `.aliases(...)`.
+//!    If the field is an `Option`, add `.with_unset(...)`: what help shows as the default. If a run may be resumed with another
+//!    value, add `.keeps_result()`. Names that other programs use go into `.with_aliases(...)`.
 //! 3. If only some values can be run, refuse the others in `../check.rs`.
 //! 4. Add a line with another value than the default to `FULL` in `tests/config.rs`.
 //!
@@ -44,8 +44,8 @@ const DATA: &[ConfigOption] = &[
         "Folder, .tar.gz or .zip with the binary version of CIFAR-10 or CIFAR-100; for `mnist` and `fashion-mnist` \
          the folder with their idx files; for `folder` the folder, .tar or .zip with train/CLASS/NAME.jpeg and val",
     )
-    .aliases(&["data-dir", "data-path"])
-    .unset("none")
+    .with_aliases(&["data-dir", "data-path"])
+    .with_unset("none")
     .keeps_result(),
     option(
         "labels",
@@ -54,7 +54,7 @@ const DATA: &[ConfigOption] = &[
         "Classes of the images of a flat val (`folder`): ILSVRC2012_validation_ground_truth.txt with meta.mat \
          beside it, or lines of NAME CLASS, or a .csv",
     )
-    .unset("none")
+    .with_unset("none")
     .keeps_result(),
     option(
         "classes",
@@ -62,28 +62,28 @@ const DATA: &[ConfigOption] = &[
         Integer("N"),
         "Number of classes of `folder`; a folder with another number is refused",
     )
-    .unset("as many as there are; 1000 in a summary"),
+    .with_unset("as many as there are; 1000 in a summary"),
     option(
         "train-limit",
         "data.train_limit",
         Integer("N"),
         "Train on N images only, balanced over the classes, the same for every seed",
     )
-    .unset("all"),
+    .with_unset("all"),
     option(
         "test-limit",
         "data.test_limit",
         Integer("N"),
         "Test on N images only, chosen in the same way",
     )
-    .unset("all"),
+    .with_unset("all"),
     option(
         "holdout",
         "data.holdout",
         Integer("N"),
         "Test on N training images instead, held out of training and balanced over the classes",
     )
-    .unset("none"),
+    .with_unset("none"),
     option(
         "split-seed",
         "data.split_seed",
@@ -127,14 +127,14 @@ const NETWORK: &[ConfigOption] = &[
         "resnet18, resnet34, resnet50, or resnetN with N = 6n+2 (8, 14, 20, 26, 32, ...); bireal18, bireal34, \
          birealN: with a shortcut around each convolution; or a file with a network, such as my_network.toml",
     )
-    .aliases(&["arch"]),
+    .with_aliases(&["arch"]),
     option(
         "width",
         "network.width",
         Integer("CHANNELS"),
         "Channels of the first stage",
     )
-    .unset("64; 16 for the resnetN with N = 6n+2"),
+    .with_unset("64; 16 for the resnetN with N = 6n+2"),
     option(
         "setting",
         "network.setting",
@@ -220,7 +220,7 @@ const TRAINING: &[ConfigOption] = &[
         Time,
         "Length of the training: 20ep (epochs), 4000ba (batches) or just 4000 (batches)",
     ),
-    option("batch-size", "training.batch_size", Integer("N"), "Images per step").aliases(&["batch"]),
+    option("batch-size", "training.batch_size", Integer("N"), "Images per step").with_aliases(&["batch"]),
     option(
         "optimizer",
         "training.optimizer",
@@ -233,7 +233,7 @@ const TRAINING: &[ConfigOption] = &[
         Number("RATE"),
         "Learning rate; the largest one of a schedule",
     )
-    .aliases(&["lr"]),
+    .with_aliases(&["lr"]),
     option(
         "learning-rate-schedule",
         "training.learning_rate_schedule",
@@ -241,14 +241,14 @@ const TRAINING: &[ConfigOption] = &[
         "How the learning rate changes: not at all, to 0 along half a cosine, or divided by 10 after half and three \
          quarters of the training",
     )
-    .aliases(&["lr-schedule"]),
+    .with_aliases(&["lr-schedule"]),
     option(
         "learning-rate-warm-up",
         "training.learning_rate_warm_up",
         Time,
         "Time at the beginning in which the learning rate rises from nearly 0 in a straight line",
     )
-    .aliases(&["lr-warm-up", "lr-warmup"]),
+    .with_aliases(&["lr-warm-up", "lr-warmup"]),
     option(
         "momentum",
         "training.momentum",
@@ -279,7 +279,7 @@ const TRAINING: &[ConfigOption] = &[
         Number("NORM"),
         "Scale down the gradients of a step if the L2 norm of all together is larger than NORM",
     )
-    .unset("never"),
+    .with_unset("never"),
     option(
         "evaluate-every",
         "training.evaluate_every",
@@ -293,7 +293,7 @@ const TRAINING: &[ConfigOption] = &[
         "Begin with the weights and statistics of a safetensors file with torchvision's names, of a checkpoint, or \
          of a finished run (its directory); what fits is taken, the rest is listed",
     )
-    .unset("none"),
+    .with_unset("none"),
     option(
         "continue",
         "training.continue_from",
@@ -302,7 +302,7 @@ const TRAINING: &[ConfigOption] = &[
          options where no others are given; --steps is the length of the new run, which freezes by a plan of its \
          own",
     )
-    .unset("none"),
+    .with_unset("none"),
     option(
         "bn-reestimate",
         "training.bn_reestimate",
