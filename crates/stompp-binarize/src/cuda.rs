@@ -5,7 +5,7 @@ use crate::{BinaryBackend, FreezeState, FreezingMask, NormQuantize, NormQuantize
 use cudarc::driver::CudaSlice;
 use dfdx::tensor::{Cuda, CudaError};
 use std::{any::Any, sync::Arc};
-use stompp_cuda::{BatchNormGradients, Floats, FloatsMut, MaskChanges, Quantizer, Signs};
+use stompp_cuda::{Floats, FloatsMut, MaskChanges, NormGradients, Quantizer, Signs};
 use stompp_kernels::ConvShape;
 use stompp_nn::{
     DeviceError,
@@ -112,7 +112,7 @@ impl BinaryBackend for Cuda {
         let state = of.quantizer.state().try_map(on_device)?;
         let quantizer = quantizer(&state, of.quantizer.entries(), of.quantizer.surrogate());
         let norm = batch_norm_params(of.moments, of.scale, of.shift);
-        let gradients = BatchNormGradients {
+        let gradients = NormGradients {
             x: Some(gradients.input),
             add_to_x: false,
             residual: gradients.residual,

@@ -83,7 +83,7 @@ pub struct Moments<'a> {
 
 /// Where the gradients of a batch norm are put.
 #[derive(Debug)]
-pub struct BatchNormGradients<'a> {
+pub struct NormGradients<'a> {
     /// Of the input; `None` if nobody wants it.
     pub x: Option<FloatsMut<'a>>,
     /// Whether the input's is added to, or overwritten.
@@ -265,7 +265,7 @@ impl Gpu {
         x: Floats<'_>,
         residual: Option<Floats<'_>>,
         gout: Floats<'_>,
-        gradients: BatchNormGradients<'_>,
+        gradients: NormGradients<'_>,
     ) -> Result<(), GpuError> {
         check_length("x", x.len(), s.len());
         check_length("gout", gout.len(), s.len());
@@ -282,7 +282,7 @@ impl Gpu {
             let parts = self.device.alloc::<f64>(s.channels * splits as usize * 2)?;
             (parts, self.device.alloc::<f32>(s.channels * 2)?)
         };
-        let BatchNormGradients {
+        let NormGradients {
             x: gx,
             add_to_x,
             residual: gresidual,

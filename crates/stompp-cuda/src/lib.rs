@@ -32,7 +32,7 @@ mod quantize;
 mod refresh;
 mod xnor;
 
-pub use batch_norm::{BatchNormGradients, BatchNormParams, Moments};
+pub use batch_norm::{BatchNormParams, Moments, NormGradients};
 pub use choice::AlgorithmChoice;
 pub use cudnn::TensorLayout;
 pub use error::{GpuError, OpenGpuError};

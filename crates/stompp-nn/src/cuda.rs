@@ -21,7 +21,7 @@ use std::cell::RefCell;
 pub use stompp_cuda::{
     AlgorithmChoice, DeviceImages, Floats, FloatsMut, Gpu, GpuError, GpuSettings, KernelTime, OpenGpuError, Versions,
 };
-use stompp_cuda::{BatchNormGradients, BatchNormParams, Moments};
+use stompp_cuda::{BatchNormParams, Moments, NormGradients};
 use stompp_kernels::{AdamStep, ChannelShape, ConvShape, PoolShape, SgdStep};
 
 thread_local! {
@@ -174,7 +174,7 @@ impl Backend for Cuda {
     ) -> Result<(), CudaError> {
         // The shift has no part in the gradients; anything of its length will do.
         let norm = batch_norm_params(moments, scale, scale);
-        let gradients = BatchNormGradients {
+        let gradients = NormGradients {
             x: gradients.input,
             add_to_x: true,
             residual: None,

@@ -1,7 +1,7 @@
 //! Quantizers and batch norms.
 
 use crate::common::{CHANNELS, STRICT, assert_close, bits, blank, down, gpu, numbers, up};
-use stompp_cuda::{BatchNormGradients, BatchNormParams, Floats, FloatsMut, Gpu, Moments, Quantizer};
+use stompp_cuda::{BatchNormParams, Floats, FloatsMut, Gpu, Moments, NormGradients, Quantizer};
 use stompp_kernels::{self as kernels, FreezeState, Surrogate};
 
 const SURROGATES: [Surrogate; 3] = [Surrogate::Blocked, Surrogate::Identity, Surrogate::Clipped];
@@ -113,7 +113,7 @@ fn cuda_batch_norms_are_the_cpu_s() {
             &mut egscale,
             &mut egshift,
         );
-        let gradients = BatchNormGradients {
+        let gradients = NormGradients {
             x: Some(FloatsMut::new(&mut gx)),
             add_to_x: true,
             residual: None,
@@ -203,7 +203,7 @@ fn cuda_fused_norms_are_the_cpu_s() {
                     shift: &mut egshift,
                 },
             );
-            let gradients = BatchNormGradients {
+            let gradients = NormGradients {
                 x: Some(FloatsMut::new(&mut gx)),
                 add_to_x: false,
                 residual: with_residual.then(|| FloatsMut::new(&mut gresidual)),
