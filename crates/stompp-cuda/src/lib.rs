@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! - **Same input, same bits**, unless [`Settings::deterministic`] is off: sums have a fixed order, no kernel adds
+//! - **Same input, same bits**, unless [`GpuSettings::deterministic`] is off: sums have a fixed order, no kernel adds
 //!   floating-point numbers atomically, and of cuDNN only deterministic algorithms are used.
 //! - **Everything happens in order on the null stream**, dfdx's own: memory may be freed as soon as the last kernel that uses
 //!   it is launched.

@@ -9,7 +9,7 @@
 //! 3. [`ImageExamples`] is the set seen through [`Normalization`] and, for training, [`Augmentation`]. Other sources of
 //!    images implement [`Examples`].
 //! 4. [`Loader`] prepares batches on other threads; [`Batches`] returns them in order. For a device that holds the images already,
-//!    [`PlacedBatches`] says where to crop each.
+//!    [`CropBatches`] says where to crop each.
 //!
 //! Image files: [`ImageTree`] lists them in a folder, a `.tar` or a `.zip`, and [`FileExamples`] reads, decodes and crops one when it is
 //! needed. A file that cannot be read is an error, or left out and listed ([`BadImages`]). [`ImageTree::pack`] shrinks a set into one file.
