@@ -1,4 +1,4 @@
-//! Stopping at the boundary changes no bit: the same steps with the backward pass running all the way.
+//! Stopping the backward pass at the boundary changes no bit: the results equal those of a full backward pass.
 
 use dfdx::{
     prelude::Backward,
@@ -20,7 +20,7 @@ use stompp_schedule::{Order, Plan, PlanSpec, RefreshRate};
 
 const STEPS: u64 = 50;
 
-/// Gives committed activations complete masks instead, which block nothing: their zeros are computed and passed on.
+/// Replaces committed activations by complete masks, which do not block the gradient: their zero gradients are computed and passed on.
 fn keep_everything_on_the_tape<D: BinaryBackend>(net: &mut Network<D>) {
     let unblock = |activation: &mut MaskedQuantizer| {
         if *activation.state() == FreezeState::Committed {
@@ -49,7 +49,7 @@ impl<D: BinaryBackend> Visitor<D> for Bits {
     }
 }
 
-/// Writes to every tensor without changing it, so that layers drop what they have derived from it.
+/// Borrows every tensor mutably without changing it, so that layers drop the packed weights derived from it.
 struct DropPacked;
 
 impl<D: BinaryBackend> VisitorMut<D> for DropPacked {
@@ -66,10 +66,10 @@ impl<D: BinaryBackend> VisitorMut<D> for DropPacked {
     }
 }
 
-/// What a training may leave out, and the two tests of it do not.
+/// The optimizations of a training to use. The tests compare `All` with the others.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Shortcuts {
-    /// As in use: nothing upstream of the boundary is on the tape, and committed weights are packed once.
+    /// Normal training: nothing upstream of the boundary is on the tape, and committed weights are packed once.
     All,
     /// Committed weights are packed anew at each step.
     PackedEachStep,
@@ -77,13 +77,13 @@ enum Shortcuts {
     WholeTape,
 }
 
-/// A ResNet of two blocks. Networks of width 16 take other kernels than those of width 4.
+/// A ResNet of two blocks. Networks of width 16 use other kernels than those of width 4.
 fn resnet(width: usize) -> Graph {
     let architecture = Architecture::with_stages(vec![1, 1], width, 10, 8);
     architecture.expect("a network").graph()
 }
 
-/// Every kind of network that has a name here: shortcuts around blocks, around every convolution, and none.
+/// Networks of all kinds: with shortcuts around blocks, around every convolution, and without shortcuts.
 fn networks() -> [(&'static str, Graph); 4] {
     let bireal = Architecture::new("bireal8".parse().expect("a name"), Some(4), 10, 8);
     [
@@ -94,12 +94,12 @@ fn networks() -> [(&'static str, Graph); 4] {
     ]
 }
 
-/// The bits of every tensor after each step.
+/// Trains on the CPU. Returns the bits of every tensor after each step.
 fn train(graph: &Graph, order: Order, binarization: Binarization, shortcuts: Shortcuts) -> Vec<Vec<u32>> {
     train_on(&Cpu::seed_from_u64(0), graph, order, binarization, shortcuts)
 }
 
-/// The same on a device of one's own, whose generator is at its beginning.
+/// Like [`train`], on a given device with a newly seeded generator.
 fn train_on<D: BinaryBackend>(
     device: &D,
     graph: &Graph,
@@ -168,7 +168,8 @@ fn the_boundary_changes_no_bit() {
 fn cuda_the_boundary_changes_no_bit() {
     use stompp_nn::cuda::{GpuSettings, open};
     let train = |shortcuts| {
-        // Sums of 1 and -1 are exact by every algorithm that does not transform: the whole tape multiplies what others count.
+        // Convolutions multiply on the whole tape, and otherwise count bits. Without TF32, no algorithm transforms (FFT, Winograd), so
+        // both sums of 1 and -1 are exact.
         let strict = GpuSettings {
             tf32: false,
             ..GpuSettings::default()
@@ -185,7 +186,7 @@ fn cuda_the_boundary_changes_no_bit() {
     assert_eq!(all, train(Shortcuts::All), "the same again");
 }
 
-/// The comparison can fail: another order freezes other entries.
+/// Negative control: another order freezes other entries.
 #[test]
 fn another_plan_changes_bits() {
     let forward = train(&resnet(4), Order::Forward, Binarization::BNN, Shortcuts::All);
@@ -194,7 +195,7 @@ fn another_plan_changes_bits() {
     assert_ne!(forward[STEPS as usize - 1], reverse[STEPS as usize - 1]);
 }
 
-/// Twenty steps through the first commits: the same parameters, so the same losses, whatever the threads.
+/// The parameters are the same for any number of threads, in twenty steps with the first commits.
 #[test]
 fn the_number_of_threads_changes_no_bit() {
     for binarization in [

@@ -1,5 +1,5 @@
-//! Whole runs on a GPU: they follow the CPU's, repeat their bits, go on after an interruption, and leave no memory behind.
-//! Without a GPU the fake driver runs them (`--features cuda-stand-in`), on smaller networks.
+//! Whole runs on a GPU: their losses are close to those of the CPU, their bits repeat, they resume after an interruption, and their
+//! memory does not grow. Without a GPU the fake driver runs them (`--features cuda-stand-in`), on smaller networks.
 #![cfg(feature = "cuda")]
 
 use std::{
@@ -10,7 +10,7 @@ use std::{
 use stompp_nn::cuda::{Gpu, gpu};
 use stompp_train::{Callback, Checkpointing, RunConfig, Session, Start, TrainError, callback::StepReport};
 
-/// One test at a time: memory is the process's.
+/// Runs one test at a time, because memory is measured for the whole process.
 static ALONE: Mutex<()> = Mutex::new(());
 
 fn alone() -> MutexGuard<'static, ()> {
@@ -28,7 +28,7 @@ impl Callback for Losses {
     }
 }
 
-/// A run of `steps` steps through every phase of freezing.
+/// The configuration of a run of `steps` steps through every phase of freezing.
 fn config(device: &str, method: &str, steps: usize) -> RunConfig {
     let (model, width, side, batch) = if cfg!(feature = "cuda-stand-in") {
         ("resnet8", 4, 8, 8)
@@ -59,8 +59,8 @@ fn network(run: &Path) -> Vec<u8> {
     fs::read(run.join("network.safetensors")).expect("the trained network")
 }
 
-/// Rounding differs between the devices, and one sign that falls the other way changes what follows. So single steps are compared
-/// at the beginning, means over ten steps after it.
+/// Rounding differs between the devices, and a single different sign changes all later steps. So the first steps are compared one by
+/// one, and later steps by means over ten steps.
 #[test]
 #[cfg_attr(not(feature = "cuda-stand-in"), ignore = "needs a GPU")]
 fn cuda_a_hundred_steps_follow_the_cpu() {
@@ -127,7 +127,7 @@ fn cuda_a_run_repeats_its_bits_and_so_does_one_that_was_interrupted() {
     assert_ne!(network(&once), network(&other), "the comparison can fail");
 }
 
-/// Bytes in use after each step of the second half, where all has been asked for once.
+/// Checks that the bytes in use stay constant in the second half, after everything was allocated once.
 #[test]
 #[cfg_attr(not(feature = "cuda-stand-in"), ignore = "needs a GPU")]
 fn cuda_memory_does_not_grow() {

@@ -1,4 +1,4 @@
-//! What the fuzz targets do, over their corpus and over its files altered: without a fuzzer, on stable.
+//! Runs the functions of the fuzz targets on their corpus and on altered files of it, without a fuzzer, on stable Rust.
 
 #[path = "../fuzz/src/lib.rs"]
 #[allow(unreachable_pub, reason = "public in its own crate")]
@@ -6,7 +6,7 @@ mod bodies;
 
 use std::{fs, path::Path};
 
-/// Runs a target's function on every file of its corpus, cut at every length and with every bit flipped.
+/// Runs a target's function on every file of its corpus: truncated at every length, and with every single bit flipped.
 fn over_the_corpus(target: &str, body: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../fuzz/corpus")

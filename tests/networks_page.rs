@@ -1,11 +1,11 @@
-//! What `docs/networks.md` says is so: its networks are networks, their comments are right, and the messages are those that come.
+//! Checks `docs/networks.md`: its networks are valid, their comments are right, and its error messages are the actual ones.
 
 use stompp_examples::vgg_small;
 use stompp_graph::{Graph, NodeId, Op};
 
 const PAGE: &str = include_str!("../docs/networks.md");
 
-/// The blocks of TOML on the page.
+/// The TOML blocks of the page.
 fn blocks() -> Vec<&'static str> {
     let parts = PAGE.split("```toml\n").skip(1);
     parts
@@ -13,7 +13,7 @@ fn blocks() -> Vec<&'static str> {
         .collect()
 }
 
-/// The only network of the page, as it stands there.
+/// The only network of the page.
 fn network() -> &'static str {
     let [network] = blocks()[..] else {
         panic!("the page has {} networks", blocks().len());
@@ -21,7 +21,7 @@ fn network() -> &'static str {
     network
 }
 
-/// The name of a line's node, and the comment behind it, of each line that has both.
+/// The node name and comment of each line that has both.
 fn comments(text: &str) -> impl Iterator<Item = (&str, &str)> {
     text.lines().filter_map(|line| {
         let (node, comment) = line.split_once('#')?;
@@ -94,7 +94,7 @@ fn fields_that_are_left_out_have_the_values_of_the_table() {
     }
 }
 
-/// Each message about a node, from a network with that mistake.
+/// Each message about a node occurs for a network with that mistake.
 #[test]
 fn its_messages_are_those_that_come() {
     let mistakes = [
@@ -120,7 +120,7 @@ fn its_messages_are_those_that_come() {
             .to_string();
         // The page shortens lists with `...`.
         let told = error.split(", expected one of").next().unwrap();
-        // Nor does it repeat the node in a row.
+        // It also does not repeat the node in each row.
         let short = told.split_once(": ").map_or(told, |(_, problem)| problem);
         assert!(
             PAGE.contains(told) || PAGE.contains(short),
@@ -129,7 +129,7 @@ fn its_messages_are_those_that_come() {
     }
 }
 
-/// The measurements at the end name what stands before the `linear`.
+/// The measurements at the end name the number of values before the `linear`.
 #[test]
 fn its_sizes_are_those_of_the_networks() {
     let graph = vgg_small(16, 16, 10).unwrap();

@@ -1,6 +1,6 @@
 //! Parity with the reference vectors: loss, logits, every gradient, three optimizer steps and evaluation, in every mode.
 //!
-//! `STOMPP_VECTORS=DIR cargo test -p stompp-tests vectors` runs another folder of such vectors.
+//! `STOMPP_VECTORS=DIR cargo test -p stompp-tests vectors` checks the vectors in another folder.
 
 use approx::abs_diff_eq;
 use dfdx::{
@@ -16,7 +16,7 @@ use stompp_nn::{
 };
 use stompp_tests::reference::{self, Reference};
 
-/// Float32 against float64, as the issue of the vectors allows.
+/// The tolerance of float32 against float64, as `tests/vectors/README.txt` allows.
 const TOLERANCE: f64 = 1e-4;
 
 #[test]
@@ -26,8 +26,8 @@ fn vectors_agree_with_the_boundary() {
     }
 }
 
-/// The same with complete masks that are not marked committed: everything stays on the tape and zeros are computed the long
-/// way round. Agreement of both shows that stopping at the boundary changes nothing.
+/// Uses complete masks that are not marked committed: everything stays on the tape, and zero gradients are computed. Together with the
+/// previous test this shows that stopping at the boundary changes nothing.
 #[test]
 fn vectors_agree_without_the_boundary() {
     for reference in reference::read_all(&reference::folder()) {
@@ -63,7 +63,7 @@ fn vectors_are_all_there() {
     }
 }
 
-/// The comparison itself can fail: one flipped mask bit, one wrong surrogate.
+/// Negative control: the comparison fails for a wrong surrogate of weights or activations.
 #[test]
 fn vectors_notice_a_wrong_rule() {
     use stompp_binarize::Surrogate;
@@ -75,7 +75,7 @@ fn vectors_notice_a_wrong_rule() {
     };
     let folder = reference::folder();
     if !folder.join("stompp_partial.npz").exists() {
-        return; // another folder of vectors, which need not have this mode
+        return; // another folder of vectors may not have this mode
     }
     let mut wrong = find("stompp_partial");
     wrong.binarization.weight_surrogate = Surrogate::Identity;
@@ -85,7 +85,7 @@ fn vectors_notice_a_wrong_rule() {
     assert!(std::panic::catch_unwind(|| check(&Cpu::default(), &wrong, AllOnes::Committed)).is_err());
 }
 
-/// How a mask of all ones is given to the network.
+/// The way to set a mask of all ones.
 #[derive(Clone, Copy, PartialEq)]
 enum AllOnes {
     Committed,
@@ -272,7 +272,7 @@ impl<D: BinaryBackend> Visitor<D> for CompareValues<'_> {
                 bound: Some(bound),
             } = kind
             {
-                // A weight that has stopped is not clamped either, since only its sign is read; the reference still does it.
+                // Only the sign of a stopped weight is read, so it is not clamped here. The reference still clamps it.
                 found.iter_mut().for_each(|value| *value = value.clamp(-bound, bound));
             }
             close(self.reference, &name, expected, &found);

@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
 """The same network in ONNX Runtime and OpenVINO, as peers of `cargo xtask bench --infer`.
 
-Reads one JSON request a line on standard input and answers with one JSON line, so that one process can be asked in turns with
-ours. The first request of a case loads it and answers with the logits of the first image:
+Reads one JSON request per line from standard input and answers with one JSON line, so that its runs can alternate with ours.
+The first request of a case loads it, and the answer has the logits of the first image:
 
     {"open": "resnet20-b1-t1", "runtime": "onnxruntime", "file": "net.onnx", "batch": 1, "threads": 1}
 
-Later ones time it for about so many seconds:
+Later requests time it for about the given number of seconds:
 
     {"run": "resnet20-b1-t1", "runtime": "onnxruntime", "seconds": 0.1}
 
-Answers: {"logits": [...], "ops": {...}} and {"seconds": [...]}, one figure a run. Runtimes: `onnxruntime` (f32), `onnxruntime-int8`
+Answers: {"logits": [...], "ops": {...}} and {"seconds": [...]}, one value per run. Runtimes: `onnxruntime` (f32), `onnxruntime-int8`
 (static quantization, calibrated on eight such images), `openvino` (f32), `openvino-binary` (a file of `stompp export --format
-openvino`). `ops` counts the kinds of OpenVINO's layers as they run, to see that binary convolutions are.
+openvino`). `ops` counts OpenVINO's executed layers by type, to verify that binary convolutions run.
 """
 
 import json
@@ -29,7 +29,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 
 def images(shape):
-    """The images that both sides run."""
+    """The same images as in our benchmark."""
     count = int(np.prod(shape))
     return (np.arange(count, dtype=np.float32) % 17 / 8 - 1).reshape(shape)
 
@@ -47,7 +47,7 @@ class OnnxRuntime:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        # Threads that spin after a run would take a core from whoever is timed next.
+        # Threads that spin after a run would take a core from the next measurement.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         self.session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         image = self.session.get_inputs()[0].shape[1:]
@@ -117,7 +117,7 @@ def main():
     for line in sys.stdin:
         request = json.loads(line)
         if "open" in request:
-            # One case at a time: the threads and memory of others would disturb.
+            # Keep only one case: the threads and memory of others would disturb the measurement.
             cases = {key: case for key, case in cases.items() if key[0] == request["open"]}
             case = cases[request["open"], request["runtime"]] = opened(request)
             answer = {"logits": case.run()[0].tolist(), "ops": case.ops}

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""The same training step in PyTorch, as a fair peer of `cargo xtask bench`.
+"""The same training step in PyTorch, for a fair comparison in `cargo xtask bench`.
 
-The same networks, quantizers (`torch.autograd.Function`), batch size and optimizer as ours, in eager mode. Like ours, the
-graph is cut at committed activations: what lies upstream of one runs under `no_grad`, so it saves nothing and has no
-backward pass. Committed weights get no gradient and are left out of the optimizer.
+It uses the same networks, quantizers (`torch.autograd.Function`), batch size and optimizer as ours, in eager mode. As in ours, the
+graph is cut at committed activations: layers upstream of one run under `no_grad`, so they save nothing and have no
+backward pass. Committed weights get no gradient and are not in the optimizer.
 
-Reads one JSON request a line on standard input and answers with one JSON line, so that one process can be asked in turns with
-ours. A request names a case and how many steps to time:
+Reads one JSON request per line from standard input and answers with one JSON line, so that its steps can alternate with ours.
+A request names a case and the number of steps to time:
 
     {"model": "resnet20", "width": 16, "image_size": 32, "batch": 64, "method": "stompp", "committed": 0.5,
      "layout": "channels_last", "steps": 5}
@@ -15,8 +15,8 @@ or a single convolution, stride 1, given as [batch, inputs, side, outputs, kerne
 
     {"conv": [32, 64, 32, 64, 3, 1], "backward": false, "layout": "nchw", "steps": 1}
 
-Answer: {"seconds": [...], "peak_mib": ...}, one figure a step, and the peak of the process's memory above what it had when it
-said hello. Networks are kept; the first request of a case warms it up.
+Answer: {"seconds": [...], "peak_mib": ...}, one value per step, and the peak memory of the process above its memory before the
+first request. Networks are kept; the first request of a case is the warm-up.
 """
 
 import argparse
@@ -33,13 +33,13 @@ DEVICE = "cpu"
 
 
 def synchronize():
-    """Waits for everything that was asked of the device."""
+    """Waits until the device has finished its work."""
     if DEVICE == "cuda":
         torch.cuda.synchronize()
 
 
 class Quantize(torch.autograd.Function):
-    """M * sign(u) + (1 - M) * clip(u, -1, 1); frozen entries block the gradient or pass a surrogate."""
+    """M * sign(u) + (1 - M) * clip(u, -1, 1). Frozen entries block the gradient or use a surrogate gradient."""
 
     @staticmethod
     def forward(ctx, u, mask, surrogate):
@@ -122,7 +122,7 @@ class Block(nn.Module):
 
     def forward(self, x):
         q = self.units[0].activation(x)
-        # The main path below the last activation that blocks the gradient has no gradient to come.
+        # The main path upstream of the last activation that blocks the gradient gets no gradient.
         blocked = [i for i, unit in enumerate(self.units) if i > 0 and unit.activation.blocks_gradient()]
         with torch.set_grad_enabled(torch.is_grad_enabled() and not blocked):
             y = self.units[0](q)
@@ -176,7 +176,7 @@ class ResNet(nn.Module):
 
 
 class Case:
-    """One network in one freeze state, ready to be stepped."""
+    """A network in a given freeze state, with data and optimizer."""
 
     def __init__(self, request):
         torch.manual_seed(0)
@@ -202,7 +202,7 @@ class Case:
         self.optimizer = torch.optim.SGD(learning, lr=0.01, momentum=0.9)
 
     def freeze_half(self, unit, request):
-        """An eighth of the entries frozen: a cubic window half way."""
+        """Freezes an eighth of the entries, as a cubic schedule does half way through a window."""
         unit.quantizer.mask = torch.rand_like(unit.conv.weight) < 0.125
         seen = []
         hook = unit.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
@@ -229,7 +229,7 @@ class Case:
 
 
 class Convolution:
-    """One convolution, forward or backward in both operands."""
+    """One convolution, forward or backward with respect to both operands."""
 
     def __init__(self, request):
         batch, inputs, side, outputs, kernel, self.stride = request["conv"]
@@ -254,7 +254,7 @@ class Convolution:
 
 
 def memory_mib(field):
-    """A field of this process's status, in mebibytes; 0 where the system does not tell."""
+    """A field of this process's status, in mebibytes; 0 if the system does not provide it."""
     try:
         with open("/proc/self/status") as status:
             return next(int(line.split()[1]) for line in status if line.startswith(field + ":")) / 1024
@@ -271,9 +271,9 @@ def main():
     global DEVICE
     DEVICE = arguments.device
     if DEVICE == "cuda":
-        # Its default for convolutions; here for products, too, as ours.
+        # TF32 is PyTorch's default for convolutions. Ours uses it for matrix products, too.
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
-        torch.zeros(1, device=DEVICE)  # fails here if there is none
+        torch.zeros(1, device=DEVICE)  # fails if there is no GPU
     print(json.dumps({"peer": f"PyTorch {torch.__version__}", "threads": torch.get_num_threads()}), flush=True)
     before = memory_mib("VmRSS")
     cases = {}

@@ -10,7 +10,7 @@ fn main() {
 mod stand_in {
     use std::{env, fmt::Write, fs, path::Path};
 
-    /// The kernels' sources in the order of `src/source.rs`.
+    /// The list of the kernels' sources, in order.
     const SOURCES: &str = include_str!("src/sources.in");
 
     pub(super) fn build() {
@@ -41,7 +41,7 @@ mod stand_in {
             .include(out)
             .files(["cudnn", "driver", "kernels", "libraries"].map(|name| format!("stand-in/{name}.cpp")))
             .flag("-ffp-contract=off")
-            // Its check of longjmp knows one stack only.
+            // The `longjmp` check of `_FORTIFY_SOURCE` does not support several stacks.
             .flag("-U_FORTIFY_SOURCE")
             .opt_level(2)
             .cargo_metadata(false)

@@ -1,4 +1,4 @@
-//! What the examples share: a network, and images to train it on.
+//! Shared by the examples: a network, and images to train it on.
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;
@@ -6,11 +6,11 @@ use stompp_data::synthetic::{Synthetic, SyntheticKind};
 use stompp_data::{Augmentation, DataError, ImageExamples, Normalization};
 use stompp_graph::{Conv, Graph, GraphBuilder, GraphError, Pool};
 
-/// VGG-small, the field's CIFAR network without shortcuts: six convolutions, of which the first stays in full precision, maximum
-/// pools, and a fully connected layer. `width` is 128 in the literature. Images are (3, `size`, `size`), `size` a multiple of 8.
+/// Builds VGG-small, a common CIFAR network without shortcuts: six convolutions, the first in full precision, max pools, and a
+/// fully connected layer. `width` is 128 in the literature. Images are (3, `size`, `size`), and `size` is a multiple of 8.
 ///
 /// # Errors
-/// If the images are smaller than 8x8, or there are no classes.
+/// Returns an error if the images are smaller than 8x8, or there are no classes.
 pub fn vgg_small(size: usize, width: usize, classes: usize) -> Result<Graph, GraphError> {
     let mut g = GraphBuilder::new([3, size, size]);
     let x = g.conv("conv1", g.input(), Conv::k3(width))?;
@@ -32,11 +32,11 @@ pub fn vgg_small(size: usize, width: usize, classes: usize) -> Result<Graph, Gra
     g.finish(logits)
 }
 
-/// Training and test images of 10 classes of shapes, generated: 32x32 pixels, normalized, the training images cropped and mirrored at
-/// random.
+/// Generates training and test images of shapes in 10 classes: 32x32 pixels, normalized. The training images are randomly cropped and
+/// mirrored.
 ///
 /// # Errors
-/// If they cannot be generated.
+/// Returns an error if `train` is below 5 or `test` is 0.
 pub fn shapes(train: usize, test: usize) -> Result<(Arc<ImageExamples>, Arc<ImageExamples>), DataError> {
     let sets = Synthetic {
         kind: SyntheticKind::Shapes,

@@ -1,8 +1,8 @@
-//! Every example runs to its end, and its network is better than chance. None is longer than a reader has patience for.
+//! Runs every example, and checks that its network is better than chance and that its source is short.
 
 use std::{path::Path, process::Command};
 
-/// Runs an example; the last accuracy that it prints, in percent.
+/// Runs an example. Returns the last accuracy that it prints, in percent.
 fn top1(program: &str, arguments: &[&Path]) -> f64 {
     let output = Command::new(program).args(arguments).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -97,7 +97,7 @@ fn own_experiment() {
     assert!(report.join("table.md").is_file());
     let results = std::fs::read(report.join("results.json")).unwrap();
 
-    // Again: nothing is trained. Without one of the results: that run continues, to the same bits.
+    // A second call trains nothing. If one result is missing, that run continues, with the same bits.
     assert_eq!(run().1, "");
     let name = "resnet8-synthetic10-bnn-stompp-forward-m0.8-seed1";
     std::fs::remove_file(out.join("short/runs").join(name).join("result.json")).unwrap();

@@ -1,4 +1,4 @@
-//! What each fuzz target does with its bytes: everything may be refused, nothing may panic or take much memory.
+//! The functions of the fuzz targets. Any input may be rejected, but none may cause a panic or use much memory.
 //!
 //! `tests/fuzz.rs` runs the same functions over the corpus, without a fuzzer.
 
@@ -16,7 +16,7 @@ use stompp_infer::Network;
 use stompp_schedule::{Curve, Order, Plan, PlanSpec};
 use stompp_train::{RunConfig, checkpoint_step};
 
-/// A run's configuration, with everything that is derived from it before data is read.
+/// Parses a run's configuration, and computes everything that is derived from it before data is read.
 pub fn configuration(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -36,7 +36,7 @@ pub fn configuration(data: &[u8]) {
     }
 }
 
-/// A freezing plan: units, steps, warm-up and tail from 8 bytes each, curve and order from one.
+/// Creates a freezing plan: units, steps, warm-up, tail and a step to query from 8 bytes each; curve and order from one byte.
 pub fn plan(data: &[u8]) {
     let (numbers, rest) = data.as_chunks::<8>();
     let [units, steps, warm_up, tail, at] =
@@ -59,7 +59,7 @@ pub fn plan(data: &[u8]) {
     }
 }
 
-/// An archive of CIFAR's binary version. The first byte says of which kind: a zip, a gzip file, a tar in a gzip file that is whole,
+/// Reads an archive of CIFAR's binary version. The first byte selects the kind: a zip, a gzip file, a tar inside a valid gzip file,
 /// or a folder with one file of records.
 pub fn cifar_archive(data: &[u8]) {
     let Some((kind, data)) = data.split_first() else {
@@ -92,7 +92,7 @@ pub fn cifar_archive(data: &[u8]) {
     );
 }
 
-/// An image file in a tree of images. The first byte says by which ending.
+/// Reads an image file in a tree of images. The first byte selects the extension.
 pub fn image(data: &[u8]) {
     let Some((kind, data)) = data.split_first() else {
         return;
@@ -103,12 +103,12 @@ pub fn image(data: &[u8]) {
     if !folder.join("val").exists() {
         scratch(&format!("images-{name}/val/one/{name}"), b"");
     }
-    // Listed anew each time: a file that has changed since is refused unread.
+    // The tree is opened for each input, so the listing matches the file.
     let tree = ImageTree::open(folder, None).expect("two images are a tree");
     let _ = tree.train().expect("a training image").load(0);
 }
 
-/// An archive of images: a tar or a zip, by the first byte; damaged ones are read as far as they go.
+/// Reads an archive of images. The first byte selects tar or zip. A damaged archive is read as far as possible.
 pub fn image_archive(data: &[u8]) {
     let Some((kind, data)) = data.split_first() else {
         return;
@@ -127,7 +127,8 @@ pub fn image_archive(data: &[u8]) {
     }
 }
 
-/// By the first byte: labels of a flat `val` (lines, a `.csv`, the official ground truth with its `meta.mat`), or an index kept of it.
+/// Reads a list of labels of a flat `val` (lines, a `.csv`, or the official ground truth with its `meta.mat`), or a saved index. The
+/// first byte selects which.
 pub fn labels(data: &[u8]) {
     let Some((kind, data)) = data.split_first() else {
         return;
@@ -168,7 +169,7 @@ pub fn labels(data: &[u8]) {
     }
 }
 
-/// A file of this content where the system keeps files in memory, if it does.
+/// Writes a file with this content, in memory if the system has `/dev/shm`.
 fn scratch(name: &str, content: &[u8]) -> PathBuf {
     let path = scratch_folder().join(name);
     if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
@@ -178,7 +179,7 @@ fn scratch(name: &str, content: &[u8]) -> PathBuf {
     path
 }
 
-/// A folder of this thread's own.
+/// A folder for the current thread.
 fn scratch_folder() -> PathBuf {
     thread_local! {
         static FOLDER: tempfile::TempDir = {
@@ -189,7 +190,7 @@ fn scratch_folder() -> PathBuf {
     FOLDER.with(|folder| folder.path().to_owned())
 }
 
-/// MNIST's files. The first byte says which one is fuzzed: images or labels, as they are or gzipped.
+/// Reads MNIST's files. The first byte selects which one is fuzzed, images or labels, plain or gzipped.
 pub fn mnist(data: &[u8]) {
     let Some((kind, data)) = data.split_first() else {
         return;
@@ -211,12 +212,12 @@ pub fn mnist(data: &[u8]) {
     }
 }
 
-/// A checkpoint.
+/// Reads a checkpoint.
 pub fn checkpoint(data: &[u8]) {
     let _ = checkpoint_step(Path::new("fuzzed"), data);
 }
 
-/// A packed network, with its checksum mended so that the rest is read. What opens is run if it needs little memory.
+/// Reads a packed network. Its checksum is corrected first, so that the rest is parsed. The network runs if it needs little memory.
 pub fn packed_network(data: &[u8]) {
     let mut file = data.to_vec();
     let key = b"\"checksum\":\"";

@@ -1,9 +1,9 @@
-"""Exports small trained networks and lets other tools run them: every prediction must be that of `stompp predict`.
+"""Exports small trained networks and runs them in other tools: every prediction must equal that of `stompp predict`.
 
     python3 tests/peers/check.py target/debug/stompp [TRACT]
 
-Needs numpy, onnx, onnxruntime, openvino and qonnx. With torchvision and safetensors it also runs the code of docs/deploy.md.
-TRACT is the program of tests/peers/tract: `cargo build --manifest-path tests/peers/tract/Cargo.toml`.
+Requires numpy, onnx, onnxruntime, openvino and qonnx. With torchvision and safetensors it also runs the code of docs/deploy.md.
+TRACT is the program built from tests/peers/tract: `cargo build --manifest-path tests/peers/tract/Cargo.toml`.
 """
 
 import csv
@@ -25,7 +25,7 @@ from qonnx.transformation.infer_shapes import InferShapes
 
 IMAGES = 100
 
-# Name, options of `stompp train`, whether OpenVINO can run convolutions of it on bits.
+# Name, options of `stompp train`, whether OpenVINO runs its convolutions on bits.
 NETWORKS = [
     ("resnet8", "--model resnet8 --width 16 --method stompp", True),
     ("bireal8", "--model bireal8 --width 12 --method ste", True),
@@ -44,7 +44,7 @@ def predicted(run, images):
 
 
 def prepared(file, images):
-    """The images as the file's metadata says, at half their size."""
+    """The images, averaged to half their size and normalized with the statistics in the file's metadata."""
     metadata = {entry.key: entry.value for entry in onnx.load(file).metadata_props}
     assert metadata["classes"].split("\n")[3] == "cat"
     mean, std = (np.array(metadata[key].split(), np.float32).reshape(3, 1, 1) for key in ("mean", "std"))
@@ -57,7 +57,7 @@ def by_onnxruntime(file, inputs):
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     (together,) = session.run(None, {"image": inputs})
     (alone,) = session.run(None, {"image": inputs[:1]})
-    assert np.allclose(alone, together[:1], atol=1e-4), "the batch size is open"
+    assert np.allclose(alone, together[:1], atol=1e-4), "the batch size changes the results"
     return together
 
 
@@ -85,12 +85,12 @@ def by_openvino(file, inputs, on_bits):
 
 
 def trained(folder, name, options):
-    """A run, and what `stompp predict` says of the test images."""
+    """Trains a network. Returns its run directory and the predictions of `stompp predict` for the test images."""
     run, images = folder / name, folder / "images"
     training = "--image-size 16 --batch-size 20 --steps 10 --tail 0ba --learning-rate 0.05 --quiet"
     stompp("train", "--out", run, "--dataset", "cifar10", "--data", images, *options.split(), *training.split())
     expected = predicted(run, images / "test_batch.bin")
-    assert len(set(expected)) > 1, "more than one class is answered"
+    assert len(set(expected)) > 1, "all predictions are the same class"
     return run, expected
 
 
@@ -119,10 +119,10 @@ def check(folder, name, options, on_bits):
 
 
 def check_torchvision(folder):
-    """The code in the documentation, for the one network that torchvision has, too."""
+    """Runs the code in docs/deploy.md for a network that torchvision also has."""
     missing = [name for name in ("torchvision", "safetensors") if importlib.util.find_spec(name) is None]
     if missing:
-        print(f"torchvision: left out, {' and '.join(missing)} cannot be imported", flush=True)
+        print(f"torchvision: skipped, {' and '.join(missing)} cannot be imported", flush=True)
         return
     page = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text()
     documented = {}

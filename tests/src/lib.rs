@@ -1,4 +1,4 @@
-//! Helpers of the tests that only the whole workspace can run.
+//! Helpers of the tests across crates.
 #![forbid(unsafe_code)]
 
 pub mod reference;

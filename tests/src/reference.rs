@@ -1,6 +1,6 @@
-//! Reads the reference vectors: one `.npz` a mode, and `summary.json`, which says what each mode is.
+//! Reads the reference vectors: one `.npz` per mode, and `summary.json`, which describes the modes.
 //!
-//! They were made by an independent float64 PyTorch implementation; `tests/vectors/README.txt` describes them.
+//! They were computed by an independent float64 PyTorch implementation; `tests/vectors/README.txt` describes them.
 
 use serde::Deserialize;
 use std::{
@@ -17,7 +17,7 @@ use stompp_resnet::Architecture;
 pub struct Reference {
     /// Name of the mode, such as `stompp_partial`.
     pub name: String,
-    /// What the mode trains.
+    /// The binarization of the mode.
     pub binarization: Binarization,
     arrays: BTreeMap<String, Vec<f64>>,
     shapes: BTreeMap<String, Vec<usize>>,
@@ -29,16 +29,16 @@ struct Mode {
     rules: [String; 5],
 }
 
-/// The folder of vectors: `STOMPP_VECTORS` if set, else the ones in this repository.
+/// The folder of vectors: `STOMPP_VECTORS` if set, else the folder in this repository.
 pub fn folder() -> PathBuf {
     std::env::var_os("STOMPP_VECTORS")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors"), PathBuf::from)
 }
 
-/// Every mode in `folder`.
+/// Reads every mode in `folder`.
 ///
 /// # Panics
-/// If a file is missing or not understood: this is a test's helper.
+/// Panics if a file is missing or cannot be parsed.
 pub fn read_all(folder: &Path) -> Vec<Reference> {
     let summary = folder.join("summary.json");
     let text = std::fs::read_to_string(&summary).unwrap_or_else(|error| panic!("{}: {error}", summary.display()));
@@ -73,38 +73,38 @@ impl Reference {
         }
     }
 
-    /// An array, flat, in C order.
+    /// Returns an array, flat, in C order.
     ///
     /// # Panics
-    /// If there is none of that name.
+    /// Panics if there is no array of that name.
     pub fn array(&self, name: &str) -> &[f64] {
         self.arrays
             .get(name)
             .unwrap_or_else(|| panic!("{}: no array `{name}`", self.name))
     }
 
-    /// An array if there is one of that name.
+    /// Returns an array, or `None` if there is no array of that name.
     pub fn get(&self, name: &str) -> Option<&[f64]> {
         self.arrays.get(name).map(Vec::as_slice)
     }
 
-    /// The shape of an array.
+    /// Returns the shape of an array.
     ///
     /// # Panics
-    /// If there is none of that name.
+    /// Panics if there is no array of that name.
     pub fn shape(&self, name: &str) -> &[usize] {
         &self.shapes[name]
     }
 
-    /// Names of the arrays under `prefix`, without it.
+    /// Names of the arrays that begin with `prefix`, without the prefix.
     pub fn names<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
         self.arrays.keys().filter_map(move |key| key.strip_prefix(prefix))
     }
 
-    /// The network: each block that has a shortcut convolution begins a stage, but for the first block, which always does.
+    /// Derives the network from the arrays. A block begins a stage if it is the first block or has a shortcut convolution.
     ///
     /// # Panics
-    /// If the arrays describe no network.
+    /// Panics if the arrays do not describe a network.
     pub fn architecture(&self) -> Architecture {
         let mut stages = Vec::new();
         for block in 0.. {
@@ -121,7 +121,7 @@ impl Reference {
         Architecture::with_stages(stages, width, classes, self.shape("x")[2]).expect("a network")
     }
 
-    /// The reference's name of one of our tensors (torchvision's `state_dict` names).
+    /// Converts our name of a tensor (as in torchvision's `state_dict`) to that of the reference.
     pub fn tensor_name(&self, ours: &str) -> String {
         let mut parts: Vec<&str> = ours.split('.').collect();
         let block_number;
@@ -140,7 +140,7 @@ impl Reference {
         parts.join(".")
     }
 
-    /// The reference's names of the masks of a unit, activation and weight, from the name of its convolution.
+    /// Returns the reference's names of a unit's activation mask and weight mask, from the name of its convolution.
     pub fn mask_names(&self, convolution: &str) -> (String, String) {
         let parts: Vec<&str> = convolution.split('.').collect();
         let (stage, block): (usize, usize) = (stage_index(parts[0]), parts[1].parse().expect("a block index"));
@@ -159,7 +159,7 @@ impl Reference {
         }
     }
 
-    /// The reference's name of the mask behind the last block.
+    /// Returns the reference's name of the mask after the last block.
     pub fn final_mask_name(&self) -> String {
         let stages = self.stages();
         format!("s{}b{}.a2", stages.len() - 1, stages[stages.len() - 1] - 1)

@@ -1,4 +1,4 @@
-//! What stands between a batch norm and the next convolution.
+//! The activation between a batch norm and the next convolution.
 
 use crate::{BinaryBackend, EvalMode, MaskedQuantizer};
 use dfdx::{
@@ -13,7 +13,7 @@ use stompp_nn::{OpResult, Recording, ops};
 pub enum Activation {
     /// The masked quantizer, which freezes (BNN).
     Quantized(MaskedQuantizer),
-    /// `clip(u, -1, 1)`, for good: what the quantizer is while it is open.
+    /// `clip(u, -1, 1)`: a quantizer that stays open and never freezes.
     Clip(MaskedQuantizer),
     /// `max(u, 0)` (BWN, *paper's* networks with continuous activations).
     Relu,
@@ -36,20 +36,20 @@ impl Activation {
         }
     }
 
-    /// Whether no gradient at all passes.
+    /// Whether no gradient passes.
     pub fn blocks_gradient(&self) -> bool {
         self.quantizer().is_some_and(MaskedQuantizer::blocks_gradient)
     }
 
-    /// Whether every value that comes out is -1 or +1, in `mode`.
+    /// Whether every output is -1 or +1 in `mode`.
     pub fn is_binary(&self, mode: EvalMode) -> bool {
         self.quantizer().is_some_and(|quantizer| quantizer.is_binary(mode))
     }
 
-    /// Applies the activation as the network stands, on the tape unless [`Activation::blocks_gradient`].
+    /// Applies the activation in its current state. The result is on the tape unless [`Activation::blocks_gradient`].
     ///
     /// # Errors
-    /// Returns `D::Err` if an allocation or a kernel fails.
+    /// Returns `D::Err` if an allocation or a kernel launch fails.
     pub fn forward<S: Shape, D: BinaryBackend, T: Recording<D>>(&self, u: Tensor<S, f32, D, T>) -> OpResult<S, D, T> {
         match self {
             Self::Quantized(quantizer) | Self::Clip(quantizer) => quantizer.forward(u),
@@ -60,7 +60,7 @@ impl Activation {
     /// Applies the activation off the tape.
     ///
     /// # Errors
-    /// Returns `D::Err` if an allocation or a kernel fails.
+    /// Returns `D::Err` if an allocation or a kernel launch fails.
     pub fn evaluate<S: Shape, D: BinaryBackend>(&self, u: Tensor<S, f32, D>, mode: EvalMode) -> OpResult<S, D> {
         match self {
             Self::Quantized(quantizer) => quantizer.evaluate(u, mode),

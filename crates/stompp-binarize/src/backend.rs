@@ -1,4 +1,4 @@
-//! What a device must provide for binarization, on top of [`Backend`], and the types that it meets.
+//! The trait that a device must implement for binarization, on top of [`Backend`], and the types in its methods.
 
 use crate::{FreezeState, Surrogate};
 pub use crate::{
@@ -15,12 +15,12 @@ use stompp_nn::Backend;
 /// batch, and the whole tensor for weights.
 ///
 /// # Errors
-/// Every method fails with the device's own error, as those of [`Backend`].
+/// Methods return the device's own error, as those of [`Backend`].
 pub trait BinaryBackend: Backend + Refresher {
     /// `out = M * sign(u) + (1 - M) * clip(u, -1, 1)`.
     ///
     /// # Errors
-    /// Returns `D::Err` if a kernel fails.
+    /// Returns `Self::Err` if a kernel launch fails.
     fn quantize(
         &self,
         state: &FreezeState,
@@ -32,7 +32,7 @@ pub trait BinaryBackend: Backend + Refresher {
     /// Adds the quantizer's gradient to `gu`: open entries pass it where `|u| <= 1`, frozen ones by the surrogate.
     ///
     /// # Errors
-    /// Returns `D::Err` if a kernel fails.
+    /// Returns `Self::Err` if a kernel launch fails.
     fn quantize_backward(
         &self,
         state: &FreezeState,
@@ -43,46 +43,46 @@ pub trait BinaryBackend: Backend + Refresher {
         gu: Self::SliceMut<'_>,
     ) -> Result<(), Self::Err>;
 
-    /// Batch norm of `x`, plus `residual`, quantized; all (N, C, H, W). The mask covers a sample.
+    /// Quantizes the sum of `residual` and the batch norm of `x`; all are (N, C, H, W). The mask covers one sample.
     ///
     /// # Errors
-    /// Returns `D::Err` if a kernel fails.
+    /// Returns `Self::Err` if a kernel launch fails.
     fn norm_quantize(
         &self,
-        of: &NormQuantize<'_, Self>,
+        op: &NormQuantize<'_, Self>,
         x: Self::Slice<'_>,
         residual: Option<Self::Slice<'_>>,
         out: Self::SliceMut<'_>,
     ) -> Result<(), Self::Err>;
 
-    /// The gradients of [`BinaryBackend::norm_quantize`], through the batch's own moments.
+    /// Computes the gradients of [`BinaryBackend::norm_quantize`], which include the derivatives of the batch's moments.
     ///
     /// # Errors
-    /// Returns `D::Err` if a kernel fails.
+    /// Returns `Self::Err` if a kernel launch fails.
     fn norm_quantize_backward(
         &self,
-        of: &NormQuantize<'_, Self>,
+        op: &NormQuantize<'_, Self>,
         x: Self::Slice<'_>,
         residual: Option<Self::Slice<'_>>,
         gout: Self::Slice<'_>,
         gradients: NormQuantizeGradients<'_, Self>,
     ) -> Result<(), Self::Err>;
 
-    /// The signs of a weight, ready for [`BinaryBackend::sign_conv2d`].
+    /// The packed signs of a weight, for [`BinaryBackend::sign_conv2d`].
     type Signs: 'static + Clone + Debug;
 
-    /// The signs of a weight `w` (`outputs`, `inputs`, `kernel`, `kernel`), with `sign(0) = sign(-0) = +1`.
+    /// Packs the signs of a weight `w` (`outputs`, `inputs`, `kernel`, `kernel`), with `sign(0) = sign(-0) = +1`.
     ///
     /// # Errors
-    /// Returns `D::Err` if an allocation or a kernel fails.
+    /// Returns `Self::Err` if an allocation or a kernel launch fails.
     fn signs(&self, outputs: usize, inputs: usize, kernel: usize, w: Self::Slice<'_>)
     -> Result<Self::Signs, Self::Err>;
 
-    /// Convolution of the signs of `x` with those of a weight, padded with zeros: where every entry of `x` is -1 or +1, exactly
-    /// [`Backend::conv2d`], whose sums are integers then, by whatever is fastest for the shape.
+    /// Convolves the signs of `x` with those of a weight, padded with zeros, in the fastest way for the shape. If every entry of `x` is
+    /// -1 or +1, the result is exactly that of [`Backend::conv2d`], because all sums are integers.
     ///
     /// # Errors
-    /// Returns `D::Err` if an allocation or a kernel fails.
+    /// Returns `Self::Err` if an allocation or a kernel launch fails.
     fn sign_conv2d(
         &self,
         shape: &ConvShape,

@@ -1,9 +1,9 @@
-//! What of a network freezes, and which gradient frozen entries get.
+//! Which parts of a network freeze, and which gradient frozen entries get.
 
 use crate::{Activation, MaskedQuantizer, Surrogate};
 use stompp_graph::{ActivationRule, Shape};
 
-/// Which entries of an activation freeze as one. A mask is shared by the images of a batch in any case.
+/// Which entries of an activation freeze together. The images of a batch always share one mask.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(
     feature = "serde",
@@ -11,10 +11,10 @@ use stompp_graph::{ActivationRule, Shape};
     serde(rename_all = "lowercase")
 )]
 pub enum Granularity {
-    /// Each of its C * H * W entries by itself.
+    /// Each of its C * H * W entries freezes by itself.
     #[default]
     Entry,
-    /// All H * W entries of a channel.
+    /// All H * W entries of a channel freeze together.
     Channel,
 }
 
@@ -23,7 +23,7 @@ impl Granularity {
     pub const ALL: [Self; 2] = [Self::Entry, Self::Channel];
 
     /// The name in configurations.
-    // By hand: for two names `strum` is not shorter.
+    // Written by hand: `strum` would not be shorter for two names.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Entry => "entry",
@@ -32,12 +32,12 @@ impl Granularity {
     }
 }
 
-/// What of a network freezes, and which gradient frozen entries get.
+/// Which parts of a network freeze, and which gradient frozen entries get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Binarization {
-    /// What the network's activations compute.
+    /// The function of the network's activations.
     pub activations: ActivationRule,
-    /// Which entries of an activation freeze as one.
+    /// Which entries of an activation freeze together.
     pub granularity: Granularity,
     /// Gradient rule of frozen activation entries.
     pub activation_surrogate: Surrogate,
@@ -60,7 +60,7 @@ impl Binarization {
         ..Self::BNN
     };
 
-    /// The activation of this rule for values of `shape`.
+    /// Creates the activation of this rule for values of `shape`.
     pub(crate) fn activation(&self, rule: ActivationRule, shape: Shape) -> Activation {
         let [channels, height, width] = shape;
         let group = match self.granularity {

@@ -11,24 +11,23 @@ use stompp_nn::{Conv2d, ImageShape, OpResult, Recording, TensorKind, TensorMut, 
 
 /// A convolution with a latent weight and the quantizer that freezes it: (N, I, H, W) to (N, O, H', W').
 ///
-/// Once its weight is committed and its input is binary, the convolution is one of signs, which the device computes by XNOR
-/// and popcount where that is faster; the result is the same, bit for bit. A weight that has stopped for good (committed, its
-/// gradient blocked) is packed once.
+/// If its weight is committed and its input is binary, the device computes the convolution by XNOR and popcount where that is
+/// faster. The result is the same, bit for bit. A weight that no longer changes (committed, its gradient blocked) is packed once.
 ///
-/// The convolution reads `M * sign(w) + (1 - M) * clip(w, -1, 1)` of the latent weight `w`. Zero padding pads the input,
-/// which is quantized already, with 0 (*ours*). After each optimizer step latent weights are kept in [-1, 1] (*ours*): the
-/// [`TensorKind`] of the weight says so.
+/// The convolution reads `M * sign(w) + (1 - M) * clip(w, -1, 1)` of the latent weight `w`. Padding adds zeros to
+/// the quantized input (*ours*). Optimizers clamp latent weights to [-1, 1] after each step (*ours*), because the [`TensorKind`] of
+/// the weight has this bound.
 #[derive(Clone, Debug)]
 pub struct BinaryConv2d<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> {
     latent: Conv2d<I, O, K, S, P, f32, D>,
-    /// What of the weight is frozen.
+    /// The weight's quantizer: which entries are frozen.
     pub quantizer: MaskedQuantizer,
-    /// The latent weight's signs, from the first pass after it has stopped until something writes to it.
+    /// The packed signs of a latent weight that no longer changes. Filled by the first pass, dropped when something writes to the weight.
     signs: OnceLock<D::Signs>,
 }
 
 impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O, K, S, P, D> {
-    /// Makes a convolution's weight freezable; open at first.
+    /// Wraps a convolution so that its weight can freeze. The weight is open at first.
     pub fn new(latent: Conv2d<I, O, K, S, P, f32, D>, surrogate: Surrogate) -> Self {
         let quantizer = MaskedQuantizer::new(latent.weight.shape().num_elements(), surrogate);
         Self {
@@ -43,11 +42,11 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O
         &self.latent
     }
 
-    /// The convolution of `x` with the weight as it stands; the latent weight is on the tape `parameters`. `x_is_binary` says
-    /// that every entry of `x` is -1 or +1.
+    /// Prepares the convolution of `x` with the current weight. The latent weight is on the tape `parameters`. `x_is_binary` says whether
+    /// every entry of `x` is -1 or +1.
     ///
     /// # Errors
-    /// Returns `D::Err` if an allocation or a kernel fails.
+    /// Returns `D::Err` if an allocation or a kernel launch fails.
     #[allow(clippy::type_complexity)] // one dimension a letter, as everywhere
     pub fn forward_with<B: Dim, H: Dim, W: Dim, T: Recording<D>>(
         &self,
@@ -59,7 +58,7 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O
         let (x, tape) = x.split_tape();
         let latent = self.latent.weight.clone();
         let (weight, product) = if binary && self.quantizer.blocks_gradient() && !tape.is_recording() {
-            // No gradient will ask for anything: the packed signs are all there need be.
+            // No gradient is needed, so the packed signs are enough.
             (latent.put_tape(T::default()), ConvAlgorithm::Packed(self.signs()?))
         } else {
             let weight = self.quantizer.forward(latent.put_tape(parameters))?;
@@ -75,10 +74,10 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O
         Ok(self.convolution(x.put_tape(tape), weight, product))
     }
 
-    /// Convolves `x` off the tape, with the weight as it stands or as it would be deployed.
+    /// Convolves `x` off the tape, with the current or the binarized weight.
     ///
     /// # Errors
-    /// Returns `D::Err` if an allocation or a kernel fails.
+    /// Returns `D::Err` if an allocation or a kernel launch fails.
     pub fn evaluate<B: Dim, H: Dim, W: Dim>(
         &self,
         x: Tensor<(B, I, H, W), f32, D>,
@@ -94,7 +93,7 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O
         self.convolution(x, weight, product).forward()
     }
 
-    /// A committed weight that gets no gradient has stopped: momentum must not move it either.
+    /// A committed weight without a gradient no longer learns. Momentum must not move it either.
     fn weight_kind(&self) -> TensorKind {
         TensorKind::Parameter {
             learning: !self.quantizer.blocks_gradient(),
@@ -102,7 +101,7 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O
         }
     }
 
-    /// The packed signs of a latent weight that has stopped.
+    /// The packed signs of a latent weight that no longer changes.
     fn signs(&self) -> Result<&D::Signs, D::Err> {
         if let Some(signs) = self.signs.get() {
             return Ok(signs);
@@ -147,7 +146,8 @@ where
     type Output = Tensor<ImageShape<B, O>, f32, D, T>;
     type Error = D::Err;
 
-    /// As [`BinaryConv2d::forward_with`], which has the same bits, without knowing whether the input is binary: always by multiplication.
+    /// As [`BinaryConv2d::forward_with`], but always by multiplication, because it is not known whether the input is binary. The result
+    /// has the same bits.
     fn try_forward(&self, x: Tensor<(B, I, H, W), f32, D, T>) -> Result<Self::Output, D::Err> {
         let (x, tape) = x.split_tape();
         let parameters = tape.fork();

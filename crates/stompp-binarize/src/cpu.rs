@@ -25,31 +25,31 @@ impl BinaryBackend for Cpu {
 
     fn norm_quantize(
         &self,
-        of: &NormQuantize<'_, Self>,
+        op: &NormQuantize<'_, Self>,
         x: &[f32],
         residual: Option<&[f32]>,
         out: &mut [f32],
     ) -> Result<(), CpuError> {
-        let state = kernel_state(of.quantizer.state());
-        kernels::batch_norm_quantize_forward(&of.shape, x, normalization(of), residual, state, out);
+        let state = kernel_state(op.quantizer.state());
+        kernels::batch_norm_quantize_forward(&op.shape, x, normalization(op), residual, state, out);
         Ok(())
     }
 
     fn norm_quantize_backward(
         &self,
-        of: &NormQuantize<'_, Self>,
+        op: &NormQuantize<'_, Self>,
         x: &[f32],
         residual: Option<&[f32]>,
         gout: &[f32],
         gradients: NormQuantizeGradients<'_, Self>,
     ) -> Result<(), CpuError> {
         kernels::batch_norm_quantize_backward(
-            &of.shape,
+            &op.shape,
             x,
-            normalization(of),
+            normalization(op),
             residual,
-            kernel_state(of.quantizer.state()),
-            of.quantizer.surrogate(),
+            kernel_state(op.quantizer.state()),
+            op.quantizer.surrogate(),
             gout,
             BatchNormQuantizeGradients {
                 x: gradients.input,
@@ -74,19 +74,19 @@ impl BinaryBackend for Cpu {
     }
 }
 
-fn normalization<'a>(of: &NormQuantize<'a, Cpu>) -> BatchNormParams<'a> {
+fn normalization<'a>(op: &NormQuantize<'a, Cpu>) -> BatchNormParams<'a> {
     BatchNormParams {
-        mean: &of.moments.mean,
-        inv_std: &of.moments.inv_std,
-        scale: of.scale,
-        shift: of.shift,
+        mean: &op.moments.mean,
+        inv_std: &op.moments.inv_std,
+        scale: op.scale,
+        shift: op.shift,
     }
 }
 
-/// The state with its mask's words, as the kernels take it.
+/// Converts the state to that of the kernels, with the words of its mask.
 ///
 /// # Panics
-/// If the mask is on a device that has failed. A network on the CPU has its masks on the host.
+/// If the mask is on a device that fails. The masks of a network on the CPU are on the host.
 fn kernel_state(state: &FreezeState) -> FreezeState<&[u64]> {
     let words = state.try_map(|mask| mask.host().map(|mask| mask.words()));
     words.expect("a network on the host has its masks there")

@@ -24,7 +24,7 @@ impl DeviceMask for CudaMask {
     }
 }
 
-/// `mask` on the device.
+/// Returns `mask` on the device.
 fn on_device(mask: &FreezingMask) -> Result<Arc<CudaMask>, CudaError> {
     let mask: Arc<dyn Any + Send + Sync> = mask.device(|mask| {
         let words = on_gpu(|gpu| gpu.upload_mask(mask.words()))?;
@@ -33,8 +33,8 @@ fn on_device(mask: &FreezingMask) -> Result<Arc<CudaMask>, CudaError> {
     Ok(mask.downcast().expect("a process has masks on one kind of device"))
 }
 
-/// Draws below which the host is faster: it takes about 30 ns for each, and a refresh on the device about 30 us for its launches and
-/// for what it tells.
+/// With fewer draws than this, the host is faster: it needs about 30 ns per draw, and the device about 30 us per refresh for its
+/// launches and for reading the counts back.
 const FEW_DRAWS: f64 = 1024.0;
 
 impl Refresher for Cuda {
@@ -43,7 +43,7 @@ impl Refresher for Cuda {
         if (entries as f64 / r) < FEW_DRAWS {
             return None;
         }
-        // The host draws the same mask where the device cannot, for want of memory; an error that stays is met by the next kernel.
+        // If the device fails, for example for lack of memory, the host draws the same mask. The next kernel reports a lasting error.
         let before = on_device(mask).ok()?;
         let (fresh, changes) = gpu().ok()?.refresh_mask(&before.0, entries, p, r, key.bytes()).ok()?;
         let MaskChanges {
@@ -57,7 +57,7 @@ impl Refresher for Cuda {
     }
 }
 
-/// What the device is told of a quantizer in `state`.
+/// The kernels' description of a quantizer in `state`.
 fn quantizer(state: &FreezeState<Arc<CudaMask>>, period: usize, surrogate: Surrogate) -> Quantizer<'_> {
     match state {
         FreezeState::Open => Quantizer::open(period),
@@ -69,7 +69,7 @@ fn quantizer(state: &FreezeState<Arc<CudaMask>>, period: usize, surrogate: Surro
 impl BinaryBackend for Cuda {
     fn quantize(&self, state: &FreezeState, period: usize, u: Floats<'_>, out: FloatsMut<'_>) -> Result<(), CudaError> {
         let state = state.try_map(on_device)?;
-        // No gradient is asked for here.
+        // The forward pass does not use the surrogate.
         let quantizer = quantizer(&state, period, Surrogate::Blocked);
         on_gpu(|gpu| gpu.quantize(quantizer, u, out))
     }
@@ -90,28 +90,28 @@ impl BinaryBackend for Cuda {
 
     fn norm_quantize(
         &self,
-        of: &NormQuantize<'_, Self>,
+        op: &NormQuantize<'_, Self>,
         x: Floats<'_>,
         residual: Option<Floats<'_>>,
         out: FloatsMut<'_>,
     ) -> Result<(), CudaError> {
-        let state = of.quantizer.state().try_map(on_device)?;
-        let quantizer = quantizer(&state, of.quantizer.entries(), of.quantizer.surrogate());
-        let norm = batch_norm_params(of.moments, of.scale, of.shift);
-        on_gpu(|gpu| gpu.norm_quantize(&of.shape, norm, quantizer, x, residual, out))
+        let state = op.quantizer.state().try_map(on_device)?;
+        let quantizer = quantizer(&state, op.quantizer.entries(), op.quantizer.surrogate());
+        let norm = batch_norm_params(op.moments, op.scale, op.shift);
+        on_gpu(|gpu| gpu.norm_quantize(&op.shape, norm, quantizer, x, residual, out))
     }
 
     fn norm_quantize_backward(
         &self,
-        of: &NormQuantize<'_, Self>,
+        op: &NormQuantize<'_, Self>,
         x: Floats<'_>,
         residual: Option<Floats<'_>>,
         gout: Floats<'_>,
         gradients: NormQuantizeGradients<'_, Self>,
     ) -> Result<(), CudaError> {
-        let state = of.quantizer.state().try_map(on_device)?;
-        let quantizer = quantizer(&state, of.quantizer.entries(), of.quantizer.surrogate());
-        let norm = batch_norm_params(of.moments, of.scale, of.shift);
+        let state = op.quantizer.state().try_map(on_device)?;
+        let quantizer = quantizer(&state, op.quantizer.entries(), op.quantizer.surrogate());
+        let norm = batch_norm_params(op.moments, op.scale, op.shift);
         let gradients = NormGradients {
             x: Some(gradients.input),
             add_to_x: false,
@@ -119,7 +119,7 @@ impl BinaryBackend for Cuda {
             scale: gradients.scale,
             shift: gradients.shift,
         };
-        on_gpu(|gpu| gpu.norm_backward(&of.shape, norm, Some(quantizer), x, residual, gout, gradients))
+        on_gpu(|gpu| gpu.norm_backward(&op.shape, norm, Some(quantizer), x, residual, gout, gradients))
     }
 
     /// Shared, because layers are cloned.

@@ -1,10 +1,10 @@
-//! Which network an evaluation computes while it is freezing.
+//! How a network that is freezing is evaluated.
 
-/// The network that an evaluation computes.
+/// Which network an evaluation computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EvalMode {
-    /// The network as it is now, with every mask as it is.
+    /// The network as it is now, with the current masks.
     Current,
-    /// The deploy network: every mask all ones. Reported accuracies are this one's.
+    /// The deploy network: every mask is all ones. Reported accuracies use this mode.
     Binarized,
 }

@@ -1,4 +1,4 @@
-//! Moving a network along a plan.
+//! Freezing a network by a plan.
 
 use crate::{MaskedQuantizer, Refresher};
 use stompp_nn::DeviceError;
@@ -26,16 +26,16 @@ pub trait Freezable {
     /// The units, from input to output.
     fn units(&mut self) -> Vec<UnitMut<'_>>;
 
-    /// The quantizers that feed no binary convolution, such as the one before the average pool. They belong to no unit; none if
-    /// activations are continuous.
+    /// The quantizers that feed no binary convolution, such as the one before the average pool. They belong to no unit. There are
+    /// none if activations are continuous.
     fn head_activations(&mut self) -> Vec<&mut MaskedQuantizer>;
 
-    /// Who draws its masks: the host, unless the network is on a device that does.
+    /// The [`Refresher`] that draws the masks. By default the host draws them.
     fn refresher(&self) -> Box<dyn Refresher> {
         Box::new(HostRefresher)
     }
 
-    /// Commits everything: the deploy network, and the whole training of the STE baseline.
+    /// Commits everything. This gives the deploy network; the STE baseline trains in this state from the start.
     fn commit_all(&mut self) {
         for unit in self.units() {
             unit.activation.into_iter().for_each(MaskedQuantizer::commit);
@@ -44,7 +44,7 @@ pub trait Freezable {
         self.head_activations().into_iter().for_each(MaskedQuantizer::commit);
     }
 
-    /// Opens everything: the beginning of a training.
+    /// Opens everything, as at the beginning of a training.
     fn open_all(&mut self) {
         for unit in self.units() {
             unit.activation.into_iter().for_each(MaskedQuantizer::open);
@@ -56,9 +56,9 @@ pub trait Freezable {
 
 /// Freezes a network step by step.
 ///
-/// What it does at a step is a pure function of (plan, refresh rate, seed, step) and the masks as they stand, so the masks
-/// are the only state. Head activations share the window of the unit that freezes last, whatever the order (*ours*): committed
-/// earlier, they would block the gradient of units that have yet to freeze.
+/// A step is a pure function of plan, refresh rate, seed, step number and current masks, so the masks are the only state. Head
+/// activations share the window of the unit that freezes last, in every order (*ours*). If they were committed earlier, they would
+/// block the gradient of units that are not frozen yet.
 ///
 /// ```
 /// use stompp_binarize::{Freezable, Freezer, MaskedQuantizer, Surrogate, UnitMut};
@@ -99,11 +99,11 @@ pub struct Freezer<S = Plan> {
     serde(rename_all = "lowercase")
 )]
 pub enum WindowSharing {
-    /// A weight and the activation that feeds it: a window for each unit.
+    /// A weight and the activation that feeds it: each unit has one window.
     #[default]
     Together,
-    /// Each quantizer has a window of its own, in the order of the data. A unit's activation comes before its weight where units
-    /// freeze from input to output (*ours*). Where activations are continuous there are as many as units.
+    /// Each quantizer has a window of its own, in the order of the forward pass. A unit's activation comes before its weight if units
+    /// freeze from input to output (*ours*). If activations are continuous, each unit has one window.
     Separately,
 }
 
@@ -112,7 +112,7 @@ impl WindowSharing {
     pub const ALL: [Self; 2] = [Self::Together, Self::Separately];
 
     /// The name in configurations.
-    // By hand: for two names `strum` is not shorter.
+    // Written by hand: `strum` would not be shorter for two names.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Together => "together",
@@ -120,7 +120,7 @@ impl WindowSharing {
         }
     }
 
-    /// How many windows `units` units need.
+    /// Number of windows for `units` units. `activations_freeze` is `false` if activations are continuous.
     pub fn count(self, units: usize, activations_freeze: bool) -> usize {
         match self {
             Self::Separately if activations_freeze => 2 * units,
@@ -128,7 +128,7 @@ impl WindowSharing {
         }
     }
 
-    /// The windows of unit `unit` of a network: its activation's and its weight's.
+    /// The windows of unit `unit`: its activation's and its weight's.
     fn for_unit(self, unit: usize, activations_freeze: bool) -> (usize, usize) {
         match self {
             Self::Separately if activations_freeze => (2 * unit, 2 * unit + 1),
@@ -137,21 +137,21 @@ impl WindowSharing {
     }
 }
 
-/// What one step did to one unit.
+/// The effect of one step on one unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct UnitReport {
     /// The weight's phase during the step.
     pub phase: Phase,
-    /// Mask entries of the weight that changed.
+    /// Mask entries of the weight that a refresh changed.
     pub weight_flips: usize,
-    /// Mask entries of the activation that changed.
+    /// Mask entries of the activation that a refresh changed.
     pub activation_flips: usize,
 }
 
-/// What one step did to a network.
+/// The effect of one step on a network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FreezeReport {
-    /// One entry a unit, from input to output.
+    /// One entry per unit, from input to output.
     pub units: Vec<UnitReport>,
 }
 
@@ -163,11 +163,11 @@ impl FreezeReport {
 }
 
 impl Freezer {
-    /// A freezer with the paper's plan for `network`: forward, cubic, over `steps` steps, of which the last twentieth has everything
-    /// committed (*ours*). Masks are drawn from streams of seed 0.
+    /// Creates a freezer with the paper's plan for `network`: forward and cubic, over `steps` steps. In the last twentieth of the steps
+    /// everything is committed (*ours*). Masks are drawn from streams of seed 0.
     ///
     /// # Errors
-    /// If there are not enough steps for the network's units, or it has none.
+    /// Returns a [`PlanError`] if the network has no units, or there are not enough steps for its units.
     pub fn for_network(network: &mut impl Freezable, steps: u64, refresh: RefreshRate) -> Result<Self, PlanError> {
         let spec = PlanSpec {
             tail: steps / 20,
@@ -178,7 +178,7 @@ impl Freezer {
 }
 
 impl<S: Schedule> Freezer<S> {
-    /// A freezer for `plan`, a [`Plan`] or a schedule of your own; masks are drawn from streams of `seed`.
+    /// Creates a freezer for `plan`, a [`Plan`] or a schedule of your own. Masks are drawn from streams of `seed`.
     pub fn new(plan: S, refresh: RefreshRate, seed: u64) -> Self {
         Self {
             plan,
@@ -188,7 +188,7 @@ impl<S: Schedule> Freezer<S> {
         }
     }
 
-    /// The same with windows that are shared in this way; the plan has [`WindowSharing::count`] of them.
+    /// Sets which quantizers share a window. The plan must have [`WindowSharing::count`] windows.
     #[must_use]
     pub fn with_windows(self, windows: WindowSharing) -> Self {
         Self { windows, ..self }
@@ -205,14 +205,14 @@ impl<S: Schedule> Freezer<S> {
         self.plan.phase(step, window)
     }
 
-    /// Brings every unit into the state that is in force during optimizer step `step`. Call it once before each step, in
-    /// order: a freezing unit's masks are refreshed by each call.
+    /// Updates every unit for optimizer step `step`. Call it once before each step, in order: each call refreshes the masks of a
+    /// freezing unit.
     ///
     /// # Errors
-    /// If a mask is on a device that fails; some quantizers may then be in the state of the step before.
+    /// Returns a [`DeviceError`] if a mask is on a device that fails. Some quantizers may then have the state of the previous step.
     ///
     /// # Panics
-    /// If the plan has not as many windows as the network needs.
+    /// If the plan does not have as many windows as the network needs.
     pub fn apply(&self, step: u64, network: &mut impl Freezable) -> Result<FreezeReport, DeviceError> {
         let refresher = &*network.refresher();
         let units = network.units();
@@ -257,7 +257,7 @@ impl<S: Schedule> Freezer<S> {
         Ok(FreezeReport { units: reports })
     }
 
-    /// Brings one quantizer into the phase of a window, drawing from stream number `draw`; returns how many entries changed.
+    /// Updates one quantizer to the phase of a window. Draws from stream number `draw`. Returns how many entries a refresh changed.
     fn advance(
         &self,
         refresher: &dyn Refresher,

@@ -14,15 +14,15 @@
 //!
 //! A quantized tensor `u`, a weight or an activation, is replaced entry by entry by
 //! `M * sign(u) + (1 - M) * clip(u, -1, 1)` (paper). `M = 1` entries are *frozen*, committed to their hard binary value;
-//! `M = 0` entries are *open*. A unit is *open*, *freezing* or *committed*. `stompp_schedule::Phase` is what a plan says of a unit at a
-//! step; [`FreezeState`] is what a tensor is in, with its mask.
+//! `M = 0` entries are *open*. A unit is *open*, *freezing* or *committed*. `stompp_schedule::Phase` is the planned state of a unit at
+//! a step; [`FreezeState`] is the current state of a tensor, with its mask.
 //!
 //! # Invariants
 //!
 //! - **Nothing freezes inside a forward pass.** Only [`Freezer::apply`] and the explicit methods of [`MaskedQuantizer`]
 //!   change a freeze state, and evaluation changes nothing.
 //! - **A committed quantizer under [`Surrogate::Blocked`] takes its output off the tape**, because its gradient is exactly
-//!   zero: what lies upstream needs no backward pass.
+//!   zero. Layers that only feed it need no backward pass.
 //! - **`sign(0) = +1`**, for both zeros.
 #![forbid(unsafe_code)]
 

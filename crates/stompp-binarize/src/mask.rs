@@ -1,4 +1,4 @@
-//! The mask of a tensor that is freezing, where it is: on the host, on a device, or on both.
+//! The mask of a tensor that is freezing. It is on the host, on a device, or on both.
 
 use dfdx::tensor::Cpu;
 use std::{
@@ -12,17 +12,17 @@ use stompp_schedule::{Mask, Refreshed};
 
 /// A mask in a device's memory.
 pub trait DeviceMask: Any + Debug + Send + Sync {
-    /// Its words, as those of [`Mask::words`].
+    /// Returns its words, in the format of [`Mask::words`].
     ///
     /// # Errors
-    /// If the device fails.
+    /// Returns a [`DeviceError`] if the device fails.
     fn words(&self) -> Result<Vec<u64>, DeviceError>;
 }
 
-/// Draws masks anew, on a device if that is faster there.
+/// Refreshes masks, on a device if that is faster.
 pub trait Refresher {
-    /// `mask` after one step of soft refresh ([`Mask::refresh`] with the stream of `key`, to the bit), and what that did. `None` leaves
-    /// it to the host, which is the default.
+    /// Returns `mask` after one step of soft refresh, and the result of the refresh. The bits must be those of [`Mask::refresh`] with the
+    /// stream of `key`. `None`, the default, leaves the refresh to the host.
     fn refresh(&self, mask: &FreezingMask, p: f64, r: f64, key: &StreamKey) -> Option<(FreezingMask, Refreshed)> {
         let _ = (mask, p, r, key);
         None
@@ -31,7 +31,7 @@ pub trait Refresher {
 
 impl Refresher for Cpu {}
 
-/// A mask that is freezing. It is shared and never written to: a refresh makes another one.
+/// The mask of a tensor that is freezing. It is shared and immutable: a refresh creates a new one.
 #[derive(Clone, Debug)]
 pub struct FreezingMask(Arc<SharedMask>);
 
@@ -39,13 +39,13 @@ pub struct FreezingMask(Arc<SharedMask>);
 struct SharedMask {
     entries: usize,
     frozen: usize,
-    // At least one of the two is there.
+    // At least one of the two is set.
     host: OnceLock<Mask>,
     device: OnceLock<Arc<dyn DeviceMask>>,
 }
 
 impl FreezingMask {
-    /// A mask on the host.
+    /// Creates a mask on the host.
     pub fn new(mask: Mask) -> Self {
         Self(Arc::new(SharedMask {
             entries: mask.len(),
@@ -55,7 +55,7 @@ impl FreezingMask {
         }))
     }
 
-    /// A mask of `entries` entries on a device, `frozen` of which are frozen.
+    /// Creates a mask of `entries` entries on a device; `frozen` of them are frozen.
     pub fn on_device(entries: usize, frozen: usize, mask: Arc<dyn DeviceMask>) -> Self {
         Self(Arc::new(SharedMask {
             entries,
@@ -65,20 +65,20 @@ impl FreezingMask {
         }))
     }
 
-    /// How many entries there are.
+    /// Number of entries.
     pub fn entries(&self) -> usize {
         self.0.entries
     }
 
-    /// How many of them are frozen.
+    /// Number of frozen entries.
     pub fn frozen(&self) -> usize {
         self.0.frozen
     }
 
-    /// The mask on the host; fetched from the device the first time.
+    /// Returns the mask on the host. Copies it from the device the first time.
     ///
     /// # Errors
-    /// If the device fails.
+    /// Returns a [`DeviceError`] if the device fails.
     pub fn host(&self) -> Result<&Mask, DeviceError> {
         if let Some(mask) = self.0.host.get() {
             return Ok(mask);
@@ -89,10 +89,10 @@ impl FreezingMask {
         Ok(self.0.host.get_or_init(|| mask))
     }
 
-    /// The mask on the device; `upload` puts it there the first time.
+    /// Returns the mask on the device. Calls `upload` the first time.
     ///
     /// # Errors
-    /// Those of `upload`.
+    /// Returns the error of `upload`.
     pub fn device<E>(
         &self,
         upload: impl FnOnce(&Mask) -> Result<Arc<dyn DeviceMask>, E>,
@@ -105,10 +105,10 @@ impl FreezingMask {
         Ok(Arc::clone(self.0.device.get_or_init(|| mask)))
     }
 
-    /// The mask on the host, to be changed: without a copy if nobody else has it.
+    /// Converts it to a mask that can be changed. Copies it only if it is shared.
     ///
     /// # Errors
-    /// If the device fails.
+    /// Returns a [`DeviceError`] if the device fails.
     pub(crate) fn into_mask(self) -> Result<Mask, DeviceError> {
         self.host()?;
         Ok(match Arc::try_unwrap(self.0) {
@@ -121,11 +121,7 @@ impl FreezingMask {
 /// Compares the entries. Panics if a mask is on a device that fails.
 impl PartialEq for FreezingMask {
     fn eq(&self, other: &Self) -> bool {
-        let fetched = |mask: &Self| {
-            mask.host()
-                .expect("the device has failed, and with it the mask")
-                .clone()
-        };
+        let fetched = |mask: &Self| mask.host().expect("the device with the mask has failed").clone();
         Arc::ptr_eq(&self.0, &other.0) || fetched(self) == fetched(other)
     }
 }

@@ -10,16 +10,16 @@ use stompp_nn::{OpResult, Recording, take_gradient};
 
 /// `M * sign(u) + (1 - M) * clip(u, -1, 1)`, elementwise, any shape (paper).
 ///
-/// `period` entries share one mask, which repeats over the tensor. The derivative is 1 for open entries where `|u| <= 1`
-/// (inclusive, *ours*), else 0; for frozen entries it is what `surrogate` says: 0 ([`Surrogate::Blocked`], the STE-free
-/// method), 1 ([`Surrogate::Identity`]) or 1 where `|u| <= 1` ([`Surrogate::Clipped`]). Where the derivative is 0 everywhere,
+/// The mask has `period` entries and repeats over the tensor. The derivative is 1 for open entries where `|u| <= 1`
+/// (inclusive, *ours*), else 0. For frozen entries `surrogate` decides: 0 ([`Surrogate::Blocked`], the STE-free
+/// method), 1 ([`Surrogate::Identity`]) or 1 where `|u| <= 1` ([`Surrogate::Clipped`]). If the derivative is 0 everywhere,
 /// the output is off the tape.
 ///
 /// # Errors
-/// Returns `D::Err` if an allocation or a kernel fails.
+/// Returns `D::Err` if an allocation or a kernel launch fails.
 ///
 /// # Panics
-/// If `period` is neither the number of entries of the tensor nor of one of its samples (along the first axis), or the mask has not
+/// If `period` is neither the number of entries of the tensor nor that of one sample (along the first axis), or the mask does not have
 /// `period` entries.
 pub fn quantize<S, D, T>(
     u: Tensor<S, f32, D, T>,
@@ -55,7 +55,7 @@ where
 /// Panics unless a mask of `period` entries covers a tensor of this shape, or one of its samples.
 fn assert_covers<S: Shape>(shape: &S, period: usize) {
     let (all, sizes) = (shape.num_elements(), shape.concrete());
-    // An empty batch has samples of no known size.
+    // The sample size of an empty batch is unknown.
     let covers = match sizes.into_iter().next() {
         Some(samples) if samples > 0 => period == all / samples || period == all,
         Some(_) => true,

@@ -1,4 +1,4 @@
-//! The state of one quantized tensor: which of its entries are frozen, and what gradient frozen entries get.
+//! The state of one quantized tensor: which of its entries are frozen, and which gradient frozen entries get.
 
 use crate::{BinaryBackend, EvalMode, FreezingMask, Refresher, Surrogate, quantize};
 use dfdx::{shapes::Shape, tensor::Tensor};
@@ -8,7 +8,7 @@ use stompp_nn::{DeviceError, OpResult, Recording};
 use stompp_rng::StreamKey;
 use stompp_schedule::{Mask, MaskError, Refreshed};
 
-/// Which entries of a quantized tensor are frozen. The mask of one that is freezing is a [`FreezingMask`].
+/// Which entries of a quantized tensor are frozen. While it is freezing, its mask is a [`FreezingMask`].
 pub type FreezeState<M = FreezingMask> = stompp_kernels::FreezeState<M>;
 
 /// The masked quantizer of one tensor of `entries` entries.
@@ -18,14 +18,14 @@ pub type FreezeState<M = FreezingMask> = stompp_kernels::FreezeState<M>;
 #[derive(Clone, Debug)]
 pub struct MaskedQuantizer {
     entries: usize,
-    /// Entries that freeze as one: consecutive, and a divisor of all.
+    /// Number of consecutive entries that freeze together; a divisor of `entries`.
     group: usize,
     surrogate: Surrogate,
     state: FreezeState,
 }
 
 impl MaskedQuantizer {
-    /// An open quantizer.
+    /// Creates an open quantizer.
     ///
     /// # Panics
     /// If `entries` is 0.
@@ -39,10 +39,10 @@ impl MaskedQuantizer {
         }
     }
 
-    /// The same with each `group` consecutive entries freezing as one: with H * W of them, a channel of an activation.
+    /// Makes every `group` consecutive entries freeze together. With H * W entries, a group is a channel of an activation.
     ///
     /// # Panics
-    /// If `group` does not divide the number of entries, or a mask was drawn already.
+    /// If `group` does not divide the number of entries, or the quantizer is not open.
     #[must_use]
     pub fn with_group(self, group: usize) -> Self {
         assert!(
@@ -50,11 +50,11 @@ impl MaskedQuantizer {
             "{group} entries do not divide {}",
             self.entries
         );
-        assert_eq!(self.state, FreezeState::Open, "a mask was drawn already");
+        assert_eq!(self.state, FreezeState::Open, "the quantizer is not open");
         Self { group, ..self }
     }
 
-    /// How many entries the mask has.
+    /// Number of entries of the mask.
     pub fn entries(&self) -> usize {
         self.entries
     }
@@ -78,12 +78,12 @@ impl MaskedQuantizer {
         }
     }
 
-    /// Whether no gradient at all passes: committed, and frozen entries are blocked.
+    /// Whether no gradient passes: everything is committed, and the gradient of frozen entries is blocked.
     pub fn blocks_gradient(&self) -> bool {
         self.state.blocks_gradient(self.surrogate)
     }
 
-    /// Whether every value that comes out is -1 or +1, in `mode`.
+    /// Whether every output is -1 or +1 in `mode`.
     pub fn is_binary(&self, mode: EvalMode) -> bool {
         *self.state_in(mode) == FreezeState::Committed
     }
@@ -105,12 +105,15 @@ impl MaskedQuantizer {
         self.state = FreezeState::Committed;
     }
 
-    /// One step of soft refresh: each entry, or group of them, is redrawn with probability `1/r` from Bernoulli(`p`).
+    /// Does one step of soft refresh: redraws each entry, or group of entries, with probability `1/r` from Bernoulli(`p`).
     ///
-    /// An open quantizer starts from an empty mask, a committed one stays committed.
+    /// An open quantizer starts from a mask of zeros; a committed one stays committed.
     ///
     /// # Errors
-    /// If the mask is on a device that fails; the state is then as before.
+    /// Returns a [`DeviceError`] if the mask is on a device that fails. The state is then unchanged.
+    ///
+    /// # Panics
+    /// As [`Mask::refresh`].
     pub fn refresh(&mut self, p: f64, r: f64, rng: &mut impl Rng) -> Result<Refreshed, DeviceError> {
         if let FreezeState::Freezing(mask) = &self.state {
             mask.host()?;
@@ -140,10 +143,13 @@ impl MaskedQuantizer {
         Ok(refreshed)
     }
 
-    /// As [`MaskedQuantizer::refresh`] with the stream of `key`, by `refresher` where that is faster: the mask is the same.
+    /// As [`MaskedQuantizer::refresh`] with the stream of `key`. `refresher` draws the mask if that is faster; the mask is the same.
     ///
     /// # Errors
     /// As [`MaskedQuantizer::refresh`].
+    ///
+    /// # Panics
+    /// As [`Mask::refresh`].
     pub fn refresh_with(
         &mut self,
         refresher: &dyn Refresher,
@@ -161,27 +167,33 @@ impl MaskedQuantizer {
         self.refresh(p, r, &mut key.rng())
     }
 
-    /// Puts a saved mask back, from the words of [`Mask::words`].
+    /// Restores a saved mask from its [`Mask::words`].
     ///
     /// # Errors
-    /// If the words are not a mask of [`MaskedQuantizer::entries`] entries.
+    /// Returns a [`RestoreMaskError`] if the words are not a mask of [`MaskedQuantizer::entries`] entries.
     pub fn restore(&mut self, words: Vec<u64>) -> Result<(), RestoreMaskError> {
         self.state = FreezeState::Freezing(FreezingMask::new(Mask::from_words(self.entries, words)?));
         Ok(())
     }
 
-    /// Quantizes a batch (or a weight) as the network stands; on the tape unless [`MaskedQuantizer::blocks_gradient`].
+    /// Quantizes a batch (or a weight) in the current state. The result is on the tape unless [`MaskedQuantizer::blocks_gradient`].
     ///
     /// # Errors
-    /// Returns `D::Err` if an allocation or a kernel fails.
+    /// Returns `D::Err` if an allocation or a kernel launch fails.
+    ///
+    /// # Panics
+    /// If the mask covers neither `u` nor one of its samples.
     pub fn forward<S: Shape, D: BinaryBackend, T: Recording<D>>(&self, u: Tensor<S, f32, D, T>) -> OpResult<S, D, T> {
         quantize(u, &self.state, self.surrogate, self.entries)
     }
 
-    /// Quantizes off the tape, as the network stands or as it would be deployed.
+    /// Quantizes off the tape, in the current or the binarized state.
     ///
     /// # Errors
-    /// Returns `D::Err` if an allocation or a kernel fails.
+    /// Returns `D::Err` if an allocation or a kernel launch fails.
+    ///
+    /// # Panics
+    /// If the mask covers neither `u` nor one of its samples.
     pub fn evaluate<S: Shape, D: BinaryBackend>(&self, u: Tensor<S, f32, D>, mode: EvalMode) -> OpResult<S, D> {
         quantize(u, self.state_in(mode), self.surrogate, self.entries)
     }

@@ -11,14 +11,14 @@ use stompp_nn::{
     BatchNorm2d, ImageShape, OpResult, Recording, backend::BatchMoments, ops, put_gradient, take_gradient,
 };
 
-/// How a convolution's output is computed. The gradients are the convolution's, whatever the way.
+/// How a convolution's output is computed. The gradients are the same for all variants.
 #[derive(Debug)]
 pub(crate) enum ConvAlgorithm<'a, D: BinaryBackend> {
     /// By multiplication.
     Dense,
-    /// Every entry of the input is -1 or +1: by its signs and the weight's, which are packed for this pass.
+    /// By the signs of input and weight; the weight's are packed for this pass. Every entry of the input must be -1 or +1.
     Signs,
-    /// The same with signs that were packed before. The weight is not read.
+    /// As `Signs`, with weight signs that were packed before. The weight is not read.
     Packed(&'a D::Signs),
 }
 
@@ -56,7 +56,7 @@ pub struct Convolution<'a, B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: Bi
 impl<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend, T: Recording<D>>
     Convolution<'_, B, I, O, K, H, W, D, T>
 {
-    /// The convolution of `x` with `weight` by multiplication.
+    /// Creates the convolution of `x` with `weight`, to be computed by multiplication.
     pub fn new(
         x: Tensor<(B, I, H, W), f32, D, T>,
         weight: Tensor<(O, I, K, K), f32, D, T>,
@@ -72,10 +72,10 @@ impl<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend, T: Record
         }
     }
 
-    /// Its output, as an op of its own.
+    /// Computes the output, as an op of its own.
     ///
     /// # Errors
-    /// Returns `D::Err` if an allocation or a kernel fails.
+    /// Returns `D::Err` if an allocation or a kernel launch fails.
     pub fn forward(self) -> OpResult<ImageShape<B, O>, D, T> {
         let (device, product) = (self.x.device().clone(), self.product);
         ops::conv2d_with(self.x, self.weight, self.stride, self.padding, |shape, x, w, y| {
@@ -84,27 +84,27 @@ impl<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend, T: Record
     }
 }
 
-/// What a [`Convolution`] is followed by in a training pass.
+/// The batch norm and the activation that follow a [`Convolution`] in a training pass.
 #[derive(Debug)]
 pub struct NormActivation<'a, O: Dim, D: BinaryBackend> {
-    /// Normalises by the batch, and follows it.
+    /// Normalises by the batch and updates its running statistics.
     pub norm: &'a mut BatchNorm2d<O, f32, D>,
-    /// Applied last.
+    /// The activation, applied last.
     pub activation: &'a Activation,
 }
 
 impl<O: Dim, D: BinaryBackend> NormActivation<'_, O, D> {
-    /// `activation(norm(convolution) + residual)` of a training batch; scale and shift of the norm are on the tape `parameters`.
+    /// Computes `activation(norm(convolution) + residual)` of a training batch. Scale and shift of the norm are on the tape `parameters`.
     ///
-    /// A quantizer makes the three one op: neither the sum nor the convolution's gradient is ever a tensor. It has the bits of
-    /// [`ops::conv2d`], [`BatchNorm2d::forward_with`], [`ops::add`] and [`Activation::forward`] one after the other, which
-    /// ReLU still takes. Where the activation passes no gradient at all, the output is off the tape.
+    /// With a quantizer, everything is one op: neither the sum nor the convolution's gradient becomes a tensor. The result has the same
+    /// bits as [`ops::conv2d`], [`BatchNorm2d::forward_with`], [`ops::add`] and [`Activation::forward`] one after the other. With ReLU,
+    /// the ops do run one after the other. If the activation passes no gradient, the output is off the tape.
     ///
     /// # Errors
-    /// Returns `D::Err` if an allocation or a kernel fails.
+    /// Returns `D::Err` if an allocation or a kernel launch fails.
     ///
     /// # Panics
-    /// If the residual's shape is not the output's, or the quantizer's mask does not cover it.
+    /// If the shape of the residual differs from the output's, or the quantizer's mask does not cover one sample of the output.
     pub fn forward_fused<B: Dim, I: Dim, K: Dim, H: Dim, W: Dim, T: Recording<D>>(
         self,
         convolution: Convolution<'_, B, I, O, K, H, W, D, T>,
@@ -126,7 +126,7 @@ impl<O: Dim, D: BinaryBackend> NormActivation<'_, O, D> {
     }
 }
 
-/// A batch norm with the moments of this batch and the quantizer behind it, as a device is given them.
+/// A batch norm with the moments of this batch, and the quantizer after it, as the input of a device's kernels.
 #[derive(Debug)]
 pub struct NormQuantize<'a, D: BinaryBackend> {
     /// Sizes of the tensor.
@@ -137,16 +137,16 @@ pub struct NormQuantize<'a, D: BinaryBackend> {
     pub scale: D::Slice<'a>,
     /// Shift, shape (C,).
     pub shift: D::Slice<'a>,
-    /// Which entries of a sample are frozen, and what gradient they pass.
+    /// Which entries of a sample are frozen, and which gradient they pass.
     pub quantizer: &'a MaskedQuantizer,
 }
 
-/// Where a device puts the gradients of a [`NormQuantize`].
+/// The gradients that a device computes for a [`NormQuantize`].
 #[derive(Debug)]
 pub struct NormQuantizeGradients<'a, D: BinaryBackend> {
     /// Gradient of the input, overwritten.
     pub input: D::SliceMut<'a>,
-    /// Gradient of the residual, added to; `None` if there is none or nobody wants it.
+    /// Gradient of the residual, added to; `None` if there is no residual or its gradient is not needed.
     pub residual: Option<D::SliceMut<'a>>,
     /// Gradient of the scale, shape (C,), added to.
     pub scale: D::SliceMut<'a>,
@@ -182,7 +182,7 @@ fn fused<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend, T: Re
     let out = (x.shape().0, w.shape().0, conv.out_height(), conv.out_width());
     assert!(
         residual.as_ref().is_none_or(|residual| *residual.shape() == out),
-        "the summands' shapes differ"
+        "the shapes of the summands differ"
     );
     let entries = conv.output_len() / conv.batch.max(1);
     assert_eq!(
@@ -190,7 +190,7 @@ fn fused<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend, T: Re
         entries,
         "the quantizer's mask does not cover a sample"
     );
-    // The convolution's output, which no tensor holds.
+    // The convolution's output, in a buffer without a tensor.
     let mut y = device.acquire(conv.output_len())?;
     product.compute(&device, &conv, D::values(&x), D::values(&w), D::slice_mut(&mut y))?;
     let shape = ChannelShape {
@@ -200,7 +200,7 @@ fn fused<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend, T: Re
     };
     let moments = norm.update_running(&shape, D::slice(&y))?;
     let (scale, shift) = (norm.scale.clone(), norm.shift.clone());
-    let of = NormQuantize {
+    let op = NormQuantize {
         shape,
         moments: &moments,
         scale: D::values(&scale),
@@ -208,7 +208,7 @@ fn fused<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend, T: Re
         quantizer,
     };
     let q = device.filled(out, |q| {
-        device.norm_quantize(&of, D::slice(&y), residual.as_ref().map(D::values), q)
+        device.norm_quantize(&op, D::slice(&y), residual.as_ref().map(D::values), q)
     })?;
 
     let (x_wanted, w_wanted) = (x_tape.is_recording(), w_tape.is_recording());
@@ -229,7 +229,7 @@ fn fused<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend, T: Re
         let mut gscale = take_gradient!(gradients, &scale, &device);
         let mut gshift = take_gradient!(gradients, &shift, &device);
         let mut gy = device.acquire(shape.len())?;
-        let of = NormQuantize {
+        let op = NormQuantize {
             shape,
             moments: &moments,
             scale: D::values(&scale),
@@ -243,7 +243,7 @@ fn fused<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend, T: Re
             shift: D::slice_mut(&mut gshift),
         };
         let summand = residual.as_ref().map(D::values);
-        device.norm_quantize_backward(&of, D::slice(&y), summand, D::slice(&gq), wanted)?;
+        device.norm_quantize_backward(&op, D::slice(&y), summand, D::slice(&gq), wanted)?;
         device.release(y);
         if let (Some(residual), Some(gresidual)) = (&residual, gresidual) {
             put_gradient!(gradients, residual, gresidual);

@@ -1,4 +1,4 @@
-//! Masks that are drawn on a GPU: the host's, and the quantizer reads them where they are.
+//! Masks that are drawn on a GPU equal the host's, and the quantizer reads them on the GPU.
 #![cfg(feature = "cuda")]
 
 use dfdx::tensor::{Cpu, TensorFromVec};
@@ -46,7 +46,7 @@ fn cuda_masks_go_through_training_as_the_host_s() {
         assert!(quantized(&device) == expected, "step {step}: what is quantized");
         assert!(mask(&device) == mask(&host), "step {step}: the mask");
         if step == 3 {
-            // As a checkpoint does: away, and back.
+            // As a checkpoint does: save and restore.
             let words = mask(&device).words().to_vec();
             device = MaskedQuantizer::new(ENTRIES, Surrogate::Blocked);
             device.restore(words).unwrap();

@@ -1,4 +1,4 @@
-//! The freezer: phases reach the right quantizers, draws depend on (seed, step, unit) alone, the last activation waits.
+//! The freezer: phases reach the right quantizers, draws depend only on (seed, step, unit), the last activation freezes last.
 
 use stompp_binarize::{Freezable, FreezeState, Freezer, MaskedQuantizer, Surrogate, UnitMut, WindowSharing};
 use stompp_schedule::{Order, Phase, Plan, PlanSpec, RefreshRate};
@@ -127,7 +127,7 @@ fn masks_depend_on_seed_step_and_unit_alone() {
     assert_eq!(states(&run(1)), states(&run(1)));
     assert_ne!(states(&run(1)), states(&run(2)));
 
-    // Resumed from its masks in the middle, a run goes on with the same draws.
+    // A run that is resumed from its masks continues with the same draws.
     let (first, mut half) = (freezer(Order::Global, 1), Toy::new());
     (0..30).for_each(|step| drop(first.apply(step, &mut half).unwrap()));
     let (second, mut resumed) = (freezer(Order::Global, 1), half.clone());
@@ -168,7 +168,7 @@ fn committing_everything_is_the_deploy_network() {
     );
 }
 
-/// With a window for each quantizer, an activation's comes before that of the weight it feeds, from input to output.
+/// If each quantizer has a window, the window of an activation comes before that of the weight that it feeds.
 #[test]
 fn separate_windows_follow_the_data() {
     let order_of_commits = |order: Order| {
@@ -190,7 +190,7 @@ fn separate_windows_follow_the_data() {
                         committed.push((name, step));
                     }
                 }
-                // The report tells of the weight.
+                // The report has the phase of the weight.
                 let phase = freezer.weight_phase(step, index, true);
                 assert_eq!(
                     phase == Phase::Committed,

@@ -175,7 +175,7 @@ fn a_committed_convolution_is_the_float_one_exactly() {
     }
 }
 
-/// Groups of entries: all of one value, drawn as often as single entries are, and counted as entries.
+/// The entries of a group have one value. Groups are drawn as often as single entries, and counted as entries.
 #[test]
 fn a_group_freezes_as_one() {
     const GROUPS: usize = 4_000;
@@ -204,7 +204,7 @@ fn a_group_freezes_as_one() {
         assert_eq!(refreshed.changed, changed);
         assert!(refreshed.redrawn.is_multiple_of(GROUP) && refreshed.redrawn >= changed);
         before = entries;
-        // Within six standard deviations of the law; a false alarm is rarer than one in 10^7 seeds.
+        // Within six standard deviations of the expected value; a false alarm is rarer than one in 10^7 seeds.
         expected = (1.0 - 1.0 / r) * expected + p / r;
         let deviation = (expected * (1.0 - expected) / GROUPS as f64).sqrt();
         assert!(

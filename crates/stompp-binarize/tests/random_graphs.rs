@@ -1,4 +1,4 @@
-//! Random small graphs with branches: what the executor leaves out or does at once changes no bit.
+//! Random small graphs with branches: skipped gradients and fused ops change no bit.
 
 use dfdx::prelude::*;
 use proptest::prelude::*;
@@ -14,7 +14,7 @@ type Choice = (u8, u16, u16, u8);
 /// The images' shape: odd, so that strides round.
 const SHAPE: [usize; 3] = [3, 7, 6];
 
-/// A graph of these choices; a choice that does not fit is left out. What nobody reads gets a head, and heads are added up.
+/// A graph of these choices. A choice that does not fit is left out. Each unread node gets a head, and heads are added up.
 ///
 /// `apart` puts a pool of 1x1 windows, which changes nothing, behind each batch norm and sum, so that nothing can be fused.
 fn graph(choices: &[Choice], apart: bool) -> Graph {
@@ -116,7 +116,7 @@ fn freeze(quantizer: &mut MaskedQuantizer, number: u64, step: u64, seed: u64) {
     }
 }
 
-/// Gives committed activations complete masks instead, which block nothing: their zeros are computed and passed on.
+/// Replaces committed activations by freezing ones with complete masks. These do not block: their zero gradients are computed.
 fn unblock(quantizer: &mut MaskedQuantizer) {
     if *quantizer.state() == FreezeState::Committed {
         let (full, rest) = (quantizer.entries() / 64, quantizer.entries() % 64);
@@ -222,7 +222,7 @@ proptest! {
     }
 }
 
-/// The comparison can fail: other weights, other bits.
+/// Negative control: other weights give other bits.
 #[test]
 fn another_seed_changes_bits() {
     let graph = graph(&[(0, 0, 0, 1), (3, 0, 0, 0), (5, 0, 0, 0)], false);

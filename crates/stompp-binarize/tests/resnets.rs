@@ -160,7 +160,7 @@ layer2.0.downsample.0           8x4x4               0             32            
 layer2.0.downsample.1           8x4x4               0             32             0            0          96
 fc                             10x1x1               0             90             0           80         360
 total                          10x1x1            1152            374         32256         7504        1416
-MACs are for one image. Bytes are the packed file's without its header: one bit a binary weight, batch norms as thresholds.";
+MACs are for one image. Bytes are those of the packed file without its header: one bit per binary weight, batch norms as thresholds.";
     assert_eq!(summary.to_string(), expected);
 }
 
@@ -228,7 +228,7 @@ fn reached(net: &mut Network<Cpu>) -> Vec<String> {
 }
 
 /// The activation-induced gradient blockade (paper): a committed activation blocks the gradient of everything upstream. With forward order
-/// the open suffix keeps learning; a single committed activation at the end leaves the head alone.
+/// the open suffix keeps learning; with a single committed activation at the end, only the head learns.
 #[test]
 fn committed_activations_block_the_gradient_upstream() {
     let build = || {
@@ -280,7 +280,7 @@ fn committed_weights_alone_block_no_gradient() {
     assert!(rest.contains(&"conv1.weight".to_owned()));
 }
 
-/// Once everything is committed, a network as it stands is the deployed one.
+/// Once everything is committed, the current network equals the deployed one.
 #[test]
 fn a_finished_plan_leaves_the_deploy_network() {
     let architecture = architecture("resnet8", Some(4), 10, 16);

@@ -43,7 +43,7 @@ fn output([_, _, _, height, width, kernel, stride, padding]: [usize; 8]) -> (usi
     (size(height), size(width))
 }
 
-/// A batch norm whose scale is negative, zero and positive by turns, so large at most as `size`.
+/// A batch norm whose scale is negative, zero and positive by turns, at most `size` in magnitude.
 fn norm(channels: usize, size: f32, rng: &mut impl Rng) -> BatchNorm2d<usize, f32, Cpu> {
     let mut norm = BatchNorm2d::new(&Cpu::default(), channels).unwrap();
     let scale = (0..channels)

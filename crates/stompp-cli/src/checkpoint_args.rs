@@ -1,4 +1,4 @@
-//! Options for checkpoints, metrics and resuming. They are not part of a run's configuration: they do not change its result.
+//! Options for checkpoints, metrics and resuming. They do not change a run's result, so its configuration does not contain them.
 
 use clap::{Args, ValueEnum};
 use std::{
@@ -7,7 +7,7 @@ use std::{
 };
 use stompp_train::{CheckpointInterval, Checkpointing, OnDivergence, Session, Start, config::Time};
 
-/// An option that is no part of a configuration, and that errors of `stompp-train` name like a field.
+/// An option that is not part of the configuration, but that errors of `stompp-train` name like a field.
 pub(crate) struct NamedField {
     /// Name of the option.
     pub(crate) name: &'static str,
@@ -29,7 +29,7 @@ pub(crate) struct CheckpointArgs {
     #[arg(long, value_name = "TIME", default_value_t)]
     checkpoint_every: CheckpointInterval,
 
-    /// How many of the newest checkpoints are kept; the one of the best evaluation is kept, too
+    /// Number of newest checkpoints to keep; the checkpoint of the best evaluation is always kept
     #[arg(long, value_name = "N", default_value_t = Checkpointing::default().keep_last)]
     keep_last: NonZeroUsize,
 
@@ -37,11 +37,11 @@ pub(crate) struct CheckpointArgs {
     #[arg(long, value_name = "K")]
     keep_every: Option<NonZeroU64>,
 
-    /// Resume although the list of image files has changed since the run began (the metrics say so)
+    /// Resume even if the list of image files has changed since the run began (noted in the metrics)
     #[arg(long)]
     reindex: bool,
 
-    /// Start a new run; refused if the directory holds one
+    /// Start a new run; an error if the directory already holds a run
     #[arg(long)]
     fresh: bool,
 
@@ -57,8 +57,8 @@ pub(crate) struct CheckpointArgs {
     #[arg(long, conflicts_with = "diagnostics")]
     no_diagnostics: bool,
 
-    /// What to do when the loss or a gradient is no longer a finite number: stop, or go back to the last checkpoint and halve
-    /// the learning rate, once
+    /// What to do when the loss or a gradient is no longer finite: stop, or go back to the last checkpoint and halve the
+    /// learning rate, once
     #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
     on_divergence: DivergenceRule,
 }
@@ -71,7 +71,7 @@ enum DivergenceRule {
 }
 
 impl CheckpointArgs {
-    /// The session that these options describe; it ends when `stop` is set.
+    /// The session that these options describe. It stops when `stop` is set.
     pub(crate) fn session(&self, stop: Arc<AtomicBool>) -> Session {
         Session {
             start: match (self.fresh, self.force) {

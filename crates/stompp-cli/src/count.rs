@@ -1,12 +1,12 @@
-//! How far something has come: a live bar on a terminal, a line now and then elsewhere.
+//! Shows the progress of a count: a live bar on a terminal, otherwise a line every few seconds.
 
 use std::time::{Duration, Instant};
 use stompp_console::progress::{Bar, Progress};
 
-/// Time between lines where there is no terminal.
+/// Time between lines without a terminal.
 const BETWEEN: Duration = Duration::from_secs(10);
 
-/// Counts on standard error.
+/// A count on standard error.
 pub(crate) struct CountBar {
     display: Progress,
     bar: Bar,
@@ -16,7 +16,7 @@ pub(crate) struct CountBar {
 }
 
 impl CountBar {
-    /// Counts images; how many there will be is not known.
+    /// Counts images; the total is unknown.
     pub(crate) fn images() -> Self {
         Self::new("images", None, "{spinner} {human_pos} images  {per_sec}")
     }
@@ -40,7 +40,7 @@ impl CountBar {
         }
     }
 
-    /// So many are done.
+    /// Sets the count to `done`.
     pub(crate) fn set(&mut self, done: u64) {
         self.bar.set_position(done);
         if !self.display.has_bars() && self.last.elapsed() >= BETWEEN {

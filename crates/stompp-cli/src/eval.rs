@@ -7,31 +7,32 @@ use std::path::PathBuf;
 use stompp_console::outln;
 use stompp_train::{CheckpointName, SavedRun};
 
-/// Score the trained network of a run again, from its saved file
+/// Evaluate the trained network of a run again, from its saved file
 ///
-/// Only the test images are needed: `val` of image files, the test file of CIFAR. With --holdout they are among the training images.
+/// Only the test images are needed: `val` of image files, or the test file of CIFAR. A run with --holdout tests on training images, so it
+/// needs those.
 #[derive(Args)]
 pub(crate) struct Eval {
     /// Directory of a run
     run_dir: PathBuf,
 
-    /// Where the data set is now, if it has moved since
+    /// New path of the data set, if it has moved
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
 
-    /// Where the classes of a flat val are now, if they have moved since
+    /// New path of the labels of a flat val, if they have moved
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
 
-    /// Score a checkpoint instead: best, last, the number of a step, or a file
+    /// Evaluate a checkpoint instead: best, last, the number of a step, or a file
     #[arg(long, value_name = "best|last|STEP|FILE")]
     checkpoint: Option<CheckpointName>,
 
-    /// Write top-1, top-5, loss, each class and the confusion matrix into this new file, as JSON
+    /// Write top-1, top-5, loss, each class and the confusion matrix to this new JSON file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 
-    /// Write the answer to each image into this new file, as CSV
+    /// Write the prediction for each image to this new CSV file
     #[arg(long, value_name = "FILE.csv")]
     predictions: Option<PathBuf>,
 
@@ -42,7 +43,7 @@ pub(crate) struct Eval {
 impl Eval {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         for file in [&self.json, &self.predictions].into_iter().flatten() {
-            // Not only after an evaluation that may have taken long.
+            // Checked before the evaluation, which may take long.
             ensure!(
                 !file.exists(),
                 "{} already exists: choose another file or remove it",

@@ -7,14 +7,14 @@ use stompp_train::{CheckpointName, Dialect, ExportFormat, SavedRun};
 
 /// Write the trained network of a run for other tools
 ///
-/// docs/deploy.md says which tools run which file. `stompp pack` writes the small file that this program runs itself.
+/// docs/deploy.md lists the tools that run each file. `stompp pack` writes the small file for `stompp predict`.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Export {
     /// Directory of a run
     run_dir: PathBuf,
 
-    /// For which tools
+    /// File format
     #[arg(long)]
     format: Format,
 
@@ -29,13 +29,13 @@ pub(crate) struct Export {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Format {
-    /// Weights of -1 and +1 under torchvision's names
+    /// Safetensors file with torchvision's names; binary weights are -1 and +1
     Safetensors,
     /// ONNX with standard operators only
     Onnx,
     /// ONNX with QONNX's BipolarQuant
     OnnxBipolar,
-    /// ONNX whose binary convolutions OpenVINO runs on bits; batch size 1
+    /// ONNX with binary convolutions that OpenVINO runs on bits; batch size 1
     Openvino,
 }
 

@@ -1,10 +1,10 @@
-//! `stompp`: train binary networks by layerwise progressive freezing, and look at what came of it.
+//! `stompp`: trains binary networks by layerwise progressive freezing, evaluates them and deploys them.
 //!
 //! Invariants:
 //! - **Each option of a run is defined once**, in the table of `stompp_train::config::options`.
-//! - **What a command found goes to standard output; progress and errors go to standard error.** The exit code is 0 for
-//!   success, 2 for what was asked wrongly, 1 for what failed, 129, 130 or 143 after SIGHUP, SIGINT or SIGTERM.
-//! - **This crate knows nothing of the paper's tables.**
+//! - **Results go to standard output; progress and errors go to standard error.** The exit code is 0 for success, 1 for a
+//!   failure, 2 for a usage error, and 129, 130 or 143 after SIGHUP, SIGINT or SIGTERM.
+//! - **This crate does not reproduce the paper's tables.**
 #![forbid(unsafe_code)]
 
 mod checkpoint_args;
@@ -40,13 +40,13 @@ Examples:
   stompp train --out runs/first
       Train a ResNet-20 on generated images: nothing to download.
   stompp eval runs/first
-      Its accuracy again, from the saved network.
+      Evaluate the saved network.
   stompp pack runs/first --out net.stompp
-      The trained network as one small file, one bit a binary weight.
+      Write the trained network to one small file, with one bit per binary weight.
   stompp predict net.stompp photo.png
-      What is in a picture.
+      Classify a picture.
   stompp summary --model resnet50 --image-size 224
-      What a network costs, layer by layer.
+      Show the costs of a network, layer by layer.
 
 `stompp help train` explains every option.";
 
@@ -67,7 +67,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli.command,
         Err(error) => suggestion::with_suggestion(options::name_field(error)).exit(),
     };
-    // What a training found is kept in its directory, whoever reads what it prints.
+    // A training saves its result in its directory, so a failure to print it is not an error.
     let printing_counts = !matches!(command, Command::Train(_));
     let result = match command {
         Command::Train(train) => train.run(),

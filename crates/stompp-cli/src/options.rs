@@ -1,6 +1,6 @@
-//! The options of a run as arguments of a command, made from the table in `stompp_train::config::options`.
+//! Builds the arguments of a command from the option table in `stompp_train::config::options`.
 //!
-//! That table has names, types, defaults and help. This file must not know single options.
+//! The table has names, types, defaults and help. This file must not refer to single options.
 
 use crate::checkpoint_args;
 use clap::{
@@ -19,7 +19,7 @@ use stompp_train::{
 };
 use toml::Value;
 
-/// Which options a command has.
+/// The options that a command has.
 pub(crate) trait Selection: Clone + Send + Sync + 'static {
     /// Whether the command has the option `--name`.
     fn has(name: &str) -> bool;
@@ -48,22 +48,22 @@ pub(crate) struct Overrides<S: Selection> {
 }
 
 impl<S: Selection> Overrides<S> {
-    /// `base` with the given values in place of its own.
+    /// A copy of `base` with the given values.
     ///
     /// # Errors
-    /// Returns a [`ConfigError`] if the values do not fit together; each value was checked when it was parsed.
+    /// Returns a [`ConfigError`] if a field does not accept its value. Each value was already checked when it was parsed.
     pub(crate) fn over(&self, base: &RunConfig) -> Result<RunConfig, ConfigError> {
         base.with_options(self.values.iter().cloned())
     }
 
-    /// The text that was given for `field`, if it was.
+    /// The text that was given for `field`, if any.
     pub(crate) fn get(&self, field: &str) -> Option<&str> {
         let found = self.values.iter().find(|(option, _)| option.field == field);
         found.and_then(|(_, value)| value.as_str())
     }
 }
 
-/// The options that a command has.
+/// The options that `S` selects.
 fn selected<S: Selection>() -> impl Iterator<Item = &'static ConfigOption> {
     options::all().filter(|option| S::has(option.name))
 }
@@ -116,7 +116,7 @@ fn argument(option: &'static ConfigOption, heading: &'static str, defaults: &Run
         .help(option.help_with_default(defaults))
 }
 
-/// Reads an option's value; names are listed in help.
+/// The parser of an option's value. Help lists the possible names.
 fn parser(option: &'static ConfigOption) -> ValueParser {
     let named = |names: Vec<&'static str>| {
         PossibleValuesParser::new(names)
@@ -130,7 +130,7 @@ fn parser(option: &'static ConfigOption) -> ValueParser {
     }
 }
 
-/// The option that sets `field`, as it was typed: `--lr` or `--learning-rate`.
+/// The option that sets `field`, as the user typed it: `--lr` or `--learning-rate`.
 pub(crate) fn typed_for(field: &str) -> Option<String> {
     let name = match options::by_field(field) {
         Some(option) => name_as_typed(option, std::env::args_os()),
@@ -140,7 +140,7 @@ pub(crate) fn typed_for(field: &str) -> Option<String> {
     Some(format!("--{name}"))
 }
 
-/// The first of an option's names that is among the arguments; its own name if none is.
+/// The first argument that is a name of the option, or the option's main name if there is none.
 fn name_as_typed(option: &ConfigOption, arguments: impl IntoIterator<Item = OsString>) -> &'static str {
     let is_name = |name: &str| option.names().find(|other| *other == name);
     let mut typed = arguments.into_iter().filter_map(|argument| {
@@ -150,7 +150,7 @@ fn name_as_typed(option: &ConfigOption, arguments: impl IntoIterator<Item = OsSt
     typed.next().unwrap_or(option.name)
 }
 
-/// An error about the value of an option, with the option's field beside its name.
+/// Adds the field to an error about the value of an option.
 pub(crate) fn name_field(mut error: clap::Error) -> clap::Error {
     let is_value = matches!(error.kind(), ErrorKind::InvalidValue | ErrorKind::ValueValidation);
     if is_value

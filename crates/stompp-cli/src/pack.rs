@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use stompp_console::outln;
 use stompp_train::{CheckpointName, SavedRun};
 
-/// Write the trained network of a run as one small file that runs without the trainer
+/// Write the trained network of a run to one small file that runs without the trainer
 ///
-/// A safetensors file: one bit a binary weight, batch norms folded into integer thresholds where signs follow. Its header has the classes,
-/// how images are prepared, the revision of the code, the run, and the licence. `stompp predict` and the crate stompp-infer run it.
+/// The file is a safetensors file with one bit per binary weight. Batch norms before a sign are folded into integer thresholds. The
+/// header has the classes, the preprocessing of images, the revision of the code, the run, and the licence. `stompp predict` and the
+/// crate stompp-infer run the file.
 #[derive(Args)]
 pub(crate) struct Pack {
     /// Directory of a run

@@ -14,13 +14,13 @@ use std::{
 use stompp_console::errln;
 use stompp_train::{CheckpointName, Predictor, SavedRun, UnlabelledImages};
 
-/// What stands for standard input.
+/// The path that means standard input.
 const STDIN: &str = "-";
 
 /// Classify images with a packed network, or with the trained network of a run
 ///
-/// An image is prepared exactly as `stompp eval` does it. Prints the most likely classes of each image with their probabilities. Images
-/// that cannot be read are named on standard error and left out; the exit code is then 1.
+/// Prints the most likely classes of each image with their probabilities. Images are prepared exactly as in `stompp eval`. Unreadable
+/// images are reported on standard error and left out; the exit code is then 1.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Predict {
@@ -28,15 +28,15 @@ pub(crate) struct Predict {
     #[arg(value_name = "NET|RUN")]
     network: PathBuf,
 
-    /// Image files; folders, .tar and .zip files of them; CIFAR's and MNIST's files; - is an image from standard input
+    /// Image files; folders, .tar or .zip files with images; files of CIFAR or MNIST; - for one image from standard input
     #[arg(required = true, value_name = "IMAGE|DIR|ARCHIVE|-")]
     images: Vec<PathBuf>,
 
-    /// How many classes to print for each image
+    /// Number of classes to print for each image
     #[arg(long, value_name = "K", default_value = "1")]
     top_k: NonZeroUsize,
 
-    /// Print a line of JSON for each image
+    /// Print one line of JSON for each image
     #[arg(long, conflicts_with = "csv")]
     json: bool,
 
@@ -44,7 +44,7 @@ pub(crate) struct Predict {
     #[arg(long)]
     csv: bool,
 
-    /// Of a run, use a checkpoint instead: best, last, the number of a step, or a file
+    /// Use a checkpoint of the run instead: best, last, the number of a step, or a file
     #[arg(long, value_name = "best|last|STEP|FILE")]
     checkpoint: Option<CheckpointName>,
 
@@ -107,17 +107,17 @@ impl Predict {
     }
 }
 
-/// What has been done.
+/// Numbers of classified and failed images, and the time.
 #[derive(Default)]
 struct PredictStats {
     done: usize,
     failed: usize,
-    /// Of reading and classifying; opening is not counted.
+    /// Time for reading and classifying images, without opening files and folders.
     time: Duration,
 }
 
 impl PredictStats {
-    /// Finds the images of `path` for `work`; a path without images counts as one that cannot be read.
+    /// Opens the images at `path` and calls `work` with them. A path that cannot be opened counts as one failed image.
     fn open(
         &mut self,
         path: &Path,
@@ -140,10 +140,10 @@ impl PredictStats {
         errln!("left out: {error:#}");
     }
 
-    /// Says how many and how fast.
+    /// Prints the number of images and the speed.
     ///
     /// # Errors
-    /// If any could not be read.
+    /// Returns an error if any image could not be read.
     fn report(self) -> anyhow::Result<()> {
         let seconds = self.time.as_secs_f64();
         if self.done > 0 {

@@ -1,4 +1,4 @@
-//! The progress of a training: a bar on a terminal, plain lines elsewhere.
+//! Shows the progress of a training: a bar on a terminal, otherwise plain lines.
 
 use std::time::{Duration, Instant};
 use stompp_console::progress::{Bar, HumanDuration, Progress};
@@ -7,7 +7,7 @@ use stompp_train::{
     callback::{EpochReport, RestoreReport, RunStart, StepReport},
 };
 
-/// How much the last batch counts in the figures that the bar shows.
+/// Weight of the last batch in the moving averages that the bar shows.
 const SMOOTHING: f64 = 0.02;
 
 /// Writes the progress of a training to standard error.
@@ -18,21 +18,21 @@ pub(crate) struct TrainProgress {
     begun: Instant,
     /// When the last step or evaluation ended.
     last: Instant,
-    /// Of recent batches; `None` before the first.
+    /// Moving averages over recent batches; `None` before the first.
     recent: Option<RecentSteps>,
 }
 
 struct RecentSteps {
     loss: f64,
     top1: f64,
-    /// Seconds of a step: falls as the network freezes, which a mean since the beginning would hide.
+    /// Seconds per step. They fall as the network freezes; a mean since the start would hide that.
     step_s: f64,
 }
 
 impl TrainProgress {
     pub(crate) fn new() -> Self {
         let display = Progress::stderr();
-        // The message is cut where a narrow terminal ends.
+        // A narrow terminal cuts the message at its end.
         let bar = display.bar("{bar:10} {pos}/{len}  ETA {eta}  {wide_msg}");
         Self {
             display,
@@ -44,12 +44,12 @@ impl TrainProgress {
         }
     }
 
-    /// Writes a line that stays.
+    /// Writes a permanent line.
     fn line(&self, text: &str) {
         self.display.line(text);
     }
 
-    /// Time until the end, if the rest takes as long a step as the training has since it began or went on.
+    /// Estimated time to the end, from the mean time per step since the training started or resumed.
     fn time_left(&self, done: u64) -> Duration {
         let since = done.saturating_sub(self.start.step).max(1);
         let a_step = self.begun.elapsed().as_secs_f64() / since as f64;
@@ -78,7 +78,7 @@ impl Callback for TrainProgress {
 
     fn on_init(&mut self, init: &InitReport) -> Result<(), TrainError> {
         self.line(&format!(
-            "{} of the network's {} tensors are taken from {}",
+            "loaded {} of the network's {} tensors from {}",
             init.taken.len(),
             init.taken.len() + init.not_taken.len(),
             init.file.display()
@@ -91,7 +91,7 @@ impl Callback for TrainProgress {
         }
         if init.clamped > 0 {
             self.line(&format!(
-                "  {} latent weights were outside of [-1, 1] and are at its ends now",
+                "  {} latent weights were outside of [-1, 1] and have been clamped",
                 init.clamped
             ));
         }

@@ -1,4 +1,4 @@
-//! What is said of an error: fields by the options that set them, and what to do about it.
+//! Formats errors for the command line: adds the option of each field, and tips.
 
 use crate::{checkpoint_args::EVERY, options::typed_for};
 use std::path::Path;
@@ -7,7 +7,7 @@ use stompp_train::{
     config::{ConfigError, options},
 };
 
-/// The message of `error` and, on further lines, what helps.
+/// The message of `error`, followed by tips on further lines.
 pub(crate) fn message(error: &anyhow::Error) -> String {
     let Some(ours) = error.downcast_ref::<TrainError>() else {
         return format!("{error:#}");
@@ -17,7 +17,7 @@ pub(crate) fn message(error: &anyhow::Error) -> String {
     lines.join("\n")
 }
 
-/// The message, in which each field of a configuration has its option beside it.
+/// The message of `error`, with the option of each field that it names.
 fn with_options(error: &TrainError) -> String {
     let mut text = error.to_string();
     let mut first = None;
@@ -42,7 +42,8 @@ fn with_options(error: &TrainError) -> String {
     }
 }
 
-/// Whether `text` has the field, such as `data.path`, as a word of its own. Fields without a section are words of English, too.
+/// Whether `text` has the field, such as `data.path`, as a separate word. Always `false` for fields without a section, because their names
+/// are also English words.
 fn has_word(text: &str, field: &str) -> bool {
     let inside = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
     field.contains('.')
@@ -61,61 +62,61 @@ fn tips(error: &TrainError) -> Vec<String> {
         TrainError::OtherRun { path, .. } => {
             let run = run_dir_of(path).display();
             vec![
-                format!("`stompp train --out {run}` goes on with the run as it is"),
-                format!("--continue {run} --steps TIME --out NEW trains on from its end, in a new run"),
-                format!("--init-from {run} --out NEW begins a new run with its weights"),
-                format!("--config {run}/config.toml --out NEW begins the same run with the options that are given beside it"),
+                format!("`stompp train --out {run}` resumes the run with its own options"),
+                format!("--continue {run} --steps TIME --out NEW continues from its end, in a new run"),
+                format!("--init-from {run} --out NEW starts a new run with its weights"),
+                format!("--config {run}/config.toml --out NEW starts a new run with its options and the given changes"),
                 "--fresh --force removes the run and starts over".to_owned(),
             ]
         }
         TrainError::RunExists { path, .. } => vec![format!(
-            "`stompp train --out {}` goes on with the run that is there; --fresh --force removes it",
+            "`stompp train --out {}` resumes the existing run; --fresh --force removes it",
             path.display()
         )],
         TrainError::OtherImages { path, same_length, .. } => {
             let run = run_dir_of(path).display();
             if *same_length {
-                vec!["--reindex goes on with the images as they are now".to_owned()]
+                vec!["--reindex resumes with the current images".to_owned()]
             } else {
                 vec![format!(
-                    "an epoch has another number of steps now, so this run cannot go on with them; --init-from \
-                     {run}/checkpoints/best.safetensors --out NEW (or another checkpoint) begins a new run with its weights"
+                    "an epoch now has another number of steps, so this run cannot resume with these images; --init-from \
+                     {run}/checkpoints/best.safetensors --out NEW (or another checkpoint) starts a new run with its weights"
                 )]
             }
         }
         TrainError::Unfinished { path, .. } => vec![
-            format!("`stompp train --out {}` goes on with it", path.display()),
-            "--checkpoint best|last|STEP|FILE evaluates one of its checkpoints".to_owned(),
+            format!("`stompp train --out {}` resumes the run", path.display()),
+            "--checkpoint best|last|STEP|FILE uses one of its checkpoints".to_owned(),
         ],
         TrainError::Init {
             path,
             source: InitError::Unfinished,
         } => vec![
-            format!("`stompp train --out {}` goes on with it", path.display()),
+            format!("`stompp train --out {}` resumes the run", path.display()),
             format!(
-                "--init-from {}/checkpoints/best.safetensors takes the weights of a checkpoint",
+                "--init-from {}/checkpoints/best.safetensors loads the weights of a checkpoint",
                 path.display()
             ),
         ],
         TrainError::Data(DataError::BadImage { .. } | DataError::Read { .. }) => vec![
-            "--on-bad-image skip leaves out images that cannot be read (at most 1 % of a set, of a small one 10); the same command, with it or after \
-             the file is repaired, goes on with a run"
+            "--on-bad-image skip leaves out images that cannot be read (at most 1 % of a set, or 10 images of a small set); to resume a \
+             run, add it to the same command, or repair the file"
                 .to_owned(),
         ],
         TrainError::NonFinite { .. } => vec![
-            "a lower --learning-rate; --on-divergence restore halves it once by itself".to_owned(),
+            "use a lower --learning-rate; --on-divergence restore halves it automatically, once".to_owned(),
         ],
         _ => Vec::new(),
     }
 }
 
-/// The name of the field in an error of TOML about an unknown one.
+/// The name of the field in a TOML error about an unknown field.
 fn unknown_field(message: &str) -> Option<&str> {
     let name = message.strip_prefix("unknown field `")?;
     Some(name.split_once('`')?.0)
 }
 
-/// The directory of the run that a file is of: a checkpoint lies one folder deeper than the others.
+/// The directory of the run that a file belongs to. Checkpoints are one folder deeper than other files.
 fn run_dir_of(file: &Path) -> &Path {
     let folder = file.parent().unwrap_or(file);
     match folder.file_name() {
@@ -143,7 +144,7 @@ mod tests {
         assert!(message.ends_with("(data.holdout is --holdout)"), "{message}");
     }
 
-    /// Each of these configurations is refused for the field beside it.
+    /// Each of these configurations is rejected because of the field in the expected message.
     #[test]
     fn errors_name_option_and_field() {
         for (text, expected) in [

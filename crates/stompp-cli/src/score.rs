@@ -1,6 +1,6 @@
-//! The one line that says how good a network is.
+//! The result line of `train` and `eval`.
 
-/// What `train` and `eval` print: the same for the same network, to the last digit.
+/// The line that `train` and `eval` print. For the same network, both print the same digits.
 pub(crate) fn line(top1: f64, loss: f64, images: usize) -> String {
     format!("top-1 {top1:.2} %, loss {loss:.6}, deploy network, {images} test images")
 }

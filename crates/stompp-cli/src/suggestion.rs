@@ -1,17 +1,17 @@
-//! What people type who know other programs: a tip that names the option or command here.
+//! Tips for options and commands of other programs: each names the option or command of `stompp`.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use stompp_train::config::options;
 
-/// Options of other programs, and what to type here.
+/// Options of other programs, with tips.
 const OPTIONS: &[(&str, &str)] = &[
     (
         "--resume",
-        "`stompp train --out RUN` goes on with an interrupted run by itself",
+        "`stompp train --out RUN` automatically resumes an interrupted run",
     ),
     (
         "--resume-from",
-        "`stompp train --out RUN` goes on with an interrupted run by itself",
+        "`stompp train --out RUN` automatically resumes an interrupted run",
     ),
     ("--epochs", "--steps 20ep trains for 20 epochs"),
     ("--num-epochs", "--steps 20ep trains for 20 epochs"),
@@ -19,41 +19,44 @@ const OPTIONS: &[(&str, &str)] = &[
     ("--iterations", "--steps 4000 trains for 4000 batches"),
     (
         "--pretrained",
-        "--init-from FILE begins with the weights of a safetensors file or a run",
+        "--init-from FILE starts with the weights of a safetensors file or a run",
     ),
     (
         "--weights",
-        "--init-from FILE begins with the weights of a safetensors file or a run",
+        "--init-from FILE starts with the weights of a safetensors file or a run",
     ),
     ("--evaluate", "`stompp eval RUN` evaluates a trained network"),
-    ("--gpu", "--device cuda computes on a GPU"),
-    ("--cuda", "--device cuda computes on a GPU"),
-    ("--workers", "--threads N says how many threads compute and read images"),
+    ("--gpu", "--device cuda trains on a GPU"),
+    ("--cuda", "--device cuda trains on a GPU"),
+    (
+        "--workers",
+        "--threads N sets the number of threads that compute and read images",
+    ),
     (
         "--num-workers",
-        "--threads N says how many threads compute and read images",
+        "--threads N sets the number of threads that compute and read images",
     ),
     ("--wd", "--weight-decay W"),
     ("--opt", "--optimizer NAME"),
     ("--scheduler", "--learning-rate-schedule NAME"),
     (
         "--warmup",
-        "--learning-rate-warm-up TIME; --warm-up is the time before the first mask",
+        "--learning-rate-warm-up TIME; --warm-up is the time before the first window",
     ),
     ("--smoothing", "--label-smoothing S"),
     ("--clip-grad", "--clip-gradients NORM"),
     ("--num-classes", "--classes N"),
-    // Where there is such an option, this is not reached.
+    // Not reached for commands that have this option.
     (
         "--data",
-        "the folder or archive stands by itself: `stompp data check PATH`",
+        "the folder or archive is an argument without option: `stompp data check PATH`",
     ),
     ("--save-every", "--checkpoint-every TIME"),
     ("--eval-every", "--evaluate-every TIME"),
-    ("--overwrite", "--fresh --force removes the run that is there"),
+    ("--overwrite", "--fresh --force removes the existing run"),
 ];
 
-/// Commands that there are not (yet), and what comes nearest.
+/// Commands that do not exist, with tips.
 const COMMANDS: &[(&str, &str)] = &[
     ("classify", "`stompp predict RUN IMAGE` classifies images"),
     (
@@ -65,13 +68,13 @@ const COMMANDS: &[(&str, &str)] = &[
     ("validate", "`stompp eval RUN` evaluates a trained network"),
     (
         "resume",
-        "`stompp train --out RUN` goes on with an interrupted run by itself",
+        "`stompp train --out RUN` automatically resumes an interrupted run",
     ),
     ("continue", "`stompp train --continue RUN --steps TIME --out NEW`"),
     ("download", "`stompp data fetch NAME`"),
 ];
 
-/// The error, with a tip in place of the most similar name where there is one.
+/// Replaces the most similar name in the error by a tip, if there is one.
 pub(crate) fn with_suggestion(mut error: clap::Error) -> clap::Error {
     let (kind, names) = match error.kind() {
         ErrorKind::UnknownArgument => (ContextKind::InvalidArg, OPTIONS),

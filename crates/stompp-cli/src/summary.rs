@@ -7,13 +7,13 @@ use stompp_graph::{ActivationRule, CostSummary, Description, Graph};
 use stompp_infer::{MemoryUse, PackError};
 use stompp_train::{RunConfig, TrainError};
 
-/// Show what a network costs: weights, multiply-accumulates and bytes, layer by layer
+/// Show the costs of a network: weights, multiply-accumulates and bytes, layer by layer
 ///
-/// The number of classes is the data set's.
+/// The data set determines the number of classes.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Summary {
-    /// How it is written
+    /// Output format
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     format: Format,
 
@@ -27,7 +27,7 @@ Examples:
   stompp summary --model my_network.toml --format json
   stompp summary --model bireal20 --format dot | dot -Tsvg > bireal20.svg";
 
-/// The options that decide a network's layers and sizes.
+/// The options that affect a network's layers and sizes.
 #[derive(Clone)]
 pub(crate) struct SizeOptions;
 
@@ -37,19 +37,19 @@ impl Selection for SizeOptions {
     }
 }
 
-/// How a summary is written.
+/// The output format of a summary.
 #[derive(Clone, Copy, Default, ValueEnum)]
 enum Format {
-    /// A table of the layers that have weights
+    /// A table of the layers with weights
     #[default]
     Table,
-    /// Every node with inputs, shape, unit and costs, and the RAM that running the network takes, as JSON
+    /// Every node with inputs, shape, unit and costs, and the RAM for running the network, as JSON
     Json,
-    /// A picture for Graphviz, with the units numbered
+    /// A graph for Graphviz, with numbered units
     Dot,
 }
 
-/// The whole of `--format json`.
+/// The output of `--format json`.
 #[derive(Serialize)]
 struct JsonSummary {
     #[serde(flatten)]

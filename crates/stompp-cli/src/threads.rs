@@ -1,4 +1,4 @@
-//! How many threads compute.
+//! The number of threads that compute.
 
 use anyhow::Context;
 use clap::Args;
@@ -8,18 +8,21 @@ use std::num::NonZeroUsize;
 #[derive(Args)]
 #[command(next_help_heading = "Execution")]
 pub(crate) struct Threads {
-    /// Threads that compute; their number changes no bit of the result [default: one a core]
+    /// Number of threads; it does not change the result [default: one per core]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
 }
 
 impl Threads {
-    /// Computes `work` in a pool of this many threads.
+    /// Runs `work` in a pool with this number of threads.
     ///
-    /// All of it, not only the parallel parts: each of these would otherwise be handed to the pool and waited for, which
-    /// costs more than the smallest of them.
+    /// All of `work` runs in the pool, not only its parallel parts. Otherwise each parallel part would have to be sent to the pool and
+    /// waited for, which costs more than the smallest parts themselves.
+    ///
+    /// # Errors
+    /// Returns an error if the threads cannot be started.
     pub(crate) fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> anyhow::Result<R> {
-        // To rayon 0 threads means one a core.
+        // For rayon, 0 threads means one per core.
         let threads = self.threads.map_or(0, usize::from);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         Ok(pool.context("cannot start the threads")?.install(work))

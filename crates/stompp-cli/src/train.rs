@@ -13,28 +13,29 @@ use std::path::{Path, PathBuf};
 use stompp_console::{errln, outln, signals};
 use stompp_train::{Callback, RunConfig, RunResult, TrainError};
 
-/// Train a network and keep everything about the run in a directory
+/// Train a network and save everything about the run in a directory
 ///
-/// The directory gets config.toml (which --config reads back), run.json (code and machine), summary.txt (the network),
-/// metrics.jsonl (what happened), checkpoints, network.safetensors (the trained network) and, last, result.json.
+/// The directory gets config.toml (for --config), run.json (code and machine), summary.txt (the network), metrics.jsonl (the metrics),
+/// checkpoints, network.safetensors (the trained network) and, last, result.json.
 ///
-/// If the run was interrupted, anyhow, the same command goes on from the last checkpoint, to the same result; `stompp train --out DIR`
-/// alone does so, too, with the run's own options. Ctrl-C (SIGINT), SIGTERM and SIGHUP finish the step and write a checkpoint first;
-/// an evaluation is given up and made again later. A second one ends at once. The exit code is then 130, 143 or 129.
+/// If the run was interrupted in any way, the same command resumes it from the last checkpoint and gets the same result. `stompp train
+/// --out DIR` also resumes it, with the run's own options. After Ctrl-C (SIGINT), SIGTERM or SIGHUP, the run finishes its step and writes a
+/// checkpoint; a running evaluation is cancelled and repeated later. A second signal ends the run at once. The exit code is then 130, 143
+/// or 129.
 ///
-/// Times are written 20ep (epochs), 4000ba or 4000 (batches, that is, optimizer steps), or 5% (of the whole training).
+/// Write times as 20ep (epochs), 4000ba or 4000 (batches, that is, optimizer steps), or 5% (of the whole training).
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Train {
-    /// Directory for the run; one that was interrupted there goes on
+    /// Directory for the run; an interrupted run in it is resumed
     #[arg(long, value_name = "DIR", aliases = ["output", "output-dir"])]
     out: PathBuf,
 
-    /// Configuration in TOML; options override it [default: that of the run in --out, if there is one]
+    /// Configuration in TOML; options override it [default: the configuration of the run in --out, if there is one]
     #[arg(long, value_name = "FILE", conflicts_with = "continue")]
     config: Option<PathBuf>,
 
-    /// Print the result only
+    /// Print only the result
     #[arg(long)]
     quiet: bool,
 
@@ -55,11 +56,11 @@ Examples:
   stompp train --dataset cifar10 --data cifar-10-binary.tar.gz --model resnet20 --method stompp --steps 20ep --out runs/a
       The same on CIFAR-10, from https://www.cs.toronto.edu/~kriz/cifar.html (binary version).
   stompp train --config runs/a/config.toml --method ste --out runs/b
-      The same again with another method.
+      The same with another method.
   stompp train --continue runs/b --steps 5ep --learning-rate 0.01 --out runs/c
-      5 epochs more, from the end of runs/b.";
+      5 more epochs, from the end of runs/b.";
 
-/// The field that says which run is continued.
+/// The field with the run to continue.
 const CONTINUE: &str = "training.continue_from";
 
 impl Train {
@@ -98,7 +99,7 @@ impl Train {
             let mut config = RunConfig::from_run(Path::new(parent))?.ok_or_else(|| TrainError::NoRun {
                 path: PathBuf::from(parent),
             })?;
-            // Those of its own beginning.
+            // These apply to the beginning of the parent run.
             (config.training.init_from, config.training.continue_from) = (None, None);
             return Ok(config);
         }

@@ -50,7 +50,7 @@ fn a_check_prints_a_table_and_writes_json() {
     assert_eq!(row("unreadable"), "1 0");
     assert_eq!(row("class ant"), "4 1");
     assert!(
-        table.contains("1 cannot be read:\n  image ") && table.contains("bad.jpg: is no image"),
+        table.contains("1 cannot be read:\n  image ") && table.contains("bad.jpg: is not an image"),
         "{table}"
     );
     assert!(table.contains("  train/ant/0.png = val/ant/0.png\n"), "{table}");
@@ -71,9 +71,9 @@ fn what_is_not_looked_at_is_said() {
     fs::create_dir_all(images.path().join("train/zebra")).unwrap();
     fs::create_dir_all(images.path().join("train/.ipynb_checkpoints")).unwrap();
     let said = [
-        "train: ignored 1 files that are no images that can be read: 1 .heic (the first: ant/a.heic)",
-        "train: ignored 1 folders of tools, or hidden ones: .ipynb_checkpoints",
-        "train: ignored 1 folders without an image, which are no classes: zebra",
+        "train: ignored 1 files that are not readable images: 1 .heic (the first: ant/a.heic)",
+        "train: ignored 1 hidden folders, or folders of tools: .ipynb_checkpoints",
+        "train: ignored 1 folders without images, which are not classes: zebra",
     ];
     let output = stompp(&["data", "check", text(images.path())]);
     let table = stdout(&output);
@@ -111,7 +111,7 @@ fn what_is_not_looked_at_is_said() {
         .replace(text(images.path()), text(&tar))
         .replace("run", "other");
     let mut arguments: Vec<&str> = arguments.split_whitespace().collect();
-    let problem = "ends without the mark of its end: it is cut off; 9 files before that are there";
+    let problem = "has no end marker: it is cut off; 9 files before that were found";
     assert_fails(&stompp(&arguments), 1, &[problem, "--on-bad-image skip"]);
     arguments.extend(["--on-bad-image", "skip"]);
     let output = stompp(&arguments);
@@ -164,7 +164,7 @@ fn a_pack_trains_and_is_checked_as_the_folder() {
     fs::write(&bad, b"no image").unwrap();
     let other = place.path().join("b.zip");
     let fails = stompp(&["data", "pack", text(images.path()), text(&other)]);
-    assert_fails(&fails, 1, &["train/bee/1.png", "is no image"]);
+    assert_fails(&fails, 1, &["train/bee/1.png", "is not an image"]);
     assert!(!other.exists());
     let cifar = stompp(&["data", "pack", text(images.path()), text(&place.path().join("c.tar"))]);
     assert_fails(&cifar, 1, &["c.tar", ".zip"]);

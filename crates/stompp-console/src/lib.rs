@@ -11,22 +11,23 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// Why standard output can be written no more.
+/// The first error of writing to standard output.
 static FAILED: Mutex<Option<io::ErrorKind>> = Mutex::new(None);
 
-/// Writes a line to standard output, formatted as by `format!`. Nothing is written once that has failed; [`stdout_result`] tells.
+/// Writes a line to standard output, formatted as by `format!`. After the first error, nothing is written; [`stdout_result`] returns
+/// this error.
 #[macro_export]
 macro_rules! outln {
     ($($line:tt)*) => { $crate::out_line(::std::format_args!($($line)*)) };
 }
 
-/// Writes a line to standard error, formatted as by `format!`. If that is not possible, it is lost.
+/// Writes a line to standard error, formatted as by `format!`. If that fails, the line is lost.
 #[macro_export]
 macro_rules! errln {
     ($($line:tt)*) => { $crate::err_line(::std::format_args!($($line)*)) };
 }
 
-/// Writes a line to standard output: what [`outln!`](crate::outln) does.
+/// Writes a line to standard output, as [`outln!`](crate::outln).
 pub fn out_line(line: fmt::Arguments<'_>) {
     let mut failed = FAILED.lock().unwrap_or_else(PoisonError::into_inner);
     if failed.is_none() {
@@ -36,16 +37,16 @@ pub fn out_line(line: fmt::Arguments<'_>) {
     }
 }
 
-/// Writes a line to standard error: what [`errln!`](crate::errln) does.
+/// Writes a line to standard error, as [`errln!`](crate::errln).
 pub fn err_line(line: fmt::Arguments<'_>) {
-    // Nobody is left to be told.
+    // There is no other place to report the error.
     let _ = write_line(&mut io::stderr().lock(), line);
 }
 
-/// Whether everything was written to standard output that anybody wants.
+/// Returns whether standard output received all lines, or its reader has closed the pipe.
 ///
 /// # Errors
-/// What the operating system said, unless the reader has gone away.
+/// Returns the first write error, unless it is [`BrokenPipe`](io::ErrorKind::BrokenPipe).
 pub fn stdout_result() -> io::Result<()> {
     match *FAILED.lock().unwrap_or_else(PoisonError::into_inner) {
         None | Some(io::ErrorKind::BrokenPipe) => Ok(()),
@@ -53,7 +54,7 @@ pub fn stdout_result() -> io::Result<()> {
     }
 }
 
-/// The line as a whole, with one call, so that lines of several threads do not mix.
+/// Writes the whole line with one call, so that lines of several threads do not mix.
 fn write_line(to: &mut impl Write, line: fmt::Arguments<'_>) -> io::Result<()> {
     to.write_all(format!("{line}\n").as_bytes())?;
     to.flush()

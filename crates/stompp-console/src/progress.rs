@@ -1,4 +1,4 @@
-//! Progress on standard error: bars on a terminal, plain lines in a log, nothing if asked to be quiet.
+//! Progress on standard error: bars on a terminal, plain lines in a log, or nothing.
 //!
 //! ```
 //! use stompp_console::progress::Progress;
@@ -41,12 +41,12 @@ impl Progress {
         })
     }
 
-    /// Shows nothing.
+    /// Progress that shows nothing.
     pub fn hidden() -> Self {
         Self(Display::Nothing)
     }
 
-    /// Whether there are bars.
+    /// Whether bars are shown.
     pub fn has_bars(&self) -> bool {
         matches!(self.0, Display::Bars(_))
     }
@@ -54,25 +54,25 @@ impl Progress {
     /// Writes a line that stays, above the bars.
     pub fn line(&self, text: &str) {
         match &self.0 {
-            // A terminal that was closed is no reason to stop.
+            // The terminal may be closed; that is no reason to stop.
             Display::Bars(all) => drop(all.println(text)),
             Display::Lines => crate::errln!("{text}"),
             Display::Nothing => {}
         }
     }
 
-    /// A bar below the others, which shows what `template` says ([`indicatif::style`]); without bars it shows nothing.
+    /// Adds a bar below the others. `template` is its format ([`indicatif::style`]). If bars are not shown, the bar does nothing.
     ///
     /// # Panics
-    /// If `template` is none.
+    /// If bars are shown and `template` is not valid.
     pub fn bar(&self, template: &str) -> Bar {
         self.add(template, |all, bar| all.add(bar))
     }
 
-    /// A bar above `other`.
+    /// Adds a bar above `other`; see [`Progress::bar`].
     ///
     /// # Panics
-    /// If `template` is none.
+    /// If bars are shown and `template` is not valid.
     pub fn bar_above(&self, other: &Bar, template: &str) -> Bar {
         self.add(template, |all, bar| match &other.0 {
             Some(other) => all.insert_before(other, bar),
@@ -96,39 +96,39 @@ impl Progress {
     }
 }
 
-/// One bar. All methods do nothing where there are no bars.
+/// One bar. All methods do nothing if bars are not shown.
 #[derive(Debug)]
 pub struct Bar(Option<ProgressBar>);
 
 impl Bar {
-    /// The position at which it is full.
+    /// Sets the position at which the bar is full.
     pub fn set_length(&self, length: u64) {
         self.0.iter().for_each(|bar| bar.set_length(length));
     }
 
-    /// How far it is.
+    /// Sets the current position.
     pub fn set_position(&self, position: u64) {
         self.0.iter().for_each(|bar| bar.set_position(position));
     }
 
-    /// Its `{prefix}`.
+    /// Sets the `{prefix}`.
     pub fn set_prefix(&self, prefix: &str) {
         self.0.iter().for_each(|bar| bar.set_prefix(prefix.to_owned()));
     }
 
-    /// Its `{msg}`; `message` is called only if there is a bar.
+    /// Sets the `{msg}`. `message` is called only if bars are shown.
     pub fn set_message(&self, message: impl FnOnce() -> String) {
         if let Some(bar) = &self.0 {
             bar.set_message(message());
         }
     }
 
-    /// Draws it anew in this interval, so that the elapsed time moves.
+    /// Redraws the bar in this interval, so that the elapsed time is up to date.
     pub fn tick_every(&self, interval: Duration) {
         self.0.iter().for_each(|bar| bar.enable_steady_tick(interval));
     }
 
-    /// Removes it.
+    /// Removes the bar.
     pub fn clear(&self) {
         self.0.iter().for_each(ProgressBar::finish_and_clear);
     }
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn lines_stay_while_bars_come_and_go() {
-        // A draw target that is hidden stands for a terminal: the calls are the same.
+        // A hidden draw target replaces the terminal: the calls are the same.
         let progress = Progress(Display::Bars(MultiProgress::with_draw_target(
             ProgressDrawTarget::hidden(),
         )));

@@ -12,21 +12,21 @@ use std::{
     },
 };
 
-/// The last signal that came; 0 before the first.
+/// The number of the last signal; 0 before the first.
 static LAST: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
 
-/// A flag that the first signal sets; the second one exits with 128 + its number. SIGHUP is left alone if the process was started to
-/// ignore it, as `nohup` does.
+/// Installs the handlers and returns a flag that the first signal sets. The second signal exits with 128 + its number. SIGHUP gets no
+/// handler if the process was started to ignore it, as by `nohup`.
 ///
 /// # Errors
-/// If the operating system refuses a handler.
+/// Returns the I/O error if the operating system refuses a handler.
 pub fn stop_flag() -> io::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         if signal == SIGHUP && hangup_is_ignored() {
             continue;
         }
-        // In this order: the first signal finds the flag unset and sets it, the second finds it set.
+        // The order matters: the first signal finds the flag unset and sets it, the second finds it set.
         flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop))
             .and_then(|_| flag::register_usize(signal, Arc::clone(&LAST), signal as usize))
             .and_then(|_| flag::register(signal, Arc::clone(&stop)))?;
@@ -39,7 +39,7 @@ pub fn exit_code() -> u8 {
     128 + LAST.load(Ordering::Relaxed) as u8
 }
 
-/// Whether the process was started to outlive its terminal, as `nohup` does. Only Linux tells.
+/// Whether the process was started to ignore SIGHUP, as by `nohup`. Always `false` on systems other than Linux.
 fn hangup_is_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

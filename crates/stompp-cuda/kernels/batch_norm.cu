@@ -1,7 +1,7 @@
-// Batch norm over (N, C, inner), alone or with a residual and a quantizer behind it.
+// Batch norm over (N, C, inner), alone or followed by a residual addition and a quantizer.
 //
-// Sums over a channel run in double, in two stages: block (c, s) of a grid (C, splits) sums its share of channel c, and one
-// block a channel adds the shares in order.
+// Sums over a channel are in double and have two stages: block (c, s) of a grid (C, splits) sums its share of channel c; then one
+// thread for each channel adds the shares in order.
 
 struct Channels {
     u32 batch;
@@ -16,15 +16,15 @@ struct Norm {
     const float* shift;
 };
 
-// Goes through this block's share of its channel, blockIdx.x: `i` is the element's place in the tensor, `entry` its place in
-// the sample.
+// Loops over this block's share of channel blockIdx.x. `i` is the index of the element in the tensor, `entry` its index in the
+// sample.
 #define FOR_EACH_OF_CHANNEL(s, i, entry)                                                                        \
     for (u32 at = blockIdx.y * THREADS + threadIdx.x; at < s.batch * s.inner; at += gridDim.y * THREADS)       \
         for (u32 entry = blockIdx.x * s.inner + at % s.inner, i = at / s.inner * s.channels * s.inner + entry, \
                  once = 1;                                                                                     \
              once; once = 0)
 
-// Sum and sum of squares of each share: parts is (C, splits, 2).
+// Sum and sum of squares of each share. parts is (C, splits, 2).
 KERNEL channel_moments(Channels s, const float* x, double* parts) {
     double sum = 0.0, squares = 0.0;
     FOR_EACH_OF_CHANNEL(s, i, entry) {
@@ -82,7 +82,7 @@ KERNEL norm_quantize(Channels s, Norm norm, Quantizer q, const float* x, const f
     }
 }
 
-// The gradient that arrives behind the norm: the output's, where the quantizer passes it.
+// The gradient of the norm's output: the gradient of the quantizer's output where the quantizer passes it, else 0.
 static __device__ float arriving(const Norm& norm, const Quantizer& q, u32 c, u32 entry, u32 i, const float* x,
                                  const float* residual, const float* gout) {
     if (q.state < 0) return gout[i];  // no quantizer
@@ -91,7 +91,7 @@ static __device__ float arriving(const Norm& norm, const Quantizer& q, u32 c, u3
     return passes(u, frozen(q, entry), q.surrogate) ? gout[i] : 0.0f;
 }
 
-// Shares of the sums of g and of g h, where h = (x - mean) inv_std; the residual's gradient on the way, if wanted.
+// Shares of the sums of g and of g h, where h = (x - mean) inv_std. Also adds to the residual's gradient, if given.
 KERNEL norm_gradient_sums(Channels s, Norm norm, Quantizer q, const float* x, const float* residual, const float* gout,
                           float* gresidual, double* parts) {
     u32 c = blockIdx.x;
@@ -111,7 +111,7 @@ KERNEL norm_gradient_sums(Channels s, Norm norm, Quantizer q, const float* x, co
     }
 }
 
-// Adds the sums to the gradients of shift and scale, and leaves their means: means is (C, 2).
+// Adds the sums to the gradients of shift and scale, and writes their means. means is (C, 2).
 KERNEL norm_gradient_sums_finish(Channels s, u32 splits, const double* parts, float* gscale, float* gshift,
                                  float* means) {
     FOR_EACH(c, s.channels) {
@@ -127,7 +127,7 @@ KERNEL norm_gradient_sums_finish(Channels s, u32 splits, const double* parts, fl
     }
 }
 
-// scale inv_std (g - mean g - h mean(g h)); added to gx if `add`, else overwriting it.
+// scale inv_std (g - mean g - h mean(g h)). Adds to gx if `add`, else overwrites it.
 KERNEL norm_gradient(Channels s, Norm norm, Quantizer q, int add, const float* means, const float* x,
                      const float* residual, const float* gout, float* gx) {
     FOR_EACH(i, s.batch * s.channels * s.inner) {

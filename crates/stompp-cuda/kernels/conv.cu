@@ -1,4 +1,4 @@
-// What a convolution by matrix products needs besides cuBLAS: patches side by side, and back.
+// Convolution by matrix products: gathers patches for cuBLAS and adds their gradients back.
 
 struct Conv {
     u32 batch;
@@ -13,7 +13,7 @@ struct Conv {
     u32 out_width;
 };
 
-// cols (I K K, N P) of images `first` to `first + images`, where P is the number of output pixels.
+// cols (I K K, images P) of the images from `first` to `first + images`. P is the number of output pixels.
 KERNEL patches(Conv s, u32 first, u32 images, const float* x, float* cols) {
     u32 pixels = s.out_height * s.out_width, columns = images * pixels;
     FOR_EACH(at, s.in_channels * s.kernel * s.kernel * columns) {
@@ -27,7 +27,7 @@ KERNEL patches(Conv s, u32 first, u32 images, const float* x, float* cols) {
     }
 }
 
-// Adds to each pixel of gx the entries of all the patches that it is in, in a fixed order.
+// Adds to each pixel of gx the entries of all patches that contain it, in a fixed order.
 KERNEL patches_backward(Conv s, u32 first, u32 images, const float* gcols, float* gx) {
     u32 pixels = s.out_height * s.out_width, columns = images * pixels;
     u32 plane = s.in_height * s.in_width, sample = s.in_channels * plane;
@@ -35,7 +35,7 @@ KERNEL patches_backward(Conv s, u32 first, u32 images, const float* gcols, float
         u32 n = at / sample, c = at % sample / plane, row = at % plane / s.in_width, column = at % s.in_width;
         float sum = 0.0f;
         for (u32 ky = 0; ky < s.kernel; ++ky) {
-            u32 down = row + s.padding - ky;  // wraps to something huge where there is no such patch
+            u32 down = row + s.padding - ky;  // wraps to a huge number if there is no such patch
             if (down % s.stride != 0 || down / s.stride >= s.out_height || row + s.padding < ky) continue;
             for (u32 kx = 0; kx < s.kernel; ++kx) {
                 u32 right = column + s.padding - kx;
@@ -48,7 +48,7 @@ KERNEL patches_backward(Conv s, u32 first, u32 images, const float* gcols, float
     }
 }
 
-// gy (N, O, P) of images `first` to `first + images` as (O, images P).
+// Reorders gy (N, O, P) of the images from `first` to `first + images` to (O, images P).
 KERNEL channels_first(u32 channels, u32 pixels, u32 first, u32 images, const float* gy, float* rows) {
     u32 columns = images * pixels;
     FOR_EACH(at, channels * columns) {
@@ -57,7 +57,7 @@ KERNEL channels_first(u32 channels, u32 pixels, u32 first, u32 images, const flo
     }
 }
 
-// Each of a batch of matrices (rows, columns) transposed, by tiles, so that neighbouring threads read and write neighbours.
+// Transposes each of a batch of matrices (rows, columns). Uses tiles, so that neighbouring threads read and write neighbours.
 KERNEL transpose(u32 batch, u32 rows, u32 columns, int add, const float* from, float* to) {
     __shared__ float tile[32 * 33];
     u32 across = (columns + 31) / 32, down = (rows + 31) / 32;

@@ -1,4 +1,4 @@
-// Kernels that treat every entry alike.
+// Elementwise kernels.
 
 KERNEL relu(u32 n, const float* x, float* y) {
     FOR_EACH(i, n) y[i] = x[i] > 0.0f ? x[i] : 0.0f;
@@ -16,7 +16,7 @@ KERNEL accumulate(u32 n, const float* source, float* destination) {
     FOR_EACH(i, n) destination[i] += source[i];
 }
 
-// The factor is a number in the device's memory.
+// The factor is in device memory.
 KERNEL scale_accumulate(u32 n, const float* factor, const float* source, float* destination) {
     float by = factor[0];
     FOR_EACH(i, n) destination[i] += by * source[i];
@@ -26,10 +26,10 @@ KERNEL scale(u32 n, float factor, float* x) {
     FOR_EACH(i, n) x[i] *= factor;
 }
 
-// As on the CPU: state that is tiny becomes 0.
+// Flushes tiny optimizer state to 0, as on the CPU.
 static __device__ float negligible_to_zero(float x) { return fabsf(x) < 1e-30f ? 0.0f : x; }
 
-// x in [-bound, bound]; NaN stays NaN.
+// Clamps x to [-bound, bound]. NaN stays NaN.
 static __device__ float clamped(float x, float bound) {
     if (x > bound) x = bound;
     if (x < -bound) x = -bound;
@@ -39,7 +39,7 @@ static __device__ float clamped(float x, float bound) {
 // g' = g + decay w; v = momentum v + g'; w -= rate v; then w is clamped to [-bound, bound].
 KERNEL sgd_step(u32 n, float rate, float momentum, float decay, float bound, float* w, float* v, const float* g) {
     FOR_EACH(i, n) {
-        // A penalty of zero is not added: it could turn a gradient of -0 into +0.
+        // A penalty of zero is not added, because it could turn a gradient of -0 into +0.
         float slope = decay == 0.0f ? g[i] : g[i] + decay * w[i];
         float moved = negligible_to_zero(momentum * v[i] + slope);
         v[i] = moved;
@@ -69,7 +69,7 @@ KERNEL square_sums(u32 n, const float* x, double* parts) {
     if (threadIdx.x == 0) parts[blockIdx.x] = sum;
 }
 
-// The root of the sum of all parts: one block.
+// The square root of the sum of all parts. One block.
 KERNEL norm_of_sums(u32 count, const double* parts, u32 place, double* norms) {
     double sum = 0.0;
     for (u32 i = threadIdx.x; i < count; i += THREADS) sum += parts[i];

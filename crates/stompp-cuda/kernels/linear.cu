@@ -1,4 +1,4 @@
-// The fully connected layer's bias; its products are cuBLAS's.
+// The bias of the fully connected layer. cuBLAS computes its products.
 
 KERNEL add_bias(u32 n, u32 outputs, const float* bias, float* y) {
     FOR_EACH(i, n) y[i] += bias[i % outputs];

@@ -1,7 +1,7 @@
 // The training loss.
 
-// Of each row of logits its own loss, and the gradient of the mean: (softmax - target) / batch. The target of the label's class is
-// 1 - smoothing + smoothing / classes, that of each other class smoothing / classes. A thread a row, in double.
+// The loss of each row of logits, and the gradient of the mean loss: (softmax - target) / batch. The target is
+// 1 - smoothing + smoothing / classes for the label's class and smoothing / classes for the others. One thread a row, in double.
 KERNEL cross_entropy(u32 batch, u32 classes, float smoothing, const float* logits, const u32* labels, double* losses,
                      float* gradient) {
     double off = double(smoothing) / double(classes);
@@ -29,7 +29,7 @@ KERNEL cross_entropy(u32 batch, u32 classes, float smoothing, const float* logit
     }
 }
 
-// The mean of the rows' losses: one block.
+// The mean of the losses of all rows. One block.
 KERNEL mean_loss(u32 batch, const double* losses, float* loss) {
     double sum = 0.0;
     for (u32 n = threadIdx.x; n < batch; n += THREADS) sum += losses[n];

@@ -1,6 +1,6 @@
 // Pooling.
 
-// Mean over the plane, a thread a channel of an image; summed in double.
+// Mean over the plane, summed in double. One thread for each channel of an image.
 KERNEL average_pool(u32 channels, u32 inner, const float* x, float* y) {
     FOR_EACH(c, channels) {
         double sum = 0.0;
@@ -24,7 +24,7 @@ struct Pool {
     u32 out_width;
 };
 
-// The first maximum of a window wins, or the last NaN; winners has its place in the plane.
+// The maximum of each window: the first of equal values, or the last NaN. winners has its index in the plane.
 KERNEL max_pool(Pool s, const float* x, float* y, u32* winners) {
     u32 pixels = s.out_height * s.out_width;
     FOR_EACH(at, s.planes * pixels) {
@@ -51,7 +51,7 @@ KERNEL max_pool(Pool s, const float* x, float* y, u32* winners) {
     }
 }
 
-// Each input gathers from the windows that it won, in a fixed order.
+// Each input sums the gradients of the windows whose maximum it was, in a fixed order.
 KERNEL max_pool_backward(Pool s, const u32* winners, const float* gy, float* gx) {
     u32 plane = s.in_height * s.in_width, pixels = s.out_height * s.out_width;
     FOR_EACH(at, s.planes * plane) {
@@ -67,7 +67,7 @@ KERNEL max_pool_backward(Pool s, const u32* winners, const float* gy, float* gx)
     }
 }
 
-// Mean of each window, without padding; summed in double.
+// Mean of each window, summed in double. No padding.
 KERNEL window_mean(Pool s, const float* x, float* y) {
     u32 pixels = s.out_height * s.out_width;
     FOR_EACH(at, s.planes * pixels) {
@@ -80,7 +80,7 @@ KERNEL window_mean(Pool s, const float* x, float* y) {
     }
 }
 
-// Each input gathers from the windows that cover it, in a fixed order.
+// Each input sums its shares of the gradients of the windows that contain it, in a fixed order.
 KERNEL window_mean_backward(Pool s, const float* gy, float* gx) {
     u32 plane = s.in_height * s.in_width, pixels = s.out_height * s.out_width;
     FOR_EACH(at, s.planes * plane) {

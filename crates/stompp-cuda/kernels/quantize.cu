@@ -3,7 +3,7 @@
 enum State { OPEN = 0, FREEZING = 1, COMMITTED = 2 };
 enum Surrogate { BLOCKED = 0, IDENTITY = 1, CLIPPED = 2 };
 
-// Which entries are frozen, and what gradient they pass. Bit i % 32 of word i / 32 is entry i.
+// The frozen entries and their surrogate gradient. Entry i of a sample is bit i % 32 of word i / 32.
 struct Quantizer {
     int state;
     int surrogate;
@@ -22,7 +22,7 @@ static __device__ float quantized(float u, bool is_frozen) {
     return u > 1.0f ? 1.0f : (u < -1.0f ? -1.0f : u);
 }
 
-// Whether gradient passes; |u| = 1 is inside.
+// Whether the gradient passes. It passes at |u| = 1.
 static __device__ bool passes(float u, bool is_frozen, int surrogate) {
     bool inside = fabsf(u) <= 1.0f;
     if (!is_frozen || surrogate == CLIPPED) return inside;

@@ -1,7 +1,7 @@
-// Soft refresh of a mask, to the bit as `Mask::refresh` of stompp-schedule: the same ChaCha8 stream, the same logarithm.
+// Soft refresh of a mask. The bits equal those of `Mask::refresh` in stompp-schedule: the same ChaCha8 stream, the same logarithm.
 //
-// There, entry after entry is found by a geometric skip. Here every draw is made by a thread of its own, since a stream can be
-// entered anywhere, and sums of the skips say where each draw falls.
+// The CPU finds one entry after the other by geometric skips. Here each thread makes one draw, because a ChaCha stream can be read at
+// any position. The sums of the skips are the positions of the draws.
 
 // The key of a stream: 256 bits.
 struct Key {
@@ -15,11 +15,11 @@ static __device__ void quarter_round(u32& a, u32& b, u32& c, u32& d) {
     c += d, b ^= c, b = (b << 7) | (b >> 25);
 }
 
-// Four words of the stream from word 4 * at on; a block has sixteen.
+// Four words of the stream, starting at word 4 * at. A block of the stream has sixteen words.
 static __device__ void stream_words(const Key& key, u32 at, u32 out[4]) {
     u32 start[16] = {0x61707865, 0x3320646e, 0x79622d32, 0x6b206574};
     for (u32 i = 0; i < 8; ++i) start[4 + i] = key.words[i];
-    start[12] = at / 4;  // the block's number; fewer than 2^32 blocks are ever asked for
+    start[12] = at / 4;  // the index of the block; always below 2^32
     start[13] = start[14] = start[15] = 0;
     u32 x[16];
     for (u32 i = 0; i < 16; ++i) x[i] = start[i];
@@ -42,7 +42,7 @@ static __device__ double uniform(u32 low, u32 high) {
     return double(((u64(high) << 32) | low) >> 11) * (1.0 / 9007199254740992.0);
 }
 
-// The bits of a double, and back.
+// Converts a double to its bits, and back.
 static __device__ u64 bits_of(double x) {
     union {
         double x;
@@ -60,8 +60,8 @@ static __device__ double double_of(u64 bits) {
     return both.x;
 }
 
-// The logarithm of x in [2^-53, 1], operation by operation as the crate libm has it (fdlibm's algorithm: x = 2^k (1 + f),
-// log(1 + f) by a polynomial in s = f / (2 + f)). CUDA's own rounds otherwise.
+// The logarithm of x in [2^-53, 1]. It uses the same operations as the crate libm (fdlibm's algorithm: x = 2^k (1 + f), log(1 + f) by
+// a polynomial in s = f / (2 + f)). CUDA's `log` rounds differently.
 static __device__ double stream_log(double x) {
     u64 bits = bits_of(x);
     u32 high = u32(bits >> 32);
@@ -80,7 +80,7 @@ static __device__ double stream_log(double x) {
     return s * (half_square + r) + dk * 1.90821492927058770002e-10 - half_square + f + dk * 6.93147180369123816490e-01;
 }
 
-// A draw: how many entries are passed over, at most `n`, and in the highest bit whether the next one becomes frozen.
+// A draw: the number of entries to skip, at most `n`. The highest bit is set if the next entry becomes frozen.
 static __device__ u32 draw(const Key& key, u32 at, double ln_q, double p, u32 n) {
     u32 words[4];
     stream_words(key, at, words);
@@ -93,12 +93,12 @@ KERNEL mask_draws(u32 count, Key key, double ln_q, double p, u32 n, u32* draws) 
     FOR_EACH(at, count) draws[at] = draw(key, at, ln_q, p, n);
 }
 
-// Redraws entries of a mask of n: one block. `draws` has the first `count`; what is needed beyond is drawn here. counts: entries
-// redrawn, frozen by it, opened by it.
+// Redraws entries of a mask with n entries. One block. `draws` has the first `count` draws; more are drawn here if needed. counts has
+// the numbers of entries that were redrawn, that became frozen and that became open.
 KERNEL mask_apply(u32 count, Key key, double ln_q, double p, u32 n, const u32* draws, u32* mask, u32* counts) {
     __shared__ u64 sums[THREADS];
     double redrawn = 0.0, frozen = 0.0, opened = 0.0;
-    u64 begin = 0;  // the first entry that no draw has passed
+    u64 begin = 0;  // the first entry after all draws so far
     for (u32 first = 0; begin < n; first += THREADS) {
         u32 at = first + threadIdx.x;
         u32 drawn = at < count ? draws[at] : draw(key, at, ln_q, p, n);
@@ -118,7 +118,7 @@ KERNEL mask_apply(u32 count, Key key, double ln_q, double p, u32 n, const u32* d
             redrawn += 1.0;
             u32 bit = 1u << (place % 32);
             bool is = (mask[place / 32] & bit) != 0, becomes = (drawn & 0x80000000u) != 0;
-            // Nobody else changes this entry, but others of its word.
+            // Other threads may change other entries of this word.
             if (is != becomes) {
                 atomicXor(mask + place / 32, bit);
                 if (becomes) frozen += 1.0;
@@ -126,7 +126,7 @@ KERNEL mask_apply(u32 count, Key key, double ln_q, double p, u32 n, const u32* d
             }
         }
     }
-    // Whole numbers: exact in any order.
+    // Sums of integers are exact in any order.
     redrawn = block_sum(redrawn);
     frozen = block_sum(frozen);
     opened = block_sum(opened);

@@ -1,6 +1,6 @@
-// The convolution of signs: XNOR and popcount on packed bits. A set bit is a negative sign.
+// The convolution of signs with XNOR and popcount on packed bits. A set bit is a negative sign.
 
-// x (N, C, plane) as bits (N, plane, ceil(C / 32)).
+// Packs the signs of x (N, C, plane) as bits (N, plane, ceil(C / 32)).
 KERNEL pack_image_signs(u32 batch, u32 channels, u32 plane, const float* x, u32* bits) {
     u32 words = (channels + 31) / 32;
     FOR_EACH(at, batch * words * plane) {
@@ -15,7 +15,7 @@ KERNEL pack_image_signs(u32 batch, u32 channels, u32 plane, const float* x, u32*
     }
 }
 
-// w (O, I, K K) as bits (O, K K, ceil(I / 32)).
+// Packs the signs of w (O, I, K K) as bits (O, K K, ceil(I / 32)).
 KERNEL pack_weight_signs(u32 outputs, u32 inputs, u32 taps, const float* w, u32* bits) {
     u32 words = (inputs + 31) / 32;
     FOR_EACH(at, outputs * taps * words) {
@@ -29,18 +29,18 @@ KERNEL pack_weight_signs(u32 outputs, u32 inputs, u32 taps, const float* w, u32*
     }
 }
 
-// Output channels that a thread of sign_conv sums at once, and words of a weight that a block holds for each.
+// Output channels that a thread of sign_conv sums at once, and weight words for each of them in shared memory.
 #define SIGN_OUTPUTS 16
 #define SIGN_WORDS 32
 
-// y (N, O, P): a thread a pixel, blockIdx.y a group of output channels. Zero padding: a tap outside counts nothing. The bits
-// past the last channel are 0 in image and weight, so they never differ.
+// y (N, O, P). One thread a pixel; blockIdx.y is a group of output channels. Zero padding: taps outside of the image are skipped. The
+// bits past the last channel are 0 in image and weight, so they never differ.
 KERNEL sign_conv(Conv s, const u32* x, const u32* w, float* y) {
     __shared__ u32 weights[SIGN_OUTPUTS * SIGN_WORDS];
     u32 words = (s.in_channels + 31) / 32, taps = s.kernel * s.kernel;
     u32 pixels = s.out_height * s.out_width, total = s.batch * pixels;
     u32 first_output = blockIdx.y * SIGN_OUTPUTS;
-    // Every thread of a block goes round equally often, for the barrier's sake.
+    // All threads of a block have the same number of iterations, because of the barriers.
     for (u32 base = blockIdx.x * THREADS; base < total; base += gridDim.x * THREADS) {
         u32 at = base + threadIdx.x;
         u32 n = at / pixels, pixel = at % pixels;
@@ -76,9 +76,9 @@ KERNEL sign_conv(Conv s, const u32* x, const u32* w, float* y) {
     }
 }
 
-// --- The same on tensor cores: a byte a sign, four channels a word ---
+// --- The same on tensor cores: one byte a sign, four channels a word ---
 
-// x (N, C, plane) as bytes (N, plane, words): 1 or -1, and 0 past the last channel.
+// Packs the signs of x (N, C, plane) as bytes (N, plane, words): 1 or -1, and 0 past the last channel.
 KERNEL pack_image_bytes(u32 batch, u32 channels, u32 plane, u32 words, const float* x, u32* bytes) {
     FOR_EACH(at, batch * words * plane) {
         // Neighbouring threads read neighbouring pixels.
@@ -92,7 +92,7 @@ KERNEL pack_image_bytes(u32 batch, u32 channels, u32 plane, u32 words, const flo
     }
 }
 
-// The bits of a weight (O, K K, ceil(I / 32)) as bytes (O, K K, words).
+// Converts the bits of a weight (O, K K, ceil(I / 32)) to bytes (O, K K, words).
 KERNEL weight_sign_bytes(u32 len, u32 inputs, u32 words, const u32* bits, u32* bytes) {
     FOR_EACH(at, len) {
         u32 word = at % words, row = at / words, packed = 0;
@@ -105,7 +105,7 @@ KERNEL weight_sign_bytes(u32 len, u32 inputs, u32 words, const u32* bits, u32* b
     }
 }
 
-// The bits of a weight as floats (O, I, K K).
+// Converts the bits of a weight to floats (O, I, K K).
 KERNEL weight_sign_floats(u32 len, u32 inputs, u32 taps, const u32* bits, float* w) {
     FOR_EACH(at, len) {
         u32 tap = at % taps, channel = at / taps % inputs, o = at / taps / inputs;
@@ -117,15 +117,15 @@ KERNEL signs_of(u32 n, const float* x, float* signs) {
     FOR_EACH(i, n) signs[i] = x[i] >= 0.0f ? 1.0f : -1.0f;
 }
 
-// Pixels and output channels that a warp sums at once: tiles of 16 by 8, those of the instruction.
+// Pixels and output channels that a warp sums at once. One instruction computes a tile of 16 pixels by 8 channels.
 #define BYTE_PIXELS 32
 #define BYTE_OUTPUTS 64
-// Words of four channels that the instruction takes.
+// Number of four-channel words that one instruction multiplies.
 #define BYTE_WORDS 8
 
-// sums += a b of a 16x32 and a 32x8 matrix of bytes, spread over the warp as PTX says (mma.m16n8k32): lane l has of `a` the
-// rows l / 4 and l / 4 + 8, of `b` the column l / 4, of each the words l % 4 and l % 4 + 4; of the sums rows as of `a`, columns
-// 2 (l % 4) and the next. Every lane must be here. Needs compute capability 8.0; the host does not launch it on an older one.
+// sums += a b for a 16x32 and a 32x8 matrix of bytes, distributed over the warp as in PTX (mma.m16n8k32). Lane l has the rows l / 4 and
+// l / 4 + 8 of `a` and the column l / 4 of `b`, and of each the words l % 4 and l % 4 + 4. Its sums are in the same rows as `a`, in the
+// columns 2 (l % 4) and 2 (l % 4) + 1. All lanes must call it. Needs compute capability 8.0; the host does not launch it on older GPUs.
 #ifndef mma_bytes
 static __device__ void mma_bytes(int* sums, u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1) {
 #if __CUDA_ARCH__ >= 800
@@ -137,8 +137,8 @@ static __device__ void mma_bytes(int* sums, u32 a0, u32 a1, u32 a2, u32 a3, u32 
 }
 #endif
 
-// y (N, O, P): a warp 32 pixels, blockIdx.y 64 output channels. Taps outside of the image are zero bytes. Which channels a lane
-// takes as words l % 4 and l % 4 + 4 is free, as long as it is the same in `a` and `b`: it takes two that lie side by side.
+// y (N, O, P). A warp has 32 pixels; blockIdx.y is a group of 64 output channels. Taps outside of the image are zero bytes. The order of
+// the channel words may be chosen freely if it is the same in `a` and `b`: each lane loads two neighbouring words.
 KERNEL sign_conv_bytes(Conv s, u32 words, const u32* x, const u32* w, float* y) {
     u32 taps = s.kernel * s.kernel, pixels = s.out_height * s.out_width, total = s.batch * pixels;
     u32 lane = threadIdx.x % 32, group = lane / 4, place = 2 * (lane % 4);
@@ -149,7 +149,7 @@ KERNEL sign_conv_bytes(Conv s, u32 words, const u32* x, const u32* w, float* y) 
         UNROLL for (u32 o = 0; o < BYTE_OUTPUTS / 8; ++o)
             UNROLL for (u32 i = 0; i < 4; ++i) sums[m][o][i] = 0;
     for (u32 tap = 0; tap < taps; ++tap) {
-        // Where this lane's four rows of `a` begin; null outside of the image.
+        // Pointers to this lane's four rows of `a`; null outside of the image.
         const u32* rows[BYTE_PIXELS / 8];
         UNROLL for (u32 r = 0; r < BYTE_PIXELS / 8; ++r) {
             u32 at = first_pixel + 8 * r + group, n = at / pixels, pixel = at % pixels;

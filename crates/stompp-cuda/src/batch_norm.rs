@@ -1,4 +1,4 @@
-//! Batch norm, alone or with a residual and a quantizer behind it.
+//! Batch norm, alone or followed by a residual addition and a quantizer.
 
 use crate::{
     Floats, FloatsMut, Gpu, GpuError, Quantizer,
@@ -7,7 +7,7 @@ use crate::{
 };
 use stompp_kernels::ChannelShape;
 
-/// `Channels` of the kernels' sources.
+/// The sizes of a tensor with channels. `Channels` in the kernels' sources.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 struct Channels {
@@ -32,7 +32,7 @@ impl Channels {
     }
 }
 
-/// What a batch norm normalises by, (C,) each.
+/// The parameters of a batch norm, (C,) each.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNormParams<'a> {
     /// Mean.
@@ -45,7 +45,7 @@ pub struct BatchNormParams<'a> {
     pub shift: Floats<'a>,
 }
 
-/// `Norm` of the kernels' sources: four addresses.
+/// The addresses of a batch norm's parameters. `Norm` in the kernels' sources.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 struct Norm([u64; 4]);
@@ -70,7 +70,7 @@ impl BatchNormParams<'_> {
     }
 }
 
-/// Where a batch's moments are put, (C,) each.
+/// Output buffers for the moments of a batch, (C,) each.
 #[derive(Debug)]
 pub struct Moments<'a> {
     /// Mean.
@@ -81,26 +81,26 @@ pub struct Moments<'a> {
     pub inv_std: FloatsMut<'a>,
 }
 
-/// Where the gradients of a batch norm are put.
+/// Output buffers for the gradients of a batch norm.
 #[derive(Debug)]
 pub struct NormGradients<'a> {
-    /// Of the input; `None` if nobody wants it.
+    /// Gradient of the input; `None` if it is not needed.
     pub x: Option<FloatsMut<'a>>,
-    /// Whether the input's is added to, or overwritten.
+    /// Whether to add to `x` (true) or to overwrite it (false).
     pub add_to_x: bool,
-    /// Of the residual, added to; `None` if nobody wants it.
+    /// Gradient of the residual, accumulated; `None` if it is not needed.
     pub residual: Option<FloatsMut<'a>>,
-    /// Of the scale, (C,), added to.
+    /// Gradient of the scale, (C,), accumulated.
     pub scale: FloatsMut<'a>,
-    /// Of the shift, (C,), added to.
+    /// Gradient of the shift, (C,), accumulated.
     pub shift: FloatsMut<'a>,
 }
 
 impl Gpu {
-    /// Moments of `x`, (N, C, inner), per channel, summed in double.
+    /// Computes the moments of `x`, (N, C, inner), per channel. Sums in f64.
     ///
     /// # Errors
-    /// The driver's.
+    /// Returns [`GpuError::Driver`] if an allocation or a launch fails.
     pub fn moments(&self, s: &ChannelShape, eps: f32, x: Floats<'_>, out: Moments<'_>) -> Result<(), GpuError> {
         check_length("x", x.len(), s.len());
         check_length("mean", out.mean.len(), s.channels);
@@ -131,10 +131,10 @@ impl Gpu {
         )
     }
 
-    /// Moves a running mean towards a batch's: `r += momentum (mean - r)`.
+    /// Updates a running mean with the mean of a batch: `r += momentum (mean - r)`.
     ///
     /// # Errors
-    /// The driver's.
+    /// Returns [`GpuError::Driver`] if the launch fails.
     pub fn update_running_mean(
         &self,
         s: &ChannelShape,
@@ -145,10 +145,10 @@ impl Gpu {
         self.update_running(s, momentum, 1.0, mean, running)
     }
 
-    /// Moves a running variance towards a batch's, which is taken as unbiased; `variance` is the biased one.
+    /// Updates a running variance with the unbiased variance of a batch. `variance` is the biased variance.
     ///
     /// # Errors
-    /// The driver's.
+    /// Returns [`GpuError::Driver`] if the launch fails.
     pub fn update_running_variance(
         &self,
         s: &ChannelShape,
@@ -157,7 +157,7 @@ impl Gpu {
         running: FloatsMut<'_>,
     ) -> Result<(), GpuError> {
         let n = (s.batch * s.inner) as f32;
-        // A single value a channel has no unbiased variance; its biased one, zero, is all there is to follow.
+        // A single value has no unbiased variance. The biased variance, zero, is used instead.
         let unbiased = if n > 1.0 { n / (n - 1.0) } else { 1.0 };
         self.update_running(s, momentum, unbiased, variance, running)
     }
@@ -185,10 +185,10 @@ impl Gpu {
         )
     }
 
-    /// `1 / sqrt(variance + eps)`.
+    /// Computes `1 / sqrt(variance + eps)`.
     ///
     /// # Errors
-    /// The driver's.
+    /// Returns [`GpuError::Driver`] if the launch fails.
     pub fn inverse_deviation(&self, eps: f32, variance: Floats<'_>, out: FloatsMut<'_>) -> Result<(), GpuError> {
         check_length("out", out.len(), variance.len());
         let channels = size(variance.len());
@@ -203,10 +203,10 @@ impl Gpu {
         )
     }
 
-    /// `y = (x - mean) inv_std scale + shift`, per channel.
+    /// Computes `y = (x - mean) inv_std scale + shift`, per channel.
     ///
     /// # Errors
-    /// The driver's.
+    /// Returns [`GpuError::Driver`] if the launch fails.
     pub fn batch_norm(
         &self,
         s: &ChannelShape,
@@ -220,10 +220,10 @@ impl Gpu {
         launch!(self, "batch_norm", grid, Channels::new(s), norm.argument(s), x, y)
     }
 
-    /// `y = quantizer(batch norm of x + residual)`.
+    /// Computes `y = quantizer(batch_norm(x) + residual)`.
     ///
     /// # Errors
-    /// The driver's.
+    /// Returns [`GpuError::Driver`] if the launch fails.
     pub fn norm_quantize(
         &self,
         s: &ChannelShape,
@@ -252,11 +252,12 @@ impl Gpu {
         )
     }
 
-    /// The gradients of [`Gpu::norm_quantize`], or of [`Gpu::batch_norm`] without `quantizer`, through the moments of `x` itself.
+    /// Computes the gradients of [`Gpu::norm_quantize`], or of [`Gpu::batch_norm`] without `quantizer`. They include the gradients
+    /// through the moments of `x`.
     ///
     /// # Errors
-    /// The driver's.
-    #[allow(clippy::too_many_arguments)] // what the forward pass had, and the gradients
+    /// Returns [`GpuError::Driver`] if an allocation or a launch fails.
+    #[allow(clippy::too_many_arguments)] // the arguments of the forward pass, and the gradients
     pub fn norm_backward(
         &self,
         s: &ChannelShape,
@@ -277,7 +278,7 @@ impl Gpu {
         quantizer.check(s.len());
         let (channels, norm) = (Channels::new(s), norm.argument(s));
         let splits = self.splits(channels.channels, channels.batch * channels.inner);
-        // SAFETY: each is written by one kernel before the next reads it.
+        // SAFETY: a kernel writes each of them before the next kernel reads it.
         let (parts, means) = unsafe {
             let parts = self.device.alloc::<f64>(s.channels * splits as usize * 2)?;
             (parts, self.device.alloc::<f32>(s.channels * 2)?)

@@ -1,7 +1,7 @@
-//! Convolutions by cuDNN, in the order of axes that everything here has, or reordered so that channels come last.
+//! Convolutions with cuDNN, in the NCHW layout of this crate or transposed to NHWC.
 //!
-//! The orders round differently. Which one is faster is therefore measured and chosen only where bits may differ from run to run
-//! ([`crate::GpuSettings::deterministic`] is off); else it is the first.
+//! The two layouts round differently. If [`crate::GpuSettings::deterministic`] is off, the faster one is measured and used; otherwise
+//! NCHW is used.
 
 use crate::{
     Floats, FloatsMut, Gpu, GpuError,
@@ -16,17 +16,17 @@ use std::{
 };
 use stompp_kernels::ConvShape;
 
-/// Layouts with their names in [`Gpu::algorithm_choices`]. The time of the second has the reordering in it.
+/// The layouts with their names in [`Gpu::algorithm_choices`]. The time of NHWC includes the transposition.
 const LAYOUTS: [(&str, TensorLayout); 2] = [
     ("NCHW", TensorLayout::ChannelsFirst),
     ("NHWC", TensorLayout::ChannelsLast),
 ];
 
-/// Layouts that were found fastest.
+/// The fastest layout of each shape and pass so far.
 #[derive(Debug, Default)]
 pub(crate) struct LayoutChoices(Mutex<HashMap<(ConvShape, ConvPass), TensorLayout>>);
 
-/// A shape in words: `256 x 64 -> 128, 3x3/2 @32`.
+/// Displays a shape as `batch x inputs -> outputs, kernel/stride @height`, for example `256 x 64 -> 128, 3x3/2 @32`.
 pub(crate) struct DisplayConv<'a>(pub(crate) &'a ConvShape);
 
 impl fmt::Display for DisplayConv<'_> {
@@ -38,10 +38,10 @@ impl fmt::Display for DisplayConv<'_> {
     }
 }
 
-/// A tensor as a batch of matrices, channels by places.
+/// The sizes of a tensor as a batch of matrices: (batch, channels, places).
 type Matrices = (usize, usize, usize);
 
-/// Those of x, w and y.
+/// Returns the sizes of x, w and y.
 fn matrices(s: &ConvShape) -> [Matrices; 3] {
     [
         (s.batch, s.in_channels, s.in_height * s.in_width),
@@ -54,7 +54,7 @@ fn len((batch, rows, columns): Matrices) -> usize {
     batch * rows * columns
 }
 
-/// Which of x, w and y a pass writes.
+/// Returns the index of the tensor, of x, w and y, that a pass writes.
 fn written(pass: ConvPass) -> usize {
     match pass {
         ConvPass::InputGradient => 0,
@@ -64,11 +64,11 @@ fn written(pass: ConvPass) -> usize {
 }
 
 impl Gpu {
-    /// Computes `pass` of a convolution of numbers by cuDNN, adding to the output if `add`. Returns false, with nothing done, if there
-    /// is no cuDNN, or it has no algorithm.
+    /// Computes `pass` of a convolution with cuDNN. Adds to the output if `add`. Returns false, without any effect, if cuDNN is not loaded
+    /// or has no algorithm.
     ///
     /// # Safety
-    /// `addresses` are those of x, w and y, with as many floats as `s` says; the one that is written is nobody else's.
+    /// `addresses` must be the addresses of x, w and y with the lengths of `s`. No other code may use the tensor that is written.
     pub(crate) unsafe fn by_cudnn(
         &self,
         s: &ConvShape,
@@ -89,10 +89,10 @@ impl Gpu {
         unsafe { self.convolve(cudnn, s, (pass, Operands::Values, layout), add, addresses) }
     }
 
-    /// The layout that is faster for a pass, measured once.
+    /// Returns the faster layout for a pass. Measures it in the first call.
     ///
     /// # Safety
-    /// As [`Gpu::by_cudnn`].
+    /// The same as for [`Gpu::by_cudnn`].
     unsafe fn faster_layout(
         &self,
         cudnn: &Cudnn,
@@ -104,23 +104,23 @@ impl Gpu {
         if let Some(layout) = layouts().get(&(*s, pass)) {
             return Ok(*layout);
         }
-        // Written once only, and not by what is tried.
+        // The measured runs write to scratch memory, because the output must be written only once.
         let output = written(pass);
-        // SAFETY: written before it is read.
+        // SAFETY: the memory is written before it is read.
         let scratch = unsafe { self.device.alloc::<f32>(len(matrices(s)[output])) }?;
         addresses[output] = *scratch.device_ptr();
         let layout = self.fastest(format!("cuDNN {pass:?} {}", DisplayConv(s)), &LAYOUTS, |layout| {
-            // SAFETY: the caller's, and scratch memory of the output's length.
+            // SAFETY: the caller guarantees the inputs; the scratch memory has the length of the output.
             unsafe { self.convolve(cudnn, s, (pass, Operands::Values, layout), false, addresses) }
         })?;
         layouts().insert((*s, pass), layout);
         Ok(layout)
     }
 
-    /// Computes a pass in a layout; false, with nothing done, if cuDNN has no algorithm for it.
+    /// Computes a pass in a given layout. Returns false, without any effect, if cuDNN has no algorithm for it.
     ///
     /// # Safety
-    /// As [`Gpu::by_cudnn`].
+    /// The same as for [`Gpu::by_cudnn`].
     pub(crate) unsafe fn convolve(
         &self,
         cudnn: &Cudnn,
@@ -144,7 +144,7 @@ impl Gpu {
         let (matrices, output) = (matrices(s), written(pass));
         let mut reordered = Vec::with_capacity(3);
         for (place, &matrices) in matrices.iter().enumerate() {
-            // SAFETY: written by the kernel below, or by the convolution, before it is read.
+            // SAFETY: the transposition below or the convolution writes the memory before it is read.
             let memory = unsafe { self.device.alloc::<f32>(len(matrices)) }?;
             if place != output {
                 // SAFETY: the caller's.
@@ -157,7 +157,7 @@ impl Gpu {
         }
         let inner = [0, 1, 2].map(|place: usize| *reordered[place].device_ptr());
         let span = self.start_span(|| format!("cuDNN NHWC {pass:?} {}", DisplayConv(s)))?;
-        // SAFETY: as many floats as `s` says, in this function's own memory.
+        // SAFETY: this function allocated the memory with the lengths of `s`.
         unsafe { cudnn.convolve(&self.device, self.settings, s, way, 0.0, inner) }?;
         self.end_span(span)?;
         let (batch, rows, columns) = matrices[output];
@@ -169,7 +169,7 @@ impl Gpu {
         Ok(true)
     }
 
-    /// Transposes each of a batch of matrices (rows, columns); adds to `to` if `add`.
+    /// Transposes each of a batch of matrices (rows, columns). Adds to `to` if `add`.
     fn transpose(&self, of: Matrices, add: bool, from: Floats<'_>, to: FloatsMut<'_>) -> Result<(), GpuError> {
         const TILE: usize = 32;
         let (batch, rows, columns) = of;
@@ -179,11 +179,11 @@ impl Gpu {
         launch!(self, "transpose", grid, batch, rows, columns, i32::from(add), from, to)
     }
 
-    /// Times every convolution of numbers that cuDNN has done so far in both layouts; [`Gpu::algorithm_choices`] has the result. Changes nothing
-    /// else.
+    /// Measures every convolution of numbers that cuDNN has computed so far, in both layouts. [`Gpu::algorithm_choices`] returns the
+    /// results. Has no other effect in deterministic mode.
     ///
     /// # Errors
-    /// If an allocation or a call fails.
+    /// Returns a [`GpuError`] if an allocation, a launch or a call of cuDNN fails.
     pub fn time_layouts(&self) -> Result<(), GpuError> {
         let Some(cudnn) = &self.cudnn else { return Ok(()) };
         for (s, pass) in cudnn.passes() {
@@ -249,7 +249,7 @@ mod tests {
                         gpu.device.htod_sync_copy(&values).unwrap()
                     });
                     let addresses = [0, 1, 2].map(|place: usize| *operands[place].device_ptr());
-                    // SAFETY: as many floats as the shape says, in memory of this closure.
+                    // SAFETY: this closure allocated the memory with the lengths of the shape.
                     let done = unsafe { gpu.convolve(cudnn, &s, (pass, Operands::Values, layout), add, addresses) };
                     assert!(done.unwrap());
                     gpu.device.dtoh_sync_copy(&operands[written(pass)]).unwrap()

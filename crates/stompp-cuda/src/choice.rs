@@ -1,7 +1,7 @@
-//! Ways to compute the same thing: each is tried once a shape, and the fastest is kept.
+//! Selects the fastest of several algorithms by measurement, once for each shape.
 //!
-//! Only ways that give the same bits are chosen between like this, so a choice changes no result. Times differ from run to run, and so
-//! may the choices.
+//! In deterministic mode, a selection is used only if all candidates give the same bits, so it does not change results. Times differ from
+//! run to run, so the selected algorithms may differ, too.
 
 use crate::{Gpu, GpuError, profile::Event};
 use std::{
@@ -9,15 +9,15 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// How often a way is timed after the first call, which may compile or look for algorithms. The fastest counts.
+/// Number of timed runs of an algorithm. An untimed first run comes before them. The fastest run counts.
 const TIMES: usize = 3;
 
-/// What was tried for one shape.
+/// The measured times of the algorithms for one shape.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AlgorithmChoice {
-    /// What is computed, with its shape.
+    /// The operation and its shape.
     pub what: String,
-    /// Names of the ways that were tried, and their milliseconds, the fastest first.
+    /// Names of the algorithms and their times in milliseconds, fastest first.
     pub tried: Vec<(&'static str, f32)>,
 }
 
@@ -33,23 +33,23 @@ impl fmt::Display for AlgorithmChoice {
     }
 }
 
-/// Every choice so far.
+/// All choices so far.
 #[derive(Debug, Default)]
 pub(crate) struct AlgorithmChoices(Mutex<Vec<AlgorithmChoice>>);
 
 impl Gpu {
-    /// Every choice between ways of computing that was made so far, in order.
+    /// Returns all choices between algorithms so far, in order.
     pub fn algorithm_choices(&self) -> Vec<AlgorithmChoice> {
         self.choices.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Runs each of `ways` some times and returns the fastest. `run` does nothing and returns false for a way that cannot do it.
+    /// Measures each of `ways` and returns the fastest. `run` must return false, without any effect, if a way is not possible.
     ///
     /// # Errors
-    /// If the driver or a way fails.
+    /// Returns an error if the driver or `run` fails.
     ///
     /// # Panics
-    /// If no way can do it.
+    /// Panics if no way is possible.
     pub(crate) fn fastest<W: Copy>(
         &self,
         what: String,

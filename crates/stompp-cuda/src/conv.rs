@@ -1,4 +1,4 @@
-//! Convolution without bias and its gradients: by cuDNN, or by matrix products of patches.
+//! Convolution without bias and its gradients, with cuDNN or as matrix products of patches.
 
 use crate::{
     Floats, FloatsMut, Gpu, GpuError,
@@ -10,10 +10,10 @@ use crate::{
 use cudarc::driver::{CudaSlice, DevicePtr};
 use stompp_kernels::ConvShape;
 
-/// The most floats of patches that are laid side by side at once: 256 MiB.
+/// Largest number of floats in a matrix of patches: 256 MiB.
 const MOST_PATCHES: usize = 1 << 26;
 
-/// `Conv` of the kernels' sources.
+/// The sizes of a convolution. `Conv` in the kernels' sources.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub(crate) struct Conv {
@@ -53,7 +53,7 @@ impl Conv {
     }
 }
 
-/// A group of images whose patches are laid side by side.
+/// A group of images whose patches share one matrix.
 struct Group {
     first: usize,
     images: usize,
@@ -64,17 +64,17 @@ struct Group {
 }
 
 impl Group {
-    /// Columns of the matrix of patches.
+    /// Number of columns of the matrix of patches.
     fn columns(&self) -> usize {
         self.images * self.pixels
     }
 
-    /// The matrix of patches, image by image.
+    /// Returns the matrix of patches, image by image.
     fn by_image(&self, cols: &CudaSlice<f32>) -> Matrix {
         Matrix::new(*cols.device_ptr(), self.columns()).step(self.pixels)
     }
 
-    /// The group's part of the output or its gradient, (O, pixels) an image.
+    /// Returns the group's part of the output or its gradient, (O, pixels) for each image.
     fn outputs(&self, s: &ConvShape, address: u64) -> Matrix {
         let image = s.out_channels * self.pixels;
         Matrix::new(address + 4 * (self.first * image) as u64, self.pixels).step(image)
@@ -82,16 +82,16 @@ impl Group {
 }
 
 impl Gpu {
-    /// Convolution of `x` (N, I, H, W) with `w` (O, I, K, K); `y` is overwritten.
+    /// Computes the convolution of `x` (N, I, H, W) with `w` (O, I, K, K). `y` is overwritten.
     ///
     /// # Errors
-    /// The libraries'.
+    /// Returns a [`GpuError`] if an allocation, a launch, or a call of cuBLAS or cuDNN fails.
     pub fn conv2d(&self, s: &ConvShape, x: Floats<'_>, w: Floats<'_>, y: FloatsMut<'_>) -> Result<(), GpuError> {
         check_length("x", x.len(), s.input_len());
         check_length("w", w.len(), s.weight_len());
         check_length("y", y.len(), s.output_len());
         let addresses = [x.address(), w.address(), y.address()];
-        // SAFETY: the lengths were checked, and `y` is borrowed alone.
+        // SAFETY: the lengths were checked, and `y` is borrowed exclusively.
         if unsafe { self.by_cudnn(s, ConvPass::Forward, false, addresses) }? {
             return Ok(());
         }
@@ -100,7 +100,7 @@ impl Gpu {
             let w = Matrix::new(w.address(), group.entries);
             let dims = (s.out_channels, group.entries, group.pixels);
             let out = group.outputs(s, y.address());
-            // SAFETY: the group's part of `y`, and patches of this group alone.
+            // SAFETY: `out` is the group's part of `y`, and `cols` has the patches of this group only.
             unsafe { self.product(dims, group.images, w, group.by_image(cols), 0.0, out) }
         })
     }
@@ -108,7 +108,7 @@ impl Gpu {
     /// Adds the gradient of the input to `gx`.
     ///
     /// # Errors
-    /// The libraries'.
+    /// Returns a [`GpuError`] if an allocation, a launch, or a call of cuBLAS or cuDNN fails.
     pub fn conv2d_input_gradient(
         &self,
         s: &ConvShape,
@@ -120,7 +120,7 @@ impl Gpu {
         check_length("gy", gy.len(), s.output_len());
         check_length("gx", gx.len(), s.input_len());
         let addresses = [gx.address(), w.address(), gy.address()];
-        // SAFETY: the lengths were checked, and `gx` is borrowed alone.
+        // SAFETY: the lengths were checked, and `gx` is borrowed exclusively.
         if unsafe { self.by_cudnn(s, ConvPass::InputGradient, true, addresses) }? {
             return Ok(());
         }
@@ -128,7 +128,7 @@ impl Gpu {
             let w = Matrix::new(w.address(), group.entries).transposed();
             let dims = (group.entries, s.out_channels, group.pixels);
             let upstream = group.outputs(s, gy.address());
-            // SAFETY: patches of this group alone.
+            // SAFETY: `gcols` has the patches of this group only.
             unsafe { self.product(dims, group.images, w, upstream, 0.0, group.by_image(gcols)) }?;
             let grid = self.grid(size(group.images * s.in_channels * s.in_height * s.in_width));
             let (first, images) = (size(group.first), size(group.images));
@@ -139,7 +139,7 @@ impl Gpu {
     /// Adds the gradient of the weight to `gw`.
     ///
     /// # Errors
-    /// The libraries'.
+    /// Returns a [`GpuError`] if an allocation, a launch, or a call of cuBLAS or cuDNN fails.
     pub fn conv2d_weight_gradient(
         &self,
         s: &ConvShape,
@@ -151,13 +151,13 @@ impl Gpu {
         check_length("gy", gy.len(), s.output_len());
         check_length("gw", gw.len(), s.weight_len());
         let addresses = [x.address(), gw.address(), gy.address()];
-        // SAFETY: the lengths were checked, and `gw` is borrowed alone.
+        // SAFETY: the lengths were checked, and `gw` is borrowed exclusively.
         if unsafe { self.by_cudnn(s, ConvPass::WeightGradient, true, addresses) }? {
             return Ok(());
         }
         self.by_groups(s, |group, cols| {
             self.gather_patches(s, group, x, cols)?;
-            // The same order of columns as the patches', so that one product sums over all images.
+            // The columns have the same order as those of the patches, so that one product sums over all images.
             let len = s.out_channels * group.columns();
             // SAFETY: the kernel writes all of it.
             let rows = unsafe { self.device.alloc::<f32>(len) }?;
@@ -168,12 +168,12 @@ impl Gpu {
             let upstream = Matrix::new(*rows.device_ptr(), group.columns());
             let cols = Matrix::new(*cols.device_ptr(), group.columns()).transposed();
             let dims = (s.out_channels, group.columns(), group.entries);
-            // SAFETY: `gw` is borrowed alone, the others are this function's own.
+            // SAFETY: `gw` is borrowed exclusively, and this function owns the others.
             unsafe { self.product(dims, 1, upstream, cols, 1.0, Matrix::new(gw.address(), group.entries)) }
         })
     }
 
-    /// Calls `work` for as many images at a time as patches may be laid side by side, with room for them.
+    /// Calls `work` for each group of images, with memory for their patches. [`MOST_PATCHES`] limits the size of a group.
     fn by_groups(
         &self,
         s: &ConvShape,

@@ -1,4 +1,4 @@
-//! Work on single elements.
+//! Elementwise operations.
 
 use crate::{
     Floats, FloatsMut, Gpu, GpuError,
@@ -9,34 +9,34 @@ use cudarc::driver::result::memcpy_dtod_async;
 use stompp_kernels::{AdamStep, SgdStep};
 
 impl Gpu {
-    /// `destination = source`.
+    /// Copies `source` to `destination`.
     ///
     /// # Errors
-    /// The driver's.
+    /// Returns [`GpuError::Driver`] if the copy fails.
     pub fn copy(&self, source: Floats<'_>, destination: FloatsMut<'_>) -> Result<(), GpuError> {
         check_length("destination", destination.len(), source.len());
         self.device.bind_to_thread()?;
         let bytes = 4 * source.len();
         let span = self.start_span(|| "copy".to_owned())?;
-        // SAFETY: both have as many bytes, and nobody else has the destination.
+        // SAFETY: both have the same length, and `destination` is borrowed exclusively.
         unsafe { memcpy_dtod_async(destination.address(), source.address(), bytes, *self.device.cu_stream()) }?;
         self.end_span(span)
     }
 
-    /// `y = max(x, 0)`.
+    /// Computes `y = max(x, 0)`.
     ///
     /// # Errors
-    /// The driver's.
+    /// Returns [`GpuError::Driver`] if the launch fails.
     pub fn relu(&self, x: Floats<'_>, y: FloatsMut<'_>) -> Result<(), GpuError> {
         check_length("y", y.len(), x.len());
         let n = size(x.len());
         launch!(self, "relu", self.grid(n), n, x, y)
     }
 
-    /// `gx += gy` where `x > 0`.
+    /// Computes `gx += gy` where `x > 0`.
     ///
     /// # Errors
-    /// The driver's.
+    /// Returns [`GpuError::Driver`] if the launch fails.
     pub fn relu_backward(&self, x: Floats<'_>, gy: Floats<'_>, gx: FloatsMut<'_>) -> Result<(), GpuError> {
         check_length("gy", gy.len(), x.len());
         check_length("gx", gx.len(), x.len());
@@ -44,10 +44,10 @@ impl Gpu {
         launch!(self, "relu_backward", self.grid(n), n, x, gy, gx)
     }
 
-    /// `y = a + b`.
+    /// Computes `y = a + b`.
     ///
     /// # Errors
-    /// The driver's.
+    /// Returns [`GpuError::Driver`] if the launch fails.
     pub fn add(&self, a: Floats<'_>, b: Floats<'_>, y: FloatsMut<'_>) -> Result<(), GpuError> {
         check_length("b", b.len(), a.len());
         check_length("y", y.len(), a.len());
@@ -55,20 +55,20 @@ impl Gpu {
         launch!(self, "add", self.grid(n), n, a, b, y)
     }
 
-    /// `destination += source`.
+    /// Computes `destination += source`.
     ///
     /// # Errors
-    /// The driver's.
+    /// Returns [`GpuError::Driver`] if the launch fails.
     pub fn accumulate(&self, source: Floats<'_>, destination: FloatsMut<'_>) -> Result<(), GpuError> {
         check_length("destination", destination.len(), source.len());
         let n = size(source.len());
         launch!(self, "accumulate", self.grid(n), n, source, destination)
     }
 
-    /// `destination += factor * source`; the factor is a single number.
+    /// Computes `destination += factor * source`. `factor` has one entry.
     ///
     /// # Errors
-    /// The driver's.
+    /// Returns [`GpuError::Driver`] if the launch fails.
     pub fn scale_accumulate(
         &self,
         factor: Floats<'_>,
@@ -81,19 +81,19 @@ impl Gpu {
         launch!(self, "scale_accumulate", self.grid(n), n, factor, source, destination)
     }
 
-    /// `x *= factor`.
+    /// Computes `x *= factor`.
     ///
     /// # Errors
-    /// The driver's.
+    /// Returns [`GpuError::Driver`] if the launch fails.
     pub fn scale(&self, factor: f32, x: FloatsMut<'_>) -> Result<(), GpuError> {
         let n = size(x.len());
         launch!(self, "scale", self.grid(n), n, factor, x)
     }
 
-    /// One step of SGD with momentum, as [`stompp_kernels::sgd_momentum_step`] takes it.
+    /// Computes one step of SGD with momentum, as [`stompp_kernels::sgd_momentum_step`] does.
     ///
     /// # Errors
-    /// The driver's.
+    /// Returns [`GpuError::Driver`] if the launch fails.
     pub fn sgd_step(&self, step: &SgdStep, w: FloatsMut<'_>, v: FloatsMut<'_>, g: Floats<'_>) -> Result<(), GpuError> {
         check_length("v", v.len(), w.len());
         check_length("g", g.len(), w.len());
@@ -120,10 +120,10 @@ impl Gpu {
         )
     }
 
-    /// One step of Adam, as [`stompp_kernels::adam_step`] takes it.
+    /// Computes one step of Adam, as [`stompp_kernels::adam_step`] does.
     ///
     /// # Errors
-    /// The driver's.
+    /// Returns [`GpuError::Driver`] if the launch fails.
     pub fn adam_step(
         &self,
         step: &AdamStep,

@@ -1,22 +1,22 @@
-//! What can go wrong on a GPU.
+//! Errors of opening and using a GPU.
 
 use crate::GpuSettings;
 use cudarc::{cublas::result::CublasError, driver::DriverError};
 
-/// A call failed; every variant says which library said so.
+/// A call of the driver or of a library failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GpuError {
-    /// The driver's: out of memory, a failed launch.
+    /// An error of the CUDA driver, for example out of memory or a failed launch.
     #[error("CUDA driver: {0:?}")]
     Driver(DriverError),
-    /// cuBLAS's.
+    /// An error of cuBLAS.
     #[error("cuBLAS: {0:?}")]
     Blas(CublasError),
     /// The GPU was used before it was opened.
     #[error("the GPU is not open: get the device from `stompp_nn::cuda::open`")]
     NotOpen,
-    /// cuDNN's.
+    /// An error of cuDNN.
     #[error("cuDNN: {function} returned status {status}")]
     Cudnn {
         /// The function that failed.
@@ -38,11 +38,11 @@ impl From<CublasError> for GpuError {
     }
 }
 
-/// A GPU could not be made ready.
+/// A GPU could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenGpuError {
-    /// There is no driver, or no GPU that it shows.
+    /// There is no driver, or the driver finds no GPU.
     #[error("no CUDA device: {0} (is the driver loaded, and a GPU visible to this process?)")]
     NoDevice(String),
     /// The kernels could not be compiled for this GPU.
@@ -50,21 +50,21 @@ pub enum OpenGpuError {
     Compile {
         /// The virtual architecture, such as `compute_90`.
         architecture: String,
-        /// What NVRTC said.
+        /// NVRTC's message.
         problem: String,
     },
-    /// A library failed.
+    /// A call of the driver or of a library failed.
     #[error(transparent)]
     Gpu(#[from] GpuError),
-    /// The process's GPU was opened before, with other settings.
-    #[error("the GPU computes with {was:?} in this process already, not with {wanted:?}")]
+    /// The GPU is already open in this process with other settings.
+    #[error("the GPU is already open in this process with {was:?}, not with {wanted:?}")]
     OtherSettings {
-        /// Those in use.
+        /// The settings in use.
         was: GpuSettings,
-        /// Those asked for.
+        /// The requested settings.
         wanted: GpuSettings,
     },
-    /// Memory was not where a tensor said it is: this release of the tensor library is not the one that is known.
+    /// The memory of a tensor was not found. The release of the tensor library has an unknown memory layout.
     #[error("a tensor's memory could not be found: {0}")]
     Pointer(String),
 }

@@ -1,4 +1,4 @@
-//! A GPU that is ready: its kernels compiled, its libraries loaded.
+//! An open GPU with compiled kernels and loaded libraries.
 
 use crate::{
     GpuError, OpenGpuError, by_cudnn::LayoutChoices, choice::AlgorithmChoices, cudnn::Cudnn, kernels::Kernels,
@@ -10,16 +10,16 @@ use cudarc::{
 };
 use std::{ffi::CStr, fmt, sync::Arc};
 
-/// How a GPU computes.
+/// Numeric and library settings of a GPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GpuSettings {
-    /// Whether convolutions and matrix products may round their factors to TF32 (10 bits of mantissa; sums stay f32), as
-    /// PyTorch's convolutions do. Without it, forward convolutions use no algorithm that transforms (FFT, Winograd). Convolutions of
-    /// signs are exact either way.
+    /// Whether convolutions and matrix products may round their factors to TF32 (10 bits of mantissa; sums stay f32), as PyTorch's
+    /// convolutions do. If false, forward convolutions do not use transforms (FFT, Winograd). Convolutions of signs are exact in
+    /// both cases.
     pub tf32: bool,
-    /// Whether only algorithms are used that give the same bits each time.
+    /// Whether to use only algorithms with bitwise reproducible results.
     pub deterministic: bool,
-    /// Whether convolutions are cuDNN's where it can be loaded.
+    /// Whether to use cuDNN for convolutions if it can be loaded.
     pub cudnn: bool,
 }
 
@@ -33,16 +33,16 @@ impl Default for GpuSettings {
     }
 }
 
-/// What a GPU is and what serves it.
+/// The name of a GPU and the versions of its software.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Versions {
-    /// The GPU's name.
+    /// Name of the GPU.
     pub name: String,
-    /// Its compute capability.
+    /// Compute capability of the GPU.
     pub compute_capability: (i32, i32),
-    /// The newest CUDA that the driver supports, such as (13, 0).
+    /// Newest CUDA version that the driver supports, for example (13, 0).
     pub driver: (i32, i32),
-    /// cuDNN's version, such as (9, 1, 0), if it was found.
+    /// Version of cuDNN, for example (9, 1, 0), if it is loaded.
     pub cudnn: Option<(usize, usize, usize)>,
 }
 
@@ -58,10 +58,10 @@ impl fmt::Display for Versions {
     }
 }
 
-/// A GPU, ready.
+/// An open GPU. Its methods launch kernels.
 #[derive(Debug)]
 pub struct Gpu {
-    // In the order in which they are dropped: the device last.
+    // The fields are dropped in this order: the libraries and kernels before the device.
     pub(crate) profile: Profile,
     pub(crate) choices: AlgorithmChoices,
     pub(crate) layouts: LayoutChoices,
@@ -76,10 +76,11 @@ pub struct Gpu {
 }
 
 impl Gpu {
-    /// Makes `device` ready: compiles the kernels, loads the libraries, and lets freed memory stay with the process.
+    /// Opens `device`: compiles the kernels, loads the libraries and configures the memory pool to keep freed memory.
     ///
     /// # Errors
-    /// If a library is missing what is needed; a missing cuDNN is no error.
+    /// Returns [`OpenGpuError::Compile`] if NVRTC cannot compile the kernels, and [`OpenGpuError::Gpu`] if a call of the driver, cuBLAS
+    /// or cuDNN fails. A missing cuDNN is not an error.
     pub fn open(device: Arc<CudaDevice>, settings: GpuSettings) -> Result<Self, OpenGpuError> {
         use driver::CUdevice_attribute_enum as Attribute;
         device.bind_to_thread()?;
@@ -94,7 +95,7 @@ impl Gpu {
             true => cublas::cublasMath_t::CUBLAS_TF32_TENSOR_OP_MATH,
             false => cublas::cublasMath_t::CUBLAS_DEFAULT_MATH,
         };
-        // SAFETY: the handle was made a line above.
+        // SAFETY: the handle was created above.
         unsafe { cublas::cublasSetMathMode(*blas.handle(), mode).result() }?;
         let cudnn = if settings.cudnn { Cudnn::load(&device)? } else { None };
         let versions = Versions {
@@ -118,25 +119,25 @@ impl Gpu {
         })
     }
 
-    /// How it computes.
+    /// Returns the settings of the GPU.
     pub fn settings(&self) -> GpuSettings {
         self.settings
     }
 
-    /// What it is.
+    /// Returns the name of the GPU and the versions of its software.
     pub fn versions(&self) -> &Versions {
         &self.versions
     }
 
-    /// The device.
+    /// Returns the device.
     pub fn device(&self) -> &Arc<CudaDevice> {
         &self.device
     }
 
-    /// Bytes of the GPU's memory that this process uses.
+    /// Returns the number of bytes of GPU memory that this process uses.
     ///
     /// # Errors
-    /// The driver's.
+    /// Returns [`GpuError::Driver`] if the driver fails.
     pub fn memory_in_use(&self) -> Result<u64, GpuError> {
         let mut bytes = 0u64;
         let attribute = driver::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_CURRENT;
@@ -145,13 +146,13 @@ impl Gpu {
         Ok(bytes)
     }
 
-    /// The most blocks of a kernel that goes through its work by itself: enough to keep every multiprocessor busy.
+    /// Largest number of blocks of a kernel with a grid-stride loop: enough to keep every multiprocessor busy.
     pub(crate) fn max_blocks(&self) -> u32 {
         self.multiprocessors * 16
     }
 }
 
-/// The driver gives freed memory back to the system at each synchronization, unless told otherwise, and a step has several.
+/// Configures the memory pool to keep freed memory. By default, the driver returns it to the system at each synchronization.
 fn keep_memory(device: &CudaDevice) -> Result<(), GpuError> {
     let mut threshold = u64::MAX;
     let attribute = driver::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
@@ -160,17 +161,17 @@ fn keep_memory(device: &CudaDevice) -> Result<(), GpuError> {
     Ok(())
 }
 
-/// Where all memory comes from.
+/// Returns the memory pool of the device.
 fn pool(device: &CudaDevice) -> Result<driver::CUmemoryPool, GpuError> {
     let mut pool = std::ptr::null_mut();
-    // SAFETY: it is there to be written.
+    // SAFETY: the driver only writes to `pool`.
     unsafe { driver::cuDeviceGetDefaultMemPool(&mut pool, *device.cu_device()) }.result()?;
     Ok(pool)
 }
 
 fn name(device: &CudaDevice) -> Result<String, GpuError> {
     let mut bytes = [0; 256];
-    // SAFETY: the length is the buffer's, and the driver ends the name with a zero.
+    // SAFETY: the length is the length of the buffer, and the driver ends the name with a zero.
     unsafe { driver::cuDeviceGetName(bytes.as_mut_ptr(), bytes.len() as i32, *device.cu_device()) }.result()?;
     // SAFETY: as above.
     let name = unsafe { CStr::from_ptr(bytes.as_ptr()) };
@@ -179,7 +180,7 @@ fn name(device: &CudaDevice) -> Result<String, GpuError> {
 
 fn driver_version() -> Result<(i32, i32), GpuError> {
     let mut version = 0;
-    // SAFETY: it is there to be written.
+    // SAFETY: the driver only writes to `version`.
     unsafe { driver::cuDriverGetVersion(&mut version) }.result()?;
     Ok((version / 1000, version % 1000 / 10))
 }

@@ -1,4 +1,4 @@
-//! A set of images that lies in the device's memory as a whole, and the batches that are cut out of it.
+//! A set of images in device memory, and batches of crops from it.
 
 use crate::{
     FloatsMut, Gpu, GpuError,
@@ -7,7 +7,7 @@ use crate::{
 };
 use cudarc::driver::CudaSlice;
 
-/// RGB images of one size in the device's memory, a byte a value, and what each byte stands for.
+/// RGB images of one size in device memory, with one byte per value and a table of the values of each byte.
 #[derive(Debug)]
 pub struct DeviceImages {
     bytes: CudaSlice<u8>,
@@ -18,7 +18,7 @@ pub struct DeviceImages {
 }
 
 impl DeviceImages {
-    /// Height and width of each.
+    /// Returns the height and width of each image.
     pub fn size(&self) -> (usize, usize) {
         (self.height, self.width)
     }
@@ -28,10 +28,10 @@ impl Gpu {
     /// Copies images, (N, 3, height, width), to the device. `table`, (3, 256), has the value of each byte of each channel.
     ///
     /// # Errors
-    /// The driver's: there may not be so much memory.
+    /// Returns [`GpuError::Driver`] if an allocation or a copy fails.
     ///
     /// # Panics
-    /// If `bytes` are not whole images, or the table has another length.
+    /// Panics if `bytes` is not a whole number of images, or `table` has the wrong length.
     pub fn upload_images(
         &self,
         (height, width): (usize, usize),
@@ -55,14 +55,14 @@ impl Gpu {
         })
     }
 
-    /// A batch, (N, 3, height, width): of each placement (index, rows down, columns right, mirrored) the image of that index,
-    /// moved, black where it does not reach, then mirrored, normalized.
+    /// Computes a batch of crops, (N, 3, height, width). Each entry of `crops` is (index, rows down, columns right, mirrored): the image
+    /// `index` is moved, uncovered pixels become black, then the image is mirrored and normalized.
     ///
     /// # Errors
-    /// The driver's.
+    /// Returns [`GpuError::Driver`] if an allocation, a copy or the launch fails.
     ///
     /// # Panics
-    /// If there is no image of an index.
+    /// Panics if an index is out of range or `out` has the wrong length.
     pub fn crop_images(
         &self,
         images: &DeviceImages,

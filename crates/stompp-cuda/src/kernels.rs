@@ -1,4 +1,4 @@
-//! The kernels of `kernels/`, compiled for a GPU.
+//! Compiles and loads the kernels of `kernels/`.
 
 use crate::{GpuError, OpenGpuError};
 use cudarc::{
@@ -7,14 +7,14 @@ use cudarc::{
 };
 use std::{collections::HashMap, ffi::CString};
 
-/// Their sources, in order: one translation unit.
+/// The sources of the kernels, in order. Together they are one translation unit.
 const SOURCES: &[&str] = &include!("sources.in");
 
 /// A kernel that is ready to be launched.
 #[derive(Debug)]
 pub(crate) struct Kernel {
     pub(crate) function: sys::CUfunction,
-    /// The types of its arguments, as the source has them, without `const`.
+    /// The types of the arguments, as in the source, without `const`.
     pub(crate) types: Vec<String>,
 }
 
@@ -25,18 +25,18 @@ pub(crate) struct Kernels {
     kernels: HashMap<&'static str, Kernel>,
 }
 
-// SAFETY: handles of the driver, which may be used from any thread and are not changed here.
+// SAFETY: handles of the driver may be used from any thread, and they do not change here.
 unsafe impl Send for Kernels {}
 // SAFETY: as above.
 unsafe impl Sync for Kernels {}
 
 impl Kernels {
-    /// Compiles and loads them for the compute capability of the device whose context is current; about half a second.
+    /// Compiles the kernels for a compute capability and loads them into the current context. This needs about half a second.
     pub(crate) fn compile((major, minor): (i32, i32)) -> Result<Self, OpenGpuError> {
         let architecture = format!("compute_{major}{minor}");
         let options = CompileOptions {
-            // Multiplication and addition round one by one, as the sources say: what a kernel computes does not depend on what
-            // the compiler fuses. Kernels wait for memory, not for arithmetic.
+            // No fused multiply-add, so that results do not depend on the compiler. This costs no time: the kernels are limited by
+            // memory, not by arithmetic.
             fmad: Some(false),
             arch: Some(architecture.clone().leak()), // once in a process
             ..CompileOptions::default()
@@ -46,7 +46,7 @@ impl Kernels {
             problem: error.to_string(),
         })?;
         let image = CString::new(ptx.to_src()).expect("PTX is text");
-        // SAFETY: text that ends with a zero.
+        // SAFETY: `image` is text that ends with a zero.
         let module = unsafe { module::load_data(image.as_ptr().cast()) }.map_err(GpuError::from)?;
         let kernel = |(name, types): (&'static str, Vec<String>)| {
             let symbol = CString::new(name).expect("a name has no zero");
@@ -58,8 +58,10 @@ impl Kernels {
         Ok(Self { module, kernels })
     }
 
+    /// Returns the kernel `name`.
+    ///
     /// # Panics
-    /// If the sources have no such kernel.
+    /// Panics if the sources have no such kernel.
     pub(crate) fn get(&self, name: &str) -> &Kernel {
         let kernel = self.kernels.get(name);
         kernel.unwrap_or_else(|| panic!("no kernel {name} in the sources"))
@@ -68,12 +70,12 @@ impl Kernels {
 
 impl Drop for Kernels {
     fn drop(&mut self) {
-        // SAFETY: loaded by `compile`; whoever had a function of it had borrowed this. An error would come too late.
+        // SAFETY: `compile` loaded the module, and no function of it is still borrowed. Errors are ignored on drop.
         let _ = unsafe { module::unload(self.module) };
     }
 }
 
-/// Every kernel's name and the types of its arguments.
+/// Returns the name of every kernel and the types of its arguments.
 fn signatures() -> impl Iterator<Item = (&'static str, Vec<String>)> {
     let kernels = SOURCES.iter().flat_map(|source| source.split("\nKERNEL ").skip(1));
     kernels.map(|kernel| {
@@ -83,7 +85,7 @@ fn signatures() -> impl Iterator<Item = (&'static str, Vec<String>)> {
     })
 }
 
-/// The type of an argument `const float* x`: `float*`.
+/// Returns the type of an argument. For `const float* x` it is `float*`.
 fn argument_type(argument: &str) -> String {
     let argument = argument.trim();
     let name = argument.rfind([' ', '*']).expect("an argument has a type and a name");

@@ -1,27 +1,27 @@
-//! Launching kernels by name. **The one place that hands arguments to the driver.** Each launch compares the types of its arguments
-//! with those that the kernel's source declares.
+//! Launches kernels by name. **Only this module passes arguments to the driver.** Each launch compares the types of its arguments with
+//! the types in the kernel's source.
 
 use crate::{Floats, FloatsMut, Gpu, GpuError, kernels::Kernel};
 use cudarc::driver::{CudaSlice, DevicePtr, result::launch_kernel};
 use std::ffi::c_void;
 
-/// Threads of a block; `THREADS` of the kernels' sources.
+/// Threads of a block. Equals `THREADS` in the kernels' sources.
 pub(crate) const THREADS: u32 = if cfg!(feature = "cuda-stand-in") { 32 } else { 256 };
 
-/// What a kernel takes as an argument: its bytes are read from where it lies.
+/// A type that can be an argument of a kernel. The driver reads the bytes of the value.
 ///
 /// # Safety
-/// It is laid out as [`Argument::TYPE`] of the kernels' sources; a slice begins with its address.
+/// The type must have the layout of [`Argument::TYPE`] in the kernels' sources. A slice must begin with its address.
 pub(crate) unsafe trait Argument {
-    /// The type in the kernels' sources, without `const`.
+    /// The name of the type in the kernels' sources, without `const`.
     const TYPE: &'static str;
 
-    /// Where the bytes are.
+    /// Returns a pointer to the bytes.
     fn place(&self) -> *mut c_void {
         (&raw const *self).cast_mut().cast()
     }
 
-    /// Type and place together.
+    /// Returns the type and the pointer together.
     fn typed(&self) -> TypedArgument {
         TypedArgument {
             kind: Self::TYPE,
@@ -30,14 +30,14 @@ pub(crate) unsafe trait Argument {
     }
 }
 
-/// An [`Argument`] of any type; it points to where the argument lies.
+/// A pointer to an [`Argument`], with its type.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TypedArgument {
     kind: &'static str,
     place: *mut c_void,
 }
 
-/// Arguments of a kernel, at most.
+/// Largest number of arguments of a kernel.
 const MOST_ARGUMENTS: usize = 16;
 
 // SAFETY: CUDA's unsigned int.
@@ -65,7 +65,7 @@ unsafe impl Argument for FloatsMut<'_> {
     const TYPE: &'static str = "float*";
 }
 
-// SAFETY: a null pointer where there are no floats, of the same size as the address.
+// SAFETY: `None` is a null pointer, which has the size of an address.
 unsafe impl Argument for Option<Floats<'_>> {
     const TYPE: &'static str = Floats::TYPE;
 
@@ -83,7 +83,7 @@ unsafe impl Argument for Option<FloatsMut<'_>> {
     }
 }
 
-/// What a slice in the device's memory has, as kernels see it.
+/// An element type of slices in device memory.
 pub(crate) trait Element {
     /// The type of a pointer to it in the kernels' sources, without `const`.
     const POINTER: &'static str;
@@ -109,7 +109,7 @@ impl Element for f64 {
     const POINTER: &'static str = "double*";
 }
 
-// SAFETY: `device_ptr` lends the address itself.
+// SAFETY: `device_ptr` returns a reference to the address.
 unsafe impl<T: Element> Argument for CudaSlice<T> {
     const TYPE: &'static str = T::POINTER;
 
@@ -118,7 +118,7 @@ unsafe impl<T: Element> Argument for CudaSlice<T> {
     }
 }
 
-/// Where a null pointer lies.
+/// Returns a pointer to a null pointer.
 fn null() -> *mut c_void {
     static NULL: u64 = 0;
     (&raw const NULL).cast_mut().cast()
@@ -127,8 +127,8 @@ fn null() -> *mut c_void {
 /// `launch!(gpu, "kernel", grid, argument, ...)`: launches a kernel of `kernels/` on `grid` blocks (x, y).
 macro_rules! launch {
     ($gpu:expr, $kernel:literal, $grid:expr, $($argument:expr),+ $(,)?) => {
-        // SAFETY: every function of this crate checks the lengths of what it is given before it comes here; the fake driver's tests
-        // run each one. The arguments live to the end of the call.
+        // SAFETY: every function of this crate checks the lengths of its arguments before it launches; the tests with the fake driver
+        // run each one. The arguments live until the end of the call.
         unsafe { $gpu.launch($kernel, $grid, &[$($crate::launch::Argument::typed(&$argument)),+]) }
     };
 }
@@ -138,10 +138,10 @@ impl Gpu {
     /// Launches a kernel on a grid of (x, y) blocks; see [`launch!`].
     ///
     /// # Safety
-    /// The memory that the kernel reads and writes is there, and so are the arguments.
+    /// The memory that the kernel reads and writes must be valid, and so must the arguments.
     ///
     /// # Panics
-    /// If there is no such kernel, or its arguments are of other types.
+    /// Panics if the kernel does not exist or its arguments have other types.
     pub(crate) unsafe fn launch(
         &self,
         kernel: &'static str,
@@ -162,17 +162,17 @@ impl Gpu {
         self.device.bind_to_thread()?;
         let (stream, places) = (*self.device.cu_stream(), &mut places[..arguments.len()]);
         let span = self.start_span(|| kernel.to_owned())?;
-        // SAFETY: as many arguments as the kernel has, of its types (just asserted); the rest is the caller's word.
+        // SAFETY: the number and the types of the arguments were checked above; the caller guarantees the rest.
         unsafe { launch_kernel(*function, (x, y, 1), (THREADS, 1, 1), 0, stream, places) }?;
         self.end_span(span)
     }
 
-    /// The grid for work on `n` elements, which a kernel goes through by itself.
+    /// Returns the grid for a kernel with a grid-stride loop over `n` elements.
     pub(crate) fn grid(&self, n: u32) -> (u32, u32) {
         (n.div_ceil(THREADS).clamp(1, self.max_blocks()), 1)
     }
 
-    /// The blocks that `work` threads' worth of work is divided into for each of `lines` independent sums.
+    /// Returns the number of blocks for each of `lines` independent sums over `work` elements.
     pub(crate) fn splits(&self, lines: u32, work: u32) -> u32 {
         // A few thousand elements a block, but not more blocks than the device runs at once.
         let by_work = work.div_ceil(16 * THREADS);
@@ -180,10 +180,10 @@ impl Gpu {
     }
 }
 
-/// A size as kernels count.
+/// Converts a size to the index type of the kernels.
 ///
 /// # Panics
-/// If it is not below 2^31: kernels index with 32 bits.
+/// Panics if `n` is not below 2^31, because kernels index with 32 bits.
 pub(crate) fn size(n: usize) -> u32 {
     match u32::try_from(n) {
         Ok(n) if n <= i32::MAX as u32 => n,

@@ -2,13 +2,13 @@
 //!
 //! # Invariants
 //!
-//! - **Same input, same bits**, unless [`GpuSettings::deterministic`] is off: sums have a fixed order, no kernel adds
-//!   floating-point numbers atomically, and of cuDNN only deterministic algorithms are used.
-//! - **Everything happens in order on the null stream**, dfdx's own: memory may be freed as soon as the last kernel that uses
-//!   it is launched.
-//! - **Shapes are the caller's duty**, as in `stompp-kernels`: a length that does not fit is a bug and panics. No kernel is
-//!   launched on memory whose length was not checked.
-//! - **Gradients accumulate** (`+=`), other outputs are overwritten, unless a function says otherwise.
+//! - **Results are bitwise reproducible**, unless [`GpuSettings::deterministic`] is off. Sums have a fixed order, no kernel adds
+//!   floating-point numbers atomically, and only deterministic algorithms of cuDNN are used.
+//! - **All work is queued in order on the null stream**, which dfdx uses. Memory may be freed as soon as the last kernel that uses it
+//!   is launched.
+//! - **The caller must pass matching shapes**, as in `stompp-kernels`. Every function panics if a length does not match its shape; the
+//!   lengths are checked before a kernel is launched.
+//! - **Gradients accumulate** (`+=`). Other outputs are overwritten, unless a function says otherwise.
 #![cfg(feature = "cuda")]
 
 mod batch_norm;

@@ -1,4 +1,4 @@
-//! The fully connected layer, and the one matrix product that everything here uses.
+//! The fully connected layer, and the cuBLAS matrix product of this crate.
 
 use crate::{
     Floats, FloatsMut, Gpu, GpuError,
@@ -7,7 +7,7 @@ use crate::{
 };
 use cudarc::cublas::{result::sgemm_strided_batched, sys::cublasOperation_t};
 
-/// A matrix of a product: row-major, `row` floats from one row to the next, and a step between the matrices of a batch.
+/// A row-major matrix of a batch of matrices. `row` is the distance between rows, `step` the distance between matrices, both in floats.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Matrix {
     pub(crate) address: u64,
@@ -47,10 +47,10 @@ impl Matrix {
 }
 
 impl Gpu {
-    /// `c = a b + beta c` for each matrix of a batch: `a` is (m, k), `b` (k, n), `c` (m, n), as they are after transposition.
+    /// Computes `c = a b + beta c` for each matrix of a batch. After transposition, `a` is (m, k), `b` is (k, n) and `c` is (m, n).
     ///
     /// # Safety
-    /// The matrices are in the device's memory, and `c` overlaps neither `a` nor `b`.
+    /// The matrices must be in device memory, and `c` must not overlap `a` or `b`.
     pub(crate) unsafe fn product(
         &self,
         (m, k, n): (usize, usize, usize),
@@ -64,8 +64,8 @@ impl Gpu {
         let int = |n: usize| size(n) as i32;
         let alpha = 1.0f32;
         let span = self.start_span(|| format!("cuBLAS {m}x{k}x{n}, {batch} times"))?;
-        // cuBLAS counts columns first: the transposed product of the transposed matrices, which are the same memory.
-        // SAFETY: the caller's word; both factors live until the call returns.
+        // cuBLAS is column-major: this is the transposed product of the transposed matrices, in the same memory.
+        // SAFETY: the caller guarantees the matrices; `alpha` and `beta` live until the call returns.
         unsafe {
             sgemm_strided_batched(
                 *self.blas.handle(),
@@ -91,10 +91,10 @@ impl Gpu {
         self.end_span(span)
     }
 
-    /// `y = x wᵀ + bias`: `x` (N, I), `w` (O, I), `bias` (O,), `y` (N, O).
+    /// Computes `y = x wᵀ + bias`: `x` (N, I), `w` (O, I), `bias` (O,), `y` (N, O).
     ///
     /// # Errors
-    /// cuBLAS's and the driver's.
+    /// Returns a [`GpuError`] if cuBLAS or a launch fails.
     pub fn linear(
         &self,
         (batch, inputs, outputs): (usize, usize, usize),
@@ -111,7 +111,7 @@ impl Gpu {
             Matrix::new(x.address(), inputs),
             Matrix::new(w.address(), inputs).transposed(),
         );
-        // SAFETY: the lengths were checked, and `y` is borrowed alone.
+        // SAFETY: the lengths were checked, and `y` is borrowed exclusively.
         unsafe {
             self.product(
                 (batch, inputs, outputs),
@@ -126,10 +126,10 @@ impl Gpu {
         launch!(self, "add_bias", self.grid(n), n, size(outputs), bias, y)
     }
 
-    /// Adds the gradients of input, weight and bias; the input's if wanted.
+    /// Adds the gradients of the weight, the bias and, if `gx` is given, the input.
     ///
     /// # Errors
-    /// cuBLAS's and the driver's.
+    /// Returns a [`GpuError`] if cuBLAS or a launch fails.
     pub fn linear_backward(
         &self,
         (batch, inputs, outputs): (usize, usize, usize),

@@ -7,15 +7,15 @@ use crate::{
 };
 
 impl Gpu {
-    /// Mean cross-entropy of `logits`, (N, classes), against `labels`, (N), as the one entry of `loss`, and its gradient by the
-    /// logits; with label smoothing as [`stompp_kernels::cross_entropy`] has it. Nothing waits for the device; without a row `loss` is
-    /// left as it was.
+    /// Computes the mean cross-entropy of `logits`, (N, classes), with `labels`, (N), and its gradient with respect to the logits. `loss`
+    /// has one entry. Label smoothing is the same as in [`stompp_kernels::cross_entropy`]. Does not wait for the device. If the batch
+    /// is empty, `loss` is not changed.
     ///
     /// # Errors
-    /// If an allocation, a copy or a launch fails.
+    /// Returns [`GpuError::Driver`] if an allocation, a copy or a launch fails.
     ///
     /// # Panics
-    /// If a label is not below `classes`, or `smoothing` is not in [0, 1].
+    /// Panics if a label is not below `classes`, `smoothing` is not in [0, 1], or a length does not match.
     pub fn cross_entropy(
         &self,
         classes: usize,
@@ -41,9 +41,9 @@ impl Gpu {
             size(label)
         };
         let labels: Vec<u32> = labels.iter().map(label).collect();
-        // The driver reads ordinary host memory before this returns; it does not wait for what was queued before.
+        // The driver reads pageable host memory before this call returns. It does not wait for earlier work.
         let labels = self.device.htod_copy(labels)?;
-        // SAFETY: written by one kernel before the next reads it.
+        // SAFETY: the first kernel writes it before the second reads it.
         let losses = unsafe { self.device.alloc::<f64>(batch) }?;
         let (batch, classes) = (size(batch), size(classes));
         launch!(

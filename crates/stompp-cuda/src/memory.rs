@@ -1,18 +1,18 @@
-//! Device memory that somebody owns, seen as a slice of floats.
+//! Borrowed slices of floats in device memory.
 
 use cudarc::driver::{DevicePtr, DevicePtrMut};
 use std::marker::PhantomData;
 
-/// Floats in the device's memory, for reading.
+/// A slice of floats in device memory, for reading.
 #[derive(Clone, Copy, Debug)]
-#[repr(C)] // A kernel's argument is read where the struct begins.
+#[repr(C)] // The address must be the first field: the driver reads a kernel's argument from the start of the struct.
 pub struct Floats<'a> {
     address: u64,
     len: usize,
     owner: PhantomData<&'a f32>,
 }
 
-/// Floats in the device's memory, for writing.
+/// A slice of floats in device memory, for writing.
 #[derive(Debug)]
 #[repr(C)]
 pub struct FloatsMut<'a> {
@@ -25,7 +25,8 @@ impl<'a> Floats<'a> {
     /// `len` floats at `address`.
     ///
     /// # Safety
-    /// They are in memory of the device that is used, live as long as `'a`, and no host code writes to them meanwhile.
+    /// The floats must be in memory of the device in use and valid during `'a`. They must not be written to during `'a`, except by the
+    /// kernels of this crate.
     pub unsafe fn from_raw(address: u64, len: usize) -> Self {
         Self {
             address,
@@ -62,7 +63,7 @@ impl<'a> FloatsMut<'a> {
     /// `len` floats at `address`.
     ///
     /// # Safety
-    /// As [`Floats::from_raw`], and nobody else reads or writes them as long as `'a`.
+    /// The floats must be in memory of the device in use and valid during `'a`. No other code may read or write them during `'a`.
     pub unsafe fn from_raw(address: u64, len: usize) -> Self {
         Self {
             address,
@@ -95,7 +96,7 @@ impl<'a> FloatsMut<'a> {
         self.address
     }
 
-    /// The same floats, for a shorter time.
+    /// Borrows the same floats for a shorter time.
     pub(crate) fn reborrow(&mut self) -> FloatsMut<'_> {
         FloatsMut {
             address: self.address,
@@ -108,5 +109,5 @@ impl<'a> FloatsMut<'a> {
 /// Panics unless the slice called `name` has the length that its shape says.
 #[track_caller]
 pub(crate) fn check_length(name: &str, found: usize, expected: usize) {
-    assert_eq!(found, expected, "{name} has {found} floats, its shape {expected}");
+    assert_eq!(found, expected, "{name} has {found} floats, its shape needs {expected}");
 }

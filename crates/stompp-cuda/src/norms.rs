@@ -1,4 +1,4 @@
-//! L2 norms of many slices, read at once: each read waits for everything before it.
+//! L2 norms of many slices. All norms are read at once, because each read waits for the device.
 
 use crate::{
     Floats, Gpu, GpuError,
@@ -6,7 +6,7 @@ use crate::{
 };
 use cudarc::driver::CudaSlice;
 
-/// Norms that share one piece of memory.
+/// Number of norms in one allocation.
 const PIECE: usize = 256;
 
 /// Norms that are being computed on the device.
@@ -17,10 +17,10 @@ pub struct PendingNorms {
 }
 
 impl Gpu {
-    /// Has the L2 norm of `x` computed; summed in double.
+    /// Queues the computation of the L2 norm of `x`, summed in f64.
     ///
     /// # Errors
-    /// The driver's.
+    /// Returns [`GpuError::Driver`] if an allocation or a launch fails.
     pub fn add_norm(&self, norms: &mut PendingNorms, x: Floats<'_>) -> Result<(), GpuError> {
         let place = norms.count % PIECE;
         if place == 0 {
@@ -29,7 +29,7 @@ impl Gpu {
         let piece = norms.pieces.last_mut().expect("the first norm makes a piece");
         let n = size(x.len());
         let (blocks, _) = self.grid(n);
-        // SAFETY: written by the first kernel before the second reads it.
+        // SAFETY: the first kernel writes it before the second reads it.
         let parts = unsafe { self.device.alloc::<f64>(blocks as usize) }?;
         launch!(self, "square_sums", (blocks, 1), n, x, parts)?;
         launch!(self, "norm_of_sums", (1, 1), blocks, parts, place as u32, *piece)?;
@@ -37,10 +37,11 @@ impl Gpu {
         Ok(())
     }
 
-    /// The norms, in the order in which they were added. Each is finite exactly if every value that it is of is.
+    /// Waits for the device and returns the norms in the order in which they were added. A norm is finite exactly if all its values
+    /// are finite.
     ///
     /// # Errors
-    /// The driver's.
+    /// Returns [`GpuError::Driver`] if a copy fails.
     pub fn read_norms(&self, norms: &PendingNorms) -> Result<Vec<f64>, GpuError> {
         let mut values = Vec::with_capacity(norms.count);
         for piece in &norms.pieces {

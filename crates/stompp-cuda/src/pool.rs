@@ -8,7 +8,7 @@ use crate::{
 use cudarc::driver::{CudaSlice, DeviceSlice};
 use stompp_kernels::{ChannelShape, PoolShape};
 
-/// `Pool` of the kernels' sources.
+/// The sizes of a pooling. `Pool` in the kernels' sources.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 struct Pool {
@@ -44,10 +44,10 @@ impl Pool {
 }
 
 impl Gpu {
-    /// `y = mean of x over the inner elements`: (N, C, inner) to (N, C), summed in double.
+    /// Computes the mean of `x` over the inner elements: (N, C, inner) to (N, C). Sums in f64.
     ///
     /// # Errors
-    /// The driver's.
+    /// Returns [`GpuError::Driver`] if the launch fails.
     pub fn average_pool(&self, s: &ChannelShape, x: Floats<'_>, y: FloatsMut<'_>) -> Result<(), GpuError> {
         check_length("x", x.len(), s.len());
         check_length("y", y.len(), s.batch * s.channels);
@@ -55,10 +55,10 @@ impl Gpu {
         launch!(self, "average_pool", self.grid(channels), channels, size(s.inner), x, y)
     }
 
-    /// `gx += gy / inner`.
+    /// Computes `gx += gy / inner`.
     ///
     /// # Errors
-    /// The driver's.
+    /// Returns [`GpuError::Driver`] if the launch fails.
     pub fn average_pool_backward(&self, s: &ChannelShape, gy: Floats<'_>, gx: FloatsMut<'_>) -> Result<(), GpuError> {
         check_length("gx", gx.len(), s.len());
         check_length("gy", gy.len(), s.batch * s.channels);
@@ -66,10 +66,10 @@ impl Gpu {
         launch!(self, "average_pool_backward", grid, channels, size(s.inner), gy, gx)
     }
 
-    /// Maximum of each window, and where it was, for [`Gpu::max_pool_backward`].
+    /// Computes the maximum of each window. Returns the positions of the maxima for [`Gpu::max_pool_backward`].
     ///
     /// # Errors
-    /// The driver's.
+    /// Returns [`GpuError::Driver`] if an allocation or the launch fails.
     pub fn max_pool(&self, s: &PoolShape, x: Floats<'_>, y: FloatsMut<'_>) -> Result<CudaSlice<u32>, GpuError> {
         check_length("x", x.len(), s.input_len());
         check_length("y", y.len(), s.output_len());
@@ -80,10 +80,10 @@ impl Gpu {
         Ok(max_indices)
     }
 
-    /// Adds to each input what the windows that it won received.
+    /// Adds the gradient of each window to the input that was its maximum.
     ///
     /// # Errors
-    /// The driver's.
+    /// Returns [`GpuError::Driver`] if the launch fails.
     pub fn max_pool_backward(
         &self,
         s: &PoolShape,
@@ -98,10 +98,13 @@ impl Gpu {
         launch!(self, "max_pool_backward", grid, Pool::new(s), *max_indices, gy, gx)
     }
 
-    /// Mean of each window; windows have no padding.
+    /// Computes the mean of each window.
     ///
     /// # Errors
-    /// Returns an error if the launch fails.
+    /// Returns [`GpuError::Driver`] if the launch fails.
+    ///
+    /// # Panics
+    /// Panics if `s` has padding or a length does not match.
     pub fn window_mean(&self, s: &PoolShape, x: Floats<'_>, y: FloatsMut<'_>) -> Result<(), GpuError> {
         assert_eq!(s.padding, 0, "an average pool has no padding");
         check_length("x", x.len(), s.input_len());
@@ -109,10 +112,13 @@ impl Gpu {
         launch!(self, "window_mean", self.grid(size(s.output_len())), Pool::new(s), x, y)
     }
 
-    /// Adds to each input its share of what the windows that cover it received.
+    /// Adds to each input its share of the gradients of the windows that contain it.
     ///
     /// # Errors
-    /// Returns an error if the launch fails.
+    /// Returns [`GpuError::Driver`] if the launch fails.
+    ///
+    /// # Panics
+    /// Panics if `s` has padding or a length does not match.
     pub fn window_mean_backward(&self, s: &PoolShape, gy: Floats<'_>, gx: FloatsMut<'_>) -> Result<(), GpuError> {
         assert_eq!(s.padding, 0, "an average pool has no padding");
         check_length("gx", gx.len(), s.input_len());

@@ -1,4 +1,4 @@
-//! Times of single kernels and library calls, by the GPU's own clock: an event before each, and one after it.
+//! Measures single kernels and library calls with GPU events before and after each.
 
 use crate::{Gpu, GpuError};
 use cudarc::driver::{
@@ -11,25 +11,25 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// What one kernel, or one library call on one shape, has taken.
+/// The total time of one kernel, or of one library call with one shape.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KernelTime {
-    /// The kernel's name, or the library, the product and its shape.
+    /// Name of the kernel, or the library, its operation and the shape.
     pub name: String,
-    /// How often it ran.
+    /// Number of calls.
     pub calls: usize,
-    /// Milliseconds of all calls together. An event takes a microsecond or two, which short kernels have in their time.
+    /// Total time of all calls in milliseconds. The time of each call includes one or two microseconds for the events.
     pub milliseconds: f64,
 }
 
-/// Work whose time is being taken.
+/// Work that is being timed, from [`Gpu::start_span`] to [`Gpu::end_span`].
 #[derive(Debug)]
 pub struct ProfileSpan {
     name: String,
     start: Event,
 }
 
-/// What is being profiled; `None` outside of a profile.
+/// The spans of the current profile; `None` if no profile is active.
 #[derive(Debug, Default)]
 pub(crate) struct Profile(Mutex<Option<Vec<(ProfileSpan, Event)>>>);
 
@@ -43,44 +43,44 @@ impl Profile {
 #[derive(Debug)]
 pub(crate) struct Event(CUevent);
 
-// SAFETY: a handle of the driver, which may be used from any thread.
+// SAFETY: a handle of the driver may be used from any thread.
 unsafe impl Send for Event {}
 
 impl Event {
-    /// One that the device reaches after everything that was queued so far.
+    /// Records an event after all work that is queued so far.
     pub(crate) fn now(device: &Arc<CudaDevice>) -> Result<Self, GpuError> {
         device.bind_to_thread()?;
         let event = Self(event::create(CUevent_flags::CU_EVENT_DEFAULT)?);
-        // SAFETY: made in the line above, on the stream that everything runs on.
+        // SAFETY: the event was created above, and the stream belongs to the device.
         unsafe { event::record(event.0, *device.cu_stream()) }?;
         Ok(event)
     }
 
-    /// Milliseconds from this event to a later one, both of which the device has reached.
+    /// Returns the milliseconds from this event to a later one. The device must have reached both.
     pub(crate) fn until(&self, later: &Self) -> Result<f32, GpuError> {
-        // SAFETY: both were made and recorded by `now`, on the same stream.
+        // SAFETY: `now` created and recorded both on the same stream.
         Ok(unsafe { event::elapsed(self.0, later.0) }?)
     }
 }
 
 impl Drop for Event {
     fn drop(&mut self) {
-        // SAFETY: made by `now`, and this is its end. An error would come too late.
+        // SAFETY: `now` created the event, and it is not used after this. Errors are ignored on drop.
         let _ = unsafe { event::destroy(self.0) };
     }
 }
 
 impl Gpu {
-    /// Begins a profile; one that was not ended is dropped.
+    /// Starts a profile. Discards a profile that is still active.
     pub fn start_profile(&self) {
         *self.profile.spans() = Some(Vec::new());
     }
 
-    /// Ends the profile and waits for the device. Returns a row for each name, in the order of their first calls; empty without a
-    /// profile.
+    /// Ends the profile and waits for the device. Returns one row for each name, in the order of the first calls. Returns no rows if no
+    /// profile is active.
     ///
     /// # Errors
-    /// If the driver fails.
+    /// Returns [`GpuError::Driver`] if the driver fails.
     pub fn end_profile(&self) -> Result<Vec<KernelTime>, GpuError> {
         let spans = self.profile.spans().take().unwrap_or_default();
         self.device.synchronize()?;
@@ -103,10 +103,10 @@ impl Gpu {
         Ok(rows)
     }
 
-    /// Begins to time what is queued next, if a profile is on; `name` says what it is.
+    /// Starts to time the work that is queued next. Returns `None` if no profile is active. `name` returns the name of the work.
     ///
     /// # Errors
-    /// If the driver fails.
+    /// Returns [`GpuError::Driver`] if the driver fails.
     pub fn start_span(&self, name: impl FnOnce() -> String) -> Result<Option<ProfileSpan>, GpuError> {
         if self.profile.spans().is_none() {
             return Ok(None);
@@ -115,10 +115,10 @@ impl Gpu {
         Ok(Some(ProfileSpan { name: name(), start }))
     }
 
-    /// Ends what [`Gpu::start_span`] began.
+    /// Ends a span of [`Gpu::start_span`].
     ///
     /// # Errors
-    /// If the driver fails.
+    /// Returns [`GpuError::Driver`] if the driver fails.
     pub fn end_span(&self, span: Option<ProfileSpan>) -> Result<(), GpuError> {
         let Some(span) = span else { return Ok(()) };
         let end = Event::now(&self.device)?;

@@ -9,7 +9,7 @@ use cudarc::driver::{CudaSlice, DevicePtr};
 use std::marker::PhantomData;
 use stompp_kernels::Surrogate;
 
-/// Which entries are frozen, and what gradient they pass; `Quantizer` of the kernels' sources.
+/// The state of a quantizer: the frozen entries and their surrogate gradient. `Quantizer` in the kernels' sources.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Quantizer<'a> {
@@ -26,7 +26,7 @@ unsafe impl Argument for Quantizer<'_> {
 }
 
 impl<'a> Quantizer<'a> {
-    /// No quantizer at all.
+    /// No quantizer.
     pub(crate) const NONE: Quantizer<'static> = Quantizer {
         state: -1,
         surrogate: 0,
@@ -35,7 +35,7 @@ impl<'a> Quantizer<'a> {
         owner: PhantomData,
     };
 
-    /// Every entry is open.
+    /// Creates a quantizer with all entries open.
     pub fn open(period: usize) -> Self {
         Self {
             state: 0,
@@ -44,10 +44,10 @@ impl<'a> Quantizer<'a> {
         }
     }
 
-    /// Entries whose bit is set are frozen; the mask repeats with each `period` entries.
+    /// Creates a quantizer that freezes the entries whose bit is set. The mask repeats every `period` entries.
     ///
     /// # Panics
-    /// If the mask has not `period / 64` words, rounded up.
+    /// Panics if the number of words in `mask` is not `period / 64`, rounded up.
     pub fn freezing(period: usize, mask: &'a CudaSlice<u64>, surrogate: Surrogate) -> Self {
         use cudarc::driver::DeviceSlice;
         assert_eq!(
@@ -63,7 +63,7 @@ impl<'a> Quantizer<'a> {
         }
     }
 
-    /// Every entry is frozen.
+    /// Creates a quantizer with all entries frozen.
     pub fn committed(period: usize, surrogate: Surrogate) -> Self {
         Self {
             state: 2,
@@ -72,14 +72,14 @@ impl<'a> Quantizer<'a> {
         }
     }
 
-    /// Panics unless `len` entries are whole samples.
+    /// Panics unless `len` is a multiple of the period.
     pub(crate) fn check(&self, len: usize) {
         let period = self.period as usize;
         assert_eq!(len % period, 0, "{len} entries are not samples of {period}");
     }
 }
 
-/// Their numbers in the kernels' sources.
+/// Returns the number of a surrogate in the kernels' sources.
 fn number(surrogate: Surrogate) -> i32 {
     match surrogate {
         Surrogate::Blocked => 0,
@@ -89,18 +89,18 @@ fn number(surrogate: Surrogate) -> i32 {
 }
 
 impl Gpu {
-    /// The words of a mask in the device's memory.
+    /// Copies the words of a mask to the device.
     ///
     /// # Errors
-    /// The driver's.
+    /// Returns [`GpuError::Driver`] if the allocation or the copy fails.
     pub fn upload_mask(&self, words: &[u64]) -> Result<CudaSlice<u64>, GpuError> {
         Ok(self.device.htod_sync_copy(words)?)
     }
 
-    /// `out = M sign(u) + (1 - M) clip(u, -1, 1)`; as `stompp_kernels::quantize_forward`.
+    /// Computes `out = M sign(u) + (1 - M) clip(u, -1, 1)`, as `stompp_kernels::quantize_forward` does.
     ///
     /// # Errors
-    /// The driver's.
+    /// Returns [`GpuError::Driver`] if the launch fails.
     pub fn quantize(&self, quantizer: Quantizer<'_>, u: Floats<'_>, out: FloatsMut<'_>) -> Result<(), GpuError> {
         quantizer.check(u.len());
         check_length("out", out.len(), u.len());
@@ -108,10 +108,10 @@ impl Gpu {
         launch!(self, "quantize", self.grid(n), n, quantizer, u, out)
     }
 
-    /// `gu += gout` where the quantizer passes gradient; as `stompp_kernels::quantize_backward`.
+    /// Computes `gu += gout` where the quantizer passes gradient, as `stompp_kernels::quantize_backward` does.
     ///
     /// # Errors
-    /// The driver's.
+    /// Returns [`GpuError::Driver`] if the launch fails.
     pub fn quantize_backward(
         &self,
         quantizer: Quantizer<'_>,

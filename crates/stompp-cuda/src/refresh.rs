@@ -1,4 +1,4 @@
-//! Soft refresh of a mask that lies in the device's memory.
+//! Soft refresh of a mask in device memory.
 
 use crate::{
     Gpu, GpuError,
@@ -6,7 +6,7 @@ use crate::{
 };
 use cudarc::driver::{CudaSlice, DeviceSlice};
 
-/// `Key` of the kernels' sources: that of a ChaCha8 stream.
+/// The key of a ChaCha8 stream. `Key` in the kernels' sources.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 struct Key([u32; 8]);
@@ -16,10 +16,10 @@ unsafe impl Argument for Key {
     const TYPE: &'static str = "Key";
 }
 
-/// What a refresh did.
+/// Counts of the entries that a refresh changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaskChanges {
-    /// Entries that were drawn anew.
+    /// Entries that were redrawn.
     pub redrawn: usize,
     /// Entries that became frozen.
     pub frozen: usize,
@@ -28,15 +28,16 @@ pub struct MaskChanges {
 }
 
 impl Gpu {
-    /// A mask of `entries` entries after one step of soft refresh, which stays as it is: each entry is redrawn with probability `1/r`
-    /// from Bernoulli(`p`). The same bits as `stompp_schedule::Mask::refresh` with the ChaCha8 stream of `key` from its beginning.
-    /// Waits for what changed.
+    /// Computes one step of soft refresh of a mask with `entries` entries. Each entry is redrawn with probability `1/r` from
+    /// Bernoulli(`p`). Returns the new mask; `mask` is not changed. Waits for the device.
+    ///
+    /// The bits equal those of `stompp_schedule::Mask::refresh` with the ChaCha8 stream of `key` from its beginning.
     ///
     /// # Errors
-    /// The driver's.
+    /// Returns [`GpuError::Driver`] if an allocation, a copy or a launch fails.
     ///
     /// # Panics
-    /// If the mask has not `entries / 64` words, rounded up.
+    /// Panics if the number of words in `mask` is not `entries / 64`, rounded up.
     pub fn refresh_mask(
         &self,
         mask: &CudaSlice<u64>,
@@ -53,12 +54,12 @@ impl Gpu {
         let (words, _) = key.as_chunks();
         let key = Key(std::array::from_fn(|place| u32::from_le_bytes(words[place])));
         let ln_q = libm::log1p(-1.0 / r);
-        // As many as are needed mostly: two standard deviations above the mean. One block makes the others.
+        // Two standard deviations above the mean, which is usually enough. `mask_apply` draws more if needed.
         let expected = entries as f64 / r;
         let count = size((expected + 2.0 * expected.sqrt()) as usize + 16);
         let n = size(entries);
         let fresh = mask.try_clone()?;
-        // SAFETY: each is written by one kernel before it is read.
+        // SAFETY: a kernel writes each of them before it is read.
         let (draws, counts) = unsafe { (self.device.alloc::<u32>(count as usize)?, self.device.alloc::<u32>(3)?) };
         launch!(self, "mask_draws", self.grid(count), count, key, ln_q, p, n, draws)?;
         launch!(self, "mask_apply", (1, 1), count, key, ln_q, p, n, draws, fresh, counts)?;
@@ -71,10 +72,10 @@ impl Gpu {
         Ok((fresh, changes))
     }
 
-    /// The words of a mask in the device's memory.
+    /// Copies the words of a mask from the device to the host. Waits for the device.
     ///
     /// # Errors
-    /// The driver's.
+    /// Returns [`GpuError::Driver`] if the copy fails.
     pub fn download_mask(&self, mask: &CudaSlice<u64>) -> Result<Vec<u64>, GpuError> {
         Ok(self.device.dtoh_sync_copy(mask)?)
     }

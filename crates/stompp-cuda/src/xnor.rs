@@ -1,5 +1,5 @@
-//! The convolution of signs. Three ways give the same integers: XNOR and popcount on packed bits, tensor cores on bytes, and
-//! cuDNN's convolution of floats that are 1 or -1, whose sums are exact below 2^24.
+//! The convolution of signs. Three methods give the same integers: XNOR and popcount on packed bits, tensor cores on bytes, and cuDNN's
+//! convolution of floats that are 1 or -1. The sums of floats are exact below 2^24.
 
 use crate::{
     Floats, FloatsMut, Gpu, GpuError,
@@ -16,31 +16,31 @@ use std::{
 };
 use stompp_kernels::ConvShape;
 
-/// Output channels of a block of `sign_conv`; `SIGN_OUTPUTS` of the kernels' sources.
+/// Output channels of a block of `sign_conv`. `SIGN_OUTPUTS` in the kernels' sources.
 const OUTPUTS: u32 = 16;
 
-/// Pixels and output channels of a warp of `sign_conv_bytes`; `BYTE_PIXELS` and `BYTE_OUTPUTS` of the kernels' sources.
+/// Pixels and output channels of a warp of `sign_conv_bytes`. `BYTE_PIXELS` and `BYTE_OUTPUTS` in the kernels' sources.
 const BYTE_TILE: (u32, u32) = (32, 64);
 
-/// Words of four channels that one instruction of `sign_conv_bytes` takes; `BYTE_WORDS` of the kernels' sources.
+/// Number of four-channel words that one instruction of `sign_conv_bytes` multiplies. `BYTE_WORDS` in the kernels' sources.
 const BYTE_WORDS: usize = 8;
 
-/// Sums of at most so many signs are exact in f32.
+/// Largest number of signs whose sum is exact in f32.
 const EXACT: usize = 1 << 24;
 
-/// How a convolution of signs is computed.
+/// An algorithm for the convolution of signs. All algorithms give the same result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignConvAlgorithm {
-    /// Packed bits, XNOR and `__popc`. Always possible.
+    /// Packed bits with XNOR and `__popc`. Always possible.
     Popcount,
-    /// Bytes on tensor cores (`mma` of int8): compute capability 8.0 or newer.
+    /// Bytes on tensor cores (int8 `mma`). Needs compute capability 8.0 or newer.
     Bytes,
-    /// Floats, by those algorithms of cuDNN that only multiply and add; TF32 where [`crate::GpuSettings`] allows it.
+    /// Floats with cuDNN. Uses only algorithms without transforms. They may use TF32, which is exact for 1 and -1.
     Cudnn(TensorLayout),
 }
 
 impl SignConvAlgorithm {
-    /// All of them, with their names in [`Gpu::algorithm_choices`].
+    /// All algorithms with their names in [`Gpu::algorithm_choices`].
     pub const ALL: [(&str, Self); 4] = [
         ("popcount", Self::Popcount),
         ("int8 mma", Self::Bytes),
@@ -49,11 +49,11 @@ impl SignConvAlgorithm {
     ];
 }
 
-/// Ways that were found fastest.
+/// The fastest algorithm of each shape so far.
 #[derive(Debug, Default)]
 pub(crate) struct SignConvAlgorithms(Mutex<HashMap<ConvShape, SignConvAlgorithm>>);
 
-/// The signs of a weight, (O, I, K, K), a bit each; as bytes and as floats once they are needed.
+/// The signs of a weight, (O, I, K, K), one bit each. They are converted to bytes and floats when these are first needed.
 #[derive(Debug)]
 pub struct Signs {
     bits: CudaSlice<u32>,
@@ -65,10 +65,10 @@ pub struct Signs {
 }
 
 impl Gpu {
-    /// The signs of `w`, (outputs, inputs, kernel, kernel), with `sign(0) = sign(-0) = +1`.
+    /// Packs the signs of `w`, (outputs, inputs, kernel, kernel). `sign(0) = sign(-0) = +1`.
     ///
     /// # Errors
-    /// If an allocation or a launch fails.
+    /// Returns [`GpuError::Driver`] if an allocation or a launch fails.
     pub fn signs(&self, (outputs, inputs, kernel): (usize, usize, usize), w: Floats<'_>) -> Result<Signs, GpuError> {
         let taps = kernel * kernel;
         check_length("w", w.len(), outputs * inputs * taps);
@@ -88,14 +88,14 @@ impl Gpu {
         })
     }
 
-    /// The convolution of the signs of `x` with those of a weight, padded with zeros; `y` is overwritten. Sums are integers, exact.
-    /// The first call with a shape tries every way and keeps the fastest.
+    /// Computes the convolution of the signs of `x` with the signs of a weight, with zero padding. `y` is overwritten. The sums are exact
+    /// integers. The first call with a shape measures every algorithm; later calls use the fastest.
     ///
     /// # Errors
-    /// If an allocation, a launch or a library call fails.
+    /// Returns a [`GpuError`] if an allocation, a launch or a library call fails.
     ///
     /// # Panics
-    /// If the weight is of another shape.
+    /// Panics if the shape of the weight or a length does not match.
     pub fn sign_conv2d(&self, s: &ConvShape, x: Floats<'_>, w: &Signs, mut y: FloatsMut<'_>) -> Result<(), GpuError> {
         let known = {
             let ways = self.sign_ways.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -118,13 +118,14 @@ impl Gpu {
         Ok(())
     }
 
-    /// [`Gpu::sign_conv2d`] by one way. Returns false, with `y` as it was, if this GPU or shape does not have it.
+    /// Computes [`Gpu::sign_conv2d`] with a given algorithm. Returns false, without changing `y`, if the algorithm does not support this
+    /// GPU or shape.
     ///
     /// # Errors
-    /// As [`Gpu::sign_conv2d`].
+    /// Returns the errors of [`Gpu::sign_conv2d`].
     ///
     /// # Panics
-    /// As [`Gpu::sign_conv2d`].
+    /// Panics as [`Gpu::sign_conv2d`] does.
     pub fn sign_conv2d_with(
         &self,
         way: SignConvAlgorithm,
@@ -225,13 +226,13 @@ impl Gpu {
         launch!(self, "signs_of", self.grid(n), n, x, signs)?;
         let weight = w.as_floats(self)?;
         let addresses = [*signs.device_ptr(), *weight.device_ptr(), y.address()];
-        // SAFETY: the lengths were checked, and `y` is borrowed alone.
+        // SAFETY: the lengths were checked, and `y` is borrowed exclusively.
         unsafe { self.convolve(cudnn, s, way, false, addresses) }
     }
 }
 
 impl Signs {
-    /// A byte each, four channels a word: (O, K K, words), zeros past the last channel.
+    /// Returns the signs as bytes, four channels a word: (O, K K, words). Bytes past the last channel are zero.
     fn as_bytes(&self, gpu: &Gpu) -> Result<&CudaSlice<u32>, GpuError> {
         if let Some(bytes) = self.bytes.get() {
             return Ok(bytes);
@@ -255,7 +256,7 @@ impl Signs {
         Ok(self.bytes.get_or_init(|| bytes))
     }
 
-    /// As floats, (O, I, K, K).
+    /// Returns the signs as floats, (O, I, K, K).
     fn as_floats(&self, gpu: &Gpu) -> Result<&CudaSlice<f32>, GpuError> {
         if let Some(floats) = self.floats.get() {
             return Ok(floats);
@@ -280,7 +281,7 @@ impl Signs {
     }
 }
 
-/// Words of four channels, in whole instructions.
+/// Returns the number of four-channel words of a pixel, rounded up to whole instructions.
 fn byte_words(channels: usize) -> usize {
     channels.div_ceil(4 * BYTE_WORDS) * BYTE_WORDS
 }

@@ -1,5 +1,5 @@
-// cuDNN's convolutions, as far as they are called, one product at a time. It proposes a slow algorithm that does not repeat its
-// bits before one that does, so that whoever takes the first one is found out.
+// The convolutions of cuDNN that this crate calls, computed one product at a time. Algorithms that are not allowed are proposed first, so
+// that tests fail if the first proposal is always used.
 #include "stand_in.h"
 #include <cstdint>
 
@@ -19,21 +19,22 @@ struct Proposal {
     int determinism, math, reserved[3];
 };
 
-// Numbers of cuDNN's: IMPLICIT_GEMM, IMPLICIT_PRECOMP_GEMM and WINOGRAD.
+// Constants of cuDNN: IMPLICIT_GEMM, IMPLICIT_PRECOMP_GEMM and WINOGRAD.
 const int OTHER = 0, REPEATING = 1, WINOGRAD = 6;
 
 int create(void** made) { return *made = new Descriptor, SUCCESS; }
 int destroy(void* made) { return delete static_cast<Descriptor*>(made), SUCCESS; }
 int* sizes(void* of) { return static_cast<Descriptor*>(of)->sizes; }
 
-// Where an element lies.
+// The index of an element.
 int place(void* of, int n, int c, int h, int w) {
     const int* s = sizes(of);
     bool last = static_cast<Descriptor*>(of)->format == 1;
     return last ? ((n * s[2] + h) * s[3] + w) * s[1] + c : ((n * s[1] + c) * s[2] + h) * s[3] + w;
 }
 
-// Fastest first: one that rounds to half precision, one that does not repeat its bits, forward one that transforms, and a plain one.
+// Proposes, fastest first: one that rounds to half precision, one that is not deterministic, one with transforms (forward only), and a
+// plain one.
 int propose(int capacity, int* count, Proposal* proposals, bool forward) {
     if (capacity < 4) return BAD_PARAM;
     proposals[0] = {REPEATING, 0, 0.5f, 64, 1, 2, {}};
@@ -44,8 +45,8 @@ int propose(int capacity, int* count, Proposal* proposals, bool forward) {
     return SUCCESS;
 }
 
-// Calls `visit` with the places of x, w and y of every product. Refuses sizes that do not fit together, memory that is not the
-// device's, and an algorithm or workspace that was not proposed.
+// Calls `visit` with the indices in x, w and y of every product. Returns an error if sizes do not fit together, memory is not on the
+// device, or an algorithm or workspace was not proposed.
 template <class Visit>
 int each_product(void* xd, const float* x, void* wd, const float* w, void* yd, const float* y, void* conv, int algorithm,
                  const void* workspace, std::size_t bytes, Visit visit) {

@@ -1,12 +1,12 @@
-// What a kernel's source needs to be C++: the words of CUDA that the kernels use, and nothing more.
+// The CUDA keywords and functions that the kernels use, defined for C++.
 //
-// A block's threads run one after the other, each up to its next barrier (fibers, in driver.cpp), then the next block. So
-// `static` does for __shared__, and a kernel that leaves a barrier out where it needs one gives wrong results here too.
+// The threads of a block run one after the other, each up to its next barrier (fibers, in driver.cpp), then the next block runs. So
+// `static` can replace __shared__, and a kernel with a missing barrier gives wrong results here, too.
 #pragma once
 #include <cmath>
 #include <cstdint>
 
-// Fewer than on a GPU: switching between them is what takes the time here.
+// Fewer threads than on a GPU, because switching between them is slow here.
 #define THREADS 32
 
 struct Dim3 {
@@ -23,7 +23,7 @@ extern Dim3 threadIdx, blockIdx, blockDim, gridDim;
 void barrier();
 #define __syncthreads() barrier()
 
-// A warp is a block here. Every thread gives its part and waits for the others'.
+// A warp is a block here. Every thread writes its part and waits for the others.
 void mma_bytes(int* sums, unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0, unsigned b1);
 #define mma_bytes mma_bytes
 

@@ -1,7 +1,7 @@
-// The CUDA driver's functions, as far as they are called, with the CPU as the device.
+// The functions of the CUDA driver that this crate calls, with the CPU as the device.
 //
-// Stricter than a driver: fresh memory is full of NaN, copies outside of an allocation fail, a write beyond the end of an
-// allocation aborts the process when it is freed, and a kernel that does not exist cannot be launched.
+// It is stricter than the real driver: fresh memory is full of NaN, copies outside of an allocation fail, and a write beyond the end of an
+// allocation aborts the process when it is freed. A kernel that does not exist cannot be launched.
 #include "device.h"
 #include "stand_in.h"
 #include <chrono>
@@ -103,7 +103,7 @@ int cuMemPoolGetAttribute(void*, int attribute, void* value) {
     return *static_cast<unsigned long long*>(value) = live_bytes, SUCCESS;
 }
 
-// --- The device, its context, streams and events: there is one, and everything has happened already ---
+// --- The device, its context, streams and events: there is one of each, and all work is already complete ---
 
 int cuInit(unsigned) { return SUCCESS; }
 int cuDriverGetVersion(int* version) { return *version = 13000, SUCCESS; }
@@ -154,8 +154,8 @@ int cuModuleGetFunction(void** function, void*, const char* name) {
 
 }  // extern "C"
 
-// Threads of a block with barriers are fibers: each runs up to its next barrier, then the next one does. They are made once, by
-// ucontext, and switched by _setjmp, which makes no system calls.
+// The threads of a block with barriers are fibers: each runs up to its next barrier, then the next one runs. ucontext creates them once;
+// _setjmp switches between them, because it makes no system calls.
 static const unsigned MOST_THREADS = 1024;
 static const size_t STACK = 64 * 1024;
 static jmp_buf scheduler, fibers[MOST_THREADS];
@@ -178,7 +178,7 @@ void barrier() {
     back_to_scheduler();
 }
 
-// mma.m16n8k32 on bytes, as PTX says it is spread over a warp.
+// mma.m16n8k32 on bytes, distributed over a warp as in PTX.
 void mma_bytes(int* sums, unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0, unsigned b1) {
     static unsigned a[16][8], b[8][8];  // rows of `a` and columns of `b`, in words of four bytes
     unsigned group = current / 4, place = current % 4;
@@ -197,7 +197,7 @@ void mma_bytes(int* sums, unsigned a0, unsigned a1, unsigned a2, unsigned a3, un
     barrier();
 }
 
-// Runs one thread of each block that comes.
+// The body of a fiber: runs one thread of each block.
 static void fiber() {
     for (;;) {
         running->run(running_arguments);
@@ -206,7 +206,7 @@ static void fiber() {
     }
 }
 
-// Runs a thread up to its next barrier, or to its end.
+// Runs a thread up to its next barrier or its end.
 static void go_on(unsigned thread) {
     static std::vector<char> stacks(MOST_THREADS * STACK);
     current = thread;
@@ -223,8 +223,8 @@ static void go_on(unsigned thread) {
     setcontext(&context);
 }
 
-// Nothing says in which order threads and blocks run: each time they run forwards or backwards, by chance. What depends on the
-// order, a barrier too few for one, gives results that differ.
+// CUDA does not define the order of threads and blocks, so each launch runs them forwards or backwards at random. Code that depends on the
+// order, for example because of a missing barrier, gives different results.
 static bool backwards() {
     static unsigned state = 1;
     state ^= state << 13, state ^= state >> 17, state ^= state << 5;
@@ -247,7 +247,7 @@ static void run_block_in_fibers(unsigned threads) {
             go_on(t);
             waiting += !ended[t];
         });
-        // A thread that has ended while another waits at a barrier: a real device may hang.
+        // A thread has ended while another waits at a barrier. A real device may hang.
         if (waiting != 0 && waiting != threads) {
             std::fprintf(stderr, "stand-in: not every thread of %s reaches its barriers\n", running->name);
             std::abort();

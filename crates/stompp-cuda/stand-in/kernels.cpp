@@ -1,4 +1,4 @@
-// The kernels as C++ functions, and how to call one by its name with the arguments of a launch.
+// The kernels as C++ functions, and a function that calls one by name with the arguments of a launch.
 #include "device.h"
 #include "stand_in.h"
 #include <cstring>

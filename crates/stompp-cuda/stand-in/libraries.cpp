@@ -1,4 +1,4 @@
-// cuBLAS and NVRTC, as far as they are called.
+// The functions of cuBLAS and NVRTC that this crate calls.
 #include "stand_in.h"
 #include <cstring>
 
@@ -49,7 +49,7 @@ int cublasSgemm_v2(void* handle, int ta, int tb, int m, int n, int k, const floa
     return cublasSgemmStridedBatched(handle, ta, tb, m, n, k, alpha, a, lda, 0, b, ldb, 0, beta, c, ldc, 0, 1);
 }
 
-// dfdx's own products, which are linked and never called.
+// The products of dfdx, which are linked but never called.
 int cublasDgemm_v2() { return NOT_SUPPORTED; }
 int cublasDgemmStridedBatched() { return NOT_SUPPORTED; }
 int cublasSgemv_v2() { return NOT_SUPPORTED; }

@@ -1,4 +1,4 @@
-// What the parts of the fake driver tell each other.
+// The functions that the parts of the fake driver share.
 #pragma once
 
 struct Kernel {
@@ -10,5 +10,5 @@ struct Kernel {
 // Null if there is no such kernel.
 const Kernel* find_kernel(const char* name);
 
-// Whether all `bytes` from `address` on lie in one live allocation of the device.
+// Whether all `bytes` bytes from `address` are in one live allocation of the device.
 bool is_device_memory(const void* address, unsigned long long bytes);

@@ -1,5 +1,5 @@
-//! NVIDIA's compiler takes the kernels, for every GPU generation that CUDA 13 knows. It needs no GPU, only `libnvrtc`:
-//! `STOMPP_NVRTC=FOLDER` says where that is (and `LD_LIBRARY_PATH` its other half); without it this test says that it was skipped.
+//! NVIDIA's compiler compiles the kernels for every GPU generation that CUDA 13 supports. The test needs no GPU, only `libnvrtc`:
+//! `STOMPP_NVRTC=FOLDER` is its folder, which must also be in `LD_LIBRARY_PATH`. Without the variable the test is skipped.
 #![cfg(feature = "cuda")]
 
 use libloading::{Library, Symbol};
@@ -17,7 +17,7 @@ const ARCHITECTURES: [&str; 7] = ["75", "80", "86", "89", "90", "100", "120"];
 
 type Program = *mut c_void;
 
-/// What the compiler says of `source`: nothing, or what is wrong.
+/// Compiles `source`. Returns the compiler's messages if it fails.
 fn compile(library: &Library, source: &str, architecture: &str) -> Result<(), String> {
     type Texts = *const *const c_char;
     let source = CString::new(source).unwrap();
@@ -28,7 +28,7 @@ fn compile(library: &Library, source: &str, architecture: &str) -> Result<(), St
     let options = options.map(|option| CString::new(option).unwrap());
     let pointers = options.each_ref().map(|option| option.as_ptr());
     let mut program: Program = ptr::null_mut();
-    // SAFETY: the types are those of nvrtc.h, and every pointer lives to the end of the block.
+    // SAFETY: the types are from nvrtc.h, and every pointer lives until the end of the block.
     unsafe {
         let create: Symbol<
             '_,
@@ -62,10 +62,10 @@ fn compile(library: &Library, source: &str, architecture: &str) -> Result<(), St
 #[test]
 fn nvrtc_compiles_every_kernel() {
     let Some(folder) = env::var_os("STOMPP_NVRTC") else {
-        println!("skipped: STOMPP_NVRTC does not say where libnvrtc is");
+        println!("skipped: STOMPP_NVRTC is not set to the folder of libnvrtc");
         return;
     };
-    // SAFETY: NVRTC's initializers do nothing but set it up.
+    // SAFETY: the initializers of NVRTC only set it up.
     let library =
         unsafe { Library::new(Path::new(&folder).join("libnvrtc.so.13")) }.expect("libnvrtc.so.13 in STOMPP_NVRTC");
     let source = SOURCES.concat();

@@ -1,6 +1,6 @@
-//! Images a second that a loader of two workers prepares: CIFAR's augmentation, and random crops of 224x224 from files.
+//! Throughput of a loader with two workers, in images per second: CIFAR's augmentation, and random crops of 224x224 from files.
 //!
-//! `STOMPP_IMAGES` is the folder or archive to read; without it, a tree of made-up JPEGs of 500x375 is. An element is an image.
+//! `STOMPP_IMAGES` is the folder or archive to read. By default the benchmark generates JPEGs of 500x375. An element is an image.
 
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use image::{Rgb, RgbImage};
@@ -17,7 +17,7 @@ use stompp_data::{
 
 const WORKERS: usize = 2;
 
-/// Times how long some batches of a training that goes on and on take.
+/// Times `batches` batches of an endless training.
 fn load(criterion: &mut Criterion, name: &str, examples: Arc<dyn Examples>, batch_size: usize, batches: usize) {
     let loader = Loader {
         batch_size,

@@ -5,8 +5,8 @@ use rand::RngExt;
 use std::ops::Range;
 use stompp_rng::{Purpose, stream};
 
-/// How training images are augmented: padded with black by `padding` pixels on every side, cropped back to their size
-/// at a uniformly random place, and mirrored left to right with probability 1/2.
+/// Augmentation of training images: pads each side with `padding` black pixels, crops back to the original size at a
+/// uniformly random place, and mirrors left to right with probability 1/2.
 ///
 /// As in K. He et al., *Deep Residual Learning for Image Recognition*, section 4.2 (padding 4 at 32x32), in torchvision's
 /// terms `RandomCrop(size, padding)` and `RandomHorizontalFlip()`, so the padding is black *before* normalization.
@@ -17,7 +17,7 @@ pub struct Augmentation {
 }
 
 impl Augmentation {
-    /// Where record `index` is cropped in `epoch`, and whether it is mirrored.
+    /// Returns the crop and mirroring of record `index` in `epoch`.
     pub fn crop_params(&self, seed: u64, epoch: u64, index: usize) -> CropParams {
         let mut rng = stream(seed, Purpose::AUGMENTATION, epoch, index as u64);
         let padding = i32::from(self.padding);
@@ -29,30 +29,30 @@ impl Augmentation {
     }
 }
 
-/// One outcome of the augmentation: where the crop lies in the image, and whether it is mirrored afterwards.
+/// The random choices for one image: the place of the crop, and whether it is mirrored afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CropParams {
-    /// Rows by which the crop lies below the image, negative if above.
+    /// Offset of the crop in rows: positive is down.
     pub down: i32,
-    /// Columns by which the crop lies to the right of the image, negative if to the left.
+    /// Offset of the crop in columns: positive is right.
     pub right: i32,
     /// Whether the crop is mirrored left to right.
     pub mirrored: bool,
 }
 
 impl CropParams {
-    /// The image as it is.
+    /// No crop and no mirroring.
     pub const IDENTITY: Self = Self {
         down: 0,
         right: 0,
         mirrored: false,
     };
 
-    /// Writes the crop of `image` (shape `(3, height, width)`), normalized, to `out` (the same shape). What lies outside
-    /// of the image is black.
+    /// Writes the crop of `image` (shape `(3, height, width)`), normalized, to `out` (the same shape). Pixels outside of
+    /// the image are black.
     ///
     /// # Panics
-    /// If `image` or `out` is not of this shape.
+    /// Panics if `image` or `out` does not have this shape.
     pub fn apply(self, image: &[u8], (height, width): (usize, usize), normalization: &Normalization, out: &mut [f32]) {
         assert_eq!(image.len(), out.len(), "image and output differ in size");
         assert_eq!(
@@ -60,7 +60,7 @@ impl CropParams {
             CHANNELS * height * width,
             "image is not of the shape stated"
         );
-        // Columns of the crop that the image covers: `inside` of the crop is `source` of the image.
+        // The image covers the columns `inside` of the crop; they are the columns `source` of the image.
         let (inside, source) = overlap(self.right, width);
         let planes = image
             .chunks_exact(height * width)
@@ -92,7 +92,7 @@ impl CropParams {
     }
 }
 
-/// Where a crop moved by `shift` overlaps an image of the same `width`: the range in the crop, and in the image.
+/// The overlap of an image with a crop of the same `width` moved by `shift`: the range in the crop, and in the image.
 fn overlap(shift: i32, width: usize) -> (Range<usize>, Range<usize>) {
     let lost = (shift.unsigned_abs() as usize).min(width);
     let (head, tail) = (0..width - lost, lost..width);
@@ -105,7 +105,7 @@ mod tests {
     use crate::ChannelStatistics;
     use proptest::prelude::*;
 
-    /// `byte / 255` in the first channel, the same minus 1 and minus 2 in the others.
+    /// Maps a byte to `byte / 255` in the first channel, and to that minus 1 and minus 2 in the others.
     fn normalization() -> Normalization {
         Normalization::new(ChannelStatistics {
             mean: [0.0, 1.0, 2.0],
@@ -120,7 +120,7 @@ mod tests {
         out
     }
 
-    /// The bytes that values of [`normalization`] stand for.
+    /// Inverts [`normalization`].
     fn bytes(values: &[f32]) -> Vec<u8> {
         let plane = values.len() / 3;
         values

@@ -1,4 +1,4 @@
-//! Reading everything once, to say what is there: [`check_tree`] and [`check_sets`], which make a [`DataReport`].
+//! Checks of a whole data set: [`check_tree`] and [`check_sets`] read every image and return a [`DataReport`].
 
 use crate::statistics::ChannelSums;
 use crate::{ImageFileSet, ImageSet, ImageTree, Labelled};
@@ -8,48 +8,48 @@ use std::collections::hash_map::{DefaultHasher, Entry};
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
 
-/// Images that are looked at between two tellings of progress.
+/// Images read between two reports of progress.
 const AT_A_TIME: usize = 512;
 
-/// What is in a data set.
+/// The content of a data set.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DataReport {
-    /// Training images, then those to validate or test on, as far as they are there.
+    /// Training images, then validation or test images, for each split that exists.
     pub parts: Vec<SplitReport>,
-    /// Names of images that are the same to the pixel, across the parts, in groups of two and more.
+    /// Names of images with equal pixels, across all splits, in groups of two or more.
     pub duplicates: Vec<Vec<String>>,
-    /// What is wrong with the archives or folders, so that images may be missing.
+    /// Damage in the archives or folders, because of which images may be missing.
     pub faults: Vec<String>,
 }
 
-/// What is in one part of a data set. Statistics are of the images that could be read.
+/// The content of one split of a data set. Statistics cover the images that could be read.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SplitReport {
-    /// What it is called.
+    /// Its name.
     pub name: String,
     /// Images, readable or not.
     pub images: usize,
     /// Images of each class, readable or not.
     pub classes: BTreeMap<String, usize>,
-    /// Bytes of all readable files; of images in memory, of their pixels.
+    /// Bytes of all readable files; for images in memory, bytes of their pixels.
     pub bytes: u64,
     /// Widths in pixels.
     pub width: MinMeanMax,
     /// Heights in pixels.
     pub height: MinMeanMax,
-    /// How many files are of which kind, such as `jpeg RGB`.
+    /// Number of files of each kind, such as `jpeg RGB`.
     pub modes: BTreeMap<String, usize>,
-    /// What is wrong with each file that cannot be read.
+    /// The error of each file that cannot be read.
     pub unreadable: Vec<String>,
-    /// What is not looked at, a line for each reason, with counts and names.
+    /// Files and folders that were ignored: one line per reason, with counts and names.
     pub ignored: Vec<String>,
-    /// Mean of red, green and blue over all pixels, from 0 to 1. Absent if nothing could be read.
+    /// Mean of red, green and blue over all pixels, from 0 to 1. `None` if no image could be read.
     pub mean: Option<[f32; 3]>,
     /// Standard deviation, likewise.
     pub std: Option<[f32; 3]>,
 }
 
-/// Smallest, mean and largest of numbers; 0 of none.
+/// Smallest, mean and largest of some numbers; all 0 if there are none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct MinMeanMax {
     /// The smallest.
@@ -60,17 +60,17 @@ pub struct MinMeanMax {
     pub max: u32,
 }
 
-/// What is known of one image.
+/// The measurements of one image.
 struct ImageFacts {
     size: (u32, u32),
     mode: String,
     bytes: u64,
     sums: ChannelSums,
-    /// Of size and pixels. Two of 1.3 million different images share one with a probability of 5 in 10^8.
+    /// Hash of size and pixels. Among 1.3 million different images, two share a hash with a probability of 5 in 10^8.
     hash: u64,
 }
 
-/// Reads every image of `tree`, in rayon's current pool. `progress` is told how many are done.
+/// Reads every image of `tree`, in rayon's current pool. `progress` is called with the number of images done.
 pub fn check_tree(tree: &ImageTree, mut progress: impl FnMut(usize)) -> DataReport {
     let mut duplicates = Duplicates::default();
     let mut done = 0;
@@ -94,7 +94,7 @@ pub fn check_tree(tree: &ImageTree, mut progress: impl FnMut(usize)) -> DataRepo
     }
 }
 
-/// Looks at every image of sets in memory.
+/// Checks every image of sets in memory.
 pub fn check_sets(sets: &[&ImageSet]) -> DataReport {
     let mut duplicates = Duplicates::default();
     let part = |set: &&ImageSet| {
@@ -154,7 +154,7 @@ fn hash(size: (u32, u32), pixels: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// Looks at all images of a part, many at a time, and sums up in their order.
+/// Checks all images of a split, many at a time, and adds up the results in their order.
 fn examine(
     name: &str,
     images: usize,
@@ -228,12 +228,12 @@ impl SizeCounter {
     }
 }
 
-/// Images by the hash of their pixels.
+/// Finds equal images by their hash.
 #[derive(Default)]
 struct Duplicates {
-    /// The first of a hash.
+    /// The first image of each hash.
     first: HashMap<u64, String>,
-    /// All of a hash that came more than once.
+    /// For the first image of a hash: the later images with the same hash.
     groups: BTreeMap<String, Vec<String>>,
 }
 

@@ -1,7 +1,7 @@
-//! The one error type of this crate: every variant names the thing at fault and what was expected of it.
+//! The error type of this crate. Every variant names the cause and what was expected.
 //!
-//! Messages are whole: they end with what the system or a library said. That part is a field spelled `r#source`, which keeps
-//! `thiserror` from offering it a second time as the error's source.
+//! Messages are complete: they end with the message of the system or library. That error is in a field spelled `r#source`, so that
+//! `thiserror` does not report it again as the error's source.
 
 use crate::Position;
 use std::fmt;
@@ -47,37 +47,37 @@ impl fmt::Display for DataFile {
     }
 }
 
-/// Makes the error of reading `file` out of what the operating system said.
+/// Wraps an I/O error that occurred while reading `file`.
 pub(crate) fn read_error(file: DataFile) -> impl FnOnce(io::Error) -> DataError {
     move |source| DataError::Read { file, source }
 }
 
-/// What can be wrong with data, or with what was asked of it.
+/// An error in the data, or in the arguments of a function of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
     /// A file, folder or archive could not be opened or read.
     #[error("cannot read {file}: {source}")]
     Read {
-        /// What was read.
+        /// The file, folder or archive.
         file: DataFile,
-        /// What the operating system or the decoder said.
+        /// The error of the operating system or the decoder.
         r#source: io::Error,
     },
-    /// A file could not be written; nothing is left in its place.
+    /// A file could not be written. No partial file is left.
     #[error("cannot write {}: {source}", path.display())]
     Write {
-        /// The file or folder that was to be written.
+        /// The file or folder.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         r#source: io::Error,
     },
-    /// Neither a folder nor an archive of a known kind.
+    /// The path is neither a folder nor an archive of a known kind.
     #[error("{}: expected a folder, a .tar.gz or a .zip with the {layout} binary files", path.display())]
     UnknownContainer {
-        /// What was given.
+        /// The path.
         path: PathBuf,
-        /// The data set that was looked for.
+        /// The expected data set.
         layout: &'static str,
     },
     /// A folder or archive lacks one of the files of its layout.
@@ -85,14 +85,14 @@ pub enum DataError {
     MissingFile {
         /// The folder or archive.
         container: PathBuf,
-        /// The file looked for.
+        /// The missing file.
         file: &'static str,
-        /// The data set that was looked for.
+        /// The expected data set.
         layout: &'static str,
-        /// The `.bin` files that are there, or "none".
+        /// The `.bin` files that were found, or "none".
         found: String,
     },
-    /// An archive holds two files of one name, so that it is not known which one is meant.
+    /// An archive has two files with the same name, so the name is ambiguous.
     #[error("{} holds {file} twice", container.display())]
     DuplicateFile {
         /// The archive.
@@ -100,17 +100,17 @@ pub enum DataError {
         /// The name that occurs twice.
         file: String,
     },
-    /// A file says that it is larger than any file of its kind; it was not read.
+    /// The declared size of a file exceeds the limit for its kind. It was not read.
     #[error("{file} is {bytes} bytes large; refused, the limit is {limit}")]
     TooLarge {
         /// The file or archive.
         file: DataFile,
-        /// Its declared (or, for a compressed archive, at least its expanded) size.
+        /// Its declared size; for a compressed archive, a lower bound of its expanded size.
         bytes: u64,
         /// The limit.
         limit: u64,
     },
-    /// A file without a single record.
+    /// A file has no record.
     #[error("{file} is empty; expected records of {record_bytes} bytes")]
     Empty {
         /// The file.
@@ -125,30 +125,30 @@ pub enum DataError {
         file: DataFile,
         /// Index of the last, incomplete record, from 0.
         record: u64,
-        /// Bytes of it that are there.
+        /// Bytes of that record in the file.
         bytes: u64,
         /// Bytes per record.
         record_bytes: usize,
     },
-    /// A record could not be read, for example because the archive ends or is damaged there.
+    /// A record could not be read, for example because the archive is cut off or damaged.
     #[error("{file}: cannot read record {record}: {source}")]
     Record {
         /// The file.
         file: DataFile,
         /// Index of the record in the file, from 0.
         record: u64,
-        /// What the operating system or the decoder said.
+        /// The error of the operating system or the decoder.
         r#source: io::Error,
     },
-    /// A file goes on after the end that its folder or archive declared.
-    #[error("{file} goes on after its declared {bytes} bytes")]
+    /// A file is longer than its folder or archive declared.
+    #[error("{file} is longer than its declared {bytes} bytes")]
     LongerThanDeclared {
         /// The file.
         file: DataFile,
         /// Its declared size.
         bytes: u64,
     },
-    /// A label that the data set does not have.
+    /// A label is out of the range of the data set.
     #[error("{file}: record {record} has {kind} {label}, expected 0 to {}", classes - 1)]
     LabelOutOfRange {
         /// The file.
@@ -162,7 +162,7 @@ pub enum DataError {
         /// The number of classes.
         classes: usize,
     },
-    /// A set of image files that is not laid out as one.
+    /// A set of image files does not have the expected layout.
     #[error("{}: {problem}", path.display())]
     Tree {
         /// The folder, archive or list of labels.
@@ -170,10 +170,10 @@ pub enum DataError {
         /// What is wrong, and what was expected.
         problem: String,
     },
-    /// An archive or folder of image files that is damaged, so that images may be missing.
-    #[error("{0} (--on-bad-image skip goes on with what is there)")]
+    /// An archive or folder of image files is damaged, so images may be missing.
+    #[error("{0} (--on-bad-image skip uses the images that are left)")]
     Incomplete(String),
-    /// A file that should be an image and cannot be decoded.
+    /// An image file cannot be decoded.
     #[error("image {file}: {problem}")]
     BadImage {
         /// The file.
@@ -181,20 +181,20 @@ pub enum DataError {
         /// What is wrong with it.
         problem: String,
     },
-    /// More images than allowed cannot be read.
+    /// Too many images cannot be read.
     #[error(
         "{bad} of {images} images of {set} cannot be read, more than the {allowed} that may be left out; the first: {first}"
     )]
     TooManyBadImages {
         /// The set.
         set: String,
-        /// Images found bad so far.
+        /// Unreadable images found so far.
         bad: usize,
         /// Images in the set.
         images: usize,
-        /// Images that may be bad.
+        /// The number of unreadable images that is allowed.
         allowed: usize,
-        /// One of them, and what is wrong with it.
+        /// The error of the first of them.
         first: String,
     },
     /// The parts of an image set do not fit together.
@@ -205,7 +205,7 @@ pub enum DataError {
         /// What does not fit, and what was expected.
         problem: String,
     },
-    /// A size that the images cannot be averaged down to.
+    /// The images cannot be averaged down to the requested size.
     #[error(
         "image set {name}: images of {height}x{width} cannot be averaged down to {size}x{size}: \
              both sides must be the same whole multiple of {size}"
@@ -217,20 +217,20 @@ pub enum DataError {
         height: usize,
         /// Width of its images.
         width: usize,
-        /// The side asked for.
+        /// The requested side.
         size: usize,
     },
-    /// A subset that is empty or larger than the set.
+    /// The requested subset is empty or larger than the set.
     #[error("image set {name} has {has} images; a subset of {asked} cannot be taken from it")]
     SubsetSize {
         /// Name of the image set.
         name: String,
         /// Images in the set.
         has: usize,
-        /// Images asked for.
+        /// Requested images.
         asked: usize,
     },
-    /// A mean or standard deviation that cannot be used for normalization.
+    /// A mean or standard deviation is unusable for normalization.
     #[error("normalization needs finite means and finite positive standard deviations, got {mean:?} and {std:?}")]
     Normalization {
         /// Mean of each channel.
@@ -238,22 +238,22 @@ pub enum DataError {
         /// Standard deviation of each channel.
         std: [f32; 3],
     },
-    /// A way to prepare images that is not known, or not possible.
+    /// The description of a preprocessing is unknown, or the image side is out of range.
     #[error("preprocessing: {problem}")]
     Preprocessing {
         /// What is wrong, and what was expected.
         problem: String,
     },
-    /// A synthetic set that cannot be made.
+    /// A synthetic set cannot be generated with the given sizes.
     #[error("synthetic set: {problem}")]
     Synthetic {
-        /// What was asked that is not possible.
+        /// Why it is not possible.
         problem: String,
     },
-    /// A batch size of zero, or one larger than the training set, of which no batch could ever be filled.
+    /// The batch size is zero, or larger than the training set.
     #[error("a batch size of {batch_size} does not fit a set of {records} images: expected 1 to {records}")]
     BatchSize {
-        /// Images per batch asked for.
+        /// Requested images per batch.
         batch_size: usize,
         /// Images in the set.
         records: usize,
@@ -267,10 +267,10 @@ pub enum DataError {
     /// A loader thread could not be started.
     #[error("cannot start a loader thread: {source}")]
     Spawn {
-        /// What the operating system said.
+        /// The error of the operating system.
         r#source: io::Error,
     },
-    /// A loader thread panicked: a defect in the code that prepares examples.
+    /// A loader thread panicked. This is a bug in the code that prepares examples.
     #[error("a loader thread panicked: {message}")]
     WorkerPanicked {
         /// The message of the panic.

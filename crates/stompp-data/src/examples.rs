@@ -1,13 +1,13 @@
-//! What a loader loads: [`Examples`], made of images in memory or of image files, for training or for evaluation.
+//! The data set interface of the loader, [`Examples`], and its implementation for images in memory, [`ImageExamples`].
 
 use crate::augment::{Augmentation, CropParams};
 use crate::{CHANNELS, DataError, ImageSet, Normalization};
 use std::sync::Arc;
 
-/// A set of labelled images, each ready for a network on demand. **What an example is depends on (epoch, index)
-/// alone**, so examples can be prepared by any thread, in any order, again and again.
+/// A set of labelled images, each prepared for a network on demand. **An example depends only on (epoch, index)**, so it can
+/// be prepared by any thread, in any order, any number of times.
 pub trait Examples: Send + Sync {
-    /// Number of examples of an epoch.
+    /// Number of examples in an epoch.
     fn len(&self) -> usize;
 
     /// Whether there are none.
@@ -18,11 +18,11 @@ pub trait Examples: Send + Sync {
     /// Shape of each image: channels, height, width.
     fn shape(&self) -> [usize; 3];
 
-    /// Writes image `index` of `epoch` to `image`, which has the length that [`shape`](Self::shape) tells, and returns
-    /// its label. Every element of `image` is written. `None` means that there is no such image and it is to be left out.
+    /// Writes image `index` of `epoch` to `image`, whose length is the product of [`shape`](Self::shape), and returns
+    /// its label. Every element of `image` is written. `None` means that the loader must skip this image.
     ///
     /// # Errors
-    /// A [`DataError`] if the image cannot be had, for example from a damaged file.
+    /// Returns a [`DataError`] if the image cannot be prepared, for example if its file is damaged.
     fn prepare(&self, epoch: u64, index: usize, image: &mut [f32]) -> Result<Option<usize>, DataError>;
 }
 
@@ -35,7 +35,7 @@ pub struct ImageExamples {
 }
 
 impl ImageExamples {
-    /// The images as they are, normalized; for evaluation. The epoch makes no difference.
+    /// Creates examples for evaluation: the images, normalized. They are the same in every epoch.
     pub fn new(images: Arc<ImageSet>, normalization: Normalization) -> Self {
         Self {
             images,
@@ -44,7 +44,7 @@ impl ImageExamples {
         }
     }
 
-    /// The images augmented, each anew in each epoch, and normalized; for training. `seed` chooses the augmentations.
+    /// Creates examples for training: the images, augmented differently in each epoch, and normalized. `seed` selects the augmentations.
     pub fn with_augmentation(
         images: Arc<ImageSet>,
         normalization: Normalization,

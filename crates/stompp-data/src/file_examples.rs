@@ -1,19 +1,19 @@
-//! Examples of image files: [`FileExamples`], and what becomes of files that cannot be read, [`BadImages`].
+//! Examples from image files, [`FileExamples`], and the handling of unreadable files, [`BadImages`].
 
 use crate::crop::{self, CropAugmentation};
 use crate::{CHANNELS, DataError, Examples, ImageFileSet, Labelled, Normalization};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What becomes of an image that cannot be read or decoded.
+/// What to do with an image that cannot be read or decoded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnBadImage {
-    /// It is an error.
+    /// Return an error.
     #[default]
     Fail,
-    /// It is left out of its batch, and listed in [`BadImages`]. Too many are an error: more than 1 % of a set's images, and more than
-    /// 10, or than a quarter of a set of fewer than 40.
+    /// Leave it out of its batch, and list it in [`BadImages`]. Too many are an error: more than 1 % of the images, and also more than
+    /// 10 (in a set of fewer than 40: more than a quarter).
     Skip,
 }
 
@@ -21,8 +21,8 @@ impl OnBadImage {
     /// Every choice.
     pub const ALL: [Self; 2] = [Self::Fail, Self::Skip];
 
-    /// The name in configurations.
-    // By hand: for two names `strum` is not shorter.
+    /// Returns the name used in configurations.
+    // Written by hand: for two names `strum` is not shorter.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Fail => "fail",
@@ -31,10 +31,10 @@ impl OnBadImage {
     }
 }
 
-/// Images of a small set that may be bad.
+/// The number of bad images allowed in a small set.
 const FEW: usize = 10;
 
-/// The bad images of a set that have been met so far. Clones share one list.
+/// The unreadable images of a set found so far. Clones share one list.
 #[derive(Clone, Debug)]
 pub struct BadImages {
     rule: OnBadImage,
@@ -44,7 +44,7 @@ pub struct BadImages {
 }
 
 impl BadImages {
-    /// For the images of `set`, none met.
+    /// Creates an empty list for the images of `set`.
     pub fn new(rule: OnBadImage, set: &ImageFileSet) -> Self {
         Self {
             rule,
@@ -54,20 +54,20 @@ impl BadImages {
         }
     }
 
-    /// Images that may be bad: one of a hundred; of a small set more, because a few bad files are as likely there.
+    /// The number of bad images allowed: 1 % of the set. A small set may have a larger share, because a few bad files are as likely in it.
     fn allowed(&self) -> usize {
         (self.images / 100).max((self.images / 4).min(FEW))
     }
 
-    /// What is wrong with each, naming its file, in the order of the set.
+    /// Returns the error of each image, which names its file, in the order of the set.
     pub fn list(&self) -> Vec<String> {
         self.lock().values().cloned().collect()
     }
 
-    /// Decides about an image that cannot be read.
+    /// Records an image that cannot be read.
     ///
     /// # Errors
-    /// `error` if such an image is one, [`DataError::TooManyBadImages`] if there are too many.
+    /// Returns `error` under [`OnBadImage::Fail`], and [`DataError::TooManyBadImages`] if too many images are bad.
     pub(crate) fn record(&self, index: usize, error: DataError) -> Result<(), DataError> {
         if self.rule == OnBadImage::Fail {
             return Err(error);
@@ -91,7 +91,7 @@ impl BadImages {
     }
 }
 
-/// Examples of a [`ImageFileSet`]: read, decoded, cut to a square and normalized when a loader asks for them.
+/// Examples of an [`ImageFileSet`]: each is read, decoded, cropped to a square and normalized when a loader requests it.
 #[derive(Clone, Debug)]
 pub struct FileExamples {
     images: Arc<ImageFileSet>,
@@ -102,7 +102,8 @@ pub struct FileExamples {
 }
 
 impl FileExamples {
-    /// The centres of the images, `side` x `side`: resized so that the shorter side is 8/7 of that, 256 for 224. For evaluation.
+    /// Creates examples for evaluation. The shorter side of each image is resized to 8/7 of `side` (256 for 224), and the centre,
+    /// `side` x `side`, is cut out.
     pub fn new(images: Arc<ImageFileSet>, side: u32, normalization: Normalization, bad: BadImages) -> Self {
         Self {
             images,
@@ -113,7 +114,7 @@ impl FileExamples {
         }
     }
 
-    /// Random parts of the images, `side` x `side`, anew in each epoch, for training. `seed` chooses them.
+    /// Creates examples for training: random crops resized to `side` x `side`, different in each epoch. `seed` selects the crops.
     pub fn with_augmentation(
         images: Arc<ImageFileSet>,
         side: u32,

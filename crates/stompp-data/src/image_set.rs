@@ -1,4 +1,4 @@
-//! Labelled images in memory: [`ImageSet`]. **Its parts always fit together**, because every constructor checks them.
+//! Labelled images in memory: [`ImageSet`]. **Its fields are always consistent**, because every constructor checks them.
 
 use crate::{DataError, Labelled};
 
@@ -20,11 +20,11 @@ pub struct ImageSet {
 }
 
 impl ImageSet {
-    /// A set called `name` (for messages and run records) of images `height` x `width` with labels in `0..classes`.
+    /// Creates a set of images `height` x `width` with labels in `0..classes`. `name` appears in messages and run records.
     ///
     /// # Errors
-    /// [`DataError::Inconsistent`] if there is no image, if a side is zero, if the number of pixels is not
-    /// `labels.len() * 3 * height * width`, or if a label is not in range.
+    /// Returns [`DataError::Inconsistent`] if there is no image, if a side is zero, if the number of pixel bytes is not
+    /// `labels.len() * 3 * height * width`, or if a label is out of range.
     pub fn new(
         name: impl Into<String>,
         (height, width): (usize, usize),
@@ -102,7 +102,7 @@ impl ImageSet {
     /// Pixels of image `index`, shape `(3, height, width)`.
     ///
     /// # Panics
-    /// If `index` is not below [`len`](Self::len).
+    /// Panics if `index` is not below [`len`](Self::len).
     pub fn image(&self, index: usize) -> &[u8] {
         let bytes = self.image_bytes();
         &self.pixels[index * bytes..][..bytes]
@@ -111,7 +111,7 @@ impl ImageSet {
     /// Label of image `index`.
     ///
     /// # Panics
-    /// If `index` is not below [`len`](Self::len).
+    /// Panics if `index` is not below [`len`](Self::len).
     pub fn label(&self, index: usize) -> usize {
         usize::from(self.labels[index])
     }

@@ -3,19 +3,19 @@
 //! # From a file to a batch
 //!
 //! 1. [`cifar::read`] reads CIFAR-10 or CIFAR-100 in the official binary layout, from a folder, a `.tar.gz` or a `.zip`;
-//!    [`mnist::read_split`] does so for MNIST's files; [`synthetic::Synthetic`] makes a set in the same layout.
-//! 2. All give an [`ImageSet`]: bytes in memory. [`ImageSet::subset`] and [`ImageSet::shrink_to`] make it smaller by
-//!    rule; [`ImageSet::channel_statistics`] measures it.
-//! 3. [`ImageExamples`] is the set seen through [`Normalization`] and, for training, [`Augmentation`]. Other sources of
+//!    [`mnist::read_split`] reads MNIST's files; [`synthetic::Synthetic`] generates a set in the layout of CIFAR.
+//! 2. All of them return an [`ImageSet`]: bytes in memory. [`ImageSet::subset`] selects fewer images, [`ImageSet::shrink_to`] makes
+//!    the images smaller, and [`ImageSet::channel_statistics`] computes their mean and standard deviation.
+//! 3. [`ImageExamples`] applies [`Normalization`] to the images and, for training, [`Augmentation`]. Other sources of
 //!    images implement [`Examples`].
-//! 4. [`Loader`] prepares batches on other threads; [`Batches`] returns them in order. For a device that holds the images already,
-//!    [`CropBatches`] says where to crop each.
+//! 4. [`Loader`] prepares batches on other threads; [`Batches`] returns them in order. If a device already holds the images,
+//!    [`CropBatches`] returns the place of each crop instead of pixels.
 //!
-//! Image files: [`ImageTree`] lists them in a folder, a `.tar` or a `.zip`, and [`FileExamples`] reads, decodes and crops one when it is
-//! needed. A file that cannot be read is an error, or left out and listed ([`BadImages`]). [`ImageTree::pack`] shrinks a set into one file.
+//! For image files, [`ImageTree`] lists a folder, a `.tar` or a `.zip`, and [`FileExamples`] reads, decodes and crops one file when it is
+//! needed. An unreadable file is an error, or it is skipped and listed ([`BadImages`]). [`ImageTree::pack`] shrinks a set into one file.
 //! [`UnlabelledImages`] finds images to classify in files, folders and archives.
 //!
-//! Training resumes in the middle of an epoch with nothing saved but the [`Position`].
+//! To resume training in the middle of an epoch, only the [`Position`] has to be saved.
 #![forbid(unsafe_code)]
 
 mod augment;

@@ -1,8 +1,8 @@
 //! MNIST and sets in its layout, such as Fashion-MNIST: idx files, gzipped or not.
 //!
 //! Source of the format: Y. LeCun, C. Cortes, C. Burges, *The MNIST database of handwritten digits*. A file is two zero bytes, the type
-//! (8: bytes), the number of dimensions, each dimension (u32, big endian), and the values. The images, 28 x 28 and grey, become those
-//! of CIFAR: two black pixels are put at each side, and the one channel is repeated for red, green and blue (*ours*).
+//! (8: bytes), the number of dimensions, each dimension (u32, big endian), and the values. The images, 28 x 28 and grey, are converted to
+//! the size of CIFAR: each side is padded with two black pixels, and the channel is repeated for red, green and blue (*ours*).
 
 use crate::cifar::Split;
 use crate::error::{DataFile, read_error};
@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 /// Number of classes.
 pub const CLASSES: usize = 10;
 
-/// Side of the images that become of these.
+/// Side of the images after padding.
 pub const SIDE: usize = 32;
 
 /// Side of the images in the files.
@@ -25,18 +25,19 @@ pub(crate) const INNER: usize = 28;
 /// Black pixels at each side.
 pub(crate) const BORDER: usize = (SIDE - INNER) / 2;
 
-/// No such set is larger: EMNIST has 814,255 images.
+/// Limit of the number of images. The largest such set, EMNIST, has 814,255.
 const MOST_IMAGES: usize = 1 << 20;
 
-/// Folders below the given one that the files may be in; torchvision makes these.
+/// Subfolders that may contain the files. torchvision creates them.
 const FOLDERS: [&str; 4] = ["", "raw", "MNIST/raw", "FashionMNIST/raw"];
 
 /// Reads one split from the folder `path` (or its subfolder `raw`, `MNIST/raw` or `FashionMNIST/raw`): `train-images-idx3-ubyte` and
-/// `train-labels-idx1-ubyte`, or `t10k-...`, each also with `.gz` behind it, or with `.idx` in place of `-idx`. `name` is what messages
-/// call the set.
+/// `train-labels-idx1-ubyte`, or `t10k-...`. Each name may end in `.gz`, or have `.idx` in place of `-idx`. Messages call the set
+/// `name`.
 ///
 /// # Errors
-/// A [`DataError`] that names the file: missing, cut off, longer than it says, not one of images of 28 x 28 or of labels from 0 to 9.
+/// Returns a [`DataError`] that names the file if it is missing, cut off, longer than it declares, or has images of another size than
+/// 28 x 28 or labels above 9.
 pub fn read_split(path: impl AsRef<Path>, name: &str, split: Split) -> Result<ImageSet, DataError> {
     let path = path.as_ref();
     let (images_file, images) = open(path, split, "images-idx3-ubyte")?;
@@ -53,10 +54,10 @@ pub fn read_split(path: impl AsRef<Path>, name: &str, split: Split) -> Result<Im
     ImageSet::new(format!("{name} {split}"), (SIDE, SIDE), CLASSES, pixels, labels)
 }
 
-/// The splits that are there, training images first.
+/// Reads the splits that exist, training images first.
 ///
 /// # Errors
-/// As [`read_split`]; also if there is none.
+/// Same as [`read_split`]; also an error if no split exists.
 pub fn read_available(path: impl AsRef<Path>, name: &str) -> Result<Vec<ImageSet>, DataError> {
     let path = path.as_ref();
     let is_there = |&split: &Split| {
@@ -66,20 +67,20 @@ pub fn read_available(path: impl AsRef<Path>, name: &str) -> Result<Vec<ImageSet
     };
     let mut found: Vec<Split> = Split::ALL.into_iter().filter(is_there).collect();
     if found.is_empty() {
-        // Says what is missing.
+        // The error names the missing file.
         found.push(Split::Train);
     }
     found.into_iter().map(|split| read_split(path, name, split)).collect()
 }
 
-/// Whether the folder `path` has a file of images that [`read_available`] reads.
+/// Whether the folder `path` has a file of images for [`read_available`].
 pub(crate) fn has_images(path: &Path) -> bool {
     Split::ALL
         .iter()
         .any(|&split| find(path, split, "images-idx3-ubyte").is_some())
 }
 
-/// The file `train-KIND` or `t10k-KIND`, by any of its names.
+/// Finds the file `train-KIND` or `t10k-KIND` under any of its names.
 fn find(path: &Path, split: Split, kind: &str) -> Option<PathBuf> {
     let name = format!("{}-{kind}", part(split));
     let names = [name.clone(), name.replace("-idx", ".idx")];
@@ -116,7 +117,7 @@ fn open(path: &Path, split: Split, kind: &str) -> Result<(PathBuf, Box<dyn Read>
     Ok((file, input))
 }
 
-/// Reads the head of an idx file of bytes with `DIMENSIONS` dimensions, and returns these.
+/// Reads the header of an idx file of bytes with `DIMENSIONS` dimensions, and returns the dimensions.
 fn read_head<const DIMENSIONS: usize>(file: &Path, input: &mut dyn Read) -> Result<[usize; DIMENSIONS], DataError> {
     let mut word = [0; 4];
     let mut next = || -> io::Result<[u8; 4]> {
@@ -128,7 +129,7 @@ fn read_head<const DIMENSIONS: usize>(file: &Path, input: &mut dyn Read) -> Resu
     if mark != [0, 0, 8, DIMENSIONS as u8] {
         return Err(format_error(
             file,
-            format!("is no idx file of bytes with {DIMENSIONS} dimensions"),
+            format!("is not an idx file of bytes with {DIMENSIONS} dimensions"),
         ));
     }
     let mut dimensions = [0; DIMENSIONS];
@@ -139,12 +140,12 @@ fn read_head<const DIMENSIONS: usize>(file: &Path, input: &mut dyn Read) -> Resu
         1..=MOST_IMAGES => Ok(dimensions),
         count => Err(format_error(
             file,
-            format!("says that it has {count} entries, expected 1 to {MOST_IMAGES}"),
+            format!("declares {count} entries, expected 1 to {MOST_IMAGES}"),
         )),
     }
 }
 
-/// Pixels of all images, padded, each channel the same.
+/// Reads the pixels of all images, padded, with three equal channels.
 fn read_images(file: &Path, mut input: Box<dyn Read>) -> Result<Vec<u8>, DataError> {
     let [count, height, width] = read_head(file, &mut input)?;
     if (height, width) != (INNER, INNER) {
@@ -199,11 +200,11 @@ fn read_labels(file: &Path, mut input: Box<dyn Read>) -> Result<Vec<u16>, DataEr
     Ok(labels.into_iter().map(u16::from).collect())
 }
 
-/// Nothing may follow; reading up to the end also lets gzip check its sum.
+/// Checks that nothing follows. Reading to the end also makes gzip check its checksum.
 fn check_end(file: &Path, input: &mut dyn Read) -> Result<(), DataError> {
     match input.read(&mut [0]).map_err(read_error(DataFile::from_path(file)))? {
         0 => Ok(()),
-        _ => Err(format_error(file, "goes on after its last entry".to_owned())),
+        _ => Err(format_error(file, "has data after its last entry".to_owned())),
     }
 }
 

@@ -1,6 +1,6 @@
-//! Names of files and folders that are no data: what file managers, operating systems and notebooks leave behind.
+//! Names of files and folders that are not data: file managers, operating systems and notebooks create them.
 
-/// Folders of tools that are not hidden, without regard to case.
+/// Folders of tools whose names do not begin with a dot. Case is ignored.
 const TOOL_FOLDERS: [&str; 14] = [
     "__MACOSX",
     "__pycache__",
@@ -18,21 +18,21 @@ const TOOL_FOLDERS: [&str; 14] = [
     "Temporary Items",
 ];
 
-/// Files of tools that are not hidden, without regard to case.
+/// Files of tools whose names do not begin with a dot. Case is ignored.
 const TOOL_FILES: [&str; 4] = ["Thumbs.db", "ehthumbs.db", "desktop.ini", "Icon\r"];
 
-/// Whether a folder of this name is hidden or a tool's, such as `.ipynb_checkpoints`, `@eaDir` or `__MACOSX`: no class, and nothing in it
-/// is an image of the set.
+/// Whether a folder of this name is hidden or belongs to a tool, such as `.ipynb_checkpoints`, `@eaDir` or `__MACOSX`. It is not a class,
+/// and nothing in it is an image of the set.
 pub(crate) fn is_tool_folder(name: &str) -> bool {
     name.starts_with('.') || TOOL_FOLDERS.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
-/// Whether a file of this name is hidden or a tool's.
+/// Whether a file of this name is hidden or belongs to a tool.
 pub(crate) fn is_tool_file(name: &str) -> bool {
     name.starts_with('.') || TOOL_FILES.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
-/// The first folder in a path of folders and a file that is a tool's, as a path; `None` if there is none.
+/// The path of the first tool's folder among the folders of `path`, if any.
 pub(crate) fn tool_folder(path: &str) -> Option<&str> {
     let mut start = 0;
     while let Some(length) = path[start..].find('/') {
@@ -54,7 +54,7 @@ pub(crate) fn parent(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
-/// A member's name in an archive with `/` between its parts, and none of `.`, `..`, empty parts and Windows' `\`.
+/// Normalizes the name of an archive member: `/` between its parts, without `.`, `..`, empty parts and Windows' `\`.
 pub(crate) fn normalized(name: &str) -> String {
     let mut parts = Vec::new();
     for part in name.split(['/', '\\']) {

@@ -4,7 +4,7 @@ use rand::seq::SliceRandom;
 use rand_core::Rng;
 use stompp_rng::{Purpose, stream};
 
-/// The order of `0..records` in `epoch`: each index once, every permutation equally likely (Fisher-Yates).
+/// Returns the order of the records `0..records` in `epoch`: a random permutation, each equally likely (Fisher-Yates).
 ///
 /// ```
 /// let order = stompp_data::epoch_order(5, 7, 0);
@@ -35,7 +35,7 @@ mod tests {
         assert_ne!(order, epoch_order(100, 2, 1));
     }
 
-    /// Chi-squared test that every record falls on every position equally often over epochs.
+    /// Chi-squared test: over many epochs, every record is at every position equally often.
     #[test]
     fn positions_are_uniform() {
         const N: usize = 16;

@@ -17,7 +17,7 @@ use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 /// Ending of the new file's name.
 const ENDING: &str = "zip";
 
-/// Images that are shrunk at a time; so many are in memory.
+/// Images that are shrunk at a time, and therefore in memory.
 const AT_A_TIME: usize = 256;
 
 /// What [`ImageTree::pack`] wrote.
@@ -25,23 +25,24 @@ const AT_A_TIME: usize = 256;
 pub struct PackedImages {
     /// Images in the archive.
     pub images: usize,
-    /// Of them, those that were shrunk; the others are the files as they were.
+    /// Number of them that were shrunk. The others are unchanged files.
     pub shrunk: usize,
-    /// Images that could not be read and were left out, and why.
+    /// The errors of images that could not be read and were left out.
     pub left_out: Vec<String>,
 }
 
 impl ImageTree {
-    /// Writes all images into the new file `path` (a `.zip`), which [`ImageTree::open`] and every program for archives reads: those whose
-    /// shorter side is longer than `short_side` shrunk to it, as PNG and so without further loss; the others as the files that they
-    /// are. Nothing is compressed again; each file has a CRC-32. The images are called as before, with the class as folder. `progress`
-    /// is told how many are done.
+    /// Writes all images to the new file `path` (a `.zip`), which [`ImageTree::open`] and any archive program can read. Images whose
+    /// shorter side is longer than `short_side` are shrunk to it and stored as PNG, so without further loss. Other files are copied
+    /// unchanged. The archive itself does not compress them; each file has a CRC-32. Images keep their names, with the class as folder.
+    /// `progress` is called with the number of images done.
     ///
-    /// The archive appears whole or not at all, and the same images make the same bytes. It is made by rayon's current pool; at most 256
+    /// The archive is written atomically, and the same images give the same bytes. The work runs in rayon's current pool; at most 256
     /// images and their files are in memory at a time.
     ///
     /// # Errors
-    /// [`DataError::Write`], also if `path` exists; the first bad image if these are to fail, or too many of them.
+    /// Returns [`DataError::Write`] if the file cannot be written or `path` exists, [`DataError::Tree`] if `path` does not end in
+    /// `.zip` or `short_side` is 0, and the error of a bad image as `on_bad` says.
     pub fn pack(
         &self,
         short_side: u32,
@@ -109,7 +110,7 @@ impl ImageTree {
     }
 }
 
-/// The file of an image for the archive, and whether it is a new one.
+/// Returns an image's file for the archive, and whether it was shrunk.
 fn shrunk_file(set: &ImageFileSet, index: usize, short_side: u32) -> Result<(Vec<u8>, bool), DataError> {
     let (Decoded { pixels, .. }, bytes) = set.inspect(index)?;
     let (width, height) = pixels.dimensions();

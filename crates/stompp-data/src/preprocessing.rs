@@ -1,4 +1,4 @@
-//! From an encoded image to a network's input, exactly as evaluation prepares it: [`Preprocessing`].
+//! Preparation of a single image for a network, exactly as in an evaluation: [`Preprocessing`].
 
 use crate::codec::{self, MOST_PIXELS_A_SIDE};
 use crate::crop::{self, resize::resized_middle, shrunk_size};
@@ -7,24 +7,24 @@ use crate::{CHANNELS, ChannelStatistics, CropParams, DataError, ImageSet, Normal
 use image::{RgbImage, imageops};
 use std::borrow::Cow;
 
-/// How an image of any size becomes the square that a network takes. Each data set has one.
+/// How an image of any size is converted to the square input of a network. Each data set has its method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ResizeMethod {
     /// Image files: the shorter side is resized to 8/7 of the square's side, and the centre is cut out.
     CentreCrop,
-    /// CIFAR and the generated sets: a square image whose side is a multiple of the network's is averaged over boxes. The shorter side of
-    /// any other is resized to the network's side, and the centre is cut out (*ours*).
+    /// CIFAR and the generated sets: a square image whose side is a multiple of the network's side is averaged over boxes. Of any other
+    /// image, the shorter side is resized to the network's side, and the centre is cut out (*ours*).
     BoxMean,
-    /// MNIST: an image that is not 32x32 is resized to 28x28 in the same way, and gets two black pixels at each side. Then as
-    /// [`ResizeMethod::BoxMean`].
+    /// MNIST: an image that is not 32x32 is resized to 28x28 in the same way, and padded with two black pixels at each side. Then
+    /// [`ResizeMethod::BoxMean`] is applied.
     Border,
 }
 
 impl ResizeMethod {
-    /// Every choice.
+    /// All methods.
     pub const ALL: [Self; 3] = [Self::CentreCrop, Self::BoxMean, Self::Border];
 
-    /// What is done for a network of images of `side` x `side`, at most 16,384, in words. [`Preprocessing::from_description`] reads them back.
+    /// Describes the method for a network with images of `side` x `side`, at most 16,384. [`Preprocessing::from_description`] parses it.
     pub fn description(self, side: usize) -> String {
         match self {
             Self::CentreCrop => format!(
@@ -42,9 +42,9 @@ impl ResizeMethod {
     }
 }
 
-/// What becomes of an image before a network sees it: pixels, size, mean and standard deviation.
+/// Prepares an image for a network: decodes, resizes, crops and normalizes it.
 ///
-/// Training runs evaluate with the same code, so an image has the same bits here and there.
+/// Training runs evaluate with the same code, so the result is bit for bit the same.
 ///
 /// ```
 /// use stompp_data::{ChannelStatistics, ResizeMethod, Preprocessing};
@@ -65,10 +65,11 @@ pub struct Preprocessing {
 }
 
 impl Preprocessing {
-    /// For a network of images of `side` x `side`, normalized by `statistics`.
+    /// Creates the preprocessing of a network with images of `side` x `side`, normalized with `statistics`.
     ///
     /// # Errors
-    /// [`DataError::Preprocessing`] if the side is 0 or above 16,384, [`DataError::Normalization`] if the statistics cannot be used.
+    /// Returns [`DataError::Preprocessing`] if the side is 0 or above 16,384, and [`DataError::Normalization`] if the statistics are
+    /// unusable.
     pub fn new(fit: ResizeMethod, side: usize, statistics: ChannelStatistics) -> Result<Self, DataError> {
         Ok(Self {
             fit,
@@ -78,10 +79,10 @@ impl Preprocessing {
         })
     }
 
-    /// As [`Preprocessing::new`], from the words of [`ResizeMethod::description`], such as a packed network has in its header.
+    /// Like [`Preprocessing::new`], but parses the text of [`ResizeMethod::description`], which the header of a packed network has.
     ///
     /// # Errors
-    /// [`DataError::Preprocessing`] if the words are others, and as [`Preprocessing::new`].
+    /// Returns [`DataError::Preprocessing`] if the text is not such a description for this side, and the errors of [`Preprocessing::new`].
     pub fn from_description(words: &str, side: usize, statistics: ChannelStatistics) -> Result<Self, DataError> {
         checked(side)?;
         let fit = ResizeMethod::ALL.into_iter().find(|fit| fit.description(side) == words);
@@ -91,25 +92,25 @@ impl Preprocessing {
         Self::new(fit, side, statistics)
     }
 
-    /// What is done, in words.
+    /// Describes the preprocessing in words.
     pub fn description(&self) -> String {
         self.fit.description(self.side as usize)
     }
 
-    /// What images are normalized by.
+    /// Mean and standard deviation used for the normalization.
     pub fn statistics(&self) -> ChannelStatistics {
         self.statistics
     }
 
-    /// Shape of what the network gets: channels, height, width.
+    /// Shape of the network's input: channels, height, width.
     pub fn shape(&self) -> [usize; 3] {
         [CHANNELS, self.side as usize, self.side as usize]
     }
 
-    /// Decodes an image file (JPEG, PNG, WebP, BMP, GIF, TIFF or PNM) and prepares it: values of [`shape`](Self::shape).
+    /// Decodes an image file (JPEG, PNG, WebP, BMP, GIF, TIFF or PNM) and returns its prepared values, of shape [`shape`](Self::shape).
     ///
     /// # Errors
-    /// [`DataError::BadImage`] if the bytes are not such a file, or are damaged.
+    /// Returns [`DataError::BadImage`] if the bytes are not such a file, or are damaged.
     pub fn image(&self, file: &[u8]) -> Result<Vec<f32>, DataError> {
         let decoded = codec::decode(file).map_err(|problem| DataError::BadImage {
             file: DataFile::from_path("in memory"),
@@ -120,10 +121,10 @@ impl Preprocessing {
         Ok(values)
     }
 
-    /// Prepares an image: writes values of [`shape`](Self::shape) to `out`.
+    /// Prepares an image and writes its values, of shape [`shape`](Self::shape), to `out`.
     ///
     /// # Panics
-    /// If `out` has another length, or the image has no pixel.
+    /// Panics if `out` has a different length, or if the image has no pixels.
     pub fn prepare(&self, image: &RgbImage, out: &mut [f32]) {
         let square = match self.fit {
             ResizeMethod::CentreCrop => return crop::write_centre(image, self.side, &self.normalization, out),
@@ -135,7 +136,7 @@ impl Preprocessing {
             true => square,
             false => Cow::Owned(cut(&square, self.side)),
         };
-        // As the images of such a set are kept in memory.
+        // The same layout and code as for a set in memory.
         let side = square.width() as usize;
         let set = ImageSet::new("image", (side, side), 1, planes(&square), vec![0]);
         let side = self.side as usize;
@@ -154,12 +155,12 @@ fn checked(side: usize) -> Result<u32, DataError> {
     })
 }
 
-/// The centre, `side` x `side`, of the image resized so that its shorter side is that.
+/// The centre, `side` x `side`, of the image after its shorter side was resized to `side`.
 fn cut(image: &RgbImage, side: u32) -> RgbImage {
     resized_middle(image, shrunk_size(image.dimensions(), side), side)
 }
 
-/// An image of MNIST with its border; one of 32x32 has it.
+/// Adds MNIST's border to an image. An image of 32x32 already has it.
 fn bordered(image: &RgbImage) -> Cow<'_, RgbImage> {
     let (whole, inner) = (mnist::SIDE as u32, mnist::INNER as u32);
     if image.dimensions() == (whole, whole) {
@@ -207,7 +208,7 @@ mod tests {
         values.iter().map(|value| value.to_bits()).collect()
     }
 
-    /// What a set in memory is evaluated with, and what becomes of the same pixels in an image file.
+    /// Compares the inputs from a set in memory with those from the same pixels in an image file.
     #[test]
     fn an_image_has_the_bits_that_its_set_gives_it() {
         let set = Synthetic {
@@ -245,7 +246,7 @@ mod tests {
         assert_eq!(
             prepared(ResizeMethod::Border, 32, &framed),
             expected,
-            "it has one already"
+            "it already has a border"
         );
         assert_ne!(prepared(ResizeMethod::BoxMean, 32, &digit), expected);
         let large = imageops::resize(&digit, 84, 84, imageops::FilterType::Nearest);
@@ -314,7 +315,7 @@ mod tests {
         }
         let view = Preprocessing::new(ResizeMethod::BoxMean, 8, STATISTICS).unwrap();
         let error = view.image(b"no image").unwrap_err().to_string();
-        assert!(error.starts_with("image in memory: is no image"), "{error}");
+        assert!(error.starts_with("image in memory: is not an image"), "{error}");
         let flat = ChannelStatistics {
             std: [0.0; 3],
             ..STATISTICS

@@ -1,24 +1,24 @@
-//! A contact sheet: examples as a network gets them, in one picture, each with its label.
+//! A contact sheet: one picture of examples as the network receives them, each with its label.
 
 use crate::{DataError, Examples, Normalization};
 use font8x8::legacy::BASIC_LEGACY;
 use image::{ImageFormat, Rgb, RgbImage};
 use std::io::Cursor;
 
-/// Images beside each other.
+/// Images in a row.
 const COLUMNS: u32 = 8;
-/// Small images are enlarged by a whole number to at least about this.
+/// Small images are enlarged by an integer factor to at least this width.
 const TILE: u32 = 128;
 /// Pixels between the images.
 const GAP: u32 = 4;
 /// Side of a letter.
 const LETTER: u32 = 8;
 
-/// A picture (PNG) of the examples `indices` of `epoch`, eight in a row, each above its caption; `caption` gives that by
-/// index and label. The normalization is taken back.
+/// Draws the examples `indices` of `epoch` as a PNG, eight in a row, each above its caption. `caption` returns the text for an
+/// index and label. The normalization is undone.
 ///
 /// # Errors
-/// If an example cannot be prepared.
+/// Returns an error if an example cannot be prepared.
 pub fn contact_sheet(
     examples: &dyn Examples,
     normalization: &Normalization,
@@ -58,7 +58,7 @@ pub fn contact_sheet(
     Ok(png.into_inner())
 }
 
-/// Writes as much of `text` as fits into `width` pixels; what is not ASCII becomes a question mark.
+/// Writes as much of `text` as fits into `width` pixels. Characters other than ASCII become question marks.
 fn write_caption(sheet: &mut RgbImage, (left, top): (u32, u32), width: u32, text: &str) {
     for (place, letter) in (0..width / LETTER).zip(text.chars()) {
         let shape = BASIC_LEGACY[if letter.is_ascii() {

@@ -3,12 +3,12 @@
 use crate::{DataError, ImageSet, Labelled};
 
 impl ImageSet {
-    /// The same set with images averaged down to `size` x `size`: each pixel is the mean of the box of pixels it
-    /// stands for, exact in integers and rounded to the nearest byte, ties to even (so that rounding does not shift
-    /// the mean of the set).
+    /// Returns the set with its images averaged down to `size` x `size`. Each pixel is the mean of a box of pixels, computed
+    /// exactly in integers and rounded to the nearest byte, ties to even (so that rounding does not shift the mean of
+    /// the set).
     ///
     /// # Errors
-    /// [`DataError::CannotShrink`] unless height and width are the same whole multiple of `size`.
+    /// Returns [`DataError::CannotShrink`] unless height and width are the same whole multiple of `size`.
     pub fn shrink_to(&self, size: usize) -> Result<ImageSet, DataError> {
         let (height, width) = (self.height(), self.width());
         if size == 0 || height != width || !height.is_multiple_of(size) {
@@ -21,8 +21,8 @@ impl ImageSet {
         }
         let side = height / size;
         let area = side * side;
-        // A row of boxes is `side` rows of the plane; since the height is a whole number of them, rows of boxes never
-        // straddle two planes or two images.
+        // A row of boxes covers `side` rows of the plane. The height is a multiple of `side`, so a row of boxes never
+        // spans two planes or two images.
         let mut pixels = Vec::with_capacity(self.pixels().len() / area);
         for rows in self.pixels().chunks_exact(side * width) {
             for left in (0..width).step_by(side) {

@@ -1,4 +1,4 @@
-//! Mean and standard deviation of each channel, and the normalization made of them.
+//! Mean and standard deviation of each channel, and the normalization with them.
 
 use crate::{CHANNELS, DataError, ImageSet};
 
@@ -7,13 +7,13 @@ use crate::{CHANNELS, DataError, ImageSet};
 pub struct ChannelStatistics {
     /// Means.
     pub mean: [f32; CHANNELS],
-    /// Standard deviations over all pixels of all images (not the mean of one deviation per image, which some
-    /// published values are).
+    /// Standard deviations over all pixels of all images. Some published values are something else: the mean of the deviations of
+    /// single images.
     pub std: [f32; CHANNELS],
 }
 
 impl ChannelStatistics {
-    /// What images of ImageNet, and by custom other photographs, are normalized by: torchvision's values.
+    /// torchvision's values for ImageNet, also common for other photographs.
     pub const IMAGENET: Self = Self {
         mean: [0.485, 0.456, 0.406],
         std: [0.229, 0.224, 0.225],
@@ -21,9 +21,9 @@ impl ChannelStatistics {
 }
 
 impl ImageSet {
-    /// The statistics of all pixels of the set, exact up to the last rounding: the sums are integers.
+    /// Computes the statistics of all pixels of the set. The sums are integers, so only the last step rounds.
     ///
-    /// Of the CIFAR training sets they are the published ones: 0.4914 0.4822 0.4465 and 0.2470 0.2435 0.2616 for
+    /// For the CIFAR training sets they equal the published values: 0.4914 0.4822 0.4465 and 0.2470 0.2435 0.2616 for
     /// CIFAR-10, 0.5071 0.4865 0.4409 and 0.2673 0.2564 0.2762 for CIFAR-100.
     pub fn channel_statistics(&self) -> ChannelStatistics {
         let plane_pixels = self.height() * self.width();
@@ -35,7 +35,7 @@ impl ImageSet {
     }
 }
 
-/// Sums over pixels, exact, in any order.
+/// Exact sums over pixels. The order of additions does not matter.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ChannelSums {
     /// Pixels of each channel.
@@ -70,7 +70,7 @@ impl ChannelSums {
         self.squares[channel] += u64::from(value) * u64::from(value);
     }
 
-    /// Adds what others have summed up.
+    /// Adds the sums of `other`.
     pub(crate) fn add(&mut self, other: &Self) {
         self.pixels += other.pixels;
         for channel in 0..CHANNELS {
@@ -79,7 +79,7 @@ impl ChannelSums {
         }
     }
 
-    /// Means and deviations; not a number if there is no pixel.
+    /// Means and standard deviations; NaN if there is no pixel.
     pub(crate) fn statistics(&self) -> ChannelStatistics {
         let count = u128::from(self.pixels);
         let mean = self.sums.map(|sum| (sum as f64 / count as f64 / 255.0) as f32);
@@ -101,11 +101,11 @@ pub struct Normalization {
 }
 
 impl Normalization {
-    /// The normalization that gives a set of these statistics mean 0 and standard deviation 1.
+    /// Creates the normalization that gives a set with these statistics mean 0 and standard deviation 1.
     ///
     /// # Errors
-    /// [`DataError::Normalization`] if a value is not finite or a standard deviation is not positive, as it is of
-    /// images that are all of one colour.
+    /// Returns [`DataError::Normalization`] if a value is not finite or a standard deviation is not positive. The latter happens if
+    /// all pixels have the same colour.
     pub fn new(ChannelStatistics { mean, std }: ChannelStatistics) -> Result<Self, DataError> {
         let usable = mean.iter().all(|mean| mean.is_finite()) && std.iter().all(|std| std.is_finite() && *std > 0.0);
         if !usable {

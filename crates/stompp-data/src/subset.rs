@@ -1,12 +1,12 @@
-//! A smaller set by rule: **the same seed and number always choose the same images**, and a larger choice contains a
+//! Subsets of a set: **the same seed and number always select the same images**, and a larger subset contains every
 //! smaller one.
 
 use crate::{DataError, order::permutation};
 use stompp_rng::{Purpose, stream};
 
-/// A set of labelled images, of which parts can be taken by rule.
+/// A set of labelled images that can be divided into subsets.
 pub trait Labelled: Sized {
-    /// What the set is called, for messages.
+    /// The name of the set, for messages.
     fn name(&self) -> &str;
 
     /// Number of classes.
@@ -15,10 +15,10 @@ pub trait Labelled: Sized {
     /// The label of each image, below [`classes`](Self::classes).
     fn labels(&self) -> &[u16];
 
-    /// The images at these places, of which there is at least one, in this order.
+    /// Returns the set of the images at `indices`, in this order.
     ///
     /// # Panics
-    /// If there is none, or one is beyond the end.
+    /// Panics if `indices` is empty, or an index is out of range.
     fn select(&self, indices: &[usize]) -> Self;
 
     /// Number of images of each class.
@@ -30,15 +30,15 @@ pub trait Labelled: Sized {
         counts
     }
 
-    /// The `count` images that `seed` chooses, as balanced over the classes as the set allows.
+    /// Returns `count` images selected by `seed`, balanced over the classes as far as possible.
     ///
-    /// The rule (*ours*): put the images in a random order; take each class's first image in that order, then each
-    /// class's second, and so on (within such a round again in that order), until there are `count`. So two classes
-    /// differ by at most one unless a class has run out, and the choice of `count` contains every smaller one. The
-    /// chosen images keep the order that they have in this set.
+    /// The rule (*ours*): put the images in a random order. Take each class's first image in that order, then each
+    /// class's second, and so on (within such a round again in that order), until there are `count`. So the counts of
+    /// two classes differ by at most one unless a class has run out, and a subset contains every smaller one. The
+    /// selected images keep their order in this set.
     ///
     /// # Errors
-    /// [`DataError::SubsetSize`] if `count` is zero or more than the set has.
+    /// Returns [`DataError::SubsetSize`] if `count` is zero or more than the set has.
     fn subset(&self, count: usize, seed: u64) -> Result<Self, DataError> {
         let mut chosen = ranking(self, seed);
         if count == 0 || count > chosen.len() {
@@ -49,10 +49,10 @@ pub trait Labelled: Sized {
         Ok(self.select(&chosen))
     }
 
-    /// The images of [`subset`](Self::subset), held out, and all the others.
+    /// Splits the set into the images of [`subset`](Self::subset), which are held out, and all others.
     ///
     /// # Errors
-    /// [`DataError::SubsetSize`] if either part would be empty.
+    /// Returns [`DataError::SubsetSize`] if either part would be empty.
     fn hold_out(&self, count: usize, seed: u64) -> Result<(Self, Self), DataError> {
         let mut held = ranking(self, seed);
         if count == 0 || count >= held.len() {
@@ -65,7 +65,7 @@ pub trait Labelled: Sized {
     }
 }
 
-/// The places of all images, those that are chosen first at the front.
+/// The indices of all images, in the order of selection.
 fn ranking(set: &impl Labelled, seed: u64) -> Vec<usize> {
     let labels = set.labels();
     let mut taken = vec![0u32; set.classes()];
@@ -96,7 +96,7 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::HashSet;
 
-    /// One-pixel images whose pixels spell their index.
+    /// One-pixel images whose pixels encode their index.
     fn set(labels: Vec<u16>) -> ImageSet {
         let pixels = (0..labels.len() as u32)
             .flat_map(|index| index.to_le_bytes().into_iter().take(3))

@@ -1,4 +1,4 @@
-//! Images to classify, wherever they are: [`UnlabelledImages`].
+//! Images to classify, from files, folders and archives: [`UnlabelledImages`].
 
 use crate::cifar::{self, CifarLayout};
 use crate::codec::{self, extensions, has_image_signature, is_image};
@@ -15,13 +15,13 @@ use std::path::{Path, PathBuf};
 /// Layouts of CIFAR, by the names of their files.
 const LAYOUTS: [CifarLayout; 2] = [CifarLayout::Cifar10, CifarLayout::Cifar100Fine];
 
-/// Bytes that tell what a file is.
+/// Number of first bytes read to detect a file's format.
 const MARK: u64 = 64;
 
-/// Names that a note lists.
+/// Number of names listed in a note.
 const MOST_NAMED: usize = 3;
 
-/// Images whose classes are not asked for, such as those that a network is to classify. Files are read one by one when wanted.
+/// Images without labels, to be classified by a network. Each file is read when it is needed.
 ///
 /// ```no_run
 /// use stompp_data::{ChannelStatistics, ResizeMethod, Preprocessing, UnlabelledImages};
@@ -47,22 +47,22 @@ enum ImageSource {
     Bytes(String, Vec<u8>),
     /// Files of a folder or archive.
     Files(Store, Vec<Member>),
-    /// Sets without image files: CIFAR's and MNIST's.
+    /// Sets in memory: CIFAR and MNIST.
     Sets(Vec<ImageSet>),
 }
 
 impl UnlabelledImages {
-    /// The images of `path`, which is one of
+    /// Opens the images of `path`, which is one of
     ///
     /// - an image file,
-    /// - a folder, `.tar` or `.zip` of image files, at any depth, told by their endings,
-    /// - the binary version of CIFAR-10 or CIFAR-100, as a folder, archive or single `.bin` file: all images that are there, training images
+    /// - a folder, `.tar` or `.zip` with image files at any depth, recognized by their extensions,
+    /// - the binary version of CIFAR-10 or CIFAR-100, as a folder, archive or single `.bin` file: all of its images, training images
     ///   first,
     /// - a folder with MNIST's idx files, likewise.
     ///
     /// # Errors
-    /// [`DataError`] if the path is none of these, has no image, or cannot be read. Whether an image file can be decoded shows when it is
-    /// prepared.
+    /// Returns a [`DataError`] if the path is none of these, has no image, or cannot be read. Image files are not decoded yet: see
+    /// [`prepare`](Self::prepare).
     pub fn open(path: impl AsRef<Path>) -> Result<Self, DataError> {
         let path = path.as_ref();
         let here = || DataFile::from_path(path);
@@ -101,10 +101,10 @@ impl UnlabelledImages {
         }
     }
 
-    /// One image file, read from `input` to its end; `name` is what it is called.
+    /// Reads one image file, called `name`, from `input` to its end.
     ///
     /// # Errors
-    /// [`DataError::Read`] if it cannot be read, [`DataError::TooLarge`] if it is larger than any image file that is read.
+    /// Returns [`DataError::Read`] if it cannot be read, and [`DataError::TooLarge`] if it has more than 256 MiB.
     pub fn from_reader(name: impl Into<String>, input: impl Read) -> Result<Self, DataError> {
         let name = name.into();
         let file = read_limited(input, DataFile::from_path(&name))?;
@@ -181,10 +181,10 @@ impl UnlabelledImages {
         }
     }
 
-    /// The name of image `index`: the file's, or that of its set with its place there.
+    /// The name of image `index`: the name of its file, or the name of its set with the index in the set.
     ///
     /// # Panics
-    /// If `index` is not below [`len`](Self::len).
+    /// Panics if `index` is not below [`len`](Self::len).
     pub fn name(&self, index: usize) -> String {
         match &self.kind {
             ImageSource::File(path) => path.display().to_string(),
@@ -197,7 +197,7 @@ impl UnlabelledImages {
         }
     }
 
-    /// What was not looked at, or is wrong with an archive so that images may be missing; a line each.
+    /// Ignored files, and damage in an archive because of which images may be missing: one line each.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
@@ -205,10 +205,10 @@ impl UnlabelledImages {
     /// Reads image `index` and prepares it for a network.
     ///
     /// # Errors
-    /// [`DataError`] naming the file if it cannot be read or decoded.
+    /// Returns a [`DataError`] that names the file if it cannot be read or decoded.
     ///
     /// # Panics
-    /// If `index` is not below [`len`](Self::len).
+    /// Panics if `index` is not below [`len`](Self::len).
     pub fn prepare(&self, index: usize, preprocessing: &Preprocessing) -> Result<Vec<f32>, DataError> {
         let mut values = vec![0.0; preprocessing.shape().iter().product()];
         preprocessing.prepare(&self.pixels(index)?, &mut values);
@@ -240,7 +240,7 @@ fn layout_of(name: &str) -> Option<CifarLayout> {
         .find(|layout| layout.all_files().any(|file| file == name))
 }
 
-/// The set that image `index` of all is in, and its place there.
+/// The set of image `index`, counted over all sets, and its index in that set.
 fn place(sets: &[ImageSet], mut index: usize) -> (&ImageSet, usize) {
     for set in sets {
         if index < set.len() {
@@ -266,7 +266,7 @@ fn read(path: &Path) -> Result<Vec<u8>, DataError> {
     read_limited(file, DataFile::from_path(path))
 }
 
-/// All bytes of `input`, which errors call `file`; at most [`MOST_BYTES`].
+/// Reads all of `input`, at most [`MOST_BYTES`]. Errors call it `file`.
 fn read_limited(input: impl Read, file: DataFile) -> Result<Vec<u8>, DataError> {
     let mut bytes = Vec::new();
     if let Err(error) = input.take(MOST_BYTES + 1).read_to_end(&mut bytes) {

@@ -1,4 +1,4 @@
-//! The same records from a folder, the official archive and a zip, and every way in which they can be wrong.
+//! Records from a folder, the official archive and a zip are the same, and every kind of damage is rejected.
 
 mod tree;
 
@@ -78,7 +78,7 @@ fn message(path: &Path) -> String {
     read(path).unwrap_err().to_string()
 }
 
-/// The message for the official files after `change`, from each kind of container. Paths are left out of it.
+/// The error message for the official files after `change`, from each kind of container, without paths.
 fn messages(change: impl FnOnce(&mut Files)) -> [String; 3] {
     let mut files = official_files();
     change(&mut files);
@@ -169,7 +169,7 @@ fn archive_of_another_data_set_is_told() {
     let other = |files: &mut Files| *files = vec![("cifar-100-binary/train.bin".to_owned(), vec![0; 3074])];
     for message in messages(other) {
         assert!(message.contains("has no data_batch_1.bin"), "{message}");
-        // The folder has no subfolder of CIFAR-10, and files of other subfolders are not looked at.
+        // The folder has no CIFAR-10 subfolder, and other subfolders are ignored.
         assert!(
             message.ends_with("its .bin files: train.bin") || message.ends_with("its .bin files: none"),
             "{message}"
@@ -221,7 +221,7 @@ fn file_that_occurs_twice_is_refused() {
 
 #[test]
 fn path_that_occurs_twice_in_a_zip_is_refused() {
-    // The writer refuses to make such an archive, so one name is changed afterwards, to another of the same length.
+    // The writer rejects duplicate names, so one name is changed afterwards to another of the same length.
     let mut files = official_files();
     files.push(("cifar-10-batches-bin/data_batch_6.bin".to_owned(), vec![1; RECORD]));
     let mut bytes = zip(&files);
@@ -311,7 +311,7 @@ fn absurd_size_in_a_zip_is_refused_unread() {
 
 #[test]
 fn archive_that_expands_without_end_is_refused() {
-    // 600 MiB of a member that is not even wanted, compressed to less than 3 MiB.
+    // 600 MiB of an unneeded member, compressed to less than 3 MiB.
     let mut header = tar::Header::new_ustar();
     header.set_path("padding").unwrap();
     header.set_size(600 << 20);
@@ -373,7 +373,7 @@ fn names_kinds_and_versions_that_people_have() {
     for path in [
         write("windows.zip", &zip(&windows)),
         write("cifar.tar", &tar(&files)),
-        // What an archive is, its first bytes tell.
+        // The first bytes determine the kind of an archive.
         write("downloaded", &gzip(&tar(&files))),
         write("cifar.tgz", &gzip(&tar(&files))),
         write("misnamed.tar.gz", &zip(&files)),
@@ -419,7 +419,7 @@ fn one_split_is_read_alone() {
         cifar::read_available(train.path(), CifarLayout::Cifar10).unwrap(),
         [expected.train]
     );
-    // A part of the training images is no set.
+    // A subset of the training files is not a set.
     let message = cifar::read_available(folder(&files[1..].to_vec()).path(), CifarLayout::Cifar10)
         .unwrap_err()
         .to_string();

@@ -1,4 +1,4 @@
-//! Damaged images and archives: an error that names the file, or a counted skip within its bound; never a panic.
+//! A damaged image or archive is an error that names the file, or it is skipped and counted up to a limit. It is never a panic.
 
 mod tree;
 
@@ -15,7 +15,7 @@ use tree::{Files, folder, jpeg, picture, png, tar, zip};
 /// Images of each class.
 const EACH: usize = 60;
 
-/// Two classes of small images, JPEG and PNG, the second half of them to be damaged.
+/// Two classes of small images, JPEG and PNG. The tests damage the second half.
 fn files() -> Files {
     let image = |index: usize| {
         let image = picture(24 + index as u32 % 7, 20, index as u32);
@@ -30,7 +30,7 @@ fn files() -> Files {
     train.chain(val).collect()
 }
 
-/// Damages a file in one of four ways. The first three can be told from its bytes alone.
+/// Damages a file in one of four ways. The first three can be detected from its bytes alone.
 fn damage(bytes: &mut Vec<u8>, way: usize, rng: &mut ChaCha8Rng) {
     match way {
         0 => bytes.truncate(rng.random_range(0..bytes.len() - 16)),
@@ -62,7 +62,7 @@ fn a_hundred_damaged_images_are_named_or_read_but_never_a_panic() {
                 named += 1;
             }
             Ok(_) => {
-                // Whole, or overwritten in the middle: a JPEG has no sum that would tell.
+                // Undamaged, or overwritten in the middle: a JPEG has no checksum to detect this.
                 assert!(index >= 100 || index % 4 == 3, "{name} passed");
                 read += usize::from(index < 100);
             }
@@ -110,8 +110,8 @@ fn a_hundred_damaged_archives_never_give_damaged_images() {
                 damaged[at] ^= 1 << rng.random_range(0..8);
             }
             fs::write(&path, damaged).unwrap();
-            // A zip has sums of what is in it, deflated or stored, and none of its directory: damage to a name there, or to
-            // a time, may go unnoticed, but no damaged image passes for a whole one.
+            // A zip has checksums of its members, deflated or stored, but not of its directory. So a damaged name or time may stay
+            // undetected, but not a damaged image.
             match contents(&path) {
                 Ok(read) => assert!(read.iter().all(|image| original.contains(image)), "{name}, copy {copy}"),
                 Err(error) => {
@@ -199,7 +199,7 @@ fn a_bad_image_may_be_left_out_and_is_listed() {
         let (batches, bad) = epoch(&[17], OnBadImage::Skip, workers);
         assert_eq!(bad.len(), 1);
         assert!(bad[0].contains("train/0/017.jpg"), "{bad:?}");
-        // Nothing else is different: the batch lacks the image, and all others are as they were.
+        // The batch lacks the image, and all other images are unchanged.
         for (batch, whole) in batches.unwrap().iter().zip(&whole) {
             let kept: Vec<usize> = whole.indices.iter().copied().filter(|&index| index != 17).collect();
             assert_eq!(batch.indices, kept);

@@ -87,7 +87,7 @@ fn any_position_can_be_resumed_from() {
         let resumed: Vec<Batch> = training_batches(3, whole[done].position).take(14 - done).collect();
         assert_eq!(resumed, whole[done..]);
     }
-    // A position beyond the end of an epoch counts on.
+    // A position beyond the end of an epoch continues in the next one.
     assert_eq!(
         training_batches(1, Position { epoch: 0, batch: 9 }).next().unwrap(),
         whole[9]
@@ -154,7 +154,7 @@ fn impossible_loaders_are_refused() {
     );
 }
 
-/// Examples that fail at one index, in one way or the other, and count how many were prepared.
+/// Examples that fail at one index, with an error or a panic, and count the prepared images.
 struct Faulty {
     at: usize,
     panics: bool,
@@ -246,7 +246,7 @@ fn dropping_stops_the_workers() {
     is_done
         .recv_timeout(Duration::from_secs(30))
         .expect("dropping must not hang");
-    // The workers have let go of the examples, and memory was bounded: three batches each, and the one taken.
+    // The workers have dropped the examples, and memory was bounded: three batches each, and the one received.
     assert_eq!(Arc::strong_count(&examples), 1);
     assert!(examples.prepared.load(Ordering::Relaxed) <= (3 * 3 + 1) * 10);
 }

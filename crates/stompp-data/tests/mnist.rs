@@ -1,4 +1,4 @@
-//! MNIST's files: golden pixels, every name and place of the files, and what is wrong with damaged ones.
+//! MNIST's files: golden pixels, every name and place of the files, and the errors of damaged files.
 
 use std::fs;
 use std::io::Write;
@@ -7,7 +7,7 @@ use stompp_data::Labelled;
 use stompp_data::cifar::Split;
 use stompp_data::mnist::{SIDE, read_available, read_split};
 
-/// `count` images whose pixels say where they stand, and labels 0, 1, 2, ...
+/// `count` images whose pixels encode their place, and labels 0, 1, 2, ...
 fn files(count: u32) -> (Vec<u8>, Vec<u8>) {
     let mut images = [
         [0, 0, 8, 3],
@@ -52,7 +52,7 @@ fn images_are_padded_and_their_channel_repeated() {
     assert_eq!((set.height(), set.width()), (SIDE, SIDE));
     let image = set.image(1);
     for channel in image.chunks(SIDE * SIDE) {
-        // Row 2 of the padded image is row 0 of the file's, column 2 its column 0.
+        // Row 2 and column 2 of the padded image are row 0 and column 0 of the file's image.
         assert_eq!(
             [channel[2 * SIDE + 2], channel[3 * SIDE + 2], channel[2 * SIDE + 3]],
             [50, 55, 51]
@@ -79,7 +79,7 @@ fn every_name_and_place_of_the_files_is_known() {
         ("", gz, [&packed_images[..], &packed_labels]),
         ("MNIST/raw", gz, [&packed_images[..], &packed_labels]),
         ("raw", dots, [&images[..], &labels]),
-        // Unpacked without another name, and the other way round.
+        // A plain file named `.gz`, and a gzip file without `.gz`.
         ("", gz, [&images[..], &labels]),
         ("", TRAIN, [&packed_images[..], &packed_labels]),
     ] {
@@ -119,7 +119,7 @@ fn damaged_files_are_named() {
         ),
         (
             message(&[&images[..], &[0]].concat(), &labels),
-            "idx3-ubyte: goes on after its last entry",
+            "idx3-ubyte: has data after its last entry",
         ),
         (
             message(&changed(&images, 11, 27), &labels),
@@ -127,7 +127,7 @@ fn damaged_files_are_named() {
         ),
         (
             message(&changed(&images, 2, 9), &labels),
-            "is no idx file of bytes with 3 dimensions",
+            "is not an idx file of bytes with 3 dimensions",
         ),
         (
             message(&changed(&images, 4, 255), &labels),

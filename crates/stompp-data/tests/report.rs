@@ -1,4 +1,4 @@
-//! What a check finds, and what a contact sheet shows.
+//! The report of a check, and the picture of a contact sheet.
 
 mod tree;
 
@@ -115,7 +115,7 @@ fn a_sheet_shows_what_the_network_gets() {
     for place in [0, 7, 9] {
         assert_eq!(cell(&sheet, place, 140), expected, "cell {place}");
     }
-    // Below the image stands its class, in black, and beside the last image nothing.
+    // The class is written below the image in black. The cell after the last image is empty.
     let below = image::imageops::crop_imm(&sheet, 4, 4 + 140, 140, 12).to_image();
     let ink = below.pixels().filter(|pixel| pixel.0 == [0; 3]).count();
     assert!((40..250).contains(&ink), "{ink}");

@@ -1,4 +1,4 @@
-//! Faults that people report of programs that read images by class: what is lost, counted twice or taken for data, in silence.
+//! Faults that people report about programs that read images by class: files silently lost, counted twice or mistaken for data.
 
 mod links;
 mod tree;
@@ -25,7 +25,7 @@ fn files() -> Files {
     files
 }
 
-/// Classes, and of each image its name, label and pixels.
+/// The classes, and the name, label and pixels of each image.
 type Contents = (Vec<String>, Vec<(String, u16, Vec<u8>)>);
 
 fn contents(tree: &ImageTree) -> Contents {
@@ -52,7 +52,7 @@ fn message(path: &Path) -> String {
     ImageTree::open(path, None).unwrap_err().to_string()
 }
 
-/// As `--on-bad-image skip` opens a tree.
+/// Opens a tree as `--on-bad-image skip` does.
 fn skipping(path: &Path) -> ImageTree {
     let on_fault = OnBadImage::Skip;
     ImageTree::open_with(
@@ -74,7 +74,7 @@ fn ignored(tree: &ImageTree) -> Vec<String> {
 fn links_in_archives_are_followed_as_in_folders() {
     use std::os::unix::fs::symlink;
     let whole = folder(&files());
-    // A class is a link to a folder, an image a link to another, and one a second name of the same file.
+    // One class is a link to a folder, one image is a link to another image, and one is a hard link to the same file.
     fs::write(whole.path().join("train/ant/5.jpg"), jpeg(&picture(20, 24, 99))).unwrap();
     symlink("ant", whole.path().join("train/dog")).unwrap();
     symlink("../bee/1.jpg", whole.path().join("train/cat/link.jpg")).unwrap();
@@ -98,7 +98,7 @@ fn links_in_archives_are_followed_as_in_folders() {
     let (tar, zip) = (whole.path().join("a.tar"), whole.path().join("a.zip"));
     fs::write(&tar, tar_with_links(&files, &links)).unwrap();
     assert_eq!(read(&tar), expected);
-    // No zip has hard links.
+    // A zip has no hard links.
     files.push(
         files
             .iter()
@@ -117,14 +117,14 @@ fn circles_of_links_are_refused_and_pipes_counted() {
     use std::os::unix::fs::symlink;
     let whole = folder(&files());
     symlink("..", whole.path().join("train/cat/up")).unwrap();
-    assert!(message(whole.path()).contains("train/cat/up: is a link to a folder that it is in itself"));
+    assert!(message(whole.path()).contains("train/cat/up: is a link to a folder that contains it"));
     let archive = whole.path().join("a.tar");
     fs::write(
         &archive,
         tar_with_links(&files(), &[("train/cat/up", Link::Symbolic(".."))]),
     )
     .unwrap();
-    assert!(message(&archive).contains("train/cat/up is a link to a folder that it is in itself"));
+    assert!(message(&archive).contains("train/cat/up is a link to a folder that contains it"));
 
     // A device, among the images of a tar.
     let mut builder = tar::Builder::new(Vec::new());
@@ -205,9 +205,9 @@ fn folders_of_tools_are_no_classes_and_no_data() {
     for path in [whole.path(), &a, &b] {
         assert_eq!(read(path), expected, "{path:?}");
         let expected = [
-            "train: ignored 4 folders of tools, or hidden ones: .Trash-1000, .ipynb_checkpoints, bee/@eaDir, cat/.ipynb_checkpoints",
+            "train: ignored 4 hidden folders, or folders of tools: .Trash-1000, .ipynb_checkpoints, bee/@eaDir, cat/.ipynb_checkpoints",
             "train: ignored 2 hidden files, or files of tools: Thumbs.db, cat/.DS_Store",
-            "val: ignored 1 folders of tools, or hidden ones: $RECYCLE.BIN",
+            "val: ignored 1 hidden folders, or folders of tools: $RECYCLE.BIN",
         ];
         assert_eq!(ignored(&ImageTree::open(path, None).unwrap()), expected, "{path:?}");
     }
@@ -243,8 +243,8 @@ fn what_is_left_out_is_said_and_more_kinds_are_read() {
     assert_eq!(report.parts[0].unreadable, [""; 0]);
     assert_eq!(report.parts[0].modes["webp RGB"], 1);
     let expected = [
-        "train: ignored 3 files that are no images that can be read: 1 without an ending, 2 .heic (the first: bee/notes)",
-        "train: ignored 1 folders without an image, which are no classes: zebra",
+        "train: ignored 3 files that are not readable images: 1 without an extension, 2 .heic (the first: bee/notes)",
+        "train: ignored 1 folders without images, which are not classes: zebra",
     ];
     assert_eq!(report.parts[0].ignored, expected);
 }
@@ -254,7 +254,7 @@ fn a_damaged_tar_says_what_is_missing() {
     let whole = tar(&files());
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("a.tar");
-    // Where the header of the 7th file is.
+    // The offset of the header of the 7th file.
     let seventh = whole.windows(14).position(|part| part == b"train/bee/1.jp").unwrap();
     let next = whole.windows(14).position(|part| part == b"train/bee/2.jp").unwrap();
     let mut zeros = whole.clone();
@@ -266,33 +266,29 @@ fn a_damaged_tar_says_what_is_missing() {
         (
             whole[..seventh].to_vec(),
             6,
-            "ends without the mark of its end: it is cut off; 6 files before that are there, more may be",
+            "has no end marker: it is cut off; 6 files before that were found, more may be",
         ),
         (
             whole[..next - 600].to_vec(),
             7,
-            "is cut off inside train/bee/1.jpg; 6 files before that are there, more may be",
+            "is cut off inside train/bee/1.jpg; 6 files before that were found, more may be",
         ),
         (whole[..seventh + 100].to_vec(), 6, "is damaged at byte"),
-        (
-            whole[..whole.len() - 1024].to_vec(),
-            15,
-            "ends without the mark of its end",
-        ),
+        (whole[..whole.len() - 1024].to_vec(), 15, "has no end marker"),
         (
             zeros,
             6,
-            "behind the mark of its end; 6 files before that are there, at least 8 behind it are not",
+            "after its end marker; 6 files before that were found, at least 8 after it are lost",
         ),
         (
             garbage,
             6,
-            "6 files before that are there, at least 8 behind it are not",
+            "6 files before that were found, at least 8 after it are lost",
         ),
         (
             twice,
             15,
-            "15 files before that are there, at least 15 behind it are not",
+            "15 files before that were found, at least 15 after it are lost",
         ),
     ];
     for (bytes, files, problem) in cases {
@@ -301,7 +297,7 @@ fn a_damaged_tar_says_what_is_missing() {
         assert!(error.starts_with(&format!("{} ", path.display())), "{error}");
         assert!(error.contains(problem), "{error:?} should say {problem:?}");
         assert!(
-            error.ends_with("(--on-bad-image skip goes on with what is there)"),
+            error.ends_with("(--on-bad-image skip uses the images that are left)"),
             "{error}"
         );
         let tree = skipping(&path);
@@ -313,7 +309,7 @@ fn a_damaged_tar_says_what_is_missing() {
         );
         assert_eq!(check::check_tree(&tree, |_| {}).faults, tree.problems());
     }
-    // One block of zeros is an end, and so are many.
+    // One block of zeros is an end marker, and so are many.
     for end in [
         whole[..whole.len() - 512].to_vec(),
         [whole.clone(), vec![0; 9000]].concat(),
@@ -329,7 +325,7 @@ fn a_damaged_tar_says_what_is_missing() {
     ]);
     fs::write(&path, nested).unwrap();
     assert!(
-        message(&path).contains("train/ant.tar in it ends without the mark of its end"),
+        message(&path).contains("contains train/ant.tar, which has no end marker"),
         "{}",
         message(&path)
     );
@@ -375,7 +371,7 @@ fn parts_are_found_below_other_folders() {
     fs::write(separate.path().join("train.tar"), tar(&below("train/"))).unwrap();
     fs::write(separate.path().join("val.zip"), zip(&below("val/"), false)).unwrap();
     assert_eq!(read(separate.path()), expected);
-    // Two sets in one folder: which is meant is not guessed.
+    // Two sets in one folder are ambiguous: an error.
     let two: Files = files()
         .into_iter()
         .flat_map(|(name, bytes)| [(format!("a/{name}"), bytes.clone()), (format!("b/{name}"), bytes)])
@@ -384,7 +380,7 @@ fn parts_are_found_below_other_folders() {
     fs::write(&a, tar(&two)).unwrap();
     for path in [two_folder.path(), &a] {
         assert!(
-            message(path).contains("holds more than one set of images"),
+            message(path).contains("contains more than one set of images"),
             "{}",
             message(path)
         );
@@ -419,11 +415,11 @@ fn what_is_there_instead_is_said() {
         "{}",
         message(&seven)
     );
-    // What an archive is, not its name says.
+    // The content of an archive determines its kind, not its name.
     let mistaken = write("really-a-zip.tar", &zip(&files(), false));
     assert_eq!(read(&mistaken).1.len(), 15);
 
-    // The folder of the classes itself, or its archive.
+    // The path is the folder of the classes itself, or its archive.
     let whole = folder(&files());
     let classes: Files = files()
         .into_iter()
@@ -442,7 +438,7 @@ fn what_is_there_instead_is_said() {
     let tree = ImageTree::open(whole.path(), None).unwrap();
     let told = tree.val().unwrap_err().to_string();
     assert!(
-        told.contains("has no val") && told.contains("it has Validation: call it val"),
+        told.contains("has no val") && told.contains("it has Validation: rename it to val"),
         "{told}"
     );
     assert!(
@@ -463,7 +459,7 @@ fn one_part_is_enough() {
     fs::rename(whole.path().join("elsewhere"), &val).unwrap();
     assert_eq!(ImageTree::open(whole.path(), None).unwrap().val().unwrap().len(), 3);
 
-    // Of the classes that a network was trained on, fewer may be there, and others not.
+    // Classes of the training may be missing. Other classes are an error.
     let classes: Vec<String> = ["ant", "bat", "bee", "cat"].map(str::to_owned).to_vec();
     let options = |classes| TreeOptions {
         part: Some(Split::Test),
@@ -476,10 +472,10 @@ fn one_part_is_enough() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("is of class ant, which is none of the classes that were trained on"),
+        error.contains("is of class ant, which is not among the classes of the training"),
         "{error}"
     );
-    // A flat val alone, whose list says the classes.
+    // Only a flat val, whose list determines the classes.
     let list = whole.path().join("labels.csv");
     fs::write(&list, "image,class\na,bee\nb,ant\n").unwrap();
     fs::remove_dir_all(&val).unwrap();

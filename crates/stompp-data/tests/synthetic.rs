@@ -1,4 +1,4 @@
-//! The synthetic set: what it is a function of, that it goes through the files of CIFAR, and how hard it is.
+//! The synthetic set: what it depends on, its path through the files of CIFAR, and its difficulty.
 
 use stompp_data::cifar::{self, Splits};
 use stompp_data::synthetic::{Synthetic, SyntheticKind};
@@ -13,7 +13,7 @@ const SMALL: Synthetic = Synthetic {
 
 #[test]
 fn the_bytes_never_change() {
-    // Guards the generator against change by accident. A change on purpose makes every result on this set a new one.
+    // Detects accidental changes of the generator. A deliberate change invalidates all earlier results on this set.
     let digest = |kind| {
         let Splits { train, test } = Synthetic { kind, ..SMALL }.generate().unwrap();
         // FNV-1a, 64 bits.
@@ -150,12 +150,12 @@ fn a_linear_model_stays_below_60_percent() {
     let accuracy = linear_accuracy(&sets.train, &sets.test);
     assert!((0.25..0.55).contains(&accuracy), "{accuracy}");
 
-    // The control: the same images with the label painted into one row are no difficulty for the same model.
+    // Control: the same images with the label painted into one row are easy for the same model.
     let accuracy = linear_accuracy(&painted(&sets.train), &painted(&sets.test));
     assert!(accuracy > 0.95, "{accuracy}");
 }
 
-/// The set with one column of the first row white, which one the label says.
+/// The set with the label painted into the red channel of the first row.
 fn painted(set: &ImageSet) -> ImageSet {
     let mut pixels = set.pixels().to_vec();
     for (image, &label) in pixels.chunks_exact_mut(set.image_bytes()).zip(set.labels()) {
@@ -172,7 +172,7 @@ fn painted(set: &ImageSet) -> ImageSet {
     .unwrap()
 }
 
-/// Test accuracy of softmax regression on the normalized pixels, by stochastic gradient descent with a falling rate.
+/// Test accuracy of softmax regression on the normalized pixels, by stochastic gradient descent with a decreasing rate.
 fn linear_accuracy(train: &ImageSet, test: &ImageSet) -> f32 {
     const EPOCHS: u64 = 12;
     let inputs = train.image_bytes();

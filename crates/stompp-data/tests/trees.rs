@@ -7,7 +7,7 @@ use std::path::Path;
 use stompp_data::{ImageFileSet, ImageTree, Labelled, OnBadImage, TreeChanges, TreeOptions};
 use tree::{Files, folder, jpeg, nested_tar, picture, png, tar, zip, zip64};
 
-/// Three classes, unequal in number; one image lies deeper, one is a PNG named `.JPEG`, and not everything is an image.
+/// Three classes of different sizes. One image is in a subfolder, one is a PNG named `.JPEG`, and some files are not images.
 fn files() -> Files {
     let mut files: Files = Vec::new();
     for (class, images) in [("n01", 3), ("n02", 2), ("n10", 4)] {
@@ -27,7 +27,7 @@ fn files() -> Files {
     files
 }
 
-/// Names, labels and pixels of everything.
+/// Names, labels and pixels of all images.
 fn contents(tree: &ImageTree) -> Vec<(String, usize, Vec<u8>)> {
     let of = |set: &ImageFileSet| -> Vec<_> {
         (0..set.len())
@@ -98,7 +98,7 @@ fn every_container_gives_the_same_images() {
         assert_eq!(contents(&open(&path(name))), expected, "{name}");
     }
 
-    // A part may be an archive of its own, with or without its name as a folder in it.
+    // A part may be a separate archive, with or without a folder of its name.
     let part = |part: &str, keep: bool| -> Files {
         let of_part = files.iter().filter_map(|(name, bytes)| {
             let rest = name.strip_prefix(part)?.strip_prefix('/')?;
@@ -111,7 +111,7 @@ fn every_container_gives_the_same_images() {
         fs::write(parts.path().join("train.tar"), tar(&part("train", keep))).unwrap();
         fs::write(parts.path().join("val.zip"), zip(&part("val", keep), true)).unwrap();
         assert_eq!(contents(&open(parts.path())), expected);
-        // As ImageNet's training set comes: a tar of a tar for each class.
+        // The form of ImageNet's training set: a tar that contains a tar for each class.
         fs::write(parts.path().join("train.tar"), nested_tar(&part("train", false))).unwrap();
         assert_eq!(contents(&open(parts.path())), expected);
     }
@@ -136,7 +136,7 @@ fn a_pack_has_the_same_images_shrunk_and_no_loss() {
     assert_eq!(shrunk, packed.shrunk);
     assert!(shrunk > 0 && shrunk < 20, "{shrunk}");
 
-    // What was shrunk is to the bit what shrinking gives: 50x50 to 32x32, by the same resizing as for evaluation.
+    // Shrunk images equal, bit for bit, the resizing of an evaluation: 50x50 to 32x32.
     let pixels = &small.iter().find(|image| image.0 == "n02/deep/er/x.png").unwrap().2;
     let options = fast_image_resize::ResizeOptions::new().resize_alg(fast_image_resize::ResizeAlg::Convolution(
         fast_image_resize::FilterType::Bilinear,
@@ -150,7 +150,7 @@ fn a_pack_has_the_same_images_shrunk_and_no_loss() {
         .unwrap();
     assert_eq!(pixels, expected.buffer());
 
-    // A pack that shrinks nothing is the images as they were.
+    // A pack that shrinks nothing has the original files.
     let path = place.path().join("large.zip");
     tree.pack(64, OnBadImage::Fail, &path, |_| {}).unwrap();
     assert_eq!(contents(&open(&path)), large);
@@ -246,7 +246,7 @@ fn labels_of_a_flat_folder_come_in_three_forms() {
 
 #[test]
 fn the_official_ground_truth_needs_and_uses_its_meta_mat() {
-    // In meta.mat 1 is n10, 2 is n01, 3 is n02: another order than that of the names.
+    // In meta.mat 1 is n10, 2 is n01, 3 is n02: not the order of the names.
     let official = |class: &str| ["n10", "n01", "n02"].iter().position(|known| *known == class).unwrap() + 1;
     let text: String = FLAT.iter().map(|(_, class)| format!("{}\n", official(class))).collect();
     let (folder, labels) = flat("ILSVRC2012_validation_ground_truth.txt", text.as_bytes());
@@ -263,7 +263,7 @@ fn the_official_ground_truth_needs_and_uses_its_meta_mat() {
 
     for (change, part) in [
         (text.clone() + "1\n", "has 10 labels for 9 images"),
-        (text.replace('3', "7"), "line 8: 7 is no class of"),
+        (text.replace('3', "7"), "line 8: 7 is not a class of"),
         (text.replace('3', "4"), "line 8: class n99 has no training images"),
     ] {
         fs::write(&labels, change).unwrap();
@@ -271,7 +271,7 @@ fn the_official_ground_truth_needs_and_uses_its_meta_mat() {
         assert!(message.contains(part), "{message}");
     }
     fs::write(labels.with_file_name("meta.mat"), b"not a MATLAB file").unwrap();
-    assert!(message(folder.path(), Some(&labels)).contains("meta.mat: is no MATLAB file"));
+    assert!(message(folder.path(), Some(&labels)).contains("meta.mat: is not a MATLAB file"));
 }
 
 #[test]
@@ -284,7 +284,7 @@ fn lists_that_do_not_fit_are_named_with_their_line() {
             "line 7: class n07 has no training images",
         ),
         (all.replace("v4 n01", "v4"), "line 7: expected an image and its class"),
-        (all.clone() + "v4 n10\n", "line 10: image v4 has another class before"),
+        (all.clone() + "v4 n10\n", "line 10: image v4 already has another class"),
         (all.replace("n01", "3"), "class 3 has no training images"),
     ] {
         let (folder, labels) = flat("list.txt", text.as_bytes());
@@ -346,7 +346,7 @@ fn an_index_is_used_only_while_it_holds() {
     let index = place.path().join("images.json");
     let tree = open(folder.path());
     fs::write(&index, tree.index(None)).unwrap();
-    // Something that only an index could say, to tell where a tree came from.
+    // A class name that only the index has, to detect whether a tree came from it.
     let marked = fs::read_to_string(&index).unwrap().replace("n10\"]", "marked\"]");
     assert!(marked.contains("marked"));
     fs::write(&index, &marked).unwrap();
@@ -357,7 +357,7 @@ fn an_index_is_used_only_while_it_holds() {
     assert_eq!(last(), "marked");
     assert_eq!(contents(&open_indexed(folder.path(), None, &index)).len(), 20);
 
-    // Of other labels, damaged, missing, or after a file has come: not used.
+    // The index is not used if it is for other labels, damaged or missing, or if a file was added.
     let list = place.path().join("labels.csv");
     fs::write(&list, FLAT.map(|(name, class)| format!("{name},{class}\n")).concat()).unwrap();
     let tree = open_indexed(folder.path(), Some(&list), &index);
@@ -401,7 +401,7 @@ fn a_file_that_was_written_anew_is_read_as_it_is_and_told() {
     assert_eq!(train.load(0).unwrap(), repaired);
     assert_eq!(train.changed_files(), [path.display().to_string()]);
 
-    // The same beside a list that was kept: the list is the same, one file is told.
+    // Compared with the saved list, the list is the same and one file has changed.
     let index = folder.path().join("images.json");
     fs::write(&index, tree.index(None)).unwrap();
     assert!(
@@ -411,7 +411,7 @@ fn a_file_that_was_written_anew_is_read_as_it_is_and_told() {
     let changes = open(folder.path()).changes(&index).unwrap();
     assert!(!changes.is_different_list());
     assert_eq!(changes.changed, ["n01/n01_0.JPEG"]);
-    // A file gone and one come are another list, also from another place.
+    // A removed and an added file make a different list. The same images in an archive do not.
     fs::rename(&path, folder.path().join("train/n02/new.png")).unwrap();
     let changes = open(folder.path()).changes(&index).unwrap();
     assert!(changes.is_different_list());

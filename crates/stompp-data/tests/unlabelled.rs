@@ -1,4 +1,4 @@
-//! Images to classify: found in files, folders, archives and data sets, and prepared as an evaluation prepares them.
+//! Images to classify, from files, folders, archives and data sets, are prepared as in an evaluation.
 
 mod tree;
 
@@ -26,7 +26,7 @@ fn files() -> Files {
     ]
 }
 
-/// The same bits as an evaluation of the same files by class.
+/// Images have the same bits as in an evaluation of the same files by class.
 #[test]
 fn files_are_prepared_as_an_evaluation_does() {
     let dir = folder(&files());
@@ -113,7 +113,7 @@ fn the_binary_version_of_cifar_is_read_whole_and_by_file() {
         assert_eq!(file.prepare(index, &view).unwrap(), expected);
         assert_eq!(all.prepare(50 + index, &view).unwrap(), expected);
     }
-    // By any name, and of CIFAR-100 by its records.
+    // A `.bin` file with another name is recognized by its record size, as CIFAR-10 or CIFAR-100.
     fs::rename(dir.path().join("test_batch.bin"), dir.path().join("some.bin")).unwrap();
     assert_eq!(UnlabelledImages::open(dir.path().join("some.bin")).unwrap().len(), 20);
     fs::write(dir.path().join("other.bin"), vec![0; 3 * 3074]).unwrap();
@@ -166,7 +166,7 @@ fn digits_of_mnist_are_found_in_their_folder() {
         (found.len(), found.name(1)),
         (2, format!("{} test 1", dir.path().display()))
     );
-    // The digit as a picture of its own gives the same.
+    // The digit as an image file gives the same values.
     let digit = image::RgbImage::from_fn(28, 28, |x, y| image::Rgb([((y * 28 + x) % 251) as u8; 3]));
     let view = view(ResizeMethod::Border, 16);
     assert_eq!(found.prepare(0, &view).unwrap(), view.image(&png(&digit)).unwrap());
@@ -198,5 +198,8 @@ fn what_cannot_be_read_is_named() {
         .prepare(0, &view(ResizeMethod::BoxMean, 8))
         .unwrap_err()
         .to_string();
-    assert!(error.starts_with("image from standard input: is no image"), "{error}");
+    assert!(
+        error.starts_with("image from standard input: is not an image"),
+        "{error}"
+    );
 }

@@ -1,11 +1,11 @@
-//! Why a file could not be had.
+//! The errors of a download.
 //!
-//! Messages are whole: they end with what the system or a library said. That part is a field spelled `r#source`, which keeps
-//! `thiserror` from offering it a second time as the error's source.
+//! Messages are complete: they end with the message of the system or a library. That part is a field spelled `r#source`, so that
+//! `thiserror` does not report it a second time as the error's source.
 
 use std::{io, path::PathBuf};
 
-/// Why a file could not be had; every variant names the address or the file.
+/// A download failed. Every variant names the address or the file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FetchError {
@@ -30,48 +30,48 @@ pub enum FetchError {
     Length {
         /// The address.
         url: String,
-        /// The size that it told.
+        /// The size that the server reported.
         found: u64,
         /// The published size.
         expected: u64,
     },
-    /// The server sends other bytes than it was asked for.
-    #[error("{url}: the server went on at another byte than asked for; starting over")]
+    /// The server sent other bytes than requested.
+    #[error("{url}: the server sent other bytes than requested; starting over")]
     WrongRange {
         /// The address.
         url: String,
     },
-    /// The download broke off.
-    #[error("{url}: broke off after {received} of {expected} bytes: {problem}")]
+    /// The download was interrupted.
+    #[error("{url}: interrupted after {received} of {expected} bytes: {problem}")]
     Interrupted {
         /// The address.
         url: String,
-        /// Bytes that are there.
+        /// Bytes that were received.
         received: u64,
         /// The published size.
         expected: u64,
         /// What went wrong.
         problem: String,
     },
-    /// The server sends more than the file has.
-    #[error("{url}: goes on after the {expected} bytes that the file has")]
+    /// The server sent more bytes than the file has.
+    #[error("{url}: the server sent more than the {expected} bytes of the file")]
     TooLong {
         /// The address.
         url: String,
         /// The published size.
         expected: u64,
     },
-    /// All bytes came, and they are not the file's.
+    /// The size is right, but the MD5 is wrong.
     #[error("{origin}: the MD5 is {found}, expected {expected}")]
     WrongBytes {
-        /// The address, or the file that was there.
+        /// The address, or the path of an existing file.
         origin: String,
-        /// MD5 of what came.
+        /// The MD5 of the bytes.
         found: String,
         /// The published MD5.
         expected: String,
     },
-    /// A file of that name is there and is not of that size.
+    /// A file with this name exists and has another size.
     #[error("{} is there and has {found} bytes, expected {expected}: remove it first", path.display())]
     WrongSize {
         /// The file.
@@ -86,7 +86,7 @@ pub enum FetchError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         r#source: io::Error,
     },
 }
@@ -101,7 +101,7 @@ impl FetchError {
         }
     }
 
-    /// The same about what came from an address.
+    /// Names `url` as the origin of wrong bytes.
     pub(crate) fn with_origin(self, url: &str) -> Self {
         match self {
             Self::WrongBytes { found, expected, .. } => Self::WrongBytes {

@@ -13,36 +13,36 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
-/// Where a file is, what it must be, and how long to try.
+/// A file to download: its address, size and MD5, and how long to try.
 #[derive(Clone, Copy, Debug)]
 pub struct Download<'a> {
     /// Its address, `https` or `http`.
     pub url: &'a str,
     /// Its size in bytes.
     pub bytes: u64,
-    /// Its MD5, in small hexadecimal digits.
+    /// Its MD5, in lowercase hexadecimal digits.
     pub md5: &'a str,
     /// How long to wait for a connection, an answer, or more bytes.
     pub timeout: Duration,
-    /// How often to try without a single new byte before giving up; at least once.
+    /// Number of failed attempts in a row before giving up; 0 counts as 1. An attempt that received bytes restarts the count at 1.
     pub attempts: u32,
 }
 
-/// What [`Download::run`] did.
+/// The result of [`Download::run`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fetched {
     /// The file has been downloaded.
     New,
-    /// The right file was there already; nothing was asked of the network.
+    /// The right file existed already. The network was not used.
     AlreadyThere,
 }
 
 impl Download<'_> {
-    /// Gets the file to `target`. `progress` is told how many bytes of it there are.
+    /// Downloads the file to `target` and verifies it. Calls `progress` with the number of bytes that have been received so far.
     ///
     /// # Errors
-    /// [`FetchError`], which names the address or file at fault. What was received of a download that broke off stays in the
-    /// file `.part`; wrong bytes do not stay.
+    /// Returns a [`FetchError`], which names the address or the file. An interrupted download stays in a file with `.part` after its
+    /// name; wrong downloaded bytes are removed.
     pub fn run(&self, target: &Path, progress: &mut dyn FnMut(u64)) -> Result<Fetched, FetchError> {
         if target.exists() {
             verify::check(target, self.bytes, self.md5)?;
@@ -61,7 +61,7 @@ impl Download<'_> {
         Ok(Fetched::New)
     }
 
-    /// Tries until the file `part` has all its bytes.
+    /// Tries until the file `part` is complete.
     fn receive(&self, part: &Path, progress: &mut dyn FnMut(u64)) -> Result<(), FetchError> {
         let size = || fs::metadata(part).map_or(0, |metadata| metadata.len());
         let mut failed = 0;
@@ -72,18 +72,18 @@ impl Download<'_> {
                 return Ok(());
             };
             failed = if size() > before { 1 } else { failed + 1 };
-            // Where nothing answers from the beginning, waiting is of no use.
+            // If the server is unreachable and has sent no byte so far, waiting does not help.
             let no_network = matches!(error, FetchError::Unreachable { .. }) && size() == start;
             if failed >= self.attempts.max(1) || no_network || !error.is_temporary() {
                 return Err(error);
             }
-            // A second at first, then twice as long each time; no longer than anything else is waited for.
+            // One second at first, then twice as long each time up to 32 s, but never longer than the timeout.
             sleep(Duration::from_secs(1 << (failed - 1).min(5)).min(self.timeout));
         }
     }
 }
 
-/// Where a download is kept until it is whole.
+/// The file of an incomplete download.
 fn part_of(target: &Path) -> PathBuf {
     let mut name = target.as_os_str().to_owned();
     name.push(".part");

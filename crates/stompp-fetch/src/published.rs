@@ -1,10 +1,10 @@
-//! Data sets whose files have published sums.
+//! Data sets whose files have published checksums.
 //!
 //! CIFAR: sizes and MD5 of <https://www.cs.toronto.edu/~kriz/cifar.html>. MNIST and Fashion-MNIST: MD5 of torchvision's
 //! `datasets/mnist.py`; those of Fashion-MNIST are also on <https://github.com/zalandoresearch/fashion-mnist>. Tiny ImageNet: MD5 of
 //! Avalanche's `datasets/tiny_imagenet`.
 
-/// A file that is published.
+/// A published file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Published {
     /// Its name.
@@ -61,7 +61,7 @@ pub const MNIST: [Published; 4] = [
     },
 ];
 
-/// Fashion-MNIST, likewise.
+/// Fashion-MNIST: the same four files as MNIST.
 pub const FASHION_MNIST: [Published; 4] = [
     Published {
         file: "train-images-idx3-ubyte.gz",

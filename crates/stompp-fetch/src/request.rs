@@ -1,4 +1,4 @@
-//! One request: what is missing of a file, appended to what is there.
+//! One request for the missing part of a file.
 
 use crate::{Download, FetchError};
 use std::fs::{self, File, OpenOptions};
@@ -9,7 +9,7 @@ use ureq::http::{HeaderMap, StatusCode, header};
 /// Bytes that are read at a time.
 const CHUNK: usize = 1 << 16;
 
-/// Appends to `part` until it has all bytes.
+/// Requests the missing bytes of `part` and appends them.
 pub(crate) fn resume(download: &Download<'_>, part: &Path, progress: &mut dyn FnMut(u64)) -> Result<(), FetchError> {
     let mut have = fs::metadata(part).map_or(0, |metadata| metadata.len());
     if have > download.bytes {
@@ -34,7 +34,7 @@ pub(crate) fn resume(download: &Download<'_>, part: &Path, progress: &mut dyn Fn
             if let Some(length) = content_length(response.headers()) {
                 check_length(download, length)?;
             }
-            // The server sends the whole, whatever was asked for.
+            // The server ignores the range and sends the whole file.
             discard(part)?;
             have = 0;
         }
@@ -142,7 +142,7 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }
 
-/// Start and size of the whole, from `bytes START-END/WHOLE`.
+/// First byte of the range and size of the whole file, from `bytes START-END/WHOLE`.
 fn content_range(headers: &HeaderMap) -> Option<(u64, u64)> {
     let range = headers.get(header::CONTENT_RANGE)?.to_str().ok()?;
     let (start, rest) = range.strip_prefix("bytes ")?.split_once('-')?;

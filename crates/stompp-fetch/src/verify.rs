@@ -1,4 +1,4 @@
-//! Whether a file is the one that was published.
+//! Checking that a file is the published one.
 
 use crate::FetchError;
 use md5::{Digest, Md5};
@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Compares size and MD5.
+/// Checks that the file has this size and MD5.
 pub(crate) fn check(path: &Path, bytes: u64, md5: &str) -> Result<(), FetchError> {
     let (size, sum) = size_and_md5(path).map_err(|source| FetchError::File {
         path: path.to_owned(),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use stompp_fetch::{Download, FetchError, Fetched};
 use tempfile::TempDir;
 
-/// 300 kB, different everywhere: some chunks, and more than a socket holds back.
+/// 300 kB, with varying bytes: several chunks, and more than a socket buffers.
 fn content() -> Vec<u8> {
     (0..300_000u32).map(|i| (i.wrapping_mul(i) / 7 % 251) as u8).collect()
 }
@@ -50,13 +50,13 @@ impl Case {
         download.run(&self.target(), &mut |_| {})
     }
 
-    /// The target is right, and nothing else is there.
+    /// Checks that the target is right and no other file exists.
     fn assert_whole(&self) {
         assert_eq!(fs::read(self.target()).unwrap(), content());
         assert_eq!(fs::read_dir(self.folder.path()).unwrap().count(), 1);
     }
 
-    /// There is no target; returns how much was received.
+    /// Checks that there is no target, and returns how much was received.
     fn assert_absent(&self) -> u64 {
         assert!(!self.target().exists());
         fs::metadata(self.part()).map_or(0, |metadata| metadata.len())
@@ -111,7 +111,10 @@ fn a_stall_ends_in_time_and_goes_on() {
 fn what_was_received_is_kept_for_the_next_run() {
     let case = Case::new(vec![Answer::CutAt(100_000), Answer::Status(404), Answer::Good]);
     let message = case.fetch(1).unwrap_err().to_string();
-    assert!(message.contains("broke off after 100000 of 300000 bytes"), "{message}");
+    assert!(
+        message.contains("interrupted after 100000 of 300000 bytes"),
+        "{message}"
+    );
     assert_eq!(case.assert_absent(), 100_000);
     let message = case.fetch(3).unwrap_err().to_string();
     assert!(message.ends_with("the server answered with status 404"), "{message}");
@@ -164,7 +167,7 @@ fn lies_about_the_length_are_refused() {
     let case = Case::new(vec![Answer::Endless]);
     let message = case.fetch(1).unwrap_err().to_string();
     assert!(
-        message.ends_with("goes on after the 300000 bytes that the file has"),
+        message.ends_with("the server sent more than the 300000 bytes of the file"),
         "{message}"
     );
     assert_eq!(case.assert_absent(), 0);

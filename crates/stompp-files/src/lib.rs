@@ -8,31 +8,33 @@ use std::{
 };
 use tempfile::NamedTempFile;
 
-/// Writes `bytes` to `path`, in place of what is there.
+/// Writes `bytes` to `path`. Replaces an existing file.
 ///
 /// # Errors
-/// If the folder is missing, or anything on the way fails; `path` is then as it was.
+/// Returns the I/O error if the folder is missing, or a write, sync or rename fails. `path` is then unchanged, unless only the last
+/// sync, of the folder, failed.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = AtomicFile::new(path)?;
     file.file().write_all(bytes)?;
     file.replace()
 }
 
-/// Writes `bytes` to `path`, where there is nothing yet.
+/// Writes `bytes` to `path`, which must not exist yet.
 ///
 /// # Errors
-/// If `path` exists, the folder is missing, or anything on the way fails; `path` is then as it was.
+/// Returns the I/O error if `path` exists, the folder is missing, or a write, sync or rename fails. `path` is then unchanged, unless
+/// only the last sync, of the folder, failed.
 pub fn create_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = AtomicFile::new(path)?;
     file.file().write_all(bytes)?;
     file.create_new()
 }
 
-/// Removes the temporary files that killed processes have left in `folder`; a folder that is missing has none. To be called only
+/// Removes the temporary files that killed processes have left in `folder`. Does nothing if the folder is missing. Call it only
 /// while no other process writes there.
 ///
 /// # Errors
-/// If the folder cannot be read or a file not removed.
+/// Returns the I/O error if the folder cannot be read or a file cannot be removed.
 pub fn remove_leftovers(folder: &Path) -> io::Result<()> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -47,10 +49,10 @@ pub fn remove_leftovers(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// What names of temporary files begin with.
+/// Prefix of the names of temporary files.
 const PREFIX: &str = ".stompp-";
 
-/// A file that is written under a temporary name and appears under its own when it is complete. Dropping it removes it.
+/// A file that is written under a temporary name and gets its own name when it is complete. Dropping it removes the temporary file.
 #[derive(Debug)]
 pub struct AtomicFile {
     file: NamedTempFile,
@@ -58,11 +60,11 @@ pub struct AtomicFile {
 }
 
 impl AtomicFile {
-    /// Begins the file that is to be `path`: a temporary one in the same folder, with the permissions of an ordinary file
-    /// (less the umask) instead of a private one's.
+    /// Creates the temporary file for `path`, in the same folder. It has the permissions of an ordinary file (minus the umask), not
+    /// those of a private one.
     ///
     /// # Errors
-    /// If the folder is missing or cannot be written to.
+    /// Returns the I/O error if the folder is missing or cannot be written to.
     pub fn new(path: &Path) -> io::Result<Self> {
         let mut builder = tempfile::Builder::new();
         builder.prefix(PREFIX);
@@ -74,25 +76,26 @@ impl AtomicFile {
         })
     }
 
-    /// What is to be written to.
+    /// The file to write to.
     pub fn file(&mut self) -> &mut File {
         self.file.as_file_mut()
     }
 
-    /// Gives the file its name, in place of what is there.
+    /// Gives the file its name. Replaces an existing file.
     ///
     /// # Errors
-    /// If it cannot be synced or renamed; what was there is then as it was.
+    /// Returns the I/O error if a sync or the rename fails. An existing file is then unchanged, unless only the sync of the folder
+    /// failed.
     pub fn replace(self) -> io::Result<()> {
         self.file.as_file().sync_all()?;
         self.file.persist(&self.path)?;
         sync_folder(folder_of(&self.path))
     }
 
-    /// Gives the file its name, where there is nothing yet.
+    /// Gives the file its name, which must not exist yet.
     ///
     /// # Errors
-    /// As [`replace`](Self::replace), and if there is a file of that name.
+    /// As [`replace`](Self::replace), and also if a file with this name exists.
     pub fn create_new(self) -> io::Result<()> {
         self.file.as_file().sync_all()?;
         self.file.persist_noclobber(&self.path)?;
@@ -100,17 +103,17 @@ impl AtomicFile {
     }
 }
 
-/// Moves the finished file `from` to `to` in the same folder, in place of what is there, once its content will last.
+/// Syncs the finished file `from` and renames it to `to` in the same folder. Replaces an existing file.
 ///
 /// # Errors
-/// If the file cannot be synced or renamed; both are then as they were.
+/// Returns the I/O error if a sync or the rename fails. Both files are then unchanged, unless only the sync of the folder failed.
 pub fn persist(from: &Path, to: &Path) -> io::Result<()> {
     File::open(from)?.sync_all()?;
     fs::rename(from, to)?;
     sync_folder(folder_of(to))
 }
 
-/// The folder that a path lies in; the current one for a bare name.
+/// The folder of a path; the current folder for a bare file name.
 fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
@@ -118,7 +121,7 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// Makes a rename in `folder` last through a power failure.
+/// Syncs `folder`, so that a rename in it survives a power failure. Does nothing on systems other than Unix.
 fn sync_folder(folder: &Path) -> io::Result<()> {
     if cfg!(unix) {
         File::open(folder)?.sync_all()
@@ -195,7 +198,7 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"two");
     }
 
-    /// A reader that looks all the while sees one of the two contents, never a part or nothing.
+    /// A reader always sees one of the two contents, never a part of one or nothing.
     #[test]
     fn a_reader_never_sees_a_part() {
         let folder = tempfile::tempdir().unwrap();

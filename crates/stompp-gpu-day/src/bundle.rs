@@ -1,4 +1,4 @@
-//! The bundle: where its programs are, and how large a run they can carry.
+//! The bundle: its programs, and the size of its runs.
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -13,9 +13,9 @@ use std::{
 pub(crate) struct BundleInfo {
     /// The commit that was built.
     pub(crate) revision: String,
-    /// Differs between any two bundles.
+    /// Identifies the bundle: no two bundles have the same value.
     pub(crate) built: String,
-    /// Whether a fake driver with the CPU as its device is built in.
+    /// Whether the bundle contains a fake driver that uses the CPU as its device.
     pub(crate) stand_in: bool,
 }
 
@@ -31,19 +31,19 @@ impl Bundle {
         let file = folder.join("bundle.json");
         let text = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
         let about = serde_json::from_str(&text).with_context(|| format!("reading {}", file.display()))?;
-        // Commands run in other folders.
+        // An absolute path: commands may run in other folders.
         let folder = folder
             .canonicalize()
             .with_context(|| format!("finding {}", folder.display()))?;
         Ok(Self { folder, info: about })
     }
 
-    /// A command that runs one of its programs.
+    /// Returns a command for the program `name` of the bundle.
     pub(crate) fn program(&self, name: &str) -> Command {
         Command::new(self.folder.join("bin").join(name))
     }
 
-    /// Names of the test programs, in the order in which they are worth running: kernels first, whole runs last.
+    /// Names of the test programs in the order to run them: kernels first, whole runs last.
     pub(crate) fn tests(&self) -> Result<Vec<String>> {
         let bin = self.folder.join("bin");
         let mut names = Vec::new();
@@ -63,13 +63,13 @@ impl Bundle {
         Ok(names)
     }
 
-    /// How large runs are: on the fake driver small enough for seconds.
+    /// The size of the runs. With the fake driver they take seconds.
     pub(crate) fn scale(&self) -> &'static Scale {
         if self.info.stand_in { &FAKE } else { &FULL }
     }
 }
 
-/// The tests of single kernels, on which compute-sanitizer runs.
+/// The tests of single kernels, which also run under compute-sanitizer.
 pub(crate) const KERNEL_TESTS: &str = "test-stompp-cuda-kernels";
 
 /// The size of trainings.
@@ -77,15 +77,15 @@ pub(crate) const KERNEL_TESTS: &str = "test-stompp-cuda-kernels";
 pub(crate) struct Scale {
     /// Options of `stompp train`.
     pub(crate) network: &'static [&'static str],
-    /// Images of each file of CIFAR-10.
+    /// Images in each file of CIFAR-10.
     pub(crate) images_per_file: u64,
-    /// Time limits of steps, as a share of those on a GPU.
+    /// Factor for the time limits of steps; 1 on a GPU.
     pub(crate) limits: f64,
-    /// Turns of the benchmark.
+    /// Rounds of the benchmark.
     pub(crate) bench_turns: &'static str,
-    /// Further options of the run that measures speed.
+    /// Additional options of the run that measures the speed.
     pub(crate) speed_run_options: &'static [&'static str],
-    /// Seconds that a process needs before its first step: compiling kernels, reading images.
+    /// Seconds before the first step of a process: it compiles kernels and reads images.
     pub(crate) start_s: f64,
 }
 

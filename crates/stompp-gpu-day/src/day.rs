@@ -1,4 +1,4 @@
-//! One call: every step that is left, then the trainings, with the results written after each.
+//! One call of the program: runs all remaining steps, then the trainings, and writes the results after each.
 
 use crate::{
     Options, UsageError,
@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// Seconds that a step needs at least to be worth starting, as a share of the call's time.
+/// A step starts only if at least this share of the call's time is left.
 const WORTH_STARTING: f64 = 0.01;
 
 pub(crate) struct Day<'a> {
@@ -33,8 +33,8 @@ impl<'a> Day<'a> {
     /// Opens the bundle and the output folder.
     ///
     /// # Errors
-    /// [`UsageError`] if `--data` is no folder or `--epochs` differs from those of an earlier call; if the bundle or the
-    /// folder cannot be used.
+    /// Returns [`UsageError`] if `--data` is not a folder, or `--epochs` differs from an earlier call. Also returns an error if the
+    /// bundle, the output folder or an earlier summary cannot be used.
     pub(crate) fn open(options: &'a Options, budget: Budget) -> Result<Self> {
         let bundle = Bundle::open(&options.bundle)?;
         if let Some(data) = options.data.as_ref().filter(|data| !data.is_dir()) {
@@ -56,7 +56,7 @@ impl<'a> Day<'a> {
         {
             let out = options.out.display();
             let problem =
-                format!("--epochs {wanted}: the trainings in {out} have {epochs}; leave it out, or take another --out");
+                format!("--epochs {wanted}: the trainings in {out} have {epochs}; omit --epochs, or use another --out");
             return Err(UsageError(problem).into());
         }
         summary.revision = bundle.info.revision.clone();
@@ -77,10 +77,10 @@ impl<'a> Day<'a> {
         })
     }
 
-    /// Runs what is left. Returns whether nothing has failed.
+    /// Runs all remaining steps and trainings. Returns whether no step has failed.
     ///
     /// # Errors
-    /// If results cannot be written.
+    /// Returns an error if the results cannot be written.
     pub(crate) fn run(mut self) -> Result<bool> {
         self.save()?;
         let machine = MachineTools::detect(self.bundle.info.stand_in);
@@ -94,11 +94,11 @@ impl<'a> Day<'a> {
         }
         self.save()?;
         stompp_console::outln!("{}", self.summary);
-        stompp_console::outln!("bring back: {}", self.results.display());
+        stompp_console::outln!("results to copy: {}", self.results.display());
         Ok(self.summary.has_no_failures())
     }
 
-    /// Runs a step unless an earlier call has.
+    /// Runs a step, unless its record from an earlier call is final.
     fn step(&mut self, step: Step) -> Result<()> {
         let Step { name, limit, work } = step;
         let built = &self.bundle.info.built;
@@ -159,7 +159,9 @@ impl<'a> Day<'a> {
                 Err(error) => {
                     return Ok((
                         Status::Failed,
-                        Some(format!("speed was not measured, and no --epochs: {error:#}")),
+                        Some(format!(
+                            "the speed was not measured, and --epochs was not given: {error:#}"
+                        )),
                     ));
                 }
             },
@@ -200,7 +202,7 @@ impl<'a> Day<'a> {
         self.save()
     }
 
-    /// Writes everything that is to be brought back.
+    /// Writes all results.
     fn save(&mut self) -> Result<()> {
         self.summary.bench = results::json(&self.work.join("bench.json"));
         self.summary.profile = results::json(&self.work.join("profile.json"));
@@ -218,7 +220,7 @@ impl<'a> Day<'a> {
     }
 }
 
-/// How a program's end counts.
+/// Converts the end of a process to a status and a reason.
 fn step_status(ending: Result<ProcessEnd>) -> (Status, Option<String>) {
     match ending {
         Ok(ProcessEnd::Exited(0)) => (Status::Passed, None),

@@ -1,4 +1,4 @@
-//! What the machine has: the GPU, CUDA's libraries, PyTorch, NVIDIA's tools.
+//! Detection of the machine's GPU, CUDA libraries, PyTorch and NVIDIA tools.
 
 use crate::process::output;
 use serde::{Deserialize, Serialize};
@@ -19,22 +19,22 @@ const LIBRARIES: [&str; 5] = [
     "libcudnn.so.9",
 ];
 
-/// What was found.
+/// The detected hardware and software.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct MachineTools {
-    /// Name, driver and memory, a line each GPU, as `nvidia-smi` tells.
+    /// Name, driver and memory from `nvidia-smi`, one line per GPU.
     pub(crate) gpu: Option<String>,
-    /// Versions of PyTorch, its CUDA and its cuDNN, if `python3` has it and it sees a GPU.
+    /// Versions of PyTorch, its CUDA and its cuDNN, if `python3` can import it and it finds a GPU.
     pub(crate) torch: Option<String>,
     pub(crate) compute_sanitizer: Option<PathBuf>,
-    /// Where each library was found; `None`: not in the folders that were searched. The loader also knows the system's own.
+    /// The path of each library; `None` if it is not in the searched folders. The loader also searches the system's default folders.
     pub(crate) libraries: BTreeMap<String, Option<PathBuf>>,
-    /// The system's name and version.
+    /// Name and version of the operating system.
     pub(crate) os: Option<String>,
 }
 
 impl MachineTools {
-    /// Looks at the machine, within some seconds. On a fake driver PyTorch may be without a GPU.
+    /// Examines the machine. The queries have time limits. With a fake driver (`stand_in`), PyTorch does not need a GPU.
     pub(crate) fn detect(stand_in: bool) -> Self {
         let quick = Duration::from_secs(10);
         let mut smi = Command::new("nvidia-smi");
@@ -59,7 +59,7 @@ impl MachineTools {
         let libraries = LIBRARIES.map(|name| (name.to_owned(), find(&folders, name)));
         Self {
             gpu: output(&mut smi, quick),
-            // Its first import reads a gigabyte.
+            // The first import reads a gigabyte.
             torch: output(&mut python, Duration::from_secs(60)),
             compute_sanitizer: find(&self::folders("PATH", &[]), "compute-sanitizer"),
             libraries: libraries.into(),
@@ -68,13 +68,13 @@ impl MachineTools {
     }
 }
 
-/// The folders of a variable, and more.
+/// The folders in an environment variable, followed by `more`.
 fn folders(variable: &str, more: &[&str]) -> Vec<PathBuf> {
     let value = env::var_os(variable).unwrap_or_default();
     env::split_paths(&value).chain(more.iter().map(PathBuf::from)).collect()
 }
 
-/// The first file of this name. Names without a folder are looked for in the folders only.
+/// The first file of this name in `folders`. Empty folder names, which mean the current folder, are skipped.
 fn find(folders: &[PathBuf], name: &str) -> Option<PathBuf> {
     let named = folders.iter().filter(|folder| *folder != Path::new(""));
     named.map(|folder| folder.join(name)).find(|file| file.exists())

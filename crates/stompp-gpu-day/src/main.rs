@@ -1,10 +1,11 @@
-//! `gpu-day`: uses a GPU that is at hand for some minutes. It runs the steps of a CUDA bundle (tests, compute-sanitizer,
-//! benchmark, profile, trainings), most important first, each with a time limit and a log of its own, and goes on after a failure.
+//! `gpu-day`: tests, measures and trains on a GPU within a given number of minutes. It runs the steps of a CUDA bundle (tests,
+//! compute-sanitizer, benchmark, profile, trainings), the most important first. Each step has its own time limit and log. After a
+//! failure the next step runs.
 //!
-//! The folder `results` of `--out` holds what is to be brought back. A second call with the same `--out` goes on where the first
-//! one stopped. The program does not use CUDA itself, so that it can report a library that is missing.
+//! The folder `results` in `--out` is the one to copy from the machine. A second call with the same `--out` continues where the
+//! first one stopped. The program itself does not use CUDA, so it can report a missing library.
 //!
-//! The exit code is 0, 1 if a step failed or ran out of its own time limit, 2 for wrong usage.
+//! The exit code is 0 on success, 1 if a step failed or exceeded its time limit, and 2 for a usage error.
 #![forbid(unsafe_code)]
 
 mod bundle;
@@ -28,24 +29,24 @@ use std::{
     time::Duration,
 };
 
-/// What `gpu-day` takes.
+/// The command line of `gpu-day`.
 #[derive(Debug, Parser)]
 #[command(
     name = "gpu-day.sh",
-    about = "Test, measure and train on a GPU that is at hand for some minutes",
+    about = "Test, measure and train on a GPU within a given number of minutes",
     override_usage = "gpu-day.sh --minutes <N> --out <DIR> [--data <DIR>] [--epochs <N>]"
 )]
 struct Options {
-    /// When to end, whatever is left to do
+    /// Time limit of this call in minutes
     #[arg(long, value_name = "N", value_parser = minutes)]
     minutes: Duration,
-    /// Folder for the results (DIR/results: bring it back) and what a second call goes on from
+    /// Folder for the results (copy DIR/results from the machine) and for the state that a second call continues from
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Folder with the binary version of CIFAR-10 (data_batch_1.bin, ..., test_batch.bin); without it nothing is trained
+    /// Folder with the binary version of CIFAR-10 (data_batch_1.bin, ..., test_batch.bin); without it, no training runs
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Length of each training [default: measured, as many as fit into the time that is left, for all methods]
+    /// Length of each training [default: as many as all methods can train in the remaining time, by measured speed]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     epochs: Option<u32>,
     /// Folder of the bundle (gpu-day.sh sets it)
@@ -62,7 +63,7 @@ fn minutes(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// The command line asks for something that cannot be done; the process ends with exit code 2.
+/// A usage error. The process ends with exit code 2.
 #[derive(Debug)]
 struct UsageError(String);
 
@@ -85,7 +86,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether every step that ran has passed.
+/// Runs the program. Returns whether no step has failed.
 fn run(options: &Options) -> anyhow::Result<bool> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {

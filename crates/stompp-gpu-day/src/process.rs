@@ -1,5 +1,5 @@
-//! Child processes with time limits. A process that takes too long gets SIGTERM first, so that a training can write its
-//! checkpoint, and SIGKILL a little later; its whole process group does.
+//! Child processes with time limits. At the limit, the whole process group gets SIGTERM, so that a training can write its
+//! checkpoint, and SIGKILL a little later.
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The time of one call.
+/// The time budget of one call.
 #[derive(Debug)]
 pub(crate) struct Budget {
     start: Instant,
@@ -27,8 +27,8 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// Ends after `total`, or as soon as `stop` is set. The last part of the time is kept for ending processes and for writing
-    /// the results.
+    /// Creates a budget that ends after `total`, or as soon as `stop` is set. The last part of `total` is reserved for ending
+    /// processes and writing the results.
     pub(crate) fn new(total: Duration, stop: Arc<AtomicBool>) -> Self {
         let start = Instant::now();
         let grace = (total / 6).clamp(Duration::from_millis(200), Duration::from_secs(20));
@@ -42,7 +42,7 @@ impl Budget {
         }
     }
 
-    /// Time that is left for work.
+    /// The remaining time for work.
     pub(crate) fn time_left(&self) -> Duration {
         match self.stop.load(Ordering::Relaxed) {
             true => Duration::ZERO,
@@ -59,21 +59,21 @@ impl Budget {
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ProcessEnd {
-    /// By itself: its exit code, or 128 + the signal that killed it.
+    /// It ended by itself: the exit code, or 128 + the signal that killed it.
     Exited(i32),
-    /// `enough` said so.
+    /// It was stopped because `enough` returned true.
     Stopped,
-    /// At its own limit.
+    /// It reached its own time limit.
     TimedOut,
-    /// At the end of the call's time.
+    /// The time of the call ended.
     CutOff,
 }
 
-/// Runs `command` with its output added to `log`, at most for `limit` and no longer than `budget` has time. It is also stopped as
-/// soon as `enough` returns true.
+/// Runs `command` and appends its output to `log`. The process is stopped after `limit`, at the end of `budget`, or as soon as
+/// `enough` returns true.
 ///
 /// # Errors
-/// If it cannot be started, or the log not be written.
+/// Returns an error if the process cannot be started, or the log cannot be written.
 pub(crate) fn run(
     command: &mut Command,
     log: &Path,
@@ -95,7 +95,7 @@ pub(crate) fn run(
         .with_context(|| format!("cannot start {}", command.get_program().display()))?;
     let early = loop {
         if let Some(status) = child.try_wait()? {
-            // What it has started and left behind.
+            // Kills processes that it has started and left running.
             signal(&child, Signal::KILL);
             return Ok(ProcessEnd::Exited(exit_code(status)));
         }
@@ -114,7 +114,7 @@ pub(crate) fn run(
     Ok(early)
 }
 
-/// Ends a process and its group.
+/// Ends a process and its group, with SIGKILL after `grace`.
 fn end(child: &mut Child, grace: Duration) -> Result<()> {
     signal(child, Signal::TERM);
     let asked = Instant::now();
@@ -126,7 +126,7 @@ fn end(child: &mut Child, grace: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Sends a signal to the group of `child`; there may be nobody left in it.
+/// Sends a signal to the process group of `child`, which may be empty.
 fn signal(child: &Child, signal: Signal) {
     let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     if let Some(group) = group {
@@ -141,13 +141,13 @@ fn exit_code(status: ExitStatus) -> i32 {
         .unwrap_or(-1)
 }
 
-/// The command as it would be typed.
+/// The command line of `command`, for the log.
 fn command_line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
-/// What `command` prints, if it succeeds within some seconds.
+/// The output of `command`, if it succeeds within `limit`.
 pub(crate) fn output(command: &mut Command, limit: Duration) -> Option<String> {
     let mut child = command
         .stdin(Stdio::null())
@@ -216,7 +216,7 @@ mod tests {
         assert!(super::run(&mut Command::new("no/such"), &log, minute, &long, never).is_err());
     }
 
-    /// A process may clean up when it is asked to end; one that does not end, and what it has started, is killed.
+    /// A process may clean up after SIGTERM. If it does not end, it is killed with the processes that it has started.
     #[test]
     fn a_process_is_asked_before_it_is_killed() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The folder that is brought back: few files, none of them large.
+//! The folder of results: a few small files.
 
 use crate::training::{METHODS, run_dir};
 use anyhow::{Context, Result};
@@ -8,13 +8,13 @@ use std::{
     path::Path,
 };
 
-/// The most bytes of a log: its beginning and its end are kept.
+/// Limit of a log in bytes. Its beginning and its end are kept.
 const LOG: u64 = 768 << 10;
 
-/// The most bytes of the metrics of one run: their end is kept.
+/// Limit of the metrics of a run in bytes. Their end is kept.
 const METRICS: u64 = 3 << 20;
 
-/// Writes `logs.txt`: the log of every step, in the order of their names' first use.
+/// Writes `logs.txt`: the log of every step, in the order of `names`.
 pub(crate) fn logs(work: &Path, results: &Path, names: &[String]) -> Result<()> {
     let mut all = Vec::new();
     for name in names {
@@ -37,7 +37,7 @@ pub(crate) fn metrics(work: &Path, results: &Path) -> Result<()> {
             continue;
         }
         let text = shortened(&file, 0, METRICS)?;
-        // Lines that are cut, or still being written, are no JSON objects.
+        // Truncated or incomplete lines are not JSON objects.
         let lines = text
             .split(|byte| *byte == b'\n')
             .filter_map(|line| serde_json::from_slice(line).ok());
@@ -52,12 +52,12 @@ pub(crate) fn metrics(work: &Path, results: &Path) -> Result<()> {
     replace(&results.join("metrics.jsonl"), &all)
 }
 
-/// What a step wrote as JSON, if it did.
+/// The JSON written by a step, if any.
 pub(crate) fn json(file: &Path) -> Option<serde_json::Value> {
     serde_json::from_slice(&fs::read(file).ok()?).ok()
 }
 
-/// The first `head` and last `tail` bytes of a file, all of it if it is no longer than both.
+/// The first `head` and last `tail` bytes of a file, or the whole file if it is not longer.
 fn shortened(path: &Path, head: u64, tail: u64) -> Result<Vec<u8>> {
     let read = || -> std::io::Result<Vec<u8>> {
         let mut file = File::open(path)?;
@@ -93,7 +93,7 @@ mod tests {
         assert_eq!(shortened(&file, 3, 2).unwrap(), b"012\n[... 5 bytes left out ...]\n89");
     }
 
-    /// A run of many steps and a log without end stay below the limit of what can be brought back.
+    /// Long metrics and long logs are shortened to the limits.
     #[test]
     fn results_stay_small() {
         let folder = tempfile::tempdir().unwrap();

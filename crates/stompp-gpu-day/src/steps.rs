@@ -1,4 +1,4 @@
-//! The steps before the trainings, in the order of their importance.
+//! The steps before the trainings, in order of importance.
 
 use crate::{
     bundle::{Bundle, KERNEL_TESTS},
@@ -7,11 +7,11 @@ use crate::{
 use anyhow::Result;
 use std::{path::Path, process::Command, time::Duration};
 
-/// One step.
+/// A step to run.
 pub(crate) struct Step {
     pub(crate) name: String,
     pub(crate) limit: Duration,
-    /// What to run, or what is missing for it.
+    /// The command to run, or a message about what is missing for it.
     pub(crate) work: Result<Command, String>,
 }
 
@@ -25,12 +25,12 @@ impl Step {
     }
 }
 
-/// Every step that is one program; `work` is the folder for what they write.
+/// Returns the steps that run a single program. They write to the folder `work`.
 pub(crate) fn steps(bundle: &Bundle, machine: &MachineTools, work: &Path) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     for name in bundle.tests()? {
         let mut test = bundle.program(&name);
-        // Those that need a GPU are ignored unless they are asked for; all of their names contain `cuda`.
+        // Tests that need a GPU are ignored by default. All of their names contain `cuda`.
         test.args(["--include-ignored", "cuda"]);
         let step = name.trim_start_matches("test-").to_owned();
         steps.push(Step::new(step, 240, Ok(test)));
@@ -54,7 +54,7 @@ pub(crate) fn steps(bundle: &Bundle, machine: &MachineTools, work: &Path) -> Res
     Ok(steps)
 }
 
-/// The kernels' tests under one of compute-sanitizer's tools.
+/// Runs the kernel tests under a tool of compute-sanitizer.
 fn sanitizer(bundle: &Bundle, machine: &MachineTools, tool: &str) -> Result<Command, String> {
     let program = machine.compute_sanitizer.as_ref();
     let mut command = Command::new(program.ok_or("compute-sanitizer is not on PATH")?);
@@ -64,7 +64,7 @@ fn sanitizer(bundle: &Bundle, machine: &MachineTools, tool: &str) -> Result<Comm
     Ok(command)
 }
 
-/// A step beside PyTorch's; without PyTorch ours alone.
+/// Benchmarks a training step, and the same step in PyTorch if that is installed.
 fn bench(bundle: &Bundle, machine: &MachineTools, json: &Path) -> Command {
     let mut command = bundle.program("xtask");
     command

@@ -1,4 +1,4 @@
-//! `summary.json`: what was done and found. It is also what a second call goes on from.
+//! `summary.json`: the results of all calls, and the state that a second call continues from.
 
 use crate::machine::MachineTools;
 use anyhow::{Context, Result};
@@ -10,16 +10,16 @@ use std::{fmt, fs, io::ErrorKind, path::Path};
 pub(crate) struct DaySummary {
     /// The commit of the newest bundle that was used.
     pub(crate) revision: String,
-    /// Whether that bundle has a fake driver: its times and accuracies mean nothing.
+    /// Whether that bundle has a fake driver. Its times and accuracies are meaningless.
     pub(crate) stand_in: bool,
     pub(crate) machine: Option<MachineTools>,
     pub(crate) calls: Vec<Call>,
-    /// In the order in which they run.
+    /// The steps in the order of their runs.
     pub(crate) steps: Vec<StepRecord>,
     pub(crate) training: Option<Training>,
-    /// What the benchmark wrote.
+    /// The results of the benchmark.
     pub(crate) bench: Option<serde_json::Value>,
-    /// What the profile wrote.
+    /// The results of the profile.
     pub(crate) profile: Option<serde_json::Value>,
 }
 
@@ -28,23 +28,23 @@ pub(crate) struct DaySummary {
 pub(crate) struct Call {
     /// Seconds since 1970, UTC.
     pub(crate) started_unix: u64,
-    /// The time that it had.
+    /// The time limit.
     pub(crate) minutes: f64,
-    /// The time that it took; absent while it runs, or if it was killed.
+    /// The duration; `None` while the call runs, or if it was killed.
     pub(crate) seconds: Option<f64>,
 }
 
-/// How a step went.
+/// The outcome of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Status {
     Passed,
     Failed,
-    /// It ran out of its own time limit.
+    /// The step exceeded its time limit.
     TimedOut,
-    /// The call's time ended first; the next call runs it.
+    /// The time of the call ended first. The next call runs the step again.
     CutOff,
-    /// Something that it needs is missing.
+    /// Something that the step needs is missing.
     Skipped,
 }
 
@@ -60,23 +60,23 @@ impl fmt::Display for Status {
     }
 }
 
-/// The last time that a step ran.
+/// The record of a step's last run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct StepRecord {
     pub(crate) name: String,
     pub(crate) status: Status,
-    /// Why it was skipped, or how it failed.
+    /// Why the step was skipped, or how it failed.
     pub(crate) reason: Option<String>,
     pub(crate) seconds: f64,
     pub(crate) limit_seconds: f64,
     pub(crate) revision: String,
-    /// The bundle that it ran from.
+    /// The bundle of the step ([`BundleInfo::built`](crate::bundle::BundleInfo::built)).
     pub(crate) built: String,
 }
 
 impl StepRecord {
-    /// Whether another call with the bundle `built` leaves it alone. What failed runs again only from another bundle: it would
-    /// fail again.
+    /// Whether another call with the bundle `built` keeps this record instead of running the step again. A failed step runs again
+    /// only from another bundle.
     pub(crate) fn is_final(&self, built: &str) -> bool {
         match self.status {
             Status::Passed => true,
@@ -89,9 +89,9 @@ impl StepRecord {
 /// The trainings, side by side.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Training {
-    /// Epochs of each run; a plan of StoMPP depends on it, so it is fixed once.
+    /// Epochs of each run. StoMPP's schedule depends on it, so later calls do not change it.
     pub(crate) epochs: u32,
-    /// Measured seconds of an epoch with everything on the tape; absent if `--epochs` was given.
+    /// Measured seconds of an epoch with everything on the tape; `None` if `--epochs` was given.
     pub(crate) epoch_seconds: Option<f64>,
     /// The last epoch at which every method was evaluated.
     pub(crate) common_epoch: u32,
@@ -102,26 +102,26 @@ pub(crate) struct Training {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Method {
     pub(crate) name: String,
-    /// Whether all its epochs are done.
+    /// Whether the training has finished.
     pub(crate) finished: bool,
     pub(crate) evaluations: Vec<Evaluation>,
 }
 
-/// An `evaluation` line of `metrics.jsonl`, as far as it is needed.
+/// The needed fields of an `evaluation` line of `metrics.jsonl`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Evaluation {
     pub(crate) epoch: f64,
     pub(crate) train_loss: f64,
     pub(crate) test_loss: f64,
-    /// Percent, of the network with every mask all ones.
+    /// Top-1 accuracy in percent of the binarized network (every mask all ones).
     pub(crate) top1: f64,
-    /// Percent, of the network in its freeze state.
+    /// Top-1 accuracy in percent of the network with its current masks.
     pub(crate) top1_as_it_stands: f64,
     pub(crate) committed_fraction: f64,
 }
 
 impl DaySummary {
-    /// That of earlier calls; empty if there was none.
+    /// Loads the summary of earlier calls. It is empty if there is no file.
     pub(crate) fn load(path: &Path) -> Result<Self> {
         match fs::read(path) {
             Ok(bytes) => serde_json::from_slice(&bytes).with_context(|| format!("reading {}", path.display())),
@@ -140,7 +140,7 @@ impl DaySummary {
         self.steps.iter().find(|step| step.name == name)
     }
 
-    /// Puts a record in the place of an older one.
+    /// Adds a record, or replaces the older record of the same step.
     pub(crate) fn record(&mut self, record: StepRecord) {
         match self.steps.iter_mut().find(|step| step.name == record.name) {
             Some(step) => *step = record,
@@ -148,7 +148,7 @@ impl DaySummary {
         }
     }
 
-    /// Whether nothing has failed.
+    /// Whether no step has failed or exceeded its time limit.
     pub(crate) fn has_no_failures(&self) -> bool {
         let bad = |step: &StepRecord| matches!(step.status, Status::Failed | Status::TimedOut);
         !self.steps.iter().any(bad)
@@ -180,7 +180,7 @@ impl fmt::Display for DaySummary {
                 }) => {
                     writeln!(
                         f,
-                        "  {:<14} {top1:6.2} % ({top1_as_it_stands:.2} % as it stands)",
+                        "  {:<14} {top1:6.2} % ({top1_as_it_stands:.2} % with the current masks)",
                         method.name
                     )?;
                 }

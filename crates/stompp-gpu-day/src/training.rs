@@ -1,7 +1,7 @@
-//! ResNet-18 on CIFAR-10 by four methods, in turns of five epochs, so that all of them have come equally far whenever time ends.
+//! Trains ResNet-18 on CIFAR-10 with four methods, in turns of five epochs, so that all methods are equally far when the time ends.
 //!
-//! Each turn is `stompp train` on the same run directory: it is asked to end when it has evaluated the last epoch of the turn, and
-//! goes on from its checkpoint in the next one, to the same bits.
+//! Each turn runs `stompp train` on the same run directory. The process is stopped after the evaluation of the turn's last epoch. The
+//! next turn resumes from the checkpoint, with the same bits as an uninterrupted run.
 
 use crate::{
     bundle::{Bundle, Scale},
@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-/// Name of each method, and its options.
+/// Name and options of each method.
 pub(crate) const METHODS: [(&str, &[&str]); 4] = [
     ("ste-clipped", &["--method", "ste", "--activation-surrogate", "clipped"]),
     (
@@ -28,13 +28,13 @@ pub(crate) const METHODS: [(&str, &[&str]); 4] = [
     ("stompp-ste", &["--method", "stompp-ste"]),
 ];
 
-/// Epochs of a turn.
+/// Epochs per turn.
 const TURN: u32 = 5;
 
-/// The most epochs that are chosen by themselves: the length of our `paper` preset.
+/// Limit of the number of epochs if it is chosen automatically: the length of our `paper` preset.
 const MOST_EPOCHS: u32 = 200;
 
-/// CIFAR-10's files: those of training, then the test images.
+/// The files of CIFAR-10: training images, then test images.
 const FILES: [&str; 6] = [
     "data_batch_1.bin",
     "data_batch_2.bin",
@@ -47,7 +47,7 @@ const FILES: [&str; 6] = [
 /// Bytes of an image and its label.
 const RECORD: u64 = 1 + 3 * 32 * 32;
 
-/// What of the data set is not in `folder` yet; files that are still being copied are too short.
+/// A message about missing or incomplete files in `folder`, if any. A file that is still being copied is too short.
 pub(crate) fn missing_data(folder: &Path, scale: &Scale) -> Option<String> {
     let inner = folder.join("cifar-10-batches-bin");
     let folder = if inner.is_dir() { inner } else { folder.to_owned() };
@@ -57,8 +57,8 @@ pub(crate) fn missing_data(folder: &Path, scale: &Scale) -> Option<String> {
     (!files.is_empty()).then(|| format!("missing or incomplete in {}: {}", folder.display(), files.join(", ")))
 }
 
-/// A run that measures speed: its command, and where its result will be. Straight-through gradients keep everything on the tape
-/// from first to last, which costs most.
+/// Returns the command of the run that measures the speed, and the path of its result. It uses straight-through gradients, the
+/// slowest case: everything stays on the tape.
 pub(crate) fn speed_run(bundle: &Bundle, work: &Path) -> (Command, PathBuf) {
     let (scale, out) = (bundle.scale(), work.join("runs/speed"));
     let mut command = bundle.program("stompp");
@@ -80,18 +80,18 @@ pub(crate) fn speed_run(bundle: &Bundle, work: &Path) -> (Command, PathBuf) {
     (command, out.join("result.json"))
 }
 
-/// Seconds of an epoch and its share of evaluations, from the result of a probe.
+/// Seconds of an epoch with its share of the evaluations, from the result of [`speed_run`].
 pub(crate) fn epoch_seconds(result: &Path, scale: &Scale) -> Result<f64> {
     let text = fs::read(result).with_context(|| format!("reading {}", result.display()))?;
     let result: serde_json::Value = serde_json::from_slice(&text)?;
     let speed = result["images_per_s"].as_f64().filter(|speed| *speed > 0.0);
     let speed = speed.context("the run that measures speed has no images_per_s")?;
     let images = scale.images_per_file as f64;
-    // A tenth for slower turns; an evaluation is two forward passes over the test images, each a third of a training step.
+    // 10 % for slower turns. An evaluation is two forward passes over the test images, each a third of a training step.
     Ok((1.1 * 5.0 * images + images * (2.0 / 3.0) / f64::from(TURN)) / speed)
 }
 
-/// Epochs that every method can have within `left`, in whole turns.
+/// The number of epochs that every method can train within `left`, in whole turns.
 pub(crate) fn epochs_that_fit(left: Duration, epoch_s: f64, start_s: f64) -> u32 {
     let turn_s = METHODS.len() as f64 * (f64::from(TURN) * epoch_s + start_s);
     let turns = (left.as_secs_f64() / turn_s).floor() as u32;
@@ -103,7 +103,7 @@ pub(crate) fn run_dir(work: &Path, method: &str) -> PathBuf {
     work.join("runs").join(method)
 }
 
-/// How far the methods have come, from what their runs have written.
+/// Updates the progress of all methods from the files of their runs.
 pub(crate) fn update_progress(work: &Path, training: &mut Training) {
     let method = |(name, _): (&str, &[&str])| {
         let run = run_dir(work, name);
@@ -117,7 +117,7 @@ pub(crate) fn update_progress(work: &Path, training: &mut Training) {
     training.common_epoch = training.methods.iter().map(last_epoch).min().unwrap_or(0);
 }
 
-/// The last epoch at which a method was evaluated.
+/// The last evaluated epoch of a method.
 fn last_epoch(method: &Method) -> u32 {
     method
         .evaluations
@@ -125,18 +125,18 @@ fn last_epoch(method: &Method) -> u32 {
         .map_or(0, |evaluation| evaluation.epoch.round() as u32)
 }
 
-/// The evaluations of a run so far. Lines that are being written are left out.
+/// The evaluations of a run so far. Incomplete lines are skipped.
 fn evaluations(run: &Path) -> Vec<Evaluation> {
     let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
-    // Other lines may be long.
+    // Other lines may be long, so they are not parsed.
     let told = text.lines().filter(|line| line.contains(r#""kind":"evaluation""#));
     told.filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
-/// Trains until every method has all its epochs, or time ends. Gives the status and what there is to say about it.
+/// Trains until every method has finished, or the time ends. Returns the status and a reason.
 ///
 /// # Errors
-/// If a process cannot be started or a log not be written.
+/// Returns an error if a process cannot be started, a log cannot be written, or `turn_ended` fails.
 pub(crate) fn train(
     bundle: &Bundle,
     work: &Path,
@@ -168,7 +168,7 @@ pub(crate) fn train(
             match ending {
                 ProcessEnd::Exited(0) | ProcessEnd::Stopped => {}
                 ProcessEnd::CutOff | ProcessEnd::TimedOut => return Ok((Status::CutOff, None)),
-                // The others go on; this one does in the next call.
+                // The other methods continue. The next call resumes this one.
                 ProcessEnd::Exited(code) => failed.push((name, code)),
             }
         }

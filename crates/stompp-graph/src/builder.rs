@@ -3,18 +3,18 @@
 use crate::{Conv, Graph, GraphError, Node, NodeId, Op, Pool, Shape};
 use alloc::{collections::BTreeSet, string::String, vec, vec::Vec};
 
-/// Most entries of one image's output of a node, and of a weight.
+/// Largest number of entries of a node's output for one image, and of a weight.
 pub(crate) const MAX_ENTRIES: usize = 1 << 30;
 /// Largest side of a kernel or window.
 const MAX_KERNEL: usize = 255;
-/// Most channels, outputs, and pixels along a side.
+/// Largest number of channels, of outputs, and of pixels along a side.
 const MAX_SIZE: usize = 1 << 20;
 
-/// Builds a [`Graph`]. Each method adds a node and gives its number, which later nodes name as their input.
+/// Builds a [`Graph`]. Each method adds a node and returns its id, which later nodes use as their input.
 ///
 /// # Errors
-/// Every method that adds a node refuses a name that is taken, empty or has unusual characters, sizes that are zero or too
-/// large, an input of another graph, and shapes that do not fit. The error names the node. A refused node is not added.
+/// Every method that adds a node returns a [`GraphError`], which names the node, if the name is empty, taken or has unusual
+/// characters, a size is zero or too large, an input is not in this graph, or shapes do not fit. The node is then not added.
 #[derive(Clone, Debug)]
 pub struct GraphBuilder {
     nodes: Vec<Node>,
@@ -22,7 +22,7 @@ pub struct GraphBuilder {
 }
 
 impl GraphBuilder {
-    /// Begins with images of `shape` (channels, height, width). The input is a node of the name `input`.
+    /// Starts a graph for images of `shape` (channels, height, width). The input node is named `input`.
     pub fn new(shape: Shape) -> Self {
         let input = Node {
             name: String::from("input"),
@@ -36,20 +36,20 @@ impl GraphBuilder {
         }
     }
 
-    /// The images.
+    /// The input node: the images.
     pub fn input(&self) -> NodeId {
         NodeId(0)
     }
 
-    /// Shape of what a node gives for one image.
+    /// Shape of a node's output for one image.
     ///
     /// # Panics
-    /// If `id` is of another, larger graph.
+    /// If `id` belongs to another, larger graph.
     pub fn shape(&self, id: NodeId) -> Shape {
         self.nodes[id.0].shape
     }
 
-    /// A convolution in full precision, without bias.
+    /// Adds a convolution in full precision, without bias.
     ///
     /// # Errors
     /// See [`GraphBuilder`].
@@ -57,7 +57,7 @@ impl GraphBuilder {
         self.add_node(name, Op::Conv(conv), vec![x])
     }
 
-    /// A convolution whose weight freezes, without bias.
+    /// Adds a convolution whose weight freezes, without bias.
     ///
     /// # Errors
     /// See [`GraphBuilder`].
@@ -65,7 +65,7 @@ impl GraphBuilder {
         self.add_node(name, Op::BinaryConv(conv), vec![x])
     }
 
-    /// Batch normalization of each channel.
+    /// Adds batch normalization of each channel.
     ///
     /// # Errors
     /// See [`GraphBuilder`].
@@ -73,7 +73,7 @@ impl GraphBuilder {
         self.add_node(name, Op::BatchNorm, vec![x])
     }
 
-    /// The network's activation function, see [`Op::Activation`].
+    /// Adds the network's activation function, see [`Op::Activation`].
     ///
     /// # Errors
     /// See [`GraphBuilder`].
@@ -81,7 +81,7 @@ impl GraphBuilder {
         self.add_node(name, Op::Activation, vec![x])
     }
 
-    /// `max(x, 0)`.
+    /// Adds `max(x, 0)`.
     ///
     /// # Errors
     /// See [`GraphBuilder`].
@@ -89,7 +89,7 @@ impl GraphBuilder {
         self.add_node(name, Op::Relu, vec![x])
     }
 
-    /// `clip(x, -1, 1)`.
+    /// Adds `clip(x, -1, 1)`.
     ///
     /// # Errors
     /// See [`GraphBuilder`].
@@ -97,7 +97,7 @@ impl GraphBuilder {
         self.add_node(name, Op::Clip, vec![x])
     }
 
-    /// `a + b`. In a residual block `b` is the shortcut, which is computed first.
+    /// Adds the sum `a + b`. In a residual block `b` is the shortcut, which is computed first.
     ///
     /// # Errors
     /// See [`GraphBuilder`].
@@ -105,7 +105,7 @@ impl GraphBuilder {
         self.add_node(name, Op::Add, vec![a, b])
     }
 
-    /// The maximum over windows.
+    /// Adds the maximum over windows.
     ///
     /// # Errors
     /// See [`GraphBuilder`].
@@ -113,7 +113,7 @@ impl GraphBuilder {
         self.add_node(name, Op::MaxPool(pool), vec![x])
     }
 
-    /// The mean over windows; their padding is 0.
+    /// Adds the mean over windows. The padding must be 0.
     ///
     /// # Errors
     /// See [`GraphBuilder`].
@@ -121,7 +121,7 @@ impl GraphBuilder {
         self.add_node(name, Op::AveragePool(pool), vec![x])
     }
 
-    /// The mean over height and width.
+    /// Adds the mean over height and width.
     ///
     /// # Errors
     /// See [`GraphBuilder`].
@@ -129,7 +129,7 @@ impl GraphBuilder {
         self.add_node(name, Op::GlobalAveragePool, vec![x])
     }
 
-    /// A fully connected layer with bias. An input with height and width is flattened, channels outermost.
+    /// Adds a fully connected layer with bias. An input with height and width is flattened, channels outermost.
     ///
     /// # Errors
     /// See [`GraphBuilder`].
@@ -137,10 +137,11 @@ impl GraphBuilder {
         self.add_node(name, Op::Linear { outputs }, vec![x])
     }
 
-    /// Ends the graph with `output`.
+    /// Finishes the graph, with `output` as its output node.
     ///
     /// # Errors
-    /// If the output does not depend on every node, or the input's shape has a zero or is too large.
+    /// Returns a [`GraphError`] if `output` is not in this graph or does not depend on every node, or if the input's shape has a
+    /// zero or is too large.
     pub fn finish(self, output: NodeId) -> Result<Graph, GraphError> {
         let input = &self.nodes[0];
         for side in input.shape {
@@ -263,7 +264,7 @@ impl GraphBuilder {
         })
     }
 
-    /// The shape that windows slid over `input` give, with its channels.
+    /// The output shape of `windows` that slide over `input`. It keeps the channels.
     fn slide(&self, name: &str, input: NodeId, windows: Pool) -> Result<Shape, GraphError> {
         check_size(name, "the kernel", windows.kernel, MAX_KERNEL)?;
         check_size(name, "the stride", windows.stride, MAX_SIZE)?;

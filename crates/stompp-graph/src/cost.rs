@@ -1,4 +1,4 @@
-//! What a network costs: weights, multiply-accumulates and bytes, layer by layer.
+//! The cost of a network: weights, multiply-accumulates and bytes of each layer.
 
 use crate::{ActivationRule, Conv, DeployPlan, Graph, NodeId, Op, Shape, op::DisplayShape};
 use alloc::{format, string::String, vec::Vec};
@@ -10,13 +10,13 @@ use core::fmt;
 pub struct LayerSummary {
     /// Name of the node.
     pub name: String,
-    /// Output of one image: channels, height, width.
+    /// Shape of the output for one image: channels, height, width.
     pub output: Shape,
     /// Weights that are one bit each once committed.
     pub binary_weights: usize,
     /// Weights in full precision, running statistics included.
     pub float_weights: usize,
-    /// Multiply-accumulates for one image that are XNOR and popcount once committed.
+    /// Multiply-accumulates for one image that XNOR and popcount compute once committed.
     pub binary_macs: usize,
     /// Multiply-accumulates for one image with a float on at least one side.
     pub float_macs: usize,
@@ -24,7 +24,7 @@ pub struct LayerSummary {
     pub bytes: usize,
 }
 
-/// What a network costs once it is committed.
+/// The cost of a committed network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "std", derive(serde::Serialize))]
 pub struct CostSummary {
@@ -33,7 +33,7 @@ pub struct CostSummary {
 }
 
 impl CostSummary {
-    /// The summary of `graph`. The activations decide whether a binary convolution's products are binary.
+    /// Computes the cost of `graph`. `activations` decides whether the products of a binary convolution are binary.
     pub fn new(graph: &Graph, activations: ActivationRule) -> Self {
         let plan = DeployPlan::new(graph, activations);
         let bytes = plan.packed_bytes(graph);
@@ -43,7 +43,7 @@ impl CostSummary {
         }
     }
 
-    /// All layers together; its output is the last layer's.
+    /// The sum over all layers. Its `output` is the last layer's.
     pub fn total(&self) -> LayerSummary {
         let sum = |part: fn(&LayerSummary) -> usize| self.layers.iter().map(part).sum();
         LayerSummary {
@@ -57,7 +57,7 @@ impl CostSummary {
         }
     }
 
-    /// Bytes of the packed file behind its header.
+    /// Bytes of the packed file, without its header.
     pub fn bytes(&self) -> usize {
         self.layers.iter().map(|layer| layer.bytes).sum()
     }
@@ -90,7 +90,7 @@ fn layer(graph: &Graph, plan: &DeployPlan, bytes: &[usize], id: NodeId) -> Optio
                 layer.float_macs = macs;
             }
         }
-        // Scale, shift, running mean and variance; its own multiply-add is not counted, as usual.
+        // Scale, shift, running mean and variance. The multiply-add of a batch norm is not counted, as usual.
         Op::BatchNorm => layer.float_weights = 4 * node.shape[0],
         Op::Linear { outputs } => {
             layer.float_macs = outputs * graph.first_input_shape(id).iter().product::<usize>();
@@ -134,7 +134,8 @@ impl fmt::Display for CostSummary {
         row(f, &self.total(), self.bytes())?;
         write!(
             f,
-            "MACs are for one image. Bytes are the packed file's without its header: one bit a binary weight, batch norms as thresholds."
+            "MACs are for one image. Bytes are those of the packed file without its header: one bit per binary weight, batch norms as \
+             thresholds."
         )
     }
 }

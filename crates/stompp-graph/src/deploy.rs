@@ -1,29 +1,29 @@
-//! How a deployed network is computed: which nodes are one step, and what each step keeps in the packed file.
+//! The inference plan of a deployed network: groups nodes into steps, and counts the bytes of each node in the packed file.
 
 use crate::{ActivationRule, Graph, NodeId, Op};
 use alloc::{vec, vec::Vec};
 
-/// One step of a deployed network: a layer and what follows it, as far as nobody else reads what lies between.
+/// One step of a deployed network: a layer and the nodes that follow it. No other node reads a value inside the step.
 ///
 /// The value is `activation(norm(main(input)) + residual)`. Every part but the input may be missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeployStep {
     /// The convolution, linear layer or pool. `None` if the step begins with a batch norm, a sum or an activation.
     pub main: Option<NodeId>,
-    /// What `main` reads, or the first node behind it if there is no `main`.
+    /// The node that `main` reads. Without `main`, the node that the first node of the step reads.
     pub input: NodeId,
     /// The batch norm.
     pub norm: Option<NodeId>,
-    /// The sum, and its other input.
+    /// The sum, and its input from outside this step.
     pub sum: Option<(NodeId, NodeId)>,
     /// The [`Op::Activation`], [`Op::Relu`] or [`Op::Clip`].
     pub activation: Option<NodeId>,
-    /// An [`Op::Activation`] that reads the step's value, where other nodes read that value too: the step also gives its signs.
+    /// An [`Op::Activation`] that reads the step's value, if other nodes read that value too. The step then also computes the signs.
     pub signs: Option<NodeId>,
-    /// The node whose value this is: the last one of the step, `signs` apart.
+    /// The last node of the step, apart from `signs`. Its value is the step's value.
     pub output: NodeId,
-    /// Whether the signs come from comparing the integer sums of a binary convolution with thresholds, and how many thresholds a
-    /// channel has: 1, or 2 where a shortcut of signs is added before the activation.
+    /// Number of thresholds per channel, if the signs come from comparing the integer sums of a binary convolution with thresholds.
+    /// It is 1, or 2 if a shortcut of signs is added before the activation.
     pub thresholds: Option<usize>,
 }
 
@@ -35,7 +35,7 @@ pub struct DeployPlan {
 }
 
 impl DeployPlan {
-    /// Plans `graph` for one kind of activation.
+    /// Plans the inference of `graph` with these activations.
     ///
     /// ```
     /// use stompp_graph::{ActivationRule, Conv, DeployPlan, GraphBuilder};
@@ -49,7 +49,7 @@ impl DeployPlan {
     /// let graph = g.finish(x)?;
     ///
     /// let plan = DeployPlan::new(&graph, ActivationRule::Quantized);
-    /// assert_eq!(plan.steps().len(), 2); // `act1`; all the others
+    /// assert_eq!(plan.steps().len(), 2); // `act1`, then all the others
     /// assert_eq!(plan.steps()[1].thresholds, Some(2));
     /// # Ok::<(), stompp_graph::GraphError>(())
     /// ```
@@ -78,18 +78,18 @@ impl DeployPlan {
         &self.steps
     }
 
-    /// Whether every entry that `id` gives is -1 or +1, so that the value is kept as bits.
+    /// Whether every entry of the output of `id` is -1 or +1. The value is then stored as bits.
     ///
     /// # Panics
-    /// If `id` is of another, larger graph.
+    /// If `id` belongs to another, larger graph.
     pub fn is_bits(&self, id: NodeId) -> bool {
         self.is_bits[id.index()]
     }
 
-    /// Bytes that each node has in the packed file, in the order of [`Graph::nodes`]; the file's header is not counted.
+    /// Bytes of each node in the packed file, in the order of [`Graph::nodes`], without the file's header.
     ///
-    /// A binary weight is one bit; the bits of a kernel's entry are filled up to whole bytes where the number of input channels is no
-    /// multiple of 8. A batch norm is its thresholds, 2 bytes each (4 where sums exceed 16 bits), or three floats a channel.
+    /// A binary weight is one bit. The bits of each kernel entry are padded to whole bytes if the number of input channels is not a
+    /// multiple of 8. A batch norm is stored as thresholds of 2 bytes each (4 if sums exceed 16 bits), or as three floats per channel.
     pub fn packed_bytes(&self, graph: &Graph) -> Vec<usize> {
         let mut bytes = vec![0; graph.nodes().len()];
         for step in &self.steps {
@@ -109,7 +109,7 @@ impl DeployPlan {
     }
 }
 
-/// Bytes of one threshold of a binary convolution: 2, or 4 where sums do not fit 16 bits.
+/// Bytes of one threshold of a binary convolution: 2, or 4 if sums do not fit 16 bits.
 fn threshold_bytes(graph: &Graph, conv: NodeId) -> usize {
     if graph.patch_entries(conv) < i16::MAX as usize {
         2
@@ -140,7 +140,7 @@ fn signs(graph: &Graph, activations: ActivationRule) -> Vec<bool> {
     is_bits
 }
 
-/// The step that begins with `first`. Marks the nodes that it takes.
+/// Builds the step that begins with `first`, and marks its nodes in `taken`.
 fn step(
     graph: &Graph,
     activations: ActivationRule,
@@ -178,7 +178,7 @@ fn step(
                 } else {
                     node.inputs[0]
                 };
-                // The input that is computed last has the sum in its step.
+                // The sum belongs to the step of the input that is computed last.
                 if id != first && position[other.index()] > position[step.output.index()] {
                     break;
                 }

@@ -1,4 +1,4 @@
-//! Nodes, units and costs of a graph in one value that serializes, for other programs.
+//! A serializable description of a graph for other programs: nodes, units and costs.
 
 use crate::{ActivationRule, Conv, CostSummary, Graph, LayerSummary, NodeId, Op, Pool, Shape};
 use serde::Serialize;
@@ -7,13 +7,13 @@ use std::collections::HashMap;
 /// A graph with its units and costs. `stompp summary --format json` prints it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Description {
-    /// What the activations compute.
+    /// The function of the activations.
     pub activations: ActivationRule,
     /// Shape of an image: channels, height, width.
     pub input: Shape,
-    /// Name of the node that gives the network's output.
+    /// Name of the output node.
     pub output: String,
-    /// The nodes, in the order of [`Graph::nodes`]; the first one stands for the images.
+    /// The nodes, in the order of [`Graph::nodes`]; the first one is the input.
     pub nodes: Vec<NodeDescription>,
     /// Names of the activations that belong to no unit, see [`Graph::head_activations`].
     pub head_activations: Vec<String>,
@@ -44,23 +44,23 @@ pub struct NodeDescription {
     /// Number of the unit that it freezes with, an index into [`Graph::units`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unit: Option<usize>,
-    /// What it costs; zeros for nodes without weights.
+    /// Its costs; zeros for nodes without weights.
     #[serde(flatten)]
     pub costs: CostDescription,
 }
 
-/// What nodes cost for one image once the network is committed.
+/// Costs of nodes of a committed network, for one image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CostDescription {
     /// Weights that are one bit each.
     pub binary_weights: usize,
     /// Weights in full precision, running statistics included.
     pub float_weights: usize,
-    /// Multiply-accumulates that are XNOR and popcount.
+    /// Multiply-accumulates that XNOR and popcount compute.
     pub binary_macs: usize,
     /// Multiply-accumulates with a float on at least one side.
     pub float_macs: usize,
-    /// Bytes of all weights as 32-bit floats, as `network.safetensors` keeps them, without its header.
+    /// Bytes of all weights as 32-bit floats, as in `network.safetensors`, without its header.
     pub float_bytes: usize,
     /// Bytes in the packed file, see [`DeployPlan::packed_bytes`](crate::DeployPlan::packed_bytes).
     pub packed_bytes: usize,

@@ -5,8 +5,8 @@ use alloc::{collections::BTreeMap, format, string::String};
 use core::fmt::Write;
 
 impl Graph {
-    /// The graph in Graphviz's language: `dot -Tsvg` draws it. Units are numbered as in [`Graph::units`]: the binary convolution and
-    /// the activation that freezes with it carry the number and the same color.
+    /// Returns the graph in Graphviz's language; `dot -Tsvg` draws it. A binary convolution and the activation that freezes with it
+    /// show the number of their unit, as in [`Graph::units`], and have the same color.
     pub fn to_dot(&self) -> String {
         let mut units = BTreeMap::new();
         for (number, unit) in self.units().into_iter().enumerate() {
@@ -33,11 +33,11 @@ impl Graph {
                 describe(&node.op),
                 DisplayShape(node.shape)
             )
-            .expect("a string takes everything");
+            .expect("writing to a string cannot fail");
         }
         for (id, node) in self.iter() {
             for input in &node.inputs {
-                writeln!(text, "  n{} -> n{};", input.index(), id.index()).expect("a string takes everything");
+                writeln!(text, "  n{} -> n{};", input.index(), id.index()).expect("writing to a string cannot fail");
             }
         }
         text.push_str("}\n");

@@ -1,4 +1,4 @@
-//! Why a graph is refused.
+//! The error of building a graph.
 
 use crate::{graph::Shape, op::DisplayShape};
 use alloc::string::String;
@@ -22,9 +22,9 @@ pub enum GraphError {
         node: String,
         /// Which size.
         what: &'static str,
-        /// What was given.
+        /// The given value.
         value: usize,
-        /// What is accepted.
+        /// The accepted values.
         expected: &'static str,
     },
     /// The input is smaller than the kernel or window.
@@ -55,7 +55,7 @@ pub enum GraphError {
         /// Shape of the second input.
         right_shape: Shape,
     },
-    /// A node's output or weight has more entries than a network could mean.
+    /// A node's output or weight has too many entries.
     #[error("node `{node}`: {what} would have more than {} entries", crate::builder::MAX_ENTRIES)]
     TooLarge {
         /// The node.
@@ -64,7 +64,7 @@ pub enum GraphError {
         what: &'static str,
     },
     /// An input is not a node of this graph.
-    #[error("node `{node}`: it has no input number {input} in this graph")]
+    #[error("node `{node}`: this graph has no node number {input} to read")]
     UnknownInput {
         /// The node.
         node: String,

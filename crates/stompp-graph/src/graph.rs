@@ -1,4 +1,4 @@
-//! A finished graph and what can be asked of it.
+//! A finished graph and its properties.
 
 use crate::{Op, Unit, unit};
 use alloc::{format, string::String, vec, vec::Vec};
@@ -17,14 +17,14 @@ impl NodeId {
     }
 }
 
-/// One op of a network.
+/// One op of a network, with its inputs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
     /// Unique name, such as `layer1.0.conv1`. The names of its tensors begin with it.
     pub name: String,
     /// What it computes.
     pub op: Op,
-    /// Where its inputs come from.
+    /// The nodes that it reads.
     pub inputs: Vec<NodeId>,
     /// Shape of its output for one image.
     pub shape: Shape,
@@ -39,7 +39,7 @@ pub struct Graph {
     consumers: Vec<Vec<NodeId>>,
 }
 
-/// What a tensor of a network is to its node.
+/// The role of a tensor in its node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TensorRole {
     /// The weight of a convolution or linear layer, or the scale of a batch norm.
@@ -59,14 +59,14 @@ pub struct TensorSpec {
     pub node: NodeId,
     /// Name in files, such as `layer1.0.bn1.running_mean` (torchvision's).
     pub name: String,
-    /// What it is to its node.
+    /// Its role in the node.
     pub role: TensorRole,
     /// Shape: (O, I, K, K) of a convolution, (O, I) of a linear layer, else (C,).
     pub shape: Vec<usize>,
 }
 
 impl Graph {
-    /// `nodes` in topological order, all of which `output` depends on.
+    /// Creates a graph of `nodes` in topological order. `output` must depend on all of them.
     pub(crate) fn new(nodes: Vec<Node>, output: NodeId) -> Self {
         let mut consumers = vec![Vec::new(); nodes.len()];
         for (index, node) in nodes.iter().enumerate() {
@@ -82,49 +82,49 @@ impl Graph {
         }
     }
 
-    /// Every node, in the order in which they were added: each stands behind its inputs.
+    /// All nodes, in the order in which they were added. Each comes after its inputs.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
 
-    /// Every node with its number, in the order of [`Graph::nodes`].
+    /// All nodes with their ids, in the order of [`Graph::nodes`].
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (NodeId, &Node)> {
         self.nodes.iter().enumerate().map(|(index, node)| (NodeId(index), node))
     }
 
-    /// The order in which nodes are computed: also topological. The second input of a sum is computed before the first, so that a
-    /// block's shortcut comes before its convolutions. Gradients are summed in the reverse of this order, so it fixes their bits.
+    /// The order in which nodes are computed; it is topological, too. The second input of a sum is computed before the first, so that a
+    /// block's shortcut comes before its convolutions. Gradients are summed in the reverse order, which determines their exact bits.
     pub fn execution_order(&self) -> &[NodeId] {
         &self.order
     }
 
-    /// The node with this number.
+    /// The node with this id.
     ///
     /// # Panics
-    /// If `id` is of another, larger graph.
+    /// If `id` belongs to another, larger graph.
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.0]
     }
 
-    /// The node with this name.
+    /// The id of the node with this name, if there is one.
     pub fn find(&self, name: &str) -> Option<NodeId> {
         self.nodes.iter().position(|node| node.name == name).map(NodeId)
     }
 
-    /// The nodes that read `id`, in order. A node that reads it twice is there twice.
+    /// The nodes that read `id`, in the order of [`Graph::nodes`]. A node that reads it twice is listed twice.
     ///
     /// # Panics
-    /// As [`Graph::node`].
+    /// If `id` belongs to another, larger graph.
     pub fn consumers(&self, id: NodeId) -> &[NodeId] {
         &self.consumers[id.0]
     }
 
-    /// The node that stands for the images.
+    /// The input node: the images.
     pub fn input(&self) -> NodeId {
         NodeId(0)
     }
 
-    /// The node that gives the network's output.
+    /// The output node.
     pub fn output(&self) -> NodeId {
         self.output
     }
@@ -142,7 +142,7 @@ impl Graph {
     /// Shape of the first input of `id`.
     ///
     /// # Panics
-    /// If `id` is the graph's input, and as [`Graph::node`].
+    /// If `id` is the graph's input or belongs to another, larger graph.
     pub fn first_input_shape(&self, id: NodeId) -> Shape {
         self.node(self.node(id).inputs[0]).shape
     }
@@ -158,10 +158,13 @@ impl Graph {
         unit::head_activations(self)
     }
 
-    /// The [`Op::Activation`] node whose values `id` passes on: itself, or one behind maximum pools. If that activation is
-    /// binary, so is every entry of `id`.
+    /// The [`Op::Activation`] node whose entries `id` passes on: `id` itself, or the activation in front of a chain of maximum pools
+    /// that ends with `id`. If that activation is binary, so is every entry of `id`.
+    ///
+    /// # Panics
+    /// If `id` belongs to another, larger graph.
     pub fn binary_source(&self, id: NodeId) -> Option<NodeId> {
-        // A loop, because a file can have more pools in a row than a stack has frames.
+        // A loop instead of recursion: a file can have more pools in a row than the stack has frames.
         let mut id = id;
         loop {
             let node = self.node(id);
@@ -173,10 +176,10 @@ impl Graph {
         }
     }
 
-    /// Products that each output of the convolution or linear layer `id` sums.
+    /// Number of products in the sum for each output of the convolution or linear layer `id`.
     ///
     /// # Panics
-    /// As [`Graph::first_input_shape`].
+    /// If `id` is the graph's input or belongs to another, larger graph.
     pub fn patch_entries(&self, id: NodeId) -> usize {
         let shape @ [channels, ..] = self.first_input_shape(id);
         match self.node(id).op {
@@ -185,7 +188,7 @@ impl Graph {
         }
     }
 
-    /// Every tensor that a trained network has, in the order of [`Graph::nodes`]. For ResNets this is torchvision's order.
+    /// All tensors of a trained network, in the order of [`Graph::nodes`]. For ResNets this is torchvision's order.
     pub fn tensors(&self) -> Vec<TensorSpec> {
         let mut tensors = Vec::new();
         for (id, node) in self.iter() {
@@ -229,11 +232,11 @@ impl Graph {
     }
 }
 
-/// The nodes that `output` depends on, each behind its inputs; later inputs first.
+/// The nodes that `output` depends on, each after its inputs. The last input of a node comes first.
 fn execution_order(nodes: &[Node], output: NodeId) -> Vec<NodeId> {
     let mut order = Vec::with_capacity(nodes.len());
     let mut done = vec![false; nodes.len()];
-    // A node and how many of its inputs, from the last one, have been entered. A stack, because networks are deep.
+    // A node, and how many of its inputs have been visited, from the last one. A stack instead of recursion, because networks are deep.
     let mut stack = vec![(output, 0)];
     while let Some((id, entered)) = stack.pop() {
         if done[id.0] {

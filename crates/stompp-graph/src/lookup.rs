@@ -1,10 +1,10 @@
-//! Trained tensors by name.
+//! Looking up trained tensors by name.
 
 use alloc::{string::String, vec::Vec};
 
-/// Looks up tensors by name in a list of names and values, in row-major order.
+/// Returns a function that looks up a tensor by name in a list of names and values (row-major).
 ///
-/// Functions that need the tensors of a trained network, such as `stompp_infer::pack`, ask for each by its name in
+/// Functions that need the tensors of a trained network, such as `stompp_infer::pack`, call it with each name of
 /// [`Graph::tensors`](crate::Graph::tensors).
 ///
 /// ```

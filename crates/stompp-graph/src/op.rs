@@ -14,11 +14,11 @@ pub enum Op {
     BinaryConv(Conv),
     /// Batch normalization of each channel.
     BatchNorm,
-    /// The network's activation function: an [`ActivationRule`] says which one when the network is built.
+    /// The network's activation function. An [`ActivationRule`] selects it when the network is built.
     Activation,
-    /// `max(x, 0)`, whatever the rule.
+    /// `max(x, 0)`, independent of the [`ActivationRule`].
     Relu,
-    /// `clip(x, -1, 1)`, whatever the rule.
+    /// `clip(x, -1, 1)`, independent of the [`ActivationRule`].
     Clip,
     /// The sum of two tensors of the same shape.
     Add,
@@ -55,7 +55,7 @@ impl Op {
     }
 }
 
-/// What [`Op::Activation`] nodes compute.
+/// The function that [`Op::Activation`] nodes compute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(
     feature = "std",
@@ -67,16 +67,16 @@ pub enum ActivationRule {
     Quantized,
     /// `max(x, 0)`: only weights freeze (BWN, *paper*).
     Relu,
-    /// `clip(x, -1, 1)`: only weights freeze (BWN). What the quantizer is before anything freezes.
+    /// `clip(x, -1, 1)`: only weights freeze (BWN). The quantizer computes the same before anything freezes.
     Clip,
 }
 
 impl ActivationRule {
-    /// Those whose values stay continuous.
+    /// The rules whose values stay continuous.
     pub const CONTINUOUS: [Self; 2] = [Self::Relu, Self::Clip];
 
     /// The name in configurations.
-    // By hand: for three names `strum` is not shorter.
+    // Written by hand: `strum` would not be shorter for three names.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Quantized => "quantized",
@@ -108,7 +108,7 @@ pub struct Conv {
 }
 
 impl Conv {
-    /// Stride 1, and padding `kernel / 2`: an odd kernel keeps the image's size.
+    /// A convolution with stride 1 and padding `kernel / 2`: an odd kernel keeps the image's size.
     pub const fn new(outputs: usize, kernel: usize) -> Self {
         Self {
             outputs,
@@ -118,29 +118,29 @@ impl Conv {
         }
     }
 
-    /// A 3x3 kernel.
+    /// A convolution with a 3x3 kernel, stride 1 and padding 1.
     pub const fn k3(outputs: usize) -> Self {
         Self::new(outputs, 3)
     }
 
-    /// A 1x1 kernel.
+    /// A convolution with a 1x1 kernel, stride 1 and no padding.
     pub const fn k1(outputs: usize) -> Self {
         Self::new(outputs, 1)
     }
 
-    /// The same with another stride.
+    /// Sets the stride.
     #[must_use]
     pub const fn with_stride(self, stride: usize) -> Self {
         Self { stride, ..self }
     }
 
-    /// The same with another padding.
+    /// Sets the padding.
     #[must_use]
     pub const fn with_padding(self, padding: usize) -> Self {
         Self { padding, ..self }
     }
 
-    /// The windows that it slides over.
+    /// The windows that the kernel slides over.
     pub(crate) const fn windows(self) -> Pool {
         Pool {
             kernel: self.kernel,
@@ -157,7 +157,7 @@ pub struct Pool {
     pub kernel: usize,
     /// Step between windows.
     pub stride: usize,
-    /// Entries around the input. Below half of the kernel, so that no window is padding only.
+    /// Entries around the input. At most half of the kernel, so that no window has only padding.
     pub padding: usize,
 }
 
@@ -171,13 +171,13 @@ impl Pool {
         }
     }
 
-    /// The same with another stride.
+    /// Sets the stride.
     #[must_use]
     pub const fn with_stride(self, stride: usize) -> Self {
         Self { stride, ..self }
     }
 
-    /// The same with another padding.
+    /// Sets the padding.
     #[must_use]
     pub const fn with_padding(self, padding: usize) -> Self {
         Self { padding, ..self }
@@ -190,7 +190,7 @@ impl Pool {
     }
 }
 
-/// A shape as `64x32x32`.
+/// Displays a shape as `64x32x32`.
 pub(crate) struct DisplayShape(pub(crate) Shape);
 
 impl fmt::Display for DisplayShape {

@@ -1,4 +1,4 @@
-//! The text form of a graph: TOML, one line a node.
+//! The text form of a graph: TOML, one line per node.
 
 use crate::{Conv, Graph, GraphBuilder, GraphError, Node, NodeId, Op, Pool};
 use serde::Deserialize;
@@ -6,14 +6,14 @@ use std::{collections::HashMap, fmt::Write};
 
 /// The version of the text form that this crate writes and reads.
 const VERSION: u64 = 1;
-/// Most nodes of a text: far beyond the deepest ResNet.
+/// Largest number of nodes in a text, far above that of the deepest ResNet.
 const MAX_NODES: usize = 100_000;
 
-/// A text is not a graph.
+/// A text is not a valid graph.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TextError {
-    /// It is not TOML, or has a field that the text form does not know.
+    /// It is not TOML, or has an unknown field.
     #[error("{0}")]
     Syntax(String),
     /// It was written for another version of the text form.
@@ -22,7 +22,7 @@ pub enum TextError {
     /// It has too many nodes.
     #[error("{0} nodes are too many: at most {MAX_NODES}")]
     TooManyNodes(usize),
-    /// A node's op is not known.
+    /// A node's op is unknown.
     #[error("node `{node}`: unknown op `{op}`, expected one of {}", OPS.join(", "))]
     Op {
         /// The node.
@@ -30,7 +30,7 @@ pub enum TextError {
         /// What was written.
         op: String,
     },
-    /// A node lacks a field, or has one that its op does not take.
+    /// A node lacks a field, or has a field that its op does not have.
     #[error("node `{node}`: {op} {problem} `{field}`")]
     Field {
         /// The node.
@@ -42,15 +42,15 @@ pub enum TextError {
         /// The field.
         field: &'static str,
     },
-    /// A node reads a node that does not stand before it.
+    /// A node reads a node that is not defined before it.
     #[error("node `{node}`: there is no node `{input}` before it")]
     Input {
         /// The node.
         node: String,
-        /// What it wants to read.
+        /// The name of the missing node.
         input: String,
     },
-    /// The graph itself is refused.
+    /// The nodes do not form a valid graph.
     #[error(transparent)]
     Graph(#[from] GraphError),
 }
@@ -95,8 +95,8 @@ struct NodeText {
 impl Graph {
     /// Reads the text form: TOML with one table for each node.
     ///
-    /// A node reads the node named by `input`, or the one written before it. `stride` is 1 (for pools: the kernel) and `padding`
-    /// half of the kernel (for pools: 0) unless given. The network's `output` is the last node unless given.
+    /// A node reads the node named by `input`, by default the previous one. `stride` defaults to 1 (for pools: the kernel) and
+    /// `padding` to half of the kernel (for pools: 0). The network's `output` defaults to the last node.
     ///
     /// ```
     /// use stompp_graph::Graph;
@@ -119,7 +119,7 @@ impl Graph {
     /// ```
     ///
     /// # Errors
-    /// Names the line, or the node and its field, at fault.
+    /// Returns a [`TextError`], which names the wrong line, or the wrong node and field.
     pub fn from_toml(text: &str) -> Result<Self, TextError> {
         let graph: GraphText = toml::from_str(text).map_err(|error| TextError::Syntax(error.to_string()))?;
         if graph.version != VERSION {
@@ -146,7 +146,7 @@ impl Graph {
         Ok(builder.finish(output)?)
     }
 
-    /// The text form, with every field written out.
+    /// Returns the text form, with every field written out.
     pub fn to_toml(&self) -> String {
         let [channels, height, width] = self.input_shape();
         let mut text = format!(
@@ -154,7 +154,7 @@ impl Graph {
             self.node(self.output()).name
         );
         for node in &self.nodes()[1..] {
-            writeln!(text, "  {{ {} }},", self.node_fields(node)).expect("a string takes everything");
+            writeln!(text, "  {{ {} }},", self.node_fields(node)).expect("writing to a string cannot fail");
         }
         text.push_str("]\n");
         text
@@ -168,7 +168,7 @@ impl Graph {
             [one, other, ..] => write!(text, ", inputs = [\"{}\", \"{}\"]", name(one), name(other)),
             [] => Ok(()),
         }
-        .expect("a string takes everything");
+        .expect("writing to a string cannot fail");
         match node.op {
             Op::Conv(conv) | Op::BinaryConv(conv) => {
                 let Conv {
@@ -193,13 +193,13 @@ impl Graph {
             Op::Linear { outputs } => write!(text, ", outputs = {outputs}"),
             _ => Ok(()),
         }
-        .expect("a string takes everything");
+        .expect("writing to a string cannot fail");
         text
     }
 }
 
 impl NodeText {
-    /// Its op and inputs. `last` is the node written before it.
+    /// Returns its op and inputs. `last` is the previous node in the text.
     fn resolve(&self, last: NodeId, known: &HashMap<String, NodeId>) -> Result<(Op, Vec<NodeId>), TextError> {
         let op_name = OPS.into_iter().find(|op| *op == self.op).ok_or_else(|| TextError::Op {
             node: self.name.clone(),
@@ -273,7 +273,7 @@ impl NodeText {
     }
 }
 
-/// Which fields a node may have, and what is said if it has others.
+/// Checks the fields of one node.
 struct Fields<'a> {
     node: &'a str,
     op: &'static str,
@@ -293,8 +293,8 @@ impl Fields<'_> {
         value.ok_or_else(|| self.error("needs", field))
     }
 
-    fn refuse(&self, field: &'static str, wrongly_there: bool) -> Result<(), TextError> {
-        if wrongly_there {
+    fn refuse(&self, field: &'static str, is_unexpected: bool) -> Result<(), TextError> {
+        if is_unexpected {
             return Err(self.error("takes no", field));
         }
         Ok(())

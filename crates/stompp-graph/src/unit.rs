@@ -1,4 +1,4 @@
-//! Units: what freezes together.
+//! Units: the nodes that freeze together.
 
 use crate::{Graph, NodeId, Op};
 use alloc::{collections::BTreeSet, vec::Vec};

@@ -1,10 +1,10 @@
-//! What the builder accepts, and what each refusal says.
+//! The nodes that the builder accepts, and the messages of those that it refuses.
 
 use stompp_graph::{Conv, GraphBuilder, GraphError, NodeId, Op, Pool, TensorRole};
 
 type Refusal = fn(&mut GraphBuilder, NodeId) -> Result<NodeId, GraphError>;
 
-/// Each refused node, and the whole message.
+/// Refused nodes, with the whole message.
 #[test]
 fn refusals_name_the_node_and_the_shapes() {
     let cases: [(Refusal, &str); 13] = [
@@ -92,7 +92,7 @@ fn an_input_of_another_graph_is_refused() {
     let foreign = other.conv("c2", x, Conv::k3(4)).unwrap();
     let mut g = GraphBuilder::new([3, 4, 4]);
     let error = g.batch_norm("bn", foreign).unwrap_err();
-    assert_eq!(error.to_string(), "node `bn`: it has no input number 2 in this graph");
+    assert_eq!(error.to_string(), "node `bn`: this graph has no node number 2 to read");
     let error = g.finish(foreign).unwrap_err();
     assert!(matches!(error, GraphError::UnknownInput { .. }), "{error}");
 }

@@ -1,10 +1,10 @@
-//! The text form: what it gives back, and what each refusal says.
+//! The text form: round trips, and the messages of refused texts.
 #![cfg(feature = "std")]
 
 use proptest::prelude::*;
 use stompp_graph::{Conv, Graph, GraphBuilder, NodeId, Pool};
 
-/// A graph of random nodes that read random earlier ones; what does not fit is left out, and loose ends are added up.
+/// A graph of random nodes that read random earlier ones; nodes that do not fit are left out, and unread nodes are added up.
 fn random_graph(choices: &[(u8, u16, u16, usize)]) -> Graph {
     let mut g = GraphBuilder::new([4, 9, 8]);
     let mut nodes = vec![g.input()];
@@ -26,7 +26,7 @@ fn random_graph(choices: &[(u8, u16, u16, usize)]) -> Graph {
         };
         nodes.extend(node);
     }
-    // Everything that nobody reads, brought to one shape.
+    // All unread nodes, converted to one shape.
     let heads: Vec<NodeId> = nodes
         .iter()
         .enumerate()
@@ -128,7 +128,7 @@ fn other_versions_are_refused() {
     );
 }
 
-/// The text that a run directory keeps. It may only change with its version.
+/// The text in a run directory. It may change only together with its version.
 #[test]
 fn the_text_reads_like_this() {
     let text = "\

@@ -1,4 +1,4 @@
-//! The container: a safetensors file with a checksum in its metadata.
+//! The file format: a safetensors file with a checksum in its metadata.
 
 use crate::{error::OpenError, info};
 use alloc::{
@@ -12,13 +12,13 @@ use core::ops::Range;
 use serde::Deserialize;
 use xxhash_rust::xxh3::Xxh3;
 
-/// Bytes of the header's length.
+/// Number of bytes that store the length of the header.
 const LENGTH: usize = 8;
-/// Data begins at a multiple of this, so that every tensor is aligned to its type.
+/// The data starts at a multiple of this number, so that every tensor is aligned to its type.
 const ALIGNMENT: usize = 64;
-/// Where the header has the checksum of everything else.
+/// The text before the checksum in the header.
 const CHECKSUM: &str = "\"checksum\":\"";
-/// Digits of a checksum.
+/// Number of hexadecimal digits of a checksum.
 const DIGITS: usize = 16;
 
 /// Types of tensors in a packed file.
@@ -49,7 +49,7 @@ impl Dtype {
     }
 }
 
-/// A tensor that is to be written.
+/// A tensor to write.
 pub(crate) struct PackedTensor {
     pub(crate) name: String,
     pub(crate) dtype: Dtype,
@@ -57,7 +57,7 @@ pub(crate) struct PackedTensor {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// The bytes of a file with `metadata` and `tensors`. Larger types come first, so that all are aligned.
+/// Returns the bytes of a file with `metadata` and `tensors`. Tensors with larger types come first, so that all tensors are aligned.
 pub(crate) fn write(metadata: &[(&str, String)], mut tensors: Vec<PackedTensor>) -> Vec<u8> {
     tensors.sort_by_key(|tensor| core::cmp::Reverse(tensor.dtype.size()));
     let quoted = |text: &str| serde_json::to_string(text).expect("a string is valid JSON");
@@ -99,7 +99,7 @@ pub(crate) fn write(metadata: &[(&str, String)], mut tensors: Vec<PackedTensor>)
     file
 }
 
-/// The checksum of a file whose own checksum stands at `place`, where zeros count instead.
+/// Computes the checksum of a file. The checksum in the file, at `place`, is replaced by zeros in the computation.
 fn checksum(file: &[u8], place: usize) -> String {
     let mut hash = Xxh3::new();
     hash.update(&file[..place]);
@@ -108,11 +108,11 @@ fn checksum(file: &[u8], place: usize) -> String {
     format!("{:0DIGITS$x}", hash.digest())
 }
 
-/// What a file's header says.
+/// The parsed header of a file.
 pub(crate) struct Header {
     pub(crate) metadata: BTreeMap<String, String>,
     entries: BTreeMap<String, Entry>,
-    /// Where the data begins.
+    /// Offset of the data in the file.
     start: usize,
 }
 
@@ -132,7 +132,7 @@ struct Entry {
 }
 
 impl Header {
-    /// Reads and checks everything but the meaning of the tensors.
+    /// Reads the header and checks its format, its version, the size of the file and the checksum.
     pub(crate) fn read(file: &[u8]) -> Result<Self, OpenError> {
         let not_safetensors = |why: &str| OpenError::Header(why.to_owned());
         let (length, rest) = file
@@ -171,7 +171,7 @@ impl Header {
         })
     }
 
-    /// Where the tensor `name` lies in the file; it must have this type and shape. Each is taken once.
+    /// Returns the position of the tensor `name` in the file and removes it from the list. It must have this type and shape.
     pub(crate) fn find_tensor(&mut self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<Range<usize>, OpenError> {
         let wrong = |problem| OpenError::Tensor {
             name: name.to_owned(),
@@ -188,14 +188,14 @@ impl Header {
         let wanted = shape
             .iter()
             .try_fold(dtype.size(), |product, size| product.checked_mul(*size));
-        // Ends lie within the file: the largest is its end.
+        // Every tensor ends within the file: the largest end is the end of the file.
         if start > end || Some(end - start) != wanted {
             return Err(wrong("has offsets that do not fit its shape"));
         }
         Ok(self.start + start..self.start + end)
     }
 
-    /// Refuses a file with tensors that nobody took.
+    /// Returns an error if the file has a tensor that [`Header::find_tensor`] was not called for.
     pub(crate) fn check_all_used(self) -> Result<(), OpenError> {
         match self.entries.into_keys().next() {
             None => Ok(()),

@@ -1,4 +1,4 @@
-//! Why packing, opening or running is refused.
+//! Errors of packing, opening and running a network.
 
 use alloc::string::String;
 use stompp_graph::GraphError;
@@ -7,11 +7,11 @@ use stompp_graph::GraphError;
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PackError {
-    /// A tensor of the graph was not given.
+    /// A tensor of the graph is missing.
     #[error("tensor `{0}` is missing")]
     Missing(String),
-    /// A tensor has another number of entries than the graph says.
-    #[error("tensor `{name}` has {given} entries, the graph wants {wanted}")]
+    /// The number of entries of a tensor differs from the graph's.
+    #[error("tensor `{name}` has {given} entries, the graph expects {wanted}")]
     Length {
         /// The tensor.
         name: String,
@@ -23,27 +23,27 @@ pub enum PackError {
     /// A tensor has a NaN or an infinity.
     #[error("tensor `{0}` has an entry that is not finite")]
     NotFinite(String),
-    /// A batch norm cannot be evaluated: a negative variance, or values so large that they overflow.
+    /// A batch norm has a negative variance, or its evaluation can overflow.
     #[error("batch norm `{node}`: channel {channel} cannot be evaluated (mean {mean}, factor {factor}, shift {shift})")]
     BatchNorm {
         /// The node.
         node: String,
         /// The channel.
         channel: usize,
-        /// Its running mean.
+        /// Running mean of the channel.
         mean: f32,
-        /// Its scale over its standard deviation.
+        /// Scale divided by the standard deviation.
         factor: f32,
-        /// Its shift.
+        /// Shift of the channel.
         shift: f32,
     },
-    /// A binary convolution sums more products than `f32` counts exactly.
+    /// A binary convolution sums more products than `f32` can count exactly (2^24).
     #[error("node `{0}` sums more than 2^24 products")]
     TooManyProducts(String),
-    /// A class name has a line break, or there are other than as many names as outputs.
+    /// A class name is empty or has a line break, or the number of names differs from the number of outputs.
     #[error("class names: {0}")]
     Classes(String),
-    /// The graph's network has more than 2^31 bytes when packed.
+    /// The packed network would be larger than 2 GiB.
     #[error("the packed network would be larger than 2 GiB")]
     TooLarge,
 }
@@ -61,27 +61,27 @@ pub enum OpenError {
         /// Why.
         source: std::io::Error,
     },
-    /// The file is shorter than its header says, or has bytes behind its tensors.
+    /// The file is shorter than its header says, or has bytes after its tensors.
     #[error("the file has {given} bytes, its header says {wanted}: it is cut off or has been appended to")]
     Size {
         /// Bytes of the file.
         given: usize,
-        /// Bytes that the header says.
+        /// Bytes according to the header.
         wanted: u64,
     },
-    /// The header is not that of a safetensors file.
+    /// The file has no valid safetensors header.
     #[error("not a safetensors file: {0}")]
     Header(String),
-    /// It is a safetensors file of another kind, such as a trainer's latent weights.
+    /// The file is a safetensors file, but not a packed network. It may hold a trainer's latent weights.
     #[error("a safetensors file, but not a packed network (`stompp pack` writes those)")]
     OtherFormat,
-    /// It was written for another version of the format.
+    /// The file has an unknown version of the format.
     #[error("version `{0}` of the packed file is not known; this program reads version {VERSION}", VERSION = crate::info::VERSION)]
     Version(String),
-    /// The checksum does not fit: a byte was changed.
+    /// The checksum does not match: the file was changed.
     #[error("the checksum does not fit: the file is damaged")]
     Checksum,
-    /// An entry of the header's metadata is missing or not understood.
+    /// An entry of the header's metadata is missing or invalid.
     #[error("the header's `{key}`: {problem}")]
     Metadata {
         /// Which entry.
@@ -89,10 +89,10 @@ pub enum OpenError {
         /// What is wrong.
         problem: String,
     },
-    /// The graph in the header is refused.
+    /// The header describes an invalid graph.
     #[error("the network: {0}")]
     Graph(#[from] GraphError),
-    /// A tensor is missing, unknown, or of another type or shape.
+    /// A tensor is missing, unknown, or has the wrong type or shape.
     #[error("tensor `{name}`: {problem}")]
     Tensor {
         /// The tensor.
@@ -100,17 +100,17 @@ pub enum OpenError {
         /// What is wrong.
         problem: &'static str,
     },
-    /// The environment variable `STOMPP_SIMD` names no level, or one that this machine lacks.
+    /// The requested [`SimdLevel`](crate::SimdLevel) is unknown, or this machine does not support it.
     #[error("STOMPP_SIMD: {0}")]
     Level(String),
 }
 
-/// An image cannot be run.
+/// A network cannot run on an image.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// The input or output has another length than the network's.
-    #[error("the {what} has {given} entries, the network wants {wanted}")]
+    /// The length of the input or output differs from the network's.
+    #[error("the {what} has {given} entries, the network expects {wanted}")]
     Length {
         /// `image`, `images` or `output`.
         what: &'static str,
@@ -119,7 +119,7 @@ pub enum RunError {
         /// Entries wanted.
         wanted: usize,
     },
-    /// Scratch memory could not be had.
+    /// Scratch memory cannot be allocated.
     #[error("no memory for {0} bytes of scratch")]
     Memory(usize),
     /// The scratch was made for another network.

@@ -1,13 +1,13 @@
-//! The graph in a packed file's header: one short text, read without `std`.
+//! The graph in the header of a packed file: one short text that can be parsed without `std`.
 //!
-//! `C H W;output N;name op inputs sizes;...`: nodes are numbered from 1, the input is 0.
+//! The format is `C H W;output N;name op inputs sizes;...`. Nodes are numbered from 1; the input is 0.
 
 use crate::error::OpenError;
 use alloc::{format, string::String, vec::Vec};
 use core::fmt::Write;
 use stompp_graph::{Conv, Graph, GraphBuilder, NodeId, Op, Pool};
 
-/// The text of `graph`.
+/// Writes `graph` as text.
 pub(crate) fn write(graph: &Graph) -> String {
     let [channels, height, width] = graph.input_shape();
     let mut text = format!("{channels} {height} {width};output {}", graph.output().index());
@@ -28,7 +28,7 @@ pub(crate) fn write(graph: &Graph) -> String {
     text
 }
 
-/// The graph of `text`.
+/// Parses the graph in `text`.
 pub(crate) fn read(text: &str) -> Result<Graph, OpenError> {
     let mut lines = text.split(';');
     let mut words = Words::new(lines.next().unwrap_or_default());

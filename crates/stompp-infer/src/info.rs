@@ -1,4 +1,4 @@
-//! What a packed file says about its network, apart from the weights.
+//! The metadata of a packed file: everything except the graph and the weights.
 
 use crate::error::{OpenError, PackError};
 use alloc::{
@@ -20,27 +20,27 @@ const RULES: [(ActivationRule, &str); 3] = [
     (ActivationRule::Clip, "clip"),
 ];
 
-/// What a user of a network needs to know besides its weights. All of it may be empty.
+/// Describes a packed network to its users. Every field may be empty.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NetworkInfo {
     /// Names of the classes, in the order of the outputs.
     pub classes: Vec<String>,
-    /// What is subtracted from each channel of an image in [0, 1].
+    /// Mean of each channel. It is subtracted from an image with values in [0, 1].
     pub mean: Vec<f32>,
-    /// What each channel is then divided by.
+    /// Standard deviation of each channel. The difference is divided by it.
     pub std: Vec<f32>,
-    /// How an image file becomes the network's input, in words.
+    /// Describes in words how to convert an image file to the network's input.
     pub preprocessing: String,
-    /// Revision of the program that trained.
+    /// Revision of the training program.
     pub revision: String,
     /// Licence of the weights.
     pub licence: String,
-    /// The run that the network comes from.
+    /// The training run that the weights come from.
     pub parent: String,
 }
 
 impl NetworkInfo {
-    /// The entries of the header.
+    /// Returns the entries of the header's metadata.
     pub(crate) fn metadata(
         &self,
         graph: String,
@@ -72,7 +72,7 @@ impl NetworkInfo {
         ]))
     }
 
-    /// The same back, with the kind of activation.
+    /// Reads the entries back, with the activation rule.
     pub(crate) fn read(metadata: &BTreeMap<String, String>) -> Result<(Self, ActivationRule), OpenError> {
         let text = |key| metadata.get(key).cloned().unwrap_or_default();
         let floats = |key: &'static str| {

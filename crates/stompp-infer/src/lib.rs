@@ -2,13 +2,15 @@
 //!
 //! # Exactness
 //!
-//! Signs are those of the trainer's evaluation in `f32`, to the bit, with vector instructions of any level:
-//! - Thresholds are found by evaluating the trainer's own batch norm, `fma(x - mean, inv_std * scale, shift)`, at integer sums.
-//! - Convolutions of floats sum in the trainer's order, with fused multiplication and addition at every level. Without the feature
-//!   `std` that is done in software.
-//! - Where the trainer convolves floats by Winograd's method (3x3, stride 1, at least 16 channels on both sides, even images), its sums
-//!   are rounded otherwise and a sign behind them can differ at a near tie. No network of `stompp-resnet` with binary activations has
-//!   such a layer. A trainer without AVX2 does not fuse, so its own signs can differ from these in the same way.
+//! At every [`SimdLevel`], the signs equal those of the trainer's evaluation in `f32`:
+//! - [`pack`] finds each threshold by evaluating the trainer's batch norm, `fma(x - mean, inv_std * scale, shift)`, at integer sums.
+//! - Convolutions of floats sum in the trainer's order and use fused multiply-add at every level. Without the feature `std`, fused
+//!   multiply-add is computed in software.
+//!
+//! There are two exceptions. In both, sums are rounded differently, so a sign can differ if the sum is very close to a threshold:
+//! - The trainer uses Winograd's method for some float convolutions (3x3, stride 1, at least 16 channels on both sides, even images).
+//!   No network of `stompp-resnet` with binary activations has such a layer.
+//! - A trainer without AVX2 does not use fused multiply-add.
 //!
 //! # Without `std`
 //!

@@ -1,15 +1,15 @@
-//! How fast this processor counts bits at best, to compare a network's time with.
+//! Measures how fast this processor can count bits. Compare the speed of a network with this limit.
 
 use crate::SimdLevel;
 use std::{hint::black_box, time::Instant};
 
-/// Binary multiply-accumulates a second of one thread that runs nothing but the instructions that count them at `level`, from registers to
-/// registers. No network can be faster, without the loads, borders and thresholds that it also needs.
+/// Measures the largest number of binary multiply-accumulates per second of one thread at `level`.
 ///
-/// Takes about a tenth of a second.
+/// The measurement runs only the counting instructions, from registers to registers. A network is slower, because it also loads data,
+/// handles borders and compares with thresholds. The measurement lasts about a tenth of a second.
 ///
 /// # Panics
-/// If this machine lacks the level.
+/// Panics if this machine does not support `level`.
 pub fn multiply_accumulates_per_second(level: SimdLevel) -> f64 {
     assert!(level.is_supported(), "this machine lacks {level}");
     const ROUNDS: usize = 1 << 20;
@@ -30,11 +30,11 @@ pub fn multiply_accumulates_per_second(level: SimdLevel) -> f64 {
     best
 }
 
-/// Chains of dependent instructions: enough that throughput, not latency, is the limit.
+/// Number of independent chains of instructions: enough that throughput, not latency, is the limit.
 const CHAINS: usize = 12;
 
-/// Makes so many rounds of `link` in every chain; `macs` are the multiply-accumulates of a link. Inlined, so that it is compiled for its
-/// caller's instructions.
+/// Runs `link` `rounds` times in every chain and returns the total number of multiply-accumulates; `macs` is the number for one link.
+/// Inlined, so that it is compiled for the instructions of its caller.
 #[inline(always)]
 fn chains<T: Copy>(rounds: usize, start: T, macs: usize, link: impl Fn(T) -> T) -> usize {
     let mut sums = [start; CHAINS];
@@ -79,7 +79,7 @@ fn lookups(rounds: usize) -> usize {
     )
 }
 
-/// XOR, a count and an addition of 64-bit words.
+/// XOR, a population count and an addition of 64-bit words.
 fn words(rounds: usize) -> usize {
     let pixel = black_box(0x1234_5678_9ABC_DEF0_u64);
     chains(rounds, 0_u64, 64, |sum| sum + u64::from((sum ^ pixel).count_ones()))

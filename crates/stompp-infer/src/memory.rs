@@ -1,29 +1,30 @@
-//! What memory a network will need, before it is trained.
+//! Computes the memory that a network needs before it is trained.
 
 use crate::{Network, NetworkInfo, PackError, SimdLevel, pack};
 use alloc::vec;
 use serde::Serialize;
 use stompp_graph::{ActivationRule, Graph, TensorSpec};
 
-/// Bytes of RAM that running one image takes with [`SimdLevel::Portable`] and one thread, as on a microcontroller. The weights stay where
-/// the file is; the graph and the prepared steps are not counted.
+/// Bytes of RAM for running one image with [`SimdLevel::Portable`] and one thread, as on a microcontroller.
+///
+/// The weights stay in the file. The graph and the prepared steps are not counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct MemoryUse {
-    /// [`Network::scratch_bytes`].
+    /// Bytes of the scratch memory, see [`Network::scratch_bytes`].
     pub scratch_bytes: usize,
-    /// The image, in floats.
+    /// Bytes of the image, as floats.
     pub image_bytes: usize,
-    /// The result, in floats.
+    /// Bytes of the logits, as floats.
     pub logits_bytes: usize,
 }
 
 impl MemoryUse {
-    /// Of the network that `graph` becomes.
+    /// Computes the memory use of the packed network of `graph`.
     ///
     /// # Errors
-    /// If it cannot be packed.
+    /// Returns a [`PackError`] if the network cannot be packed, see [`pack`].
     pub fn new(graph: &Graph, activations: ActivationRule) -> Result<Self, PackError> {
-        // No weight changes a size, so one list of ones serves for all tensors.
+        // Sizes do not depend on the weights, so all tensors share one list of ones.
         let tensors = graph.tensors();
         let len = |tensor: &TensorSpec| tensor.shape.iter().product::<usize>();
         let ones = vec![1.0; tensors.iter().map(len).max().unwrap_or(0)];

@@ -1,4 +1,4 @@
-//! A packed network, opened.
+//! A packed network that is open and ready to run.
 
 use crate::{
     container::{Dtype, Header},
@@ -15,26 +15,25 @@ use stompp_graph::{ActivationRule, DeployPlan, Graph, Shape};
 
 /// A network from a packed file, ready to run.
 ///
-/// Images are floats in (channels, height, width) order, prepared as [`NetworkInfo`] says. Results do not depend on the level or on the number
-/// of threads.
+/// Images are floats in (channels, height, width) order, prepared as [`NetworkInfo`] describes. Results do not depend on the
+/// [`SimdLevel`] or on the number of threads.
 pub struct Network<'a> {
     file: Cow<'a, [u8]>,
     graph: Graph,
     activations: ActivationRule,
     info: NetworkInfo,
     program: Program,
-    /// Memory of runs that have ended.
+    /// Scratch memory of earlier runs, to be reused.
     #[cfg(feature = "std")]
     spare: std::sync::Mutex<Vec<Scratch>>,
 }
 
 #[cfg(feature = "std")]
 impl Network<'static> {
-    /// Opens a packed file, for the best vector instructions of this machine (or those that the environment variable `STOMPP_SIMD`
-    /// names).
+    /// Opens a packed file. Uses the level in the environment variable `STOMPP_SIMD`, or [`SimdLevel::detect`] if it is not set.
     ///
     /// # Errors
-    /// If the file cannot be read, is no packed network, or is damaged.
+    /// Returns [`OpenError::Read`] if the file cannot be read, and the errors of [`Network::from_bytes`].
     pub fn open(path: impl AsRef<std::path::Path>) -> Result<Self, OpenError> {
         let path = path.as_ref();
         let file = std::fs::read(path).map_err(|source| OpenError::Read {
@@ -46,28 +45,29 @@ impl Network<'static> {
 }
 
 impl Network<'static> {
-    /// As [`Network::from_bytes`], but the network owns the bytes.
+    /// Opens a packed network from bytes that it owns.
     ///
     /// # Errors
-    /// As [`Network::from_bytes`].
+    /// Returns the errors of [`Network::from_bytes`].
     pub fn from_vec(file: Vec<u8>) -> Result<Self, OpenError> {
         Self::new(Cow::Owned(file), chosen_level()?)
     }
 }
 
 impl<'a> Network<'a> {
-    /// The network whose packed file `file` is. The bytes are borrowed; they need no alignment.
+    /// Opens a packed network from the bytes of a file. The bytes are borrowed; they need no alignment.
     ///
     /// # Errors
-    /// If it is no packed network, or is damaged.
+    /// Returns an [`OpenError`] if `file` is not a packed network or is damaged, or if `STOMPP_SIMD` has an unknown or unsupported level.
     pub fn from_bytes(file: &'a [u8]) -> Result<Self, OpenError> {
         Self::new(Cow::Borrowed(file), chosen_level()?)
     }
 
-    /// As [`Network::from_bytes`], for `level`: for tests and measurements.
+    /// Opens a packed network for a given level, for tests and measurements. Ignores `STOMPP_SIMD`.
     ///
     /// # Errors
-    /// As [`Network::from_bytes`], and if this machine lacks the level.
+    /// Returns [`OpenError::Level`] if this machine does not support `level`. Returns another [`OpenError`] if `file` is not a packed
+    /// network or is damaged.
     pub fn from_bytes_at(file: &'a [u8], level: SimdLevel) -> Result<Self, OpenError> {
         if !level.is_supported() {
             return Err(OpenError::Level(alloc::format!("this machine lacks {level}")));
@@ -110,50 +110,50 @@ impl<'a> Network<'a> {
         })
     }
 
-    /// What the file says about the network.
+    /// Returns the description of the network.
     pub fn info(&self) -> &NetworkInfo {
         &self.info
     }
 
-    /// The network's graph.
+    /// Returns the graph of the network.
     pub fn graph(&self) -> &Graph {
         &self.graph
     }
 
-    /// What the graph's [`Op::Activation`](stompp_graph::Op::Activation) nodes compute.
+    /// Returns the rule that the graph's [`Op::Activation`](stompp_graph::Op::Activation) nodes use.
     pub fn activations(&self) -> ActivationRule {
         self.activations
     }
 
-    /// Channels, height and width of an image.
+    /// Returns the channels, height and width of an image.
     pub fn input_shape(&self) -> Shape {
         self.graph.input_shape()
     }
 
-    /// Number of logits.
+    /// Returns the number of logits.
     pub fn outputs(&self) -> usize {
         self.graph.output_shape().iter().product()
     }
 
-    /// The vector instructions that it is prepared for.
+    /// Returns the level that the network is prepared for.
     pub fn level(&self) -> SimdLevel {
         self.program.level
     }
 
-    /// Bytes that a [`Scratch`] takes: all that a run allocates. Every image that runs at the same time needs its own.
+    /// Returns the size of a [`Scratch`] in bytes. A run allocates nothing else. Images that run at the same time need one each.
     pub fn scratch_bytes(&self) -> usize {
         self.scratch_bytes_of(threads())
     }
 
-    /// The same for so many threads.
+    /// Returns the size of a [`Scratch`] for `threads` threads.
     pub(crate) fn scratch_bytes_of(&self, threads: usize) -> usize {
         self.program.sizes.total(threads)
     }
 
-    /// Memory for [`Network::run`].
+    /// Allocates the memory for [`Network::run`].
     ///
     /// # Errors
-    /// If there is not enough memory.
+    /// Returns [`RunError::Memory`] if the memory cannot be allocated.
     pub fn scratch(&self) -> Result<Scratch, RunError> {
         Scratch::new(&self.program.sizes, threads())
     }
@@ -161,7 +161,8 @@ impl<'a> Network<'a> {
     /// Computes the logits of one image into `logits`, with `scratch` from [`Network::scratch`]. Allocates nothing.
     ///
     /// # Errors
-    /// If a length is not the network's, or the scratch is another network's.
+    /// Returns [`RunError::Length`] if `image` or `logits` has the wrong length, and [`RunError::WrongScratch`] if `scratch` does not fit
+    /// this network.
     pub fn run(&self, image: &[f32], scratch: &mut Scratch, logits: &mut [f32]) -> Result<(), RunError> {
         check("image", image.len(), self.input_shape().iter().product())?;
         check("output", logits.len(), self.outputs())?;
@@ -175,10 +176,11 @@ impl<'a> Network<'a> {
 
 #[cfg(feature = "std")]
 impl Network<'_> {
-    /// Computes the logits of one image into `logits`. The first call allocates scratch memory, which later ones reuse.
+    /// Computes the logits of one image into `logits`. The first call allocates scratch memory; later calls reuse it.
     ///
     /// # Errors
-    /// If a length is not the network's, or there is no memory.
+    /// Returns [`RunError::Length`] if `image` or `logits` has the wrong length, and [`RunError::Memory`] if scratch memory cannot be
+    /// allocated.
     pub fn logits_into(&self, image: &[f32], logits: &mut [f32]) -> Result<(), RunError> {
         let mut scratch = self.acquire_scratch()?;
         let result = self.run(image, &mut scratch, logits);
@@ -186,20 +188,20 @@ impl Network<'_> {
         result
     }
 
-    /// The logits of one image.
+    /// Computes the logits of one image.
     ///
     /// # Errors
-    /// As [`Network::logits_into`].
+    /// Returns the errors of [`Network::logits_into`].
     pub fn logits(&self, image: &[f32]) -> Result<Vec<f32>, RunError> {
         let mut logits = alloc::vec![0.0; self.outputs()];
         self.logits_into(image, &mut logits)?;
         Ok(logits)
     }
 
-    /// The five most likely classes of one image.
+    /// Returns the five most likely classes of one image.
     ///
     /// # Errors
-    /// As [`Network::logits_into`].
+    /// Returns the errors of [`Network::logits_into`].
     pub fn classify(&self, image: &[f32]) -> Result<TopClasses, RunError> {
         let mut scratch = self.acquire_scratch()?;
         let mut logits = core::mem::take(&mut scratch.logits);
@@ -211,11 +213,11 @@ impl Network<'_> {
         result
     }
 
-    /// Computes the logits of several images, which lie one after the other, into `logits`. Images are shared among the threads of
-    /// the current rayon pool.
+    /// Computes the logits of several images into `logits`. `images` has the images one after the other, as `logits` has the results.
+    /// The threads of the current rayon pool share the images.
     ///
     /// # Errors
-    /// As [`Network::logits_into`].
+    /// Returns the errors of [`Network::logits_into`].
     pub fn logits_of_batch(&self, images: &[f32], logits: &mut [f32]) -> Result<(), RunError> {
         use rayon::prelude::*;
 
@@ -230,7 +232,7 @@ impl Network<'_> {
     }
 
     fn acquire_scratch(&self) -> Result<Scratch, RunError> {
-        // A thread that panicked left the list as it was.
+        // A panic of another thread cannot leave the list in an invalid state.
         let spare = self
             .spare
             .lock()
@@ -256,16 +258,16 @@ impl core::fmt::Debug for Network<'_> {
     }
 }
 
-/// One class and how likely it is.
+/// A class and its probability.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ClassProbability {
-    /// Number of the class.
+    /// Index of the class.
     pub class: usize,
-    /// Its softmax probability.
+    /// Softmax probability of the class.
     pub probability: f32,
 }
 
-/// The most likely classes, best first: five, or as many as there are.
+/// The five most likely classes, best first. Shorter if the network has fewer classes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TopClasses {
     predictions: [ClassProbability; 5],
@@ -273,7 +275,7 @@ pub struct TopClasses {
 }
 
 impl TopClasses {
-    /// The best of `logits`. Of equal ones the first wins; a NaN is never better.
+    /// Selects the most likely classes from `logits`. Equal logits are ordered by class. A NaN is never better than another logit.
     pub fn new(logits: &[f32]) -> Self {
         let mut top = Self {
             predictions: Default::default(),
@@ -284,7 +286,7 @@ impl TopClasses {
     }
 }
 
-/// The `k` most likely classes of `logits`, or as many as there are; ordered as those of [`TopClasses::new`].
+/// Returns the `k` most likely classes of `logits`, in the order of [`TopClasses::new`]. Shorter if there are fewer logits.
 ///
 /// ```
 /// let top = stompp_infer::top_k(&[0.0, 3f32.ln(), 0.0], 2);
@@ -297,7 +299,7 @@ pub fn top_k(logits: &[f32], k: usize) -> Vec<ClassProbability> {
     best
 }
 
-/// Fills `best`, at most as many as there are logits, with the most likely classes.
+/// Fills `best` with the most likely classes. `best` must not be longer than `logits`.
 fn fill_best(logits: &[f32], best: &mut [ClassProbability]) {
     let mut filled = 0;
     for (class, &logit) in logits.iter().enumerate() {
@@ -325,7 +327,7 @@ impl Deref for TopClasses {
     }
 }
 
-/// The level that networks are opened for.
+/// Returns the level that networks are opened for.
 fn chosen_level() -> Result<SimdLevel, OpenError> {
     #[cfg(feature = "std")]
     return SimdLevel::from_environment();
@@ -348,7 +350,7 @@ fn check(what: &'static str, given: usize, wanted: usize) -> Result<(), RunError
     }
 }
 
-/// Whether a weight of bits has ones where there are no channels.
+/// Whether a binary weight has a one in the unused bits after its last channel.
 fn has_bits_past(bytes: &[u8], channels: usize) -> bool {
     let past = !(0xFF >> (7 - (channels + 7) % 8));
     let last_of_pixel = bytes

@@ -1,4 +1,4 @@
-//! Packing: from a graph and trained tensors to a file.
+//! Converts a graph and trained tensors to a packed file.
 
 use crate::{
     container::{self, Dtype, PackedTensor},
@@ -11,17 +11,18 @@ use crate::{
 use alloc::{format, string::ToString, vec, vec::Vec};
 use stompp_graph::{ActivationRule, DeployPlan, DeployStep, Graph, NodeId, Op};
 
-/// Largest count that `f32` and the trainer's sums hold exactly.
+/// Largest count that `f32` and the trainer's sums represent exactly.
 const MOST_PRODUCTS: usize = 1 << 24;
 
-/// Packs the network that `graph` becomes when it is committed: the sign of every latent weight, batch norms with their running
-/// statistics.
+/// Packs the committed network of `graph` and returns the bytes of the file. Binary weights are the signs of the latent weights; batch
+/// norms use their running statistics.
 ///
-/// `tensor` gives the values of a tensor by its name in [`Graph::tensors`], in row-major order. The file has the same bytes every time.
-/// Its size, the header apart, is [`stompp_graph::CostSummary::bytes`].
+/// `tensor` returns the values of a tensor by its name in [`Graph::tensors`], in row-major order. Equal arguments give equal bytes. The
+/// size of the file without its header is [`stompp_graph::CostSummary::bytes`].
 ///
 /// # Errors
-/// If a tensor is missing, has another length or is not finite, or a batch norm cannot be evaluated.
+/// Returns a [`PackError`] if a tensor is missing, has the wrong length or is not finite, if a batch norm cannot be evaluated, if the
+/// class names in `info` are invalid, or if the network is too large.
 pub fn pack<'a>(
     graph: &Graph,
     activations: ActivationRule,
@@ -93,7 +94,7 @@ struct Source<'g, 'f, 'a> {
 }
 
 impl<'a> Source<'_, '_, 'a> {
-    /// Refuses tensors that are missing, of another size or not finite.
+    /// Checks that every tensor exists, has the right length and is finite.
     fn check(&self) -> Result<(), PackError> {
         for spec in self.graph.tensors() {
             let values = (self.tensor)(&spec.name).ok_or_else(|| PackError::Missing(spec.name.clone()))?;
@@ -112,7 +113,7 @@ impl<'a> Source<'_, '_, 'a> {
         Ok(())
     }
 
-    /// A tensor of a node that [`Source::check`] has seen.
+    /// Returns a tensor of a node. Call [`Source::check`] first.
     fn get(&self, id: NodeId, suffix: &str) -> &'a [f32] {
         (self.tensor)(&format!("{}.{suffix}", self.graph.node(id).name)).unwrap_or_default()
     }
@@ -125,7 +126,7 @@ impl<'a> Source<'_, '_, 'a> {
         Ok(())
     }
 
-    /// What a batch norm does to each channel.
+    /// Returns the batch norm of each channel.
     fn affine(&self, norm: NodeId) -> Result<Vec<Affine>, PackError> {
         let [mean, variance, scale, shift] =
             ["running_mean", "running_var", "weight", "bias"].map(|suffix| self.get(norm, suffix));
@@ -151,7 +152,7 @@ fn floats(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
-/// The signs of an (O, C, K, K) weight as bits of `shape` (O, K, K, bytes), those of `flipped` channels negated.
+/// Converts the signs of an (O, C, K, K) weight to bits of `shape` (O, K, K, bytes). The signs of `flipped` output channels are negated.
 fn bits(weight: &[f32], shape: &[usize], channels: usize, flipped: impl Fn(usize) -> bool) -> Vec<u8> {
     let (area, bytes) = (shape[1] * shape[2], shape[3]);
     let mut bits = vec![0; shape.iter().product()];
@@ -171,7 +172,7 @@ fn bits(weight: &[f32], shape: &[usize], channels: usize, flipped: impl Fn(usize
     bits
 }
 
-/// Thresholds of every channel, first those for a shortcut of -1 if there is one.
+/// Computes the thresholds of every channel. With a shortcut of signs: first the thresholds for -1, then those for +1.
 fn thresholds(graph: &Graph, step: &DeployStep, norm: Option<&[Affine]>) -> Vec<i32> {
     let entries = step.main.map_or(0, |main| graph.patch_entries(main)) as i32;
     let channels = graph.node(step.output).shape[0];

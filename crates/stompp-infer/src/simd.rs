@@ -1,15 +1,15 @@
-//! Which vector instructions a network is prepared for.
+//! The sets of vector instructions that a network can use.
 
 use core::fmt;
 
-/// A set of vector instructions. Ordered: a machine that has one level has all lower ones.
+/// A set of vector instructions. A machine that supports a level supports all lower levels, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SimdLevel {
-    /// Plain Rust: bits are counted word by word, weights are read from the file's bytes.
+    /// Plain Rust. Counts bits word by word and reads weights from the bytes of the file.
     Portable,
-    /// AVX2 and FMA: bits are counted by table lookups.
+    /// AVX2 and FMA. Counts bits by table lookups.
     Avx2,
-    /// AVX-512 F, BW, DQ, VL and VPOPCNTDQ besides.
+    /// AVX2, FMA and AVX-512 F, BW, DQ, VL and VPOPCNTDQ.
     Avx512,
 }
 
@@ -17,7 +17,7 @@ impl SimdLevel {
     /// All levels, lowest first.
     pub const ALL: [Self; 3] = [Self::Portable, Self::Avx2, Self::Avx512];
 
-    /// The name that the environment variable `STOMPP_SIMD` takes.
+    /// Returns the name of the level, as in the environment variable `STOMPP_SIMD`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Portable => "portable",
@@ -26,7 +26,7 @@ impl SimdLevel {
         }
     }
 
-    /// The best level of this machine.
+    /// Returns the highest level that this machine supports.
     pub fn detect() -> Self {
         #[cfg(all(feature = "std", target_arch = "x86_64"))]
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
@@ -40,12 +40,12 @@ impl SimdLevel {
         Self::Portable
     }
 
-    /// Whether this machine has the level.
+    /// Whether this machine supports the level.
     pub fn is_supported(self) -> bool {
         self <= Self::detect()
     }
 
-    /// The level that `STOMPP_SIMD` names, else the best one.
+    /// Returns the level in `STOMPP_SIMD`, or the highest supported level if the variable is not set.
     #[cfg(feature = "std")]
     pub(crate) fn from_environment() -> Result<Self, crate::OpenError> {
         use crate::OpenError;

@@ -1,4 +1,4 @@
-//! Which tensors a packed file has, from the plan of its network: used by the writer and by the reader.
+//! Lists the tensors of a packed file for the plan of its network. The writer and the reader both use this list.
 
 use crate::container::Dtype;
 use alloc::{format, string::String, vec, vec::Vec};
@@ -13,12 +13,12 @@ pub(crate) struct PackedTensorSpec {
 
 /// The tensors of one step.
 pub(crate) struct StepTensors<T> {
-    /// Bits of a binary convolution, (O, K, K, C / 8): +1 is 1, channel `c` is bit `c % 8` of byte `c / 8`. Or floats of another
-    /// convolution, (O, C, K, K), or linear layer, (O, I).
+    /// For a binary convolution: bits, (O, K, K, ceil(C / 8)). Bit 1 means +1; channel `c` is bit `c % 8` of byte `c / 8`. For another
+    /// convolution: floats, (O, C, K, K). For a linear layer: floats, (O, I).
     pub(crate) weight: Option<T>,
-    /// Of a linear layer, (O,).
+    /// The bias of a linear layer, (O,).
     pub(crate) bias: Option<T>,
-    /// The smallest sums that give +1, (O,). With a shortcut of signs (2, O): where the shortcut is -1, where it is +1. Weights of
+    /// The smallest sums that give +1, (O,). With a shortcut of signs, (2, O): first for a shortcut of -1, then for +1. The weights of
     /// channels with a negative batch-norm scale are stored negated, so that larger sums always mean +1.
     pub(crate) thresholds: Option<T>,
     /// Mean, factor and shift of a batch norm that stays in floats, (3, O): `fma(x - mean, factor, shift)`.
@@ -26,7 +26,7 @@ pub(crate) struct StepTensors<T> {
 }
 
 impl<T> StepTensors<T> {
-    /// Applies `f` to each.
+    /// Applies `f` to each tensor.
     pub(crate) fn try_map<U, E>(self, mut f: impl FnMut(T) -> Result<U, E>) -> Result<StepTensors<U>, E> {
         Ok(StepTensors {
             weight: self.weight.map(&mut f).transpose()?,
@@ -37,12 +37,12 @@ impl<T> StepTensors<T> {
     }
 }
 
-/// Sums that count at most so many products have thresholds of 16 bits: `entries + 1` must fit, too.
+/// Whether the thresholds of sums of `entries` products fit 16 bits. `entries + 1` must fit, too.
 pub(crate) fn fits_16_bits(entries: usize) -> bool {
     entries < i16::MAX as usize
 }
 
-/// What the file has for `step`.
+/// Returns the tensors that the file has for `step`.
 pub(crate) fn step_tensors(graph: &Graph, plan: &DeployPlan, step: &DeployStep) -> StepTensors<PackedTensorSpec> {
     let mut tensors = StepTensors {
         weight: None,

@@ -1,7 +1,7 @@
-//! Batch norm and sign as one comparison of an integer.
+//! Converts batch norm and sign to one integer comparison.
 
-/// What a batch norm does to one channel in evaluation: `fma(x - mean, factor, shift)`, where `factor` is
-/// `1 / sqrt(variance + eps) * scale`. These are the trainer's operations in the trainer's order.
+/// The batch norm of one channel in evaluation: `fma(x - mean, factor, shift)`, where `factor` is
+/// `1 / sqrt(variance + eps) * scale`. The trainer uses the same operations in the same order.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Affine {
     pub(crate) mean: f32,
@@ -26,15 +26,16 @@ impl Affine {
         libm::fmaf(x - self.mean, self.factor, self.shift)
     }
 
-    /// Whether no value that it can be given is NaN: inputs lie between `-reach` and `reach`.
+    /// Whether the parameters and `x - mean` are finite for every input `x` between `-reach` and `reach`.
     pub(crate) fn is_defined(&self, reach: f32) -> bool {
         [-reach, reach].iter().all(|x| (x - self.mean).is_finite()) && self.factor.is_finite() && self.shift.is_finite()
     }
 }
 
-/// The smallest integer from `-entries` to `entries` at which `value` is not negative, `entries + 1` if there is none.
+/// Returns the smallest integer from `-entries` to `entries` at which `value` is not negative, or `entries + 1` if `value` is always
+/// negative.
 ///
-/// `value` must not decrease. All of a batch norm's operations are monotone in `f32`, rounding included, so this is exact.
+/// `value` must not decrease. Every operation of a batch norm is monotone in `f32`, even with rounding, so the search is exact.
 pub(crate) fn threshold(entries: i32, value: impl Fn(i32) -> f32) -> i32 {
     let (mut low, mut high) = (-entries, entries + 1);
     while low < high {
@@ -52,7 +53,7 @@ pub(crate) fn threshold(entries: i32, value: impl Fn(i32) -> f32) -> i32 {
 mod tests {
     use super::*;
 
-    /// Against every integer, with scales of both signs and zero.
+    /// Checks every integer, with positive, negative and zero scales.
     #[test]
     fn the_threshold_separates_the_signs_of_every_sum() {
         let parameters = [-3.0, -1e-3, -0.0, 0.0, 1e-30, 0.4, 2.0, 1e30];

@@ -1,4 +1,4 @@
-//! The engine gives the bits of the trainer's evaluation.
+//! The results of the engine are bitwise equal to the trainer's evaluation.
 
 mod common;
 
@@ -9,12 +9,12 @@ use stompp_infer::{Network, SimdLevel};
 use stompp_kernels::simd::{self, with_level};
 use stompp_resnet::{Architecture, Model};
 
-/// The levels that this machine has.
+/// The levels that this machine supports.
 fn levels() -> impl Iterator<Item = SimdLevel> {
     SimdLevel::ALL.into_iter().filter(|level| level.is_supported())
 }
 
-/// The trainer with fused multiplication and addition.
+/// The trainer with fused multiply-add.
 fn fused<R>(f: impl FnOnce() -> R) -> R {
     match simd::SimdLevel::Avx2.is_supported() {
         true => with_level(simd::SimdLevel::Avx2, f),
@@ -42,7 +42,7 @@ fn check(graph: &Graph, rule: ActivationRule, random: &mut Random) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
-    /// One unit of a committed network: convolution, batch norm, a shortcut or none, sign. Every bit is the trainer's.
+    /// One unit of a committed network: convolution, batch norm, optional shortcut, sign. Every bit equals the trainer's.
     #[test]
     fn units_have_the_trainers_bits(
         seed in any::<u64>(),
@@ -72,7 +72,7 @@ proptest! {
         check(&g.finish(x).unwrap(), ActivationRule::Quantized, &mut Random(seed));
     }
 
-    /// Networks of all ops with branches, quantized: logits are equal, not only close.
+    /// Quantized networks with all ops and branches: logits are exactly equal.
     #[test]
     fn random_networks_have_the_trainers_logits(seed in any::<u64>()) {
         let mut random = Random(seed);
@@ -90,7 +90,7 @@ proptest! {
     }
 }
 
-/// An image and what engine and trainer give for it.
+/// The logits of engine and trainer for one image.
 fn logits(graph: &Graph, rule: ActivationRule, random: &mut Random, level: SimdLevel) -> [Vec<f32>; 2] {
     let tensors = random_tensors(graph, random);
     let file = packed(graph, rule, &tensors);
@@ -102,7 +102,7 @@ fn logits(graph: &Graph, rule: ActivationRule, random: &mut Random, level: SimdL
     [network.logits(&image).expect("lengths fit"), expected]
 }
 
-/// The networks that people train: every logit has the trainer's bits.
+/// For the models of `stompp-resnet`, every logit is bitwise equal to the trainer's.
 #[test]
 fn residual_networks_have_the_trainers_logits() {
     let models = [
@@ -124,7 +124,7 @@ fn residual_networks_have_the_trainers_logits() {
     }
 }
 
-/// With float activations the trainer uses Winograd's method, whose sums have other last bits.
+/// With float activations the trainer uses Winograd's method, so the last bits of the sums differ.
 #[test]
 fn networks_with_binary_weights_only_are_close_where_the_trainer_rounds_otherwise() {
     let graph = Architecture::new(Model::Cifar { blocks: 1 }, Some(16), 10, 16)
@@ -142,8 +142,8 @@ fn networks_with_binary_weights_only_are_close_where_the_trainer_rounds_otherwis
     }
 }
 
-/// The one place where signs can differ: behind a float convolution that the trainer does by Winograd's method. Few do, and none here
-/// where the trainer sums directly.
+/// Signs can differ only after a float convolution that the trainer computes with Winograd's method. Few differ there, and none differ if
+/// the trainer sums directly.
 #[test]
 fn signs_behind_winograd_convolutions_differ_at_near_ties_only() {
     let differing = |stride: usize| {
@@ -170,7 +170,7 @@ fn signs_behind_winograd_convolutions_differ_at_near_ties_only() {
     assert_eq!(differing(2)[0], 0);
 }
 
-/// The comparison notices a single wrong weight or threshold.
+/// The comparison detects a single wrong weight or threshold.
 #[test]
 fn a_wrong_bit_would_be_noticed() {
     let mut g = GraphBuilder::new([5, 9, 9]);

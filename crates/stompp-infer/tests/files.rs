@@ -1,4 +1,4 @@
-//! Files: what a packed one is, and which others are refused with which words.
+//! Packed files: their contents, and the errors for invalid files.
 
 mod common;
 
@@ -10,17 +10,17 @@ use stompp_graph::{ActivationRule, Conv, CostSummary, Graph, GraphBuilder};
 use stompp_infer::{Network, NetworkInfo, OpenError, PackError, RunError, pack};
 use stompp_resnet::{Architecture, Model};
 
-/// Counts what a thread allocates.
+/// Counts the allocations of a thread.
 struct Counting;
 
 thread_local! {
-    /// Number of allocations, bytes that are allocated, and the most there were.
+    /// Number of allocations, allocated bytes, and the maximum of allocated bytes.
     static COUNT: Cell<usize> = const { Cell::new(0) };
     static HELD: Cell<isize> = const { Cell::new(0) };
     static MOST: Cell<isize> = const { Cell::new(0) };
 }
 
-// SAFETY: all is handed to the system's allocator.
+// SAFETY: every call goes to the system's allocator.
 unsafe impl alloc::GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: alloc::Layout) -> *mut u8 {
         let _ = COUNT.try_with(|count| count.set(count.get() + 1));
@@ -28,13 +28,13 @@ unsafe impl alloc::GlobalAlloc for Counting {
             held.set(held.get() + layout.size() as isize);
             let _ = MOST.try_with(|most| most.set(most.get().max(held.get())));
         });
-        // SAFETY: as the caller vouches.
+        // SAFETY: the caller guarantees the conditions of this call.
         unsafe { alloc::GlobalAlloc::alloc(&alloc::System, layout) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: alloc::Layout) {
         let _ = HELD.try_with(|held| held.set(held.get() - layout.size() as isize));
-        // SAFETY: as the caller vouches.
+        // SAFETY: the caller guarantees the conditions of this call.
         unsafe { alloc::GlobalAlloc::dealloc(&alloc::System, at, layout) }
     }
 }
@@ -66,7 +66,7 @@ fn small_file() -> Vec<u8> {
     )
 }
 
-/// Changes the header without its checksum; the length is kept by spaces at the end.
+/// Changes the header but not its checksum. Spaces at the end keep its length.
 fn edited(file: &[u8], from: &str, to: &str) -> Vec<u8> {
     let len = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
     let header = std::str::from_utf8(&file[8..8 + len]).unwrap();
@@ -78,7 +78,7 @@ fn edited(file: &[u8], from: &str, to: &str) -> Vec<u8> {
     edited
 }
 
-/// The same with the checksum mended, as somebody would who means it.
+/// Changes the header and corrects the checksum.
 fn forged(file: &[u8], from: &str, to: &str) -> Vec<u8> {
     with_checksum(edited(file, from, to))
 }
@@ -93,7 +93,7 @@ fn with_checksum(mut file: Vec<u8>) -> Vec<u8> {
 }
 
 fn refusal(file: &[u8]) -> String {
-    Network::from_bytes(file).expect_err("it is refused").to_string()
+    Network::from_bytes(file).expect_err("an invalid file").to_string()
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn any_reader_opens_the_file() {
     );
 }
 
-/// The sign of a latent weight is one bit; where the batch norm's scale is negative, the other one.
+/// A bit is the sign of a latent weight. It is inverted if the scale of the batch norm is negative.
 #[test]
 fn weights_are_signs() {
     let graph = small();
@@ -144,7 +144,7 @@ fn weights_are_signs() {
     }
 }
 
-/// The summary's promise, to the byte, for every kind of model.
+/// The size of the file equals the size in the summary, for every kind of model.
 #[test]
 fn the_file_has_the_size_that_the_summary_promises() {
     for name in [
@@ -237,7 +237,7 @@ fn networks_that_cannot_be_packed_are_refused() {
     assert_eq!(with("bn2.bias", None), "tensor `bn2.bias` is missing");
     assert_eq!(
         with("bn2.bias", Some(vec![0.0; 9])),
-        "tensor `bn2.bias` has 9 entries, the graph wants 10"
+        "tensor `bn2.bias` has 9 entries, the graph expects 10"
     );
     for bad in [f32::NAN, f32::INFINITY] {
         assert_eq!(
@@ -350,7 +350,7 @@ fn other_files_are_refused_by_name() {
     assert_eq!(missing.to_string(), "cannot read /nowhere/net.stompp");
 }
 
-/// Every single changed byte is noticed.
+/// A change of any single byte is an error.
 #[test]
 fn damage_is_noticed() {
     let file = small_file();
@@ -366,7 +366,7 @@ fn lengths_are_checked() {
     let file = small_file();
     let network = Network::from_bytes(&file).unwrap();
     let error = network.logits(&[0.0; 5]).unwrap_err();
-    assert_eq!(error.to_string(), "the image has 5 entries, the network wants 192");
+    assert_eq!(error.to_string(), "the image has 5 entries, the network expects 192");
     let error = network.logits_of_batch(&[0.0; 192], &mut [0.0; 12]).unwrap_err();
     assert_eq!(
         error,
@@ -379,7 +379,7 @@ fn lengths_are_checked() {
     let error = network
         .run(&[0.0; 192], &mut network.scratch().unwrap(), &mut [0.0; 5])
         .unwrap_err();
-    assert_eq!(error.to_string(), "the output has 5 entries, the network wants 6");
+    assert_eq!(error.to_string(), "the output has 5 entries, the network expects 6");
     let graph = Architecture::new(Model::ResNet18, Some(8), 10, 32).unwrap().graph();
     let other = packed(
         &graph,
@@ -393,7 +393,7 @@ fn lengths_are_checked() {
     );
 }
 
-/// Scratch is as large as it is said to be, and nothing is allocated once it is there.
+/// Scratch memory has the promised size, and runs allocate nothing else.
 #[test]
 fn memory_is_what_is_promised() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
@@ -405,7 +405,7 @@ fn memory_is_what_is_promised() {
             let before = HELD.get();
             let scratch = network.scratch().unwrap();
             let (held, promised) = ((HELD.get() - before) as usize, network.scratch_bytes());
-            // Besides the memory itself, lists of it.
+            // The memory itself, and the lists of buffers.
             assert!((promised..promised + 2000).contains(&held), "{held} {promised}");
             drop(scratch);
             let image = vec![0.5; 3 * 32 * 32];
@@ -419,7 +419,7 @@ fn memory_is_what_is_promised() {
     });
 }
 
-/// Results do not depend on the number of threads, nor on images being run together.
+/// Results do not depend on the number of threads or on batching.
 #[test]
 fn threads_change_no_bit() {
     let graph = Architecture::new(Model::ResNet18, Some(40), 10, 32).unwrap().graph();
@@ -453,8 +453,8 @@ fn threads_change_no_bit() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
-    /// Random changes to header and data with a mended checksum: refused or run, but no panic, and no more memory than a multiple of the
-    /// file.
+    /// A file with random changes to header and data and a corrected checksum gives an error or runs. It does not panic, and its memory is
+    /// at most a multiple of the file.
     #[test]
     fn forged_files_do_no_harm(seed in any::<u64>(), changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
         let mut random = Random(seed);

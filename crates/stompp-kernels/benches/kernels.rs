@@ -1,7 +1,7 @@
 //! Speed of the kernels on the shapes of ResNet-18, -20 and -50 for images of 32x32.
 //!
 //! Throughput is in elements: multiply-accumulates times two for convolutions (so `Gelem/s` reads as GFLOP/s), floats of
-//! the tensor for the others. `STOMPP_SIMD` and `RAYON_NUM_THREADS` choose SIMD level and threads.
+//! the tensor for the others. `STOMPP_SIMD` and `RAYON_NUM_THREADS` set the SIMD level and the number of threads.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use stompp_kernels::{
@@ -79,7 +79,7 @@ fn convolutions(c: &mut Criterion) {
     }
 }
 
-/// From floats to floats, packing of the activations included.
+/// From floats to floats, including the packing of the activations.
 fn xnor(c: &mut Criterion) {
     for shape in WIDE.into_iter().chain(NARROW) {
         let s = conv_shape(shape);
@@ -175,7 +175,7 @@ fn elementwise(c: &mut Criterion) {
 
 criterion_group!(benches, convolutions, xnor, elementwise);
 
-/// On a thread of the pool, as a training loop should be: calls from elsewhere wait for a hand-over each time.
+/// Runs on a thread of the pool, as a training loop should. Calls from other threads must switch to the pool each time.
 fn main() {
     rayon::scope(|_| {
         benches();

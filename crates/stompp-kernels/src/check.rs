@@ -1,10 +1,10 @@
-//! The one check every kernel makes: slice lengths fit the shape.
+//! Checks slice lengths. Every kernel uses it.
 
-/// Panics unless `actual == expected`, naming the slice.
+/// Panics with the name of the slice unless `actual == expected`.
 #[track_caller]
 pub(crate) fn length(what: &str, actual: usize, expected: usize) {
     assert!(
         actual == expected,
-        "length of `{what}` is {actual}, its shape wants {expected}"
+        "length of `{what}` is {actual}, its shape needs {expected}"
     );
 }

@@ -1,37 +1,37 @@
-//! Work on single elements, and the `(N, C, inner)` shape that per-channel kernels share.
+//! Elementwise operations, and the `(N, C, inner)` shape of the per-channel kernels.
 
 use crate::check;
 use crate::parallel::{for_each_piece, sums_of_pieces};
 use crate::simd::Simd;
 
-/// A tensor seen as `(batch, channels, inner)`; `inner` is height times width.
+/// The shape of a tensor as `(batch, channels, inner)`. `inner` is height times width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ChannelShape {
-    /// Images.
+    /// Number of images.
     pub batch: usize,
-    /// Channels.
+    /// Number of channels.
     pub channels: usize,
-    /// Elements of a channel of one image.
+    /// Elements of one channel of one image.
     pub inner: usize,
 }
 
 impl ChannelShape {
-    /// Elements in all.
+    /// Returns the number of elements.
     pub fn len(&self) -> usize {
         self.batch * self.channels * self.inner
     }
 
-    /// Whether there are none.
+    /// Whether the tensor has no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// `y = max(u, 0)`. NaN becomes 0.
+/// Computes `y = max(u, 0)`. NaN becomes 0.
 ///
 /// # Panics
 ///
-/// If the lengths differ.
+/// Panics if the lengths differ.
 pub fn relu_forward(u: &[f32], y: &mut [f32]) {
     check::length("y", y.len(), u.len());
     let simd = Simd::current();
@@ -48,11 +48,11 @@ pub fn relu_forward(u: &[f32], y: &mut [f32]) {
     });
 }
 
-/// `gu += gy` where `u > 0`.
+/// Computes `gu += gy` where `u > 0`.
 ///
 /// # Panics
 ///
-/// If the lengths differ.
+/// Panics if the lengths differ.
 pub fn relu_backward(u: &[f32], gy: &[f32], gu: &mut [f32]) {
     check::length("gy", gy.len(), u.len());
     check::length("gu", gu.len(), u.len());
@@ -70,11 +70,11 @@ pub fn relu_backward(u: &[f32], gy: &[f32], gu: &mut [f32]) {
     });
 }
 
-/// `y = a + b`.
+/// Computes `y = a + b`.
 ///
 /// # Panics
 ///
-/// If the lengths differ.
+/// Panics if the lengths differ.
 pub fn add_forward(a: &[f32], b: &[f32], y: &mut [f32]) {
     check::length("b", b.len(), a.len());
     check::length("y", y.len(), a.len());
@@ -92,11 +92,11 @@ pub fn add_forward(a: &[f32], b: &[f32], y: &mut [f32]) {
     });
 }
 
-/// `dst += src`.
+/// Computes `dst += src`.
 ///
 /// # Panics
 ///
-/// If the lengths differ.
+/// Panics if the lengths differ.
 pub fn accumulate(dst: &mut [f32], src: &[f32]) {
     check::length("src", src.len(), dst.len());
     let simd = Simd::current();
@@ -109,9 +109,9 @@ pub fn accumulate(dst: &mut [f32], src: &[f32]) {
     });
 }
 
-/// The sum of the squares of `x`, in `f64`, in an order that depends on the length alone.
+/// Returns the sum of the squares of `x` in `f64`. The order of the sum depends only on the length.
 ///
-/// It is finite exactly if every value is: no sum of squares of finite floats overflows.
+/// The sum is finite exactly if every value is finite, because sums of squares of finite floats do not overflow in `f64`.
 pub fn square_sum(x: &[f32]) -> f64 {
     const LANES: usize = 16;
     let simd = Simd::current();
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "length of `y` is 2, its shape wants 3")]
+    #[should_panic(expected = "length of `y` is 2, its shape needs 3")]
     fn a_length_that_does_not_fit_panics() {
         relu_forward(&[0.0; 3], &mut [0.0; 2]);
     }

@@ -2,19 +2,18 @@
 //!
 //! # Invariants
 //!
-//! - **No allocation that depends on the whole patch matrix.** Convolutions read patches where they lie, or transform a few
-//!   tiles at a time.
-//! - **The number of threads changes no bit.** Work is split by shape alone and every reduction has a fixed order.
-//!   The [SIMD level](simd) may change the last bits of a sum: levels have vectors of different width, and the portable
-//!   one does not fuse multiplication and addition.
-//! - **Shapes are the caller's duty.** A slice whose length does not fit its shape is a bug and panics, with the name
-//!   of the slice; every public function says so by pointing here. Values never panic.
-//! - **Gradients accumulate** (`+=`), outputs of forward kernels are overwritten, unless a function says otherwise.
+//! - **The patch matrix is never allocated.** Convolutions read patches from the image, or transform a few tiles at a time.
+//! - **Results do not depend on the number of threads.** Work is split by shape alone, and every reduction has a fixed order. The
+//!   [SIMD level](simd) may change the last bits of a sum, because levels have vectors of different width and the portable level does
+//!   not use fused multiply-add.
+//! - **The caller must pass matching shapes.** A function panics with the name of the slice if a length does not match its shape.
+//!   The values in a slice never cause a panic.
+//! - **Gradients accumulate** (`+=`). Outputs of forward kernels are overwritten, unless a function says otherwise.
 //!
 //! # Threads
 //!
 //! Kernels use the rayon pool of the calling thread. Call them from a thread of the pool (inside `rayon::scope` or
-//! `ThreadPool::install`): from elsewhere each call waits for a hand-over to the pool and back, which a small kernel feels.
+//! `ThreadPool::install`). From another thread, each call must switch to the pool and back, which slows down small kernels.
 
 pub mod batch_norm;
 pub mod conv;

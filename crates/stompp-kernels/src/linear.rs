@@ -1,14 +1,14 @@
-//! The fully connected layer: a 1x1 convolution of 1x1 images, and a bias.
+//! The fully connected layer, computed as a 1x1 convolution of 1x1 images with a bias.
 
 use crate::check;
 use crate::conv::{ConvShape, conv2d_backward_input, conv2d_backward_weight, conv2d_forward};
 
-/// `y = x w^T + b`: `x` is `(batch, inputs)`, `w` is `(outputs, inputs)`, `b` is `(outputs)`; `y`, `(batch, outputs)`, is
+/// Computes `y = x w^T + b`: `x` is `(batch, inputs)`, `w` is `(outputs, inputs)`, `b` is `(outputs)`. `y`, `(batch, outputs)`, is
 /// overwritten.
 ///
 /// # Panics
 ///
-/// If a length does not fit.
+/// Panics if a length does not match.
 pub fn linear_forward(batch: usize, inputs: usize, outputs: usize, x: &[f32], w: &[f32], b: &[f32], y: &mut [f32]) {
     check::length("b", b.len(), outputs);
     conv2d_forward(&shape(batch, inputs, outputs), x, w, y);
@@ -19,11 +19,11 @@ pub fn linear_forward(batch: usize, inputs: usize, outputs: usize, x: &[f32], w:
     }
 }
 
-/// The gradients: `gx += gy w` if asked for, `gw += gy^T x`, `gb += sum of gy over the batch` (summed in `f64`).
+/// Adds the gradients: `gx += gy w` if `gx` is given, `gw += gy^T x`, `gb += sum of gy over the batch` (summed in `f64`).
 ///
 /// # Panics
 ///
-/// If a length does not fit.
+/// Panics if a length does not match.
 #[allow(clippy::too_many_arguments)]
 pub fn linear_backward(
     batch: usize,

@@ -2,16 +2,16 @@
 
 use crate::check;
 
-/// Mean cross-entropy of `logits`, `(batch, classes)`, against `labels`, `(batch)`: the mean of
+/// Computes the mean cross-entropy of `logits`, `(batch, classes)`, with `labels`, `(batch)`: the mean of
 /// `log(sum over c of exp(logit_c)) - sum over c of target_c * logit_c`.
 ///
-/// The target of the label's class is `1 - smoothing + smoothing / classes`, that of each other class `smoothing / classes`, as with
+/// The target is `1 - smoothing + smoothing / classes` for the label's class and `smoothing / classes` for the others, as with
 /// `label_smoothing` of PyTorch. `glogits`, if given, is overwritten with the gradient `(softmax - target) / batch`. The largest logit
-/// is subtracted first, so nothing overflows; everything is summed in `f64`. An empty batch has loss 0.
+/// is subtracted first, so nothing overflows. All sums are in `f64`. An empty batch has loss 0.
 ///
 /// # Panics
 ///
-/// If a length does not fit, a label is not below `classes`, or `smoothing` is not in [0, 1].
+/// Panics if a length does not fit, a label is not below `classes`, or `smoothing` is not in [0, 1].
 pub fn cross_entropy(
     batch: usize,
     classes: usize,
@@ -39,7 +39,7 @@ pub fn cross_entropy(
             largest + row.iter().map(|&z| (f64::from(z) - largest).exp()).sum::<f64>().ln()
         })
         .collect();
-    // With smoothing 0 exactly 1 and 0, so that the loss is to the bit the one without.
+    // With smoothing 0 the targets are exactly 1 and 0, so that the loss is bitwise equal to the plain cross-entropy.
     let off = f64::from(smoothing) / classes as f64;
     let on = 1.0 - f64::from(smoothing) + off;
     let rows = || logits.chunks(classes).zip(labels).zip(&log_sums);

@@ -6,10 +6,10 @@ use crate::check;
 use crate::parallel::PIECE;
 use crate::simd::Simd;
 
-/// State below this becomes 0, so that decaying averages never turn subnormal, which is slow (**ours**).
+/// Optimizer state below this becomes 0, so that decaying averages never become subnormal, which would be slow (**ours**).
 const NEGLIGIBLE: f32 = 1e-30;
 
-/// The numbers of one SGD step on one parameter.
+/// The settings of one SGD step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SgdStep {
     /// Learning rate.
@@ -18,18 +18,18 @@ pub struct SgdStep {
     pub momentum: f32,
     /// L2 penalty: `weight_decay * w` is added to the gradient.
     pub weight_decay: f32,
-    /// Clamp the parameter to `[-bound, bound]` afterwards.
+    /// If given, the parameter is clamped to `[-bound, bound]` after the step.
     pub bound: Option<f32>,
 }
 
-/// The numbers of one Adam step on one parameter, as PyTorch computes them from step number t = 1, 2, ...
+/// The settings of one Adam step, computed as in PyTorch from the step number t = 1, 2, ...
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamStep {
-    /// Learning rate over `1 - beta1^t`.
+    /// Learning rate divided by `1 - beta1^t`.
     pub step_size: f32,
     /// `1 - beta1`: share of the gradient in the first moment.
     pub first_rate: f32,
-    /// Share of the old second moment, in [0, 1).
+    /// Share of the previous second moment, in [0, 1).
     pub beta2: f32,
     /// `1 - beta2`: share of the squared gradient in the second moment.
     pub second_rate: f32,
@@ -39,24 +39,24 @@ pub struct AdamStep {
     pub epsilon: f32,
     /// L2 penalty: `weight_decay * w` is added to the gradient.
     pub weight_decay: f32,
-    /// Clamp the parameter to `[-bound, bound]` afterwards.
+    /// If given, the parameter is clamped to `[-bound, bound]` after the step.
     pub bound: Option<f32>,
 }
 
-/// One step of stochastic gradient descent with momentum: `g' = g + weight_decay * w`, `v = momentum * v + g'`,
-/// `w -= learning_rate * v`; then, with a bound, `w` is clamped to `[-bound, bound]`.
+/// Computes one step of stochastic gradient descent with momentum: `g' = g + weight_decay * w`, `v = momentum * v + g'`,
+/// `w -= learning_rate * v`. With a bound, `w` is then clamped to `[-bound, bound]`.
 ///
 /// Velocities below 1e-30 are flushed to 0. A NaN stays NaN.
 ///
 /// # Panics
 ///
-/// If the lengths differ.
+/// Panics if the lengths differ.
 pub fn sgd_momentum_step(step: &SgdStep, w: &mut [f32], v: &mut [f32], g: &[f32]) {
     check::length("v", v.len(), w.len());
     check::length("g", g.len(), w.len());
     let simd = Simd::current();
     let piece = |(w, v, g): (&mut [f32], &mut [f32], &[f32])| {
-        // Two loops: adding a penalty of zero could turn a gradient of -0 into +0.
+        // Two loops, because adding a penalty of zero could turn a gradient of -0 into +0.
         if step.weight_decay == 0.0 {
             simd.vectorize(
                 #[inline(always)]
@@ -81,7 +81,7 @@ pub fn sgd_momentum_step(step: &SgdStep, w: &mut [f32], v: &mut [f32], g: &[f32]
     }
 }
 
-/// `gradient` gives the gradient of a weight with its penalty.
+/// Updates one piece. `gradient` returns the gradient of a weight with its penalty.
 #[inline(always)]
 fn sgd_piece(step: &SgdStep, gradient: impl Fn(f32, f32) -> f32, w: &mut [f32], v: &mut [f32], g: &[f32]) {
     let SgdStep {
@@ -97,15 +97,15 @@ fn sgd_piece(step: &SgdStep, gradient: impl Fn(f32, f32) -> f32, w: &mut [f32], 
     }
 }
 
-/// One step of Adam (Kingma & Ba 2015) as PyTorch computes it: `g' = g + weight_decay * w`, `m += (1 - beta1) (g' - m)`,
-/// `s = beta2 * s + (1 - beta2) g'^2`, `w -= step_size * m / (sqrt(s) / correction + epsilon)`; then, with a bound, `w` is clamped to
+/// Computes one step of Adam (Kingma & Ba 2015) as PyTorch does: `g' = g + weight_decay * w`, `m += (1 - beta1) (g' - m)`,
+/// `s = beta2 * s + (1 - beta2) g'^2`, `w -= step_size * m / (sqrt(s) / correction + epsilon)`. With a bound, `w` is then clamped to
 /// `[-bound, bound]`.
 ///
 /// Moments below 1e-30 are flushed to 0. A NaN stays NaN.
 ///
 /// # Panics
 ///
-/// If the lengths differ.
+/// Panics if the lengths differ.
 pub fn adam_step(step: &AdamStep, w: &mut [f32], m: &mut [f32], s: &mut [f32], g: &[f32]) {
     check::length("m", m.len(), w.len());
     check::length("s", s.len(), w.len());
@@ -158,7 +158,7 @@ fn negligible_to_zero(x: f32) -> f32 {
     if x.abs() < NEGLIGIBLE { 0.0 } else { x }
 }
 
-/// `x` in `[-limit, limit]`; NaN stays NaN.
+/// Clamps `x` to `[-limit, limit]`. NaN stays NaN.
 #[inline(always)]
 fn clamp(x: f32, limit: f32) -> f32 {
     let x = if x > limit { limit } else { x };

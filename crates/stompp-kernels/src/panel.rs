@@ -1,4 +1,4 @@
-//! The one multiplication behind convolutions and linear layers.
+//! The matrix product for convolutions and linear layers.
 //!
 //! A *panel* holds, for each of `n` steps, one vector of `width` neighbouring channels: `panel[step][lane]`. The
 //! multiplication
@@ -7,8 +7,8 @@
 //! out[row.out][lane] (+)= sum over step of x[row.x + steps[step]] * panel[step][lane]
 //! ```
 //!
-//! broadcasts single floats of `x` from wherever two offset tables say. So patches of an image are read in place and
-//! the patch matrix never exists. The same form serves
+//! broadcasts single floats of `x`, whose positions are in two offset tables. So patches of an image are read in place, without a patch
+//! matrix. The same form computes all three passes of a convolution:
 //!
 //! | | rows | steps | panel |
 //! |---|---|---|---|
@@ -16,10 +16,10 @@
 //! | gradient of the input | input pixels | (output channel, tap) | weights, by input channel |
 //! | gradient of the weight | patch entries | output pixels | output gradient, by output channel |
 //!
-//! Each result is a sum in the order of the steps, cut into blocks of [`BLOCK`] steps, whatever the tiling.
+//! Each result is a sum in the order of the steps, in blocks of [`BLOCK`] steps. It does not depend on the tiling.
 //!
-//! Why not a library's multiplication: one core with AVX2, batch 32 (16@32: 64), kernel 3x3, GFLOP/s of the `gemm` crate
-//! 0.19 on a patch matrix that is already there, and of the whole convolution this way (the core's peak is about 126):
+//! Comparison with a library: GFLOP/s of the `gemm` crate 0.19 on an existing patch matrix, and of the whole convolution with this module.
+//! One core with AVX2 (peak about 126), batch 32 (16@32: 64), kernel 3x3:
 //!
 //! | | 16@32 | 64@32 | 128@16 | 256@8 | 512@4 |
 //! |---|---|---|---|---|---|
@@ -28,28 +28,28 @@
 
 use crate::simd::{Kernel, Lanes, Simd, SimdLevel};
 
-/// Steps whose panel stays in the first-level cache: 16 KiB with 16 channels a panel.
+/// Number of steps in a block. Its part of a panel stays in the first-level cache: 16 KiB with 16 channels a panel.
 pub(crate) const BLOCK: usize = 256;
 
-/// A row of a [`FrequencyProduct`].
+/// A row of a [`PanelProduct`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Row {
-    /// Where it starts in `x`.
+    /// Start of the row in `x`.
     pub(crate) x: u32,
-    /// Which row of `out` it is.
+    /// Index of the row in `out`.
     pub(crate) out: u32,
 }
 
-/// An offset or a row number as the tables hold it.
+/// Converts an offset or a row number to the type of the tables.
 ///
 /// # Panics
 ///
-/// If an image group has 2^32 elements or more.
+/// Panics if an image group has 2^32 elements or more.
 pub(crate) fn offset(at: usize) -> u32 {
     u32::try_from(at).expect("an image group has fewer than 2^32 elements")
 }
 
-/// Channels in a panel, for a tensor of `channels` channels.
+/// Returns the number of channels in a panel, for a tensor of `channels` channels.
 pub(crate) fn width(simd: Simd, channels: usize) -> usize {
     match simd.level() {
         SimdLevel::Portable => 8,
@@ -60,7 +60,7 @@ pub(crate) fn width(simd: Simd, channels: usize) -> usize {
     }
 }
 
-/// `out[row.out][lane] (+)= sum over step of x[row.x + steps[step]] * panel[step][lane]`; see the module.
+/// The product `out[row.out][lane] (+)= sum over step of x[row.x + steps[step]] * panel[step][lane]`; see the module.
 pub(crate) struct PanelProduct<'a> {
     /// Lanes of `panel` and `out`, as [`width`] gives it.
     pub(crate) width: usize,
@@ -71,19 +71,19 @@ pub(crate) struct PanelProduct<'a> {
     pub(crate) panel: &'a [f32],
     /// `width` floats for every row number.
     pub(crate) out: &'a mut [f32],
-    /// Whether `out` is added to or overwritten.
+    /// Whether to add to `out` (true) or to overwrite it (false).
     pub(crate) add: bool,
 }
 
 impl PanelProduct<'_> {
-    /// Computes it.
+    /// Computes the product.
     ///
     /// # Panics
     ///
-    /// If a slice is too short for the offsets or for its shape, or `width` is none that [`width`] gives.
+    /// Panics if a slice is too short for the offsets or for its shape, or `width` is none that [`width`] gives.
     pub(crate) fn compute(self, simd: Simd) {
         let (Some(last), Some(reach)) = (self.rows.iter().map(|row| row.x).max(), self.steps.iter().max()) else {
-            assert!(self.add || self.rows.is_empty(), "a sum over nothing that overwrites");
+            assert!(self.add || self.rows.is_empty(), "an empty sum cannot overwrite `out`");
             return;
         };
         let out_rows = self
@@ -103,9 +103,9 @@ impl Kernel for PanelProduct<'_> {
 
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) {
-        // Tiles fill the registers: 6 x 2 accumulators of 16 registers with AVX2, 8 x 2 of 32 with AVX-512, where more
-        // rows would not find enough address registers.
-        // SAFETY: the caller vouches for the instructions.
+        // Tiles fill the registers: 6 x 2 accumulators of 16 registers with AVX2, 8 x 2 of 32 with AVX-512. More rows with AVX-512 would
+        // need too many address registers.
+        // SAFETY: the caller guarantees the instructions.
         unsafe {
             match (self.width / L::LANES, L::LANES) {
                 (1, 16) => self.tiles::<L, 8, 1>(),
@@ -120,11 +120,11 @@ impl Kernel for PanelProduct<'_> {
 impl PanelProduct<'_> {
     /// # Safety
     ///
-    /// The machine has the instructions of `L`, and [`FrequencyProduct::compute`] has checked the offsets.
+    /// The machine must have the instructions of `L`, and [`PanelProduct::compute`] has checked the offsets.
     ///
     /// # Panics
     ///
-    /// If `width` is not `NV * L::LANES`.
+    /// Panics if `width` is not `NV * L::LANES`.
     #[inline(always)]
     unsafe fn tiles<L: Lanes, const MR: usize, const NV: usize>(self) {
         assert_eq!(
@@ -137,8 +137,8 @@ impl PanelProduct<'_> {
         for (steps, panel) in self.steps.chunks(BLOCK).zip(self.panel.chunks(BLOCK * self.width)) {
             for rows in self.rows.chunks(MR) {
                 let offset: [usize; MR] = std::array::from_fn(|j| rows[j.min(rows.len() - 1)].x as usize);
-                // SAFETY: `compute` has checked that every sum of a row's and a step's offset lies in `x`, that the
-                // panel has `width` floats a step, and `out` as many a row.
+                // SAFETY: `compute` has checked that every sum of a row's and a step's offset is inside `x`, and that `panel` and `out`
+                // have `width` floats for each step and each row.
                 unsafe {
                     let sums = tile::<L, MR, NV>(self.x, &offset, steps, panel);
                     for (row, sums) in rows.iter().zip(&sums) {
@@ -154,11 +154,11 @@ impl PanelProduct<'_> {
     }
 }
 
-/// One register tile: the sums of `MR` rows and `NV` vectors over all `steps`.
+/// Computes one register tile: the sums of `MR` rows and `NV` vectors over all `steps`.
 ///
 /// # Safety
 ///
-/// The machine has the instructions of `L`; `offset[j] + steps[i] < x.len()` for all `i`, `j`; `panel` has
+/// The machine must have the instructions of `L`; `offset[j] + steps[i] < x.len()` for all `i`, `j`; `panel` has
 /// `steps.len() * NV * L::LANES` floats.
 #[inline(always)]
 unsafe fn tile<L: Lanes, const MR: usize, const NV: usize>(

@@ -1,16 +1,16 @@
-//! When elementwise work is worth several threads, and how it is cut.
+//! Splits elementwise work into pieces for several threads.
 
 use rayon::prelude::*;
 
-/// Elements of a piece. Small enough to balance, large enough to hide what a task costs (about a microsecond).
+/// Elements of a piece. Small enough to balance the load, large enough to hide the cost of a task (about a microsecond).
 pub(crate) const PIECE: usize = 1 << 15;
 
-/// Calls `f(start, piece)` for the pieces of `out`, in parallel when there are several.
+/// Calls `f(start, piece)` for the pieces of `out`, in parallel if there are several.
 pub(crate) fn for_each_piece(out: &mut [f32], f: impl Fn(usize, &mut [f32]) + Sync + Send) {
     for_each_piece_of(PIECE, out, f);
 }
 
-/// `f(piece)` for the pieces of `x`, in their order, in parallel when there are several.
+/// Returns `f(piece)` for the pieces of `x` in order. Runs in parallel if there are several.
 pub(crate) fn sums_of_pieces(x: &[f32], f: impl Fn(&[f32]) -> f64 + Sync + Send) -> Vec<f64> {
     if x.len() <= PIECE {
         vec![f(x)]
@@ -19,7 +19,7 @@ pub(crate) fn sums_of_pieces(x: &[f32], f: impl Fn(&[f32]) -> f64 + Sync + Send)
     }
 }
 
-/// As [`for_each_piece`], with pieces of `size` elements (0 counts as 1).
+/// Does the same as [`for_each_piece`] with pieces of `size` elements (0 counts as 1).
 pub(crate) fn for_each_piece_of(size: usize, out: &mut [f32], f: impl Fn(usize, &mut [f32]) + Sync + Send) {
     let size = size.max(1);
     if out.len() <= size {

@@ -1,15 +1,15 @@
-//! Pooling: the mean over a plane, the mean over windows, and the maximum over windows.
+//! Pooling: global average, average over windows, and maximum over windows.
 
 use rayon::prelude::*;
 
 use crate::check;
 use crate::elementwise::ChannelShape;
 
-/// `y = mean of x over the inner elements`: `x` is `(N, C, inner)`; `y`, `(N, C)`, is overwritten. Summed in `f64`.
+/// Computes the mean of `x` over the inner elements. `x` is `(N, C, inner)`; `y`, `(N, C)`, is overwritten. Sums in `f64`.
 ///
 /// # Panics
 ///
-/// If a length does not fit `s`, or `inner` is 0.
+/// Panics if a length does not fit `s`, or `inner` is 0.
 pub fn global_average_pool_forward(s: &ChannelShape, x: &[f32], y: &mut [f32]) {
     check_average(s, "x", x, "y", y);
     for (x, y) in x.chunks(s.inner).zip(y) {
@@ -17,11 +17,11 @@ pub fn global_average_pool_forward(s: &ChannelShape, x: &[f32], y: &mut [f32]) {
     }
 }
 
-/// `gx += gy / inner`, the same for every element of a channel.
+/// Computes `gx += gy / inner` for every element of a channel.
 ///
 /// # Panics
 ///
-/// As [`global_average_pool_forward`].
+/// Panics as [`global_average_pool_forward`] does.
 pub fn global_average_pool_backward(s: &ChannelShape, gy: &[f32], gx: &mut [f32]) {
     check_average(s, "gx", gx, "gy", gy);
     for (gx, &gy) in gx.chunks_mut(s.inner).zip(gy) {
@@ -31,7 +31,7 @@ pub fn global_average_pool_backward(s: &ChannelShape, gy: &[f32], gx: &mut [f32]
 }
 
 fn check_average(s: &ChannelShape, full_name: &str, full: &[f32], pooled_name: &str, pooled: &[f32]) {
-    assert!(s.inner > 0, "the mean of nothing");
+    assert!(s.inner > 0, "`inner` is 0: a mean needs at least one element");
     check::length(full_name, full.len(), s.len());
     check::length(pooled_name, pooled.len(), s.batch * s.channels);
 }
@@ -39,9 +39,9 @@ fn check_average(s: &ChannelShape, full_name: &str, full: &[f32], pooled_name: &
 /// The sizes of a pooling with square windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PoolShape {
-    /// Images.
+    /// Number of images.
     pub batch: usize,
-    /// Channels.
+    /// Number of channels.
     pub channels: usize,
     /// Rows of the input.
     pub in_height: usize,
@@ -51,25 +51,25 @@ pub struct PoolShape {
     pub kernel: usize,
     /// Step between neighbouring windows.
     pub stride: usize,
-    /// Positions around the input that never are the maximum; at most half the kernel, so that no window is empty.
+    /// Padding around the input. It is never the maximum. At most half the kernel, so that no window is empty.
     pub padding: usize,
 }
 
 impl PoolShape {
-    /// Rows of the output: `(in_height + 2 padding - kernel) / stride + 1`.
+    /// Returns the rows of the output: `(in_height + 2 padding - kernel) / stride + 1`.
     ///
     /// # Panics
     ///
-    /// If the kernel or stride is 0, the padding exceeds half the kernel, or the kernel exceeds the padded input.
+    /// Panics if the kernel or stride is 0, the padding exceeds half the kernel, or the kernel exceeds the padded input.
     pub fn out_height(&self) -> usize {
         self.out_extent(self.in_height)
     }
 
-    /// Columns of the output; as [`PoolShape::out_height`].
+    /// Returns the columns of the output, see [`PoolShape::out_height`].
     ///
     /// # Panics
     ///
-    /// As [`PoolShape::out_height`].
+    /// Panics as [`PoolShape::out_height`] does.
     pub fn out_width(&self) -> usize {
         self.out_extent(self.in_width)
     }
@@ -78,36 +78,36 @@ impl PoolShape {
         let padded = extent + 2 * self.padding;
         assert!(
             self.kernel >= 1 && self.stride >= 1 && self.padding <= self.kernel / 2 && self.kernel <= padded,
-            "no pooling: {self:?}",
+            "invalid sizes of a pooling: {self:?}",
         );
         (padded - self.kernel) / self.stride + 1
     }
 
-    /// Elements of the input.
+    /// Returns the number of elements of the input.
     pub fn input_len(&self) -> usize {
         self.batch * self.channels * self.in_height * self.in_width
     }
 
-    /// Elements of the output.
+    /// Returns the number of elements of the output.
     pub fn output_len(&self) -> usize {
         self.batch * self.channels * self.out_height() * self.out_width()
     }
 
-    /// The rows or columns, of `extent`, that window `i` covers.
+    /// Returns the range of rows or columns, of `extent`, in window `i`.
     fn window(&self, i: usize, extent: usize) -> std::ops::Range<usize> {
         let start = i * self.stride;
         start.saturating_sub(self.padding)..(start + self.kernel - self.padding).min(extent)
     }
 }
 
-/// `y = max over each window of x`, and where it was: `argmax` is the index within the input plane, for the gradient.
+/// Computes the maximum of each window and its position. `argmax` is the index in the input plane, for the gradient.
 ///
-/// `x` is `(N, C, H, W)`; `y` and `argmax`, `(N, C, H', W')`, are overwritten. Of equal values the first wins; a NaN is
-/// larger than everything, as in PyTorch.
+/// `x` is `(N, C, H, W)`; `y` and `argmax`, `(N, C, H', W')`, are overwritten. Of equal values the first is used. A NaN is larger than
+/// every other value, as in PyTorch.
 ///
 /// # Panics
 ///
-/// If a length does not fit `s`, a plane has 2^32 elements or more, or as [`PoolShape::out_height`].
+/// Panics if a length does not fit `s`, a plane has 2^32 elements or more, or if [`PoolShape::out_height`] panics.
 pub fn max_pool_forward(s: &PoolShape, x: &[f32], y: &mut [f32], argmax: &mut [u32]) {
     check::length("x", x.len(), s.input_len());
     check::length("y", y.len(), s.output_len());
@@ -143,11 +143,11 @@ pub fn max_pool_forward(s: &PoolShape, x: &[f32], y: &mut [f32], argmax: &mut [u
     });
 }
 
-/// `gx[argmax] += gy`, plane by plane.
+/// Computes `gx[argmax] += gy`, plane by plane.
 ///
 /// # Panics
 ///
-/// If a length does not fit `s`, or an index of `argmax` lies outside its plane.
+/// Panics if a length does not fit `s`, or an index of `argmax` is outside of its plane.
 pub fn max_pool_backward(s: &PoolShape, gy: &[f32], argmax: &[u32], gx: &mut [f32]) {
     check::length("gy", gy.len(), s.output_len());
     check::length("argmax", argmax.len(), s.output_len());
@@ -167,12 +167,12 @@ pub fn max_pool_backward(s: &PoolShape, gy: &[f32], argmax: &[u32], gx: &mut [f3
     });
 }
 
-/// `y = mean over each window of x`, summed in `f64`: `x` is `(N, C, H, W)`; `y`, `(N, C, H', W')`, is overwritten. Windows have no
-/// padding.
+/// Computes the mean of each window. Sums in `f64`. `x` is `(N, C, H, W)`; `y`, `(N, C, H', W')`, is overwritten. Padding is not
+/// supported.
 ///
 /// # Panics
 ///
-/// If a length does not fit `s`, the padding is not 0, or as [`PoolShape::out_height`].
+/// Panics if a length does not fit `s`, the padding is not 0, or if [`PoolShape::out_height`] panics.
 pub fn average_pool_forward(s: &PoolShape, x: &[f32], y: &mut [f32]) {
     check_windows(s, "x", x, "y", y);
     if y.is_empty() {
@@ -191,11 +191,11 @@ pub fn average_pool_forward(s: &PoolShape, x: &[f32], y: &mut [f32]) {
     });
 }
 
-/// `gx += gy / window size`, for every input of the window.
+/// Computes `gx += gy / window size` for every input of each window.
 ///
 /// # Panics
 ///
-/// As [`average_pool_forward`].
+/// Panics as [`average_pool_forward`] does.
 pub fn average_pool_backward(s: &PoolShape, gy: &[f32], gx: &mut [f32]) {
     check_windows(s, "gx", gx, "gy", gy);
     if gy.is_empty() {

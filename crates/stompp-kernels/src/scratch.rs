@@ -1,4 +1,4 @@
-//! Scratch memory that a thread keeps between calls, aligned to cache lines.
+//! Scratch memory, aligned to cache lines. Each thread keeps it for later calls.
 
 use std::cell::RefCell;
 
@@ -13,14 +13,14 @@ thread_local! {
     static FREE: RefCell<Vec<Vec<Line>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Floats on a cache-line boundary, with whatever a former user left in them. They go back to the thread on drop.
+/// Floats on a cache-line boundary. They may contain values of earlier uses. On drop, the thread keeps the memory for reuse.
 pub(crate) struct Scratch {
     lines: Vec<Line>,
     len: usize,
 }
 
 impl Scratch {
-    /// At least `len` floats of unspecified (but initialized) value.
+    /// Returns `len` floats with unspecified (but initialized) values.
     pub(crate) fn new(len: usize) -> Self {
         let mut lines = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
         let wanted = len.div_ceil(LINE);
@@ -30,7 +30,7 @@ impl Scratch {
         Self { lines, len }
     }
 
-    /// `len` zeros.
+    /// Returns `len` zeros.
     pub(crate) fn zeros(len: usize) -> Self {
         let mut scratch = Self::new(len);
         scratch.fill(0.0);
@@ -41,7 +41,7 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let lines = std::mem::take(&mut self.lines);
-        // A thread that is ending has already dropped its list; then the memory is simply freed.
+        // A thread that is ending has already dropped its list. Then the memory is freed.
         let _ = FREE.try_with(|free| free.borrow_mut().push(lines));
     }
 }

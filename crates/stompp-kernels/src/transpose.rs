@@ -1,13 +1,12 @@
-//! Matrices turned around: between pixels in rows and channels in rows.
+//! Transposes matrices, between pixels in rows and channels in rows.
 
 use crate::simd::{Kernel, Lanes, Simd};
 
-/// `dst[j * dst_stride + i] (+)= src[i * src_stride + j]` for `i < rows`, `j < columns`; `add` says whether `dst` is added
-/// to or overwritten.
+/// Computes `dst[j * dst_stride + i] = src[i * src_stride + j]` for `i < rows`, `j < columns`, or `+=` if `add`.
 ///
 /// # Panics
 ///
-/// If a slice is too short, or rows overlap.
+/// Panics if a slice is too short, or rows overlap.
 pub(crate) fn transpose(
     simd: Simd,
     [rows, columns]: [usize; 2],
@@ -42,7 +41,7 @@ struct Transpose<'a> {
     add: bool,
 }
 
-/// Side of the squares that are turned in registers.
+/// Side of the squares that are transposed in registers.
 const SIDE: usize = 8;
 
 impl Kernel for Transpose<'_> {
@@ -54,14 +53,14 @@ impl Kernel for Transpose<'_> {
             return self.only_column();
         }
         let (square_rows, square_columns) = (self.rows / SIDE * SIDE, self.columns / SIDE * SIDE);
-        // Rows of `dst` one after the other, eight at a time: they are often whole pages apart.
+        // Eight rows of `dst` at a time, because rows are often whole pages apart.
         for j in (0..square_columns).step_by(SIDE) {
             for i in (0..square_rows).step_by(SIDE) {
-                // SAFETY: the caller vouches for the instructions; the square lies within both matrices.
+                // SAFETY: the caller guarantees the instructions; the square is inside both matrices.
                 unsafe { self.square::<L>(i, j) };
             }
         }
-        // What is left: squares that overlap those before, where writing twice does no harm.
+        // The rest: squares that overlap earlier ones. Writing an entry twice is harmless.
         if !self.add && self.rows >= SIDE && self.columns >= SIDE {
             let (last_row, last_column) = (self.rows - SIDE, self.columns - SIDE);
             // SAFETY: as above.
@@ -86,16 +85,16 @@ impl Kernel for Transpose<'_> {
 }
 
 impl Transpose<'_> {
-    /// Turns the square whose first entry is `(i, j)`.
+    /// Transposes the square whose first entry is `(i, j)`.
     ///
     /// # Safety
     ///
-    /// The machine has the instructions of `L`, `i + 8 <= rows` and `j + 8 <= columns`.
+    /// The machine must have the instructions of `L`, `i + 8 <= rows` and `j + 8 <= columns`.
     #[inline(always)]
     unsafe fn square<L: Lanes>(&mut self, i: usize, j: usize) {
         let src = &self.src[i * self.src_stride + j..];
         let dst = &mut self.dst[j * self.dst_stride + i..];
-        // SAFETY: `transpose` has checked that all rows and columns lie in both slices.
+        // SAFETY: `transpose` has checked that all rows and columns are inside both slices.
         unsafe {
             L::transpose(
                 src.as_ptr(),
@@ -107,7 +106,7 @@ impl Transpose<'_> {
         }
     }
 
-    /// A single column without gaps becomes a single row.
+    /// Copies a single column without gaps to a single row.
     #[inline(always)]
     fn only_column(&mut self) {
         let (src, dst) = (&self.src[..self.rows], &mut self.dst[..self.rows]);
@@ -132,7 +131,7 @@ impl Transpose<'_> {
     }
 }
 
-/// `to.copy_from_slice(from)` for rows of a few pixels, where a call would cost more than the copy.
+/// Copies `from` to `to`. For rows of a few pixels, for which the call of `memcpy` would be slower than the copy.
 #[inline(always)]
 pub(crate) fn copy(from: &[f32], to: &mut [f32]) {
     let ((from, from_rest), (to, to_rest)) = (from.as_chunks::<4>(), to.as_chunks_mut::<4>());

@@ -94,7 +94,7 @@ fn grid() -> Vec<ConvShape> {
     shapes.push(shape((37, 5, 40), (4, 4), (3, 1, 1)));
     shapes.push(shape((18, 6, 6), (16, 16), (3, 1, 1)));
     shapes.push(shape((2, 130, 66), (5, 6), (3, 1, 1)));
-    // Winograd's tiles: a part of a vector, of a block, several groups, panels and chunks; rows that no vector divides.
+    // Winograd's tiles: part of a vector, part of a block, several groups, panels and chunks; rows that are not multiples of a vector.
     for (channels, extent) in [
         ((1, 16, 16), (2, 2)),
         ((7, 16, 24), (4, 4)),
@@ -160,7 +160,7 @@ fn every_level_agrees_with_the_naive_convolution() {
     }
 }
 
-/// What a committed layer computes is exact, whichever way it takes: -1 and 1 in, integers out.
+/// A committed layer is exact with every method: its inputs are -1 and 1, and its outputs are integers.
 #[test]
 fn sums_of_signs_are_exact() {
     for s in [
@@ -227,7 +227,7 @@ fn sizes_are_counted_as_documented() {
 }
 
 #[test]
-#[should_panic(expected = "length of `w` is 3, its shape wants 4")]
+#[should_panic(expected = "length of `w` is 3, its shape needs 4")]
 fn a_length_that_does_not_fit_panics() {
     conv2d_forward(
         &shape((1, 1, 4), (2, 2), (1, 1, 0)),

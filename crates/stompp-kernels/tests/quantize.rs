@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use stompp_kernels::{FreezeState, Surrogate, quantize_backward, quantize_forward};
 
 /// Edge cases: |u| = 1 and one unit in the last place to either side, both zeros, subnormal-like values.
-/// Expected values are an independent implementation's, in float64 PyTorch.
+/// Expected values are from an independent implementation in PyTorch, with float64.
 const U: [f32; 14] = [
     -2.0,
     -1.000_000_1,
@@ -165,13 +165,13 @@ fn an_empty_tensor_is_no_trouble() {
 }
 
 #[test]
-#[should_panic(expected = "length of `mask` is 1, its shape wants 2")]
+#[should_panic(expected = "length of `mask` is 1, its shape needs 2")]
 fn a_mask_too_short_panics() {
     forward(FreezeState::Freezing(&[0]), 65, &[0.0; 65]);
 }
 
 #[test]
-#[should_panic(expected = "10 elements are no whole number of samples of 3")]
+#[should_panic(expected = "10 elements are not a whole number of samples of 3")]
 fn part_of_a_sample_panics() {
     forward(FreezeState::Open, 3, &[0.0; 10]);
 }

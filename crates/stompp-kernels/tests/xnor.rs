@@ -1,4 +1,4 @@
-//! The convolution of bits against the float convolution of the same signs: equal, not close.
+//! The convolution of bits is exactly equal to the float convolution of the same signs.
 
 mod common;
 
@@ -36,7 +36,7 @@ fn xnor(s: &ConvShape, x: &[f32], w: &[f32]) -> Vec<f32> {
     y
 }
 
-/// Both convolutions of the signs of noise. Sums of so few signs are exact in `f32` in any order.
+/// Computes both convolutions of the signs of noise. These sums are exact in `f32` in any order.
 fn assert_equal(s: &ConvShape) {
     let (x, w) = (noise(s.input_len(), 1), noise(s.weight_len(), 2));
     let (x_signs, w_signs): (Vec<f32>, Vec<f32>) = (x.iter().map(sign).collect(), w.iter().map(sign).collect());
@@ -101,7 +101,7 @@ fn patches_too_long_for_sixteen_bits_are_counted_right() {
 
 #[test]
 fn extreme_counts_do_not_overflow() {
-    // Every byte, half byte and vector lane at its largest: all entries differ, or none.
+    // Every byte, half byte and vector lane at its maximum: all entries differ, or none.
     let s = shape((1, 512, 64), (4, 4), (3, 1, 0));
     at_every_level(|_| {
         assert_eq!(

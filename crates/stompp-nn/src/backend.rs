@@ -1,6 +1,6 @@
-//! What a device must provide: one trait, so that another device can follow without touching a layer.
+//! The trait that a device must implement. Another device can be added without a change to any layer.
 //!
-//! Each method is one kernel call on slices of the device's memory, which are lent by tensors and by buffers alike. Methods named
+//! Each method is one kernel call on slices of the device's memory. Tensors and buffers both lend such slices. Methods named
 //! `..._gradient` or `..._backward` **accumulate** into their outputs, as dfdx's own kernels do; everything else overwrites them.
 
 use dfdx::{
@@ -12,10 +12,10 @@ use std::fmt::Debug;
 pub use stompp_kernels::{AdamStep, SgdStep};
 use stompp_kernels::{ChannelShape, ConvShape, PoolShape};
 
-/// A device's raw storage, such as a gradient in place.
+/// A device's raw storage, such as a gradient.
 pub type Buffer<D> = <D as Storage<f32>>::Vec;
 
-/// The moments of one batch, one entry a channel.
+/// The moments of one batch, one entry per channel.
 #[derive(Debug)]
 pub struct BatchMoments<D: Storage<f32>> {
     /// Mean.
@@ -40,7 +40,7 @@ pub struct LinearShape {
 /// The gradients that batch norm's backward pass adds to.
 #[derive(Debug)]
 pub struct BatchNormGradients<'a, D: Backend> {
-    /// Gradient of the input; `None` if nobody wants it.
+    /// Gradient of the input; `None` if it is not needed.
     pub input: Option<D::SliceMut<'a>>,
     /// Gradient of the scale, shape (C,).
     pub scale: D::SliceMut<'a>,
@@ -51,7 +51,7 @@ pub struct BatchNormGradients<'a, D: Backend> {
 /// The gradients that a linear layer's backward pass adds to.
 #[derive(Debug)]
 pub struct LinearGradients<'a, D: Backend> {
-    /// Gradient of the input; `None` if nobody wants it.
+    /// Gradient of the input; `None` if it is not needed.
     pub input: Option<D::SliceMut<'a>>,
     /// Gradient of the weight, shape (O, I).
     pub weight: D::SliceMut<'a>,
@@ -62,10 +62,10 @@ pub struct LinearGradients<'a, D: Backend> {
 /// A dfdx device with the kernels of this crate's ops. Values are row-major, images NCHW.
 ///
 /// # Errors
-/// Every method fails with the device's own error, as dfdx's ops do (out of memory, a failed launch).
+/// Methods return the device's own error if an allocation or a kernel launch fails, as dfdx's ops do.
 ///
 /// # Panics
-/// Kernels panic if a slice has another length than the sizes say.
+/// Kernels panic if the length of a slice does not match the sizes.
 pub trait Backend: Device<f32> + Cache {
     /// Floats in the device's memory, for reading.
     type Slice<'a>: Copy + Debug;
@@ -85,31 +85,31 @@ pub trait Backend: Device<f32> + Cache {
     /// The values of a buffer, for writing.
     fn slice_mut(buffer: &mut Buffer<Self>) -> Self::SliceMut<'_>;
 
-    /// A fresh tensor of this shape, zeros that `fill` has written.
+    /// Creates a tensor of zeros with this shape, then lets `fill` write it.
     fn filled<S: Shape>(
         &self,
         shape: S,
         fill: impl FnOnce(Self::SliceMut<'_>) -> Result<(), Self::Err>,
     ) -> Result<Tensor<S, f32, Self>, Self::Err>;
 
-    /// Changes a contiguous tensor in place. Storage that is shared with another tensor is left to that one.
+    /// Changes a contiguous tensor in place. Other tensors that share its storage do not change.
     fn modify<S: Shape>(
         &self,
         tensor: &mut Tensor<S, f32, Self>,
         change: impl FnOnce(Self::SliceMut<'_>) -> Result<(), Self::Err>,
     ) -> Result<(), Self::Err>;
 
-    /// A buffer of `len` floats of unspecified (but initialized) value, for results that no tensor need hold. What dfdx
-    /// allocates is filled with zeros first, by one thread.
+    /// Returns a buffer of `len` floats with unspecified (but initialized) values, for results that need no tensor. A reused buffer
+    /// saves dfdx's allocation, which one thread fills with zeros.
     fn acquire(&self, len: usize) -> Result<Buffer<Self>, Self::Err>;
 
-    /// Takes back what [`Backend::acquire`] gave, to give it again.
+    /// Returns a buffer of [`Backend::acquire`] for reuse.
     fn release(&self, buffer: Buffer<Self>);
 
-    /// Copies `values`, as many as the buffer has, into it.
+    /// Copies `values` into `buffer`.
     ///
     /// # Panics
-    /// If their number differs.
+    /// If their lengths differ.
     fn write(&self, values: &[f32], buffer: &mut Buffer<Self>) -> Result<(), Self::Err>;
 
     /// Convolution without bias: `x` (N, I, H, W), `w` (O, I, K, K), `y` (N, O, H', W').
@@ -147,7 +147,7 @@ pub trait Backend: Device<f32> + Cache {
         x: Self::Slice<'_>,
     ) -> Result<BatchMoments<Self>, Self::Err>;
 
-    /// Running statistics, both (C,), as moments for evaluation.
+    /// Converts running statistics, both (C,), to moments for evaluation.
     fn running_moments(
         &self,
         eps: f32,
@@ -164,7 +164,7 @@ pub trait Backend: Device<f32> + Cache {
         running: Self::SliceMut<'_>,
     ) -> Result<(), Self::Err>;
 
-    /// Moves a running variance towards a batch's unbiased one, likewise.
+    /// Moves a running variance towards a batch's unbiased variance, in the same way.
     fn update_running_variance(
         &self,
         shape: &ChannelShape,
@@ -184,7 +184,7 @@ pub trait Backend: Device<f32> + Cache {
         y: Self::SliceMut<'_>,
     ) -> Result<(), Self::Err>;
 
-    /// Adds batch norm's gradients, through the batch's own moments.
+    /// Adds batch norm's gradients, which include the derivatives of the batch's moments.
     fn batch_norm_backward(
         &self,
         shape: &ChannelShape,
@@ -231,10 +231,10 @@ pub trait Backend: Device<f32> + Cache {
         gx: Self::SliceMut<'_>,
     ) -> Result<(), Self::Err>;
 
-    /// What [`Backend::max_pool`] remembers for its backward pass: the winning input of every output.
+    /// The index of the maximum of every output, which [`Backend::max_pool`] stores for its backward pass.
     type MaxIndices: 'static;
 
-    /// Maximum over windows; padding counts as minus infinity, the first maximum wins.
+    /// Maximum over windows. Padding counts as minus infinity. The first of equal maxima counts.
     fn max_pool(
         &self,
         shape: &PoolShape,
@@ -265,7 +265,7 @@ pub trait Backend: Device<f32> + Cache {
     /// `y = max(x, 0)`.
     fn relu(&self, x: Self::Slice<'_>, y: Self::SliceMut<'_>) -> Result<(), Self::Err>;
 
-    /// Adds `gy` where `x > 0`.
+    /// Adds `gy` to `gx` where `x > 0`.
     fn relu_backward(&self, x: Self::Slice<'_>, gy: Self::Slice<'_>, gx: Self::SliceMut<'_>) -> Result<(), Self::Err>;
 
     /// `y = a + b`.
@@ -274,7 +274,7 @@ pub trait Backend: Device<f32> + Cache {
     /// `destination += source`.
     fn accumulate(&self, source: Self::Slice<'_>, destination: Self::SliceMut<'_>) -> Result<(), Self::Err>;
 
-    /// `destination += factor * source`; `factor` is one number.
+    /// `destination += factor * source`; `factor` has one entry.
     fn scale_accumulate(
         &self,
         factor: Self::Slice<'_>,
@@ -282,8 +282,9 @@ pub trait Backend: Device<f32> + Cache {
         destination: Self::SliceMut<'_>,
     ) -> Result<(), Self::Err>;
 
-    /// Mean cross-entropy of `logits` (N, `classes`) against `labels` (N) with label smoothing in [0, 1], one number, and its gradient by
-    /// the logits; see [`stompp_kernels::cross_entropy`]. The loss stays on the device, which need not be waited for.
+    /// Writes the mean cross-entropy of `logits` (N, `classes`) against `labels` (N), with label smoothing in [0, 1], to `loss` (one
+    /// entry), and its gradient with respect to the logits to `gradient`; see [`stompp_kernels::cross_entropy`]. The loss stays on the
+    /// device, so the host does not wait.
     fn cross_entropy(
         &self,
         classes: usize,
@@ -316,12 +317,12 @@ pub trait Backend: Device<f32> + Cache {
         gradient: Self::Slice<'_>,
     ) -> Result<(), Self::Err>;
 
-    /// Norms of several slices on their way; an empty collection at first.
+    /// Queued norms of several slices; empty at first.
     type Norms: Default;
 
-    /// Queues the computation of the L2 norm of `values`: finite exactly if each of them is.
+    /// Queues the computation of the L2 norm of `values`. It is finite if and only if every value is.
     fn add_norm(&self, norms: &mut Self::Norms, values: Self::Slice<'_>) -> Result<(), Self::Err>;
 
-    /// The norms, in the order in which they were added. Together, because a device has to be waited for.
+    /// Returns the norms, in the order in which they were added. One call reads all of them, because each read waits for the device.
     fn read_norms(&self, norms: Self::Norms) -> Result<Vec<f64>, Self::Err>;
 }

@@ -1,4 +1,4 @@
-//! The CPU backend: hands contiguous slices to `stompp-kernels`.
+//! The CPU backend: calls `stompp-kernels` on contiguous slices.
 
 mod view;
 
@@ -14,8 +14,8 @@ use std::cell::RefCell;
 use stompp_kernels::{self as kernels, AdamStep, ChannelShape, ConvShape, PoolShape, SgdStep};
 use view::{values, values_mut};
 
-/// A raw buffer holding `values`, without a tensor around it. Copied, so that its memory comes from dfdx's cache and can go back
-/// there: what enters the cache from elsewhere would pile up.
+/// Copies `values` to a raw buffer. Its memory comes from dfdx's cache, because it returns there when it is dropped: memory from
+/// elsewhere would accumulate in the cache.
 fn buffer(device: &Cpu, values: &[f32]) -> Result<Buffer<Cpu>, CpuError> {
     let mut buffer = Storage::<f32>::try_alloc_len(device, values.len())?;
     buffer.copy_from_slice(values);
@@ -23,7 +23,7 @@ fn buffer(device: &Cpu, values: &[f32]) -> Result<Buffer<Cpu>, CpuError> {
 }
 
 thread_local! {
-    /// Buffers between one use and the next.
+    /// Free buffers for reuse.
     static SCRATCH: RefCell<Scratch<Buffer<Cpu>>> = const { RefCell::new(Scratch::new()) };
 }
 
@@ -69,7 +69,7 @@ impl Backend for Cpu {
     }
 
     fn release(&self, buffer: Buffer<Self>) {
-        // A thread that is ending has dropped its list; then the buffer is simply freed.
+        // A thread that is ending has already dropped its list; the buffer is then freed.
         let _ = SCRATCH.try_with(|scratch| scratch.borrow_mut().release(buffer.len(), buffer));
     }
 
@@ -127,7 +127,7 @@ impl Backend for Cpu {
         running: &mut [f32],
     ) -> Result<(), CpuError> {
         let n = (shape.batch * shape.inner) as f32;
-        // A single value a channel has no unbiased variance; its biased one, zero, is all there is to follow.
+        // A single value per channel has no unbiased variance; use its biased variance, zero.
         let unbiased = if n > 1.0 { n / (n - 1.0) } else { 1.0 };
         update_running(momentum, unbiased, &moments.variance, running);
         Ok(())

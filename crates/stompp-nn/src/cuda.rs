@@ -1,7 +1,7 @@
-//! The backend for NVIDIA GPUs: hands device memory to `stompp-cuda`.
+//! The backend for NVIDIA GPUs: calls `stompp-cuda` on device memory.
 //!
-//! A process has one GPU, the first that it sees (`CUDA_VISIBLE_DEVICES` chooses): [`open`] makes it ready. Everything runs on
-//! dfdx's own stream, in order.
+//! A process uses one GPU, the first visible one (`CUDA_VISIBLE_DEVICES` selects it). [`open`] opens it. Everything runs on dfdx's
+//! own stream, in order.
 
 mod device;
 mod view;
@@ -25,7 +25,7 @@ use stompp_cuda::{BatchNormParams, Moments, NormGradients};
 use stompp_kernels::{AdamStep, ChannelShape, ConvShape, PoolShape, SgdStep};
 
 thread_local! {
-    /// Buffers between one use and the next.
+    /// Free buffers for reuse.
     static SCRATCH: RefCell<Scratch<Buffer<Cuda>>> = const { RefCell::new(Scratch::new()) };
 }
 
@@ -69,16 +69,12 @@ impl Backend for Cuda {
     }
 
     fn release(&self, buffer: Buffer<Self>) {
-        // A thread that is ending has dropped its list; then the buffer is simply freed.
+        // A thread that is ending has already dropped its list; the buffer is then freed.
         let _ = SCRATCH.try_with(|scratch| scratch.borrow_mut().release(DeviceSlice::len(&buffer), buffer));
     }
 
     fn write(&self, values: &[f32], buffer: &mut Buffer<Self>) -> Result<(), CudaError> {
-        assert_eq!(
-            values.len(),
-            DeviceSlice::len(buffer),
-            "the buffer is of another length"
-        );
+        assert_eq!(values.len(), DeviceSlice::len(buffer), "the buffer has another length");
         let device = buffer.device();
         Ok(device.htod_sync_copy_into(values, buffer)?)
     }
@@ -172,7 +168,7 @@ impl Backend for Cuda {
         gy: Floats<'_>,
         gradients: BatchNormGradients<'_, Self>,
     ) -> Result<(), CudaError> {
-        // The shift has no part in the gradients; anything of its length will do.
+        // The gradients do not depend on the shift; any slice of its length will do.
         let norm = batch_norm_params(moments, scale, scale);
         let gradients = NormGradients {
             x: gradients.input,
@@ -317,7 +313,7 @@ impl Backend for Cuda {
     }
 }
 
-/// What the kernels normalise by.
+/// The parameters of batch norm, as the kernels need them.
 pub fn batch_norm_params<'a>(
     moments: &'a BatchMoments<Cuda>,
     scale: Floats<'a>,

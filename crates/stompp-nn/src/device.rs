@@ -6,11 +6,11 @@ use dfdx::{
     tensor::{Cache, Cpu},
 };
 
-/// The CPU, with dfdx's cache of allocations switched on. A training step asks for the same sizes as the one before; from the system
-/// they would come page by page, which takes 10 to 25 % of a step's time. (A GPU comes from `cuda::open`.)
+/// Returns the CPU, with dfdx's cache of allocations switched on. (`cuda::open` returns a GPU.) A training step allocates the same
+/// sizes as the one before. Without the cache the system would map them page by page, which takes 10 to 25 % of a step's time.
 ///
-/// Whatever a tensor's memory was, it enters the cache when the tensor is dropped. Make tensors of data by [`tensor`], which takes
-/// memory from the cache: dfdx's own `tensor_from_vec` keeps the `Vec`, and the cache would grow by it with each batch.
+/// The memory of a dropped tensor always enters the cache. Create tensors of data with [`tensor`], which uses memory of the cache.
+/// dfdx's own `tensor_from_vec` keeps the `Vec`, so the cache would grow with each batch.
 ///
 /// ```
 /// use dfdx::prelude::*;
@@ -29,13 +29,13 @@ pub fn cpu() -> Cpu {
     device
 }
 
-/// A tensor with a copy of `values`, row-major, in memory of the device's own.
+/// Creates a tensor with a copy of `values` (row-major), in memory that the device allocates.
 ///
 /// # Errors
 /// Returns `D::Err` if an allocation fails.
 ///
 /// # Panics
-/// If there are not as many values as the shape has entries.
+/// If the number of values differs from the number of entries of `shape`.
 pub fn tensor<S: Shape, D: Backend>(device: &D, values: &[f32], shape: S) -> OpResult<S, D> {
     let mut tensor = device.try_zeros_like(&shape)?;
     tensor.copy_from(values);

@@ -1,17 +1,17 @@
 //! The devices' errors as one type.
 
-/// A device failed: out of memory, or a failed launch.
+/// A device failed: it is out of memory, or a kernel launch failed.
 ///
-/// dfdx's error types have no trait of `std` in common, and that of CUDA is no [`std::error::Error`]. In code that is generic over
-/// the device, `result.map_err(DeviceError::new)?` makes one of any of them.
+/// dfdx's error types share no trait of `std`, and its CUDA error is not a [`std::error::Error`]. In code that is generic over the
+/// device, `result.map_err(DeviceError::new)?` converts any of them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("device: {0}")]
 pub struct DeviceError(String);
 
 impl DeviceError {
-    /// The error of a device, such as `D::Err`.
+    /// Converts the error of a device, such as `D::Err`.
     pub fn new(error: impl std::fmt::Display) -> Self {
-        // What dfdx's error type cannot say was kept beside it.
+        // dfdx's error type cannot hold every message. The full message was stored separately.
         #[cfg(feature = "cuda")]
         if let Some(words) = crate::cuda::take_last_error() {
             return Self(words);

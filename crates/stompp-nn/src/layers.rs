@@ -1,9 +1,9 @@
 //! Layers: parameters and the op that uses them.
 //!
 //! Each layer implements dfdx's [`Module`](dfdx::nn::Module) and [`ModuleMut`](dfdx::nn::ModuleMut) (training), and, where its
-//! sizes are compile-time constants, [`TensorCollection`](dfdx::nn::TensorCollection), so that dfdx can build and walk it.
-//! [`builder`] holds the names to write in a network's type. With `forward` the parameters are on the tape if the input is;
-//! `forward_with` decides it separately.
+//! sizes are compile-time constants, [`TensorCollection`](dfdx::nn::TensorCollection), so that dfdx can build and visit it.
+//! [`builder`] holds the names to write in a network's type. With `forward`, the parameters are on the tape if the input is;
+//! with `forward_with`, the caller decides separately.
 
 mod batch_norm;
 mod conv2d;
@@ -20,7 +20,7 @@ pub mod builder {
     pub use super::{batch_norm::builder::BatchNorm2d, conv2d::builder::Conv2d, linear::builder::Linear};
 }
 
-/// Fills a tensor by `draw`, from a stream of its own that the device's generator seeds: how dfdx resets a layer.
+/// Fills a tensor by `draw`, from a stream of its own that the device's generator seeds. dfdx resets a layer with it.
 fn reset<S, D>(
     tensor: &mut dfdx::tensor::Tensor<S, f32, D>,
     draw: impl FnOnce(usize, &mut dyn rand::Rng) -> Vec<f32>,

@@ -2,8 +2,8 @@
 //!
 //! # How it works
 //!
-//! - [`Backend`] is all that a device must provide. A layer calls nothing else.
-//! - A tensor's tape says whether its gradient is wanted ([`Recording`]); [`SwitchTape`] lets a network decide that at run
+//! - [`Backend`] has all operations that a device must provide. Layers call nothing else.
+//! - A tensor's tape decides whether its gradient is computed ([`Recording`]); [`SwitchTape`] lets a network decide that at run
 //!   time, layer by layer.
 //! - Sizes are dfdx [`Dim`](dfdx::shapes::Dim)s.
 //! - Details of dfdx 0.13.0 that this crate relies on are in `cpu/view.rs`; dfdx is therefore pinned exactly.
@@ -33,7 +33,7 @@ pub use rand::rand_core;
 pub use tape::{Recording, SwitchTape};
 pub use visit::{TensorKind, TensorMut, VisitTensors, Visitor, VisitorMut};
 
-/// What an op returns: a tensor on the tape `T`, or the device's error.
+/// The result of an op: a tensor on the tape `T`, or the device's error.
 pub type OpResult<S, D, T = dfdx::tensor::NoneTape> =
     Result<dfdx::tensor::Tensor<S, f32, D, T>, <D as dfdx::tensor::HasErr>::Err>;
 

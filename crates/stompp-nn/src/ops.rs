@@ -2,7 +2,7 @@
 //!
 //! All follow one rule: **an input whose tape records gets a gradient, an input whose tape does not costs nothing in the
 //! backward pass.** The output's tape records if any input's does. Gradients of intermediate tensors are taken out of the
-//! map as soon as they are used, so backward memory shrinks as it goes.
+//! map as soon as they are used, so the backward pass frees memory as it runs.
 //!
 //! Tensors are made contiguous on entry (free when they already are). Mismatched sizes panic, as in dfdx.
 
@@ -20,10 +20,11 @@ pub use loss::{cross_entropy, smoothed_cross_entropy};
 pub use pointwise::{add, relu};
 pub use pool::{average_pool, global_average_pool, max_pool};
 
-/// Takes a tensor's gradient out of the map, leaving a placeholder: it must not be asked for again, unless
-/// [`put_gradient!`](crate::put_gradient) puts it back. For ops written elsewhere, inside their backward step.
+/// Takes a tensor's gradient out of the map and leaves a placeholder. The gradient must not be read again, unless
+/// [`put_gradient!`](crate::put_gradient) puts it back. For the backward step of ops in other crates.
 ///
-/// `take_gradient!(gradients, &tensor_or_ghost, &device)`; a macro because dfdx does not name what the two have in common.
+/// `take_gradient!(gradients, &tensor_or_ghost, &device)`; it is a macro because dfdx has no public name for what the two
+/// have in common.
 #[macro_export]
 macro_rules! take_gradient {
     ($gradients:expr, $tensor:expr, $device:expr) => {{
@@ -32,7 +33,7 @@ macro_rules! take_gradient {
     }};
 }
 
-/// Puts a gradient back that [`take_gradient!`](crate::take_gradient) took out, so that several can be written to at once.
+/// Puts back a gradient that [`take_gradient!`](crate::take_gradient) took out. A kernel can write to several gradients that are out.
 #[macro_export]
 macro_rules! put_gradient {
     ($gradients:expr, $tensor:expr, $gradient:expr) => {

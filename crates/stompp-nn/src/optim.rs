@@ -1,8 +1,8 @@
 //! Optimizers: SGD with momentum, and Adam, as PyTorch has them.
 //!
-//! Two things are of binary networks. A parameter whose [`TensorKind`] has a bound (a latent binary weight) is clamped to it after each
-//! step (*ours*), and is left out of weight decay unless asked for. A parameter that has stopped learning keeps its values and its
-//! state, whatever its gradient.
+//! Two rules are specific to binary networks. A parameter whose [`TensorKind`] has a bound (a latent binary weight) is clamped to it
+//! after each step (*ours*), and by default has no weight decay. A parameter that has stopped learning keeps its values and its state,
+//! whatever its gradient.
 //!
 //! ```
 //! use dfdx::prelude::*;
@@ -20,7 +20,7 @@
 //! }
 //! assert!(losses[19] < losses[0]);
 //!
-//! // What a checkpoint keeps, and back.
+//! // Save the state and restore it.
 //! let saved = adam.state(&net)?;
 //! let mut resumed = Adam::new(0.05);
 //! resumed.restore(&dev, &net, |name, _| {
@@ -42,14 +42,14 @@ pub use sgd::Sgd;
 use crate::{Backend, DeviceError, TensorKind, VisitTensors};
 use dfdx::tensor::Gradients;
 
-/// What moves the parameters of one network against their gradients.
+/// Updates the parameters of one network by their gradients.
 ///
-/// An optimizer belongs to one network: its state is found by the identity of the network's tensors, and named by their names.
+/// An optimizer belongs to one network: it finds its state by the identity of the network's tensors, and names it after them.
 pub trait Optimizer<D: Backend> {
-    /// Moves every parameter of `network` that still learns by one step. A parameter without a gradient has a gradient of 0.
+    /// Does one step: updates every parameter of `network` that still learns. A missing gradient counts as 0.
     ///
     /// # Errors
-    /// Returns `D::Err` if an allocation or a kernel launch fails; some parameters may have moved.
+    /// Returns `D::Err` if an allocation or a kernel launch fails; some parameters may have been updated.
     fn step(
         &mut self,
         device: &D,
@@ -57,19 +57,19 @@ pub trait Optimizer<D: Backend> {
         gradients: &mut Gradients<f32, D>,
     ) -> Result<(), D::Err>;
 
-    /// All the state there is: named tensors, such as `velocity.fc.weight` of parameter `fc.weight`, in a fixed order.
+    /// Returns the whole state: named tensors in a fixed order, such as `velocity.fc.weight` of the parameter `fc.weight`.
     ///
     /// # Errors
     /// Returns `D::Err` if an allocation fails.
     fn state(&mut self, network: &impl VisitTensors<D>) -> Result<Vec<(String, Vec<f32>)>, D::Err>;
 
-    /// Puts saved state back. `saved` is asked for each tensor that [`Optimizer::state`] gave, by its name and length.
+    /// Restores saved state. Calls `saved` with the name and length of each tensor that [`Optimizer::state`] returned.
     ///
     /// # Errors
-    /// The first error of `saved`, or the device's. The optimizer may then have some of the state.
+    /// Returns the first error of `saved`, or a [`DeviceError`] if an allocation or a copy fails. Part of the state may then be restored.
     ///
     /// # Panics
-    /// If `saved` gives another number of values than it was asked for.
+    /// If `saved` returns another number of values than the given length.
     fn restore<E: From<DeviceError>>(
         &mut self,
         device: &D,
@@ -80,19 +80,19 @@ pub trait Optimizer<D: Backend> {
     /// The learning rate in use.
     fn learning_rate(&self) -> f32;
 
-    /// Goes on with another learning rate.
+    /// Sets the learning rate of the following steps.
     fn set_learning_rate(&mut self, learning_rate: f32);
 }
 
 /// L2 penalty: `rate * w` is added to a parameter's gradient, as by `weight_decay` of PyTorch's optimizers.
 ///
-/// Of a latent binary weight only the sign counts in the end. A penalty draws it to where its sign flips, so it is left out by default
-/// (*ours*).
+/// Only the sign of a latent binary weight counts in the end. A penalty pulls the weight to 0, where its sign flips, so latent weights
+/// have no penalty by default (*ours*).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct WeightDecay {
     /// The factor; 0 is no penalty.
     pub rate: f32,
-    /// Whether latent binary weights get it, too.
+    /// Whether the penalty also applies to latent binary weights.
     pub latent_weights: bool,
 }
 
@@ -107,7 +107,7 @@ impl WeightDecay {
     }
 }
 
-/// The bound of a parameter that still learns; `None` for what an optimizer leaves alone.
+/// The bound of a parameter that still learns. The outer `None` means that an optimizer must not change the tensor.
 fn trainable_bound(kind: TensorKind) -> Option<Option<f32>> {
     match kind {
         TensorKind::Parameter { learning: true, bound } => Some(bound),

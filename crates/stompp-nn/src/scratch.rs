@@ -1,53 +1,52 @@
-//! Buffers between one use and the next, by length.
+//! Free buffers for reuse, by length.
 //!
-//! A network asks for the same lengths at each step, and for fewer of them as a prefix is committed. A buffer that has waited
-//! while very many others came back is no longer needed and is let go.
+//! A network needs the same lengths at each step, and fewer buffers as a prefix is committed. A buffer that stays free while very
+//! many others are released is no longer needed and is dropped.
 
 use std::collections::VecDeque;
 
-/// Buffers that may come back while one waits. A step of a network of a hundred layers gives back two hundred.
-const PATIENCE: u64 = 1024;
+/// A free buffer is dropped after this many other releases. A step of a network of a hundred layers releases two hundred buffers.
+const MAX_AGE: u64 = 1024;
 
-/// What waits. The last one given back is the last one here, and the first to be taken: it may still be in the processor's
-/// cache.
+/// Free buffers in the order of their release. The newest one is reused first: it may still be in the processor's cache.
 #[derive(Debug)]
 pub(crate) struct Scratch<B> {
     buffers: VecDeque<FreeBuffer<B>>,
-    given: u64,
+    released: u64,
 }
 
 #[derive(Debug)]
 struct FreeBuffer<B> {
-    /// How many buffers had been given back before.
+    /// Number of buffers that had been released before.
     number: u64,
     len: usize,
     buffer: B,
 }
 
 impl<B> Scratch<B> {
-    /// Nothing waits.
+    /// No free buffers.
     pub(crate) const fn new() -> Self {
         Self {
             buffers: VecDeque::new(),
-            given: 0,
+            released: 0,
         }
     }
 
-    /// A buffer of `len` floats, if there is one.
+    /// Takes a free buffer of `len` floats, if there is one.
     pub(crate) fn acquire(&mut self, len: usize) -> Option<B> {
-        let at = self.buffers.iter().rposition(|waiting| waiting.len == len)?;
-        self.buffers.remove(at).map(|waiting| waiting.buffer)
+        let at = self.buffers.iter().rposition(|free| free.len == len)?;
+        self.buffers.remove(at).map(|free| free.buffer)
     }
 
-    /// Keeps `buffer`, of `len` floats, and lets those go that have waited too long.
+    /// Keeps `buffer`, of `len` floats, for reuse. Drops buffers that have been free for too long.
     pub(crate) fn release(&mut self, len: usize, buffer: B) {
-        let number = self.given;
+        let number = self.released;
         self.buffers.push_back(FreeBuffer { number, len, buffer });
-        self.given += 1;
+        self.released += 1;
         while self
             .buffers
             .front()
-            .is_some_and(|first| first.number + PATIENCE < number)
+            .is_some_and(|first| first.number + MAX_AGE < number)
         {
             self.buffers.pop_front();
         }
@@ -67,13 +66,13 @@ mod tests {
         assert_eq!(scratch.acquire(5), Some('b'));
         assert_eq!(scratch.acquire(5), Some('a'));
         assert_eq!(scratch.acquire(5), None);
-        for _ in 0..PATIENCE / 2 {
+        for _ in 0..MAX_AGE / 2 {
             scratch.release(5, 'b');
             assert_eq!(scratch.acquire(5), Some('b'));
         }
         assert_eq!(scratch.acquire(6), Some('o'), "not yet");
         scratch.release(7, 'n');
-        for _ in 0..=PATIENCE + 1 {
+        for _ in 0..=MAX_AGE + 1 {
             scratch.release(5, 'b');
             scratch.acquire(5);
         }

@@ -1,16 +1,16 @@
-//! Tapes that can be off: how one network runs partly on the tape and partly not.
+//! Tapes that can be off, so that one network runs partly on the tape and partly off it.
 //!
 //! dfdx decides at compile time whether a tensor is traced ([`OwnedTape`]) or not ([`NoneTape`]). A freezing network decides
 //! it at run time, layer by layer and step by step, because the committed prefix needs no backward pass. [`SwitchTape`] is a
-//! dfdx [`Tape`] that is either on or off, so a tensor carries that decision with it and every op asks it through
+//! dfdx [`Tape`] that is either on or off, so a tensor carries that decision with it and every op reads it through
 //! [`Recording`].
 
 use dfdx::tensor::{Gradients, Merge, NoneTape, OwnedTape, Storage, Tape, Tensor};
 
 /// A tape that can say, at run time, whether it records.
 ///
-/// The ops of this crate record a backward operation only if one of their inputs is recorded, and inside it compute only
-/// the gradients of the inputs that are. A tensor off the tape therefore costs nothing in the backward pass.
+/// The ops of this crate record a backward operation only if one of their inputs is recorded. The backward operation computes
+/// only the gradients of the recorded inputs. A tensor off the tape therefore costs nothing in the backward pass.
 pub trait Recording<D: Storage<f32>>: Tape<f32, D> {
     /// Whether operations added to this tape will be run by the backward pass.
     fn is_recording(&self) -> bool;
@@ -41,7 +41,7 @@ impl<D: Storage<f32>> Recording<D> for OwnedTape<f32, D> {
 
 /// A dfdx tape that is on or off, decided at run time.
 ///
-/// Off is the default and behaves as [`NoneTape`], on behaves as [`OwnedTape`]; merging with an on tape turns the result on.
+/// Off is the default. An off tape behaves as [`NoneTape`], an on tape as [`OwnedTape`]. Merging with an on tape gives an on tape.
 ///
 /// ```
 /// use dfdx::prelude::*;
@@ -107,7 +107,7 @@ impl<D: Storage<f32>> Merge<SwitchTape<D>> for SwitchTape<D> {
 }
 
 impl<D: Storage<f32>> Tape<f32, D> for SwitchTape<D> {
-    // dfdx asks this only to decide whether it may overwrite an operand in place: `true` is the safe answer.
+    // dfdx reads this only to decide whether it may overwrite an operand in place: `true` is the safe answer.
     const OWNS_TAPE: bool = true;
 
     fn add_backward_op<F>(&mut self, operation: F)

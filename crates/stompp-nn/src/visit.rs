@@ -1,7 +1,7 @@
-//! Visiting a network's tensors by name: what optimizers, checkpoints, summaries and diagnostics are made of.
+//! Visiting a network's tensors by name. Optimizers, checkpoints, summaries and diagnostics use it.
 //!
-//! dfdx's own `TensorCollection` serves layers whose sizes are known at compile time and does not say what a tensor is for;
-//! this one also serves sizes known at run time. Names are torchvision's `state_dict` names.
+//! dfdx's own `TensorCollection` works only for sizes known at compile time and does not say what a tensor is for.
+//! [`VisitTensors`] also works for sizes known at run time. Names are torchvision's `state_dict` names.
 
 use dfdx::{
     shapes::Shape,
@@ -9,17 +9,17 @@ use dfdx::{
 };
 use std::ops::{Deref, DerefMut};
 
-/// What a tensor is to a training loop.
+/// How a training loop treats a tensor.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum TensorKind {
     /// Trained by gradient.
     Parameter {
-        /// Whether training still changes it. `false`: an optimizer leaves it alone.
+        /// Whether training still changes it. Optimizers do not change a tensor with `false`.
         learning: bool,
-        /// Keep entries in `[-bound, bound]` after every step. Latent binary weights, and only they, have a bound.
+        /// Optimizers clamp the entries to `[-bound, bound]` after every step. Only latent binary weights have a bound.
         bound: Option<f32>,
     },
-    /// Follows the data without a gradient, as running statistics do.
+    /// Updated from the data without a gradient, as running statistics are.
     Statistic,
 }
 
@@ -68,28 +68,28 @@ impl TensorKind {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait VisitTensors<D: Storage<f32>> {
-    /// Shows every tensor to `visitor`, in a fixed order; names begin with `prefix`.
+    /// Calls `visitor` with every tensor, in a fixed order. Names begin with `prefix`.
     ///
     /// # Errors
-    /// The first error of `visitor`, which ends the visit.
+    /// Returns the first error of `visitor`, which ends the visit.
     fn visit<V: Visitor<D>>(&self, prefix: &str, visitor: &mut V) -> Result<(), V::Error>;
 
-    /// As [`VisitTensors::visit`], with the same names in the same order, for writing.
+    /// As [`VisitTensors::visit`], with the same names in the same order, but `visitor` may write to the tensors.
     ///
     /// # Errors
-    /// The first error of `visitor`, which ends the visit.
+    /// Returns the first error of `visitor`, which ends the visit.
     fn visit_mut<V: VisitorMut<D>>(&mut self, prefix: &str, visitor: &mut V) -> Result<(), V::Error>;
 }
 
 /// Reads the tensors of a network.
 pub trait Visitor<D: Storage<f32>> {
-    /// Why a visit ends early.
+    /// The error that ends a visit early.
     type Error;
 
     /// Called once for each tensor, with its full name.
     ///
     /// # Errors
-    /// Ends the visit.
+    /// An error ends the visit.
     fn visit_tensor<S: Shape>(
         &mut self,
         name: &str,
@@ -100,13 +100,13 @@ pub trait Visitor<D: Storage<f32>> {
 
 /// Reads and writes the tensors of a network.
 pub trait VisitorMut<D: Storage<f32>> {
-    /// Why a visit ends early.
+    /// The error that ends a visit early.
     type Error;
 
     /// Called once for each tensor, with its full name.
     ///
     /// # Errors
-    /// Ends the visit.
+    /// An error ends the visit.
     fn visit_tensor_mut<S: Shape>(
         &mut self,
         name: &str,
@@ -117,7 +117,7 @@ pub trait VisitorMut<D: Storage<f32>> {
 
 /// A tensor of a network that may be written to.
 ///
-/// It dereferences to the tensor. Borrowing it mutably drops what the layer has derived from the tensor's values, such as packed
+/// It dereferences to the tensor. Borrowing it mutably drops the values that the layer has derived from it, such as packed
 /// signs; reading does not.
 pub struct TensorMut<'a, S: Shape, D: Storage<f32>> {
     tensor: &'a mut Tensor<S, f32, D>,
@@ -125,7 +125,7 @@ pub struct TensorMut<'a, S: Shape, D: Storage<f32>> {
 }
 
 impl<'a, S: Shape, D: Storage<f32>> TensorMut<'a, S, D> {
-    /// A tensor from which nothing is derived.
+    /// Wraps a tensor from which nothing is derived.
     pub fn new(tensor: &'a mut Tensor<S, f32, D>) -> Self {
         Self {
             tensor,
@@ -133,7 +133,7 @@ impl<'a, S: Shape, D: Storage<f32>> TensorMut<'a, S, D> {
         }
     }
 
-    /// A tensor whose layer keeps values derived from it. `drop_derived` drops them and is called before the tensor is written to.
+    /// Wraps a tensor whose layer keeps values derived from it. `drop_derived` drops them and is called before the tensor is written to.
     pub fn with_derived(tensor: &'a mut Tensor<S, f32, D>, drop_derived: &'a mut dyn FnMut()) -> Self {
         Self {
             tensor,

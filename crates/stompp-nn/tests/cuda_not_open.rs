@@ -1,4 +1,4 @@
-//! A CUDA device that dfdx made by itself: an error that says what to do, not a panic.
+//! A CUDA device that dfdx created by itself gives an error that says what to do, not a panic.
 #![cfg(feature = "cuda")]
 
 use dfdx::tensor::{Cuda, ZerosTensor};

@@ -228,7 +228,7 @@ fn cross_entropy() {
     });
 }
 
-/// The check itself can fail: doubling a gradient is noticed.
+/// Negative control: the check notices a doubled gradient.
 #[test]
 #[should_panic(expected = "numerically")]
 fn a_wrong_gradient_is_noticed() {
@@ -248,7 +248,7 @@ fn a_wrong_gradient_is_noticed() {
     });
 }
 
-/// What is off the tape costs nothing and gets nothing, and what is on it is not disturbed by that.
+/// A tensor off the tape gets no gradient, and does not change the gradients of tensors on the tape.
 #[test]
 fn an_input_off_the_tape_gets_no_gradient() {
     let mut rng = rng(0);
@@ -272,7 +272,7 @@ fn an_input_off_the_tape_gets_no_gradient() {
     assert!(gradient(false, false).is_none());
 }
 
-/// A permuted input is made contiguous on entry, and its gradient arrives in its own order.
+/// A permuted input is made contiguous on entry, and its gradient has its own order.
 #[test]
 fn permuted_inputs_are_accepted() {
     let mut rng = rng(0);

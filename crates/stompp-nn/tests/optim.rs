@@ -1,5 +1,5 @@
-//! Optimizers against sequences by hand and the formulas in `f64`: steps, weight decay, bounds, parameters that have stopped, and
-//! state that is saved and put back.
+//! Optimizers against sequences computed by hand and the formulas in `f64`: steps, weight decay, bounds, parameters that have stopped, and
+//! state that is saved and restored.
 
 use approx::assert_abs_diff_eq;
 use dfdx::{
@@ -96,7 +96,7 @@ fn sgd_a_sequence_by_hand() {
     ];
     assert_eq!(sgd.state(&net).unwrap(), expected);
 
-    // What has stopped keeps weight and velocity, whatever its gradient.
+    // A stopped parameter keeps its weight and velocity, whatever its gradient.
     net.learning = false;
     net.step(&mut sgd, Some([0.5, 1.0]), Some(100.0));
     assert_eq!(net.values(), ([0.0, -2.25], [1.0]));
@@ -227,7 +227,7 @@ fn resumes<O: Optimizer<Cpu> + Clone>(fresh: O, names: &[&str]) {
     let bits = |net: &Pair| [net.free.as_vec(), net.bounded.as_vec()].concat();
     assert_eq!(bits(&whole.0), bits(&parts.0));
     assert_eq!(whole.1.state(&whole.0).unwrap(), parts.1.state(&parts.0).unwrap());
-    // Without its state it goes another way.
+    // Without its state the step is different.
     let mut amnesiac = fresh.clone();
     parts.0.step(&mut amnesiac, None, None);
     whole.0.step(&mut whole.1, None, None);

@@ -1,4 +1,4 @@
-//! From a graph and trained tensors to an ONNX model.
+//! Converts a graph and trained tensors to an ONNX model.
 
 use crate::{
     Dialect, ExportError,
@@ -14,18 +14,18 @@ const EPSILON: f32 = 1e-5;
 
 /// Domain of QONNX's operators.
 const QONNX: &str = "qonnx.custom_op.general";
-/// Domain of OpenVINO's.
+/// Domain of OpenVINO's operators.
 const OPENVINO: &str = "org.openvinotoolkit";
 
-/// Writes the network that `graph` becomes when it is committed as an ONNX model: the sign of every latent weight of a binary
-/// convolution, batch norms with their running statistics.
+/// Exports the committed network of `graph` as an ONNX model and returns the bytes of the file. Binary weights are the signs of the latent
+/// weights; batch norms use their running statistics.
 ///
-/// `tensor` gives the values of a tensor by its name in [`Graph::tensors`], in row-major order. `metadata` are names and values that the
-/// file keeps. The input `image` is (batch, channels, height, width), normalized; the output `logits` is (batch, classes). The same input
-/// makes the same bytes.
+/// `tensor` returns the values of a tensor by its name in [`Graph::tensors`], in row-major order. `metadata` has names and values that are
+/// stored in the file. The model's input `image` is (batch, channels, height, width), normalized; its output `logits` is (batch, classes).
+/// Equal arguments give equal bytes.
 ///
 /// # Errors
-/// If a tensor is missing or has another length.
+/// Returns [`ExportError::Missing`] if a tensor is missing and [`ExportError::Length`] if it has the wrong length.
 pub fn export<'a>(
     graph: &Graph,
     activations: ActivationRule,
@@ -67,7 +67,7 @@ struct Exporter<'g, 'f, 'a> {
     model: Model,
     /// The name of each node's value.
     values: Vec<String>,
-    /// Whether anything reads the node's value as it is; convolutions on bits have levels of their own.
+    /// Whether the node's value must be in the model. Convolutions on bits do not read it, because they have their own `FakeQuantize`.
     needed: Vec<bool>,
 }
 
@@ -84,19 +84,19 @@ impl<'a> Exporter<'_, '_, 'a> {
         Ok(())
     }
 
-    /// A tensor of a node, which has been checked.
+    /// Returns a tensor of a node. The tensor must have passed `check_tensor`.
     fn get(&self, id: NodeId, suffix: &str) -> &'a [f32] {
         (self.tensor)(&format!("{}.{suffix}", self.graph.node(id).name)).unwrap_or_default()
     }
 
-    /// The tensor as a constant of the model, with its own name.
+    /// Adds a tensor as a constant of the same name. Returns the name.
     fn constant(&mut self, id: NodeId, suffix: &str, shape: &[usize]) -> String {
         let values = self.get(id, suffix);
         self.model
             .floats(format!("{}.{suffix}", self.graph.node(id).name), shape, values)
     }
 
-    /// Adds what node `id` computes; the name of its value.
+    /// Adds the operators of node `id` to the model. Returns the name of its value.
     fn node(&mut self, id: NodeId) -> String {
         let graph = self.graph;
         let node = graph.node(id);
@@ -145,13 +145,13 @@ impl<'a> Exporter<'_, '_, 'a> {
         }
     }
 
-    /// The name of the value of `id`.
+    /// Returns the name of the value of `id`.
     fn value(&self, id: NodeId) -> String {
         self.values[id.index()].clone()
     }
 
-    /// Whether OpenVINO can compute the convolution on bits: its input is signs. Where the number of channels is no multiple of 8,
-    /// OpenVINO 2026.4 turns it into a convolution on bits, too, but gives wrong sums.
+    /// Whether node `id` is a binary convolution of signs that OpenVINO computes on bits. The input channels must be a multiple of 8: for
+    /// other numbers, OpenVINO 2026.4 computes wrong sums.
     fn is_on_bits(&self, id: NodeId) -> bool {
         let node = self.graph.node(id);
         self.dialect == Dialect::OpenVino
@@ -161,7 +161,7 @@ impl<'a> Exporter<'_, '_, 'a> {
             && self.graph.first_input_shape(id)[0].is_multiple_of(8)
     }
 
-    /// For each node, whether its value has to be there.
+    /// Returns for each node whether its value must be in the model.
     fn needed_values(&self) -> Vec<bool> {
         let graph = self.graph;
         let mut needed = vec![false; graph.nodes().len()];
@@ -171,15 +171,15 @@ impl<'a> Exporter<'_, '_, 'a> {
                 Op::MaxPool(_) => needed[reader.index()],
                 _ => true,
             };
-            // A pool or activation that only convolutions on bits read is computed for each of them.
+            // If only convolutions on bits read a pool or activation, each of them has its own copy.
             let is_source = graph.binary_source(id).is_some();
             needed[id.index()] = id == graph.output() || !is_source || graph.consumers(id).iter().any(reads);
         }
         needed
     }
 
-    /// A convolution that OpenVINO computes on bits: of signs as two levels, 0 and 1, `a = (x + 1) / 2`. The sum over `x` is twice that
-    /// over `a` less the sum of the weights that are not over padding. All of them are integers, so this is exact.
+    /// Adds a convolution that OpenVINO computes on bits. The signs `x` become two levels, 0 and 1: `a = (x + 1) / 2`. The sum over `x` is
+    /// twice the sum over `a`, minus the sum of the weights that are not over padding. All values are integers, so this is exact.
     fn conv_on_bits(&mut self, id: NodeId) -> String {
         let graph = self.graph;
         let node = graph.node(id);
@@ -187,7 +187,7 @@ impl<'a> Exporter<'_, '_, 'a> {
             unreachable!("only binary convolutions are on bits");
         };
         let name = node.name.as_str();
-        // Maxima come before the levels, which they do not change: OpenVINO looks for levels right before the convolution.
+        // Max pools are moved before the `FakeQuantize`, which gives the same result: OpenVINO expects it right before the convolution.
         let (mut pools, mut source) = (Vec::new(), node.inputs[0]);
         while let Op::MaxPool(pool) = graph.node(source).op {
             pools.push((source, pool));
@@ -198,7 +198,7 @@ impl<'a> Exporter<'_, '_, 'a> {
             let pool_name = format!("{}/{name}", graph.node(id).name);
             x = self.model.node("MaxPool", pool_name, &[&x], pool_windows(pool));
         }
-        // Everything above it is +1: also 0.
+        // Values above the threshold are +1. This includes 0.
         let threshold = self.model.floats("below_zero", &[], &[-f32::MIN_POSITIVE]);
         let (zero, one) = (
             self.model.floats("zero", &[], &[0.0]),
@@ -225,7 +225,7 @@ impl<'a> Exporter<'_, '_, 'a> {
         self.model.node("Sub", name, &[&twice, &offset], Vec::new())
     }
 
-    /// -1 where `x` is negative, +1 elsewhere: also at 0, where ONNX's `Sign` is 0.
+    /// Adds the sign of `x`: -1 where `x` is negative, else +1. ONNX's `Sign` is not used, because it is 0 at 0.
     fn sign(&mut self, name: &str, x: &str) -> String {
         if self.dialect == Dialect::Qonnx {
             let one = self.model.floats("one", &[], &[1.0]);
@@ -245,7 +245,7 @@ impl<'a> Exporter<'_, '_, 'a> {
             .node("Where", name, &[&positive, &one, &minus_one], Vec::new())
     }
 
-    /// The signs of a binary convolution's latent weight.
+    /// Adds the signs of a binary convolution's latent weight.
     fn signs(&mut self, id: NodeId, conv: Conv) -> String {
         let shape = [
             conv.outputs,
@@ -277,7 +277,8 @@ impl<'a> Exporter<'_, '_, 'a> {
         self.model.node("Clip", name, &[x, &low, &high], Vec::new())
     }
 
-    /// A fully connected layer; its value is (batch, outputs, 1, 1), so that whatever reads it finds four dimensions.
+    /// Adds a fully connected layer. Its value is (batch, outputs, 1, 1), because other nodes expect four dimensions. Only as the
+    /// network's output it is (batch, outputs).
     fn linear(&mut self, id: NodeId, x: &str, outputs: usize) -> String {
         let name = self.graph.node(id).name.as_str();
         let inputs = self.graph.patch_entries(id);
@@ -306,7 +307,7 @@ fn sign(value: f32) -> f32 {
     if value >= 0.0 { 1.0 } else { -1.0 }
 }
 
-/// For each output of a convolution, the sum of the signs of the weights that are not over padding.
+/// Computes for each output of a convolution the sum of the signs of the weights that are not over padding.
 fn weight_sums(input: Shape, [outputs, height, width]: Shape, conv: Conv, weight: &[f32]) -> Vec<f32> {
     let area = conv.kernel * conv.kernel;
     let mut sums = Vec::with_capacity(outputs * height * width);
@@ -329,12 +330,12 @@ fn weight_sums(input: Shape, [outputs, height, width]: Shape, conv: Conv, weight
     sums
 }
 
-/// The attributes of the windows that a convolution slides over its input.
+/// Returns the window attributes of a convolution.
 fn conv_windows(conv: Conv) -> Vec<(&'static str, Attribute)> {
     windows(conv.kernel, conv.stride, conv.padding)
 }
 
-/// The attributes of the windows of a pooling op.
+/// Returns the window attributes of a pooling op.
 fn pool_windows(pool: Pool) -> Vec<(&'static str, Attribute)> {
     windows(pool.kernel, pool.stride, pool.padding)
 }

@@ -7,28 +7,27 @@ mod proto;
 
 pub use export::export;
 
-/// For which tools a file is.
+/// The operators that an exported file uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dialect {
-    /// Standard operators only, the batch size left open. Signs are `Where(x >= 0, 1, -1)`, because ONNX's `Sign` is 0 at 0.
+    /// Standard operators only. The batch size is variable. Signs are `Where(x >= 0, 1, -1)`, because ONNX's `Sign` is 0 at 0.
     Standard,
-    /// Signs and binary weights are QONNX's `BipolarQuant`, the batch size left open.
+    /// QONNX: signs and binary weights are `BipolarQuant`. The batch size is variable.
     Qonnx,
-    /// The batch size is 1, and signs before binary convolutions are OpenVINO's `FakeQuantize` with two levels, one for each
-    /// convolution: OpenVINO runs these on bits, if their input channels are a multiple of 8. The others are as in
-    /// [`Dialect::Standard`].
+    /// OpenVINO. The batch size is 1. Each binary convolution with a multiple of 8 input channels has its own `FakeQuantize` with two
+    /// levels, so that OpenVINO runs it on bits. Other signs are as in [`Dialect::Standard`].
     OpenVino,
 }
 
-/// A network cannot be exported.
+/// An error of [`export`](export()).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExportError {
-    /// A tensor of the graph was not given.
+    /// A tensor of the graph is missing.
     #[error("tensor `{0}` is missing")]
     Missing(String),
-    /// A tensor has another number of entries than the graph says.
-    #[error("tensor `{name}` has {given} entries, the graph wants {wanted}")]
+    /// The number of entries of a tensor differs from the graph's.
+    #[error("tensor `{name}` has {given} entries, the graph expects {wanted}")]
     Length {
         /// The tensor.
         name: String,

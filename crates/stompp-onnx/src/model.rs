@@ -1,4 +1,4 @@
-//! A model under construction: nodes, constants and the messages that they become.
+//! Builds an ONNX model from nodes and constants.
 
 use crate::proto::{
     AttributeProto, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
@@ -6,9 +6,9 @@ use crate::proto::{
 };
 use prost::Message;
 
-/// Version of the format of the file.
+/// Version of the file format.
 const IR_VERSION: i64 = 8;
-/// Version of the standard operators.
+/// Version of the standard operator set.
 const OPSET: i64 = 13;
 
 /// The value of an attribute.
@@ -18,23 +18,23 @@ pub(crate) enum Attribute {
     Ints(Vec<usize>),
 }
 
-/// Nodes and constants so far.
+/// A model under construction.
 #[derive(Default)]
 pub(crate) struct Model {
     nodes: Vec<NodeProto>,
     constants: Vec<TensorProto>,
-    /// Domains of operators that are not standard.
+    /// Domains of the nonstandard operators.
     domains: Vec<&'static str>,
 }
 
 impl Model {
-    /// Adds a constant of floats; one that is there already is used again. Returns its name.
+    /// Adds a constant of floats, unless one with this name exists. Returns its name.
     pub(crate) fn floats(&mut self, name: impl Into<String>, shape: &[usize], values: &[f32]) -> String {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         self.constant(name.into(), TensorProto::FLOAT, shape, bytes)
     }
 
-    /// Adds a constant of integers.
+    /// Adds a constant of integers, unless one with this name exists. Returns its name.
     pub(crate) fn integers(&mut self, name: impl Into<String>, values: &[i64]) -> String {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         self.constant(name.into(), TensorProto::INT64, &[values.len()], bytes)
@@ -52,7 +52,7 @@ impl Model {
         name
     }
 
-    /// Adds a node with one output, which has the node's name. Returns that.
+    /// Adds a node with one output. Returns the name of the output, which is the name of the node.
     pub(crate) fn node(
         &mut self,
         op: &str,
@@ -63,7 +63,7 @@ impl Model {
         self.node_in_domain("", op, name, inputs, attributes)
     }
 
-    /// As [`Model::node`], with an operator of another domain than the standard one.
+    /// Adds a node as [`Model::node`] does, with an operator of another domain.
     pub(crate) fn node_in_domain(
         &mut self,
         domain: &'static str,
@@ -90,7 +90,7 @@ impl Model {
         name
     }
 
-    /// The bytes of the file. Values of inputs and outputs are floats of the given names and shapes behind the batch.
+    /// Encodes the model as a file. `input` and `output` are names and shapes without the batch dimension; their values are floats.
     pub(crate) fn finish(
         self,
         batch: Option<usize>,
@@ -166,7 +166,7 @@ fn attribute(name: &str, value: Attribute) -> AttributeProto {
     }
 }
 
-/// A size, or the batch if it is left open.
+/// Converts a size to a dimension. `None` is the variable batch size.
 fn dimension(size: Option<usize>) -> Dimension {
     Dimension {
         value: Some(match size {

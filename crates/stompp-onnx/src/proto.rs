@@ -1,4 +1,4 @@
-//! The messages of `onnx.proto` (ONNX, IR version 8), as far as they are written here.
+//! The messages and fields of `onnx.proto` (ONNX, IR version 8) that this crate writes.
 
 use prost::{Message, Oneof};
 

@@ -1,18 +1,18 @@
-//! A network's sizes, and the graph that they give.
+//! The sizes of a residual network, and its graph.
 
 use crate::{Model, block::Block, model::Shortcuts};
 use stompp_graph::{Conv, Graph, GraphBuilder, GraphError, NodeId, Pool};
 
-/// How a network begins.
+/// The first layers of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stem {
-    /// 3x3 convolution, stride 1: images up to 64 pixels.
+    /// 3x3 convolution, stride 1, for images up to 64 pixels.
     Cifar,
     /// 7x7 convolution, stride 2, then a 3x3 maximum pool of stride 2.
     ImageNet,
 }
 
-/// Everything that fixes a residual network's layers and sizes.
+/// The layers and sizes of a residual network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Architecture {
     stages: Vec<usize>,
@@ -24,32 +24,33 @@ pub struct Architecture {
     stem: Stem,
 }
 
-/// No such network can be built.
+/// A network cannot be built from these sizes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArchitectureError {
-    /// A size is outside what is accepted.
+    /// A size is out of range.
     #[error("{what} is {value}: expected {expected}")]
     Size {
         /// Which size.
         what: &'static str,
-        /// What was given.
+        /// The given value.
         value: usize,
-        /// What is accepted.
+        /// The accepted values.
         expected: &'static str,
     },
-    /// Each size is accepted, but together they are too large.
+    /// Each size is in range, but together they are too large.
     #[error(transparent)]
     Graph(Box<GraphError>),
 }
 
 impl Architecture {
-    /// `model` for `classes` classes and square RGB images of `image_size` pixels, `width` channels in the first stage.
+    /// Creates `model` for `classes` classes and square RGB images with sides of `image_size` pixels.
     ///
-    /// `None` is the model's usual width. The stem follows the image size: CIFAR's up to 64 pixels, ImageNet's above.
+    /// `width` is the number of channels in the first stage; `None` means the model's usual width. Images up to 64 pixels get
+    /// [`Stem::Cifar`], larger ones [`Stem::ImageNet`].
     ///
     /// # Errors
-    /// If a size is 0, or so large that the network could not be meant.
+    /// Returns an [`ArchitectureError`] if a size is out of range, or if the network would be too large.
     pub fn new(
         model: Model,
         width: Option<usize>,
@@ -68,11 +69,11 @@ impl Architecture {
         .checked()
     }
 
-    /// A network of your own: so many basic blocks in each stage; each stage has twice the channels of the one before and,
-    /// but for the first, half its image size.
+    /// Creates a network of your own: `stages` has the number of basic blocks of each stage. Each stage after the first has twice the
+    /// channels and half the image size of the one before.
     ///
     /// # Errors
-    /// As [`Architecture::new`].
+    /// Returns an [`ArchitectureError`] if a size is out of range, or if the network would be too large.
     pub fn with_stages(
         stages: Vec<usize>,
         width: usize,
@@ -121,19 +122,19 @@ impl Architecture {
         self.classes
     }
 
-    /// Side of the images.
+    /// Side of the images in pixels.
     pub fn image_size(&self) -> usize {
         self.image_size
     }
 
-    /// How the network begins.
+    /// The first layers.
     pub fn stem(&self) -> Stem {
         self.stem
     }
 
-    /// The network.
+    /// Builds the graph of the network.
     pub fn graph(&self) -> Graph {
-        self.build().expect("checked when it was made")
+        self.build().expect("the constructor has checked it")
     }
 
     fn build(&self) -> Result<Graph, GraphError> {
@@ -155,7 +156,7 @@ impl Architecture {
                 };
             }
         }
-        // A Bi-Real network averages its real values.
+        // A Bi-Real network averages real values: it has no activation here.
         if self.shortcuts == Shortcuts::Block {
             x = g.activation("act", x)?;
         }
@@ -164,10 +165,10 @@ impl Architecture {
         g.finish(logits)
     }
 
-    /// The stem up to the first block's activation.
+    /// Adds the stem, up to the first block's activation.
     ///
-    /// ImageNet's maximum pool stands before the activation, which torchvision has first: both are monotone, so the committed
-    /// network computes the same, and the mask covers a quarter of the entries (*ours*).
+    /// The maximum pool of ImageNet's stem comes before the activation; in torchvision the activation comes first. Both are monotone,
+    /// so the committed network computes the same, and the mask covers only a quarter of the entries (*ours*).
     fn add_stem(&self, g: &mut GraphBuilder) -> Result<NodeId, GraphError> {
         let conv = match self.stem {
             Stem::Cifar => Conv::k3(self.width),

@@ -20,15 +20,15 @@ impl Block {
         Self { name, convs, stride }
     }
 
-    /// 1x1, 3x3 and 1x1 convolutions. The 3x3 convolution has the stride, as torchvision's.
+    /// 1x1, 3x3 and 1x1 convolutions. The 3x3 convolution has the stride, as in torchvision.
     pub(crate) fn bottleneck(name: String, inner: usize, outputs: usize, stride: usize) -> Self {
         let convs = vec![Conv::k1(inner), Conv::k3(inner).with_stride(stride), Conv::k1(outputs)];
         Self { name, convs, stride }
     }
 
-    /// `norm(conv(activation(...)))` for each convolution, plus the shortcut, which reads the first activation.
+    /// Adds `norm(conv(activation(...)))` for each convolution, plus the shortcut, which reads the first activation.
     ///
-    /// The activation that torchvision puts at a block's end stands at the beginning of the next one here, where it feeds a
+    /// torchvision has an activation at the end of a block. Here it is at the beginning of the next block, where it feeds a
     /// convolution.
     pub(crate) fn residual(&self, g: &mut GraphBuilder, x: NodeId) -> Result<NodeId, GraphError> {
         let input = g.activation(&self.node("act1"), x)?;
@@ -43,7 +43,8 @@ impl Block {
         g.add(&self.node("add"), y, shortcut)
     }
 
-    /// A shortcut around every convolution, which reads what stands before the activation (Bi-Real Net, Liu et al. 2018).
+    /// Adds a block with a shortcut around every convolution. The shortcut reads the input of the activation (Bi-Real Net, Liu et al.
+    /// 2018).
     pub(crate) fn bi_real(&self, g: &mut GraphBuilder, x: NodeId) -> Result<NodeId, GraphError> {
         let mut x = x;
         for (index, conv) in self.convs.iter().enumerate() {
@@ -62,7 +63,7 @@ impl Block {
         g.batch_norm(&self.node(&format!("bn{number}")), y)
     }
 
-    /// `x`, brought to the shape of `y` by a 1x1 convolution and a batch norm if it has another one.
+    /// Returns `x` if it has the shape of `y`. Otherwise adds a 1x1 convolution and a batch norm that give it this shape.
     fn shortcut(&self, g: &mut GraphBuilder, x: NodeId, y: NodeId) -> Result<NodeId, GraphError> {
         if g.shape(x) == g.shape(y) {
             return Ok(x);

@@ -1,13 +1,13 @@
-//! Names of networks.
+//! Residual networks by name.
 
 use std::{fmt, str::FromStr};
 
-/// Which residual network.
+/// A residual network.
 ///
-/// `resnet18`, `resnet34` and `resnet50` are torchvision's. Every other depth 6n+2 (`resnet8`, `resnet20`, `resnet32`, ...) is
-/// of the CIFAR family of He et al. 2016: three stages of n basic blocks. `bireal18`, `bireal34` and `birealN` have the same
-/// layers, with a shortcut around every convolution (Bi-Real Net, Liu et al. 2018; where the shape changes, it is torchvision's
-/// strided 1x1 convolution, *ours*).
+/// `resnet18`, `resnet34` and `resnet50` are torchvision's. Every other depth 6n+2 (`resnet8`, `resnet20`, `resnet32`, ...)
+/// belongs to the CIFAR family of He et al. 2016: three stages of n basic blocks. `bireal18`, `bireal34` and `birealN` have the
+/// same layers, with a shortcut around every convolution (Bi-Real Net, Liu et al. 2018). Where the shape changes, their shortcut is
+/// torchvision's strided 1x1 convolution (*ours*).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Model {
     /// Basic blocks 2-2-2-2.
@@ -16,32 +16,32 @@ pub enum Model {
     ResNet34,
     /// Bottleneck blocks 3-4-6-3. (50 is also 6n+2; the name means torchvision's.)
     ResNet50,
-    /// Three stages of this many basic blocks.
+    /// Three stages of `blocks` basic blocks each.
     Cifar {
         /// n in depth 6n+2, at least 1.
         blocks: usize,
     },
-    /// As ResNet-18, with Bi-Real shortcuts.
+    /// ResNet-18 with Bi-Real shortcuts.
     BiReal18,
-    /// As ResNet-34, with Bi-Real shortcuts.
+    /// ResNet-34 with Bi-Real shortcuts.
     BiReal34,
-    /// As the CIFAR family, with Bi-Real shortcuts.
+    /// The CIFAR family with Bi-Real shortcuts.
     BiRealCifar {
         /// n in depth 6n+2, at least 1.
         blocks: usize,
     },
 }
 
-/// What a shortcut goes around.
+/// What a shortcut skips.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Shortcuts {
-    /// A block.
+    /// A whole block.
     Block,
     /// Each convolution.
     Convolution,
 }
 
-/// Deepest network of the CIFAR family that is accepted: He et al.'s own deepest, ResNet-1202.
+/// Largest accepted depth of the CIFAR family: ResNet-1202, the deepest of He et al.
 const MAX_DEPTH: usize = 1202;
 
 impl Model {
@@ -72,12 +72,12 @@ impl Model {
         }
     }
 
-    /// Channels that leave a block, as a multiple of its stage's.
+    /// Output channels of a block, as a multiple of its stage's channels.
     pub fn expansion(self) -> usize {
         if self == Self::ResNet50 { 4 } else { 1 }
     }
 
-    /// What a shortcut goes around.
+    /// What a shortcut skips.
     pub(crate) fn shortcuts(self) -> Shortcuts {
         match self {
             Self::ResNet18 | Self::ResNet34 | Self::ResNet50 | Self::Cifar { .. } => Shortcuts::Block,
@@ -96,7 +96,7 @@ impl fmt::Display for Model {
     }
 }
 
-/// There is no network of that name.
+/// There is no network with this name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "unknown model `{0}`: expected resnet18, resnet34, resnet50, bireal18, bireal34, or resnetN or birealN with N = 6n+2 (8, 14, 20, \

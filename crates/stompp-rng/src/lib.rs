@@ -4,7 +4,7 @@
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
 
-/// What a stream is for: eight bytes that enter the key.
+/// What a stream is used for: eight bytes that are part of its key.
 ///
 /// The constants are the ones this project uses; another project adds its own with [`Purpose::new`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,18 +26,18 @@ impl Purpose {
     /// Refresh of a unit's activation mask; indices: (unit, step).
     pub const ACTIVATION_MASK: Self = Self::new(*b"maskactv");
 
-    /// A purpose named by eight bytes.
+    /// Creates a purpose from eight bytes.
     pub const fn new(name: [u8; 8]) -> Self {
         Self(name)
     }
 }
 
-/// The key of a stream: what it is drawn from, for whoever makes the stream themselves, as a GPU does.
+/// The key of a stream, for a device that draws the numbers itself, such as a GPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StreamKey([u8; 32]);
 
 impl StreamKey {
-    /// The key for `purpose` under `seed`, at indices `a` and `b` (for example epoch and record).
+    /// Creates the key for `purpose` under `seed`, at indices `a` and `b` (for example epoch and record).
     pub fn new(seed: u64, purpose: Purpose, a: u64, b: u64) -> Self {
         let mut key = [0u8; 32];
         key[0..8].copy_from_slice(&seed.to_le_bytes());
@@ -47,7 +47,7 @@ impl StreamKey {
         Self(key)
     }
 
-    /// The stream, at its beginning.
+    /// Creates the stream, at its beginning.
     pub fn rng(&self) -> ChaCha8Rng {
         ChaCha8Rng::from_seed(self.0)
     }
@@ -58,7 +58,7 @@ impl StreamKey {
     }
 }
 
-/// The stream for `purpose` under `seed`, at indices `a` and `b` (for example epoch and record).
+/// Creates the stream for `purpose` under `seed`, at indices `a` and `b` (for example epoch and record).
 pub fn stream(seed: u64, purpose: Purpose, a: u64, b: u64) -> ChaCha8Rng {
     StreamKey::new(seed, purpose, a, b).rng()
 }

@@ -25,7 +25,7 @@ fn refresh(c: &mut Criterion) {
     let mut mask = vec![false; ENTRIES];
     group.bench_function("one draw per entry, r = 100", |b| {
         b.iter(|| {
-            // Two 32-bit uniforms from one word: the cheapest that a draw per entry can be.
+            // Two 32-bit uniforms from one word: the cheapest possible draw per entry.
             mask = naive::refresh(&mask, P, 100.0, || {
                 let word = rng.next_u64();
                 let unit = |bits: u32| f64::from(bits) / f64::from(u32::MAX);

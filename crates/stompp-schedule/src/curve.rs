@@ -8,8 +8,8 @@ use strum::{Display, EnumCount, EnumString, IntoStaticStr, VariantArray, Variant
 ///
 /// Every curve rises from `p(0) = 0` to `p(1) = 1` without falling in between.
 ///
-/// Source: *paper* for the cubic default and for the names of the other four; the formulas of cosine and flipped
-/// quadratic are *ours*, the plain reading of those names.
+/// Source: *paper* for the cubic default and the names of the other four. The formulas of cosine and flipped quadratic
+/// are *ours*: they follow from the names.
 ///
 /// ```
 /// use stompp_schedule::Curve;
@@ -60,7 +60,7 @@ impl Curve {
         UnknownName::new("curve", <Self as VariantNames>::VARIANTS, given)
     }
 
-    /// The curve at `x`, which is first clamped to `[0, 1]` (NaN stays NaN). The result lies in `[0, 1]`.
+    /// Returns the target fraction at `x`, in `[0, 1]`. `x` is clamped to `[0, 1]` first; NaN gives NaN.
     pub fn fraction(self, x: f64) -> f64 {
         let x = x.clamp(0.0, 1.0);
         match self {
@@ -68,7 +68,7 @@ impl Curve {
             Self::Quadratic => x * x,
             Self::Cubic => x * x * x,
             Self::Cosine => {
-                // The same function; written with the half angle nothing cancels near zero.
+                // The half-angle form of the same function: nothing cancels near zero.
                 let sin = libm::sin(FRAC_PI_2 * x);
                 sin * sin
             }

@@ -24,7 +24,7 @@ pub struct Mask {
 }
 
 impl Mask {
-    /// A mask of `len` open entries.
+    /// Creates a mask of `len` open entries.
     pub fn new(len: usize) -> Self {
         Self {
             len,
@@ -32,11 +32,12 @@ impl Mask {
         }
     }
 
-    /// The mask of `len` entries whose [`words`](Self::words) these are.
+    /// Creates a mask of `len` entries from its [`words`](Self::words).
     ///
     /// # Errors
     ///
-    /// If the number of words is not the one that `len` entries need, or if a bit past the last entry is set.
+    /// Returns [`MaskError::WordCount`] if there are not `len.div_ceil(64)` words, and [`MaskError::TailBits`] if a bit past
+    /// the last entry is set.
     pub fn from_words(len: usize, words: Vec<u64>) -> Result<Self, MaskError> {
         let expected = len.div_ceil(WORD_BITS);
         if words.len() != expected {
@@ -57,7 +58,7 @@ impl Mask {
         &self.words
     }
 
-    /// How many entries there are.
+    /// Number of entries.
     pub const fn len(&self) -> usize {
         self.len
     }
@@ -71,7 +72,7 @@ impl Mask {
     ///
     /// # Panics
     ///
-    /// If there is no such entry.
+    /// If `index` is not below [`Mask::len`].
     pub fn get(&self, index: usize) -> bool {
         assert!(index < self.len, "entry {index} of a mask with {} entries", self.len);
         self.words[index / WORD_BITS] >> (index % WORD_BITS) & 1 == 1
@@ -82,7 +83,7 @@ impl Mask {
         (0..self.len).map(|index| self.get(index))
     }
 
-    /// How many entries are frozen.
+    /// Number of frozen entries.
     pub fn count_ones(&self) -> usize {
         self.words.iter().map(|word| word.count_ones() as usize).sum()
     }
@@ -108,16 +109,16 @@ impl Mask {
     ///
     /// # Panics
     ///
-    /// If `out` has not one element for each entry.
+    /// If `out` does not have [`Mask::len`] elements.
     pub fn write_u8(&self, out: &mut [u8]) {
         self.write(out, 0, 1);
     }
 
-    /// As [`Mask::write_u8`], with floats.
+    /// Writes 1.0 for each frozen entry and 0.0 for each open one.
     ///
     /// # Panics
     ///
-    /// As [`Mask::write_u8`].
+    /// If `out` does not have [`Mask::len`] elements.
     pub fn write_f32(&self, out: &mut [f32]) {
         self.write(out, 0.0, 1.0);
     }
@@ -135,7 +136,7 @@ impl Mask {
         }
     }
 
-    /// Sets entry `index`, which the caller knows to exist, and says whether that changed it.
+    /// Sets entry `index`, which must exist. Returns whether its value changed.
     pub(crate) fn set(&mut self, index: usize, frozen: bool) -> bool {
         debug_assert!(index < self.len);
         let (word, shift) = (&mut self.words[index / WORD_BITS], index % WORD_BITS);
@@ -145,7 +146,7 @@ impl Mask {
     }
 }
 
-/// The last word of a mask of `len` entries that are all frozen (any word if there is none).
+/// The last word of a mask of `len` entries that are all frozen. The result for `len` 0 is not used: such a mask has no words.
 const fn last_word(len: usize) -> u64 {
     u64::MAX >> ((WORD_BITS - len % WORD_BITS) % WORD_BITS)
 }
@@ -171,7 +172,7 @@ impl fmt::Debug for Mask {
     }
 }
 
-/// Why saved words are not a mask of the expected length.
+/// Saved words do not form a mask of the expected length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MaskError {
@@ -179,7 +180,7 @@ pub enum MaskError {
     WordCount {
         /// Entries asked for.
         len: usize,
-        /// Words that so many entries need.
+        /// Words that `len` entries need.
         expected: usize,
         /// Words given.
         found: usize,

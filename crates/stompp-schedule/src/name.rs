@@ -1,22 +1,22 @@
-//! The error for a name that no curve, order or other choice has.
+//! The error for an unknown name of a curve, an order or another choice.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-/// A name that no curve, order or other choice has.
+/// A name is not one of the names of a curve, an order or another choice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownName {
-    /// What was asked for, such as `"curve"`.
+    /// What the name should have been, such as `"curve"`.
     pub kind: &'static str,
-    /// The name that was given.
+    /// The unknown name.
     pub given: String,
     /// The names that exist.
     pub known: Vec<&'static str>,
 }
 
 impl UnknownName {
-    /// The error for `given`, where a `kind` has one of the names `known`.
+    /// Creates the error: `given` is not among the names `known` of a `kind`.
     pub fn new(kind: &'static str, known: &[&'static str], given: &str) -> Self {
         Self {
             kind,

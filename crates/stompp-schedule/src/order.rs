@@ -1,9 +1,9 @@
-//! In which order the units freeze.
+//! The order in which the units freeze.
 
 use crate::UnknownName;
 use strum::{Display, EnumCount, EnumString, IntoStaticStr, VariantArray, VariantNames};
 
-/// Which unit's window comes when. Units are numbered from input to output.
+/// The order in which the units freeze. Units are numbered from input to output.
 ///
 /// Source: *paper*. Forward is the method; global and reverse are its ablations.
 #[derive(
@@ -23,8 +23,7 @@ use strum::{Display, EnumCount, EnumString, IntoStaticStr, VariantArray, Variant
 )]
 #[strum(serialize_all = "kebab-case", parse_err_ty = UnknownName, parse_err_fn = Self::unknown)]
 pub enum Order {
-    /// One unit after the other, from input to output: between the loss and the unit that is still learning, everything
-    /// is open.
+    /// One unit after the other, from input to output. Everything between the freezing unit and the loss is open.
     #[default]
     Forward,
     /// All units at once, in one window that spans the schedule.

@@ -1,11 +1,11 @@
-//! The plan: for every step and unit, its phase. A pure function; nothing in it changes, so there is nothing to save.
+//! The plan: the phase of every unit at every step. It is a pure function without state, so nothing has to be saved.
 
 use crate::window::{partition_point, window_start};
 use crate::{Curve, Order, Schedule};
 use core::fmt;
 use core::ops::Range;
 
-/// What a [`Plan`] is made of. Public fields, so that a call names what it sets:
+/// The settings of a [`Plan`]. The fields are public, so a caller names those that it sets:
 ///
 /// ```
 /// use stompp_schedule::{Order, PlanSpec};
@@ -15,7 +15,7 @@ use core::ops::Range;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PlanSpec {
-    /// How many units freeze.
+    /// Number of units that freeze.
     pub units: usize,
     /// Optimizer steps of the whole training.
     pub steps: u64,
@@ -25,7 +25,7 @@ pub struct PlanSpec {
     pub tail: u64,
     /// How the target fraction rises inside a window.
     pub curve: Curve,
-    /// Whose window comes when.
+    /// The order in which the units freeze.
     pub order: Order,
 }
 
@@ -57,16 +57,16 @@ pub enum Phase {
     Committed,
 }
 
-/// Windows of steps, and for every (step, unit) the [`Phase`].
+/// Assigns a window of steps to each unit, and gives the [`Phase`] of every unit at every step.
 ///
-/// Windows tile `warm_up .. steps - tail` without gap or overlap, one per unit. For `n` units over the steps `a..b` they
-/// meet at `a + i * (b - a) / n`, rounded half to even, in exact integers. In [`Order::Global`] every unit has the one
-/// window `a..b`.
+/// The windows cover `warm_up .. steps - tail` without gap or overlap, one per unit. For `n` units over the steps `a..b`,
+/// window `i` begins at `a + i * (b - a) / n`, rounded half to even in exact integers. In [`Order::Global`] all units share
+/// the window `a..b`.
 ///
-/// # What holds at the edges
+/// # Boundaries
 ///
-/// `phase(step, unit)` is what is *in force during* optimizer step `step` (the first is step 0). For a unit with window
-/// `a..b`, `T = b - a`:
+/// `phase(step, unit)` is the phase *during* optimizer step `step`; the first step is 0. For a unit with the window `a..b`,
+/// where `T = b - a`:
 ///
 /// | step | phase | mask during the step |
 /// |---|---|---|
@@ -76,7 +76,7 @@ pub enum Phase {
 /// | `step >= b` | `Committed` | all ones |
 ///
 /// So `T` refreshes use `p(0), p(1/T), …, p((T-1)/T)`, and the jump to all ones happens before step `b`. Steps past the
-/// end of the training are allowed; from `steps - tail` on everything is committed, so `phase(steps, unit)` is the state
+/// end of the training are allowed. From `steps - tail` on everything is committed, so `phase(steps, unit)` is the state
 /// of the finished network.
 ///
 /// Source: *paper* for layerwise windows, curves and orders; the exact boundaries, warm-up and tail are *ours*.
@@ -96,17 +96,17 @@ pub enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Plan {
     spec: PlanSpec,
-    /// Steps that windows tile: `steps - warm_up - tail`.
+    /// Steps that the windows cover: `steps - warm_up - tail`.
     span: u64,
 }
 
 impl Plan {
-    /// The plan of `spec`.
+    /// Creates the plan of `spec`.
     ///
     /// # Errors
     ///
-    /// No units, no steps, or a warm-up and tail that leave less than one step for each window (for the one window that
-    /// [`Order::Global`] has).
+    /// Returns [`PlanError::NoUnits`] or [`PlanError::NoSteps`] if there are no units or no steps. Returns
+    /// [`PlanError::TooFewSteps`] if warm-up and tail leave less than one step per window; [`Order::Global`] has one window.
     pub fn new(spec: PlanSpec) -> Result<Self, PlanError> {
         if spec.units == 0 {
             return Err(PlanError::NoUnits);
@@ -134,7 +134,7 @@ impl Plan {
         }
     }
 
-    /// What the plan was made of.
+    /// The settings of the plan.
     pub const fn spec(&self) -> &PlanSpec {
         &self.spec
     }
@@ -143,7 +143,7 @@ impl Plan {
     ///
     /// # Panics
     ///
-    /// If the plan has no such unit.
+    /// If `unit` is not below the number of units.
     pub fn window(&self, unit: usize) -> Range<u64> {
         assert!(
             unit < self.spec.units,
@@ -156,11 +156,11 @@ impl Plan {
         })
     }
 
-    /// The phase of `unit` during optimizer step `step`; see the type's documentation for the edges.
+    /// The phase of `unit` during optimizer step `step`; see the type's documentation for the boundaries.
     ///
     /// # Panics
     ///
-    /// If the plan has no such unit.
+    /// If `unit` is not below the number of units.
     pub fn phase(&self, step: u64, unit: usize) -> Phase {
         Schedule::phase(self, step, unit)
     }
@@ -188,7 +188,7 @@ impl Plan {
         self.units_in_turn(before..self.ended(step))
     }
 
-    /// The window of the unit whose turn to freeze is `turn`.
+    /// The window of the unit that freezes as number `turn`, counted from 0.
     fn window_in_turn(&self, turn: usize) -> Range<u64> {
         let Self {
             spec: PlanSpec {
@@ -216,7 +216,7 @@ impl Plan {
         partition_point(self.spec.units, |turn| self.window_in_turn(turn).end <= step)
     }
 
-    /// Turns to units.
+    /// Converts a range of turns to a range of units.
     fn units_in_turn(&self, turns: Range<usize>) -> Range<usize> {
         match self.spec.order {
             Order::Forward | Order::Global => turns,
@@ -225,7 +225,7 @@ impl Plan {
     }
 }
 
-/// Why there is no such plan.
+/// The settings do not give a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PlanError {
@@ -235,7 +235,7 @@ pub enum PlanError {
     NoSteps,
     /// Warm-up and tail leave less than one step for each window.
     TooFewSteps {
-        /// How many windows there are to fit.
+        /// Number of windows.
         windows: u64,
         /// Steps of the whole training.
         steps: u64,

@@ -6,11 +6,12 @@ use core::{fmt, str::FromStr};
 
 /// Refresh rate `r`: at each step about `1/r` of a unit's entries are redrawn.
 ///
-/// Either a number of steps, the same for every window (written `100`), or a fraction of the unit's window (written
-/// `0.1w`: a tenth of it), so that short and long trainings freeze alike.
+/// It is either a number of steps, the same for every window (written `100`), or a fraction of the unit's window (written
+/// `0.1w` for a tenth). With a fraction, short and long trainings freeze alike.
 ///
-/// `r` should be small against the window: the frozen fraction lags its target by about `r` steps, and with `r` near
-/// the window's length only a fifth of the entries is frozen just before the rest is committed at once.
+/// `r` should be small compared with the window: the frozen fraction lags behind its target by about `r` steps. With `r`
+/// near the window's length, only a fifth of the entries is frozen at the end of the window; the rest is then committed
+/// at once.
 ///
 /// Source: *paper* for a number of steps and its default of 100 (robust from 10 to 1000); the fraction is *ours*.
 ///
@@ -34,11 +35,11 @@ enum Rate {
 }
 
 impl RefreshRate {
-    /// `r` itself.
+    /// A refresh rate of `r` steps.
     ///
     /// # Errors
     ///
-    /// If `r` is not a finite number of at least 1.
+    /// Returns [`RateError::Steps`] if `r` is not finite or is below 1.
     pub fn from_steps(r: f64) -> Result<Self, RateError> {
         if r.is_finite() && r >= 1.0 {
             Ok(Self(Rate::Steps(r)))
@@ -47,11 +48,11 @@ impl RefreshRate {
         }
     }
 
-    /// `r` as a fraction of the window.
+    /// A refresh rate that is a fraction of the unit's window.
     ///
     /// # Errors
     ///
-    /// If `fraction` is not in `(0, 1]`.
+    /// Returns [`RateError::WindowFraction`] if `fraction` is not in `(0, 1]`.
     pub fn from_window_fraction(fraction: f64) -> Result<Self, RateError> {
         if fraction > 0.0 && fraction <= 1.0 {
             Ok(Self(Rate::WindowFraction(fraction)))
@@ -60,7 +61,7 @@ impl RefreshRate {
         }
     }
 
-    /// The `r` for a unit with this window of steps: finite, at least 1.
+    /// Returns `r` for a unit with this `window` of steps. It is finite and at least 1.
     pub fn resolve(self, window: Range<u64>) -> f64 {
         match self.0 {
             Rate::Steps(r) => r,
@@ -97,7 +98,7 @@ impl FromStr for RefreshRate {
     }
 }
 
-/// Why there is no such refresh rate.
+/// A number or a text is not a refresh rate.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum RateError {
@@ -121,7 +122,7 @@ impl fmt::Display for RateError {
             }
             Self::Syntax(given) => write!(
                 f,
-                "`{given}` is no refresh rate: expected steps, as in `100`, or a fraction of the window, as in `0.1w`"
+                "`{given}` is not a refresh rate: expected steps, as in `100`, or a fraction of the window, as in `0.1w`"
             ),
         }
     }

@@ -1,40 +1,40 @@
-//! Soft refresh: a few entries redrawn per step, found by geometric skips.
+//! Soft refresh: redraws a few entries per step, which it finds by geometric skips.
 
 use crate::{Mask, Phase, RefreshRate, Schedule};
 use rand_core::Rng;
 
-/// What one refresh did.
+/// The result of one refresh.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Refreshed {
-    /// Entries that were drawn anew.
+    /// Number of entries that were redrawn.
     pub redrawn: usize,
-    /// Entries among them that have another value than before.
+    /// Number of redrawn entries whose value changed.
     pub changed: usize,
 }
 
 impl Mask {
     /// Redraws each entry with probability `1/r`, independently, from Bernoulli(`p`); the others keep their value.
     ///
-    /// So the expected frozen fraction moves from `f` to `(1 - 1/r) f + p/r`. With `r = 1` every entry is redrawn.
+    /// The expected frozen fraction moves from `f` to `(1 - 1/r) f + p/r`. With `r = 1` every entry is redrawn.
     ///
     /// # Cost and arithmetic
     ///
-    /// It takes time in proportion to the `n/r` entries that are redrawn, not to the `n` that there are. Between two
-    /// redrawn entries lie `k` that are not, where `k` is geometric: `P(k) = q^k / r` with `q = 1 - 1/r`. It is drawn by
-    /// inverting its distribution, `k = floor(ln u / ln q)` with `u` uniform on the multiples of 2⁻⁵³ in `(0, 1]`, and
-    /// `ln q` by `ln_1p(-1/r)`, which loses no digits for large `r`. That is the distribution of `n` separate draws: `p` and
-    /// every probability `P(k < m)` are met to within 2⁻⁵¹, which is the resolution of the uniform and the rounding of
-    /// the logarithms. A skip past the end of any length ends the refresh; it cannot overflow.
+    /// The time is proportional to the `n/r` redrawn entries, not to all `n` entries. The number `k` of entries between two
+    /// redrawn ones is geometric: `P(k) = q^k / r` with `q = 1 - 1/r`. It is drawn by inverting its distribution:
+    /// `k = floor(ln u / ln q)`, with `u` uniform on the multiples of 2⁻⁵³ in `(0, 1]`. `ln q` is computed as
+    /// `ln_1p(-1/r)`, which loses no digits for large `r`. The result has the distribution of `n` separate draws: `p` and
+    /// every probability `P(k < m)` are exact to within 2⁻⁵¹. This error comes from the resolution of `u` and the rounding of
+    /// the logarithms. A skip past the end ends the refresh; it cannot overflow, however long it is.
     ///
-    /// Two words are taken from `rng` for each redrawn entry and one for the last skip. Logarithms are computed in
+    /// Each redrawn entry consumes two 64-bit words of `rng`, and the last skip consumes one. Logarithms are computed in
     /// software, so the same stream gives the same mask on every platform.
     ///
-    /// Source: soft refresh *paper*; that an entry is drawn from Bernoulli(`p`) independently of its value is *ours*.
+    /// Source: *paper* for soft refresh. Drawing an entry from Bernoulli(`p`) independently of its old value is *ours*.
     ///
     /// # Panics
     ///
-    /// If `p` is not in `[0, 1]`, or `r` not a finite number of at least 1. [`Plan`](crate::Plan) and
-    /// [`RefreshRate`](crate::RefreshRate) give no others.
+    /// If `p` is not in `[0, 1]`, or if `r` is not finite or is below 1. [`Plan`](crate::Plan) and
+    /// [`RefreshRate`](crate::RefreshRate) always give valid values.
     pub fn refresh<R: Rng + ?Sized>(&mut self, p: f64, r: f64, rng: &mut R) -> Refreshed {
         assert!((0.0..=1.0).contains(&p), "p must be in [0, 1], got {p}");
         assert!(r.is_finite() && r >= 1.0, "r must be finite and at least 1, got {r}");
@@ -42,7 +42,7 @@ impl Mask {
         let mut done = Refreshed::default();
         let mut index = 0;
         loop {
-            // A float that is too large for the integer becomes its largest value.
+            // The conversion saturates: a float that is too large becomes the largest integer.
             let skip = (libm::log(1.0 - uniform(rng)) / ln_q) as u64;
             if skip >= (self.len() - index) as u64 {
                 return done;
@@ -56,8 +56,8 @@ impl Mask {
 }
 
 impl Mask {
-    /// Brings the mask of `unit` into the state that `schedule` says for optimizer step `step`: all open before the unit's window,
-    /// refreshed once inside it, all frozen after it. Call it once before each step, in order.
+    /// Updates the mask of `unit` for optimizer step `step` of `schedule`: all open before the unit's window, refreshed once inside it,
+    /// all frozen after it. Call it once before each step, in order.
     ///
     /// ```
     /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
@@ -78,7 +78,7 @@ impl Mask {
     ///
     /// # Panics
     ///
-    /// If the schedule has no such unit, or gives fractions outside of `[0, 1]`.
+    /// If the schedule has no such `unit`, or gives a fraction outside `[0, 1]`.
     pub fn advance<R: Rng + ?Sized>(
         &mut self,
         schedule: &(impl Schedule + ?Sized),

@@ -1,9 +1,9 @@
-//! What a schedule says; [`Plan`] is the paper's.
+//! The trait of all schedules; [`Plan`] is the paper's.
 
 use crate::{Phase, Plan};
 use core::ops::Range;
 
-/// When each of several units freezes. [`Plan`] is the paper's; implement this trait for a curve or an order of your own.
+/// Decides when each unit freezes. [`Plan`] is the paper's schedule; implement this trait for a curve or an order of your own.
 ///
 /// A schedule is a pure function of the step, so there is nothing to save or to restore.
 ///
@@ -11,7 +11,7 @@ use core::ops::Range;
 /// use core::ops::Range;
 /// use stompp_schedule::{Phase, Schedule};
 ///
-/// /// Three units; each begins while the one before it is half frozen. The fraction rises as a square root.
+/// /// Three units; each window begins in the middle of the one before. The fraction rises as a square root.
 /// struct Overlapping;
 ///
 /// impl Schedule for Overlapping {
@@ -33,13 +33,14 @@ use core::ops::Range;
 /// assert_eq!(Overlapping.last_unit(), 2);
 /// ```
 pub trait Schedule {
-    /// How many units freeze; at least 1.
+    /// Number of units that freeze; at least 1.
     fn units(&self) -> usize;
 
     /// The steps in which `unit` freezes. Not empty.
     fn window(&self, unit: usize) -> Range<u64>;
 
-    /// The target fraction of `unit` at `x` of its window, 0 at its first step and below 1 at its last; in `[0, 1]`.
+    /// The target fraction of `unit`, in `[0, 1]`. `x` is the share of its window that has passed: 0 at the first step, below 1 at
+    /// the last.
     fn fraction(&self, unit: usize, x: f64) -> f64;
 
     /// The phase of `unit` during optimizer step `step`: open before its window, freezing in it, committed after it.
@@ -57,7 +58,7 @@ pub trait Schedule {
         }
     }
 
-    /// The unit whose window ends last; of several the one with the highest number.
+    /// The unit whose window ends last. If several end together, the one with the highest number.
     fn last_unit(&self) -> usize {
         (0..self.units()).max_by_key(|unit| self.window(*unit).end).unwrap_or(0)
     }

@@ -4,8 +4,8 @@ use core::cmp::Ordering;
 
 /// Where window `i` of `n` begins in a span of `span` steps: `i * span / n`, rounded half to even.
 ///
-/// The quotient is formed in integers, so no span is too long for it. `window_start(0)` is 0 and `window_start(n)` is `span`;
-/// where `span >= n > 0` the boundaries rise strictly.
+/// The quotient is computed in integers, so it is exact for every span. `window_start(0)` is 0 and `window_start(n)` is `span`.
+/// If `span >= n > 0`, the boundaries rise strictly.
 pub(crate) fn window_start(i: u64, n: u64, span: u64) -> u64 {
     let (product, n) = (u128::from(i) * u128::from(span), u128::from(n));
     let (quotient, remainder) = (product / n, product % n);
@@ -17,7 +17,7 @@ pub(crate) fn window_start(i: u64, n: u64, span: u64) -> u64 {
     u64::try_from(rounded).expect("i <= n, so the boundary is at most the span")
 }
 
-/// How many of `0..n` satisfy `holds`, which is true up to some point and false from there on.
+/// Counts the numbers in `0..n` that satisfy `holds`, which must be true up to some point and false from there on.
 pub(crate) fn partition_point(n: usize, holds: impl Fn(usize) -> bool) -> usize {
     let (mut low, mut high) = (0, n);
     while low < high {
@@ -59,7 +59,7 @@ mod tests {
     fn the_longest_spans_do_not_overflow() {
         assert_eq!(window_start(u64::MAX, u64::MAX, u64::MAX), u64::MAX);
         assert_eq!(window_start(u64::MAX - 1, u64::MAX, u64::MAX), u64::MAX - 1);
-        // 2⁶⁴ - 1 is odd: its half is a tie between 2⁶³ - 1 and 2⁶³. A float would not know.
+        // 2⁶⁴ - 1 is odd: its half is a tie between 2⁶³ - 1 and 2⁶³. A float cannot tell them apart.
         assert_eq!(window_start(1, 2, u64::MAX), 1 << 63);
     }
 

@@ -48,7 +48,7 @@ const CHI_SQUARED_63: f64 = 131.3697;
 const CHI_SQUARED_50: f64 = 112.6081;
 const CHI_SQUARED_30: f64 = 82.0441;
 
-/// What lies between the six entries that are watched must not matter, nor word boundaries, nor the tail.
+/// The entries between the six watched ones, word boundaries and the tail must not matter.
 const WATCHED: [(usize, [usize; 6]); 2] = [(6, [0, 1, 2, 3, 4, 5]), (130, [0, 1, 63, 64, 128, 129])];
 const TRIALS: usize = 100_000;
 
@@ -109,7 +109,7 @@ fn homogeneity(a: &[u64], b: &[u64]) -> f64 {
 }
 
 /// The largest deviation of the frozen count from `f(t+1) = (1 - 1/r) f(t) + p(t)/r`, in standard deviations, over a
-/// cubic window of 400 steps, looked at every 20 steps; `refreshed_at` turns the expected `p` into the `(p, r)` in use.
+/// cubic window of 400 steps, checked every 20 steps; `refreshed_at` turns the expected `p` into the `(p, r)` in use.
 fn recursion_deviation(refreshed_at: impl Fn(f64) -> (f64, f64), r: f64, seed: u64) -> f64 {
     const ENTRIES: usize = 50_000;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -120,7 +120,7 @@ fn recursion_deviation(refreshed_at: impl Fn(f64) -> (f64, f64), r: f64, seed: u
         let (p_used, r_used) = refreshed_at(p);
         mask.refresh(p_used, r_used, &mut rng);
         f = (1.0 - 1.0 / r) * f + p / r;
-        // Each entry is Bernoulli(f) and they are independent. The first looks would be too few counts for a normal.
+        // Each entry is Bernoulli(f) and they are independent. The first checks would have too few counts for a normal.
         if step % 20 == 19 && f * ENTRIES as f64 > 100.0 {
             let deviation = (mask.fraction() - f) / (f * (1.0 - f) / ENTRIES as f64).sqrt();
             worst = worst.max(deviation.abs());

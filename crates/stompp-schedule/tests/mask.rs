@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Infallible, SeedableRng, TryRng};
 use stompp_schedule::{Mask, MaskError, Phase, Plan, PlanSpec, RefreshRate, Refreshed};
 
-/// What the type promises of the bits past the last entry.
+/// The guarantee of the type for the bits past the last entry.
 fn tail_is_zero(mask: &Mask) -> bool {
     let bits = mask.words().len() * 64;
     (mask.len()..bits).all(|i| mask.words()[i / 64] >> (i % 64) & 1 == 0) && bits - mask.len() < 64
@@ -205,7 +205,7 @@ fn the_output_has_an_element_for_each_entry() {
     Mask::new(70).write_u8(&mut [0; 69]);
 }
 
-/// `advance` is the same as doing by hand what the plan says.
+/// `advance` does the same as following the plan by hand.
 #[test]
 fn a_mask_follows_a_plan() {
     let plan = Plan::new(PlanSpec {

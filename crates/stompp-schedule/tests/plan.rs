@@ -1,4 +1,4 @@
-//! The plan: which specifications are refused, and what holds for all the others.
+//! The plan: which specifications are refused, and the properties of all others.
 
 use proptest::prelude::*;
 use stompp_schedule::{Curve, Order, Phase, Plan, PlanError, PlanSpec};

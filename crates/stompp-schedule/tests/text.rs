@@ -67,7 +67,7 @@ fn refused_rates() {
     assert!(RefreshRate::from_window_fraction(f64::NAN).is_err());
     assert_eq!(
         "10%".parse::<RefreshRate>().unwrap_err().to_string(),
-        "`10%` is no refresh rate: expected steps, as in `100`, or a fraction of the window, as in `0.1w`"
+        "`10%` is not a refresh rate: expected steps, as in `100`, or a fraction of the window, as in `0.1w`"
     );
 }
 

@@ -15,15 +15,15 @@ use std::{
 /// The version that TensorBoard writes and expects in a file's first record.
 const VERSION: &str = "brain.Event:2";
 
-/// Some numbers by where they lie.
+/// A histogram of numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Histogram {
     proto: HistogramProto,
 }
 
 impl Histogram {
-    /// `counts` of numbers in as many equally wide parts of `[low, high]`. Sums are those of numbers in the middle of their part:
-    /// the numbers themselves are not known.
+    /// Creates a histogram of `[low, high]` with one bin per count; all bins have the same width. The numbers themselves are not
+    /// known, so the sums use the middle of each bin.
     pub fn from_bins(low: f64, high: f64, counts: &[u64]) -> Self {
         let width = (high - low) / counts.len().max(1) as f64;
         let bins = counts.iter().zip(0u32..);
@@ -52,7 +52,7 @@ impl Histogram {
 }
 
 fn is_at_or_before(event: &Event, step: u64) -> bool {
-    u64::try_from(event.step).is_ok_and(|told| told <= step)
+    u64::try_from(event.step).is_ok_and(|at| at <= step)
 }
 
 /// An event file that is being written.
@@ -62,10 +62,10 @@ pub struct EventFile {
 }
 
 impl EventFile {
-    /// Begins a file, in place of what is there. Times are seconds since 1970, as TensorBoard has them.
+    /// Creates a file. Replaces an existing one. Times are in seconds since 1970, as in TensorBoard.
     ///
     /// # Errors
-    /// If the file cannot be written.
+    /// Returns the I/O error if the file cannot be written.
     pub fn create(path: &Path, time: f64) -> io::Result<Self> {
         let mut events = Self {
             file: File::create(path)?,
@@ -78,16 +78,16 @@ impl EventFile {
         Ok(events)
     }
 
-    /// Goes on with a file after `step`: what it tells of later steps is forgotten, as is a record at its end that is not whole. A
-    /// file that is missing, or none of ours, is begun.
+    /// Opens a file to continue it after `step`. Removes all events from the first one of a later step on, and an incomplete record at
+    /// the end. Creates the file if it is missing or not an event file.
     ///
     /// # Errors
-    /// If the file cannot be read or written.
+    /// Returns the I/O error if the file cannot be read or written.
     pub fn resume(path: &Path, step: u64, time: f64) -> io::Result<Self> {
         Self::resume_where(path, time, |event| is_at_or_before(event, step))
     }
 
-    /// As [`EventFile::resume`], but of `step` itself what was told from the scalar `tag` on is forgotten, too.
+    /// As [`EventFile::resume`], but also removes the events of `step` itself from the first one with the scalar `tag` on.
     ///
     /// # Errors
     /// As [`EventFile::resume`].
@@ -102,7 +102,7 @@ impl EventFile {
         })
     }
 
-    /// Goes on after the first events that `keep` is true of.
+    /// Keeps the events before the first one for which `keep` returns `false`, and continues after them.
     fn resume_where(path: &Path, time: f64, keep: impl Fn(&Event) -> bool) -> io::Result<Self> {
         let mut bytes = Vec::new();
         match File::open(path) {
@@ -125,10 +125,10 @@ impl EventFile {
         Ok(Self { file })
     }
 
-    /// Appends numbers of one step, each with its tag; a `/` in a tag groups it with others.
+    /// Appends the numbers of one step, each with its tag. TensorBoard groups tags by the part before a `/`.
     ///
     /// # Errors
-    /// If the file cannot be written.
+    /// Returns the I/O error if the file cannot be written.
     pub fn scalars(&mut self, step: u64, time: f64, numbers: &[(&str, f64)]) -> io::Result<()> {
         let values = numbers.iter().map(|(tag, number)| ValueProto {
             tag: (*tag).to_owned(),
@@ -141,7 +141,7 @@ impl EventFile {
     /// Appends a histogram of one step.
     ///
     /// # Errors
-    /// If the file cannot be written.
+    /// Returns the I/O error if the file cannot be written.
     pub fn histogram(&mut self, step: u64, time: f64, tag: &str, histogram: &Histogram) -> io::Result<()> {
         let value = ValueProto {
             tag: tag.to_owned(),

@@ -1,4 +1,4 @@
-//! The messages of `event.proto`, `summary.proto` and `histogram.proto` (TensorFlow), as far as they are written here.
+//! The messages of `event.proto`, `summary.proto` and `histogram.proto` (TensorFlow), with the fields that this crate writes.
 
 use prost::{Message, Oneof};
 

@@ -1,11 +1,11 @@
 //! TFRecord framing: length (8 bytes, little-endian), its checksum, the bytes, their checksum.
 
-/// Bytes before a record's own.
+/// Bytes before the content of a record.
 const HEAD: usize = 12;
-/// Bytes after them.
+/// Bytes after the content.
 const FOOT: usize = 4;
 
-/// A record as it stands in the file.
+/// Returns `bytes` as a record of the file.
 pub(crate) fn framed(bytes: &[u8]) -> Vec<u8> {
     let length = (bytes.len() as u64).to_le_bytes();
     let mut record = Vec::with_capacity(HEAD + bytes.len() + FOOT);
@@ -16,7 +16,7 @@ pub(crate) fn framed(bytes: &[u8]) -> Vec<u8> {
     record
 }
 
-/// The whole records at the beginning of a file, each with the place in the file at which it ends.
+/// The complete records at the beginning of a file, each with its end position in the file.
 pub(crate) fn records(file: &[u8]) -> impl Iterator<Item = (&[u8], usize)> {
     let mut start = 0;
     std::iter::from_fn(move || {
@@ -26,7 +26,7 @@ pub(crate) fn records(file: &[u8]) -> impl Iterator<Item = (&[u8], usize)> {
     })
 }
 
-/// The record at the beginning of `file`, if it is whole.
+/// The record at the beginning of `file`, if it is complete.
 fn first_record(file: &[u8]) -> Option<&[u8]> {
     let (length, rest) = file.split_first_chunk::<8>()?;
     let (check, rest) = rest.split_first_chunk::<4>()?;
@@ -38,7 +38,7 @@ fn first_record(file: &[u8]) -> Option<&[u8]> {
     (u32::from_le_bytes(*check) == masked_crc(record)).then_some(record)
 }
 
-/// CRC-32C, rotated and shifted so that the checksum of data with checksums in it is no trap.
+/// CRC-32C, rotated and offset as TFRecord requires: the data of a record may itself contain checksums.
 fn masked_crc(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }

@@ -1,9 +1,9 @@
-//! Files as TensorBoard's own writer makes them, and interruptions.
+//! Comparison with the files of TensorBoard's own writer, and interruptions.
 
 use std::{fs, path::PathBuf};
 use stompp_tensorboard::{EventFile, Histogram};
 
-/// What `tensorboard.summary.writer.record_writer.RecordWriter` (TensorBoard 2.20, Python) makes of the same three events, in hex.
+/// The output of `tensorboard.summary.writer.record_writer.RecordWriter` (TensorBoard 2.20, Python) for the same three events, in hex.
 const GOLDEN: &str = "1800000000000000a37f4b2209000000000000f83f1a0d627261696e2e4576656e743a322a28646c2d000000000000003c418afb0900000000\
                       0000044010072a200a0b0a046c6f737315000010400a110a0a746f702d312f74657374150000fc414a4dcd5d6500000000000000ebd05a69\
                       090000000000000c4010082a580a560a01772a5109000000000000f0bf11000000000000f03f19000000000000104021000000000000f0bf\

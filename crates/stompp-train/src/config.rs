@@ -1,8 +1,8 @@
 //! The configuration of a run: [`RunConfig`], read from TOML and checked before anything starts.
 //!
-//! **A configuration says everything that decides a run's result**, and nothing else: threads, folders to write and what is
-//! printed are not in it. Every field has a default; unknown fields are an error that names them. `config/options/table.rs` has the
-//! name of each field on the command line, and its help.
+//! **A configuration has everything that determines a run's result**, and nothing else: it has no threads, no output folders and no
+//! console output. Every field has a default. An unknown field is an error that names the field. `config/options/table.rs` has the
+//! command-line name and the help text of each field.
 
 mod check;
 mod compare;
@@ -30,7 +30,7 @@ use crate::files;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// Everything that decides a run's result.
+/// Everything that determines a run's result, besides the data and the code.
 ///
 /// ```
 /// use stompp_train::config::{Method, RunConfig};
@@ -54,7 +54,7 @@ pub struct RunConfig {
     pub method: MethodConfig,
     /// The optimizer and how long it runs.
     pub training: TrainingConfig,
-    /// The device. Devices round differently, so it changes the last bits of a result.
+    /// The device. Devices round differently, so the device changes the last bits of a result.
     pub device: DeviceConfig,
 }
 
@@ -64,10 +64,11 @@ pub struct RunConfig {
 pub struct DataConfig {
     /// The data set.
     pub dataset: Dataset,
-    /// Where the data set is: for CIFAR the folder, `.tar.gz` or `.zip` with its binary files; for MNIST the folder with its idx files;
-    /// for image files the folder, `.tar` or `.zip`. `None` for a synthetic set.
+    /// Path of the data set. CIFAR: the folder, `.tar.gz` or `.zip` with its binary files. MNIST: the folder with its idx files.
+    /// Image files: the folder, `.tar` or `.zip`. `None` for a synthetic set.
     pub path: Option<PathBuf>,
-    /// The classes of the images of a flat `val` (data set `folder`): the official ground truth, or a list of names and classes.
+    /// File with the labels of the images in a flat `val` (data set `folder`): the official ground truth, or a list of names and
+    /// classes.
     pub labels: Option<PathBuf>,
     /// Number of classes of data set `folder`. If absent, a run counts them and sets this field.
     pub classes: Option<usize>,
@@ -75,16 +76,16 @@ pub struct DataConfig {
     pub train_limit: Option<usize>,
     /// Number of images to test on, chosen in the same way. All if absent.
     pub test_limit: Option<usize>,
-    /// Number of training images to test on instead of the test images: held out of training, balanced over the classes.
+    /// Number of training images to hold out and test on, balanced over the classes. They replace the test images.
     pub holdout: Option<usize>,
-    /// Which images the limits and the holdout choose.
+    /// Seed that selects the images for the limits and the holdout.
     pub split_seed: u64,
-    /// Side of the images in pixels. Images of CIFAR and synthetic ones are averaged down to it; crops of image files are resized to it.
+    /// Side of the images in pixels. CIFAR and synthetic images are averaged down to it; crops of image files are resized to it.
     pub image_size: usize,
-    /// Whether training images are cropped at random (after zero padding of an eighth of the side; of image files a random part) and
-    /// flipped horizontally.
+    /// Whether training images are cropped at random and flipped horizontally. Images in memory are zero-padded by an eighth of the
+    /// side before the crop; from an image file, the crop is a part of random size.
     pub augment: bool,
-    /// How much augmentation changes brightness, contrast and saturation of image files: by factors from 1 - this to 1 + this.
+    /// Strength of the color jitter of image files: brightness, contrast and saturation change by factors from 1 - this to 1 + this.
     pub color_jitter: f64,
     /// What to do with image files that cannot be read.
     pub on_bad_image: OnBadImage,
@@ -113,14 +114,14 @@ impl Default for DataConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NetworkConfig {
-    /// Which network: a model of `stompp-resnet`, or a file with a graph.
+    /// The network: a model of `stompp-resnet`, or a file with a graph.
     #[serde(with = "text")]
     pub model: ModelSource,
     /// Channels of a model's first stage. Its usual width if absent.
     pub width: Option<usize>,
     /// Whether activations are binary, too.
     pub setting: Setting,
-    /// The activation function of setting `bwn`, one of [`ActivationRule::CONTINUOUS`]; `bnn` has its quantizer.
+    /// The activation function of setting `bwn`, one of [`ActivationRule::CONTINUOUS`]. Setting `bnn` uses its quantizer instead.
     pub activation: ActivationRule,
 }
 
@@ -141,18 +142,18 @@ impl Default for NetworkConfig {
 pub struct MethodConfig {
     /// The method.
     pub name: Method,
-    /// Which unit freezes when (`stompp`, `stompp-ste`).
+    /// The order in which units freeze (`stompp`, `stompp-ste`).
     #[serde(with = "text")]
     pub order: Order,
     /// How a unit's frozen fraction rises in its window (`stompp`, `stompp-ste`).
     #[serde(with = "text")]
     pub curve: Curve,
-    /// How slowly masks follow that fraction (`stompp`, `stompp-ste`).
+    /// How often mask entries are redrawn (`stompp`, `stompp-ste`).
     #[serde(with = "text")]
     pub refresh: RefreshRate,
-    /// What freezes within one window (`stompp`, `stompp-ste`).
+    /// Whether a weight and the activation that feeds it share one window (`stompp`, `stompp-ste`).
     pub freeze_unit: WindowSharing,
-    /// Which entries of an activation freeze as one (`stompp`, `stompp-ste`).
+    /// Whether an activation freezes by entries or by whole channels (`stompp`, `stompp-ste`).
     pub activation_mask: Granularity,
     /// Time before the first window, with nothing frozen (`stompp`, `stompp-ste`).
     pub warm_up: Time,
@@ -160,7 +161,7 @@ pub struct MethodConfig {
     pub tail: Time,
     /// Gradient of frozen activation entries (`ste`, `stompp-ste`; `stompp` blocks it): one of [`Surrogate::STRAIGHT_THROUGH`].
     pub activation_surrogate: Surrogate,
-    /// Gradient of frozen weight entries, under the same methods.
+    /// Gradient of frozen weight entries, for the same methods and with the same choices.
     pub weight_surrogate: Surrogate,
 }
 
@@ -181,43 +182,43 @@ impl Default for MethodConfig {
     }
 }
 
-/// The optimizer of a run. By default SGD with momentum at a constant learning rate, without weight decay (*paper*); the other recipes
-/// are those of the field, the same for every method.
+/// The optimizer of a run. The default is SGD with momentum at a constant learning rate, without weight decay (*paper*). The other
+/// options are common practice and work the same for every method.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainingConfig {
     /// Length of the training, in epochs or steps.
     pub duration: Time,
-    /// Images per step. An epoch has full batches only; the images that remain are left out.
+    /// Images per step. An epoch has full batches only; the remaining images are left out.
     pub batch_size: usize,
     /// The optimizer.
     pub optimizer: OptimizerName,
-    /// Learning rate; the largest one of a schedule.
+    /// Learning rate; with a schedule, its largest value.
     pub learning_rate: f64,
-    /// How the learning rate changes while training.
+    /// Schedule of the learning rate.
     pub learning_rate_schedule: RateSchedule,
-    /// Time at the beginning in which the learning rate rises in a straight line from nearly 0.
+    /// Time at the beginning in which the learning rate rises linearly from nearly 0.
     pub learning_rate_warm_up: Time,
-    /// Momentum, in [0, 1). The first beta of Adam.
+    /// Momentum of SGD, in [0, 1). With Adam, its first beta.
     pub momentum: f64,
-    /// L2 penalty on the parameters: this times a parameter is added to its gradient.
+    /// L2 penalty on the parameters: this value times a parameter is added to its gradient.
     pub weight_decay: f64,
-    /// Whether latent binary weights get the penalty, too.
+    /// Whether weight decay also applies to latent binary weights.
     pub decay_latent_weights: bool,
-    /// Share of the training loss's target that all classes have equally, in [0, 1).
+    /// Label smoothing of the training loss, in [0, 1): this share of the target is spread evenly over all classes.
     pub label_smoothing: f64,
-    /// The L2 norm to which the gradients of a step, as one vector, are scaled down if theirs is larger. Never if absent.
+    /// Largest L2 norm of the gradients of a step, taken as one vector. Larger gradients are scaled down to it. No clipping if absent.
     pub clip_gradients: Option<f64>,
-    /// Time between evaluations; there is always one at the end.
+    /// Time between evaluations. The end of the training is always evaluated.
     pub evaluate_every: Time,
-    /// Start from the weights and statistics in this file: a safetensors file with torchvision's names, a checkpoint, or the
-    /// directory of a finished run. What does not fit keeps its random values. From the seed if absent.
+    /// Source of the initial weights and statistics: a safetensors file with torchvision's names, a checkpoint, or the directory of a
+    /// finished run. Tensors that do not fit keep their random values. If absent, all weights come from the seed.
     pub init_from: Option<PathBuf>,
-    /// Start from the end of the run in this directory: with its weights, statistics and momentum, and at its position in the order
-    /// of the data.
+    /// Directory of a finished run to continue: the new run starts with its weights, statistics and momentum, at its position in the
+    /// data order.
     pub continue_from: Option<PathBuf>,
-    /// Training batches over which the batch-norm statistics of the deploy network are computed again, as plain means, before it is
-    /// evaluated or saved. With 0 it has the running statistics of the training (*ours*; the paper does not say).
+    /// Number of training batches over which the batch-norm statistics of the deploy network are re-estimated, as plain means, before
+    /// it is evaluated or saved. With 0 it keeps the running statistics of the training (*ours*; the paper does not say).
     pub bn_reestimate: usize,
 }
 
@@ -243,15 +244,15 @@ impl Default for TrainingConfig {
     }
 }
 
-/// What computes a run.
+/// The device of a run and its numerical settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DeviceConfig {
     /// The device.
     pub name: Device,
-    /// Whether convolutions and matrix products use f32 throughout. If not, the GPU may round their factors to TF32, as PyTorch does.
+    /// Whether convolutions and matrix products use f32 throughout. If not, the GPU may round their inputs to TF32, as PyTorch does.
     pub strict_f32: bool,
-    /// Whether the GPU uses only algorithms that give the same bits each time. The CPU has no others.
+    /// Whether the GPU uses only deterministic algorithms. The CPU is always deterministic.
     pub deterministic: bool,
 }
 
@@ -266,10 +267,10 @@ impl Default for DeviceConfig {
 }
 
 impl RunConfig {
-    /// Reads a configuration; fields that are absent have their defaults.
+    /// Reads a configuration from TOML. Absent fields get their defaults.
     ///
     /// # Errors
-    /// Returns [`ConfigError::Toml`] if the text is not TOML, has an unknown field, or has a value that its field does not take.
+    /// Returns [`ConfigError::Toml`] if the text is not TOML, has an unknown field, or has a value that its field does not accept.
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
         toml::from_str(text).map_err(ConfigError::Toml)
     }
@@ -277,7 +278,7 @@ impl RunConfig {
     /// Reads a configuration from a file.
     ///
     /// # Errors
-    /// Returns [`ConfigError::Read`] if the file cannot be read, [`ConfigError::File`] where [`RunConfig::from_toml`] returns an error.
+    /// Returns [`ConfigError::Read`] if the file cannot be read, and [`ConfigError::File`] if its text is not a valid configuration.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
             path: path.to_owned(),
@@ -289,19 +290,19 @@ impl RunConfig {
         })
     }
 
-    /// The configuration of the run in the directory `run`; `None` if there is none.
+    /// Reads the configuration of the run in the directory `run`; `None` if the directory has no `config.toml`.
     ///
     /// # Errors
-    /// As [`RunConfig::load`].
+    /// Returns the errors of [`RunConfig::load`].
     pub fn from_run(run: &Path) -> Result<Option<Self>, ConfigError> {
         let file = run.join(files::CONFIG);
         file.is_file().then(|| Self::load(&file)).transpose()
     }
 
-    /// The configuration as TOML that [`RunConfig::from_toml`] reads back to an equal one.
+    /// Writes the configuration as TOML. [`RunConfig::from_toml`] reads it back to an equal configuration.
     ///
     /// # Panics
-    /// If a path is not UTF-8: TOML has no other text.
+    /// Panics if a path is not UTF-8, which TOML requires.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("every field has a TOML form")
     }

@@ -1,4 +1,4 @@
-//! Work with data sets apart from training: writing a generated one, and checking, packing and showing what a run would read.
+//! Tools for data sets: write a synthetic data set as files; check, pack and show the images that a run would read.
 
 use crate::{
     RunConfig, TrainError,
@@ -18,12 +18,12 @@ pub use stompp_data::{
     check::{DataReport, MinMeanMax, SplitReport},
 };
 
-/// Writes the synthetic set that a run with `config` would generate into `folder` (made if missing), full size, in
-/// CIFAR's binary layout: `dataset = "cifar10"` (or `"cifar100"`) then reads it back.
+/// Writes the synthetic data set of `config` to `folder`, in CIFAR's binary layout. Creates the folder if it is missing. The images
+/// are not shrunk. `dataset = "cifar10"` (or `"cifar100"`) reads them back.
 ///
 /// # Errors
-/// If the configured data set is not synthetic or has an impossible size, a file of the set exists already, or a file or the
-/// folder cannot be written.
+/// Returns [`TrainError::Config`] if the data set is not synthetic or the configuration is invalid, [`TrainError::FileExists`] if a
+/// file of the set exists, and [`TrainError::Io`] or [`TrainError::Data`] if the folder or a file cannot be written.
 pub fn write_synthetic(config: &DataConfig, folder: &Path) -> Result<(), TrainError> {
     config.check()?;
     let ImageLocation::Synthetic(kind) = image_location(config)? else {
@@ -39,11 +39,12 @@ pub fn write_synthetic(config: &DataConfig, folder: &Path) -> Result<(), TrainEr
     Ok(synthetic(kind, config).write_to(folder)?)
 }
 
-/// Reads every image of the configured data set, all of it, once; training or test images alone are enough. `progress` is told how many
-/// are done.
+/// Reads every image of the configured data set once, and reports on them. The data set may have only training or only test images.
+/// `progress` is called with the number of images read so far.
 ///
 /// # Errors
-/// If the data set cannot be found; images that cannot be read, and what is wrong with an archive, are in the report instead.
+/// Returns [`TrainError::Config`] if the configuration is invalid, and [`TrainError::Data`] if the data set cannot be found or opened.
+/// For image files, the report lists unreadable images and damaged archives instead.
 pub fn check(config: &DataConfig, progress: impl FnMut(usize)) -> Result<DataReport, TrainError> {
     config.check()?;
     let sets = match image_location(config)? {
@@ -66,12 +67,13 @@ pub fn check(config: &DataConfig, progress: impl FnMut(usize)) -> Result<DataRep
     Ok(check::check_sets(&sets.iter().collect::<Vec<&ImageSet>>()))
 }
 
-/// Writes the configured image files, shrunk to a shorter side of `short_side` pixels, into the new `.zip` `out`, as
-/// [`ImageTree::pack`] does. `progress` is told how many are done. The lines that come with what was written say what of the folders was
-/// not looked at.
+/// Writes the configured image files to the new `.zip` archive `out` with [`ImageTree::pack`], shrunk to a shorter side of
+/// `short_side` pixels. `progress` is called with the number of images done so far. Also returns notes about skipped files and
+/// problems of the folders.
 ///
 /// # Errors
-/// If the data set is not one of image files, cannot be found, or the archive cannot be written.
+/// Returns [`TrainError::Config`] if the data set does not consist of image files or the configuration is invalid, and
+/// [`TrainError::Data`] if the data set cannot be found or read, or the archive cannot be written.
 pub fn pack(
     config: &DataConfig,
     short_side: u32,
@@ -92,11 +94,12 @@ pub fn pack(
     Ok((tree.pack(short_side, on_bad, out, progress)?, tree_notes(&tree)))
 }
 
-/// Writes the first `count` training images of a run's first epoch, as its network would get them, into the new picture `out`
-/// (PNG), each with its class.
+/// Writes a contact sheet to the new PNG file `out`: the first `count` training images of a run's first epoch, as the network gets
+/// them, each with its class.
 ///
 /// # Errors
-/// If the data set or an image cannot be read, or the picture cannot be written.
+/// Returns [`TrainError::Config`] if the configuration is invalid, [`TrainError::Data`] if the data set or an image cannot be read, and
+/// [`TrainError::Io`] if the file exists or cannot be written.
 pub fn write_contact_sheet(config: &RunConfig, count: usize, out: &Path) -> Result<(), TrainError> {
     config.check()?;
     let images = TrainImages::load(&config.data)?;
@@ -109,10 +112,10 @@ pub fn write_contact_sheet(config: &RunConfig, count: usize, out: &Path) -> Resu
     files::write_new(out, &sheet)
 }
 
-/// Writes a report into the new file `out`, as JSON.
+/// Writes a report to the new JSON file `out`.
 ///
 /// # Errors
-/// If the file exists or cannot be written.
+/// Returns [`TrainError::Io`] if the file exists or cannot be written.
 pub fn write_report(report: &DataReport, out: &Path) -> Result<(), TrainError> {
     files::write_new_json(out, report)
 }

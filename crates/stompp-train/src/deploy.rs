@@ -1,7 +1,8 @@
-//! The network that would be deployed, with batch-norm statistics of its own.
+//! The deploy network with batch-norm statistics of its own.
 //!
-//! While a network trains, running statistics follow the network as it stands. What every mask all ones makes of the same images may
-//! be distributed otherwise; so they can be taken anew, over training batches, before it is scored or kept (*ours*).
+//! During training, running statistics follow the network with its current masks. With every mask all ones, activations may have
+//! another distribution. The statistics can therefore be re-estimated over training batches before the deploy network is evaluated or
+//! saved (*ours*).
 
 use crate::{
     RunConfig, TrainError,
@@ -11,10 +12,10 @@ use crate::{
 use stompp_binarize::{EvalMode, Freezable, Network};
 use stompp_data::{Normalization, Position};
 
-/// The batches over which a run takes statistics anew: always its first training batches. `None` if it does not.
+/// The batches over which a run re-estimates statistics: always its first training batches. `None` if the run does not re-estimate.
 ///
 /// # Errors
-/// [`TrainError::Data`] if they cannot be read.
+/// Returns [`TrainError::Data`] if the batches cannot be started; each item is an error if its batch cannot be read.
 pub(crate) fn statistics_batches<D: DeviceDataset>(
     config: &RunConfig,
     train: &DataSource<D>,
@@ -28,11 +29,10 @@ pub(crate) fn statistics_batches<D: DeviceDataset>(
     Ok(Some(batches.take(count)))
 }
 
-/// A copy of `network` in `mode`, whose running statistics are the plain means over `batches`. The network itself stays as
-/// it is.
+/// A copy of `network` in `mode`, with plain means over `batches` as its running statistics. `network` itself does not change.
 ///
 /// # Errors
-/// The device's and the data's.
+/// Returns the error of the first batch that fails, and [`TrainError::Device`] if an allocation or a kernel launch fails.
 pub(crate) fn reestimate<D: DeviceDataset>(
     network: &Network<D>,
     mode: EvalMode,
@@ -43,7 +43,7 @@ pub(crate) fn reestimate<D: DeviceDataset>(
         copy.commit_all();
     }
     for (before, batch) in batches.enumerate() {
-        // The newest of so many weighs as much as each before it.
+        // With this momentum, batch n gets the weight 1/n: the running statistic is the mean of all batches so far.
         copy.set_statistics_momentum(1.0 / (before + 1) as f32);
         copy.forward_train(batch?.images).map_err(device_error)?;
     }

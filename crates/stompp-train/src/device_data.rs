@@ -1,4 +1,4 @@
-//! Batches on the device: copied there one by one, or cropped from a whole set that is in its memory.
+//! Batches on the device: copied one by one, or cropped from a whole set of images in device memory.
 
 use crate::{TrainError, config::RunConfig, error::device_error, images::SplitImages};
 use dfdx::tensor::{Cpu, Tensor};
@@ -10,15 +10,15 @@ use stompp_nn::{ImageShape, OpResult};
 /// A batch of images, (N, C, H, W).
 pub(crate) type ImageTensor<D> = Tensor<ImageShape<usize, usize>, f32, D>;
 
-/// The most images that are evaluated at once.
+/// The largest batch size of an evaluation.
 const EVALUATION_BATCH: usize = 250;
 
-/// Multiply-accumulates that one thread does in a fraction of a second.
+/// Number of multiply-accumulates that one thread does in a fraction of a second.
 const MACS_AT_ONCE: usize = 4 << 30;
 
-/// A device that may have a whole set of images in its memory.
+/// A device that can hold a whole set of images in its memory.
 pub(crate) trait DeviceDataset: BinaryBackend {
-    /// Images in its memory.
+    /// A set of images in device memory.
     type DeviceImages: Debug;
 
     /// Describes the device; `None` for the CPU.
@@ -27,10 +27,10 @@ pub(crate) trait DeviceDataset: BinaryBackend {
     /// Copies a set into the device's memory; `None` on the CPU, which needs no copy.
     fn upload(&self, set: &ImageSet, normalization: &Normalization) -> Option<Result<Self::DeviceImages, Self::Err>>;
 
-    /// How many images to evaluate at once. A running evaluation can be interrupted between two such batches.
+    /// The batch size of an evaluation. A running evaluation can be stopped between two batches.
     fn evaluation_batch(macs_per_image: usize) -> usize;
 
-    /// The images of these indices, each cropped and normalized.
+    /// Crops and normalizes the images with the given indices.
     fn crop_batch(
         &self,
         images: &Self::DeviceImages,
@@ -49,7 +49,7 @@ impl DeviceDataset for Cpu {
         None
     }
 
-    /// Few enough for a fraction of a second, whatever the network; enough to give each thread one.
+    /// Small enough to take a fraction of a second for any network, but at least one image per thread.
     fn evaluation_batch(macs_per_image: usize) -> usize {
         let of_a_thread = (MACS_AT_ONCE / macs_per_image.max(1)).max(1);
         (rayon::current_num_threads() * of_a_thread).min(EVALUATION_BATCH)
@@ -97,7 +97,7 @@ impl DeviceDataset for dfdx::tensor::Cuda {
     }
 }
 
-/// The training or test images, in the device's memory where it has a set of its own.
+/// The training or test images of a run, in device memory if the device holds a copy.
 #[derive(Debug)]
 pub(crate) struct DataSource<D: DeviceDataset> {
     device: D,
@@ -106,10 +106,10 @@ pub(crate) struct DataSource<D: DeviceDataset> {
 }
 
 impl<D: DeviceDataset> DataSource<D> {
-    /// The images of `part`, copied to the device where it keeps them.
+    /// Creates a source of the images of `part`. Copies images in memory to the device, except on the CPU.
     ///
     /// # Errors
-    /// [`TrainError::Device`] if the device has not enough memory.
+    /// Returns [`TrainError::Device`] if the copy fails, for example for lack of memory.
     pub(crate) fn new(device: &D, part: &SplitImages, normalization: &Normalization) -> Result<Self, TrainError> {
         let images = part.memory_set().and_then(|set| device.upload(set, normalization));
         Ok(Self {
@@ -124,10 +124,10 @@ impl<D: DeviceDataset> DataSource<D> {
         &self.device
     }
 
-    /// Training batches from `start` on, without end.
+    /// An endless stream of training batches from `start` on.
     ///
     /// # Errors
-    /// The data's.
+    /// Returns [`TrainError::Data`] if the batches cannot be started.
     pub(crate) fn training_batches(
         &self,
         config: &RunConfig,
@@ -140,10 +140,10 @@ impl<D: DeviceDataset> DataSource<D> {
         )
     }
 
-    /// The images in order, `batch_size` at a time.
+    /// The images in order, in batches of `batch_size`.
     ///
     /// # Errors
-    /// The data's.
+    /// Returns [`TrainError::Data`] if the batches cannot be started.
     pub(crate) fn evaluation_batches(
         &self,
         normalization: &Normalization,
@@ -183,12 +183,12 @@ enum BatchSource<D: DeviceDataset> {
     OnDevice(Arc<D::DeviceImages>, CropBatches),
 }
 
-/// A batch on the device, of at least one image.
+/// A batch of at least one image on the device.
 #[derive(Debug)]
 pub(crate) struct DeviceBatch<D: BinaryBackend> {
     pub(crate) images: ImageTensor<D>,
     pub(crate) labels: Vec<usize>,
-    /// The place of each image in its set.
+    /// The index of each image in its set.
     pub(crate) indices: Vec<usize>,
 }
 
@@ -198,7 +198,7 @@ impl<D: DeviceDataset> Iterator for BatchIter<D> {
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.source {
             BatchSource::Copied(batches) => {
-                // Every image of a batch may be bad, and left out.
+                // Skips a batch if none of its images could be read.
                 let batch = batches.find(|batch| !matches!(batch, Ok(batch) if batch.labels.is_empty()))?;
                 Some(batch.map_err(TrainError::from).and_then(|batch| {
                     let images = to_device(&self.device, &batch).map_err(device_error)?;
@@ -225,7 +225,7 @@ impl<D: DeviceDataset> Iterator for BatchIter<D> {
     }
 }
 
-/// The images of a batch as a tensor.
+/// Copies the images of a batch to the device.
 pub(crate) fn to_device<D: BinaryBackend>(device: &D, batch: &Batch) -> OpResult<ImageShape<usize, usize>, D> {
     let [n, channels, height, width] = batch.shape;
     stompp_nn::tensor(device, &batch.images, (n, channels, height, width))

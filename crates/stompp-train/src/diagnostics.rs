@@ -1,7 +1,7 @@
-//! How each unit fares while the network freezes: what is looked at beside the loss.
+//! Diagnostics of each unit while the network freezes: frozen fractions, flips, gradient norms, histograms.
 //!
-//! **Looking changes nothing**: with and without, a run ends in the same bits. Sums over steps are kept with the run's course and the
-//! signs that flips are counted from are kept in checkpoints, so that a run that was interrupted tells the same.
+//! **Diagnostics do not change a run**: with and without them, a run ends in the same bits. Checkpoints contain the sums over steps and
+//! the signs of the last report, so an interrupted run reports the same numbers.
 
 use crate::{
     TrainError, device_data::to_device, divergence::GradientNorms, error::device_error, freezing::FreezePolicy,
@@ -16,22 +16,22 @@ use stompp_graph::{Graph, Node, NodeId, Op, Unit};
 use stompp_nn::{Backend, TensorKind, VisitTensors, Visitor};
 use stompp_schedule::Phase;
 
-/// Bins of a histogram of latent weights; each is 1/16 wide.
+/// Number of bins in a histogram of latent weights; each is 1/16 wide.
 pub const HISTOGRAM_BINS: usize = 32;
 
-/// Test images on which activations are looked at: enough for a share of thousands of entries, and few enough to cost less than a step.
+/// Number of test images for the statistics of activations. Enough for thousands of entries, and cheaper than a step.
 const PROBE: usize = 32;
 
-/// The units of a network after some step, and what became of them since the report before.
+/// The state of a network's units after a step, and their changes since the previous report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DiagnosticsReport {
     /// Optimizer steps done.
     pub step: u64,
-    /// The same in epochs.
+    /// Epochs done.
     pub epoch: f64,
     /// L2 norm of the gradient of the first layer's weight, mean over the steps since the last report.
     pub stem_gradient_norm: f64,
-    /// The same of the last layer's weight.
+    /// L2 norm of the gradient of the last layer's weight, mean over the same steps.
     pub head_gradient_norm: f64,
     /// The units, from input to output.
     pub units: Vec<UnitDiagnostics>,
@@ -50,20 +50,20 @@ pub struct UnitDiagnostics {
     pub weight_frozen: f64,
     /// Share of frozen activation entries; absent where activations are continuous.
     pub activation_frozen: Option<f64>,
-    /// Weight mask entries that changed since the last report, each change counted, as a share of all entries. A commit is none.
+    /// Changes of weight mask entries since the last report, divided by the number of entries. Every change counts; a commit does not.
     pub weight_mask_flips: f64,
-    /// The same of the activation's mask.
+    /// Changes of activation mask entries, counted in the same way.
     pub activation_mask_flips: f64,
-    /// Share of latent weights whose sign is another than at the last report; absent if that is not known.
+    /// Share of latent weights whose sign has changed since the last report; absent if the earlier signs are unknown.
     pub sign_flips: Option<f64>,
-    /// Share of latent weights inside (-1, 1): the others stand at a bound.
+    /// Share of latent weights inside (-1, 1). The others are at a bound.
     pub weights_inside: f64,
-    /// Share of the activation's inputs in [-1, 1], where an open entry passes its gradient: on the first 32 test
-    /// images, by running statistics. Absent if none of them can be read.
+    /// Share of the activation's inputs in [-1, 1], where an open entry passes its gradient. Measured on the first 32 test images
+    /// with running statistics. Absent if none of them can be read.
     pub activations_inside: Option<f64>,
-    /// L2 norm of the gradient of the latent weight, mean over the steps since the last report. Exactly 0 if none arrived.
+    /// L2 norm of the gradient of the latent weight, mean over the steps since the last report. Exactly 0 if it got no gradient.
     pub gradient_norm: f64,
-    /// How many latent weights there are in each of [`HISTOGRAM_BINS`] equal parts of [-1, 1].
+    /// Number of latent weights in each of [`HISTOGRAM_BINS`] equal parts of [-1, 1].
     pub histogram: Vec<u64>,
 }
 
@@ -86,7 +86,7 @@ struct UnitAccumulator {
 }
 
 impl DiagnosticsAccumulator {
-    /// Adds a step with these gradients, in which freezing did this.
+    /// Adds a step with the given gradient norms and freezing report.
     pub(crate) fn add<D: BinaryBackend>(
         &mut self,
         network: &mut Network<D>,
@@ -117,12 +117,12 @@ fn end_weights(graph: &Graph) -> [String; 2] {
     [name(graph.iter().find(layer)), name(graph.iter().rfind(layer))]
 }
 
-/// The signs of every unit's latent weight, a bit each, 64 to a word; set means negative.
+/// The signs of every unit's latent weight, one bit per sign in 64-bit words. A set bit means negative.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct WeightSigns(pub(crate) Vec<Vec<u64>>);
 
 impl WeightSigns {
-    /// Those of `network` as it stands.
+    /// The current signs of `network`.
     pub(crate) fn from_network<D: BinaryBackend>(network: &mut Network<D>) -> Self {
         Self(
             latent_weights(network)
@@ -136,7 +136,7 @@ impl WeightSigns {
 fn negative(weights: &[f32]) -> Vec<u64> {
     let word = |weights: &[f32]| {
         let bits = weights.iter().enumerate();
-        // As the quantizer has it: the sign of -0 is +1.
+        // As in the quantizer, the sign of -0 is +1.
         bits.fold(0, |word, (bit, weight)| word | u64::from(*weight < 0.0) << bit)
     };
     weights.chunks(64).map(word).collect()
@@ -178,7 +178,7 @@ impl<D: Backend> Visitor<D> for CollectWeights {
     }
 }
 
-/// What a report is made of, beside the network.
+/// The inputs of a report, besides the network.
 pub(crate) struct DiagnosticsProbe<'a, D: BinaryBackend> {
     pub(crate) device: &'a D,
     pub(crate) freezing: &'a FreezePolicy,
@@ -188,10 +188,11 @@ pub(crate) struct DiagnosticsProbe<'a, D: BinaryBackend> {
 }
 
 impl<D: BinaryBackend> DiagnosticsProbe<'_, D> {
-    /// The report after `step` steps. Counting begins anew: `since` and `signs` are put back.
+    /// Builds the report after `step` steps. Resets `accumulator` and sets `signs` to the current signs, for the next report.
     ///
     /// # Errors
-    /// The device's and the data's.
+    /// Returns [`TrainError::Data`] if the test images cannot be read, and [`TrainError::Device`] if an allocation or a kernel launch
+    /// fails.
     pub(crate) fn report(
         &self,
         step: u64,
@@ -245,7 +246,7 @@ impl<D: BinaryBackend> DiagnosticsProbe<'_, D> {
         })
     }
 
-    /// Share of the inputs in [-1, 1] of the activation that feeds each unit, on the first test images.
+    /// For each unit, the share of its activation's inputs in [-1, 1], on the first test images.
     fn activations_inside(&self, network: &Network<D>) -> Result<Vec<Option<f64>>, TrainError> {
         let mut shares = HashMap::new();
         if let Some(batch) = self.test.first_batch(self.normalization, PROBE)? {
@@ -259,7 +260,7 @@ impl<D: BinaryBackend> DiagnosticsProbe<'_, D> {
                 .evaluate_with(images, EvalMode::Current, &mut seen)
                 .map_err(device_error)?;
         }
-        // As after an evaluation: a batch of another size than training's.
+        // As after an evaluation: the batch differs in size from training batches.
         self.device.try_empty_cache().map_err(device_error)?;
         let graph = network.graph();
         let share = |unit: Unit| {

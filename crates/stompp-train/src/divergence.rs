@@ -1,4 +1,4 @@
-//! Where a number that is not finite came from.
+//! Finds the layer where a value became not finite.
 
 use dfdx::{
     shapes::Shape,
@@ -6,14 +6,14 @@ use dfdx::{
 };
 use stompp_nn::{Backend, TensorKind, VisitTensors, Visitor};
 
-/// The layer, in the order of the forward pass, where a value of the network first is not finite.
+/// The first layer, in the order of the forward pass, with a parameter or running statistic that is not finite.
 ///
-/// Parameters tell of themselves, and running statistics, which follow each training batch, of what a layer let through.
+/// Running statistics follow every training batch, so they also show activations that are not finite.
 pub(crate) fn first_non_finite_layer<D: Backend>(network: &impl VisitTensors<D>) -> Option<String> {
     network.visit("", &mut FindNonFinite).err()
 }
 
-/// Where the loss of a network stopped being finite: if everything in it is finite, in what follows, the head.
+/// The layer where the loss stopped being finite. If all tensors of the network are finite, this is the head, which follows them.
 pub(crate) fn layer_of_loss<D: Backend>(network: &impl VisitTensors<D>) -> String {
     first_non_finite_layer(network).unwrap_or_else(|| "the head".to_owned())
 }
@@ -23,10 +23,10 @@ pub(crate) fn layer_of_loss<D: Backend>(network: &impl VisitTensors<D>) -> Strin
 pub(crate) struct GradientNorms(Vec<(String, f64)>);
 
 impl GradientNorms {
-    /// Those of every parameter of `network` that still learns, in the order of the forward pass.
+    /// Computes the norm for every parameter of `network` that is still learning, in the order of the forward pass.
     ///
     /// # Errors
-    /// The device's.
+    /// Returns `D::Err` if an allocation or a kernel launch fails.
     pub(crate) fn compute<D: Backend>(
         device: &D,
         network: &impl VisitTensors<D>,
@@ -43,19 +43,19 @@ impl GradientNorms {
         Ok(Self(visitor.names.into_iter().zip(norms).collect()))
     }
 
-    /// The first layer that a gradient which is not finite reached: the last in the order of the forward pass. `None` if every
-    /// gradient is finite.
+    /// The layer where the backward pass first produced a gradient that is not finite: the last such layer in the order of the forward
+    /// pass. `None` if every gradient is finite.
     pub(crate) fn first_non_finite(&self) -> Option<String> {
         let last = self.0.iter().rfind(|(_, norm)| !norm.is_finite());
         last.map(|(tensor, _)| layer_name(tensor))
     }
 
-    /// All of them.
+    /// All norms.
     pub(crate) fn iter(&self) -> impl Iterator<Item = f64> {
         self.0.iter().map(|(_, norm)| *norm)
     }
 
-    /// That of the parameter `tensor`; 0 of one that has stopped learning.
+    /// The norm for the parameter `tensor`; 0 if it has stopped learning.
     pub(crate) fn get(&self, tensor: &str) -> f64 {
         let found = self.0.iter().find(|(name, _)| name == tensor);
         found.map_or(0.0, |(_, norm)| *norm)
@@ -153,7 +153,7 @@ mod tests {
         }
     }
 
-    /// What a layer lets through shows in the statistics behind it.
+    /// A value that is not finite in an activation shows in the running statistics of the next layers.
     #[test]
     fn an_activation_is_found_by_the_statistics_that_follow_it() {
         let (mut net, device) = (network(), Cpu::default());

@@ -1,7 +1,7 @@
-//! Why a run could not start or go on.
+//! The errors of this crate.
 //!
-//! Messages are whole: they end with what the system or a library said. That part is a field spelled `r#source`, which keeps
-//! `thiserror` from offering it a second time as the error's source.
+//! Each message is complete: it ends with the message of the underlying error. The field of that error is spelled `r#source`, so that
+//! `thiserror` does not also return it from `Error::source`; a report would then print it twice.
 
 use crate::{
     InitError,
@@ -15,7 +15,7 @@ use stompp_data::DataError;
 use stompp_infer::{OpenError, PackError, RunError};
 use stompp_onnx::ExportError;
 
-/// Why a run could not start or go on; every variant names what is at fault.
+/// An error of a run. Every variant names the field, file, directory or step at fault.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
@@ -25,13 +25,13 @@ pub enum TrainError {
     /// The images cannot be read.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// Files would be written over.
+    /// A file would be overwritten.
     #[error("{} already exists: choose another folder or remove it", path.display())]
     FileExists {
-        /// The file that is there.
+        /// The existing file.
         path: PathBuf,
     },
-    /// The output directory has a run in it already; nothing was touched.
+    /// The output directory already holds a run; nothing was changed.
     #[error("{} already holds a run (it has {file}): choose another directory or remove this one", path.display())]
     RunExists {
         /// The directory.
@@ -39,42 +39,42 @@ pub enum TrainError {
         /// The file that was found there.
         file: &'static str,
     },
-    /// A file or folder could not be read, made or written.
+    /// A file or folder could not be read, created or written.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was tried: "read", "create", "write".
+        /// The action that failed: "read", "create", "write", ...
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         r#source: io::Error,
     },
-    /// A file of a run directory is not what it should be.
+    /// A file of a run directory is damaged or does not belong to the run.
     #[error("{}: {problem}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
-    /// A loss, gradient or parameter is no finite number any more; the run directory has no result.
+    /// A loss, gradient, parameter or running statistic is not finite; the run directory has no result.
     #[error(
         "the {what} became {value} at step {step}, first in {layer}: training has diverged (a lower learning rate may help){}",
         last_good.as_ref().map(|path| format!("; the last good checkpoint is {}", path.display())).unwrap_or_default()
     )]
     NonFinite {
-        /// What: "training loss", "test loss", "gradient", or "network" for a parameter or running statistic.
+        /// The value that is not finite: "training loss", "test loss", "gradient", or "network" for a parameter or running statistic.
         what: &'static str,
         /// Optimizer steps done before.
         step: u64,
-        /// The loss; NaN for the others.
+        /// The value of the loss; NaN for a gradient or the network.
         value: f64,
-        /// The layer where it first appears.
+        /// The first layer with a value that is not finite.
         layer: String,
-        /// The last checkpoint before.
+        /// The last checkpoint with finite values.
         last_good: Option<PathBuf>,
     },
-    /// The run directory, or a checkpoint of it, has a configuration with another result; nothing was touched.
+    /// The run directory, or a checkpoint in it, has a configuration that gives another result; nothing was changed.
     #[error("{} is of another run: {difference}", path.display())]
     OtherRun {
         /// The file with the other configuration.
@@ -82,66 +82,66 @@ pub enum TrainError {
         /// The first field that differs.
         difference: Difference,
     },
-    /// The run directory was begun on another list of image files; nothing was touched.
+    /// The run began with other images; nothing was changed.
     #[error("{}: the run was begun on other images than data.path has now: {details}", path.display())]
     OtherImages {
         /// The record of the run.
         path: PathBuf,
-        /// How they differ, such as "60 to train on and 15 to test on then, 59 and 15 now".
+        /// The difference, such as "60 to train on and 15 to test on then, 59 and 15 now".
         details: String,
-        /// Whether an epoch has as many steps nevertheless, so that [`Session::reindex`](crate::Session::reindex) can accept it.
+        /// Whether an epoch still has the same number of steps. Then [`Session::reindex`](crate::Session::reindex) can accept the images.
         same_length: bool,
     },
     /// The run has no result yet.
     #[error(
         "the run in {} is unfinished: {}",
         path.display(),
-        if *step == 0 { "it has taken no step since a checkpoint".to_owned() } else { format!("its last checkpoint is of step {step}") }
+        if *step == 0 { "it has no checkpoint after its first step".to_owned() } else { format!("its last checkpoint is at step {step}") }
     )]
     Unfinished {
         /// The directory.
         path: PathBuf,
-        /// Optimizer steps done at its newest checkpoint.
+        /// Optimizer steps done at its newest checkpoint; 0 if there is none.
         step: u64,
     },
-    /// There is no run in the directory.
+    /// The directory holds no run.
     #[error("{} is not the directory of a run: it has no config.toml", path.display())]
     NoRun {
         /// The directory.
         path: PathBuf,
     },
-    /// The run does not have the checkpoint that was asked for.
+    /// The run does not have the requested checkpoint.
     #[error("{} has no checkpoint {name}; there are: {there}", path.display())]
     NoCheckpoint {
         /// The directory.
         path: PathBuf,
-        /// What was asked for.
+        /// The requested checkpoint.
         name: String,
-        /// The checkpoints that the run has.
+        /// The available checkpoints.
         there: String,
     },
-    /// The network's first weights cannot be had from a file or another run.
+    /// The initial weights cannot be loaded from a file or another run.
     #[error("{}: {source}", path.display())]
     Init {
         /// The file or directory.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         r#source: InitError,
     },
-    /// Another process works on the run directory; nothing was touched.
+    /// Another process is using the run directory; nothing was changed.
     #[error("{} is in use by another process", path.display())]
     Busy {
         /// The directory.
         path: PathBuf,
     },
-    /// The run was told to stop and did, after a whole step.
-    #[error("stopped after step {step}; the same command goes on from there")]
+    /// The run stopped on request, after a complete step.
+    #[error("stopped after step {step}; run the same command again to resume")]
     Stopped {
         /// Optimizer steps done.
         step: u64,
     },
     /// The run's network is not binary, so there is nothing to pack or export.
-    #[error("{}: method float trains a network that is not binary; only binary ones can be packed or exported", path.display())]
+    #[error("{}: method float trains a network that is not binary; only binary networks can be packed or exported", path.display())]
     NotBinary {
         /// The directory.
         path: PathBuf,
@@ -151,7 +151,7 @@ pub enum TrainError {
     Pack {
         /// The directory of its run.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         r#source: Box<PackError>,
     },
     /// The network cannot be exported.
@@ -159,7 +159,7 @@ pub enum TrainError {
     Export {
         /// The directory of its run.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         r#source: ExportError,
     },
     /// A packed network cannot be opened.
@@ -167,18 +167,18 @@ pub enum TrainError {
     Open {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         r#source: Box<OpenError>,
     },
-    /// A packed network is not one that classifies RGB images, or does not say how images are prepared.
+    /// A packed network does not classify square RGB images, or its header does not say how images are prepared.
     #[error("{}: {problem}", path.display())]
     NotForImages {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
-    /// A packed network cannot run: there is not enough memory.
+    /// A packed network cannot run.
     #[error(transparent)]
     Run(#[from] RunError),
     /// The device failed.
@@ -187,7 +187,7 @@ pub enum TrainError {
 }
 
 pub(crate) fn device_error(error: impl std::fmt::Display) -> TrainError {
-    // What dfdx has no error for is told in full beside it.
+    // dfdx cannot express every CUDA error; `stompp_nn` keeps the full message.
     #[cfg(feature = "cuda")]
     if let Some(words) = stompp_nn::cuda::take_last_error() {
         return TrainError::Device(words);

@@ -1,4 +1,4 @@
-//! What an evaluation found, in full: accuracies, each class, who is taken for whom, and the answer to every image.
+//! The full report of an evaluation: accuracies, classes, the confusion matrix, and the prediction for every image.
 
 use crate::{
     Score, TrainError,
@@ -8,15 +8,15 @@ use crate::{
 use serde::Serialize;
 use std::path::Path;
 
-/// Answers that may be among the best for top-5.
+/// The k of top-5.
 const BEST: usize = 5;
 
-/// What an evaluation found.
+/// The report of an evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EvaluationReport {
     /// Top-1 accuracy in percent.
     pub top1: f64,
-    /// Share of images whose class is among the five best answers, in percent.
+    /// Top-5 accuracy in percent.
     pub top5: f64,
     /// Mean cross-entropy.
     pub loss: f64,
@@ -24,38 +24,38 @@ pub struct EvaluationReport {
     pub images: usize,
     /// Each class, in the order of the labels.
     pub classes: Vec<ClassScore>,
-    /// How many images of class (row) were taken for class (column).
+    /// Confusion matrix: the number of images of the class of the row that were classified as the class of the column.
     pub confusion: Vec<Vec<u64>>,
-    /// The answer to each image, in order.
+    /// The prediction for each image, in order.
     #[serde(skip)]
     pub predictions: Vec<Prediction>,
 }
 
-/// How well a network does on one class.
+/// The score of one class.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ClassScore {
     /// Its name.
     pub name: String,
-    /// Images of it.
+    /// Number of images of the class.
     pub images: u64,
-    /// Those that were classified right, in percent; absent if there are none.
+    /// Percentage of them that were classified correctly; absent if there are no images.
     pub top1: Option<f64>,
 }
 
-/// The answer to one image.
+/// The prediction for one image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prediction {
-    /// Its name, or its place in the set where images are not files.
+    /// The name of the image, or its index in the set if images are not files.
     pub image: String,
-    /// Its class.
+    /// The true class.
     pub label: usize,
-    /// The class that the network answered.
+    /// The predicted class.
     pub answer: usize,
-    /// The softmax probability of that answer.
+    /// The softmax probability of the predicted class.
     pub probability: f64,
 }
 
-/// Collects answers.
+/// Collects predictions for a report.
 #[derive(Debug)]
 pub(crate) struct ReportBuilder {
     top5: u64,
@@ -64,7 +64,7 @@ pub(crate) struct ReportBuilder {
 }
 
 impl ReportBuilder {
-    /// For a network of `classes` classes.
+    /// An empty report for a network with `classes` classes.
     pub(crate) fn new(classes: usize) -> Self {
         Self {
             top5: 0,
@@ -73,7 +73,7 @@ impl ReportBuilder {
         }
     }
 
-    /// Adds answers; `name` names an image by its place in the set.
+    /// Adds the outputs for a batch. `name` returns the name of an image by its index in the set.
     pub(crate) fn add(&mut self, answers: &BatchPredictions<'_>, name: impl Fn(usize) -> String) {
         let labels = answers.labels;
         let best = predicted_classes(answers.logits, labels.len());
@@ -90,7 +90,7 @@ impl ReportBuilder {
         }
     }
 
-    /// The report, given the score of the same answers and the names of the classes.
+    /// Builds the report, given the score over the same batches and the names of the classes.
     pub(crate) fn finish(self, score: &Score, name: impl Fn(usize) -> String) -> EvaluationReport {
         let class = |(label, row): (usize, &Vec<u64>)| {
             let images = row.iter().sum();
@@ -112,7 +112,7 @@ impl ReportBuilder {
     }
 }
 
-/// How many entries come before that of `label`: larger ones, and equal ones to its left.
+/// The number of entries ranked before the entry of `label`: larger ones, and equal ones to its left.
 fn rank(row: &[f32], label: usize) -> usize {
     let own = row[label];
     let before = |(place, z): &(usize, &f32)| **z > own || **z == own && *place < label;
@@ -127,19 +127,19 @@ fn probability(row: &[f32], answer: usize) -> f64 {
 }
 
 impl EvaluationReport {
-    /// Writes all but the predictions into the new file `path`, as JSON.
+    /// Writes everything except the predictions to the new JSON file `path`.
     ///
     /// # Errors
-    /// [`TrainError::Io`] if the file exists or cannot be written.
+    /// Returns [`TrainError::Io`] if the file exists or cannot be written.
     pub fn write_json(&self, path: &Path) -> Result<(), TrainError> {
         files::write_new_json(path, self)
     }
 
-    /// Writes the predictions into the new file `path`, as CSV with the columns image, label, answer, correct and probability. Labels
-    /// and answers are names of classes.
+    /// Writes the predictions to the new CSV file `path`, with the columns image, label, answer, correct and probability. Labels and
+    /// answers are class names.
     ///
     /// # Errors
-    /// [`TrainError::Io`] if the file exists or cannot be written.
+    /// Returns [`TrainError::Io`] if the file exists or cannot be written.
     pub fn write_predictions(&self, path: &Path) -> Result<(), TrainError> {
         let failed = |error: csv::Error| files::io_error("write", path, error.into());
         let mut table = csv::Writer::from_writer(Vec::new());

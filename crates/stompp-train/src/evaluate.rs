@@ -10,7 +10,7 @@ use stompp_binarize::{EvalMode, Network};
 use stompp_data::Normalization;
 use stompp_graph::CostSummary;
 
-/// How well a network does on a set of images.
+/// Accuracy and loss of a network on a set of images.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Score {
     /// Top-1 accuracy in percent.
@@ -21,33 +21,34 @@ pub struct Score {
     pub images: usize,
 }
 
-/// What a network answered to some images.
+/// The outputs of a network for a batch of images.
 pub(crate) struct BatchPredictions<'a> {
-    /// The place of each image in its set.
+    /// The index of each image in its set.
     pub(crate) indices: &'a [usize],
     /// The class of each image.
     pub(crate) labels: &'a [usize],
-    /// A row of logits an image.
+    /// One row of logits per image.
     pub(crate) logits: &'a [f32],
 }
 
-/// An evaluation of a network: of which images, and how.
+/// Evaluates networks on a set of images in a given mode.
 pub(crate) struct Evaluator<'a, D: DeviceDataset> {
     pub(crate) images: &'a DataSource<D>,
     pub(crate) normalization: &'a Normalization,
     pub(crate) mode: EvalMode,
-    /// What the network costs.
+    /// Multiply-accumulates of the network for one image.
     pub(crate) macs_per_image: usize,
 }
 
 impl<D: DeviceDataset> Evaluator<'_, D> {
-    /// Scores `network` on all of the images. Changes nothing. `each` sees the answers to a few images at a time, in order; its
-    /// error ends the evaluation.
+    /// Scores `network` on all images. Changes nothing. Calls `each` with the outputs of one batch after the other, in order; an
+    /// error from `each` ends the evaluation.
     ///
-    /// The score does not depend on how many images are evaluated at once.
+    /// The score does not depend on the batch size.
     ///
     /// # Errors
-    /// That of `each`; [`TrainError::Device`] and [`TrainError::Data`] if the device fails or an image cannot be read.
+    /// Returns the error of `each`, [`TrainError::Device`] if an allocation or a kernel launch fails, and [`TrainError::Data`] if an
+    /// image cannot be read.
     pub(crate) fn score(
         &self,
         network: &Network<D>,
@@ -69,7 +70,7 @@ impl<D: DeviceDataset> Evaluator<'_, D> {
                 logits: &logits,
             })?;
         }
-        // Batches of another size than training's: what they took would lie idle until the next evaluation.
+        // Evaluation batches differ in size from training batches. Their cached memory would stay unused until the next evaluation.
         self.images.device().try_empty_cache().map_err(device_error)?;
         Ok(sum.score())
     }
@@ -95,7 +96,7 @@ impl ScoreAccumulator {
         self.images += labels.len();
     }
 
-    /// The score of all of them.
+    /// The score over all added batches.
     pub(crate) fn score(&self) -> Score {
         Score {
             top1: 100.0 * self.right as f64 / self.images as f64,
@@ -105,7 +106,7 @@ impl ScoreAccumulator {
     }
 }
 
-/// What a network costs while its weights are open.
+/// Multiply-accumulates of a network for one image while all weights are open, so binary layers count in full.
 pub(crate) fn macs_per_image(summary: &CostSummary) -> usize {
     let total = summary.total();
     total.binary_macs + total.float_macs
@@ -119,18 +120,18 @@ fn cross_entropy(row: &[f32], label: usize) -> f64 {
     libm::log(sum) + largest - f64::from(row[label])
 }
 
-/// The rows of logits, of which there are `rows`.
+/// Splits logits into `rows` rows.
 pub(crate) fn logit_rows(logits: &[f32], rows: usize) -> std::slice::ChunksExact<'_, f32> {
     logits.chunks_exact(logits.len() / rows)
 }
 
-/// How many rows of `logits`, one a label, have their largest entry at the label; the first of equals counts.
+/// Counts the rows of `logits`, one per label, whose largest entry is at the label. Of equal entries, the first counts as largest.
 pub(crate) fn count_correct(logits: &[f32], labels: &[usize]) -> usize {
     let answers = predicted_classes(logits, labels.len());
     answers.zip(labels).filter(|(answer, label)| answer == *label).count()
 }
 
-/// Where each of the `rows` rows of `logits` has its largest entry; of equals the first.
+/// The index of the largest entry in each of the `rows` rows of `logits`; the first of equal entries.
 pub(crate) fn predicted_classes(logits: &[f32], rows: usize) -> impl Iterator<Item = usize> {
     self::logit_rows(logits, rows).map(|row| {
         let entries = row.iter().enumerate();
@@ -161,7 +162,7 @@ mod tests {
         assert!(cross_entropy(&[f32::NAN, 0.0], 1).is_nan());
     }
 
-    /// An evaluation is interrupted between two batches, so their size must decide nothing.
+    /// The batch size must not affect the score: it differs between devices and numbers of threads.
     #[test]
     fn logits_are_the_same_bits_in_batches_of_any_size() {
         let config = "data = { train_limit = 20, test_limit = 40, image_size = 16 }

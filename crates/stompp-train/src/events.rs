@@ -1,4 +1,4 @@
-//! TensorBoard events beside `metrics.jsonl`: the same numbers, for another reader.
+//! TensorBoard events: the numbers of `metrics.jsonl` for TensorBoard.
 
 use crate::{
     DiagnosticsReport, Evaluation, TrainError,
@@ -16,17 +16,17 @@ use stompp_tensorboard::{EventFile, Histogram};
 #[derive(Debug)]
 pub(crate) struct EventWriter {
     path: PathBuf,
-    /// Open once the run has begun.
+    /// `None` until the run starts.
     file: Option<EventFile>,
-    /// Whether the evaluation of the step that the run goes on after is still to be made: what was told of it is forgotten.
+    /// Whether the evaluation at the step of the restored checkpoint will be repeated. Its events are then removed.
     evaluation_is_due: bool,
 }
 
-/// What is told first of an evaluation.
+/// The tag that is written first for an evaluation.
 const FIRST_OF_EVALUATION: &str = "loss/train";
 
 impl EventWriter {
-    /// Events in the run directory `run`; the file is made or taken up when the run begins.
+    /// A writer for the run directory `run`. It creates or resumes the file when the run starts.
     pub(crate) fn new(run: &Path) -> Self {
         Self {
             path: run.join(files::EVENTS),
@@ -35,12 +35,12 @@ impl EventWriter {
         }
     }
 
-    /// Says whether the evaluation of the step that the run goes on after is still to be made.
+    /// Sets whether the evaluation at the step of the restored checkpoint will be repeated.
     pub(crate) fn expect_evaluation(&mut self, is_due: bool) {
         self.evaluation_is_due = is_due;
     }
 
-    /// Forgets what was told of steps after `step`.
+    /// Opens the file and removes the events of steps after `step`.
     fn resume(&mut self, step: u64) -> Result<(), TrainError> {
         let file = match self.evaluation_is_due {
             true => EventFile::resume_before(&self.path, step, FIRST_OF_EVALUATION, now()),

@@ -1,4 +1,4 @@
-//! A run's network for other tools.
+//! Exports the network of a run for other tools.
 
 use crate::{SavedRun, TrainError, files, tensors, tensors::SavedTensor};
 use dfdx::tensor::Cpu;
@@ -7,24 +7,24 @@ use stompp_graph::{ActivationRule, Graph, Op, TensorRole, find_tensor};
 use stompp_infer::NetworkInfo;
 use stompp_onnx::{Dialect, export};
 
-/// For which tool a network is exported.
+/// The file format of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ExportFormat {
-    /// A safetensors file under torchvision's names, with weights of -1 and +1 where they are binary.
+    /// A safetensors file with torchvision's names. Binary weights are -1 and +1.
     Safetensors,
     /// ONNX in the given dialect.
     Onnx(Dialect),
 }
 
-/// The name of the metadata in which a file of hard weights says what it is.
+/// The metadata key for the description of a safetensors export.
 const NOTE: &str = "stompp_network";
 
 impl SavedRun {
-    /// The bytes of a file that other tools read: the deploy network in `format`, with its classes, how images are prepared, and where it
-    /// comes from.
+    /// The bytes of an export file: the deploy network in `format`, with its classes, preprocessing and origin.
     ///
     /// # Errors
-    /// As [`SavedRun::pack`], but values that are not finite are exported as they are.
+    /// Returns the errors of [`SavedRun::pack`], with [`TrainError::Export`] instead of [`TrainError::Pack`]. Values that are not finite
+    /// are no error; they are exported unchanged.
     pub fn export(&self, format: ExportFormat) -> Result<Vec<u8>, TrainError> {
         let network = self.binary_network(&Cpu::default())?;
         let activations = network.binarization().activations;
@@ -53,10 +53,10 @@ impl SavedRun {
         })
     }
 
-    /// Writes [`SavedRun::export`] into the new file `path`, whole or not at all. Returns the number of its bytes.
+    /// Writes the bytes of [`SavedRun::export`] to the new file `path`, atomically. Returns the size of the file in bytes.
     ///
     /// # Errors
-    /// As [`SavedRun::export`], and [`TrainError::Io`] if the file exists or cannot be written.
+    /// Returns the errors of [`SavedRun::export`], and [`TrainError::Io`] if the file exists or cannot be written.
     pub fn write_export(&self, format: ExportFormat, path: &Path) -> Result<usize, TrainError> {
         let file = self.export(format)?;
         files::write_new(path, &file)?;
@@ -64,7 +64,7 @@ impl SavedRun {
     }
 }
 
-/// What a file of hard weights says about itself.
+/// The description in the metadata of a safetensors export.
 fn note(info: &NetworkInfo, activations: ActivationRule) -> String {
     let activation = match activations {
         ActivationRule::Quantized => "sign, +1 at 0",
@@ -86,7 +86,7 @@ fn note(info: &NetworkInfo, activations: ActivationRule) -> String {
     .to_string()
 }
 
-/// Puts signs in place of the latent weights of binary convolutions.
+/// Replaces the latent weights of binary convolutions by their signs.
 fn harden(graph: &Graph, saved: &mut [SavedTensor]) {
     let specs = graph.tensors();
     let binary: HashSet<&str> = specs

@@ -1,4 +1,4 @@
-//! Files of a run directory: their names, and how they are written whole or not at all.
+//! The files of a run directory: their names, and functions that write them atomically.
 
 use crate::{TrainError, error::damaged};
 use serde::{Serialize, de::DeserializeOwned};
@@ -12,9 +12,9 @@ pub(crate) const RUN: &str = "run.json";
 pub(crate) const MODEL: &str = "model.toml";
 /// The network's summary.
 pub(crate) const SUMMARY: &str = "summary.txt";
-/// What happened, line by line.
+/// The metrics, one record per line.
 pub(crate) const METRICS: &str = "metrics.jsonl";
-/// The same for TensorBoard.
+/// The metrics for TensorBoard.
 pub(crate) const EVENTS: &str = "events.out.tfevents.stompp";
 /// The trained network.
 pub(crate) const NETWORK: &str = "network.safetensors";
@@ -31,34 +31,34 @@ pub(crate) const ALL: [&str; 10] = [
     CONFIG, RUN, MODEL, SUMMARY, METRICS, EVENTS, NETWORK, RESULT, CLASSES, INDEX,
 ];
 
-/// Writes a file whole or not at all. Replaces nothing.
+/// Writes a new file atomically. Never replaces a file.
 ///
 /// # Errors
-/// [`TrainError::Io`], also if the file exists.
+/// Returns [`TrainError::Io`] if the file exists or cannot be written.
 pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
     stompp_files::create_new(path, bytes).map_err(|source| io_error("write", path, source))
 }
 
-/// Writes a file whole or not at all, in place of what is there.
+/// Writes a file atomically. Replaces an existing file.
 ///
 /// # Errors
-/// [`TrainError::Io`]; the file is then as it was.
+/// Returns [`TrainError::Io`] if the file cannot be written; an existing file is then unchanged.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
     stompp_files::replace(path, bytes).map_err(|source| io_error("write", path, source))
 }
 
-/// Writes `value` as JSON, as [`replace`].
+/// Writes `value` as JSON with [`replace`].
 ///
 /// # Errors
-/// As [`replace`].
+/// Returns the errors of [`replace`].
 pub(crate) fn replace_json(path: &Path, value: &impl Serialize) -> Result<(), TrainError> {
     replace(path, json(value).as_bytes())
 }
 
-/// Writes `value` as JSON, as [`write_new`].
+/// Writes `value` as JSON with [`write_new`].
 ///
 /// # Errors
-/// As [`write_new`].
+/// Returns the errors of [`write_new`].
 pub(crate) fn write_new_json(path: &Path, value: &impl Serialize) -> Result<(), TrainError> {
     write_new(path, json(value).as_bytes())
 }
@@ -72,7 +72,7 @@ fn json(value: &impl Serialize) -> String {
 /// Reads a file of at most `most` bytes.
 ///
 /// # Errors
-/// [`TrainError::Io`], and [`TrainError::Damaged`] if it is larger, before anything is read.
+/// Returns [`TrainError::Io`] if the file cannot be read, and [`TrainError::Damaged`] if it is larger. A larger file is not read.
 pub(crate) fn read_at_most(path: &Path, most: u64) -> Result<Vec<u8>, TrainError> {
     let size = fs::metadata(path)
         .map_err(|source| io_error("read", path, source))?
@@ -86,7 +86,7 @@ pub(crate) fn read_at_most(path: &Path, most: u64) -> Result<Vec<u8>, TrainError
 /// Reads a file.
 ///
 /// # Errors
-/// [`TrainError::Io`].
+/// Returns [`TrainError::Io`] if the file cannot be read.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, TrainError> {
     fs::read(path).map_err(|source| io_error("read", path, source))
 }
@@ -94,7 +94,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, TrainError> {
 /// Reads a JSON file.
 ///
 /// # Errors
-/// [`TrainError::Io`], or [`TrainError::Damaged`] if it is not what [`replace_json`] wrote.
+/// Returns [`TrainError::Io`] if the file cannot be read, and [`TrainError::Damaged`] if it is not JSON of type `T`.
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, TrainError> {
     serde_json::from_slice(&read(path)?).map_err(|error| damaged(path, error.to_string()))
 }

@@ -1,4 +1,4 @@
-//! The methods: what each does to the network's freeze states before a step.
+//! How each method sets the network's freeze states before a step.
 
 use crate::{
     TrainError,
@@ -17,7 +17,7 @@ pub(crate) struct FrozenCounts {
     pub(crate) units: usize,
     /// Mean over the units of the share of frozen weight entries, in [0, 1].
     pub(crate) frozen_fraction: f64,
-    /// Whether every unit and what follows the last one is committed.
+    /// Whether every unit and every activation after the last unit is committed.
     pub(crate) everything: bool,
 }
 
@@ -42,19 +42,19 @@ impl FrozenCounts {
     }
 }
 
-/// What freezes when: a pure function of the step, so there is nothing in it to save.
+/// The freezing of a method. It is a pure function of the step, so checkpoints do not contain it.
 #[derive(Clone, Debug)]
 pub(crate) enum FreezePolicy {
-    /// Nothing, ever (`float`).
+    /// Nothing freezes (`float`).
     Never,
-    /// Everything, from the first step (`ste`).
+    /// Everything is committed from the first step (`ste`).
     AtOnce,
-    /// Unit after unit (`stompp`, `stompp-ste`).
+    /// Units freeze one after another (`stompp`, `stompp-ste`).
     Progressive(Freezer),
 }
 
 impl FreezePolicy {
-    /// The freezing of the configured method, along `plan` where it has one.
+    /// Creates the freezing of the configured method, with `plan` if the method has one.
     pub(crate) fn new(config: &RunConfig, plan: Option<Plan>) -> Self {
         match (plan, config.method.name) {
             (Some(plan), _) => {
@@ -66,11 +66,11 @@ impl FreezePolicy {
         }
     }
 
-    /// Brings `network` into the state that is in force during optimizer step `step`. Call it once before each step, in
-    /// order, and once with the number of steps when training is over. Tells what a plan did.
+    /// Sets the freeze states of `network` for optimizer step `step`. Call it once before each step, in order, and once with the
+    /// number of steps after the last step. Returns a report if there is a plan.
     ///
     /// # Errors
-    /// [`TrainError::Device`] if a mask is on a device that fails.
+    /// Returns [`TrainError::Device`] if updating a mask on the device fails.
     pub(crate) fn apply(&self, step: u64, network: &mut impl Freezable) -> Result<Option<FreezeReport>, TrainError> {
         Ok(match self {
             Self::Never => None,
@@ -84,7 +84,7 @@ impl FreezePolicy {
 }
 
 impl Method {
-    /// The mode that evaluates the deploy network: every mask all ones; for `float` the network as it is.
+    /// The mode that evaluates the deploy network: every mask all ones, or for `float` the network unchanged.
     pub fn deployed(self) -> EvalMode {
         match self {
             Self::Float => EvalMode::Current,

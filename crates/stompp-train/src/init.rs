@@ -1,4 +1,4 @@
-//! A network's first weights from elsewhere: a file of tensors, or the end of another run.
+//! Initial weights of a network from a file of tensors, or from the end of another run.
 
 use crate::{
     RunRecord, RunResult, TrainError, checkpoint, files,
@@ -16,37 +16,37 @@ use stompp_binarize::BinaryBackend;
 use stompp_nn::{Backend, TensorKind, TensorMut, VisitTensors, VisitorMut};
 use xxhash_rust::xxh3::xxh3_128;
 
-/// More bytes than any file of weights has; a larger one is not read.
+/// Limit on the size of a file of weights, in bytes; a larger file is not read.
 const MOST_BYTES: u64 = 4 << 30;
 
-/// What the name of every tensor begins with that a checkpoint has beside the network.
+/// Prefix of the tensors in a checkpoint that are not part of the network.
 const STATE: &str = "stompp.";
 
-/// Why first weights cannot be had.
+/// The reason why initial weights cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InitError {
     /// The file or directory cannot be read.
     #[error("cannot be read: {0}")]
     Read(io::Error),
-    /// Neither a safetensors file nor the directory of a run.
+    /// The path is neither a safetensors file nor the directory of a run.
     #[error("{0}")]
     NoWeights(String),
     /// The run is unfinished.
-    #[error("the run is unfinished: it has no last weights yet")]
+    #[error("the run is unfinished: it has no final weights yet")]
     Unfinished,
-    /// The run is finished but its last checkpoint is gone.
-    #[error("the run has no checkpoint of its last step, {step}, with its momentum")]
+    /// The run is finished but has no checkpoint of its last step.
+    #[error("the run has no checkpoint of its last step, {step}, which would have the momentum")]
     NoCheckpoint {
         /// The last step.
         step: u64,
     },
-    /// No weight of the file, a tensor of two or more dimensions, fits the network.
-    #[error("no weight among its {found} tensors fits the network, whose first is {example}")]
+    /// No weight of the file (a tensor with two or more dimensions) fits the network.
+    #[error("no weight among its {found} tensors fits the network; the first tensor of the network is {example}")]
     NothingFits {
-        /// Tensors of the file.
+        /// Number of tensors in the file.
         found: usize,
-        /// The network's first tensor, with its shape and what the file has of that name.
+        /// The network's first tensor that did not fit: its shape, and the tensor with its name in the file.
         example: String,
     },
     /// A tensor has a value that cannot be trained on.
@@ -54,21 +54,21 @@ pub enum InitError {
     Value {
         /// The tensor.
         tensor: String,
-        /// What is wrong.
+        /// The problem.
         problem: &'static str,
     },
-    /// The checkpoint of the run that is to be continued is damaged or of another network.
+    /// The checkpoint of the run to continue is damaged or has another network.
     #[error("{0}")]
     Mismatch(String),
-    /// The file is another than when the run was begun.
-    #[error("has changed since the run was begun")]
+    /// The file has changed since the run began.
+    #[error("has changed since the run began")]
     Changed,
 }
 
-/// A tensor, by name and shape.
+/// The name and shape of a tensor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamedShape {
-    /// Its name, torchvision's.
+    /// Its name, as in torchvision.
     pub name: String,
     /// Its shape.
     pub shape: Vec<usize>,
@@ -80,13 +80,13 @@ impl fmt::Display for NamedShape {
     }
 }
 
-/// A tensor of the network that was not taken from a file.
+/// A tensor of the network that was not loaded from a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SkippedTensor {
     /// The network's tensor.
     #[serde(flatten)]
     pub tensor: NamedShape,
-    /// What the file has of that name, such as `F32 [1000, 512]`; absent if nothing.
+    /// Type and shape of the tensor with this name in the file, such as `F32 [1000, 512]`; absent if the file has none.
     pub found: Option<String>,
 }
 
@@ -99,24 +99,24 @@ impl fmt::Display for SkippedTensor {
     }
 }
 
-/// What of a network's first weights came from a file.
+/// Which initial weights of a network were loaded from a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InitReport {
     /// The file that was read.
     pub file: PathBuf,
     /// XXH3-128 of its bytes, in hexadecimal.
     pub checksum: String,
-    /// The network's tensors that were taken from it.
+    /// The network's tensors that were loaded from it.
     pub taken: Vec<NamedShape>,
-    /// Those that were not, and have the values that the seed gives them.
+    /// The network's tensors that were not loaded. They have their random values from the seed.
     pub not_taken: Vec<SkippedTensor>,
-    /// Tensors of the file that the network does not have. The state of a checkpoint's training is not counted.
+    /// Tensors of the file that the network does not have, without the training state of a checkpoint.
     pub unused: Vec<NamedShape>,
-    /// Latent weights outside of [-1, 1], which were moved to the nearer end.
+    /// Number of latent weights outside of [-1, 1], which were clamped.
     pub clamped: u64,
 }
 
-/// The run that another one continues.
+/// The finished run that another run continues.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParentRun {
     /// Its directory.
@@ -127,14 +127,14 @@ pub struct ParentRun {
     pub steps: u64,
     /// XXH3-128 of the checkpoint of its last step, in hexadecimal.
     pub checksum: String,
-    /// Batches of the order of the data, as the continuing run counts them, that come before its first step.
+    /// Position of the continuing run's first step in the data order, in batches of the continuing run.
     pub first_batch: u64,
 }
 
-/// Takes whatever fits from the file or run at `path` into `network`.
+/// Loads all tensors that fit from the file or run at `path` into `network`.
 ///
 /// # Errors
-/// [`TrainError::Init`]; the network may then have some of it.
+/// Returns [`TrainError::Init`] if the weights cannot be read or none fits. The network may then be partly loaded.
 pub(crate) fn load_weights<D: Backend>(
     network: &mut impl VisitTensors<D>,
     path: &Path,
@@ -156,7 +156,7 @@ pub(crate) fn load_weights<D: Backend>(
     };
     network.visit_mut("", &mut visitor).map_err(failed)?;
     let mut report = visitor.report;
-    // A bias or a statistic of the same length means nothing.
+    // A bias or a statistic can have the same length by coincidence, so at least one weight has to fit.
     if report.taken.iter().all(|tensor| tensor.shape.len() < 2) {
         let first = report.not_taken.first();
         return Err(failed(InitError::NothingFits {
@@ -185,7 +185,7 @@ pub(crate) fn load_weights<D: Backend>(
     Ok(report)
 }
 
-/// The file that has the weights of `path`: itself, or that of the finished run in it.
+/// The file with the weights at `path`: `path` itself, or the network of the finished run in that directory.
 fn weights_of(path: &Path) -> Result<PathBuf, InitError> {
     if !std::fs::metadata(path).map_err(InitError::Read)?.is_dir() {
         return Ok(path.to_owned());
@@ -209,22 +209,23 @@ fn read(file: &Path) -> Result<Vec<u8>, InitError> {
     std::fs::read(file).map_err(InitError::Read)
 }
 
-/// The tensors of a file: a checkpoint, whose checksum is compared, or any other safetensors file.
+/// The tensors of a checkpoint, whose checksum is verified, or of any other safetensors file.
 fn parse(bytes: &[u8]) -> Result<LoadedTensors<'_>, InitError> {
-    // A zip archive, or a pickle of an old version: what `torch.save` writes.
+    // `torch.save` writes a zip archive; its old versions write a pickle.
     if bytes.starts_with(b"PK") || bytes.starts_with(&[0x80, 0x02]) {
-        let problem = "is a file of PyTorch's own (.pth): write a safetensors file with Python, \
+        let problem = "is a PyTorch file (.pth): write a safetensors file with Python, \
                        `safetensors.torch.save_file(model.state_dict(), \"weights.safetensors\")`";
         return Err(InitError::NoWeights(problem.to_owned()));
     }
     checkpoint::tensors(bytes).map_err(InitError::NoWeights)
 }
 
-/// Brings `trainer`, a fresh one, to where the run in the directory `path` ended: its weights, statistics and momentum. An epoch has
-/// `steps_per_epoch` steps from now on.
+/// Loads weights, statistics and momentum from the end of the run in the directory `path` into the new trainer `trainer`. The new run has
+/// `steps_per_epoch` steps in an epoch.
 ///
 /// # Errors
-/// [`TrainError::Init`]; the trainer may then have some of it.
+/// Returns [`TrainError::Init`] if the run is unfinished or its last checkpoint is missing, damaged or of another network, and
+/// [`TrainError::Io`] or [`TrainError::Damaged`] if its result or record cannot be read. The trainer may then be partly loaded.
 pub(crate) fn continue_from<D: BinaryBackend>(
     trainer: &mut RunTrainer<D>,
     path: &Path,

@@ -1,11 +1,11 @@
-//! The learning rate of each step: a pure function of the step, so that nothing of it needs to be kept in a checkpoint.
+//! The learning rate of each step. It is a pure function of the step, so checkpoints need no state of the schedule.
 
 use crate::config::RateSchedule;
 
-/// How the learning rate of a run changes.
+/// The learning-rate schedule of a run, with its warm-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LearningRates {
-    /// How it changes after the warm-up.
+    /// The schedule after the warm-up.
     pub(crate) schedule: RateSchedule,
     /// Steps of the warm-up; less than `steps`.
     pub(crate) warm_up: u64,
@@ -14,11 +14,11 @@ pub(crate) struct LearningRates {
 }
 
 impl LearningRates {
-    /// What the learning rate is multiplied by in step `step`, counted from 0: in (0, 1], and exactly 1 where it is constant.
+    /// The factor of the learning rate in step `step`, counted from 0. It is in (0, 1], and exactly 1 where the rate is constant.
     ///
-    /// The warm-up rises by equal amounts and reaches 1 at its last step, as `LinearLR` of PyTorch would from `1 / warm_up`. Cosine
-    /// counts from the end of the warm-up: its first step has 1, and 0 would follow the last one. The steps down come after half and
-    /// three quarters of the whole training.
+    /// The warm-up rises linearly and reaches 1 at its last step, as PyTorch's `LinearLR` from `1 / warm_up`. `Cosine` starts after the
+    /// warm-up: its first step has the factor 1, and the step after the last would have 0. `Step` divides by 10 after half and three
+    /// quarters of the whole training, including the warm-up.
     pub(crate) fn factor(&self, step: u64) -> f32 {
         let Self {
             schedule,

@@ -2,13 +2,13 @@
 //!
 //! # Invariants
 //!
-//! - **A result is a pure function of its configuration, its data and the code**: the number of threads and the callbacks
-//!   change no bit of it. All randomness comes from streams of the seed.
-//! - **A [`Callback`] only looks; only the optimizer and the freezing change a network.** Evaluation changes nothing.
-//! - **Reported accuracy is the deploy network's**, every mask all ones; the accuracy of the network as it stands is
-//!   reported beside it.
-//! - **A file of a run directory is complete or absent**, and a run is overwritten only on request.
-//! - **A run that was interrupted, anyhow and anywhere, resumes to the same bits.**
+//! - **A result is a pure function of its configuration, its data and the code.** The number of threads and the callbacks
+//!   do not change a single bit of it. All random numbers come from streams of the seed.
+//! - **A [`Callback`] only observes; only the optimizer and the freezing change a network.** Evaluation changes nothing.
+//! - **Reported accuracy is the accuracy of the deploy network**, with every mask all ones. The accuracy of the network in its
+//!   current state is reported beside it.
+//! - **A file of a run directory is complete or absent.** A run is overwritten only on request.
+//! - **An interrupted run resumes to the same bits**, however and wherever it was interrupted.
 #![forbid(unsafe_code)]
 
 pub mod callback;

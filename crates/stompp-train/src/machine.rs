@@ -1,4 +1,4 @@
-//! What a result was made with: code and machine.
+//! The code and the machine that made a result.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub struct CodeVersion {
     /// Version of this crate.
     pub version: String,
-    /// The commit that was built, ending in `-dirty` if the working tree differed; the version where there is no commit.
+    /// The commit that was built, with `-dirty` at the end if the working tree differed. The version if the commit is unknown.
     pub revision: String,
     /// The compiler.
     pub rustc: String,
@@ -27,21 +27,21 @@ impl CodeVersion {
 /// The machine that made a result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MachineInfo {
-    /// The processor's name; "unknown" where the system does not tell.
+    /// Name of the CPU; "unknown" with the architecture if the system does not provide it.
     pub cpu: String,
-    /// Processors that the process may use.
+    /// Number of processors that the process may use.
     pub cores: usize,
-    /// Threads that compute.
+    /// Number of threads of the rayon pool.
     pub threads: usize,
     /// Operating system and its version.
     pub os: String,
-    /// The GPU, its driver and libraries, if it computed.
+    /// The GPU with its driver and libraries, if the run used one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu: Option<String>,
 }
 
 impl MachineInfo {
-    /// The machine that is running, and the threads of rayon's current pool.
+    /// The current machine, with the number of threads of rayon's current pool. `gpu` is `None`.
     pub fn current() -> Self {
         Self {
             cpu: cpu_name().unwrap_or_else(|| format!("unknown {}", std::env::consts::ARCH)),
@@ -53,7 +53,7 @@ impl MachineInfo {
     }
 }
 
-/// What Linux says; other systems have no such file.
+/// The CPU name from `/proc/cpuinfo`, which exists only on Linux.
 fn cpu_name() -> Option<String> {
     let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
     let line = text.lines().find(|line| line.starts_with("model name"))?;

@@ -1,6 +1,6 @@
-//! `metrics.jsonl`: what happened, one JSON object a line, each with its `"kind"`.
+//! `metrics.jsonl`: the events of a run, one JSON object per line, each with its `"kind"`.
 //!
-//! A line is written whole, with one call, and synced: a crash may lose the last line, no other.
+//! Each line is written with one call and synced, so a crash can lose at most the last line.
 
 use crate::{
     DiagnosticsReport, Evaluation, RunResult, TrainError, Warning,
@@ -22,49 +22,50 @@ pub(crate) struct MetricsWriter {
     file: File,
 }
 
-/// One line of `metrics.jsonl`, in the order in which things happened. Its JSON has the field `kind`: `start`, `epoch`, `diagnostics`,
-/// `evaluation`, `bad-images`, `notes`, `restore`, `concern` or `end`, and the fields of what it holds.
+/// One line of `metrics.jsonl`. Its JSON has the field `kind` (`start`, `epoch`, `diagnostics`, `evaluation`, `bad-images`, `notes`,
+/// `restore`, `concern` or `end`) and the fields of the variant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum MetricRecord {
-    /// Training began, or went on.
+    /// Training started or resumed.
     Start(RunStart),
-    /// An epoch ended, or the training inside of one.
+    /// An epoch ended, or the training ended inside an epoch.
     Epoch(EpochReport),
-    /// How each unit fares.
+    /// Diagnostics of each unit.
     Diagnostics(DiagnosticsReport),
     /// An evaluation.
     Evaluation(Evaluation),
     /// Images that could not be read and were left out.
     BadImages {
-        /// What is wrong with each, naming its file.
+        /// One line per image: its file and the problem.
         images: Vec<String>,
     },
-    /// What there is to know about the images.
+    /// Notes about the images.
     Notes {
-        /// A line each.
+        /// The notes, one line each.
         notes: Vec<String>,
     },
-    /// A return to a checkpoint. Lines before it that are beyond its step are not there any more.
+    /// A return to a checkpoint. The lines of steps after that checkpoint have been removed.
     Restore(RestoreReport),
     /// A reason to doubt the result.
     #[serde(rename = "concern")]
     Warning(Warning),
     /// The run ended.
     End {
-        /// Wall time of the training.
+        /// Wall time of the training, in seconds.
         seconds: f64,
-        /// Top-1 accuracy of the deploy network, percent.
+        /// Top-1 accuracy of the deploy network, in percent.
         top1: f64,
     },
 }
 
 impl MetricRecord {
-    /// What the run in the directory `run` has told so far. A last line without an end, which a crash may leave, is passed over.
+    /// Reads the metrics of the run in the directory `run`. An incomplete last line, which a crash can leave, is skipped.
     ///
     /// # Errors
-    /// If the file cannot be read, or a line is not one of these; the line is numbered.
+    /// Returns [`TrainError::Io`] if the file cannot be read, and [`TrainError::Damaged`] with the line number if a line is not a valid
+    /// record.
     pub fn read(run: &Path) -> Result<Vec<Self>, TrainError> {
         let path = run.join(files::METRICS);
         let bytes = files::read(&path)?;
@@ -79,7 +80,7 @@ impl MetricRecord {
 }
 
 impl MetricsWriter {
-    /// The file in the run directory `run`, made if it is missing.
+    /// Opens the file in the run directory `run`; creates it if it is missing.
     pub(crate) fn open(run: &Path) -> Result<Self, TrainError> {
         let path = run.join(files::METRICS);
         let file = OpenOptions::new().append(true).create(true).open(&path);
@@ -89,7 +90,7 @@ impl MetricsWriter {
         })
     }
 
-    /// How long the file is, in bytes: all of it lasts.
+    /// The length of the file in bytes. All of it has been synced.
     pub(crate) fn len(&self) -> Result<u64, TrainError> {
         let metadata = self.file.metadata();
         Ok(metadata
@@ -97,10 +98,10 @@ impl MetricsWriter {
             .len())
     }
 
-    /// Forgets all that was written beyond `len` bytes.
+    /// Cuts the file to `len` bytes.
     ///
     /// # Errors
-    /// [`TrainError::Damaged`] if there are not as many.
+    /// Returns [`TrainError::Damaged`] if the file is shorter, and [`TrainError::Io`] if it cannot be cut.
     pub(crate) fn truncate(&mut self, len: u64) -> Result<(), TrainError> {
         let found = self.len()?;
         if found < len {

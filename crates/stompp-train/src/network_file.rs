@@ -1,4 +1,4 @@
-//! A network's tensors in a safetensors file, under torchvision's names.
+//! Saves a network's tensors to a safetensors file with torchvision's names, and loads them.
 
 use crate::{
     TrainError,
@@ -8,7 +8,7 @@ use crate::{
 use std::path::Path;
 use stompp_nn::{Backend, VisitTensors};
 
-/// What the file says about itself, so that nobody takes it for the network that is deployed.
+/// The description in the file's metadata, so that the file is not mistaken for the deploy network.
 const CONTENT: &str = "weights as they were trained: those of binary convolutions are latent floats, of which the binary network has only the \
                        signs (unless the method is float); `stompp export` writes the binary network for other tools, `stompp pack` for \
                        this one";
@@ -21,11 +21,11 @@ pub(crate) fn to_bytes<D: Backend>(network: &impl VisitTensors<D>) -> Vec<u8> {
     )
 }
 
-/// Puts the tensors of a safetensors file into the network.
+/// Loads the tensors of a safetensors file into the network.
 ///
 /// # Errors
-/// [`TrainError::Damaged`] if the bytes are not such a file or have not exactly the network's tensors; the network may
-/// then have some of them.
+/// Returns [`TrainError::Damaged`] if the bytes are not a safetensors file or its tensors are not exactly those of the network. The
+/// network may then be partly loaded.
 pub(crate) fn restore<D: Backend>(
     network: &mut impl VisitTensors<D>,
     bytes: &[u8],

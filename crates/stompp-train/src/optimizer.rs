@@ -18,7 +18,7 @@ pub(crate) enum AnyOptimizer<D: Backend> {
 }
 
 impl<D: Backend> AnyOptimizer<D> {
-    /// That of a run of `config`, before its first step.
+    /// Creates the optimizer that `config` names, without any state.
     pub(crate) fn new(config: &RunConfig) -> Self {
         let TrainingConfig {
             optimizer,

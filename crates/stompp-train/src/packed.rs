@@ -1,4 +1,4 @@
-//! A run's network as a packed file.
+//! Writes the network of a run as a packed file.
 
 use crate::{SavedRun, TrainError, config::Method, files, init::checksum, tensors};
 use dfdx::tensor::Cpu;
@@ -6,22 +6,22 @@ use std::path::{Path, absolute};
 use stompp_graph::{CostSummary, find_tensor};
 use stompp_infer::{Network, NetworkInfo, pack};
 
-/// Bytes of a packed file.
+/// The size of a packed file, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PackedSize {
     /// The whole file.
     pub file: usize,
-    /// Its header: names, classes, how images are prepared.
+    /// Its header: names, classes and preprocessing.
     pub header: usize,
-    /// What [`CostSummary::bytes`] says that the rest has.
+    /// The size of the rest, as predicted by [`CostSummary::bytes`].
     pub promised: usize,
 }
 
 impl SavedRun {
-    /// The deploy network, packed and ready to run. It needs neither the training images nor the trainer.
+    /// Packs the deploy network for inference. The packed network needs neither the training images nor the trainer.
     ///
     /// # Errors
-    /// As [`SavedRun::pack`], and [`TrainError::Open`] if `STOMPP_SIMD` asks for what this machine lacks.
+    /// Returns the errors of [`SavedRun::pack`], and [`TrainError::Open`] if `STOMPP_SIMD` asks for instructions that this CPU lacks.
     pub fn packed(&self) -> Result<Network<'static>, TrainError> {
         Network::from_vec(self.pack("")?).map_err(|source| TrainError::Open {
             path: self.dir().to_owned(),
@@ -29,13 +29,13 @@ impl SavedRun {
         })
     }
 
-    /// The bytes of the packed file: the deploy network with its classes, how images are prepared, `licence`, and where it comes from.
+    /// The bytes of the packed file: the deploy network with its classes, preprocessing, `licence` and origin.
     ///
     /// # Errors
-    /// [`TrainError::NotBinary`] if the run's method leaves the network in full precision, [`TrainError::Pack`] if the network cannot be
-    /// evaluated; [`TrainError::Unfinished`], [`TrainError::NoCheckpoint`], [`TrainError::OtherRun`], [`TrainError::Damaged`],
-    /// [`TrainError::Config`] and [`TrainError::Io`] if it cannot be read. [`TrainError::Data`] if it is of a checkpoint, the run takes
-    /// batch-norm statistics anew, and the training images cannot be read.
+    /// Returns [`TrainError::NotBinary`] if the run's method leaves the network in full precision, and [`TrainError::Pack`] if the network
+    /// cannot be evaluated. Returns [`TrainError::Unfinished`], [`TrainError::NoCheckpoint`], [`TrainError::OtherRun`],
+    /// [`TrainError::Damaged`], [`TrainError::Config`] or [`TrainError::Io`] if the network cannot be read. For a checkpoint of a run that
+    /// re-estimates batch-norm statistics, returns [`TrainError::Data`] if the training images cannot be read.
     pub fn pack(&self, licence: &str) -> Result<Vec<u8>, TrainError> {
         let network = self.binary_network(&Cpu::default())?;
         let values = tensors::network_values(&network);
@@ -47,7 +47,7 @@ impl SavedRun {
         })
     }
 
-    /// The deploy network, if it is a binary one.
+    /// The deploy network, if the method makes it binary.
     pub(crate) fn binary_network(&self, device: &Cpu) -> Result<stompp_binarize::Network<Cpu>, TrainError> {
         match self.config.method.name {
             Method::Float => Err(TrainError::NotBinary {
@@ -57,7 +57,7 @@ impl SavedRun {
         }
     }
 
-    /// What a user of the network needs to know besides its weights.
+    /// The metadata that a user of the network needs: classes, preprocessing, revision, licence and origin.
     pub(crate) fn info(&self, licence: &str) -> Result<NetworkInfo, TrainError> {
         let statistics = self.record.statistics();
         let classes = 0..self.config.data.classes();
@@ -72,10 +72,10 @@ impl SavedRun {
         })
     }
 
-    /// Writes [`SavedRun::pack`] into the new file `path`, whole or not at all.
+    /// Writes the packed network of [`SavedRun::pack`] to the new file `path`, atomically.
     ///
     /// # Errors
-    /// As [`SavedRun::pack`], and [`TrainError::Io`] if the file exists or cannot be written.
+    /// Returns the errors of [`SavedRun::pack`], and [`TrainError::Io`] if the file exists or cannot be written.
     pub fn write_packed(&self, path: &Path, licence: &str) -> Result<PackedSize, TrainError> {
         let file = self.pack(licence)?;
         let promised = CostSummary::new(&self.graph()?, self.config.binarization().activations).bytes();
@@ -90,7 +90,7 @@ impl SavedRun {
         })
     }
 
-    /// Which file the network comes from: its place in the directory of the run, and a checksum.
+    /// The origin of the network: the names of its run and file, and the checksum of the file.
     fn parent(&self, weights: &Path) -> Result<String, TrainError> {
         let run = absolute(self.dir()).unwrap_or_else(|_| self.dir().to_owned());
         let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();

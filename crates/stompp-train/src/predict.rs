@@ -1,4 +1,4 @@
-//! Classifying images with a packed network.
+//! Classifies images with a packed network.
 
 use crate::{SavedRun, TrainError};
 use rayon::prelude::*;
@@ -6,10 +6,10 @@ use std::path::Path;
 use stompp_data::{ChannelStatistics, Preprocessing, UnlabelledImages};
 use stompp_infer::{ClassProbability, Network, top_k};
 
-/// Images that each thread prepares and classifies before results are handed over.
+/// Number of images per thread that are classified before the results are passed to the caller.
 const AT_A_TIME: usize = 32;
 
-/// A packed network with all that it takes from an image file to the name of a class.
+/// A packed network with its preprocessing and class names: predicts the class of an image file.
 ///
 /// ```no_run
 /// use stompp_train::{Predictor, TrainError, UnlabelledImages};
@@ -28,11 +28,11 @@ pub struct Predictor {
 }
 
 impl Predictor {
-    /// From a packed file.
+    /// Opens a packed file.
     ///
     /// # Errors
-    /// [`TrainError::Open`] if it is not one, or is damaged; [`TrainError::NotForImages`] if its header does not say how images are
-    /// prepared.
+    /// Returns [`TrainError::Open`] if the file is not a packed network or is damaged, and [`TrainError::NotForImages`] if the network does
+    /// not take square RGB images or its header has no valid preprocessing.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, TrainError> {
         let path = path.as_ref();
         let network = Network::open(path).map_err(|source| TrainError::Open {
@@ -46,10 +46,10 @@ impl Predictor {
         Ok(Self { network, preprocessing })
     }
 
-    /// From a run, with the network that [`SavedRun::packed`] gives.
+    /// Packs the network of a run with [`SavedRun::packed`].
     ///
     /// # Errors
-    /// As [`SavedRun::packed`].
+    /// Returns the errors of [`SavedRun::packed`].
     pub fn from_run(run: &SavedRun) -> Result<Self, TrainError> {
         Ok(Self {
             network: run.packed()?,
@@ -62,22 +62,22 @@ impl Predictor {
         &self.network
     }
 
-    /// How images are prepared.
+    /// The preprocessing of images.
     pub fn preprocessing(&self) -> &Preprocessing {
         &self.preprocessing
     }
 
-    /// What people call a class; `class N` if the network does not say.
+    /// The name of a class; `class N` if the network has no name for it.
     pub fn class_name(&self, class: usize) -> String {
         let name = self.network.info().classes.get(class);
         name.cloned().unwrap_or_else(|| format!("class {class}"))
     }
 
-    /// Classifies every image. `each` gets, in order, the image's name and its `k` most likely classes, or why it could not be read; its
-    /// error ends the work. Images are shared among the threads of the current rayon pool.
+    /// Classifies every image, on the threads of the current rayon pool. Calls `each` in order with the image's name and its `k` most
+    /// likely classes, or with the error if the image could not be classified. An error from `each` ends the work.
     ///
     /// # Errors
-    /// That of `each`.
+    /// Returns the first error of `each`.
     pub fn predict<E>(
         &self,
         images: &UnlabelledImages,
@@ -106,7 +106,7 @@ impl Predictor {
     }
 }
 
-/// What a packed file says about images.
+/// The preprocessing in the header of a packed network.
 fn preprocessing(network: &Network<'_>) -> Result<Preprocessing, String> {
     let info = network.info();
     let [channels, height, width] = network.input_shape();

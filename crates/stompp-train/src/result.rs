@@ -1,15 +1,15 @@
-//! What a run found: [`RunResult`], kept as `result.json`.
+//! The result of a run: [`RunResult`], saved as `result.json`.
 
 use crate::{TrainError, Warning, checkpoint, files};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// What one evaluation on the test images found.
+/// The result of one evaluation on the test images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// Optimizer steps done.
     pub step: u64,
-    /// The same in epochs.
+    /// Epochs done.
     pub epoch: f64,
     /// Mean training loss since the previous evaluation.
     pub train_loss: f64,
@@ -17,9 +17,9 @@ pub struct Evaluation {
     pub test_loss: f64,
     /// Top-1 accuracy of the deploy network (every mask all ones), in percent.
     pub top1: f64,
-    /// Top-1 accuracy of the network as it stands, in percent.
+    /// Top-1 accuracy of the network with its current masks, in percent.
     pub top1_as_it_stands: f64,
-    /// Committed units.
+    /// Number of committed units.
     pub committed_units: usize,
     /// Share of the units that are committed, in [0, 1].
     pub committed_fraction: f64,
@@ -27,12 +27,12 @@ pub struct Evaluation {
     pub frozen_fraction: f64,
 }
 
-/// What a finished run found. For method `float` the deploy network is the network as it stands: nothing is binary.
+/// The result of a finished run. For method `float`, nothing is binary and the deploy network is the network as trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunResult {
     /// Final top-1 accuracy of the deploy network on the test images, in percent.
     pub top1: f64,
-    /// Final top-1 accuracy of the network as it stands, in percent.
+    /// Final top-1 accuracy of the network with its current masks, in percent.
     pub top1_as_it_stands: f64,
     /// Final mean test loss of the deploy network.
     pub test_loss: f64,
@@ -46,14 +46,14 @@ pub struct RunResult {
     pub test_images: usize,
     /// Units of the network.
     pub units: usize,
-    /// Wall time of the training, evaluations included, loading the data not.
+    /// Wall time of the training in seconds, with evaluations, without loading the data.
     pub seconds: f64,
-    /// Training images per second of training, evaluations not counted.
+    /// Training images per second, without evaluations.
     pub images_per_s: f64,
     /// Reasons to doubt the result.
     #[serde(default, rename = "concerns", skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
-    /// Every evaluation, the last one at the end of the training.
+    /// Every evaluation. The last one is at the end of the training.
     pub evaluations: Vec<Evaluation>,
 }
 
@@ -61,7 +61,8 @@ impl RunResult {
     /// Reads the result of the finished run in the directory `run`.
     ///
     /// # Errors
-    /// [`TrainError::Unfinished`] if there is none; [`TrainError::Io`] or [`TrainError::Damaged`] if it cannot be read.
+    /// Returns [`TrainError::Unfinished`] if the run has no result yet, and [`TrainError::Io`] or [`TrainError::Damaged`] if it cannot be
+    /// read.
     pub fn load(run: &Path) -> Result<Self, TrainError> {
         if !Self::exists(run) && run.join(files::CONFIG).is_file() {
             return Err(TrainError::Unfinished {

@@ -15,10 +15,10 @@ use std::{
 };
 use stompp_data::ChannelStatistics;
 
-/// `run.json`: how a result came about, beside the configuration.
+/// The record of a run, `run.json`: its code, machine and derived values. The configuration is in `config.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
-    /// When training began, UTC, RFC 3339.
+    /// Start of the training, in UTC (RFC 3339).
     pub started: String,
     /// The code.
     pub code: CodeVersion,
@@ -32,16 +32,16 @@ pub struct RunRecord {
     pub steps_per_epoch: u64,
     /// Optimizer steps of the training.
     pub steps: u64,
-    /// Steps before the first window; absent for methods that have none.
+    /// Steps before the first window; absent for methods without windows.
     pub warm_up_steps: Option<u64>,
-    /// Steps after the last window; absent for methods that have none.
+    /// Steps after the last window; absent for methods without windows.
     pub tail_steps: Option<u64>,
-    /// Mean of each channel (red, green, blue, from 0 to 1) of the training images as trained on: limited and shrunk, before
-    /// augmentation; for image files ImageNet's usual one. Every image is normalized by it.
+    /// Mean of each channel (red, green, blue, from 0 to 1) for normalization. For images in memory, the mean of the limited and
+    /// shrunk training images before augmentation; for image files, that of ImageNet.
     pub mean: [f32; 3],
-    /// Standard deviation of each channel, likewise.
+    /// Standard deviation of each channel, from the same images as the mean.
     pub std: [f32; 3],
-    /// What of the first weights came from a file.
+    /// The initial weights that were loaded from a file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<InitReport>,
     /// The run that this one continues.
@@ -50,7 +50,7 @@ pub struct RunRecord {
 }
 
 impl RunRecord {
-    /// What images are normalized by.
+    /// The statistics for normalization.
     pub fn statistics(&self) -> ChannelStatistics {
         ChannelStatistics {
             mean: self.mean,
@@ -58,8 +58,10 @@ impl RunRecord {
         }
     }
 
+    /// Checks that `now` has the same source of initial weights as this record.
+    ///
     /// # Errors
-    /// [`TrainError::Init`] if the weights that `now` was begun from are others than those that this run was.
+    /// Returns [`TrainError::Init`] if the file of the initial weights, or the last checkpoint of the parent run, has changed.
     fn compare_origin(&self, now: &Self) -> Result<(), TrainError> {
         if let (Some(then), Some(now)) = (&self.init, &now.init)
             && then.checksum != now.checksum
@@ -74,8 +76,8 @@ impl RunRecord {
         Ok(())
     }
 
-    /// How the images of `now` differ from those of this run, in words, and whether an epoch is as long nevertheless; `None` if they
-    /// do not.
+    /// Describes how the images of `now` differ from the images of this record, and returns whether the number of steps is still the
+    /// same. `None` if they do not differ.
     fn other_images(&self, now: &Self) -> Option<(String, bool)> {
         let number = |record: &Self| (record.train_images, record.test_images);
         let length = |record: &Self| (record.steps_per_epoch, record.steps);
@@ -83,7 +85,7 @@ impl RunRecord {
         let details = if number(self) != number(now) {
             format!("{train} to train on and {test} to test on then, {train_now} and {test_now} now")
         } else if (self.mean, self.std) != (now.mean, now.std) {
-            "as many, but of other means or deviations".to_owned()
+            "the same number of images, but other means or deviations".to_owned()
         } else {
             return None;
         };
@@ -96,15 +98,15 @@ impl RunRecord {
 pub struct RunStatus {
     /// Optimizer steps done at its newest checkpoint.
     pub step: u64,
-    /// Whether a process works on it now.
+    /// Whether a process is using it now.
     pub busy: bool,
 }
 
 impl RunStatus {
-    /// How the run in the directory `run` stands.
+    /// Reads the status of the run in the directory `run`.
     ///
     /// # Errors
-    /// If the directory cannot be read.
+    /// Returns [`TrainError::Io`] if the directory cannot be read or locked.
     pub fn read(run: &Path) -> Result<Self, TrainError> {
         let busy = match lock(run) {
             Ok(_released) => false,
@@ -118,16 +120,16 @@ impl RunStatus {
     }
 }
 
-/// A run directory that this process works on, alone.
+/// A run directory, locked by this process.
 #[derive(Debug)]
 pub(crate) struct RunDir {
     path: PathBuf,
-    /// Holds the lock as long as it is open.
+    /// The lock lasts as long as this file is open.
     _lock: Option<File>,
 }
 
 impl RunDir {
-    /// Refuses a directory that holds a run, finished or not.
+    /// Rejects a directory that holds a run, finished or not.
     pub(crate) fn check_free(path: &Path) -> Result<(), TrainError> {
         match files::ALL.into_iter().find(|file| path.join(file).exists()) {
             Some(file) => Err(TrainError::RunExists {
@@ -138,12 +140,13 @@ impl RunDir {
         }
     }
 
-    /// Makes the directory, with its parents, or opens the one of a run to go on with, and locks it. The configuration is the
-    /// first file of a run and claims the directory.
+    /// Creates the directory with its parents, or opens the directory of a run to resume, and locks it. Writes the configuration of a
+    /// new run, which is always its first file.
     ///
     /// # Errors
-    /// If it holds a run that `start` does not allow, one of another configuration, or one that another process works on; if
-    /// it cannot be made or written.
+    /// Returns [`TrainError::RunExists`] if the directory holds a run that `start` does not allow, [`TrainError::OtherRun`] if its run
+    /// has another configuration, [`TrainError::Busy`] if another process is using it, and [`TrainError::Io`] or [`TrainError::Config`]
+    /// if the directory or a file cannot be created, read or written.
     pub(crate) fn open(path: &Path, start: Start, config: &RunConfig) -> Result<Self, TrainError> {
         fs::create_dir_all(path).map_err(|source| files::io_error("create", path, source))?;
         let dir = Self {
@@ -170,7 +173,7 @@ impl RunDir {
         Ok(dir)
     }
 
-    /// Removes every file of a run; the configuration last, so that what is left is still one if this is interrupted.
+    /// Removes every file of a run. The configuration is removed last, so that the directory still counts as a run if this is interrupted.
     fn clear(&self) -> Result<(), TrainError> {
         let removed = |path: &Path, outcome: io::Result<()>| match outcome {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(files::io_error("remove", path, error)),
@@ -193,11 +196,12 @@ impl RunDir {
         files::replace(&self.path.join(file), bytes)
     }
 
-    /// Keeps the record of a new run. That of one that goes on stays, if its images are the same; if the list of image files is
-    /// another and `reindex` allows it, it is told the new one. Returns the record that is kept, and what has changed in it.
+    /// Writes the record of a new run. A resumed run keeps its record if the images are the same; if the list of image files has
+    /// changed and `reindex` is set, only the numbers of images are updated. Returns the valid record and the changes in it.
     ///
     /// # Errors
-    /// [`TrainError::OtherImages`] if the images are others, [`TrainError::Init`] if the file of the first weights is.
+    /// Returns [`TrainError::OtherImages`] if the images differ and this is not allowed, [`TrainError::Init`] if the source of the
+    /// initial weights has changed, and [`TrainError::Io`] or [`TrainError::Damaged`] if the record cannot be read or written.
     pub(crate) fn persist_record(
         &self,
         record: &RunRecord,
@@ -228,11 +232,11 @@ impl RunDir {
             ..before
         };
         files::replace_json(&path, &now)?;
-        Ok((now, vec![format!("the list of images is another: {details}")]))
+        Ok((now, vec![format!("the list of images has changed: {details}")]))
     }
 
-    /// Writes a configuration that means the same run in place of the one that is kept, so that the last place of the data is the one
-    /// that is looked at. Returns what has changed.
+    /// Replaces the saved configuration by `config`, which must describe the same run, so that the file has, for example, the current
+    /// path of the data. Returns the changes.
     pub(crate) fn persist_config(&self, config: &RunConfig) -> Result<Vec<String>, TrainError> {
         let file = self.path.join(files::CONFIG);
         let changes = RunConfig::load(&file)?.differences(config);
@@ -249,25 +253,25 @@ impl RunDir {
             .transpose()
     }
 
-    /// Keeps the names of the classes; those of a run that goes on must be the same.
+    /// Writes the names of the classes. A resumed run must have the same names.
     ///
     /// # Errors
-    /// If they are others.
+    /// Returns [`TrainError::Damaged`] if the run has other names, and [`TrainError::Io`] if the file cannot be read or written.
     pub(crate) fn write_classes(&self, names: &[String]) -> Result<(), TrainError> {
         let path = self.path.join(files::CLASSES);
         if path.exists() && files::read_json::<Vec<String>>(&path)? != names {
-            return Err(damaged(&path, "the run was begun on other classes".to_owned()));
+            return Err(damaged(&path, "the run began with other classes".to_owned()));
         }
         files::replace_json(&path, &names)
     }
 
-    /// Declares the run finished.
+    /// Writes the result, which marks the run as finished.
     pub(crate) fn write_result(&self, result: &RunResult) -> Result<(), TrainError> {
         files::replace_json(&self.path.join(files::RESULT), result)
     }
 }
 
-/// Locks a directory, where the system can lock one; the lock ends with the process, however that ends.
+/// Locks a directory on Unix; does nothing on other systems. The lock ends with the process, even if it is killed.
 fn lock(path: &Path) -> Result<Option<File>, TrainError> {
     if !cfg!(unix) {
         return Ok(None);

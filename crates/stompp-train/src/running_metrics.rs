@@ -1,4 +1,4 @@
-//! Sums over steps, and the report made of them.
+//! Sums over steps, and the epoch report computed from them.
 
 use crate::{
     callback::{EpochReport, TimeSplit},
@@ -7,7 +7,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What some steps did, summed up.
+/// Loss, accuracy and time, summed over a number of steps.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RunningMetrics {
@@ -31,12 +31,12 @@ impl RunningMetrics {
         self.seconds.update += result.seconds.update;
     }
 
-    /// Mean loss; 0 of no steps.
+    /// Mean loss; 0 if there are no steps.
     pub(crate) fn mean_loss(&self) -> f64 {
         self.loss / self.steps.max(1) as f64
     }
 
-    /// Images per second of stepping; 0 if that took no time.
+    /// Images per second of the steps' time; 0 if that time is 0.
     pub(crate) fn images_per_s(&self) -> f64 {
         let seconds = self.seconds.total();
         if seconds > 0.0 {
@@ -46,7 +46,7 @@ impl RunningMetrics {
         }
     }
 
-    /// The report of an epoch that ends after `step` steps, with so much frozen.
+    /// The report of an epoch that ends after `step` steps, with the network frozen as in `frozen`.
     pub(crate) fn report(&self, step: u64, epoch: f64, frozen: FrozenCounts) -> EpochReport {
         EpochReport {
             step,

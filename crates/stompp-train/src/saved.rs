@@ -21,9 +21,9 @@ use stompp_binarize::Network;
 use stompp_data::{Normalization, Preprocessing, contact_sheet};
 use stompp_graph::{CostSummary, Graph};
 
-/// The run in a directory that [`train`](crate::train) made.
+/// A saved run: the contents of a directory that [`train`](crate::train) wrote.
 ///
-/// From a finished run to the class of an image:
+/// Classifies an image with the network of a finished run:
 ///
 /// ```
 /// use stompp_train::{RunConfig, SavedRun, train};
@@ -50,20 +50,20 @@ pub struct SavedRun {
     dir: PathBuf,
     /// Its configuration.
     pub config: RunConfig,
-    /// How it came about.
+    /// Its record: code, machine and derived values.
     pub record: RunRecord,
-    /// The checkpoint whose network is meant; the trained network if it is `None`.
+    /// The checkpoint to use. With `None`, the trained network is used.
     pub checkpoint: Option<CheckpointName>,
-    /// The classes of image files that it was trained on.
+    /// The class names of the image files that it was trained on.
     classes: Option<Vec<String>>,
 }
 
 impl SavedRun {
-    /// Reads configuration, record and class names of the run in `dir`.
+    /// Reads the configuration, record and class names of the run in `dir`.
     ///
     /// # Errors
-    /// [`TrainError::NoRun`] if there is none, [`TrainError::Unfinished`] if it has not begun to train,
-    /// [`TrainError::Config`], [`TrainError::Io`] or [`TrainError::Damaged`] if they cannot be read.
+    /// Returns [`TrainError::NoRun`] if the directory holds no run, [`TrainError::Unfinished`] if the run has not started to train, and
+    /// [`TrainError::Config`], [`TrainError::Io`] or [`TrainError::Damaged`] if a file cannot be read.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self, TrainError> {
         let dir = dir.as_ref();
         let config = dir.join(files::CONFIG);
@@ -86,13 +86,14 @@ impl SavedRun {
         })
     }
 
-    /// Scores the saved deploy network on the test images of the configuration, exactly as the run did at its end, or at the step of the
-    /// checkpoint. `callback` is told of images that could not be read.
+    /// Scores the deploy network on the test images of the configuration, exactly as the run did at its end or at the step of the
+    /// checkpoint. `callback` receives notes about the images, and images that could not be read.
     ///
     /// # Errors
-    /// [`TrainError::Unfinished`] if the run has no trained network yet, [`TrainError::NoCheckpoint`] if there is no such checkpoint,
-    /// [`TrainError::OtherRun`] if it is of another run; [`TrainError::Damaged`] if a file is damaged or the images have other classes than
-    /// the run's; [`TrainError::Config`] if the configuration cannot be run, and [`TrainError::Data`] if the images cannot be read.
+    /// Returns [`TrainError::Unfinished`] if the run has no trained network yet, [`TrainError::NoCheckpoint`] if the checkpoint does not
+    /// exist, [`TrainError::OtherRun`] if the checkpoint belongs to another run, [`TrainError::Io`] or [`TrainError::Damaged`] if a file
+    /// cannot be read, [`TrainError::Config`] if the configuration cannot be run, [`TrainError::Data`] if the images cannot be read or have
+    /// other classes, and [`TrainError::Device`] if an allocation fails. Also returns errors of `callback`.
     pub fn evaluate(&self, callback: &mut dyn Callback) -> Result<EvaluationReport, TrainError> {
         let device = Cpu::default();
         let network = self.deployed(&device)?;
@@ -123,11 +124,11 @@ impl SavedRun {
         Ok(collector.finish(&score, |label| images.class_name(label)))
     }
 
-    /// A picture (PNG) of the first `count` test images as the network gets them. Under each stands what the deploy network says;
-    /// where that is wrong, the truth follows in brackets.
+    /// A contact sheet (PNG) of the first `count` test images as the network gets them. The caption of an image is the prediction of the
+    /// deploy network; if it is wrong, the true class follows in brackets.
     ///
     /// # Errors
-    /// As [`SavedRun::evaluate`].
+    /// Returns the errors of [`SavedRun::evaluate`].
     pub fn predictions_sheet(&self, count: usize) -> Result<Vec<u8>, TrainError> {
         let device = Cpu::default();
         let network = self.network(&device)?;
@@ -161,15 +162,15 @@ impl SavedRun {
     /// The network's graph.
     ///
     /// # Errors
-    /// [`TrainError::Config`] if the run has no graph that can be read.
+    /// Returns [`TrainError::Config`] if the graph of the run cannot be read or does not fit its configuration.
     pub fn graph(&self) -> Result<Graph, TrainError> {
         Ok(self.config.graph_of_run(&self.dir.join(files::MODEL))?)
     }
 
-    /// How an image becomes the network's input: exactly as for [`SavedRun::evaluate`].
+    /// The preprocessing of images, exactly as in [`SavedRun::evaluate`].
     ///
     /// # Errors
-    /// [`TrainError::Data`] if the record of the run has statistics that cannot be used.
+    /// Returns [`TrainError::Data`] if the statistics in the record of the run are invalid.
     pub fn preprocessing(&self) -> Result<Preprocessing, TrainError> {
         let data = &self.config.data;
         Ok(Preprocessing::new(
@@ -179,7 +180,7 @@ impl SavedRun {
         )?)
     }
 
-    /// What people call a class: the folder of its images, or the name that the data set gives it; `class N` if it has none.
+    /// The name of a class: the name of its image folder, or the published name in a known data set; `class N` if it has none.
     pub fn class_name(&self, class: usize) -> String {
         images::class_name(self.classes.as_deref(), self.config.data.dataset, class)
     }
@@ -188,11 +189,11 @@ impl SavedRun {
         &self.dir
     }
 
-    /// The network that is deployed, with batch-norm statistics of its own if the run takes them.
+    /// The deploy network, with re-estimated batch-norm statistics if the configuration asks for them.
     pub(crate) fn deployed(&self, device: &Cpu) -> Result<Network<Cpu>, TrainError> {
         let network = self.network(device)?;
         if self.checkpoint.is_some() && self.config.training.bn_reestimate > 0 {
-            // The trained network was kept with them.
+            // The file of the trained network already has them.
             let train = TrainImages::load(&self.config.data)?.train;
             let normalization = Normalization::new(self.record.statistics())?;
             let train = DataSource::new(device, &train, &normalization)?;
@@ -203,7 +204,7 @@ impl SavedRun {
         Ok(network)
     }
 
-    /// The trained network, or that of a checkpoint.
+    /// The trained network, or the network of the checkpoint.
     fn network(&self, device: &Cpu) -> Result<Network<Cpu>, TrainError> {
         self.config.check()?;
         let path = self.weights()?;
@@ -237,10 +238,10 @@ impl SavedRun {
         }
     }
 
-    /// The test images of the configuration; training images are not looked for, unless the test images are held out of them.
+    /// The test images of the configuration. Does not look for training images unless the test images are held out of them.
     ///
     /// # Errors
-    /// If the images cannot be read, or have classes that the run was not trained on.
+    /// Returns [`TrainError::Data`] or [`TrainError::Config`] if the images cannot be read or have other classes than the run.
     fn images(&self) -> Result<TestImages, TrainError> {
         TestImages::load(
             &self.config.data,

@@ -1,4 +1,4 @@
-//! How a run is carried out: what decides nothing about its result.
+//! Settings of a run that do not change its result: checkpoints, resuming, diagnostics and stopping.
 
 use crate::{Callback, Checkpointing, RunConfig, RunResult, TrainError, config::Time, run};
 use std::{
@@ -7,29 +7,29 @@ use std::{
 };
 use stompp_graph::Graph;
 
-/// What to do about a run that the directory holds already.
+/// What to do if the directory already holds a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Start {
-    /// Refuse it, untouched.
+    /// Return [`TrainError::RunExists`] and change nothing.
     #[default]
     New,
-    /// Go on from its last checkpoint; if it is finished, its result is the result.
+    /// Resume it from its last checkpoint. If it is finished, return its result.
     Resume,
     /// Remove it and start over.
     Overwrite,
 }
 
-/// What to do when a loss or a gradient is no finite number any more.
+/// What to do if a loss, a gradient or the network is no longer finite.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnDivergence {
-    /// Stop, naming the layer and the last good checkpoint.
+    /// Stop with an error that names the layer and the last good checkpoint.
     #[default]
     Stop,
-    /// Go back to the last checkpoint with half the learning rate, once; then stop.
+    /// Return to the last checkpoint with half the learning rate. Stop at the second divergence.
     Restore,
 }
 
-/// How a run is carried out. The default is what [`train`](crate::train) does.
+/// How to carry out a run. The default does the same as [`train`](crate::train).
 ///
 /// ```
 /// use stompp_train::{Checkpointing, RunConfig, Session, Start, TrainError};
@@ -42,35 +42,35 @@ pub enum OnDivergence {
 /// )?;
 /// let folder = tempfile::tempdir()?;
 /// let session = Session { start: Start::Resume, checkpoints: Some(Checkpointing::default()), ..Session::default() };
-/// session.stop.store(true, Ordering::Relaxed); // As a signal handler would, at any time.
+/// session.stop.store(true, Ordering::Relaxed); // A signal handler can do this at any time.
 /// let stopped = session.train(&config, folder.path(), &mut []).unwrap_err();
 /// assert!(matches!(stopped, TrainError::Stopped { step: 1, .. }));
 ///
 /// session.stop.store(false, Ordering::Relaxed);
-/// assert_eq!(session.train(&config, folder.path(), &mut [])?.steps, 8); // Goes on at step 1.
+/// assert_eq!(session.train(&config, folder.path(), &mut [])?.steps, 8); // Resumes after step 1.
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Session {
-    /// What to do about a run that is there already.
+    /// What to do if the directory already holds a run.
     pub start: Start,
-    /// When checkpoints are written, and which are kept; none if absent.
+    /// When to write checkpoints, and which of them to keep. No checkpoints if absent.
     pub checkpoints: Option<Checkpointing>,
-    /// What to do about a divergence.
+    /// What to do at a divergence.
     pub on_divergence: OnDivergence,
-    /// Time between diagnostics of each unit ([`DiagnosticsReport`](crate::DiagnosticsReport)); none if absent. Less than a step
-    /// counts as one.
+    /// Time between diagnostics of each unit ([`DiagnosticsReport`](crate::DiagnosticsReport)); at least one step. No diagnostics if
+    /// absent.
     pub diagnostics: Option<Time>,
-    /// Accept that the list of image files is another than when the run was begun: with [`Start::Resume`] go on with the list as
-    /// it is now. An epoch must have as many steps as before.
+    /// Accept that the list of image files has changed since the run began: with [`Start::Resume`], resume with the current list.
+    /// An epoch must have as many steps as before.
     pub reindex: bool,
-    /// Set this, from any thread, to end the run with a checkpoint: [`TrainError::Stopped`]. It ends after its current step; a
-    /// running evaluation is given up and made again when the run goes on. If it is set from the start, the run takes one step and
-    /// makes the evaluation that is due after it.
+    /// Set this from any thread to stop the run after its current step, with a checkpoint and [`TrainError::Stopped`]. A running
+    /// evaluation is cancelled, and repeated when the run resumes. If the flag is already set at the start, the run does one step
+    /// and the evaluation that is due after it.
     pub stop: Arc<AtomicBool>,
 }
 
-/// A new run without checkpoints, with diagnostics each epoch, that stops at a divergence.
+/// A new run without checkpoints, with diagnostics every epoch, which stops at a divergence.
 impl Default for Session {
     fn default() -> Self {
         Self {
@@ -85,14 +85,15 @@ impl Default for Session {
 }
 
 impl Session {
-    /// As [`train`](crate::train), in this way.
+    /// Trains a network as [`train`](crate::train) does, with the settings of this session.
     ///
-    /// A resumed run ends in the same bits as one that was never interrupted. Its metrics have every epoch and evaluation
-    /// once, and one line of kind `start` for each time that it was taken up.
+    /// A resumed run ends in the same bits as an uninterrupted one. Its metrics have every epoch and evaluation once, and one line of
+    /// kind `start` for each start or resume.
     ///
     /// # Errors
-    /// As [`train`](crate::train); [`TrainError::OtherRun`] if the directory's run has a configuration with another result,
-    /// [`TrainError::Busy`] if another process works on it, [`TrainError::Stopped`] after [`Session::stop`].
+    /// Returns the errors of [`train`](crate::train), [`TrainError::OtherRun`] if the configuration of the run in the directory gives
+    /// another result, [`TrainError::OtherImages`] if the run began with other images, [`TrainError::Busy`] if another process is using
+    /// the directory, and [`TrainError::Stopped`] after [`Session::stop`].
     pub fn train(
         &self,
         config: &RunConfig,
@@ -102,10 +103,10 @@ impl Session {
         run::run(self, config, None, out, callbacks)
     }
 
-    /// As [`train_graph`](crate::train_graph), in this way.
+    /// Trains a network as [`train_graph`](crate::train_graph) does, with the settings of this session.
     ///
     /// # Errors
-    /// As [`Session::train`] and [`train_graph`](crate::train_graph).
+    /// Returns the errors of [`Session::train`] and [`train_graph`](crate::train_graph).
     pub fn train_graph(
         &self,
         graph: &Graph,

@@ -24,7 +24,7 @@ use stompp_nn::{
     optim::{Optimizer, clip_gradients},
 };
 
-/// A network, and what changes it.
+/// A network with its optimizer and its freezing.
 #[derive(Debug)]
 pub(crate) struct RunTrainer<D: BinaryBackend> {
     pub(crate) device: D,
@@ -35,30 +35,31 @@ pub(crate) struct RunTrainer<D: BinaryBackend> {
     pub(crate) learning_rates: LearningRates,
     pub(crate) regularization: Regularization,
     pub(crate) freezing: FreezePolicy,
-    /// What the next diagnostics count flips of sign from, where that is known.
+    /// The signs of the latent weights at the last diagnostics, if known.
     pub(crate) signs: Option<WeightSigns>,
 }
 
-/// What one step saw.
+/// The result of one step.
 #[derive(Clone, Debug)]
 pub(crate) struct StepResult {
     /// Mean loss of the batch, before the step.
     pub(crate) loss: f32,
-    /// Images of the batch that were classified right.
+    /// Images of the batch that were classified correctly.
     pub(crate) correct: usize,
-    /// Where the time went; waiting for data is not in it.
+    /// The time by activity, without waiting for data.
     pub(crate) seconds: TimeSplit,
-    /// How large the gradients were.
+    /// The norms of the gradients.
     pub(crate) norms: GradientNorms,
-    /// What freezing did before the step, where there is a plan.
+    /// The report of the freezing before the step, if there is a plan.
     pub(crate) freezing: Option<FreezeReport>,
 }
 
 impl<D: BinaryBackend> RunTrainer<D> {
-    /// Optimizer step `step` on `batch`: freeze, forward, backward, update.
+    /// Does optimizer step `step` on `batch`: freeze, forward, backward, update.
     ///
     /// # Errors
-    /// [`TrainError::NonFinite`] if the loss or a gradient is no finite number; parameters are then as before the step.
+    /// Returns [`TrainError::NonFinite`] if the loss or a gradient is not finite; parameters are then the same as before the step.
+    /// Returns [`TrainError::Device`] if an allocation or a kernel launch fails.
     pub(crate) fn step(&mut self, step: u64, batch: DeviceBatch<D>) -> Result<StepResult, TrainError> {
         let mut timer = StepTimer::start();
         let learning_rate = self.learning_rate * self.learning_rates.factor(step);
@@ -83,11 +84,11 @@ impl<D: BinaryBackend> RunTrainer<D> {
         })
     }
 
-    /// Brings the network into the freeze states that are in force when `done` of `steps` steps are: those of the last step, and
-    /// what follows the last one at the end. Masks that are freezing are new ones.
+    /// Sets the freeze states of the network after `done` of `steps` steps: the states of the last step done, or the final states at the
+    /// end of the training. Quantizers that are freezing get new masks.
     ///
     /// # Errors
-    /// [`TrainError::Device`] if a mask is on a device that fails.
+    /// Returns [`TrainError::Device`] if updating a mask on the device fails.
     pub(crate) fn set_freeze_states(&mut self, done: u64, steps: u64) -> Result<(), TrainError> {
         self.network.open_all();
         if done == steps {
@@ -99,12 +100,12 @@ impl<D: BinaryBackend> RunTrainer<D> {
     }
 }
 
-/// What changes the loss and its gradients, beside weight decay, which is the optimizer's.
+/// Label smoothing and gradient clipping. Weight decay is part of the optimizer.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Regularization {
-    /// Share of the loss's target that all classes have equally.
+    /// Share of the target that is spread evenly over all classes.
     pub(crate) label_smoothing: f32,
-    /// Largest L2 norm of the gradients together.
+    /// Largest L2 norm of all gradients, taken as one vector.
     pub(crate) clip_gradients: Option<f64>,
 }
 
@@ -117,18 +118,18 @@ impl From<&TrainingConfig> for Regularization {
     }
 }
 
-/// What a forward and a backward pass saw.
+/// The result of a forward and a backward pass.
 #[derive(Debug)]
 pub(crate) struct BackwardResult {
     /// Mean loss of the batch, before the update.
     pub(crate) loss: f32,
-    /// Images of the batch that were classified right.
+    /// Images of the batch that were classified correctly.
     pub(crate) correct: usize,
-    /// How large the gradients were.
+    /// The norms of the gradients.
     pub(crate) norms: GradientNorms,
 }
 
-/// Where the time of a step goes.
+/// Measures the time of a step by activity.
 #[derive(Debug)]
 pub(crate) struct StepTimer {
     seconds: TimeSplit,
@@ -144,11 +145,11 @@ impl StepTimer {
     }
 }
 
-/// Forward, backward and update of optimizer step `step` on a batch of images and labels.
+/// Does the forward pass, backward pass and update of optimizer step `step` on a batch of images and labels.
 ///
 /// # Errors
-/// [`TrainError::NonFinite`] if the loss or a gradient is no finite number; parameters are then as before. [`TrainError::Device`] if an
-/// allocation or a kernel fails.
+/// Returns [`TrainError::NonFinite`] if the loss or a gradient is not finite; parameters are then unchanged. Returns
+/// [`TrainError::Device`] if an allocation or a kernel launch fails.
 pub(crate) fn forward_backward_update<D: BinaryBackend>(
     network: &mut Network<D>,
     optimizer: &mut impl Optimizer<D>,
@@ -159,7 +160,7 @@ pub(crate) fn forward_backward_update<D: BinaryBackend>(
 ) -> Result<BackwardResult, TrainError> {
     let StepTimer { seconds, clock } = timer;
     let device = network.device().clone();
-    // Nothing is read back from the device before all gradients of the step are queued: it never waits for the host.
+    // No value is read back before all gradients of the step are queued, so the device never waits for the host.
     let (logits, tape) = network.forward_train(images).map_err(device_error)?.split_tape();
     let Regularization {
         label_smoothing,
@@ -207,17 +208,17 @@ pub(crate) fn forward_backward_update<D: BinaryBackend>(
     })
 }
 
-/// Measures lap by lap.
+/// A stopwatch for consecutive laps.
 #[derive(Debug)]
 pub(crate) struct LapTimer(Instant);
 
 impl LapTimer {
-    /// Begins the first lap.
+    /// Starts the first lap.
     pub(crate) fn start() -> Self {
         Self(Instant::now())
     }
 
-    /// Seconds since the last lap.
+    /// Ends a lap and returns its length in seconds.
     pub(crate) fn lap(&mut self) -> f64 {
         let now = Instant::now();
         let lap = now.duration_since(self.0).as_secs_f64();

@@ -1,4 +1,4 @@
-//! Named tensors on their way into a safetensors file, and out of one that may be damaged.
+//! Writes named tensors to safetensors files, and reads them from files that may be damaged.
 
 use dfdx::{
     shapes::{HasShape, Shape},
@@ -46,7 +46,7 @@ impl SavedTensor {
     }
 }
 
-/// The bytes of a safetensors file; `note`, if any, is its only metadata (name, text).
+/// The bytes of a safetensors file. `note` (name, text) is its only metadata entry.
 pub(crate) fn to_bytes(tensors: &[SavedTensor], note: Option<(&str, String)>) -> Vec<u8> {
     let views = tensors.iter().map(|saved| {
         let view = TensorView::new(saved.dtype, saved.shape.clone(), &saved.bytes);
@@ -72,7 +72,7 @@ pub(crate) fn network_values<D: Backend>(network: &impl VisitTensors<D>) -> Vec<
     found
 }
 
-/// Bytes of every tensor of a network together.
+/// The total size of a network's tensors in bytes.
 pub(crate) fn network_bytes<D: Backend>(network: &impl VisitTensors<D>) -> u64 {
     let mut count = CountBytes(0);
     let Ok(()) = network.visit("", &mut count);
@@ -111,7 +111,7 @@ impl<D: Backend, F: FnMut(&str, Vec<usize>, Vec<f32>)> Visitor<D> for Each<F> {
     }
 }
 
-/// The tensors of a file, taken out one by one. An error says what is wrong, naming the tensor.
+/// The tensors of a file, taken one by one. An error message names the tensor and the problem.
 pub(crate) struct LoadedTensors<'a> {
     file: SafeTensors<'a>,
     taken: usize,
@@ -139,7 +139,7 @@ impl<'a> LoadedTensors<'a> {
         tensors.map(|(name, view)| (name, view.shape().to_vec()))
     }
 
-    /// The bytes of a tensor of this type and shape, inside of the file's.
+    /// The bytes of the tensor `name`, which must have this type and shape. They are a slice of the file's bytes.
     pub(crate) fn take(&mut self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<&'a [u8], String> {
         let saved = self.file.tensor(name).map_err(|_| format!("has no tensor {name}"))?;
         if saved.dtype() != dtype || saved.shape() != shape {
@@ -163,12 +163,12 @@ impl<'a> LoadedTensors<'a> {
         Ok(values.iter().map(|&bytes| u64::from_le_bytes(bytes)).collect())
     }
 
-    /// Puts every tensor of a network back; after an error it may have some of them.
+    /// Loads every tensor of a network. After an error, the network may be partly loaded.
     pub(crate) fn restore<D: Backend>(&mut self, network: &mut impl VisitTensors<D>) -> Result<(), String> {
         network.visit_mut("", &mut Restore(self))
     }
 
-    /// Refuses a file from which not every tensor was taken.
+    /// Returns an error if not every tensor of the file was taken.
     pub(crate) fn check_all_taken(&self) -> Result<(), String> {
         if self.taken == self.file.len() {
             Ok(())

@@ -1,4 +1,4 @@
-//! The state of the training loop, beside the network and its optimizer.
+//! The state of the training loop, without the network and its optimizer.
 
 use crate::{Evaluation, diagnostics::DiagnosticsAccumulator, running_metrics::RunningMetrics, step::StepResult};
 use serde::{Deserialize, Serialize};
@@ -10,21 +10,21 @@ use std::collections::HashSet;
 pub(crate) struct TrainState {
     /// Optimizer steps done.
     pub(crate) step: u64,
-    /// Over the whole training.
+    /// Sums over the whole training.
     pub(crate) whole: RunningMetrics,
-    /// Over the epoch so far.
+    /// Sums over the current epoch so far.
     pub(crate) epoch: RunningMetrics,
-    /// Since the last evaluation.
+    /// Sums since the last evaluation.
     pub(crate) since_evaluation: RunningMetrics,
     /// Every evaluation so far.
     pub(crate) evaluations: Vec<Evaluation>,
-    /// For the next diagnostics.
+    /// Sums since the last diagnostics.
     #[serde(default)]
     pub(crate) since_diagnostics: DiagnosticsAccumulator,
-    /// What is wrong with each image that was left out until the last checkpoint.
+    /// The problem of each image that was left out before the last checkpoint.
     #[serde(default)]
     pub(crate) bad_images: Vec<String>,
-    /// Wall time that went into all this.
+    /// Wall time of the training, in seconds.
     pub(crate) seconds: f64,
 }
 
@@ -37,14 +37,14 @@ impl TrainState {
         }
     }
 
-    /// Notes images that were left out; those that are noted already are not noted again.
+    /// Adds images that were left out, unless they are in the list already.
     pub(crate) fn add_bad_images(&mut self, images: Vec<String>) {
         let known: HashSet<String> = self.bad_images.iter().cloned().collect();
         let new = images.into_iter().filter(|image| !known.contains(image));
         self.bad_images.extend(new);
     }
 
-    /// Whether the last evaluation is at this step and better than every one before.
+    /// Whether the last evaluation is at the current step and better than all earlier ones.
     pub(crate) fn is_best(&self) -> bool {
         match self.evaluations.split_last() {
             Some((last, before)) => last.step == self.step && before.iter().all(|earlier| earlier.top1 < last.top1),

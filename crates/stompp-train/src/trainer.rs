@@ -1,4 +1,4 @@
-//! The step of a training loop of one's own, and what surrounds it: evaluation, saving, loading.
+//! A trainer for custom training loops: single steps, evaluation, saving and loading.
 
 use crate::{
     Score, TrainError,
@@ -14,8 +14,8 @@ use stompp_data::{Batch, DataError};
 use stompp_nn::optim::{Optimizer, Sgd};
 use stompp_schedule::{Plan, Schedule};
 
-/// A network with its optimizer and its freezer, for a loop of your own. [`train`](crate::train) runs the whole loop instead, with
-/// metrics, checkpoints and a run directory.
+/// A network with its optimizer and its freezer, for a custom training loop. [`train`](crate::train) runs the whole loop instead, with
+/// metrics and a run directory.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -49,19 +49,19 @@ pub struct Trainer<D: BinaryBackend, O = Sgd<D>, S = Plan> {
     freezer: Freezer<S>,
 }
 
-/// What one optimizer step saw.
+/// The result of one optimizer step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TrainerStep {
     /// Mean loss of the batch, before the step.
     pub loss: f32,
-    /// Images of the batch that were classified right.
+    /// Images of the batch that were classified correctly, before the step.
     pub correct: usize,
-    /// Units whose weights were committed during the step.
+    /// Number of units with committed weights during the step.
     pub committed: usize,
 }
 
 impl<D: BinaryBackend, O: Optimizer<D>, S: Schedule> Trainer<D, O, S> {
-    /// A trainer of `network`, before its first step.
+    /// Creates a trainer of `network`.
     pub fn new(network: Network<D>, optimizer: O, freezer: Freezer<S>) -> Self {
         Self {
             network,
@@ -80,14 +80,14 @@ impl<D: BinaryBackend, O: Optimizer<D>, S: Schedule> Trainer<D, O, S> {
         &mut self.optimizer
     }
 
-    /// Optimizer step `step`, counted from 0, on `batch`: freeze, forward, backward, update.
+    /// Does optimizer step `step`, counted from 0, on `batch`: freeze, forward, backward, update.
     ///
     /// # Errors
-    /// [`TrainError::NonFinite`] if the loss or a gradient is no finite number; parameters are then as before the step.
-    /// [`TrainError::Device`] if an allocation or a kernel fails.
+    /// Returns [`TrainError::NonFinite`] if the loss or a gradient is not finite; parameters are then the same as before the step.
+    /// Returns [`TrainError::Device`] if an allocation or a kernel launch fails.
     ///
     /// # Panics
-    /// If the images are not of the network's size, or the freezer was made for another network.
+    /// Panics if the images do not have the network's input size, or the freezer was made for another network.
     pub fn step(&mut self, step: u64, batch: &Batch) -> Result<TrainerStep, TrainError> {
         let device = self.network.device().clone();
         let frozen = self.freezer.apply(step, &mut self.network).map_err(device_error)?;
@@ -107,15 +107,15 @@ impl<D: BinaryBackend, O: Optimizer<D>, S: Schedule> Trainer<D, O, S> {
         })
     }
 
-    /// Commits every unit, as after the last step of the freezer's schedule.
+    /// Commits every unit. Call it after the last step.
     pub fn commit(&mut self) {
         self.network.commit_all();
     }
 
-    /// Scores the network that would be deployed, every mask all ones, on `batches`. Changes nothing.
+    /// Scores the deploy network (every mask all ones) on `batches`. Changes nothing.
     ///
     /// # Errors
-    /// [`TrainError::Data`] if a batch cannot be read, [`TrainError::Device`] if an allocation or a kernel fails.
+    /// Returns [`TrainError::Data`] if a batch cannot be read, and [`TrainError::Device`] if an allocation or a kernel launch fails.
     pub fn evaluate(&self, batches: impl Iterator<Item = Result<Batch, DataError>>) -> Result<Score, TrainError> {
         let mut sum = ScoreAccumulator::default();
         for batch in batches {
@@ -130,10 +130,10 @@ impl<D: BinaryBackend, O: Optimizer<D>, S: Schedule> Trainer<D, O, S> {
         Ok(sum.score())
     }
 
-    /// Writes the network's tensors, latent weights included, to the safetensors file `path`, whole or not at all.
+    /// Writes the network's tensors, with latent weights, to the safetensors file `path`, atomically. Replaces an existing file.
     ///
     /// # Errors
-    /// [`TrainError::Io`] if the file cannot be written.
+    /// Returns [`TrainError::Io`] if the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), TrainError> {
         files::replace(path, &network_file::to_bytes(&self.network))
     }
@@ -141,8 +141,8 @@ impl<D: BinaryBackend, O: Optimizer<D>, S: Schedule> Trainer<D, O, S> {
     /// Reads the network's tensors from a file that [`Trainer::save`] wrote.
     ///
     /// # Errors
-    /// [`TrainError::Io`] if the file cannot be read, [`TrainError::Damaged`] if it has not exactly the network's tensors; the
-    /// network may then have some of them.
+    /// Returns [`TrainError::Io`] if the file cannot be read, and [`TrainError::Damaged`] if its tensors are not exactly those of the
+    /// network. The network may then be partly loaded.
     pub fn load(&mut self, path: &Path) -> Result<(), TrainError> {
         let bytes = files::read(path)?;
         network_file::restore(&mut self.network, &bytes, path)

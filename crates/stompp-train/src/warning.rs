@@ -1,13 +1,13 @@
-//! Reasons to doubt the result of a run that ended as if nothing were wrong.
+//! Reasons to doubt the result of a run that ended without an error.
 
 use crate::Evaluation;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A test accuracy is no better than chance if it is within so many standard deviations of guessing.
+/// A test accuracy counts as no better than chance up to this many standard deviations above the accuracy of guessing.
 const DEVIATIONS: f64 = 2.0;
 
-/// A loss of so many times that of guessing has grown by an order of magnitude.
+/// A loss of at least this many times the loss of guessing is doubtful.
 const GROWN: f64 = 10.0;
 
 /// A reason to doubt the result of a run.
@@ -19,20 +19,20 @@ pub enum Warning {
     Chance {
         /// Its top-1 accuracy, in percent.
         top1: f64,
-        /// That of guessing.
+        /// The top-1 accuracy of guessing, in percent.
         chance: f64,
     },
-    /// The loss ended at ten times that of guessing or more.
+    /// The final loss is at least ten times the loss of guessing.
     Loss {
         /// The larger of the training and the test loss.
         loss: f64,
-        /// That of guessing: the logarithm of the number of classes.
+        /// The loss of guessing: the natural logarithm of the number of classes.
         guessing: f64,
     },
 }
 
 impl Warning {
-    /// What is there to doubt about a run with these evaluations, on `images` test images of `classes` classes.
+    /// The warnings for a run with these evaluations, on `images` test images of `classes` classes.
     pub(crate) fn find_all(evaluations: &[Evaluation], classes: usize, images: usize) -> Vec<Self> {
         let Some(last) = evaluations.last() else {
             return Vec::new();
@@ -52,8 +52,8 @@ impl fmt::Display for Warning {
         match self {
             Self::Chance { top1, chance } => write!(
                 f,
-                "the deploy network is no better than chance: top-1 {top1:.2} %, guessing {chance:.2} % (another learning rate, or \
-                 a longer training, may help)"
+                "the deploy network is no better than chance: top-1 {top1:.2} %, guessing {chance:.2} % (another learning rate or \
+                 longer training may help)"
             ),
             Self::Loss { loss, guessing } => write!(
                 f,

@@ -179,7 +179,7 @@ fn the_kept_list_is_used_and_other_classes_are_refused() {
         match evaluate() {
             Ok(score) => assert_eq!((part, score.images), ("train", 24)),
             Err(error) => {
-                let expected = "val image dog/x.png is of class dog, which is none of the classes that were trained on";
+                let expected = "val image dog/x.png is of class dog, which is not among the classes of the training";
                 assert!(part == "val" && error.to_string().ends_with(expected), "{error}");
             }
         }
@@ -263,7 +263,7 @@ fn a_repaired_image_is_accepted_and_another_list_is_not() {
     let mut told = Notes::default();
     fs::write(images.path().join("train/ant/notes.txt"), b"x").unwrap();
     train(&mut told).unwrap_err();
-    let ignored = "train: ignored 1 files that are no images that can be read: 1 .txt (the first: ant/notes.txt)";
+    let ignored = "train: ignored 1 files that are not readable images: 1 .txt (the first: ant/notes.txt)";
     assert_eq!(told.0, [ignored]);
 
     // Written anew where it was, so that no folder tells; and one in a folder that has changed.
@@ -323,7 +323,7 @@ fn bad_images_end_the_run_or_are_left_out_and_listed() {
     let out = place.path().join("fails");
     let message = run(&config, &out, 2).unwrap_err().to_string();
     assert!(
-        message.starts_with(&format!("image {}: is no image", bad.display())),
+        message.starts_with(&format!("image {}: is not an image", bad.display())),
         "{message}"
     );
     assert!(!out.join("result.json").exists());

@@ -1,5 +1,5 @@
 //! The schedule of StoMPP in burn: an MLP whose hidden weights and activations freeze to -1 and +1, layer by layer.
-//! `stompp-schedule` says which entries are frozen; all the rest is plain burn. Run it with `cargo run --release`.
+//! `stompp-schedule` says which entries are frozen; everything else is plain burn. Run it with `cargo run --release`.
 
 use burn::tensor::{Device, Int, Tensor, TensorData, activation::log_softmax};
 use rand_chacha::{ChaCha8Rng, rand_core::Rng, rand_core::SeedableRng};
@@ -23,18 +23,18 @@ fn points(rng: &mut ChaCha8Rng, centers: &Tensor<2>, count: usize, device: &Devi
     (centers.clone().select(0, labels.clone()) + uniform(rng, 1.0, [count, inputs], device), labels.reshape([count, 1]))
 }
 
-/// Frozen entries become their sign, which passes no gradient; open ones are clipped to [-1, 1].
+/// Replaces frozen entries by their sign, which passes no gradient, and clips open entries to [-1, 1].
 fn quantize(u: Tensor<2>, (_, mask): &(usize, Mask)) -> Tensor<2> {
     let mut bits = vec![0f32; mask.len()];
     mask.write_f32(&mut bits);
-    // A weight has a bit for each entry; of an activation all points of a batch share one row of bits.
+    // A weight has one bit per entry. For an activation, all points of a batch share one row of bits.
     let columns = u.dims()[1];
     let bits = Tensor::<2>::from_data(TensorData::new(bits, [mask.len() / columns, columns]), &u.device());
     let signs = u.clone().detach().greater_equal_elem(0.0).float() * 2.0 - 1.0;
     signs * bits.clone() + u.clamp(-1.0, 1.0) * (bits * -1.0 + 1.0)
 }
 
-/// The first and the last weight stay floats, as usual. `masks` alternate between activations and weights.
+/// The first and last weight stay in full precision, as usual. `masks` alternate between activations and weights.
 fn forward(x: Tensor<2>, weights: &[Tensor<2>], masks: &[(usize, Mask)]) -> Tensor<2> {
     let mut x = x.matmul(weights[0].clone());
     for unit in 0..UNITS {
@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let centers = uniform(&mut rng, 1.0, [4, 16], &device);
     let shapes = [[16, WIDTH], [WIDTH, WIDTH], [WIDTH, WIDTH], [WIDTH, 4]];
     let mut weights = shapes.map(|shape| uniform(&mut rng, 0.5, shape, &device).require_grad());
-    // Each mask with its unit. The last activation has no weight behind it: it shares the last unit's window.
+    // Each mask with its unit. No hidden weight follows the last activation, so it shares the last unit's window.
     let lengths = [(0, WIDTH), (0, WIDTH * WIDTH), (1, WIDTH), (1, WIDTH * WIDTH), (1, WIDTH)];
     let mut masks = lengths.map(|(unit, length)| (unit, Mask::new(length)));
     let plan = Plan::new(PlanSpec { tail: STEPS / 10, ..PlanSpec::new(UNITS, STEPS) })?;

@@ -1,5 +1,5 @@
 //! The schedule of StoMPP in candle: an MLP whose hidden weights and activations freeze to -1 and +1, layer by layer.
-//! `stompp-schedule` says which entries are frozen; all the rest is plain candle. Run it with `cargo run --release`.
+//! `stompp-schedule` says which entries are frozen; everything else is plain candle. Run it with `cargo run --release`.
 
 use candle_core::{D, DType, Device, Result, Tensor, Var};
 use candle_nn::{Optimizer, SGD, loss::cross_entropy};
@@ -24,18 +24,18 @@ fn points(rng: &mut ChaCha8Rng, centers: &Tensor, count: usize) -> Result<(Tenso
     Ok(((centers.index_select(&labels, 0)? + uniform(rng, 1.0, (count, inputs))?)?, labels))
 }
 
-/// Frozen entries become their sign, which passes no gradient; open ones are clipped to [-1, 1].
+/// Replaces frozen entries by their sign, which passes no gradient, and clips open entries to [-1, 1].
 fn quantize(u: &Tensor, (_, mask): &(usize, Mask)) -> Result<Tensor> {
     let mut bits = vec![0f32; mask.len()];
     mask.write_f32(&mut bits);
-    // A weight has a bit for each entry; of an activation all points of a batch share one row of bits.
+    // A weight has one bit per entry. For an activation, all points of a batch share one row of bits.
     let bits = Tensor::from_vec(bits, (mask.len() / u.dim(1)?, u.dim(1)?), u.device())?;
     let signs = u.detach().ge(0f32)?.to_dtype(DType::F32)?.affine(2.0, -1.0)?;
     let open = u.clamp(-1f32, 1f32)?.broadcast_mul(&bits.affine(-1.0, 1.0)?)?;
     signs.broadcast_mul(&bits)? + open
 }
 
-/// The first and the last weight stay floats, as usual. `masks` alternate between activations and weights.
+/// The first and last weight stay in full precision, as usual. `masks` alternate between activations and weights.
 fn forward(x: &Tensor, weights: &[Var], masks: &[(usize, Mask)]) -> Result<Tensor> {
     let mut x = x.matmul(&weights[0])?;
     for unit in 0..UNITS {
@@ -51,7 +51,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let shapes = [(16, WIDTH), (WIDTH, WIDTH), (WIDTH, WIDTH), (WIDTH, 4)];
     let weights = shapes.map(|shape| Var::from_tensor(&uniform(&mut rng, 0.5, shape).unwrap()).unwrap());
     let mut sgd = SGD::new(weights.to_vec(), 0.1)?;
-    // Each mask with its unit. The last activation has no weight behind it: it shares the last unit's window.
+    // Each mask with its unit. No hidden weight follows the last activation, so it shares the last unit's window.
     let lengths = [(0, WIDTH), (0, WIDTH * WIDTH), (1, WIDTH), (1, WIDTH * WIDTH), (1, WIDTH)];
     let mut masks = lengths.map(|(unit, length)| (unit, Mask::new(length)));
     let plan = Plan::new(PlanSpec { tail: STEPS / 10, ..PlanSpec::new(UNITS, STEPS) })?;

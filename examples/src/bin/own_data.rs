@@ -1,4 +1,4 @@
-//! Images of your own, from memory, and the trainer's step instead of a loop written out.
+//! Train on your own images, from memory, with `Trainer` instead of a hand-written loop.
 //!
 //! `cargo run --release -p stompp-examples --bin own_data`
 
@@ -12,7 +12,7 @@ use stompp_train::Trainer;
 const SIDE: usize = 16;
 const STEPS: u64 = 150;
 
-/// Two classes: horizontal and vertical stripes of random color and place. Pixels are bytes, (N, 3, H, W).
+/// Generates two classes, horizontal and vertical stripes of random color and position. Pixels are bytes, (N, 3, H, W).
 fn stripes(images: usize, seed: u64) -> Result<ImageSet, Box<dyn std::error::Error>> {
     let mut random = seed;
     let mut next = || {
@@ -38,14 +38,13 @@ fn stripes(images: usize, seed: u64) -> Result<ImageSet, Box<dyn std::error::Err
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (train, test) = (stripes(1000, 1)?, stripes(200, 2)?);
     let normalization = Normalization::new(train.channel_statistics())?;
-    let train =
-        ImageExamples::with_augmentation(Arc::new(train), normalization.clone(), Augmentation { padding: 2 }, 0);
+    let augmentation = Augmentation { padding: 2 };
+    let train = ImageExamples::with_augmentation(Arc::new(train), normalization.clone(), augmentation, 0);
     let test = ImageExamples::new(Arc::new(test), normalization);
     let loader = Loader {
         batch_size: 20,
         workers: 1,
     };
-
     let mut g = GraphBuilder::new([3, SIDE, SIDE]);
     let x = g.conv("conv1", g.input(), Conv::k3(8))?;
     let x = g.batch_norm("bn1", x)?;

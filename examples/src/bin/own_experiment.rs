@@ -1,8 +1,8 @@
-//! An experiment of your own: two methods, two seeds, a report with their difference.
+//! Your own experiment: two methods, two seeds, a report with their difference.
 //!
 //! `cargo run --release -p stompp-examples --bin own_experiment [DIRECTORY]`
 //!
-//! Stop it at any time: the same command continues where it was. The runs of an experiment are data, and so is what its report compares.
+//! You can stop it at any time: the same command continues it. The runs of an experiment and the comparisons in its report are data.
 
 use std::sync::{Arc, atomic::AtomicBool};
 use stompp_experiments::{
@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .nth(1)
         .unwrap_or_else(|| "runs/own-experiment".into());
 
-    // What all runs share: any field of `stompp_train::RunConfig`. The images are generated; `setup.data` is the place of real ones.
+    // Shared by all runs: any field of `stompp_train::RunConfig`. The images are generated; for real ones set `setup.data`.
     let mut setup = Setup {
         name: "short".to_owned(),
         seeds: 2,
@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     config.network.width = Some(4);
     config.training.duration = Time::Epochs(2.0);
 
-    // A row of the table for each network and method. An override changes what you like, under a name.
+    // One row of the table per network and method. An override changes any field, under a name.
     let methods = [
         MethodVariant::Ste(Surrogate::Clipped),
         MethodVariant::Stompp(Order::Forward),
@@ -57,9 +57,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ..Experiment::new("freezing", "Freezing beside STE", rows, &setup)
     };
 
-    // Each run has a directory; what is finished there is not trained again.
+    // Each run has a directory. A finished run is not trained again.
     let mut sweep = Sweep::open(vec![experiment], setup, SweepOptions::new(out))?;
-    let stop = Arc::new(AtomicBool::new(false)); // Set it, from a signal handler say, and every run writes a checkpoint.
+    let stop = Arc::new(AtomicBool::new(false)); // If set, for example by a signal handler, every run writes a checkpoint.
     println!("{}", sweep.run(&trainer(stop))?);
     println!("Open {}", sweep.report_folder().join(PAGE).display());
     Ok(())

@@ -1,4 +1,4 @@
-//! A training loop of your own: graph, executor, freezer, optimizer and loss as a library.
+//! Your own training loop, with graph, network, freezer, optimizer and loss as a library.
 //!
 //! `cargo run --release -p stompp-examples --bin own_loop`
 
@@ -12,7 +12,7 @@ use stompp_nn::{SwitchTape, ops};
 const STEPS: u64 = 120;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // As torch.utils.data: sets, what is done to their images, and a loader with workers.
+    // Like torch.utils.data: data sets with transforms, and a loader with workers.
     let (train, test) = shapes(2000, 500)?;
     let loader = Loader {
         batch_size: 50,
@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let device = stompp_nn::cpu();
     let graph = vgg_small(32, 8, 10)?;
     let mut network = Network::new(&device, &graph, Binarization::BNN, 0)?;
-    // When each unit freezes: forward, cubic, with masks that follow in a tenth of a window.
+    // The schedule: units freeze from the first to the last, on a cubic curve. Masks lag behind it by about a tenth of a window.
     let freezer = Freezer::for_network(&mut network, STEPS, "0.1w".parse()?)?;
     let mut optimizer = Sgd::new(0.02, 0.9);
 
@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         if step % 20 == 0 {
             println!("step {step}: loss {:.2}", loss.as_vec()[0]);
         }
-        // The tape is off where the network has committed; the last layer is always on it.
+        // Committed layers are not on the tape. The last layer always is.
         let mut gradients = SwitchTape::into_owned_tape(loss)
             .expect("the last layer always learns")
             .backward();

@@ -1,9 +1,9 @@
-//! A network of your own with everything that `stompp train` does: metrics, checkpoints, evaluation, a run directory.
+//! Train your own network with all features of `stompp train`: metrics, checkpoints, evaluation, a run directory.
 //!
 //! `cargo run --release -p stompp-examples --bin own_network [DIRECTORY]`
 //!
-//! In PyTorch you would write a `Module` with a `forward`. Here a network is data: a `Graph` (see `vgg_small`), and the trainer takes it
-//! as it is. There is nothing to implement.
+//! In PyTorch you would write a `Module` with a `forward`. Here a network is data, a `Graph` (see `vgg_small`), that the trainer accepts
+//! directly. There is no trait to implement.
 
 use std::path::PathBuf;
 use stompp_binarize::ActivationRule;
@@ -11,7 +11,7 @@ use stompp_examples::vgg_small;
 use stompp_graph::CostSummary;
 use stompp_train::{Callback, Checkpointing, Evaluation, RunConfig, Session, Start, TrainError};
 
-/// A callback only watches. This one prints each evaluation.
+/// A callback that prints each evaluation. Callbacks cannot change a run.
 struct Print;
 
 impl Callback for Print {
@@ -29,25 +29,25 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .nth(1)
         .map_or_else(|| PathBuf::from("runs/vgg-small"), PathBuf::from);
 
-    // A width of 128 is the literature's; 16 trains in seconds.
+    // The literature uses a width of 128; 16 trains in seconds.
     let graph = vgg_small(16, 16, 10)?;
     println!("{}", CostSummary::new(&graph, ActivationRule::Quantized));
 
-    // Every field has a default: SGD with momentum 0.9 at a constant 0.1, StoMPP in forward order. The images are generated; with
-    // `dataset = 'cifar10'` and `path = ...` they are CIFAR-10's. Without average pooling gradients are large: a smaller rate.
+    // Every field has a default: SGD with momentum 0.9 at a constant 0.1, StoMPP in forward order. The images are generated; for
+    // CIFAR-10 set `dataset = 'cifar10'` and `path = ...`. The network has no average pooling, so its gradients are large: use a low rate.
     let config = RunConfig::from_toml(
         "data = { dataset = 'synthetic10', train_limit = 2000, test_limit = 500, image_size = 16 }
          training = { duration = '4ep', batch_size = 50, learning_rate = 0.02 }
          method = { name = 'stompp', refresh = '0.1w' }",
     )?;
 
-    // The same command again goes on where an interrupted run was.
+    // If the run is interrupted, the same command resumes it.
     let session = Session {
         start: Start::Resume,
         checkpoints: Some(Checkpointing::default()),
         ..Session::default()
     };
-    // All work of a run happens in one pool of threads.
+    // A run computes in one thread pool.
     let pool = rayon::ThreadPoolBuilder::new().build()?;
     let result = pool.install(|| session.train_graph(&graph, &config, &out, &mut [&mut Print]))?;
     println!(

@@ -1,4 +1,4 @@
-//! A curve and an order of your own: from both ends to the middle, with windows that overlap.
+//! Your own curve and order of freezing: from both ends to the middle, with overlapping windows.
 //!
 //! `cargo run --release -p stompp-examples --bin own_schedule`
 
@@ -12,7 +12,7 @@ use stompp_train::Trainer;
 
 const STEPS: u64 = 150;
 
-/// Units 0, n-1, 1, n-2 and so on; each begins when the one before it is half way, and freezes along a sine.
+/// Freezes the units 0, n-1, 1, n-2 and so on, on a sine curve. Each begins when the previous one is half done.
 struct Inwards {
     units: usize,
 }
@@ -28,7 +28,7 @@ impl Schedule for Inwards {
         } else {
             2 * (self.units - 1 - unit) + 1
         };
-        // The last tenth of the training has everything committed.
+        // Everything is committed for the last tenth of the training.
         let half = STEPS * 9 / 10 / (self.units as u64 + 1);
         let start = turn as u64 * half;
         start..start + 2 * half

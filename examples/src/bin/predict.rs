@@ -1,9 +1,9 @@
-//! What is in a picture: from the directory of a run to the name of a class.
+//! Classify a picture with the network of a run directory.
 //!
 //! `cargo run --release -p stompp-examples --bin predict RUN IMAGE`
 //!
-//! `SavedRun::packed` makes the deploy network of the run, one bit a binary weight. For a packed file, which needs no run, see
-//! `stompp_train::Predictor`.
+//! `SavedRun::packed` returns the deploy network of the run, with one bit per binary weight. To classify with a packed file instead of
+//! a run, see `stompp_train::Predictor`.
 
 use stompp_train::SavedRun;
 

@@ -1,4 +1,4 @@
-//! Where the backward pass ends: which nodes a gradient reaches, found anew at each step from the freeze states.
+//! Where the backward pass ends: which nodes a gradient reaches. Computed at each step from the freeze states.
 
 use stompp_graph::{Graph, NodeId};
 
@@ -7,16 +7,16 @@ use stompp_graph::{Graph, NodeId};
 pub(super) struct Boundary {
     /// Whether the gradient of the loss reaches a node.
     reached: Vec<bool>,
-    /// Whether a node's gradient is needed: it has parameters that learn, or passes it on to nodes that have.
+    /// Whether a node's gradient is needed: the node has parameters that learn, or passes the gradient on to nodes that have some.
     needs_grad: Vec<bool>,
 }
 
 impl Boundary {
-    /// The boundary of `graph`, where `blocks` says of a node that no gradient passes it at all and `learns` that it has parameters
-    /// that learn.
+    /// Computes the boundary of `graph`. `blocks` says whether no gradient passes a node, `learns` whether a node has parameters that
+    /// learn.
     ///
-    /// The gradient reaches a node if it reaches one of the nodes that read it and passes that one. It is needed if a parameter that
-    /// learns lies in the node or upstream of it, with nothing that blocks in between.
+    /// The gradient reaches a node if it reaches and passes one of the nodes that read it. A node's gradient is needed if the node has
+    /// parameters that learn, or if the node does not block and the gradient of one of its inputs is needed.
     pub(super) fn new(graph: &Graph, blocks: impl Fn(NodeId) -> bool, learns: impl Fn(NodeId) -> bool) -> Self {
         let count = graph.nodes().len();
         let (mut reached, mut needs_grad) = (vec![false; count], vec![false; count]);
@@ -38,7 +38,7 @@ impl Boundary {
         self.reached[id.index()]
     }
 
-    /// Whether `reader` is to give `input`, one of its inputs, a gradient.
+    /// Whether `reader` must compute the gradient of `input`, one of its inputs.
     pub(super) fn needs_input_gradient(&self, reader: NodeId, input: NodeId) -> bool {
         self.reached[reader.index()] && self.needs_grad[input.index()]
     }

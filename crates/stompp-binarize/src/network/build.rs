@@ -12,10 +12,10 @@ use stompp_nn::{BatchNorm2d, Conv2d, Linear};
 use stompp_rng::{Purpose, stream};
 
 impl<D: BinaryBackend> Network<D> {
-    /// A network with nothing frozen and initial weights drawn from `seed`.
+    /// Creates a network with nothing frozen and initial weights drawn from `seed`.
     ///
     /// Convolutions are initialized as by He et al. (fan-out), linear layers as by PyTorch. The weights of each layer come from a
-    /// stream of their own, numbered in the order of [`Graph::nodes`].
+    /// stream of their own. Streams are numbered in the order of [`Graph::nodes`].
     ///
     /// # Errors
     /// Returns `D::Err` if the device cannot allocate the tensors.

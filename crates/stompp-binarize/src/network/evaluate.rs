@@ -12,18 +12,18 @@ use stompp_graph::{NodeId, Op};
 use stompp_nn::{OpResult, ops};
 
 impl<D: BinaryBackend> Network<D> {
-    /// Evaluation pass: images (N, C, H, W) to logits (N, classes), by running statistics. Changes nothing.
+    /// Evaluation pass: computes logits (N, classes) from images (N, C, H, W) and running statistics. Changes nothing.
     ///
     /// # Errors
-    /// Returns `D::Err` if an allocation or a kernel fails.
+    /// Returns `D::Err` if an allocation or a kernel launch fails.
     ///
     /// # Panics
-    /// If the images are not of the graph's input shape.
+    /// If the images do not have the graph's input shape.
     pub fn evaluate(&self, images: Feature<D>, mode: EvalMode) -> OpResult<(usize, usize), D> {
         self.evaluate_with(images, mode, &mut |_, _| ())
     }
 
-    /// As [`Network::evaluate`]; `seen` is shown what every activation reads: its node and the value, (N, C, H, W).
+    /// As [`Network::evaluate`]. Also calls `seen` for every activation, with its node and its input (N, C, H, W).
     ///
     /// # Errors
     /// As [`Network::evaluate`].

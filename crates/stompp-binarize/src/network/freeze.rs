@@ -1,4 +1,4 @@
-//! What of a network freezes: its units, in order.
+//! The parts of a network that freeze: its units, in order.
 
 use super::{Network, plan::LayerIndex};
 use crate::{BinaryBackend, Freezable, MaskedQuantizer, Refresher, UnitMut};

@@ -1,4 +1,4 @@
-//! The executor: a [`Graph`] with weights on a device, that trains and freezes.
+//! The network: a [`Graph`] with weights on a device, which trains and freezes.
 
 mod boundary;
 mod build;
@@ -28,7 +28,7 @@ type Head<D> = Linear<usize, usize, f32, D>;
 /// A network described by a [`Graph`], on a device.
 ///
 /// [`Network::forward_train`] computes logits and records what the backward pass needs; [`Network::evaluate`] computes them from
-/// running statistics and changes nothing. A network freezes by a [`Freezer`](crate::Freezer). Tensors are named after their nodes
+/// running statistics and changes nothing. A [`Freezer`](crate::Freezer) freezes it. Tensors are named after their nodes
 /// and visited in the order of [`Graph::nodes`].
 ///
 /// ```
@@ -69,7 +69,7 @@ pub struct Network<D: BinaryBackend> {
     norms: Vec<Norm<D>>,
     /// Where each node's layer is.
     bindings: Arc<[LayerIndex]>,
-    /// What a training pass does, in order.
+    /// The steps of a training pass, in order.
     steps: Arc<[Step]>,
 }
 
@@ -83,7 +83,7 @@ struct Layers<D: BinaryBackend> {
 }
 
 impl<D: BinaryBackend> Layers<D> {
-    /// Whether every value that node `id` gives is -1 or +1, in `mode`.
+    /// Whether every output of node `id` is -1 or +1 in `mode`.
     fn has_binary_output(&self, graph: &Graph, bindings: &[LayerIndex], id: NodeId, mode: EvalMode) -> bool {
         let source = graph.binary_source(id).map(|source| bindings[source.index()]);
         matches!(source, Some(LayerIndex::Activation(index)) if self.activations[index].is_binary(mode))
@@ -91,34 +91,34 @@ impl<D: BinaryBackend> Layers<D> {
 }
 
 impl<D: BinaryBackend> Network<D> {
-    /// The graph that describes it.
+    /// The graph of the network.
     pub fn graph(&self) -> &Arc<Graph> {
         &self.graph
     }
 
-    /// What of it freezes, and with which gradients.
+    /// Which parts of the network freeze, and which gradient frozen entries get.
     pub fn binarization(&self) -> Binarization {
         self.binarization
     }
 
-    /// The device that it is on.
+    /// The device of the network.
     pub fn device(&self) -> &D {
         &self.device
     }
 
-    /// Sets how much the newest batch weighs in every batch norm's running statistics; initially 0.1.
+    /// Sets the momentum of every batch norm: the share of the newest batch in its running statistics. Initially 0.1.
     pub fn set_statistics_momentum(&mut self, momentum: f32) {
         self.norms.iter_mut().for_each(|norm| norm.momentum = momentum);
     }
 
-    /// Panics unless `images` are of the graph's input shape.
+    /// Panics unless `images` have the graph's input shape.
     fn check_images<T>(&self, images: &Feature<D, T>) {
         use dfdx::shapes::HasShape;
         let (_, channels, height, width) = *images.shape();
         assert_eq!(
             [channels, height, width],
             self.graph.input_shape(),
-            "the images are not of the network's size"
+            "the images do not have the network's size"
         );
     }
 }

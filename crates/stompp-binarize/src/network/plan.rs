@@ -1,4 +1,4 @@
-//! What a training pass does, found once from the graph: which nodes are computed together, in which order.
+//! The steps of a training pass, computed once from the graph: which nodes are computed together, and in which order.
 
 use stompp_graph::{Graph, NodeId, Op};
 
@@ -23,7 +23,7 @@ pub(super) enum Step {
     Fused(Fused),
 }
 
-/// The nodes of a fused step. Nobody else reads what lies between them.
+/// The nodes of a fused step. No other node reads the values between them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fused {
     pub(super) conv: NodeId,
@@ -84,7 +84,7 @@ fn fused(graph: &Graph, activation: NodeId) -> Option<Fused> {
         })
 }
 
-/// A batch norm that only one node reads, behind a convolution that only it reads.
+/// The convolution and the batch norm `norm`, if `norm` is a batch norm with one reader and is the only reader of a convolution.
 fn conv_and_norm(graph: &Graph, norm: NodeId) -> Option<(NodeId, NodeId)> {
     let node = graph.node(norm);
     if node.op != Op::BatchNorm || !is_read_once(graph, norm) {
@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(names(&residual()), expected);
     }
 
-    /// What a second node reads has to exist as a tensor.
+    /// A value that a second node reads must exist as a tensor.
     #[test]
     fn what_two_nodes_read_is_not_fused() {
         let mut g = GraphBuilder::new([4, 8, 8]);

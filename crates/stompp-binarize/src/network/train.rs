@@ -15,20 +15,20 @@ use dfdx::{
 use stompp_graph::{Graph, NodeId, Op};
 use stompp_nn::{OpResult, SwitchTape, ops};
 
-/// Feature maps with a tape that is on where their gradient is wanted.
+/// Feature maps with a tape that is on if their gradient is needed.
 type Recorded<D> = Feature<D, SwitchTape<D>>;
 
 impl<D: BinaryBackend> Network<D> {
-    /// Training pass: images (N, C, H, W) to logits (N, classes), with the freeze states as they are.
+    /// Training pass: computes logits (N, classes) from images (N, C, H, W), with the current freeze states.
     ///
-    /// Batch norms normalize by the batch and follow it. Nothing is recorded where no gradient arrives, or where it would reach no
-    /// parameter: the backward pass ends at committed activations that block the gradient.
+    /// Batch norms normalize by the batch and update their running statistics. An op is recorded only if a gradient reaches it and the
+    /// gradient is needed. The backward pass ends at committed activations that block the gradient.
     ///
     /// # Errors
-    /// Returns `D::Err` if an allocation or a kernel fails.
+    /// Returns `D::Err` if an allocation or a kernel launch fails.
     ///
     /// # Panics
-    /// If the images are not of the graph's input shape.
+    /// If the images do not have the graph's input shape.
     pub fn forward_train(&mut self, images: Feature<D>) -> OpResult<(usize, usize), D, SwitchTape<D>> {
         self.check_images(&images);
         let mut values = Values::new(&self.graph);
@@ -67,7 +67,7 @@ impl<D: BinaryBackend> Network<D> {
     }
 }
 
-/// A training pass on its way.
+/// A running training pass.
 struct Pass<'a, D: BinaryBackend> {
     graph: &'a Graph,
     bindings: &'a [LayerIndex],
@@ -111,7 +111,7 @@ impl<'a, D: BinaryBackend> Pass<'a, D> {
         Ok(())
     }
 
-    /// Computes a convolution and everything up to the activation behind it.
+    /// Computes a convolution and everything up to the activation after it.
     fn fused(&mut self, fused: &Fused) -> Result<(), D::Err> {
         let x = self.input(fused.conv, self.graph.node(fused.conv).inputs[0]);
         let convolution = self.convolution(fused.conv, x)?;
@@ -131,7 +131,7 @@ impl<'a, D: BinaryBackend> Pass<'a, D> {
         Ok(())
     }
 
-    /// The convolution `id` of `x`, yet to be computed.
+    /// Prepares the convolution `id` of `x`.
     #[allow(clippy::type_complexity)] // Every size is known at run time.
     fn convolution(
         &self,
@@ -159,7 +159,7 @@ impl<'a, D: BinaryBackend> Pass<'a, D> {
         self.bindings[id.index()]
     }
 
-    /// The value of `input` for `reader`, on a tape that is on if its gradient is wanted.
+    /// The value of `input` for `reader`, on a tape that is on if its gradient is needed.
     fn input(&mut self, reader: NodeId, input: NodeId) -> Recorded<D> {
         let tape = SwitchTape::new(self.boundary.needs_input_gradient(reader, input));
         self.values.read(input).put_tape(tape)
@@ -170,7 +170,7 @@ impl<'a, D: BinaryBackend> Pass<'a, D> {
         SwitchTape::new(self.boundary.needs_parameter_gradient(id))
     }
 
-    /// Keeps what `id` gives, and what computing it has recorded.
+    /// Stores the value of `id`, and merges its tape into that of the pass.
     fn store(&mut self, id: NodeId, value: Recorded<D>) {
         let (value, recorded) = value.split_tape();
         self.tape = std::mem::take(&mut self.tape).merge(recorded);

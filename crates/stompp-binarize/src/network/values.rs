@@ -1,18 +1,18 @@
-//! The values of nodes between the node that gives them and the last one that reads them.
+//! The values of nodes. Each is kept until its last reader has read it.
 
 use super::Feature;
 use crate::BinaryBackend;
 use stompp_graph::{Graph, NodeId};
 
-/// What nodes have given and somebody still has to read, off the tape.
+/// The values that nodes have computed and that will still be read, off the tape.
 pub(super) struct Values<D: BinaryBackend> {
     values: Vec<Option<Feature<D>>>,
-    /// How many reads are left of each.
+    /// Number of reads left of each value.
     reads: Vec<usize>,
 }
 
 impl<D: BinaryBackend> Values<D> {
-    /// No values yet; each is read once by every consumer, the output once more.
+    /// Starts without values. Each will be read once by every consumer, the output once more.
     pub(super) fn new(graph: &Graph) -> Self {
         let mut reads: Vec<_> = graph.iter().map(|(id, _)| graph.consumers(id).len()).collect();
         reads[graph.output().index()] += 1;
@@ -22,12 +22,12 @@ impl<D: BinaryBackend> Values<D> {
         }
     }
 
-    /// Keeps what `id` gives.
+    /// Stores the value of `id`.
     pub(super) fn put(&mut self, id: NodeId, value: Feature<D>) {
         self.values[id.index()] = Some(value);
     }
 
-    /// The value of `id`. The last reader takes it, so that its memory is free as soon as the op has run.
+    /// Returns the value of `id`. The last read moves it out, so that its memory is free as soon as the op has run.
     pub(super) fn read(&mut self, id: NodeId) -> Feature<D> {
         let index = id.index();
         self.reads[index] -= 1;

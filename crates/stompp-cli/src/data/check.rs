@@ -15,11 +15,11 @@ use stompp_train::{
     data::{self, DataReport, MinMeanMax, SplitReport},
 };
 
-/// Read a whole data set once and say what is in it
+/// Read a whole data set once and report on it
 ///
-/// Classes and counts, sizes, modes, images that cannot be read, what is not looked at and why, images that are the same to the pixel,
-/// means and deviations of the channels. Training or test images alone are enough. What is found is no failure: the exit code is 0 also
-/// when images cannot be read.
+/// The report has classes and counts, sizes, color modes, unreadable images, skipped files with the reason, images with identical pixels,
+/// and means and deviations of the channels. The data set may have only training or only test images. Problems of images are part of the
+/// report: the exit code is 0 even if images cannot be read.
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  stompp data check imagenet\n  stompp data check cifar-10-binary.tar.gz --dataset cifar10 --json cifar10.json"
@@ -28,7 +28,7 @@ pub(super) struct Check {
     /// Folder or archive with the data set
     dir: PathBuf,
 
-    /// Also write everything to this new file, as JSON
+    /// Also write the full report to this new JSON file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 
@@ -39,7 +39,7 @@ pub(super) struct Check {
     threads: Threads,
 }
 
-/// The options that say what is to be checked.
+/// The options that select the data set.
 #[derive(Clone)]
 struct CheckOptions;
 
@@ -68,13 +68,13 @@ impl Check {
     }
 }
 
-/// Classes of which each is listed; of more only how many there are.
+/// Classes are listed one by one up to this number; otherwise only their number is shown.
 const MOST_LISTED: usize = 20;
 
-/// Lines that tell of single files, of each kind.
+/// Number of single files that are listed for each kind of problem.
 const MOST_FILES: usize = 10;
 
-/// The report for people: a column a part.
+/// The report as a table with one column per split.
 fn table(report: &DataReport) -> String {
     let mut rows = vec![row("", report, |part| part.name.clone())];
     rows.push(row("images", report, |part| part.images.to_string()));
@@ -118,7 +118,7 @@ fn table(report: &DataReport) -> String {
     );
     list(
         &mut text,
-        "the same to the pixel",
+        "groups of images with identical pixels",
         report.duplicates.iter().map(|group| group.join(" = ")),
     );
     text
@@ -161,7 +161,7 @@ fn channels(values: Option<[f32; 3]>) -> String {
     values.map_or("none".to_owned(), |[r, g, b]| format!("{r:.4} {g:.4} {b:.4}"))
 }
 
-/// Columns as wide as they need to be.
+/// Formats rows as columns of minimal width.
 fn aligned(rows: &[Vec<String>]) -> String {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);

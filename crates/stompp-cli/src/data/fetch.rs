@@ -11,16 +11,16 @@ use stompp_fetch::{
     published::{self, Published},
 };
 
-/// How long to wait for a connection, an answer, or more bytes.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Timeout for a connection, an answer, or more bytes.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How often to try without a new byte.
+/// Number of attempts without a new byte.
 const ATTEMPTS: u32 = 5;
 
 /// Download a data set and verify it
 ///
-/// A download that breaks off goes on where it was when the command is run again. A file gets its name only when its size and
-/// MD5 are the published ones. The four files of mnist and fashion-mnist go into a folder of that name.
+/// Run the command again to continue an interrupted download. A file gets its final name only if its size and MD5 are the published ones.
+/// The four files of mnist and fashion-mnist are put into a folder with that name.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  stompp data fetch cifar10\n  \
     stompp train --dataset cifar10 --data cifar-10-binary.tar.gz --out runs/a\n  stompp data fetch mnist\n  \
@@ -30,11 +30,11 @@ pub(super) struct Fetch {
     /// Which data set
     dataset: KnownDataset,
 
-    /// Folder to put it in; must exist
+    /// Folder for the download; must exist
     #[arg(long, value_name = "DIR", default_value = ".")]
     to: PathBuf,
 
-    /// Another address of the same file, such as a mirror's; of mnist and fashion-mnist of the folder that has the files
+    /// Another URL of the same file, such as a mirror; for mnist and fashion-mnist, the URL of the folder with the files
     #[arg(long, value_name = "URL")]
     url: Option<String>,
 }
@@ -55,7 +55,7 @@ enum KnownDataset {
 }
 
 impl KnownDataset {
-    /// The folder that the files get for themselves, if they do, and the files.
+    /// The folder that is created for the files, if any, and the files.
     fn files(self) -> (Option<&'static str>, &'static [Published]) {
         match self {
             Self::Cifar10 => (None, &[published::CIFAR10]),
@@ -85,7 +85,7 @@ impl Fetch {
     }
 }
 
-/// Downloads a file into the folder `to`, from `address` or else where it is published.
+/// Downloads a file into the folder `to`, from `address` if given, and otherwise from its published URL.
 fn fetch(published: &Published, address: Option<&str>, to: &Path) -> anyhow::Result<()> {
     let &Published { file, url, bytes, md5 } = published;
     let target = to.join(file);
@@ -93,7 +93,7 @@ fn fetch(published: &Published, address: Option<&str>, to: &Path) -> anyhow::Res
         url: address.unwrap_or(url),
         bytes,
         md5,
-        timeout: PATIENCE,
+        timeout: TIMEOUT,
         attempts: ATTEMPTS,
     };
     let mut count = CountBar::bytes(bytes);
@@ -109,7 +109,7 @@ fn fetch(published: &Published, address: Option<&str>, to: &Path) -> anyhow::Res
         target.display(),
         match fetched {
             Fetched::New => "",
-            Fetched::AlreadyThere => ", was there already",
+            Fetched::AlreadyThere => ", already downloaded",
         }
     );
     Ok(())

@@ -39,7 +39,7 @@ impl Data {
     }
 }
 
-/// What commands about image files begin with: those, at the size that networks for them take.
+/// The default configuration of commands for image files: data set `folder` with images of 224 pixels.
 fn image_files() -> RunConfig {
     let mut config = RunConfig::default();
     config.data.dataset = Dataset::Folder;
@@ -47,7 +47,7 @@ fn image_files() -> RunConfig {
     config
 }
 
-/// The configuration for the data set at `path`, with these options; other sets than image files have their own defaults.
+/// The configuration for the data set at `path`, with these options. Data sets other than `folder` use the defaults of [`RunConfig`].
 fn config_for<S: Selection>(overrides: &Overrides<S>, path: Option<PathBuf>) -> Result<RunConfig, TrainError> {
     let mut config = overrides.over(&image_files())?;
     if config.data.dataset != Dataset::Folder {

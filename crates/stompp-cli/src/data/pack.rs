@@ -11,11 +11,11 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use stompp_train::{RunConfig, data};
 
-/// Write image files into one .zip, already shrunk, for fast reading
+/// Shrink image files and write them to one .zip, for fast reading
 ///
-/// Images whose shorter side is longer than --short-side are shrunk to it and kept as PNG, so without further loss; the others
-/// are kept as the files that they are. Nothing is compressed again, and each file has a checksum. Every program for archives opens it,
-/// and so does `stompp train --dataset folder --data ZIP`.
+/// Images with a shorter side above --short-side are shrunk to it and saved as PNG, without further loss. Other files are copied
+/// unchanged. The archive is not compressed, and each file has a checksum. Any archive program can open it; `stompp train --dataset
+/// folder --data ZIP` trains on it.
 #[derive(Args)]
 #[command(after_help = "Example:\n  stompp data pack imagenet imagenet-256.zip\n  \
     stompp train --dataset folder --data imagenet-256.zip --image-size 224 --model resnet18 --out runs/a")]
@@ -23,7 +23,7 @@ pub(super) struct Pack {
     /// Folder or archive with train/CLASS/NAME.jpeg and val
     dir: PathBuf,
 
-    /// The new file, called .zip
+    /// The new .zip file
     out: PathBuf,
 
     /// Shorter side of the images, in pixels
@@ -37,7 +37,7 @@ pub(super) struct Pack {
     threads: Threads,
 }
 
-/// The options that say what is to be packed.
+/// The options that select the images to pack.
 #[derive(Clone)]
 struct PackOptions;
 

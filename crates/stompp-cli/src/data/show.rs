@@ -9,21 +9,21 @@ use stompp_train::{RunConfig, data};
 
 /// Write a picture of training images as the network gets them, with their classes
 ///
-/// They are the first of the first epoch that `stompp train` would make with the same options.
+/// The picture shows the first images of the first epoch of `stompp train` with the same options.
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  stompp data show imagenet --out sheet.png --color-jitter 0.4\n  \
     stompp data show --dataset synthetic10 --out shapes.png"
 )]
 pub(super) struct Show {
-    /// Folder or archive with the data set; generated ones need none
+    /// Folder or archive with the data set; not needed for synthetic images
     dir: Option<PathBuf>,
 
     /// The new picture (PNG)
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 
-    /// How many images
+    /// Number of images
     #[arg(long, value_name = "N", default_value = "64")]
     count: NonZeroUsize,
 
@@ -31,7 +31,7 @@ pub(super) struct Show {
     overrides: Overrides<ShowOptions>,
 }
 
-/// The options that decide what a training image is.
+/// The options that affect training images.
 #[derive(Clone)]
 struct ShowOptions;
 

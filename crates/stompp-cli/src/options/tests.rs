@@ -19,7 +19,7 @@ fn nothing_given_is_the_default() {
     assert_eq!(parse(&[]).unwrap(), RunConfig::default());
 }
 
-/// Another value than the default, as it is typed.
+/// A value other than the default, as typed on the command line.
 fn other_value(option: &ConfigOption) -> &'static str {
     let choices = match option.value {
         ValueType::Choice(names) => names(),

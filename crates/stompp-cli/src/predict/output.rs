@@ -1,21 +1,21 @@
-//! How predictions are printed: a table, lines of JSON, or CSV.
+//! Prints predictions as a table, lines of JSON, or CSV.
 
 use stompp_console::outln;
 use stompp_infer::ClassProbability;
 use stompp_train::{Predictor, UnlabelledImages};
 
-/// What is printed for an image.
+/// The output format for an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
-    /// A line with columns.
+    /// One line with columns.
     Table,
-    /// A line of JSON.
+    /// One line of JSON.
     Json,
-    /// A line for each class.
+    /// One line per class.
     Csv,
 }
 
-/// Prints answers to standard output.
+/// Prints predictions to standard output.
 pub(super) struct PredictionPrinter {
     format: Format,
     has_head: bool,
@@ -24,7 +24,7 @@ pub(super) struct PredictionPrinter {
     class_width: usize,
 }
 
-/// Longer names make their lines longer, not the column wider.
+/// Largest width of a column. A longer name makes only its own line longer.
 const WIDEST: usize = 60;
 
 impl PredictionPrinter {
@@ -37,7 +37,7 @@ impl PredictionPrinter {
         }
     }
 
-    /// Prepares to print answers to `images`.
+    /// Sets the column widths for `images`, and prints the header once.
     pub(super) fn print_header(&mut self, images: &UnlabelledImages, predictor: &Predictor) {
         let head = !std::mem::replace(&mut self.has_head, true);
         match self.format {
@@ -58,7 +58,7 @@ impl PredictionPrinter {
         }
     }
 
-    /// Prints the answer to one image: classes and probabilities, best first.
+    /// Prints the prediction for one image: classes and probabilities, best first.
     pub(super) fn print(&self, image: &str, top: &[ClassProbability], predictor: &Predictor) {
         match self.format {
             Format::Table => {
@@ -96,7 +96,7 @@ impl PredictionPrinter {
     }
 }
 
-/// A line of CSV, quoted where that is needed.
+/// A line of CSV, with quotes where necessary.
 fn csv_line(fields: &[&str]) -> String {
     let mut writer = csv::WriterBuilder::new().from_writer(Vec::new());
     writer.write_record(fields).expect("memory takes everything");

@@ -1,5 +1,5 @@
-//! The functions of cuDNN that are used, found in the library at run time. Status codes are plain integers here: releases have
-//! renumbered them, and a Rust enum of the wrong numbers would be undefined behaviour.
+//! The functions of cuDNN that this crate uses, loaded from the library at run time. Status codes are plain integers, because releases
+//! have renumbered them, and an unknown value of a Rust enum would be undefined behaviour.
 
 use crate::GpuError;
 use std::ffi::c_void;
@@ -7,7 +7,7 @@ use std::ffi::c_void;
 /// A descriptor or handle.
 pub(super) type Opaque = *mut c_void;
 
-/// One of the algorithms that cuDNN proposes; `cudnnConvolution...AlgoPerf_t`.
+/// An algorithm that cuDNN proposes: `cudnnConvolution...AlgoPerf_t`.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub(super) struct AlgorithmPerf {
@@ -15,13 +15,13 @@ pub(super) struct AlgorithmPerf {
     pub(super) status: i32,
     pub(super) milliseconds: f32,
     pub(super) workspace: usize,
-    /// 1 if it gives the same bits each time.
+    /// 1 if the results are bitwise reproducible.
     pub(super) determinism: i32,
     pub(super) math: i32,
     reserved: [i32; 3],
 }
 
-/// `functions! { field: "symbol"(arguments); ... }`: the struct of function pointers and how to find them.
+/// `functions! { field: symbol(arguments); ... }`: defines the struct of function pointers and loads them.
 macro_rules! functions {
     ($($field:ident: $symbol:ident($($argument:ty),*);)*) => {
         /// The library's functions.
@@ -43,21 +43,21 @@ macro_rules! functions {
         }
 
         impl Api {
-            /// The fake driver's functions, which are linked.
+            /// Returns the functions of the fake driver, which are linked statically.
             #[cfg(feature = "cuda-stand-in")]
             ///
-            /// `None` if the environment says that a machine without cuDNN is meant.
+            /// `None` if the environment variable `STOMPP_STAND_IN_WITHOUT_CUDNN` is set.
             pub(super) fn load() -> Option<Self> {
                 let there = std::env::var_os("STOMPP_STAND_IN_WITHOUT_CUDNN").is_none();
                 there.then_some(Self { $($field: stand_in::$symbol,)* version: stand_in::cudnnGetVersion })
             }
 
-            /// The library's functions; `None` if there is no library, or one that lacks a function.
+            /// Loads the functions of the library. `None` if the library is missing or lacks a function.
             #[cfg(not(feature = "cuda-stand-in"))]
             pub(super) fn load() -> Option<Self> {
-                // SAFETY: cuDNN's initializers do nothing but set the library up.
+                // SAFETY: the initializers of cuDNN only set up the library.
                 let library = LIBRARIES.iter().find_map(|name| unsafe { libloading::Library::new(*name) }.ok())?;
-                // SAFETY: the types are those of cuDNN's headers, versions 8 and 9; the library lives as long as they do.
+                // SAFETY: the types are from the headers of cuDNN 8 and 9; the library lives as long as the functions.
                 unsafe {
                     Some(Self {
                         $($field: *library.get(concat!(stringify!($symbol), "\0").as_bytes()).ok()?,)*
@@ -70,7 +70,7 @@ macro_rules! functions {
     };
 }
 
-/// Names of the library, the newest first.
+/// Names of the library, newest first.
 #[cfg(not(feature = "cuda-stand-in"))]
 const LIBRARIES: [&str; 2] = ["libcudnn.so.9", "libcudnn.so.8"];
 
@@ -102,17 +102,17 @@ functions! {
 }
 
 impl Api {
-    /// Its version: major, minor, patch.
+    /// Returns the version: major, minor, patch.
     pub(super) fn version(&self) -> (usize, usize, usize) {
-        // SAFETY: it takes nothing and cannot fail.
+        // SAFETY: the function has no arguments and cannot fail.
         let version = unsafe { (self.version)() };
-        // Version 9 gave the minor number a digit more.
+        // Since version 9 the minor number has two digits.
         let scale = if version >= 90_000 { 10_000 } else { 1_000 };
         (version / scale, version % scale / 100, version % 100)
     }
 }
 
-/// An error unless `status` is cuDNN's success.
+/// Returns an error unless `status` is 0, which is cuDNN's success.
 pub(super) fn check(function: &'static str, status: i32) -> Result<(), GpuError> {
     if status == 0 {
         Ok(())

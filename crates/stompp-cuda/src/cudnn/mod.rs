@@ -1,4 +1,4 @@
-//! Convolutions by cuDNN, if the library is there.
+//! Convolutions with cuDNN, which is loaded at run time if it is installed.
 
 mod api;
 
@@ -13,23 +13,23 @@ use std::{
 };
 use stompp_kernels::ConvShape;
 
-/// Numbers of cuDNN's headers.
+/// Constants from the headers of cuDNN.
 const FLOAT: i32 = 0;
 const CROSS_CORRELATION: i32 = 1;
 const MAY_ROUND: i32 = 0; // CUDNN_DEFAULT_MATH
 const F32_ONLY: i32 = 3; // CUDNN_FMA_MATH
 const DETERMINISTIC: i32 = 1;
 
-/// CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION: factors become half precision, whose range is too small.
+/// CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION: converts factors to half precision, which has too small a range.
 const CONVERTS: i32 = 2;
-/// The algorithms of a forward pass that only multiply and add: IMPLICIT_GEMM, IMPLICIT_PRECOMP_GEMM, GEMM and DIRECT. FFT and Winograd
-/// transform first, so that sums of integers are not exact.
+/// The forward algorithms without transforms: IMPLICIT_GEMM, IMPLICIT_PRECOMP_GEMM, GEMM and DIRECT. With the transforms of FFT and
+/// Winograd, sums of integers are not exact.
 const PLAIN: RangeInclusive<i32> = 0..=3;
 
-/// The most memory that one convolution may take for itself.
+/// Largest workspace of one convolution in bytes.
 const MOST_WORKSPACE: usize = 1 << 30;
 
-/// Which of a convolution's three products.
+/// One of the three passes of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum ConvPass {
     Forward,
@@ -37,28 +37,28 @@ pub(crate) enum ConvPass {
     WeightGradient,
 }
 
-/// What is convolved.
+/// The values that are convolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Operands {
-    /// Numbers, as precisely as [`GpuSettings`] say.
+    /// Any numbers, with the precision in [`GpuSettings`].
     Values,
-    /// Signs, exactly. Tensor cores may do that: 1 and -1 are not rounded by TF32, and sums are f32. Forward only.
+    /// Signs, with exact results. TF32 on tensor cores is allowed: it does not round 1 and -1, and the sums are f32. Forward only.
     Signs,
 }
 
 /// The order of a tensor's axes in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TensorLayout {
-    /// NCHW, and (O, I, K, K) of a weight.
+    /// NCHW. A weight is (O, I, K, K).
     ChannelsFirst = 0, // CUDNN_TENSOR_NCHW
-    /// NHWC, and (O, K, K, I) of a weight.
+    /// NHWC. A weight is (O, K, K, I).
     ChannelsLast = 1, // CUDNN_TENSOR_NHWC
 }
 
-/// What is computed, and how.
+/// A pass, its operands and its layout.
 pub(crate) type ConvVariant = (ConvPass, Operands, TensorLayout);
 
-/// cuDNN, and what it has found best for each shape so far.
+/// cuDNN, with the plans of all shapes so far.
 #[derive(Debug)]
 pub(crate) struct Cudnn {
     api: Api,
@@ -66,15 +66,15 @@ pub(crate) struct Cudnn {
     plans: Mutex<Plans>,
 }
 
-// SAFETY: cuDNN allows one thread at a time to use a handle; every use of it is under the lock of `plans`.
+// SAFETY: cuDNN allows one thread at a time to use a handle. Every use of the handle holds the lock of `plans`.
 unsafe impl Send for Cudnn {}
 // SAFETY: as above.
 unsafe impl Sync for Cudnn {}
 
-/// `None` where cuDNN has no algorithm.
+/// The plan of each shape and variant. `None` means that cuDNN has no algorithm.
 type Plans = HashMap<(ConvShape, ConvVariant), Option<Arc<Plan>>>;
 
-/// How one product of one shape is computed.
+/// The descriptors and the algorithm of one variant of one shape.
 #[derive(Debug)]
 struct Plan {
     x: Opaque,
@@ -86,15 +86,15 @@ struct Plan {
 }
 
 impl Cudnn {
-    /// The library, set up for `device`; `None` where there is none.
+    /// Loads the library and creates a handle for `device`. Returns `None` if the library is not installed.
     ///
     /// # Errors
-    /// If the library is there and cannot be set up.
+    /// Returns an error if the library was found but the handle cannot be created.
     pub(crate) fn load(device: &CudaDevice) -> Result<Option<Self>, GpuError> {
         device.bind_to_thread()?;
         let Some(api) = Api::load() else { return Ok(None) };
         let mut handle = ptr::null_mut();
-        // SAFETY: the handle is there to be written; it uses the null stream, as everything here.
+        // SAFETY: cuDNN only writes to `handle`. The handle uses the null stream, as all work of this crate does.
         check("cudnnCreate", unsafe { (api.create)(&mut handle) })?;
         Ok(Some(Self {
             api,
@@ -103,19 +103,19 @@ impl Cudnn {
         }))
     }
 
-    /// Its version.
+    /// Returns the version of cuDNN.
     pub(crate) fn version(&self) -> (usize, usize, usize) {
         self.api.version()
     }
 
-    /// Computes a pass of a convolution that [`Cudnn::has_algorithm`]; `beta` 1 adds to the output, 0 overwrites it.
+    /// Computes a pass of a convolution. If `beta` is 1, adds to the output; if it is 0, overwrites it.
     ///
     /// # Panics
-    /// If cuDNN has no algorithm for it.
+    /// Panics if cuDNN has no algorithm for it, see [`Cudnn::has_algorithm`].
     ///
     /// # Safety
-    /// `x`, `w` and `y` are the addresses of as many floats as `s` says, in the memory of `device`, and the one that is written
-    /// is nobody else's meanwhile.
+    /// `x`, `w` and `y` must be addresses in the memory of `device`, with the lengths of `s`. No other code may use the tensor that is
+    /// written.
     pub(crate) unsafe fn convolve(
         &self,
         device: &Arc<CudaDevice>,
@@ -129,7 +129,7 @@ impl Cudnn {
         let mut plans = self.plans();
         let plan = self.known_plan(&mut plans, settings, s, way)?;
         let plan = plan.expect("cuDNN has an algorithm");
-        // SAFETY: cuDNN writes it before it reads it.
+        // SAFETY: cuDNN writes the workspace before it reads it.
         let workspace = unsafe { device.alloc::<u8>(plan.workspace.max(1)) }?;
         let workspace = *workspace.device_ptr();
         let (alpha, handle) = (1.0f32, self.handle);
@@ -141,8 +141,8 @@ impl Cudnn {
             algorithm,
             workspace: bytes,
         } = *plan;
-        // SAFETY: descriptors say the sizes that the caller vouches for; scalars live until the call returns; the workspace is
-        // freed in the order of the stream, behind the convolution.
+        // SAFETY: the descriptors have the sizes that the caller guarantees. The scalars live until the call returns. The workspace is
+        // freed in stream order, after the convolution.
         let (name, status) = unsafe {
             match way.0 {
                 ConvPass::Forward => (
@@ -204,7 +204,7 @@ impl Cudnn {
         check(name, status)
     }
 
-    /// Whether it has an algorithm.
+    /// Whether cuDNN has an algorithm for a variant of a shape.
     pub(crate) fn has_algorithm(
         &self,
         settings: GpuSettings,
@@ -215,7 +215,7 @@ impl Cudnn {
         Ok(plan.is_some())
     }
 
-    /// The convolutions of numbers that were done so far, in an order that is the same each time.
+    /// Returns the shapes and passes of all convolutions of numbers so far, in a fixed order.
     pub(crate) fn passes(&self) -> Vec<(ConvShape, ConvPass)> {
         let plans = self.plans();
         let found = plans.iter().filter_map(|((s, (pass, math, layout)), plan)| {
@@ -231,7 +231,7 @@ impl Cudnn {
         self.plans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The plan of an earlier call, or a new one.
+    /// Returns the plan of an earlier call, or makes a new one.
     fn known_plan(
         &self,
         plans: &mut Plans,
@@ -247,7 +247,7 @@ impl Cudnn {
         Ok(plan)
     }
 
-    /// The best way that cuDNN knows under `settings`, or none.
+    /// Makes a plan with the fastest algorithm that `settings` allow. Returns `None` if there is none.
     fn plan(&self, settings: GpuSettings, s: &ConvShape, way: ConvVariant) -> Result<Option<Plan>, GpuError> {
         let (pass, of, layout) = way;
         let mut plan = self.describe(s, layout)?;
@@ -255,14 +255,14 @@ impl Cudnn {
         let mut count = 0;
         let signs = of == Operands::Signs;
         let tf32 = settings.tf32 || signs;
-        // Strict sums are exact where their terms are 1 and -1, as those of signs.
+        // Algorithms without transforms are needed for signs, whose sums must be exact, and for strict f32 in the forward pass.
         let plain = signs || (!settings.tf32 && pass == ConvPass::Forward);
         let math = if tf32 { MAY_ROUND } else { F32_ONLY };
         let (api, handle, capacity) = (&self.api, self.handle, proposals.len() as i32);
         let Plan {
             x, w, y, convolution, ..
         } = plan;
-        // SAFETY: the descriptors were made above, and there is room for as many proposals as said.
+        // SAFETY: the descriptors were created above, and `proposals` has `capacity` entries.
         let status = unsafe {
             check("cudnnSetConvolutionMathType", (api.set_math)(convolution, math))?;
             let (count, first) = (&raw mut count, proposals.as_mut_ptr());
@@ -277,7 +277,7 @@ impl Cudnn {
         } else {
             &[]
         };
-        // The fastest comes first.
+        // cuDNN lists the fastest algorithm first.
         let best = proposed.iter().find(|proposal| {
             proposal.status == 0
                 && proposal.workspace <= MOST_WORKSPACE
@@ -290,7 +290,7 @@ impl Cudnn {
             self.forget(&plan);
             return Ok(None);
         };
-        // Strict arithmetic stays strict, whatever was proposed.
+        // Without TF32, the math type is strict f32 for every proposal.
         let math = if tf32 { best.math } else { F32_ONLY };
         // SAFETY: as above.
         check("cudnnSetConvolutionMathType", unsafe {
@@ -300,7 +300,7 @@ impl Cudnn {
         Ok(Some(plan))
     }
 
-    /// Descriptors of a shape; no algorithm yet.
+    /// Creates the descriptors of a shape. The plan has no algorithm yet.
     fn describe(&self, s: &ConvShape, layout: TensorLayout) -> Result<Plan, GpuError> {
         let (api, format) = (&self.api, layout as i32);
         let int = |n: usize| i32::try_from(n).expect("a size of a convolution fits 31 bits");
@@ -316,7 +316,7 @@ impl Cudnn {
             algorithm: 0,
             workspace: 0,
         };
-        // SAFETY: each descriptor is made before it is set.
+        // SAFETY: each descriptor is created before it is set.
         unsafe {
             check("cudnnCreateTensorDescriptor", (api.create_tensor)(&mut plan.x))?;
             check("cudnnCreateTensorDescriptor", (api.create_tensor)(&mut plan.y))?;
@@ -346,7 +346,7 @@ impl Cudnn {
     }
 
     fn forget(&self, plan: &Plan) {
-        // SAFETY: the descriptors were made by `describe`, and nobody has them any more.
+        // SAFETY: `describe` created the descriptors, and they are no longer used.
         unsafe {
             (self.api.destroy_tensor)(plan.x);
             (self.api.destroy_tensor)(plan.y);
@@ -360,7 +360,7 @@ impl Drop for Cudnn {
     fn drop(&mut self) {
         let plans = std::mem::take(self.plans.get_mut().unwrap_or_else(PoisonError::into_inner));
         plans.values().flatten().for_each(|plan| self.forget(plan));
-        // SAFETY: made by `load`, and this is its end.
+        // SAFETY: `load` created the handle, and it is not used after this.
         unsafe { (self.api.destroy)(self.handle) };
     }
 }

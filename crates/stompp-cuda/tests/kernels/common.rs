@@ -1,4 +1,4 @@
-//! A GPU, or what stands in for one, and numbers on it.
+//! Opens a GPU or the fake driver, and copies numbers to and from it.
 
 use cudarc::driver::{CudaDevice, CudaSlice};
 use rand::RngExt;
@@ -6,7 +6,7 @@ use stompp_cuda::{Gpu, GpuSettings};
 use stompp_kernels::ChannelShape;
 use stompp_rng::{Purpose, stream};
 
-/// In f32 throughout, so that the CPU's results can be asked for closely.
+/// Settings without TF32, so that results can be compared closely with the CPU.
 pub(crate) const STRICT: GpuSettings = GpuSettings {
     tf32: false,
     deterministic: true,
@@ -18,7 +18,7 @@ pub(crate) fn gpu(settings: GpuSettings) -> Gpu {
     Gpu::open(CudaDevice::new(0).expect("a device"), settings).expect("a GPU that is ready")
 }
 
-/// `len` numbers in (-2, 2); each eighth or so is 0, -0, 1 or -1.
+/// Returns `len` numbers in (-2, 2). About every eighth is 0, -0, 1 or -1.
 pub(crate) fn numbers(len: usize, salt: u64) -> Vec<f32> {
     let mut rng = stream(0, Purpose::new(*b"cudatest"), len as u64, salt);
     let special = [0.0, -0.0, 1.0, -1.0];
@@ -30,23 +30,23 @@ pub(crate) fn numbers(len: usize, salt: u64) -> Vec<f32> {
         .collect()
 }
 
-/// On the device.
+/// Copies values to the device.
 pub(crate) fn up(gpu: &Gpu, values: &[f32]) -> CudaSlice<f32> {
     gpu.device().htod_sync_copy(values).expect("memory")
 }
 
-/// `len` floats on the device that nobody has written: NaN, in the fake driver.
+/// Returns `len` unwritten floats on the device. In the fake driver they are NaN.
 pub(crate) fn blank(gpu: &Gpu, len: usize) -> CudaSlice<f32> {
     // SAFETY: the kernel under test writes them.
     unsafe { gpu.device().alloc(len) }.expect("memory")
 }
 
-/// Back on the host.
+/// Copies values to the host.
 pub(crate) fn down(gpu: &Gpu, values: &CudaSlice<f32>) -> Vec<f32> {
     gpu.device().dtoh_sync_copy(values).expect("the values")
 }
 
-/// Asserts that `found` is `expected` but for rounding: within `tolerance` of the largest entry.
+/// Asserts that `found` equals `expected` up to `tolerance` times the largest entry.
 #[track_caller]
 pub(crate) fn assert_close(what: &str, found: &[f32], expected: &[f32], tolerance: f32) {
     assert_eq!(found.len(), expected.len(), "{what}: length");
@@ -59,7 +59,7 @@ pub(crate) fn assert_close(what: &str, found: &[f32], expected: &[f32], toleranc
     }
 }
 
-/// Bits of each float, with one NaN like another.
+/// Returns the bits of each float. All NaN have the same bits.
 pub(crate) fn bits(values: &[f32]) -> Vec<u32> {
     let bits = |value: &f32| {
         if value.is_nan() {
@@ -71,7 +71,7 @@ pub(crate) fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(bits).collect()
 }
 
-/// Sizes of tensors with channels: usual, the smallest, many channels, many images.
+/// Sizes of tensors with channels: a usual size, the smallest, many channels, many images.
 pub(crate) const CHANNELS: [ChannelShape; 4] = [
     ChannelShape {
         batch: 2,

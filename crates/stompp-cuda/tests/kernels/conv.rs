@@ -4,7 +4,7 @@ use crate::common::{STRICT, assert_close, blank, down, gpu, numbers, up};
 use stompp_cuda::{Floats, FloatsMut, Gpu, GpuSettings, SignConvAlgorithm, TensorLayout};
 use stompp_kernels::{self as kernels, ConvShape};
 
-/// Kernel, stride, padding and sizes of convolutions that are common, and some that are not.
+/// Kernel, stride, padding and sizes of common and uncommon convolutions.
 fn convolutions() -> Vec<ConvShape> {
     let mut shapes = Vec::new();
     for (kernel, stride, padding) in [
@@ -53,7 +53,7 @@ fn cuda_convolutions_by_cudnn_are_the_cpu_s() {
     }
 }
 
-/// Where bits may differ from run to run, both orders of axes are tried for each pass, and one is kept. Tries leave gradients alone.
+/// In nondeterministic mode, both layouts are measured for each pass, and one is kept. Measuring does not change gradients.
 #[test]
 #[cfg_attr(not(feature = "cuda-stand-in"), ignore = "needs a GPU")]
 fn cuda_convolutions_in_either_layout_are_the_cpu_s() {
@@ -73,7 +73,7 @@ fn cuda_convolutions_in_either_layout_are_the_cpu_s() {
     println!("NCHW kept: {}, NHWC kept: {}", kept("NCHW"), kept("NHWC"));
 }
 
-/// What is only timed is not used.
+/// In deterministic mode, a measured layout is not used.
 #[test]
 #[cfg_attr(not(feature = "cuda-stand-in"), ignore = "needs a GPU")]
 fn cuda_layouts_are_timed_and_not_used_where_bits_must_repeat() {
@@ -118,7 +118,7 @@ fn convolutions_are_the_cpu_s(gpu: &Gpu) {
         kernels::conv2d_forward(&s, &x, &w, &mut expected);
         assert_close(&format!("{s:?}"), &down(gpu, &y), &expected, 1e-5);
 
-        // Gradients are added to what is there.
+        // Gradients accumulate.
         let mut expected = numbers(s.input_len(), 4);
         let mut gx = up(gpu, &expected);
         gpu.conv2d_input_gradient(&s, Floats::new(&on_w), Floats::new(&on_gy), FloatsMut::new(&mut gx))
@@ -155,7 +155,7 @@ fn signs_of(values: &[f32]) -> Vec<f32> {
     values.iter().map(|v| if *v >= 0.0 { 1.0 } else { -1.0 }).collect()
 }
 
-/// Every way gives the same integers. What it is given need not be signs yet.
+/// Every algorithm gives the same integers. The inputs need not be signs.
 #[test]
 #[cfg_attr(not(feature = "cuda-stand-in"), ignore = "needs a GPU")]
 fn cuda_convolutions_of_signs_are_exact_by_every_way() {
@@ -203,7 +203,7 @@ fn cuda_convolutions_of_signs_are_exact_by_every_way() {
     }
 }
 
-/// A shape is tried once, and what was tried is told.
+/// A shape is measured once, and the measurements are reported.
 #[test]
 #[cfg_attr(not(feature = "cuda-stand-in"), ignore = "needs a GPU")]
 fn cuda_the_fastest_way_is_chosen_once_a_shape() {

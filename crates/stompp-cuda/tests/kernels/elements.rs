@@ -1,4 +1,4 @@
-//! Work on single elements, norms and images.
+//! Elementwise operations, norms and images.
 
 use crate::common::{STRICT, assert_close, blank, down, gpu, numbers, up};
 use stompp_cuda::{Floats, FloatsMut, PendingNorms};

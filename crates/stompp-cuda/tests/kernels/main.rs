@@ -1,5 +1,5 @@
-//! Each kernel against the CPU's of the same name, over a grid of shapes. Without a GPU the fake driver runs them
-//! (`--features cuda-stand-in`); with one: `cargo test --features cuda -- --ignored cuda`.
+//! Compares each kernel with the CPU kernel of the same name, over a grid of shapes. Without a GPU, the fake driver runs them
+//! (`--features cuda-stand-in`). With a GPU: `cargo test --features cuda -- --ignored cuda`.
 #![cfg(feature = "cuda")]
 
 mod common;

@@ -83,7 +83,7 @@ fn cuda_batch_norms_are_the_cpu_s() {
         assert_close("variance", &down(&gpu, &on_variance), &variance, 1e-6);
         assert_close("inv_std", &down(&gpu, &on_inv_std), &inv_std, 1e-6);
 
-        // The rest from the same moments, to the CPU's.
+        // The rest is computed from the CPU's moments.
         let (on_mean, on_inv_std) = (up(&gpu, &mean), up(&gpu, &inv_std));
         let (on_scale, on_shift) = (up(&gpu, &scale), up(&gpu, &shift));
         let norm = BatchNormParams {

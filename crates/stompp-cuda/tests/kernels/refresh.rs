@@ -1,4 +1,4 @@
-//! Soft refresh: the host's masks, to the bit.
+//! Soft refresh gives the same bits as on the host.
 
 use crate::common::{STRICT, gpu};
 use stompp_rng::{Purpose, StreamKey};
@@ -43,7 +43,7 @@ fn cuda_masks_are_the_host_s_to_the_bit() {
     }
 }
 
-/// Some of so many streams need more draws than were made ahead.
+/// Some of these streams need more draws than were made in advance.
 #[test]
 #[cfg_attr(not(feature = "cuda-stand-in"), ignore = "needs a GPU")]
 fn cuda_draws_that_were_not_made_ahead_are_the_host_s() {

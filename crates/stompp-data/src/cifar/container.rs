@@ -1,4 +1,4 @@
-//! What holds the files: a folder, a `.tar.gz`, a `.zip`, or memory. Each offers every file it has to one [`FileCollector`].
+//! The containers of the files: a folder, a `.tar.gz`, a `.zip`, or memory. Each passes its files to a [`FileCollector`].
 
 use super::record_file::{MAX_BYTES, Records, read_records};
 use super::{CifarLayout, SIDE, Split, Splits};
@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-/// Collects the files of the `wanted` splits from whatever `path` is: a folder, or an archive, which its first bytes tell.
+/// Collects the files of the `wanted` splits from `path`: a folder, or an archive whose kind is detected by its first bytes.
 pub(super) fn collect(path: &Path, layout: CifarLayout, wanted: &[Split]) -> Result<FileCollector, DataError> {
     let here = || DataFile::from_path(path);
     let metadata = std::fs::metadata(path).map_err(read_error(here()))?;
@@ -30,7 +30,7 @@ pub(super) fn collect(path: &Path, layout: CifarLayout, wanted: &[Split]) -> Res
     } else if start.get(TAR_MARK) == Some(b"ustar") {
         read_tar(path, layout, wanted)
     } else if name.ends_with(".tar.gz") {
-        // No gzip file: says what is wrong with it.
+        // It is not a gzip file; the error says so.
         read_tar_gz(path, layout, wanted)
     } else if name.ends_with(".zip") {
         read_zip(path, layout, wanted)
@@ -45,10 +45,10 @@ pub(super) fn collect(path: &Path, layout: CifarLayout, wanted: &[Split]) -> Res
 /// Files that only the Python versions of CIFAR-10 and CIFAR-100 have.
 const PYTHON_VERSION: [&str; 2] = ["batches.meta", "meta"];
 
-/// Where a tar says that it is one.
+/// The place of the magic bytes of a tar.
 const TAR_MARK: std::ops::Range<usize> = 257..262;
 
-/// Reads files that are in memory, each a name and its bytes; `name` stands for the container in messages.
+/// Reads files in memory, each a name and its bytes. Messages use `name` as the container's name.
 pub(crate) fn read_memory<'a>(
     name: &str,
     layout: CifarLayout,
@@ -91,7 +91,7 @@ fn read_tar(path: &Path, layout: CifarLayout, wanted: &[Split]) -> Result<FileCo
 fn read_tar_gz(path: &Path, layout: CifarLayout, wanted: &[Split]) -> Result<FileCollector, DataError> {
     let archive = || DataFile::from_path(path);
     let compressed = BufReader::new(File::open(path).map_err(read_error(archive()))?);
-    // One byte more than allowed, so that reaching the limit tells an archive that is too large from one that ends there.
+    // One byte more than allowed: an archive of exactly the allowed size does not reach this limit.
     let mut expanded = GzDecoder::new(compressed).take(MAX_BYTES + 1);
     let collected = collect_tar(&mut expanded, path, layout, wanted);
     let too_large = |expanded: &io::Take<_>| match expanded.limit() {
@@ -104,7 +104,7 @@ fn read_tar_gz(path: &Path, layout: CifarLayout, wanted: &[Split]) -> Result<Fil
     };
     too_large(&expanded)?;
     let collector = collected?;
-    // What follows the last member is of no interest, except that the sum at the end must be right.
+    // Read to the end, so that gzip checks its checksum.
     io::copy(&mut expanded, &mut io::sink()).map_err(read_error(archive()))?;
     too_large(&expanded)?;
     Ok(collector)
@@ -155,16 +155,16 @@ fn read_zip(path: &Path, layout: CifarLayout, wanted: &[Split]) -> Result<FileCo
     Ok(collector)
 }
 
-/// Takes the files of a layout out of all that a container has, in whatever order they come.
+/// Collects the files of a layout from a container, in any order.
 pub(super) struct FileCollector {
     container: PathBuf,
     layout: CifarLayout,
     /// Files of other splits are not read.
     wanted: Vec<Split>,
     files: Vec<(String, Records)>,
-    /// The `.bin` files seen, to say what is there when a file is missing.
+    /// The `.bin` files found, for the message about a missing file.
     seen: Vec<String>,
-    /// Whether a file of the Python version was seen, which people take for this one.
+    /// Whether a file of the Python version was found: a common mix-up.
     is_python: bool,
 }
 
@@ -180,7 +180,7 @@ impl FileCollector {
         }
     }
 
-    /// Reads a file if the layout has one of this name; `open` gives its declared size and its bytes.
+    /// Reads a file if the layout has one of this name. `open` returns its declared size and its reader.
     fn add<R: Read>(
         &mut self,
         name: &str,
@@ -211,14 +211,14 @@ impl FileCollector {
         Ok(())
     }
 
-    /// Whether a file of the split has come.
+    /// Whether a file of the split was found.
     pub(super) fn has_split(&self, split: Split) -> bool {
         self.files
             .iter()
             .any(|(known, _)| self.layout.files(split).contains(&known.as_str()))
     }
 
-    /// The images of one split of a data set called `name`, file after file, if every file has come.
+    /// Takes the images of one split of a data set called `name`, in the order of its files. All of them must have been found.
     pub(super) fn take_split(&mut self, name: &str, split: Split) -> Result<ImageSet, DataError> {
         let mut all = Records::default();
         for &file in self.layout.files(split) {
@@ -253,7 +253,7 @@ impl FileCollector {
     }
 }
 
-/// The name of an archive's member without folders; Windows programs have written `\` between them.
+/// The name of an archive member without its folders. Some Windows programs separate them with `\`.
 fn in_archive(path: &str) -> String {
     file_name(&normalized(path)).to_owned()
 }

@@ -1,4 +1,4 @@
-//! What the two layouts consist of: files, labels, record size.
+//! The layouts of CIFAR-10 and CIFAR-100: files, labels, record size.
 
 use super::SIDE;
 use crate::image_set::CHANNELS;
@@ -14,7 +14,7 @@ pub enum Split {
 }
 
 impl Split {
-    /// Both.
+    /// Both splits.
     pub(crate) const ALL: [Self; 2] = [Self::Train, Self::Test];
 }
 
@@ -27,16 +27,16 @@ impl fmt::Display for Split {
     }
 }
 
-/// One byte of a record that is a label.
+/// A label byte of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LabelByte {
-    /// What messages call it.
+    /// Its name in messages.
     pub(super) kind: &'static str,
-    /// It must be below this.
+    /// The label must be below this.
     pub(super) classes: usize,
 }
 
-/// A data set in binary layout, and which of its labels is meant.
+/// A data set in the binary layout, and the label to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CifarLayout {
     /// CIFAR-10: 10 classes.
@@ -62,7 +62,7 @@ impl CifarLayout {
         self.label_bytes()[self.label_position()].classes
     }
 
-    /// Name of the folder that the official archive holds.
+    /// Name of the folder in the official archive.
     pub fn folder(self) -> &'static str {
         match self {
             Self::Cifar10 => "cifar-10-batches-bin",
@@ -115,7 +115,7 @@ impl CifarLayout {
         }
     }
 
-    /// Which of the label bytes is the label of the image.
+    /// Index of the label byte to use.
     pub(super) fn label_position(self) -> usize {
         match self {
             Self::Cifar10 | Self::Cifar100Coarse => 0,

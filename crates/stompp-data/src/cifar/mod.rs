@@ -1,12 +1,12 @@
 //! CIFAR-10 and CIFAR-100 in their official binary layout.
 //!
 //! Source of the format: A. Krizhevsky, *Learning Multiple Layers of Features from Tiny Images*, 2009, and the page
-//! that the files come from, <https://www.cs.toronto.edu/~kriz/cifar.html>. A file is nothing but records: the label
+//! that the files come from, <https://www.cs.toronto.edu/~kriz/cifar.html>. A file is a sequence of records: the label
 //! (CIFAR-100: the coarse, then the fine label), one byte each, then the 32 x 32 pixels, 1024 bytes of red, 1024 of
 //! green and 1024 of blue, each row by row.
 //!
-//! **Folders, archives and generated sets all end in one reader**, `record_file`, which checks every record. Nothing is
-//! unpacked to disk, and of an archive only the base names of its members matter.
+//! **One reader, `record_file`, reads folders, archives and generated sets**, and checks every record. Nothing is
+//! unpacked to disk. Folders inside an archive are ignored: only the base names of its members matter.
 
 mod container;
 mod layout;
@@ -28,7 +28,7 @@ use std::path::Path;
 /// Side of every image of the layout.
 pub const SIDE: usize = 32;
 
-/// A training set and the test set that belongs to it.
+/// A training set and its test set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Splits {
     /// Images to train on.
@@ -39,15 +39,15 @@ pub struct Splits {
 
 /// Reads the training and test images of `layout` from `path`, which is one of
 ///
-/// - a folder with the binary files, or with the official subfolder ([`CifarLayout::folder`]) that has them,
+/// - a folder with the binary files, directly or in the official subfolder ([`CifarLayout::folder`]),
 /// - the official archive, `.tar.gz`, or the `.tar` in it,
 /// - a `.zip` of the same files.
 ///
-/// Files may hold any number of records; the official ones hold 10 000 (CIFAR-100 `train.bin`: 50 000), which is not
-/// required, so that smaller sets can be read too.
+/// The official files have 10 000 records (CIFAR-100 `train.bin`: 50 000), but any number is accepted, so that smaller
+/// sets can be read too.
 ///
 /// # Errors
-/// A [`DataError`] that names the file (and archive) and, where a record is at fault, its index: a missing folder or
+/// Returns a [`DataError`] that names the file (and archive) and, where a record is at fault, its index: a missing folder or
 /// file, an archive that is damaged, cut off, of another data set or of another kind, a file name that occurs twice, a
 /// file that is empty or not a whole number of records, a label out of range, or a size beyond 512 MiB (of one file, or
 /// of all that a compressed archive expands to).
@@ -67,18 +67,18 @@ pub fn read(path: impl AsRef<Path>, layout: CifarLayout) -> Result<Splits, DataE
     })
 }
 
-/// As [`read`], but only one split; the files of the other are not read and need not be there.
+/// Like [`read`], but reads only one split. The files of the other split may be missing.
 ///
 /// # Errors
-/// As [`read`].
+/// Same as [`read`].
 pub fn read_split(path: impl AsRef<Path>, layout: CifarLayout, split: Split) -> Result<ImageSet, DataError> {
     container::collect(path.as_ref(), layout, &[split])?.take_split(layout.name(), split)
 }
 
-/// Reads one binary file of `layout`, whatever it is called; the name of the set is the file's.
+/// Reads one binary file of `layout`, with any file name. The set is named after the path.
 ///
 /// # Errors
-/// As [`read`].
+/// Same as [`read`].
 pub(crate) fn read_file(path: &Path, layout: CifarLayout) -> Result<ImageSet, DataError> {
     let here = || DataFile::from_path(path);
     let file = File::open(path).map_err(read_error(here()))?;
@@ -93,15 +93,15 @@ pub(crate) fn read_file(path: &Path, layout: CifarLayout) -> Result<ImageSet, Da
     )
 }
 
-/// As [`read`], but one of the splits is enough: those that are there, training images first.
+/// Like [`read`], but one of the splits is enough. Returns the splits that were found, training images first.
 ///
 /// # Errors
-/// As [`read`]; also if a split has some of its files and not all.
+/// Same as [`read`]; also an error if a split has only some of its files.
 pub fn read_available(path: impl AsRef<Path>, layout: CifarLayout) -> Result<Vec<ImageSet>, DataError> {
     let mut files = container::collect(path.as_ref(), layout, &Split::ALL)?;
     let mut found: Vec<Split> = Split::ALL.into_iter().filter(|&split| files.has_split(split)).collect();
     if found.is_empty() {
-        // Says what is missing.
+        // The error names the missing file.
         found.push(Split::Train);
     }
     found

@@ -1,11 +1,11 @@
-//! The one reader of records: bytes in, checked images out.
+//! The reader of CIFAR records: returns checked images.
 
 use super::CifarLayout;
 use crate::DataError;
 use crate::error::DataFile;
 use std::io::{self, Read};
 
-/// No file of either data set is near this large (the largest has 147 MiB); one that says so is not read.
+/// Limit of a file's declared size. The largest official file has 147 MiB.
 pub(super) const MAX_BYTES: u64 = 512 << 20;
 
 /// The images of one file.
@@ -15,9 +15,9 @@ pub(super) struct Records {
     pub(super) labels: Vec<u16>,
 }
 
-/// Reads a whole file of records, which has declared that it is `bytes` long.
+/// Reads a whole file of records with a declared size of `bytes`.
 ///
-/// The declared size is checked before anything is read, and memory grows only with what is really there.
+/// The declared size is checked before anything is read. Memory grows only with the bytes actually read.
 pub(super) fn read_records(
     file: &DataFile,
     layout: CifarLayout,
@@ -50,7 +50,7 @@ pub(super) fn read_records(
         records.labels.push(u16::from(found[layout.label_position()]));
         records.pixels.extend_from_slice(pixels);
     }
-    // Reading up to the end also lets an archive check its sums.
+    // Reading to the end also makes an archive check its checksum.
     match is_at_end(&mut input) {
         Ok(true) => Ok(records),
         Ok(false) => Err(DataError::LongerThanDeclared {
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn golden_record() {
-        // Two records whose every byte says where it stands, asymmetric in channel, row and column.
+        // Two records in which each byte encodes its place, asymmetric in channel, row and column.
         let place = |channel: usize, row: usize, column: usize| (channel * 100 + row * 3 + column * 5) as u8;
         let mut bytes = vec![];
         for labels in [[19, 7], [3, 99]] {
@@ -160,7 +160,7 @@ mod tests {
         assert!(early.starts_with("a.bin: cannot read record 2: "), "{early}");
         assert_eq!(
             message(CifarLayout::Cifar10, 3073, &bytes),
-            "a.bin goes on after its declared 3073 bytes"
+            "a.bin is longer than its declared 3073 bytes"
         );
     }
 

@@ -1,4 +1,4 @@
-//! JPEG, strictly: a file that ends early is an error, not a picture with a grey foot.
+//! Strict JPEG decoding: a file that is cut off is an error, not a picture with a grey bottom.
 
 use super::{Decoded, MOST_PIXELS_A_SIDE, check_size};
 use image::{DynamicImage, RgbImage, metadata::Orientation};
@@ -23,17 +23,17 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     let orientation = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif));
     let samples = decoder.decode().map_err(message)?;
     if !has_end(bytes) {
-        // The codec itself does not miss the last few bytes.
-        return Err("is cut off: the marker of its end is missing".to_owned());
+        // The codec itself does not notice that the last few bytes are missing.
+        return Err("is cut off: its end marker is missing".to_owned());
     }
-    let pixels = RgbImage::from_raw(width, height, samples).ok_or("has not as many samples as its size asks for")?;
+    let pixels = RgbImage::from_raw(width, height, samples).ok_or("has fewer samples than its size requires")?;
     Ok(Decoded {
         pixels: upright(pixels, orientation),
         mode: format!("jpeg {mode}"),
     })
 }
 
-/// A header: its marker, where it begins, and what follows its length.
+/// A header: its marker, its start, and the bytes after its length field.
 struct Header<'a> {
     marker: u8,
     start: usize,
@@ -42,7 +42,7 @@ struct Header<'a> {
 
 const START_OF_SCAN: u8 = 0xda;
 
-/// The headers up to the first scan's. What stands between two is stepped over, as the codec does.
+/// The headers up to that of the first scan. Bytes between two headers are skipped, as in the codec.
 fn headers(bytes: &[u8]) -> impl Iterator<Item = Header<'_>> {
     let mut at = Some(2);
     std::iter::from_fn(move || {
@@ -59,13 +59,13 @@ fn headers(bytes: &[u8]) -> impl Iterator<Item = Header<'_>> {
     })
 }
 
-/// Refuses a file in which some component is sampled more finely than the first one, which no encoder does: the codec (0.5.15) panics
-/// there. Found by fuzzing.
+/// Rejects a file in which a component is sampled more finely than the first. No encoder writes such files, and the codec (0.5.15) panics
+/// on them. Found by fuzzing.
 fn check_sampling(bytes: &[u8]) -> Result<(), String> {
     let frames =
         headers(bytes).filter(|header| matches!(header.marker, 0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf));
     for frame in frames {
-        // Precision, height, width and the number of components; then of each its name, sampling and table.
+        // Precision, height, width and the number of components; then name, sampling and table of each component.
         let (components, _) = frame.content.get(6..).unwrap_or_default().as_chunks::<3>();
         let sampling = |component: &[u8; 3]| (component[1] >> 4, component[1] & 15);
         let Some(first) = components.first().map(sampling) else {
@@ -83,14 +83,14 @@ fn check_sampling(bytes: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether the marker of the end follows the last header. Headers are stepped over, because a thumbnail in one has such a
-/// marker, too; in compressed data there is none.
+/// Whether the end marker follows the last header. Headers are skipped, because a thumbnail in a header has an end marker, too.
+/// Compressed data never contains one.
 fn has_end(bytes: &[u8]) -> bool {
     match headers(bytes).last() {
         Some(last) if last.marker == START_OF_SCAN => {
             bytes[last.start..].windows(2).rev().any(|two| two == [0xff, 0xd9])
         }
-        // Padding between headers, which strict decoding has accepted.
+        // Bytes between headers that strict decoding has accepted.
         _ => bytes.ends_with(&[0xff, 0xd9]),
     }
 }
@@ -106,7 +106,7 @@ fn upright(pixels: RgbImage, orientation: Option<Orientation>) -> RgbImage {
     }
 }
 
-/// What the samples of a file mean. Colour is usually stored as luma and chroma, which is as good as RGB.
+/// The colour mode of a file. Luma and chroma, the usual storage of colour, count as RGB.
 fn mode_name(space: ColorSpace) -> &'static str {
     match space {
         ColorSpace::Luma => "grey",

@@ -1,10 +1,10 @@
-//! From the bytes of one image file to upright RGB pixels.
+//! Decoding of one image file to upright RGB pixels.
 //!
-//! What a file is, is told by its first bytes, not by its name (ImageNet has a PNG named `.JPEG`). Grey and CMYK become
+//! The first bytes of a file determine its format, not its name (ImageNet has a PNG named `.JPEG`). Grey and CMYK become
 //! RGB, transparency is dropped as Pillow's `convert("RGB")` drops it, and an EXIF orientation is applied.
 //!
-//! JPEG goes straight to `zune-jpeg`, the codec behind [`image`], because `image` runs it leniently: of 98 real JPEGs cut
-//! off at every length it accepted all, with grey where the picture ended; strictly, none. A JPEG has no checksum, so
+//! JPEG is decoded by `zune-jpeg` directly. It is the codec behind [`image`], but `image` runs it leniently: it accepted all of 98
+//! real JPEGs cut off at every length, and filled the rest with grey. Strict decoding rejects all of them. A JPEG has no checksum, so
 //! damage inside its compressed data can decode to a wrong picture with any decoder. Over 1000 ImageNet JPEGs
 //! the pixels differ from libjpeg-turbo's by 0.05 levels on average; decoding took 1.34 s, Pillow 13.0's 1.42 s, and a C build of
 //! the same library without assembler 2.25 s (one core of an AMD EPYC, AVX-512, 2026-11-25). The codec offers no scaled
@@ -18,28 +18,28 @@ use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageFormat, ImageRea
 use std::io::Cursor;
 use std::panic::{UnwindSafe, catch_unwind};
 
-/// Endings of the names of image files, without regard to case.
+/// Extensions of image files. Case is ignored.
 pub(crate) const ENDINGS: [&str; 14] = [
     "jpeg", "jpg", "jpe", "jfif", "png", "webp", "bmp", "gif", "tiff", "tif", "ppm", "pgm", "pbm", "pnm",
 ];
 
-/// A wider or higher image is refused before memory is taken for it.
+/// A wider or higher image is rejected before memory is allocated for it.
 pub(crate) const MOST_PIXELS_A_SIDE: u32 = 16_384;
 
-/// An image of more pixels is refused before memory is taken for it: 64 million, 192 MB of RGB. One million in a fuzzer, which would spend
-/// half its time on clearing memory.
+/// An image of more pixels is rejected before memory is allocated for it: 64 million, 192 MB of RGB. One million in a fuzzer, which would
+/// otherwise spend half its time on clearing memory.
 pub(crate) const MOST_PIXELS: u64 = if cfg!(fuzzing) { 1 << 20 } else { 1 << 26 };
 
-/// An image, and what it was.
+/// A decoded image and its original mode.
 #[derive(Clone, Debug)]
 pub(crate) struct Decoded {
     /// Upright pixels.
     pub(crate) pixels: RgbImage,
-    /// What the file held, for example `jpeg CMYK` or `png RGBA`.
+    /// Format and colour mode of the file, for example `jpeg CMYK` or `png RGBA`.
     pub(crate) mode: String,
 }
 
-/// Whether a file of this name is taken for an image. Hidden files are not, such as the `._a.jpg` that macOS adds.
+/// Whether a file of this name counts as an image. Hidden files do not, such as the `._a.jpg` that macOS adds.
 pub(crate) fn is_image(name: &str) -> bool {
     let base = name.rsplit('/').next().unwrap_or(name);
     !base.starts_with('.')
@@ -48,12 +48,12 @@ pub(crate) fn is_image(name: &str) -> bool {
             .is_some_and(|(_, ending)| ENDINGS.iter().any(|known| known.eq_ignore_ascii_case(ending)))
 }
 
-/// Whether a file begins as an image file does.
+/// Whether these first bytes of a file are those of an image format.
 pub(crate) fn has_image_signature(start: &[u8]) -> bool {
     image::guess_format(start).is_ok()
 }
 
-/// The endings of image files, for messages.
+/// The extensions of image files, for messages.
 pub(crate) fn extensions() -> String {
     ENDINGS.map(|ending| format!(".{ending}")).join(", ")
 }
@@ -61,7 +61,7 @@ pub(crate) fn extensions() -> String {
 /// Decodes an image file.
 ///
 /// # Errors
-/// What is wrong with it: not an image, an unknown kind, too large, damaged or cut off.
+/// Returns the problem if the file is not an image, of an unknown format, too large, damaged or cut off.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     match image::guess_format(bytes) {
         Ok(ImageFormat::Jpeg) => catch_panic(|| jpeg::decode(bytes)),
@@ -70,14 +70,14 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
             Some((_, name)) => catch_panic(|| decode_other(bytes, format, name)),
             None => Err(format!("is {format:?}, expected one of {KINDS}")),
         },
-        Err(_) => Err(format!("is no image: its first bytes are not those of one of {KINDS}")),
+        Err(_) => Err(format!("is not an image: its first bytes match none of {KINDS}")),
     }
 }
 
-/// Kinds of image files that can be read.
+/// Formats that can be read.
 const KINDS: &str = "JPEG, PNG, WebP, BMP, GIF, TIFF, PNM";
 
-/// What the kinds that `image` decodes are called.
+/// Names of the formats that `image` decodes.
 const NAMES: [(ImageFormat, &str); 6] = [
     (ImageFormat::Png, "png"),
     (ImageFormat::WebP, "webp"),
@@ -87,13 +87,12 @@ const NAMES: [(ImageFormat, &str); 6] = [
     (ImageFormat::Pnm, "pnm"),
 ];
 
-/// What `decode` says; a panic of the codec, which a damaged file may cause, is an error of that file.
+/// Calls `decode`. A damaged file may cause a panic of the codec, which becomes an error.
 fn catch_panic(decode: impl FnOnce() -> Result<Decoded, String> + UnwindSafe) -> Result<Decoded, String> {
-    catch_unwind(decode)
-        .unwrap_or_else(|_| Err("makes the codec fail: it is damaged, or of a kind that nobody makes".to_owned()))
+    catch_unwind(decode).unwrap_or_else(|_| Err("makes the codec fail: it is damaged or invalid".to_owned()))
 }
 
-/// A WebP, if it is all there: the codec fills up with grey what is missing at the end of the lossy kind.
+/// Decodes a WebP after a check of its length: the codec fills the missing end of a lossy file with grey.
 fn decode_webp(bytes: &[u8]) -> Result<Decoded, String> {
     let declared = bytes
         .get(4..8)
@@ -106,7 +105,7 @@ fn decode_webp(bytes: &[u8]) -> Result<Decoded, String> {
     decode_other(bytes, ImageFormat::WebP, "webp")
 }
 
-/// An image that `image` decodes.
+/// Decodes an image with `image`.
 fn decode_other(bytes: &[u8], format: ImageFormat, name: &str) -> Result<Decoded, String> {
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = Limits::default();
@@ -155,7 +154,7 @@ mod tests {
     use image::{ImageBuffer, Rgb, Rgba, RgbaImage};
     use jpeg_encoder::{ColorType, Encoder};
 
-    /// A picture that is different at every corner: smooth, so that JPEG keeps it within a few levels.
+    /// A picture with different corners. It is smooth, so that JPEG changes it by a few levels only.
     fn picture(width: u32, height: u32) -> RgbImage {
         RgbImage::from_fn(width, height, |x, y| {
             let (x, y) = ((x * 200 / width) as u8, (y * 200 / height) as u8);
@@ -193,7 +192,7 @@ mod tests {
         sum as f64 / a.len() as f64
     }
 
-    /// Ink of a colour, with as much black as there can be: each channel of the colour is what ink and black both let pass.
+    /// Converts a colour to CMYK with as much black as possible.
     fn cmyk(rgb: [u8; 3]) -> Vec<u8> {
         let passes = rgb.into_iter().max().unwrap();
         let ink = |channel: u8| 255 - (u32::from(channel) * 255 / u32::from(passes)) as u8;
@@ -220,7 +219,7 @@ mod tests {
             ("bmp RGB", encoded(&original.clone().into(), ImageFormat::Bmp), 0.0),
             ("tiff RGB", encoded(&original.clone().into(), ImageFormat::Tiff), 0.0),
             ("pnm RGB", encoded(&original.clone().into(), ImageFormat::Pnm), 0.0),
-            // It has 256 colours, the picture more.
+            // A GIF has 256 colours, fewer than the picture.
             ("gif RGBA", encoded(&original.clone().into(), ImageFormat::Gif), 7.0),
         ];
         for (mode, bytes, most) in files {
@@ -257,7 +256,7 @@ mod tests {
     #[test]
     fn exif_orientations_are_applied() {
         let upright = picture(40, 24);
-        // What a camera that was turned stores, and the number that says so.
+        // The EXIF orientation, and the pixels that a camera turned that way stores.
         let stored = [
             (1, upright.clone()),
             (2, image::imageops::flip_horizontal(&upright)),
@@ -288,7 +287,7 @@ mod tests {
         ];
         let others = others.map(|format| encoded(&picture.clone().into(), format)).to_vec();
         for bytes in [vec![rgb_jpeg(&picture), png(&picture.clone().into())], others].concat() {
-            // Only the sum at the end of a PNG's closing block is of no use to anybody, nor what closes a GIF.
+            // No decoder reads the checksum of a PNG's closing block, or the end of a GIF.
             for length in 0..bytes.len() - 4 {
                 assert!(decode(&bytes[..length]).is_err(), "cut at {length} of {}", bytes.len());
             }
@@ -309,12 +308,12 @@ mod tests {
         let sum = crc32fast::hash(&png[12..29]);
         png[29..33].copy_from_slice(&sum.to_be_bytes());
         assert!(decode(&png).unwrap_err().starts_with("is 16383x16383; refused"));
-        // One that is whole, and 30,000 pixels wide.
+        // A complete file that is 30,000 pixels wide.
         let wide = super::tests::png(&RgbImage::new(30_000, 1).into());
         assert_eq!(decode(&wide).unwrap_err(), "Image size exceeds limit");
     }
 
-    /// Found by fuzzing: here the codec panics by itself.
+    /// Found by fuzzing: the codec panics on such a file.
     #[test]
     fn components_sampled_more_finely_than_the_first_are_refused() {
         let mut jpeg = rgb_jpeg(&picture(40, 24));
@@ -326,7 +325,7 @@ mod tests {
             message,
             "its component 3 is sampled 2x2, more finely than the first, 1x1"
         );
-        // The codec steps over what stands between two headers.
+        // The codec skips bytes between two headers.
         jpeg.insert(frame, 0x1b);
         assert_eq!(decode(&jpeg).unwrap_err(), message);
     }
@@ -339,8 +338,8 @@ mod tests {
 
     #[test]
     fn other_files_are_told_from_images() {
-        assert!(decode(b"").unwrap_err().starts_with("is no image"));
-        assert!(decode(b"<html>").unwrap_err().starts_with("is no image"));
+        assert!(decode(b"").unwrap_err().starts_with("is not an image"));
+        assert!(decode(b"<html>").unwrap_err().starts_with("is not an image"));
         assert!(
             decode(b"\0\0\0\x1cftypavif....")
                 .unwrap_err()

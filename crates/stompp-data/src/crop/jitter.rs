@@ -33,7 +33,7 @@ impl Jitter {
     }
 }
 
-/// Goes from a picture without the property (factor 0) over the image (1) beyond it.
+/// Blends a picture without the property (factor 0) with the image (factor 1). Factors above 1 extrapolate.
 fn change(image: &mut RgbImage, property: Property, factor: f32) {
     match property {
         Property::Brightness => image.iter_mut().for_each(|value| *value = blend(0.0, *value, factor)),
@@ -50,12 +50,12 @@ fn change(image: &mut RgbImage, property: Property, factor: f32) {
     }
 }
 
-/// Luma by ITU-R 601-2, in Pillow's integers.
+/// Luma of ITU-R 601-2, in the integer arithmetic of Pillow.
 fn grey([r, g, b]: [u8; 3]) -> u8 {
     ((u32::from(r) * 19595 + u32::from(g) * 38470 + u32::from(b) * 7471 + 0x8000) >> 16) as u8
 }
 
-/// As Pillow: beyond the ends it is cut off, else truncated.
+/// Like Pillow: clamps to 0..=255 and truncates the fraction.
 fn blend(from: f32, to: u8, factor: f32) -> u8 {
     (from + factor * (f32::from(to) - from)) as u8
 }

@@ -1,7 +1,7 @@
-//! From an image of any size to the square that a network takes: [`CropAugmentation`] for training, the centre for evaluation.
+//! Crops of images of any size to the square input of a network: [`CropAugmentation`] for training, the centre for evaluation.
 //!
 //! Both follow torchvision: `RandomResizedCrop(size)`, `RandomHorizontalFlip()` and optionally `ColorJitter(j, j, j)`;
-//! and `Resize(size * 8 / 7)`, `CenterCrop(size)`. **What a training crop is, is a pure function of (seed, epoch, record
+//! and `Resize(size * 8 / 7)`, `CenterCrop(size)`. **A training crop is a pure function of (seed, epoch, record
 //! index) and the image's size.**
 
 mod jitter;
@@ -20,20 +20,20 @@ use stompp_rng::{Purpose, stream};
 const SCALE: RangeInclusive<f64> = 0.08..=1.0;
 /// Narrowest and widest crop, width over height.
 const RATIO: [f64; 2] = [3.0 / 4.0, 4.0 / 3.0];
-/// How often a crop is drawn that does not fit before the centre is taken.
+/// Number of draws that may not fit before the centre is used instead.
 const ATTEMPTS: usize = 10;
 
-/// How training images from files are augmented: a random part of the image (8 % to 100 % of its area, 3:4 to 4:3, as
-/// C. Szegedy et al., *Going Deeper with Convolutions*, section 6; torchvision's defaults) resized to the square, mirrored left to
-/// right with probability 1/2, and its colours changed if asked for.
+/// Augmentation of training images from files: resizes a random part of the image (8 % to 100 % of its area, 3:4 to 4:3, as in
+/// C. Szegedy et al., *Going Deeper with Convolutions*, section 6; torchvision's defaults) to the square, mirrors it left to
+/// right with probability 1/2, and optionally changes its colours.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CropAugmentation {
-    /// How much brightness, contrast and saturation are each changed at random, by a factor from `1 - jitter` (not below 0)
-    /// to `1 + jitter`, in random order; 0 is not at all. Often 0.4.
+    /// Strength of the random changes of brightness, contrast and saturation: in random order, each is multiplied by a factor from
+    /// `1 - jitter` (at least 0) to `1 + jitter`. 0 turns them off; 0.4 is common.
     pub jitter: f64,
 }
 
-/// Everything that was drawn for one training image.
+/// The random choices for one training image.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RandomCrop {
     pub(crate) region: Region,
@@ -52,7 +52,7 @@ impl CropAugmentation {
     }
 }
 
-/// As `RandomResizedCrop.get_params`.
+/// Like torchvision's `RandomResizedCrop.get_params`.
 fn random_region(rng: &mut impl Rng, (width, height): (u32, u32)) -> Region {
     let area = f64::from(width) * f64::from(height);
     for _ in 0..ATTEMPTS {
@@ -93,7 +93,7 @@ fn widest_centre((width, height): (u32, u32)) -> Region {
 }
 
 impl RandomCrop {
-    /// The part of `image` that was drawn, `side` x `side`.
+    /// Returns the drawn part of `image`, resized to `side` x `side`.
     pub(crate) fn apply(&self, image: &RgbImage, side: u32) -> RgbImage {
         let mut crop = resized(image, self.region, (side, side));
         if let Some(jitter) = &self.jitter {
@@ -103,23 +103,23 @@ impl RandomCrop {
     }
 }
 
-/// What the shorter side is resized to before the centre, `side` x `side`, is cut out: 8/7 of it, 256 for 224.
+/// The length of the shorter side before the centre, `side` x `side`, is cut out: 8/7 of `side`, so 256 for 224.
 pub(crate) fn short_side(side: u32) -> u32 {
     (side * 8).div_ceil(7)
 }
 
-/// The centre, `side` x `side`, of the image resized so that its shorter side is [`short_side`].
+/// The centre, `side` x `side`, of the image after its shorter side was resized to [`short_side`].
 pub(crate) fn centre(image: &RgbImage, side: u32) -> RgbImage {
     resized_middle(image, shrunk_size(image.dimensions(), short_side(side)), side)
 }
 
-/// Writes the [`centre`] of `image`, normalized, to `out` of shape `(3, side, side)`: what a network is evaluated on.
+/// Writes the [`centre`] of `image`, normalized, to `out` of shape `(3, side, side)`. Evaluations use it.
 pub(crate) fn write_centre(image: &RgbImage, side: u32, normalization: &Normalization, out: &mut [f32]) {
     write_planes(&centre(image, side), false, normalization, out);
 }
 
-/// The size of an image whose shorter side has become `short`; the longer is cut to a whole pixel, as torchvision's `Resize`
-/// does.
+/// The size of an image after its shorter side was resized to `short`. The longer side is rounded down to a whole pixel, as in
+/// torchvision's `Resize`.
 pub(crate) fn shrunk_size((width, height): (u32, u32), short: u32) -> (u32, u32) {
     let long = |long: u32, of: u32| (u64::from(short) * u64::from(long) / u64::from(of)) as u32;
     if width <= height {
@@ -169,12 +169,12 @@ mod tests {
         }
     }
 
-    /// Regions are spread as the definition says: the covered area uniformly, the logarithm of the ratio uniformly.
+    /// The covered area and the logarithm of the ratio are distributed uniformly.
     #[test]
     fn areas_and_ratios_are_uniform() {
         const DRAWS: usize = 20_000;
         const BINS: usize = 20;
-        // So much wider than needed that the size never lets a draw fail: a square holds every ratio up to 3/4 of its area.
+        // Only areas below 3/4 of the square are counted: every ratio fits into them, so none of their draws is rejected.
         let size = 4000;
         let (mut areas, mut ratios, mut kept) = ([0.0f64; BINS], [0.0f64; BINS], 0.0);
         for index in 0..DRAWS {

@@ -1,4 +1,4 @@
-//! Resizing with antialiasing, as Pillow's `BILINEAR`: a triangle filter as wide as the reduction, in integer arithmetic.
+//! Resizing with antialiasing, like Pillow's `BILINEAR`: a triangle filter as wide as the scale factor, in integer arithmetic.
 
 use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
@@ -27,14 +27,14 @@ impl Region {
 }
 
 thread_local! {
-    /// Keeps its buffers from one image to the next.
+    /// Reuses its buffers for each image.
     static RESIZER: RefCell<Resizer> = RefCell::new(Resizer::new());
 }
 
-/// `region` of `image` resized to `size` (width, height). What lies outside of the region has no influence.
+/// Resizes `region` of `image` to `size` (width, height). Pixels outside of the region have no influence.
 ///
 /// # Panics
-/// If the region is not inside the image.
+/// Panics if the region is not inside the image.
 pub(crate) fn resized(image: &RgbImage, region: Region, size: (u32, u32)) -> RgbImage {
     let source = pixels_of(image);
     let source = TypedCroppedImage::from_ref(&source, region.left, region.top, region.width, region.height)
@@ -42,13 +42,12 @@ pub(crate) fn resized(image: &RgbImage, region: Region, size: (u32, u32)) -> Rgb
     convolved(&source, size, ResizeOptions::new())
 }
 
-/// The middle `side` x `side` pixels of what `image` would be if it were resized to `size` (width, height), without the rest
-/// having to be made.
+/// Returns the middle `side` x `side` pixels of `image` resized to `size` (width, height). The other pixels are not computed.
 ///
 /// # Panics
-/// If `size` is smaller than the middle.
+/// Panics if `size` is smaller than the middle.
 pub(crate) fn resized_middle(image: &RgbImage, size: (u32, u32), side: u32) -> RgbImage {
-    // Start and length in pixels of the source. Python's `round`, which torchvision uses, goes to the even neighbour.
+    // Start and length in pixels of the source. Python's `round`, which torchvision uses, rounds ties to even.
     let span = |source: u32, target: u32| {
         let scale = f64::from(source) / f64::from(target);
         let start = (f64::from(target - side) / 2.0).round_ties_even() * scale;
@@ -138,7 +137,7 @@ mod tests {
         assert!(ours.iter().zip(middle.iter()).all(|(a, b)| a.abs_diff(*b) <= 1));
     }
 
-    /// A line of pixels would be three gigabytes as a whole.
+    /// As a whole, the resized line of pixels would have three gigabytes.
     #[test]
     fn the_middle_of_a_line_is_cheap() {
         let line = RgbImage::from_fn(1, 16_000, |_, y| Rgb([(y / 100) as u8; 3]));

@@ -1,21 +1,21 @@
-//! Batches for whoever holds the images of a set already, as a GPU does: where each is to be cropped, instead of its pixels.
+//! Batches for a device that already holds the images of a set, such as a GPU: the place of each crop instead of its pixels.
 
 use super::{Position, plan::BatchPlan, plan::LoadMode};
 use crate::{Augmentation, CropParams, DataError, ImageSet};
 use std::sync::Arc;
 
-/// A batch of images by their place in the set.
+/// A batch of images, given by their indices in the set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CropBatch {
     /// Which batch this is.
     pub position: Position,
-    /// The index of each image, and where it is cropped.
+    /// The index of each image, and its crop.
     pub crops: Vec<(usize, CropParams)>,
     /// The class of each image.
     pub labels: Vec<usize>,
 }
 
-/// Batches in order, each the same images with the same crops as the batch of [`Loader`](crate::Loader) at its position.
+/// An iterator over batches in order. At each position it has the same images and crops as [`Loader`](crate::Loader).
 #[derive(Clone, Debug)]
 pub struct CropBatches {
     set: Arc<ImageSet>,
@@ -26,11 +26,11 @@ pub struct CropBatches {
 }
 
 impl CropBatches {
-    /// Batches for training, as those of [`Loader::train`](crate::Loader::train) with
-    /// [`ImageExamples`](crate::ImageExamples): from `start` on and without end.
+    /// Creates endless batches for training from `start` on, equal to those of [`Loader::train`](crate::Loader::train) with
+    /// [`ImageExamples`](crate::ImageExamples).
     ///
     /// # Errors
-    /// [`DataError::BatchSize`] if the batch size is zero or larger than the set.
+    /// Returns [`DataError::BatchSize`] if the batch size is zero or larger than the set.
     pub fn train(
         set: Arc<ImageSet>,
         batch_size: usize,
@@ -42,10 +42,10 @@ impl CropBatches {
         Self::start(set, batch_size, augmentation, LoadMode::Training { seed }, start)
     }
 
-    /// All images once, in order, as they are; the last batch may be smaller.
+    /// Creates batches of all images once, in order and not cropped. The last batch may be smaller.
     ///
     /// # Errors
-    /// [`DataError::BatchSize`] if the batch size is zero.
+    /// Returns [`DataError::BatchSize`] if the batch size is zero.
     pub fn evaluate(set: Arc<ImageSet>, batch_size: usize) -> Result<Self, DataError> {
         Self::start(set, batch_size, None, LoadMode::Evaluation, Position::default())
     }

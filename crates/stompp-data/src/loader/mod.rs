@@ -1,9 +1,8 @@
-//! Batches prepared on other threads, ahead of whoever trains. **Their bits do not depend on the number of threads.**
+//! Batches prepared in advance on other threads. **Their bits do not depend on the number of threads.**
 //!
-//! Worker `w` of `n` prepares the batches `w`, `w + n`, `w + 2n`, ... into a channel of its own, and the consumer takes
-//! one from each channel in turn. So batches come in order without any sorting, and a slow batch delays nothing but
-//! itself. Nothing about the position is kept anywhere but in the position: a loader may start at any batch of any
-//! epoch.
+//! Worker `w` of `n` sends the batches `w`, `w + n`, `w + 2n`, ... to its own channel, and the consumer receives
+//! one from each channel in turn. So batches arrive in order without sorting, and the other workers continue during a slow
+//! batch. The [`Position`] is the whole state of a loader: it can start at any batch of any epoch.
 
 mod crop_batches;
 mod plan;
@@ -32,11 +31,11 @@ pub struct Batch {
     pub indices: Vec<usize>,
 }
 
-/// How batches are made.
+/// Loads batches of examples on other threads.
 ///
 /// At most `workers * 3` batches are in memory besides those that the consumer holds: per worker two in its channel
-/// and one being prepared. A batch has `batch_size * 3 * height * width * 4` bytes. For [`FileExamples`](crate::FileExamples)
-/// add for each worker the file and the decoded image that it is at (and once more the image, if it has an orientation).
+/// and one in preparation. A batch has `batch_size * 3 * height * width * 4` bytes. With [`FileExamples`](crate::FileExamples),
+/// each worker also holds one file and its decoded image (twice, if the image has an EXIF orientation).
 ///
 /// ```
 /// use stompp_data::synthetic::{Synthetic, SyntheticKind};
@@ -66,18 +65,18 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Number of batches in an epoch of training: whole ones only.
+    /// Number of batches in an epoch of training. Only full batches count.
     pub fn batches_per_epoch(&self, records: usize) -> usize {
         records.checked_div(self.batch_size).unwrap_or(0)
     }
 
-    /// Batches for training, from `start` on and without end, each epoch in the order that `seed` gives it
-    /// ([`epoch_order`](crate::epoch_order)). The records that do not fill a last batch are left out of that epoch. A
-    /// start beyond the end of its epoch counts on into the next ones.
+    /// Starts loading batches for training, from `start` on and without end. `seed` determines the order of each epoch
+    /// ([`epoch_order`](crate::epoch_order)). An epoch leaves out the last records if they do not fill a batch. A
+    /// `start` beyond the end of its epoch continues in the following epochs.
     ///
     /// # Errors
-    /// [`DataError::BatchSize`] if the batch size is zero or larger than the set, [`DataError::NoWorkers`], and
-    /// [`DataError::Spawn`] if a thread cannot be started.
+    /// Returns [`DataError::BatchSize`] if the batch size is zero or larger than the set, [`DataError::NoWorkers`] if
+    /// `workers` is zero, and [`DataError::Spawn`] if a thread cannot be started.
     pub fn train<E: Examples + ?Sized + 'static>(
         &self,
         examples: Arc<E>,
@@ -94,10 +93,10 @@ impl Loader {
         self.start(examples, LoadMode::Training { seed }, start)
     }
 
-    /// All records once, in order, in epoch 0; the last batch may be smaller.
+    /// Starts loading all records once, in order, as epoch 0. The last batch may be smaller.
     ///
     /// # Errors
-    /// As [`train`](Self::train), except that the batch may be larger than the set.
+    /// Same as [`train`](Self::train), except that the batch size may be larger than the set.
     pub fn evaluate<E: Examples + ?Sized + 'static>(&self, examples: Arc<E>) -> Result<Batches, DataError> {
         self.start(examples, LoadMode::Evaluation, Position::default())
     }
@@ -128,13 +127,13 @@ impl Loader {
     }
 }
 
-/// Batches in order, from [`Loader`].
+/// An iterator over batches in order, created by [`Loader`].
 ///
-/// The first error, or panic of a worker, is handed on as an item in the place of its batch, and is the last item.
-/// Dropping it stops the workers and waits for them.
+/// The first error, or panic of a worker, is returned in place of its batch, and ends the iteration.
+/// Dropping the iterator stops the workers and waits for them.
 #[derive(Debug)]
 pub struct Batches {
-    /// Empty once the last item has been handed out.
+    /// Empty after the last item.
     workers: Vec<Worker>,
     /// The worker that has the next batch.
     next: usize,

@@ -1,11 +1,11 @@
-//! Which records each batch has: a pure function of its position.
+//! The records of each batch: a pure function of its position.
 
 use super::Batch;
 use crate::DataError;
 use crate::order::epoch_order;
 use std::ops::Range;
 
-/// Where a batch stands in training.
+/// The position of a batch in training.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     /// Epoch, from 0.
@@ -22,12 +22,12 @@ pub(super) struct BatchPlan {
     pub(super) pass: LoadMode,
 }
 
-/// How the records are gone through.
+/// The mode of iteration over the records.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum LoadMode {
-    /// Epoch after epoch without end, each in its own order, whole batches only.
+    /// Endless epochs, each in its own order, with full batches only.
     Training { seed: u64 },
-    /// Once, in order, the last batch as large as it is.
+    /// One pass in order; the last batch may be smaller.
     Evaluation,
 }
 
@@ -39,7 +39,7 @@ impl BatchPlan {
         }
     }
 
-    /// The order of an epoch.
+    /// The order of the records in an epoch.
     pub(super) fn order(&self, epoch: u64) -> Vec<usize> {
         match self.pass {
             LoadMode::Training { seed } => epoch_order(self.records, seed, epoch),
@@ -47,13 +47,13 @@ impl BatchPlan {
         }
     }
 
-    /// The part of the epoch's order that batch number `batch` has.
+    /// The range of batch number `batch` in the epoch's order.
     pub(super) fn range(&self, batch: usize) -> Range<usize> {
         let start = batch * self.batch_size;
         start..(start + self.batch_size).min(self.records)
     }
 
-    /// Refuses to train on nothing, should every image of a batch have been left out.
+    /// Returns an error for a training batch in which every image was left out.
     pub(super) fn accept(&self, batch: Batch) -> Result<Batch, DataError> {
         match self.pass {
             LoadMode::Training { .. } if batch.labels.is_empty() => Err(DataError::EmptyBatch(batch.position)),

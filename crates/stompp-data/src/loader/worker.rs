@@ -1,4 +1,4 @@
-//! One thread that prepares its share of the batches. **It ends when it is done or nobody listens; it never hangs.**
+//! A thread that prepares its share of the batches. **It ends when it is done or its receiver is dropped; it never hangs.**
 
 use super::{Batch, BatchPlan, Position};
 use crate::{DataError, Examples};
@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
-/// Batches that wait in the channel of a worker.
+/// Capacity of a worker's channel, in batches.
 const AHEAD: usize = 2;
 
 /// The consumer's end of a worker.
 #[derive(Debug)]
 pub(super) struct Worker {
-    /// `None` once the worker is to stop.
+    /// `None` once the worker was told to stop.
     batches: Option<Receiver<Result<Batch, DataError>>>,
     /// `None` once it has stopped.
     thread: Option<JoinHandle<()>>,
@@ -51,7 +51,7 @@ impl Worker {
         })
     }
 
-    /// Waits for the next batch. `None` when there are no more; a panic of the worker is an error here.
+    /// Waits for the next batch, and returns `None` if there are no more. A panic of the worker is returned as an error.
     pub(super) fn receive(&mut self) -> Option<Result<Batch, DataError>> {
         if let Some(Ok(batch)) = self.batches.as_ref().map(Receiver::recv) {
             return Some(batch);
@@ -64,9 +64,9 @@ impl Worker {
         }))
     }
 
-    /// Tells the worker to stop and waits until it has; an error is the panic that ended it.
+    /// Stops the worker and waits for it. The error is the panic that ended it.
     fn stop(&mut self) -> Result<(), Box<dyn Any + Send>> {
-        // Without a receiver the worker's next send fails, also one that it is waiting in.
+        // Without a receiver, a send fails, including one that is blocked.
         self.batches = None;
         self.thread.take().map_or(Ok(()), JoinHandle::join)
     }
@@ -74,12 +74,12 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // A panic that nobody has asked for: the batch that it prevented was not wanted any more.
+        // A panic is ignored here: its batch is no longer needed.
         let _ = self.stop();
     }
 }
 
-/// The batch of these records; those that are to be left out are not in it.
+/// Prepares the batch of these records. Skipped records are left out.
 fn prepare(
     examples: &(impl Examples + ?Sized),
     position: Position,
@@ -90,7 +90,7 @@ fn prepare(
     let mut images = vec![0.0; indices.len() * image_len];
     let mut labels = Vec::with_capacity(indices.len());
     for place in 0..indices.len() {
-        // Behind those that are in.
+        // Behind the images already in the batch.
         let (index, at) = (indices[place], labels.len());
         let image = &mut images[at * image_len..][..image_len];
         if let Some(label) = examples.prepare(position.epoch, index, image)? {

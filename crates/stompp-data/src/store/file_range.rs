@@ -1,4 +1,4 @@
-//! A file, or part of one, that any thread reads at any position.
+//! A file, or a part of it, that any thread can read at any position.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -6,9 +6,9 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Part of a file. Clones share the file, but each has a position of its own.
+/// A part of a file. Clones share the file, but each has its own position.
 ///
-/// Nothing is mapped into memory: if another program shortens the file meanwhile, a read fails, and the process goes on.
+/// The file is not memory-mapped: if another program truncates it, a read returns an error and the process survives.
 #[derive(Clone, Debug)]
 pub(crate) struct FileRange {
     file: Arc<File>,
@@ -18,7 +18,7 @@ pub(crate) struct FileRange {
 }
 
 impl FileRange {
-    /// All of a file.
+    /// Opens a whole file.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let len = file.metadata()?.len();
@@ -35,7 +35,7 @@ impl FileRange {
         self.len
     }
 
-    /// What lies between `start` and `end`, as far as it is there; at its beginning.
+    /// The bytes between `start` and `end`, as far as they exist. The position is at their beginning.
     pub(crate) fn slice(&self, start: u64, end: u64) -> Self {
         let end = end.min(self.len);
         let start = start.min(end);
@@ -47,12 +47,12 @@ impl FileRange {
         }
     }
 
-    /// A copy of `bytes` bytes from `start` on, or an error if they are not all there.
+    /// Reads `bytes` bytes from `start` on. Returns an error if the file ends before.
     pub(crate) fn read_part(&self, start: u64, bytes: u64) -> io::Result<Vec<u8>> {
         let part = self.slice(start, start.saturating_add(bytes));
-        // Before memory is taken for what is not there.
+        // Checked before memory is allocated.
         if part.len != bytes {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file ends before"));
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file is too short"));
         }
         let mut content = vec![0; usize::try_from(bytes).map_err(io::Error::other)?];
         self.file.read_exact_at(&mut content, part.start)?;
@@ -118,7 +118,7 @@ mod tests {
             let error = range.read_part(start, bytes).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
         }
-        // Another program cuts it off; a memory map would end this process here.
+        // Another program truncates the file. A memory map would crash this process here.
         file.as_file().set_len(5).unwrap();
         assert!(range.read_part(4, 4).is_err());
         assert_eq!(range.slice(4, 8).read(&mut [0; 8]).unwrap(), 1);

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 /// Deeper folders are refused.
 const DEEPEST: usize = 16;
 
-/// Every file below `root`, and the stamp of every folder: files come and go with a folder's time. Links are followed; folders of tools are
-/// named, but not looked into.
+/// Lists every file below `root`, and the stamp of every folder: adding or removing a file changes a folder's time. Links are followed.
+/// Folders of tools are listed, but not their content.
 pub(super) fn listing(root: &Path) -> Result<Listing, DataError> {
     let mut listing = Listing::default();
     let real = fs::canonicalize(root).map_err(read_error(DataFile::from_path(root)))?;
@@ -20,7 +20,7 @@ pub(super) fn listing(root: &Path) -> Result<Listing, DataError> {
     Ok(listing)
 }
 
-/// Adds what is in `folder`. `open` are the real paths of this folder and those above it.
+/// Adds the content of `folder`. `open` are the real paths of this folder and its ancestors.
 fn visit(folder: &Path, prefix: &str, open: &mut Vec<PathBuf>, listing: &mut Listing) -> Result<(), DataError> {
     let here = || DataFile::from_path(folder);
     let refused = |path: &Path, problem: String| DataError::Tree {
@@ -66,7 +66,7 @@ fn visit(folder: &Path, prefix: &str, open: &mut Vec<PathBuf>, listing: &mut Lis
                 open.last().expect("the root").join(name)
             };
             if is_link && open.iter().any(|above| above.starts_with(&real)) {
-                let problem = "is a link to a folder that it is in itself, or that leads back to it";
+                let problem = "is a link to a folder that contains it, or that leads back to it";
                 return Err(refused(&path, problem.to_owned()));
             }
             open.push(real);
@@ -86,7 +86,7 @@ fn visit(folder: &Path, prefix: &str, open: &mut Vec<PathBuf>, listing: &mut Lis
     Ok(())
 }
 
-/// The file's bytes, and whether it is another file than was listed.
+/// Reads a file. Also returns whether it has changed since it was listed.
 pub(super) fn read(path: &Path, member: &Member) -> io::Result<(Vec<u8>, bool)> {
     let file = File::open(path).map_err(|error| match fs::read_link(path) {
         Ok(target) => io::Error::new(error.kind(), format!("is a link to {}: {error}", target.display())),

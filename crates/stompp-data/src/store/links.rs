@@ -1,4 +1,4 @@
-//! Links inside an archive, followed: hard and symbolic ones, to files and to folders.
+//! Resolves the links inside an archive: hard and symbolic links to files and folders.
 
 use super::{BROKEN, Listing, Member};
 use crate::DataError;
@@ -6,7 +6,7 @@ use crate::names::parent;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What an archive has under a name. Names have `/` between their parts and no `.` or `..`.
+/// An entry of an archive. Names have `/` between their parts and no `.` or `..`.
 #[derive(Debug)]
 pub(super) enum Entry {
     File {
@@ -14,24 +14,24 @@ pub(super) enum Entry {
         place: u64,
     },
     Folder,
-    /// To a path, seen from the folder that the link is in.
+    /// Link to a path relative to the folder of the link.
     Symbolic(String),
-    /// To a path, seen from the top.
+    /// Link to a path relative to the root of the archive.
     Hard(String),
-    /// A device, a pipe and the like.
+    /// Anything else, such as a device or a pipe.
     Other,
 }
 
-/// More links one after another are taken for a circle, as by Linux.
+/// A longer chain of links counts as a cycle, as in Linux.
 const MOST_HOPS: u32 = 40;
 
-/// More files than any data set has, so that links to folders of links cannot fill the memory.
+/// Limit of the number of files, so that links to folders of links cannot exhaust the memory. No data set has as many.
 const MOST_MEMBERS: usize = 1 << 24;
 
-/// The files of an archive, those that links lead to under the links' names, too.
+/// Lists the files of an archive. The target of a link is also listed under the link's name.
 ///
 /// # Errors
-/// [`DataError::Tree`] for a link that leads to a folder above itself.
+/// Returns [`DataError::Tree`] for a link that leads to a folder above itself.
 pub(super) fn listing(path: &Path, entries: Vec<(String, Entry)>) -> Result<Listing, DataError> {
     let mut listing = Listing::default();
     let is_link = |entry: &Entry| matches!(entry, Entry::Symbolic(_) | Entry::Hard(_));
@@ -43,7 +43,7 @@ pub(super) fn listing(path: &Path, entries: Vec<(String, Entry)>) -> Result<List
     }
     let mut nodes = BTreeMap::new();
     for (name, entry) in entries {
-        // A name that occurs twice is found out by whoever sorts the members; a folder may.
+        // A folder may occur twice; any other duplicate is an error. Without links, `Store::listing` finds duplicates.
         match (nodes.get(&name), &entry) {
             (None, _) | (Some(Entry::Folder), _) => drop(nodes.insert(name, entry)),
             (Some(_), Entry::Folder) => {}
@@ -70,7 +70,7 @@ fn add_plain(listing: &mut Listing, name: String, entry: &Entry) {
     }
 }
 
-/// Where a link leads to.
+/// The target of a link.
 enum Target<'a> {
     File { bytes: u64, place: u64 },
     Folder(String),
@@ -83,7 +83,7 @@ struct Tree<'a> {
 }
 
 impl<'a> Tree<'a> {
-    /// Adds `entry`, which is found at `at`, under `name`. `open` are the folders that links are being followed in.
+    /// Adds `entry`, whose path is `at`, under `name`. `open` are the targets of the folder links being followed.
     fn add(
         &self,
         listing: &mut Listing,
@@ -101,7 +101,7 @@ impl<'a> Tree<'a> {
             }
         };
         if listing.members.len() > MOST_MEMBERS {
-            return Err(self.refused(format!("its links make more than {MOST_MEMBERS} files of it")));
+            return Err(self.refused(format!("its links expand to more than {MOST_MEMBERS} files")));
         }
         match target {
             Target::File { bytes, place } => listing.members.push(Member { name, bytes, place }),
@@ -114,7 +114,7 @@ impl<'a> Tree<'a> {
                 let above = |inner: &str| inner == folder || inside(inner, &folder).is_some();
                 if above(parent(at)) || open.iter().any(|open| above(open)) {
                     return Err(self.refused(format!(
-                        "{name} is a link to a folder that it is in itself, or that leads back to it"
+                        "{name} is a link to a folder that contains it, or that leads back to it"
                     )));
                 }
                 listing.folders.insert(name.clone());
@@ -134,14 +134,14 @@ impl<'a> Tree<'a> {
         Ok(())
     }
 
-    /// What the link to `target` in `folder` leads to.
+    /// Resolves the link to `target` in `folder`.
     fn follow(&self, folder: &str, target: &'a str) -> Target<'a> {
         let mut hops = 0;
         self.resolve(folder, target, &mut hops)
             .unwrap_or(Target::Nothing(target))
     }
 
-    /// What `path` is, seen from `folder`; `None` if it is nothing, outside of the archive, or the end of too many links.
+    /// Resolves `path` relative to `folder`. `None` if it does not exist, is outside of the archive, or needs too many links.
     fn resolve(&self, folder: &str, path: &'a str, hops: &mut u32) -> Option<Target<'a>> {
         *hops += 1;
         if *hops > MOST_HOPS || path.starts_with('/') {
@@ -189,7 +189,7 @@ impl<'a> Tree<'a> {
     }
 }
 
-/// The path of `name` below `folder`.
+/// The path of `name` relative to `folder`, if it is inside.
 fn inside<'a>(name: &'a str, folder: &str) -> Option<&'a str> {
     match folder {
         "" => Some(name),
@@ -278,7 +278,7 @@ mod tests {
                 found
                     .clone()
                     .unwrap_err()
-                    .contains("loop is a link to a folder that it is in"),
+                    .contains("loop is a link to a folder that contains it"),
                 "{target}: {found:?}"
             );
         }

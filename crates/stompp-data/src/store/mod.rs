@@ -1,7 +1,7 @@
-//! Where image files are: a folder, a `.tar` or a `.zip`; any of their members can be read by any thread at any time.
+//! Access to image files in a folder, a `.tar` or a `.zip`. Any thread can read any member at any time.
 //!
-//! Archives are not unpacked: members are read where they lie, and found through an index of their members. **Sizes are checked before
-//! memory is taken**, and what an archive has a sum for is compared with it. What an archive is, its first bytes tell.
+//! Archives are not unpacked: an index locates their members, which are read in place. **Sizes are checked before memory is
+//! allocated**, and checksums in archives are verified. The first bytes of an archive determine its kind.
 
 mod file_range;
 mod folder;
@@ -19,13 +19,13 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// No image file is this large; one that says so is not read.
+/// Limit of the size of an image file. A larger file is not read.
 pub(crate) const MOST_BYTES: u64 = 256 << 20;
 
-/// The place of a member that is a link to nothing.
+/// The place of a member that is a broken link.
 pub(crate) const BROKEN: u64 = u64::MAX;
 
-/// A place with files in it, opened.
+/// An open folder or archive with files.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     path: PathBuf,
@@ -46,36 +46,36 @@ pub(crate) struct Member {
     pub(crate) name: String,
     /// Its size.
     pub(crate) bytes: u64,
-    /// Where its store finds it; [`BROKEN`] if it is a link to nothing. In a folder: when it was last written, in nanoseconds since 1970,
-    /// so that a change shows.
+    /// Its location in an archive; [`BROKEN`] if it is a broken link. In a folder: the time of its last change, in nanoseconds since 1970,
+    /// to detect changes.
     pub(crate) place: u64,
 }
 
-/// What a store holds.
+/// The content of a store.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
-    /// Every file, sorted by name; those that links lead to under the links' names.
+    /// Every file, sorted by name. The target of a link is listed under the link's name.
     pub(crate) members: Vec<Member>,
-    /// Every folder that the store keeps as such, empty ones too.
+    /// Every folder that the store lists, including empty ones.
     pub(crate) folders: BTreeSet<String>,
-    /// What is neither file, folder nor link.
+    /// Entries that are neither files, folders nor links.
     pub(crate) others: Vec<String>,
-    /// Links to nothing, and where they should lead to.
+    /// Broken links and their targets.
     pub(crate) dangling: BTreeMap<String, String>,
-    /// What is wrong with the store, so that files may be missing.
+    /// Damage in the store, because of which files may be missing.
     pub(crate) faults: Vec<String>,
-    /// What tells whether this list still holds.
+    /// Stamps that show whether the listing is still valid.
     pub(crate) stamps: Vec<FileStamp>,
 }
 
 /// A file's bytes.
 pub(crate) struct Content {
     pub(crate) bytes: Vec<u8>,
-    /// Whether the file is another one than was listed.
+    /// Whether the file has changed since it was listed.
     pub(crate) changed: bool,
 }
 
-/// What tells whether a file or folder has changed.
+/// Data to detect that a file or folder has changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FileStamp {
     path: PathBuf,
@@ -88,25 +88,25 @@ impl FileStamp {
         let metadata = fs::metadata(path)?;
         Ok(Self {
             path: path.to_owned(),
-            // The size of a folder means nothing.
+            // The size of a folder has no meaning.
             bytes: if metadata.is_dir() { 0 } else { metadata.len() },
             modified: modified(&metadata)?,
         })
     }
 
-    /// Whether the file is as it was.
+    /// Whether the file is unchanged.
     pub(crate) fn is_unchanged(&self) -> bool {
         Self::from_path(&self.path).is_ok_and(|now| now == *self)
     }
 }
 
-/// Nanoseconds from 1970 to when the file was written; 0 before.
+/// The time of a file's last change, in nanoseconds since 1970; 0 if earlier.
 fn modified(metadata: &fs::Metadata) -> io::Result<u64> {
     let since = metadata.modified()?.duration_since(std::time::UNIX_EPOCH);
     Ok(since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)))
 }
 
-/// Kinds of compressed files by their first bytes, their endings, and the command that unpacks one to standard output.
+/// Formats of compressed files: first bytes, name, and the command that unpacks a file to standard output.
 const COMPRESSED: [(&[u8], &str, &str); 4] = [
     (&[0x1f, 0x8b], "gzip", "gunzip -c"),
     (b"BZh", "bzip2", "bunzip2 -c"),
@@ -114,18 +114,18 @@ const COMPRESSED: [(&[u8], &str, &str); 4] = [
     (&[0x28, 0xb5, 0x2f, 0xfd], "zstd", "unzstd -c"),
 ];
 
-/// Kinds of archives that are not read, by their first bytes.
+/// Unsupported archive formats: first bytes and name.
 const OTHER_ARCHIVES: [(&[u8], &str); 3] = [
     (&[b'7', b'z', 0xbc, 0xaf, 0x27, 0x1c], "a 7z archive"),
     (b"Rar!", "a RAR archive"),
     (b"STOMPACK", "a pack of an earlier version of this program"),
 ];
 
-/// Where a tar says that it is one.
+/// The place of the magic bytes of a tar.
 const TAR_MARK: std::ops::Range<usize> = 257..262;
 
 impl Store {
-    /// Opens `path`: a folder, or an archive of the kind that its first bytes tell, or else its name.
+    /// Opens `path`: a folder, or an archive whose kind is detected by its first bytes, or else by its name.
     pub(crate) fn open(path: &Path) -> Result<Self, DataError> {
         let file = || DataFile::from_path(path);
         let metadata = fs::metadata(path).map_err(read_error(file()))?;
@@ -155,10 +155,10 @@ impl Store {
         &self.path
     }
 
-    /// Everything that is there.
+    /// Lists the content of the store.
     ///
     /// # Errors
-    /// If the folder or archive cannot be read, holds a name twice, or has links that lead round in a circle.
+    /// Returns an error if the folder or archive cannot be read, contains a name twice, or has cyclic links.
     pub(crate) fn listing(&self) -> Result<Listing, DataError> {
         let mut listing = match &self.kind {
             StoreKind::Folder => folder::listing(&self.path)?,
@@ -187,12 +187,12 @@ impl Store {
         }
     }
 
-    /// Whether two lists of the same store tell by size and place that a file has changed.
+    /// Whether the store is a folder. Only there does a different `place` of a member mean that its file has changed.
     pub(crate) fn is_folder(&self) -> bool {
         matches!(self.kind, StoreKind::Folder)
     }
 
-    /// The bytes of a file.
+    /// Reads a file.
     pub(crate) fn read(&self, member: &Member) -> Result<Content, DataError> {
         if member.bytes > MOST_BYTES {
             return Err(DataError::TooLarge {
@@ -213,7 +213,7 @@ impl Store {
     }
 }
 
-/// What a file is by its first bytes, if it is known and not read, and the command that helps.
+/// The name of an unsupported format, detected by the first bytes, and the command that unpacks it.
 fn unsupported_format(bytes: &[u8]) -> Option<(&'static str, Option<&'static str>)> {
     let compressed = COMPRESSED.iter().find(|(mark, ..)| bytes.starts_with(mark));
     let other = || OTHER_ARCHIVES.iter().find(|(mark, _)| bytes.starts_with(mark));
@@ -222,7 +222,7 @@ fn unsupported_format(bytes: &[u8]) -> Option<(&'static str, Option<&'static str
         .or_else(|| other().map(|&(_, name)| (name, None)))
 }
 
-/// Why a file is not read as an archive, and what to do.
+/// The error for a file that cannot be read as an archive. It says what to do.
 fn unreadable(path: &Path, bytes: &[u8]) -> DataError {
     let problem = match unsupported_format(bytes) {
         Some((kind, Some(command))) => {
@@ -234,7 +234,7 @@ fn unreadable(path: &Path, bytes: &[u8]) -> DataError {
                 stem
             };
             format!(
-                "is compressed with {kind}, and cannot be read here and there: `{command} {name} > {target}.tar` makes a .tar of it"
+                "is compressed with {kind}, which allows no random access; unpack it: `{command} {name} > {target}.tar`"
             )
         }
         Some((kind, None)) => format!("is {kind}, expected a folder, a .tar or a .zip of images"),
@@ -246,12 +246,12 @@ fn unreadable(path: &Path, bytes: &[u8]) -> DataError {
     }
 }
 
-/// The ending of a file's name, in small letters.
+/// The extension of a file's name, in lower case.
 pub(crate) fn extension(path: &Path) -> String {
     path.extension().unwrap_or_default().to_string_lossy().to_lowercase()
 }
 
-/// All of `input`, which has declared that it is `bytes` long; memory grows only with what is really there.
+/// Reads all of `input`, whose declared size is `bytes`. Memory grows only with the bytes actually read.
 fn read_declared(input: impl Read, bytes: u64) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     input.take(bytes + 1).read_to_end(&mut content)?;

@@ -1,4 +1,4 @@
-//! Files in a `.tar`, found by its headers. A `.tar` in a `.tar` is a folder: so ImageNet's training set comes.
+//! Files in a `.tar`, found by its headers. A `.tar` in a `.tar` counts as a folder, because ImageNet's training set has this form.
 
 use super::links::Entry;
 use super::{FileRange, Listing, links};
@@ -9,10 +9,10 @@ use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::Path;
 use tar::EntryType;
 
-/// Headers, and what follows them, begin at a multiple of this.
+/// Headers and file contents begin at multiples of this.
 const BLOCK: usize = 512;
 
-/// Every file of the archive; `place` is where its bytes begin.
+/// Lists every file of the archive. `place` is the offset of its bytes.
 pub(super) fn listing(path: &Path, range: &FileRange) -> Result<Listing, DataError> {
     let mut outer = Reader::new(path, "", 0);
     outer.read(range)?;
@@ -24,7 +24,7 @@ pub(super) fn listing(path: &Path, range: &FileRange) -> Result<Listing, DataErr
             (Some(folder), Entry::File { bytes, place }) => {
                 let prefix = format!("{folder}/");
                 let mut inner = Reader::new(path, &prefix, place);
-                // One that is cut off has been told of.
+                // If the inner archive is cut off, the outer reader has already reported it.
                 inner.read(&range.slice(place, place.saturating_add(bytes)))?;
                 faults.extend(inner.faults);
                 entries.extend(inner.entries);
@@ -47,9 +47,9 @@ fn without_tar(target: String) -> String {
 /// Reads one archive, which may be part of another.
 struct Reader<'a> {
     path: &'a Path,
-    /// What the names of its members begin with.
+    /// Prefix of its members' names.
     prefix: &'a str,
-    /// Where it begins in the file.
+    /// Its offset in the file.
     offset: u64,
     entries: Vec<(String, Entry)>,
     faults: Vec<String>,
@@ -69,7 +69,7 @@ impl<'a> Reader<'a> {
     fn read(&mut self, tar: &FileRange) -> Result<(), DataError> {
         let mut archive = tar::Archive::new(tar.clone());
         let file = || DataFile::from_path(self.path);
-        // Where the next header is to be.
+        // The expected offset of the next header.
         let mut end = 0;
         for entry in archive.entries_with_seek().map_err(read_error(file()))? {
             let entry = match entry {
@@ -105,13 +105,13 @@ impl<'a> Reader<'a> {
             str::from_utf8(bytes).map(str::to_owned).map_err(|_| DataError::Tree {
                 path: self.path.to_owned(),
                 problem: format!(
-                    "a member is called {:?}, expected UTF-8",
+                    "the name of a member is {:?}, expected UTF-8",
                     String::from_utf8_lossy(bytes)
                 ),
             })
         };
         let name = text(&path_bytes)?;
-        // Before there was a type for folders, their names ended so.
+        // Old archives have no type for folders; their names end in `/`.
         let is_folder = kind.is_dir() || (kind.is_file() && name.ends_with('/'));
         let target = || text(&entry.link_name_bytes().unwrap_or_default());
         let entry = match kind {
@@ -122,7 +122,7 @@ impl<'a> Reader<'a> {
             },
             EntryType::Link => Entry::Hard(format!("{}{}", self.prefix, normalized(&target()?))),
             EntryType::Symlink => Entry::Symbolic(target()?),
-            // Comments on the archive, not members of it.
+            // Comments, not members.
             EntryType::XGlobalHeader => return Ok(()),
             _ => Entry::Other,
         };
@@ -133,7 +133,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Whether a file is kept in pieces, in the way that is written as an ordinary file.
+    /// Whether a regular file is a sparse file in GNU's PAX format, so stored in pieces.
     fn is_sparse(&self, entry: &tar::Entry<'_, FileRange>) -> bool {
         entry
             .path_bytes()
@@ -141,22 +141,22 @@ impl<'a> Reader<'a> {
             .any(|part| part.starts_with(b"GNUSparseFile."))
     }
 
-    /// After the last member, at `end`, there must be the mark of the end, a block of zeros, and nothing but zeros behind it.
+    /// Checks that the last member is followed, at `end`, by the end marker: a block of zeros, with only zeros after it.
     fn check_end(&mut self, tar: &FileRange, end: u64) -> Result<(), DataError> {
         let rest = tar.slice(end, tar.len());
         if rest.len() < BLOCK as u64 {
-            return self.fault(tar, end, "ends without the mark of its end: it is cut off");
+            return self.fault(tar, end, "has no end marker: it is cut off");
         }
         match first_data(rest).map_err(read_error(DataFile::from_path(self.path)))? {
             Some(at) => {
                 let at = self.offset + end + at;
-                self.fault(tar, end, &format!("has data at byte {at}, behind the mark of its end"))
+                self.fault(tar, end, &format!("has data at byte {at}, after its end marker"))
             }
             None => Ok(()),
         }
     }
 
-    /// Notes that members may be missing from `end` on.
+    /// Records that members may be missing from `end` on.
     fn fault(&mut self, tar: &FileRange, end: u64, problem: &str) -> Result<(), DataError> {
         let is_file = |(_, entry): &&(String, Entry)| matches!(entry, Entry::File { .. });
         let found = self.entries.iter().filter(is_file).count();
@@ -164,22 +164,22 @@ impl<'a> Reader<'a> {
         let lost = lost.map_err(read_error(DataFile::from_path(self.path)))?;
         let what = match self.prefix {
             "" => String::new(),
-            folder => format!("{}.tar in it ", folder.trim_end_matches('/')),
+            folder => format!("contains {}.tar, which ", folder.trim_end_matches('/')),
         };
         let lost = match lost {
             0 => "more may be missing".to_owned(),
-            lost => format!("at least {lost} behind it are not"),
+            lost => format!("at least {lost} after it are lost"),
         };
         self.faults
-            .push(format!("{what}{problem}; {found} files before that are there, {lost}"));
+            .push(format!("{what}{problem}; {found} files before that were found, {lost}"));
         Ok(())
     }
 }
 
-/// Bytes that are looked through at a time.
+/// Bytes searched at a time.
 const CHUNK: usize = 1 << 16;
 
-/// Where the first byte that is not zero stands in `range`; `None` if all are zero.
+/// The offset in `range` of the first byte that is not zero; `None` if all are zero.
 fn first_data(range: FileRange) -> io::Result<Option<u64>> {
     let mut reader = BufReader::with_capacity(CHUNK, range);
     let mut before = 0;
@@ -197,7 +197,7 @@ fn first_data(range: FileRange) -> io::Result<Option<u64>> {
     }
 }
 
-/// How many blocks of `range` are headers of files.
+/// Counts the blocks of `range` that are headers of files.
 fn headers_of_files(range: FileRange) -> io::Result<usize> {
     let mut reader = BufReader::with_capacity(CHUNK, range);
     let mut block = [0; BLOCK];
@@ -211,7 +211,7 @@ fn headers_of_files(range: FileRange) -> io::Result<usize> {
     }
 }
 
-/// Whether a block is the header of a file, by its sum.
+/// Whether a block is the header of a file, checked by its checksum.
 fn is_header_of_file(block: &[u8]) -> bool {
     let header = tar::Header::from_byte_slice(block);
     let sum: u32 = block[..148]

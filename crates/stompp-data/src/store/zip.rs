@@ -1,4 +1,4 @@
-//! Files in a `.zip`, stored or deflated, also beyond 4 GiB (zip64), found by its central directory.
+//! Files in a `.zip`, stored or deflated, including archives above 4 GiB (zip64). They are found by the central directory.
 
 use super::links::Entry;
 use super::{FileRange, Listing, Member, links, read_declared};
@@ -9,13 +9,13 @@ use std::io;
 use std::path::Path;
 use zip::{CompressionMethod, ZipArchive};
 
-/// Clones share the directory and the file, so each reader has its own.
+/// Each reader has its own clone. Clones share the directory and the file.
 pub(super) type Archive = ZipArchive<FileRange>;
 
-/// No link is longer.
+/// Limit of the length of a link's target.
 const MOST_LINK_BYTES: u64 = 4096;
 
-/// What a mode of Unix says of the kind of a file, and two kinds.
+/// Bits of a Unix mode for the type of a file, and the values of regular files.
 const KIND_OF_FILE: u32 = 0o170_000;
 const ORDINARY: [u32; 2] = [0, 0o100_000];
 
@@ -31,16 +31,16 @@ pub(super) fn open(path: &Path, range: FileRange) -> Result<Archive, DataError> 
     Ok(archive)
 }
 
-/// Every file of the archive; `place` is its number in the directory.
+/// Lists every file of the archive. `place` is its index in the directory.
 pub(super) fn listing(path: &Path, archive: &Archive) -> Result<Listing, DataError> {
     let error = |error: zip::result::ZipError| read_error(DataFile::from_path(path))(error.into());
     let mut archive = archive.clone();
     let mut entries = Vec::with_capacity(archive.len());
     for place in 0..archive.len() {
-        // What the directory says is enough: the archive itself is not touched.
+        // The directory has all data; the rest of the archive is not read.
         let entry = archive.by_index_data(place).map_err(error)?;
         let name = entry.name().map_err(error)?;
-        // Windows programs have written `\`.
+        // Some Windows programs write `\`.
         let is_folder = entry.is_dir() || name.ends_with(['/', '\\']);
         let (name, bytes) = (normalized(&name), entry.size());
         let (is_link, mode) = (entry.is_symlink(), entry.unix_mode().unwrap_or_default());
@@ -63,7 +63,7 @@ pub(super) fn listing(path: &Path, archive: &Archive) -> Result<Listing, DataErr
     links::listing(path, entries)
 }
 
-/// The file's bytes, unpacked if they are packed; the archive's sum of them is checked.
+/// Reads a file, unpacks it if necessary, and verifies its checksum.
 pub(super) fn read(archive: &Archive, range: &FileRange, member: &Member) -> io::Result<Vec<u8>> {
     let mut archive = archive.clone();
     let place = usize::try_from(member.place).map_err(io::Error::other)?;
@@ -73,7 +73,7 @@ pub(super) fn read(archive: &Archive, range: &FileRange, member: &Member) -> io:
         Some(start) if stored => {
             let bytes = range.read_part(start, member.bytes)?;
             if crc32fast::hash(&bytes) != entry.crc32() {
-                return Err(io::Error::other("is damaged: its CRC-32 is not the one written down"));
+                return Err(io::Error::other("is damaged: its CRC-32 does not match"));
             }
             Ok(bytes)
         }

@@ -1,19 +1,19 @@
-//! A CIFAR-shaped set made of nothing but a seed, so that nothing has to be downloaded. *Ours.*
+//! A set in the format of CIFAR, generated from a seed, so that nothing has to be downloaded. *Ours.*
 //!
-//! Each image shows one of ten shapes, filled with one of ten textures, before clutter. Its label is the shape, which then
-//! always has the same texture (10 classes), or shape and texture (100 classes). Everything else is nuisance, drawn anew
-//! for each image: position, turn, size, proportions, colours (which only lean a little to a tint of the shape), phase and
-//! period of the texture, the background and its gradient, the light, the clutter and the noise.
+//! Each image shows one of ten shapes, filled with one of ten textures, in front of clutter. With 10 classes, the label is the
+//! shape, and each shape has its own texture. With 100 classes, the label is the shape and the texture. Everything else is random
+//! for each image: position, rotation, size, proportions, colours (with a faint tint of the shape), phase and period of the texture,
+//! the background and its gradient, the light, the clutter and the noise.
 //!
-//! How hard the 10 classes are, as measured with PyTorch: a linear model stays at or below 49 % (10 000 and 20 000 images, at
+//! Difficulty of the 10 classes, measured with PyTorch: a linear model stays at or below 49 % (10 000 and 20 000 images, at
 //! 32x32 and averaged down to 16x16); a float ResNet-20 (width 16) reaches 98 % on 10 000 images in 10 epochs. In 3
 //! epochs of 8 000 images at 16x16, batch 16, width 8: a float ResNet-20 90 %, one with binary weights and activations
 //! (clipped straight-through gradients) 32 %, a binary ResNet-8 57 %. One run each.
 //!
-//! **An image is a pure function of (seed, split, index)**, to the bit on every platform: the generator uses no
-//! arithmetic but what IEEE 754 rounds exactly. Labels go round: image `i` is of class `i` modulo the number of classes.
+//! **An image is a pure function of (seed, split, index)**, with the same bits on every platform: the generator uses only
+//! arithmetic that IEEE 754 rounds exactly. The class of image `i` is `i` modulo the number of classes.
 //!
-//! The images are generated as record files in the layout of CIFAR, and read by the reader of CIFAR.
+//! The images are generated as record files in the layout of CIFAR, and read by the CIFAR reader.
 
 mod colour;
 mod render;
@@ -29,12 +29,12 @@ use std::path::Path;
 use stompp_rng::{Purpose, stream};
 use texture::Texture;
 
-/// Which of the two synthetic sets: what its classes are.
+/// The kind of a synthetic set, which determines its classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SyntheticKind {
-    /// 10 classes: ten shapes, each with a texture of its own. In the layout of CIFAR-10.
+    /// 10 classes: ten shapes, each with its own texture. Uses the layout of CIFAR-10.
     Shapes,
-    /// 100 classes: every shape with every texture; the class is 10 x shape + texture. In the layout of CIFAR-100, with
+    /// 100 classes: every shape with every texture; the class is 10 x shape + texture. Uses the layout of CIFAR-100, with
     /// the shape as coarse label.
     TexturedShapes,
 }
@@ -48,7 +48,7 @@ impl SyntheticKind {
         }
     }
 
-    /// The layout that the set is written in and read by.
+    /// The layout of the set's files.
     pub fn layout(self) -> CifarLayout {
         match self {
             Self::Shapes => CifarLayout::Cifar10,
@@ -60,9 +60,9 @@ impl SyntheticKind {
 /// A synthetic set, generated on demand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Synthetic {
-    /// What the classes are.
+    /// The kind of the set.
     pub kind: SyntheticKind,
-    /// Another seed gives another set of the same kind.
+    /// The seed of the generator. Different seeds give different sets.
     pub seed: u64,
     /// Number of training images.
     pub train: usize,
@@ -71,10 +71,10 @@ pub struct Synthetic {
 }
 
 impl Synthetic {
-    /// The set, in memory.
+    /// Generates the set in memory.
     ///
     /// # Errors
-    /// [`DataError::Synthetic`] if there are fewer images in a split than the layout has files for it.
+    /// Returns [`DataError::Synthetic`] if there are fewer images in a split than the layout has files for it.
     pub fn generate(&self) -> Result<Splits, DataError> {
         self.check()?;
         let files = self
@@ -83,11 +83,11 @@ impl Synthetic {
         cifar::read_memory(self.kind.name(), self.kind.layout(), files)
     }
 
-    /// Writes the set into `folder`, which must exist, as files that [`cifar::read`] reads: the same images as from
-    /// [`generate`](Self::generate). Each file appears whole or not at all.
+    /// Writes the set to the existing `folder`, as files for [`cifar::read`], with the same images as
+    /// [`generate`](Self::generate). Each file is written atomically.
     ///
     /// # Errors
-    /// As [`generate`](Self::generate), and [`DataError::Write`] if a file cannot be written.
+    /// Same as [`generate`](Self::generate), and [`DataError::Write`] if a file cannot be written.
     pub fn write_to(&self, folder: impl AsRef<Path>) -> Result<(), DataError> {
         self.check()?;
         for (name, indices, split) in self.files() {
@@ -129,7 +129,7 @@ impl Synthetic {
         bytes
     }
 
-    /// Appends the record `index` of `split`: a pure function of both and of the seed.
+    /// Appends the record `index` of `split`, a pure function of these and of the seed.
     fn write_record(&self, split: Split, index: usize, bytes: &mut Vec<u8>) {
         let split_number = match split {
             Split::Train => 0,

@@ -1,17 +1,17 @@
-//! A scene as pixels: four samples a pixel, then noise.
+//! Rendering of a scene: four samples per pixel, then noise.
 
 use super::scene::Scene;
 use crate::cifar::SIDE;
 use rand::RngExt;
 use rand_core::Rng;
 
-/// Where the samples of a pixel lie: a square turned by about 27 degrees, so that neither rows nor columns of samples
-/// fall on an edge together.
+/// The positions of a pixel's samples: a square rotated by about 27 degrees, so that a horizontal or vertical edge never passes
+/// through two of them at once.
 const SAMPLES: [(f32, f32); 4] = [(-0.125, -0.375), (0.375, -0.125), (0.125, 0.375), (-0.375, 0.125)];
 
 /// Writes the planes of the image, shape `(3, 32, 32)`.
 pub(super) fn render(scene: &Scene, rng: &mut impl Rng, planes: &mut [u8]) {
-    // The sum of two uniform bytes less its mean, in levels, has a standard deviation of 104.
+    // The sum of two uniform bytes minus its mean has a standard deviation of 104 levels.
     let noise_scale = rng.random_range(0.02..0.1f32);
     let mut noise = [[0u8; 2]; SIDE * SIDE * 3];
     rng.fill_bytes(noise.as_flattened_mut());

@@ -1,7 +1,7 @@
-//! What one image shows, drawn at random: a textured shape in a pose, before clutter, in a light.
+//! The random content of one image: a textured shape in a pose, in front of clutter, with a light.
 //!
-//! The ranges below were chosen by trial for a set on which, within a few thousand images, a linear model fails, a float
-//! network succeeds, and a deep binary network gets off the ground with plain straight-through gradients.
+//! The ranges below were chosen by experiments for a set on which, with a few thousand images, a linear model fails, a float
+//! network succeeds, and a deep binary network begins to learn with plain straight-through gradients.
 
 use super::colour::{Colour, mix, muted, with_luma};
 use super::shape::Shape;
@@ -9,18 +9,18 @@ use super::texture::Texture;
 use rand::RngExt;
 use rand_core::Rng;
 
-/// Everything about an image but its noise. Lengths are in image coordinates: the image reaches from -1 to 1.
+/// Everything about an image except its noise. Lengths are in image coordinates, from -1 to 1.
 pub(super) struct Scene {
     figure: Figure,
     clutter: Vec<Stroke>,
     /// Background colours at the two ends of a gradient.
     background: [Colour; 2],
     gradient: (f32, f32),
-    /// Brightness in the middle and how it changes across the image.
+    /// Brightness in the middle, and its slope along x and y.
     light: (f32, (f32, f32)),
 }
 
-/// The object that the label speaks of.
+/// The labelled object.
 struct Figure {
     shape: Shape,
     texture: Texture,
@@ -45,11 +45,11 @@ struct Stroke {
 }
 
 impl Scene {
-    /// A random scene that shows this shape with this texture.
+    /// Draws a random scene with this shape and texture.
     pub(super) fn draw(shape: Shape, texture: Texture, rng: &mut impl Rng) -> Self {
         let ground = mix([0.25; 3], with_luma(0.05..0.4, rng), 0.3);
         let background = [ground, mix(ground, muted(rng), 0.25)];
-        // A faint tint of the shape, as natural classes have their colours. Without it a binary ResNet-20 stayed at chance
+        // A faint tint of the shape, as natural classes have typical colours. Without it a binary ResNet-20 stayed at chance
         // for most of a short run.
         let first_ink = mix(with_luma(0.6..0.95, rng), shape.tint(), 0.2);
         let second_ink = mix(first_ink, with_luma(0.1..0.4, rng), 0.9);
@@ -132,8 +132,8 @@ impl Stroke {
     }
 }
 
-/// A random direction: a point of the disc, pushed to its rim. Unlike sine and cosine, whose last bits differ between
-/// platforms, division and square root are exact everywhere.
+/// A random direction: a random point of the disc, normalized. It avoids sine and cosine, whose last bits differ between
+/// platforms; division and square root are rounded exactly everywhere.
 fn direction(rng: &mut impl Rng) -> (f32, f32) {
     loop {
         let (x, y) = (rng.random_range(-1.0f32..1.0), rng.random_range(-1.0f32..1.0));

@@ -1,8 +1,8 @@
-//! The ten outlines, each a test of a point in the outline's own coordinates, in which it reaches about from -1 to 1.
+//! The ten shapes, each a test of a point in the shape's own coordinates, from about -1 to 1.
 
 use super::colour::Colour;
 
-/// An outline.
+/// The outline of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
     Disc,
@@ -31,7 +31,7 @@ impl Shape {
         Self::Ell,
     ];
 
-    /// The colour that figures of this shape lean to.
+    /// The tint of figures of this shape.
     pub(super) fn tint(self) -> Colour {
         match self {
             Self::Disc => [1.0, 0.3, 0.3],

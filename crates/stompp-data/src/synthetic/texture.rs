@@ -1,4 +1,4 @@
-//! The ten textures, each says whether a point takes the second of two inks. Lengths are in periods of the texture.
+//! The ten textures, each a test whether a point has the second of two colours. Lengths are in periods of the texture.
 
 /// A two-coloured pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl Texture {
         Self::Quarters,
     ];
 
-    /// Whether the point `(x, y)` takes the second ink.
+    /// Whether the point `(x, y)` has the second colour.
     pub(super) fn is_marked(self, x: f32, y: f32) -> bool {
         let (in_x, in_y) = (fraction(x), fraction(y));
         let triangle_wave = |t: f32| (fraction(t) - 0.5).abs();

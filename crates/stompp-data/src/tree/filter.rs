@@ -1,4 +1,4 @@
-//! Of the files of a part the images, and what is not looked at, told by count and reason.
+//! Selects the images among the files of a part, and lists ignored files with count and reason.
 
 use crate::DataError;
 use crate::codec::{extensions, is_image};
@@ -7,40 +7,40 @@ use crate::store::{BROKEN, Member, Store};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Where Tiny ImageNet has the labels of its flat `val`.
+/// Tiny ImageNet's file of labels for its flat `val`.
 const ANNOTATIONS: &str = "val_annotations.txt";
 
-/// Names that one line lists.
+/// Number of names listed in one line.
 const MOST_NAMED: usize = 5;
 
-/// What a part consists of; all names are those below it.
+/// The content of a part. Names are relative to it.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
     pub(super) files: Vec<(String, Member)>,
     pub(super) folders: BTreeSet<String>,
-    /// What is neither file, folder nor link.
+    /// Entries that are neither files, folders nor links.
     pub(super) others: Vec<String>,
-    /// Links to nothing, and where they should lead to.
+    /// Broken links and their targets.
     pub(super) dangling: BTreeMap<String, String>,
 }
 
-/// The images of one part, and where they are.
+/// The images of one part, and their store.
 #[derive(Debug)]
 pub(super) struct FoundImages {
     /// `train` or `val`.
     pub(super) name: &'static str,
     pub(super) store: Arc<Store>,
-    /// Name below the part, such as `n01440764/a.JPEG`, and the file.
+    /// Name relative to the part, such as `n01440764/a.JPEG`, and the file.
     pub(super) images: Vec<(String, Member)>,
-    /// The list of labels that lies beside the images of Tiny ImageNet.
+    /// The list of labels in Tiny ImageNet's `val`.
     pub(super) annotations: Option<Member>,
-    /// What is not looked at, and why.
+    /// Ignored files and folders, and the reasons.
     pub(super) ignored: Vec<String>,
-    /// What is wrong, so that images may be missing.
+    /// Problems because of which images may be missing.
     pub(super) faults: Vec<String>,
 }
 
-/// Sifts the files of the part called `name`; a class of which nothing is an image is an error, not a class less.
+/// Selects the images of the part called `name`. A class that has files but no images is an error.
 pub(super) fn filter_images(
     store: &Arc<Store>,
     name: &'static str,
@@ -67,7 +67,7 @@ pub(super) fn filter_images(
         } else if is_image(&file) {
             found.images.push((file, member));
         } else if member.place == BROKEN && (extension(&file).is_empty() || class(&file).is_none()) {
-            // It may be the folder of a class.
+            // It may be meant as the folder of a class.
             let target = contents.dangling.get(&file).map_or("nothing", String::as_str);
             found
                 .faults
@@ -93,16 +93,16 @@ pub(super) fn filter_images(
         let problem = format!("class {class} of {name} has files, but no images ({})", extensions());
         return Err(tree(problem));
     }
-    // A folder with nothing in it; in a flat part, folders are no classes.
+    // Folders without images. In a flat part, folders are not classes, so they are not listed.
     let all_classes = contents.folders.iter().map(|folder| class(folder).unwrap_or(folder));
     let empty: BTreeSet<&str> = all_classes
         .filter(|class| !with_images.is_empty() && !with_images.contains(class) && !tools.contains(*class))
         .collect();
     let lines = [
         describe_extensions(&no_images),
-        line("folders of tools, or hidden ones", tools.iter().map(String::as_str)),
+        line("hidden folders, or folders of tools", tools.iter().map(String::as_str)),
         line("hidden files, or files of tools", hidden.iter().map(String::as_str)),
-        line("folders without an image, which are no classes", empty.into_iter()),
+        line("folders without images, which are not classes", empty.into_iter()),
         line(
             "neither file, folder nor link",
             contents.others.iter().map(String::as_str),
@@ -117,19 +117,19 @@ pub(super) fn filter_images(
     Ok(found)
 }
 
-/// The class's folder in the name of an image.
+/// The class folder in the name of an image.
 pub(super) fn class(name: &str) -> Option<&str> {
     name.split_once('/').map(|(folder, _)| folder)
 }
 
-/// The ending of a file's name in small letters; empty if it has none.
+/// The extension of a file's name in lower case; empty if it has none.
 fn extension(name: &str) -> String {
     file_name(name)
         .rsplit_once('.')
         .map_or(String::new(), |(_, ending)| ending.to_lowercase())
 }
 
-/// How many files there are of which ending.
+/// Describes the number of files of each extension.
 fn describe_extensions(files: &[String]) -> Option<String> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for file in files {
@@ -138,19 +138,19 @@ fn describe_extensions(files: &[String]) -> Option<String> {
     let counts: Vec<String> = counts
         .iter()
         .map(|(ending, count)| match ending.as_str() {
-            "" => format!("{count} without an ending"),
+            "" => format!("{count} without an extension"),
             ending => format!("{count} .{ending}"),
         })
         .collect();
     let first = files.first()?;
     Some(format!(
-        "{} files that are no images that can be read: {} (the first: {first})",
+        "{} files that are not readable images: {} (the first: {first})",
         files.len(),
         counts.join(", ")
     ))
 }
 
-/// How many there are, and what the first are called.
+/// Describes how many names there are, and lists the first.
 fn line<'a>(what: &str, names: impl ExactSizeIterator<Item = &'a str>) -> Option<String> {
     let count = names.len();
     let first: Vec<&str> = names.take(MOST_NAMED).collect();

@@ -1,4 +1,4 @@
-//! The list of a tree's images, kept in a file: JSON, used only while everything that it was made from is unchanged.
+//! The list of a tree's images, cached in a JSON file. It is used only if everything that it was made from is unchanged.
 
 use super::{ImageFileSet, ImageTree, TreeChanges, TreeOptions, parts::PARTS};
 use crate::OnBadImage;
@@ -16,12 +16,12 @@ struct Index {
     version: u32,
     path: PathBuf,
     labels: Option<PathBuf>,
-    /// Of every folder, or archive, and of the list of labels.
+    /// The stamps of every folder or archive, and of the list of labels.
     stamps: Vec<FileStamp>,
     classes: Vec<String>,
     train: Option<Part>,
     val: Option<Part>,
-    /// What to say of parts that are not there: training images, then the others.
+    /// The messages about missing parts: `train`, then `val`.
     missing: [String; 2],
     faults: Vec<String>,
 }
@@ -36,7 +36,7 @@ struct Part {
 }
 
 impl Index {
-    /// The index in a file, if it is one and holds together.
+    /// Reads an index from a file. `None` if it is unreadable or inconsistent.
     fn read(file: &Path) -> Option<Self> {
         let index: Self = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
         let sound = |part: &Part| {
@@ -70,7 +70,7 @@ pub(super) fn to_bytes(tree: &ImageTree, labels: Option<&Path>) -> Vec<u8> {
     serde_json::to_vec(&index).expect("paths that were listed are UTF-8")
 }
 
-/// The tree that the file lists, if it lists this one and still holds.
+/// Loads the tree from the index in `file`, if the index is of the same tree and still valid.
 pub(super) fn load(file: &Path, path: &Path, options: &TreeOptions<'_>) -> Option<ImageTree> {
     let mut index = Index::read(file)?;
     for (part, kept) in PARTS.into_iter().zip([&mut index.train, &mut index.val]) {
@@ -80,7 +80,7 @@ pub(super) fn load(file: &Path, path: &Path, options: &TreeOptions<'_>) -> Optio
     }
     let asked = index.path == path && index.labels.as_deref() == options.labels;
     let classes = options.classes.is_none_or(|classes| classes == index.classes);
-    // A part that was not there when the list was made may have come since.
+    // A part that was missing when the list was made may have been added since.
     let complete = match options.part {
         None => index.train.is_some() && index.val.is_some(),
         Some(_) => index.train.is_some() || index.val.is_some(),
@@ -116,7 +116,7 @@ pub(super) fn load(file: &Path, path: &Path, options: &TreeOptions<'_>) -> Optio
     })
 }
 
-/// How a tree differs from the list in a file; `None` if there is none that can be read.
+/// The differences between a tree and the list in a file; `None` if there is no readable list.
 pub(super) fn changes(file: &Path, tree: &ImageTree) -> Option<TreeChanges> {
     let index = Index::read(file)?;
     let classes: Arc<[String]> = index.classes.into();
@@ -142,7 +142,7 @@ pub(super) fn changes(file: &Path, tree: &ImageTree) -> Option<TreeChanges> {
             let name = set.image_name(image);
             match known.remove(&name) {
                 None => changes.new.push(name),
-                // In an archive places move, in a folder they are times.
+                // The place is a time in a folder, but an offset in an archive, where it may change for an unchanged file.
                 Some(before) => {
                     let other_place = set.store.is_folder() && before.place != member.place;
                     if same_store && (before.bytes != member.bytes || other_place) {

@@ -1,4 +1,4 @@
-//! Labels of images that are not in folders of classes, from a list in one of three forms.
+//! Labels from a list in one of three formats, for images that are not in class folders.
 
 use super::layout::ClassNames;
 use super::matlab;
@@ -10,13 +10,13 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// Larger lists are not read; ImageNet's longest has 10 MiB.
+/// Limit of the size of a list. ImageNet's longest has 10 MiB.
 const MOST_BYTES: u64 = 64 << 20;
 
-/// The file beside the official ground truth that says what its numbers mean.
+/// The file beside the official ground truth that maps its numbers to classes.
 const OFFICIAL_NAMES: &str = "meta.mat";
 
-/// A list of labels, read.
+/// A parsed list of labels.
 pub(super) struct Labels {
     path: PathBuf,
     kind: LabelList,
@@ -25,7 +25,7 @@ pub(super) struct Labels {
 enum LabelList {
     /// A class for each image, in the order of their names.
     InOrder(Vec<Row>),
-    /// By the image's name without folder and ending.
+    /// Each with an image's name without folder and extension.
     ByName {
         rows: Vec<(String, Row)>,
         /// Whether the first row may be a header.
@@ -33,19 +33,19 @@ enum LabelList {
     },
 }
 
-/// A class, and the line that says it.
+/// A class, and its line in the list.
 struct Row {
     line: usize,
     class: String,
 }
 
 impl Labels {
-    /// Reads the list `path`.
+    /// Reads a list from a file.
     pub(super) fn read(path: &Path) -> Result<Self, DataError> {
         Self::parse(path.to_owned(), read_bytes(path)?)
     }
 
-    /// Reads a list that lies beside the images.
+    /// Reads a list that is stored with the images.
     pub(super) fn read_member(store: &Store, member: &Member) -> Result<Self, DataError> {
         let content = store.read(member)?;
         Self::parse(store.path().join(&member.name), content.bytes)
@@ -72,7 +72,7 @@ impl Labels {
         Ok(Self { path, kind })
     }
 
-    /// The classes that the list has, sorted, where nothing else says which there are.
+    /// The classes in the list, sorted. Used if the classes are not known otherwise.
     pub(super) fn classes(&self) -> Vec<String> {
         let rows: Vec<&Row> = match &self.kind {
             LabelList::InOrder(rows) => rows.iter().collect(),
@@ -82,7 +82,7 @@ impl Labels {
         classes.into_iter().collect()
     }
 
-    /// The labels of these images, which are sorted by name.
+    /// Returns the labels of `images`, which are sorted by name.
     pub(super) fn for_images(&self, images: &[&str], known: &ClassNames<'_>) -> Result<Vec<u16>, DataError> {
         let label = |row: &Row| {
             let by_number = || {
@@ -109,7 +109,7 @@ impl Labels {
                         label => label?,
                     };
                     if labels.insert(stem(image), label).is_some_and(|other| other != label) {
-                        let problem = format!("line {}: image {image} has another class before", row.line);
+                        let problem = format!("line {}: image {image} already has another class", row.line);
                         return Err(self.error(problem));
                     }
                 }
@@ -127,7 +127,7 @@ impl Labels {
     }
 }
 
-/// Rows of an image's name and its class, each with its line.
+/// Converts lines to pairs of an image's name and its class.
 fn named_rows(path: &Path, rows: Vec<(usize, Vec<String>)>) -> Result<Vec<(String, Row)>, DataError> {
     let named = |(line, words): (usize, Vec<String>)| {
         let mut words = words.into_iter();
@@ -137,14 +137,14 @@ fn named_rows(path: &Path, rows: Vec<(usize, Vec<String>)>) -> Result<Vec<(Strin
                 format!("line {line}: expected an image and its class"),
             ));
         };
-        // Kaggle's list goes on with boxes.
+        // In Kaggle's list, boxes follow the class.
         let class = class.split_whitespace().next().unwrap_or_default().to_owned();
         Ok((image, Row { line, class }))
     };
     rows.into_iter().map(named).collect()
 }
 
-/// The official ground truth: numbers whose meaning stands in another file.
+/// Parses the official ground truth: numbers that `meta.mat` maps to classes.
 fn official_rows(path: &Path, rows: &[(usize, Vec<String>)]) -> Result<Vec<Row>, DataError> {
     let meaning = path.with_file_name(OFFICIAL_NAMES);
     let bytes = read_bytes(&meaning)?;
@@ -155,7 +155,7 @@ fn official_rows(path: &Path, rows: &[(usize, Vec<String>)]) -> Result<Vec<Row>,
         let name = name.ok_or_else(|| {
             label_error(
                 path,
-                format!("line {line}: {number} is no class of {}", meaning.display()),
+                format!("line {line}: {number} is not a class of {}", meaning.display()),
             )
         })?;
         Ok(Row {
@@ -173,7 +173,7 @@ fn label_error(path: &Path, problem: String) -> DataError {
     }
 }
 
-/// A name without folders and ending.
+/// A name without folders and extension.
 fn stem(name: &str) -> &str {
     let base = name.rsplit('/').next().unwrap_or(name);
     base.rsplit_once('.').map_or(base, |(stem, _)| stem)
@@ -193,7 +193,7 @@ fn csv_rows(path: &Path, text: &str) -> Result<Vec<(usize, Vec<String>)>, DataEr
     reader.records().map(row).collect()
 }
 
-/// Text in UTF-8, or in UTF-16 with the mark of it, as programs on Windows write it; marks at its beginning are left away.
+/// Decodes UTF-8, or UTF-16 with a byte order mark, as Windows programs write it. A byte order mark is removed.
 fn text_of(path: &Path, mut bytes: Vec<u8>) -> Result<String, DataError> {
     let pairs =
         |of: fn([u8; 2]) -> u16| -> Vec<u16> { bytes[2..].as_chunks().0.iter().map(|&pair| of(pair)).collect() };

@@ -1,4 +1,4 @@
-//! From the names of files to training and validation images with classes.
+//! Assigns files to training and validation images and to classes, by their names.
 
 use super::filter::{FoundImages, class};
 use super::labels::Labels;
@@ -24,7 +24,7 @@ pub(super) fn open(path: &Path, options: &TreeOptions<'_>) -> Result<ImageTree, 
     if metadata.is_dir() {
         let base = parts::base_folder(path)?;
         if base != path {
-            // A better place may come into being above it.
+            // A folder with the parts may later be created above it.
             notes.stamps.push(parts::stamp(path)?);
         }
         for (found, part) in found.iter_mut().zip(PARTS).filter(|(_, part)| asked(part)) {
@@ -67,7 +67,7 @@ pub(super) fn open(path: &Path, options: &TreeOptions<'_>) -> Result<ImageTree, 
     }
 }
 
-/// Gives every image its class.
+/// Assigns a class to every image.
 fn labelled(
     path: &Path,
     options: &TreeOptions<'_>,
@@ -98,7 +98,7 @@ fn labelled(
     let known = ClassNames {
         classes: &classes,
         otherwise: match options.classes {
-            Some(_) => "is none of the classes that were trained on",
+            Some(_) => "is not among the classes of the training",
             None => "has no training images",
         },
     };
@@ -135,7 +135,7 @@ fn labelled(
     })
 }
 
-/// Whether a part is flat, or all in Tiny ImageNet's folder `images`.
+/// Whether a part is flat, or all its images are in Tiny ImageNet's folder `images`.
 fn has_no_class(found: &FoundImages) -> bool {
     found
         .images
@@ -143,7 +143,7 @@ fn has_no_class(found: &FoundImages) -> bool {
         .all(|(name, _)| class(name).is_none_or(|folder| folder == "images"))
 }
 
-/// The folders of a part, sorted.
+/// The class folders of a part, sorted.
 fn classes_of(found: &FoundImages) -> Result<Vec<String>, DataError> {
     let mut classes = BTreeSet::new();
     for (name, _) in &found.images {
@@ -158,7 +158,7 @@ fn classes_of(found: &FoundImages) -> Result<Vec<String>, DataError> {
     Ok(classes.into_iter().collect())
 }
 
-/// What is wrong with an image that is in no folder of a class.
+/// The error for an image that is not in a class folder.
 fn no_class_error(found: &FoundImages, name: &str) -> DataError {
     let problem = match found.name {
         "val" => format!(
@@ -172,10 +172,10 @@ fn no_class_error(found: &FoundImages, name: &str) -> DataError {
     }
 }
 
-/// The classes that labels may name, sorted.
+/// The known classes, sorted.
 pub(super) struct ClassNames<'a> {
     pub(super) classes: &'a [String],
-    /// What is wrong with any other class.
+    /// The problem of an unknown class, for messages.
     pub(super) otherwise: &'static str,
 }
 

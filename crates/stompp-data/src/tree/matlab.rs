@@ -1,8 +1,8 @@
-//! The one thing that ImageNet says in MATLAB's words only: which class a number of the official ground truth means.
+//! Reads ImageNet's `meta.mat`, a MATLAB file that maps the numbers of the official ground truth to classes.
 //!
-//! `meta.mat` of the development kit holds an array of structures `synsets` with, among others, the fields `ILSVRC2012_ID` and
-//! `WNID`. Source of the format: *MAT-File Format*, MathWorks, level 5: elements of a type, a size and that many bytes,
-//! padded to 8; those of type 15 are another element, deflated.
+//! `meta.mat` of the development kit has an array of structures `synsets` with, among others, the fields `ILSVRC2012_ID` and
+//! `WNID`. Source of the format: *MAT-File Format*, MathWorks, level 5. An element is a type, a size and that many bytes,
+//! padded to a multiple of 8. An element of type 15 is another element, deflated.
 
 use flate2::read::ZlibDecoder;
 use std::collections::HashMap;
@@ -23,12 +23,12 @@ const UTF8: u32 = 16;
 /// The class of an array of structures.
 const STRUCTURES: u8 = 2;
 
-/// No `meta.mat` expands to more; the official one has 2 MiB.
+/// Limit of the expanded size. The official `meta.mat` has 2 MiB.
 const MOST_BYTES: u64 = 64 << 20;
 
-const DAMAGED: &str = "is no MATLAB file of level 5 in little endian, or damaged";
+const DAMAGED: &str = "is not a MATLAB file of level 5 in little endian, or is damaged";
 
-/// The name of each number.
+/// Returns the class name of each number.
 pub(super) fn synsets(bytes: &[u8]) -> Result<HashMap<u32, String>, String> {
     let little_endian = bytes.get(HEADER - 2..HEADER) == Some(b"IM");
     let content = bytes.get(HEADER..).filter(|_| little_endian).ok_or(DAMAGED)?;
@@ -52,7 +52,7 @@ pub(super) fn synsets(bytes: &[u8]) -> Result<HashMap<u32, String>, String> {
     Err("has no structures with ILSVRC2012_ID and WNID".to_owned())
 }
 
-/// Number and name of each structure of the array, if it is one of these.
+/// Number and name of each structure of the array; `None` if it is another array.
 fn structures(array: &[u8]) -> Result<Option<HashMap<u32, String>>, String> {
     let mut parts = Elements(array);
     let mut part = || parts.next().and_then(|part| part.ok_or(DAMAGED));
@@ -89,7 +89,7 @@ fn structures(array: &[u8]) -> Result<Option<HashMap<u32, String>>, String> {
     Ok(Some(found))
 }
 
-/// The values of an array of numbers or letters.
+/// The values of an array of numbers or characters.
 fn numbers(array: &[u8]) -> Result<Vec<f64>, &'static str> {
     let mut parts = Elements(array);
     let mut last = None;
@@ -122,11 +122,11 @@ fn numbers(array: &[u8]) -> Result<Vec<f64>, &'static str> {
     })
 }
 
-/// Elements that are not read yet.
+/// The remaining elements.
 struct Elements<'a>(&'a [u8]);
 
 impl<'a> Elements<'a> {
-    /// Type and bytes of the next element; `None` at the end.
+    /// Returns type and bytes of the next element; `None` at the end.
     fn next(&mut self) -> Result<Option<(u32, &'a [u8])>, &'static str> {
         if self.0.is_empty() {
             return Ok(None);

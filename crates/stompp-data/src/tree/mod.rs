@@ -1,4 +1,4 @@
-//! Image files by class, as ImageNet comes: [`ImageTree`], and [`ImageFileSet`], its training or validation part.
+//! Image files in class folders, the layout of ImageNet: [`ImageTree`], and [`ImageFileSet`], its training or validation part.
 
 mod filter;
 mod index;
@@ -16,71 +16,71 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Labelled image files for training and validation: read one by one when wanted, never all at once.
+/// Labelled image files for training and validation. Each file is read when it is needed.
 ///
 /// `path` is one of
 ///
 /// - a folder with `train` and `val`, each a folder, or `train.tar` and `val.tar` (or `.zip`),
 /// - one `.tar` or `.zip` with `train/...` and `val/...` in it.
 ///
-/// In both, `train` and `val` may also be below other folders, such as Kaggle's `ILSVRC/Data/CLS-LOC`. One of them is enough, until the
-/// other is asked for.
+/// In both, `train` and `val` may also be below other folders, such as Kaggle's `ILSVRC/Data/CLS-LOC`. One of them is enough, unless the
+/// other is requested.
 ///
-/// Below `train` there is a folder for each class, with images anywhere in it; so below `val`, or `val` is flat and the
-/// labels are in a file of their own ([`TreeOptions::labels`]), or in Tiny ImageNet's `val_annotations.txt`. In a `.tar`, a `.tar` of a
-/// class stands for its folder. Links are followed, in archives as in folders. **Classes are sorted by name**, byte by byte, so a class
+/// `train` contains a folder for each class, with images at any depth. `val` has the same layout, or it is flat and the
+/// labels are in a separate file ([`TreeOptions::labels`]), or in Tiny ImageNet's `val_annotations.txt`. In a `.tar`, a class may be
+/// a `.tar` instead of a folder. Links are followed, also in archives. **Classes are sorted by name**, byte by byte, so a class
 /// has the same number as in torchvision's `ImageFolder`.
 ///
-/// Images are told by their endings: `.jpeg .jpg .jpe .jfif .png .webp .bmp .gif .tiff .tif .ppm .pgm .pbm .pnm`. What is not looked at
-/// is told by [`ImageFileSet::ignored`]: other files, hidden ones, and the folders of tools, such as `.ipynb_checkpoints` and `@eaDir`.
+/// Images have the extensions `.jpeg .jpg .jpe .jfif .png .webp .bmp .gif .tiff .tif .ppm .pgm .pbm .pnm`. [`ImageFileSet::ignored`]
+/// lists what is ignored: other files, hidden files, and the folders of tools, such as `.ipynb_checkpoints` and `@eaDir`.
 #[derive(Clone, Debug)]
 pub struct ImageTree {
     train: Option<ImageFileSet>,
     val: Option<ImageFileSet>,
     classes: Arc<[String]>,
     path: PathBuf,
-    /// What to say of a part that is not there.
+    /// The messages about missing parts.
     missing: [String; 2],
     faults: Vec<String>,
     stamps: Vec<FileStamp>,
 }
 
-/// How [`ImageTree::open_with`] opens a tree. The default: both parts if they are there, and a damaged archive is an error.
+/// Options of [`ImageTree::open_with`]. By default it opens every part that exists, and a damaged archive is an error.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TreeOptions<'a> {
-    /// What the images of a flat `val` show. One of
+    /// The file with the labels of a flat `val`. One of
     ///
-    /// - `ILSVRC2012_validation_ground_truth.txt` of the official development kit: a number a line, for the images in
-    ///   the order of their names; `meta.mat` of the kit, which says what the numbers mean, must be beside it;
-    /// - a text with `NAME CLASS` on each line, the class a name or, from 0, its number among the sorted names;
-    /// - the same as a `.csv`, with or without a header (such as `LOC_val_solution.csv`, of whose second column the first
-    ///   word counts).
+    /// - `ILSVRC2012_validation_ground_truth.txt` of the official development kit: one number per line, for the images in
+    ///   the order of their names; the kit's `meta.mat`, which maps the numbers to classes, must be in the same folder;
+    /// - a text with `NAME CLASS` on each line; the class is a name, or an index from 0 in the sorted names;
+    /// - the same as a `.csv`, with or without a header (such as `LOC_val_solution.csv`). Only the first word of the second
+    ///   column is used.
     pub labels: Option<&'a Path>,
-    /// Only this part ([`Split::Test`] is `val`); the other is not looked for.
+    /// Opens only this part ([`Split::Test`] is `val`).
     pub part: Option<Split>,
-    /// The classes, sorted, if they are known: those that a network was trained on. Otherwise the folders of `train`, or of `val` if that
-    /// is all there is.
+    /// The sorted classes, if they are known from the training of a network. By default they are the folders of `train`, or of `val` if
+    /// there is no `train`.
     pub classes: Option<&'a [String]>,
-    /// What becomes of an archive that is damaged or cut off, so that images may be missing, and of a link to a folder that is not
-    /// there: an error, or told by [`ImageTree::problems`].
+    /// What to do with a damaged archive, in which images may be missing, and with a broken link to a class folder: return an
+    /// error, or list it in [`ImageTree::problems`].
     pub on_fault: OnBadImage,
-    /// Where a list of the images may have been kept ([`ImageTree::index`]). It is used if no folder or archive has changed since. A
-    /// file of a folder that is changed later is read as it is then, and told by [`ImageFileSet::changed_files`].
+    /// A file that may contain a saved list of the images ([`ImageTree::index`]). It is used if no folder or archive has changed since.
+    /// If a single file in a folder has changed, its new content is read, and [`ImageFileSet::changed_files`] lists it.
     pub index: Option<&'a Path>,
 }
 
-/// How the images of a tree differ from those of a list that was kept ([`ImageTree::changes`]). Images are named `CLASS/...`.
+/// The differences between the images of a tree and a saved list ([`ImageTree::changes`]). Images are named `CLASS/...`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TreeChanges {
-    /// Images that are not there any more.
+    /// Images that no longer exist.
     pub gone: Vec<String>,
-    /// Images that were not there.
+    /// Images that are not in the list.
     pub new: Vec<String>,
-    /// Images whose files were written anew.
+    /// Images whose files have changed.
     pub changed: Vec<String>,
 }
 
-/// Labelled image files, never none.
+/// A set of labelled image files, never empty.
 #[derive(Clone, Debug)]
 pub struct ImageFileSet {
     name: String,
@@ -89,15 +89,15 @@ pub struct ImageFileSet {
     members: Vec<Member>,
     labels: Vec<u16>,
     ignored: Arc<[String]>,
-    /// Names of files that were not what was listed when they were read. Parts of a set share it.
+    /// Names of files that had changed when they were read. Subsets of a set share the list.
     changed: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl ImageTree {
-    /// Lists the images of `path`; none is opened. `labels` is [`TreeOptions::labels`].
+    /// Lists the images of `path`, without opening their files. `labels` is [`TreeOptions::labels`].
     ///
     /// # Errors
-    /// As [`open_with`](Self::open_with).
+    /// Same as [`open_with`](Self::open_with).
     pub fn open(path: impl AsRef<Path>, labels: Option<&Path>) -> Result<Self, DataError> {
         Self::open_with(
             path,
@@ -108,41 +108,42 @@ impl ImageTree {
         )
     }
 
-    /// Lists the images of `path`; none is opened.
+    /// Lists the images of `path`, without opening their files.
     ///
     /// # Errors
-    /// [`DataError`] naming the folder, archive or list at fault: missing, unreadable, without images, with a class that
-    /// is not known, or with a list that does not fit the images; [`DataError::Incomplete`] for an archive that is damaged or cut off.
-    /// An index that cannot be read, or of something else, is not used and no error.
+    /// Returns a [`DataError`] that names the folder, archive or list if it is missing, unreadable or without images, has an
+    /// unknown class, or does not match the images. Returns [`DataError::Incomplete`] if an archive is damaged or cut off.
+    /// An index that is unreadable or of another tree is ignored.
     pub fn open_with(path: impl AsRef<Path>, options: &TreeOptions<'_>) -> Result<Self, DataError> {
         let path = path.as_ref();
         let kept = options.index.and_then(|index| index::load(index, path, options));
         kept.map_or_else(|| layout::open(path, options), Ok)
     }
 
-    /// The list as bytes to be kept in a file for [`TreeOptions::index`], given the labels that it was opened with.
+    /// Returns the list of images as bytes, to be saved in a file for [`TreeOptions::index`]. `labels` must be those that the tree was
+    /// opened with.
     pub fn index(&self, labels: Option<&Path>) -> Vec<u8> {
         index::to_bytes(self, labels)
     }
 
-    /// How the images differ from those in the list that was kept in the file `index`; `None` if there is no such list. Parts that one
-    /// of them has not are left out.
+    /// Compares the images with the list saved in the file `index`; `None` if there is no such list. Parts that are missing in
+    /// either are not compared.
     pub fn changes(&self, index: &Path) -> Option<TreeChanges> {
         index::changes(index, self)
     }
 
-    /// Images to train on.
+    /// Returns the training images.
     ///
     /// # Errors
-    /// [`DataError::Tree`] if there are none, with what to do.
+    /// Returns [`DataError::Tree`], which says what to do, if there are none.
     pub fn train(&self) -> Result<&ImageFileSet, DataError> {
         self.train.as_ref().ok_or_else(|| self.missing(Split::Train))
     }
 
-    /// Images to validate on.
+    /// Returns the validation images.
     ///
     /// # Errors
-    /// [`DataError::Tree`] if there are none, with what to do.
+    /// Returns [`DataError::Tree`], which says what to do, if there are none.
     pub fn val(&self) -> Result<&ImageFileSet, DataError> {
         self.val.as_ref().ok_or_else(|| self.missing(Split::Test))
     }
@@ -150,7 +151,7 @@ impl ImageTree {
     /// Takes a part out of the tree.
     ///
     /// # Errors
-    /// [`DataError::Tree`] if it is not there.
+    /// Returns [`DataError::Tree`] if the part is missing.
     pub fn take_split(&mut self, part: Split) -> Result<ImageFileSet, DataError> {
         let set = match part {
             Split::Train => self.train.take(),
@@ -159,7 +160,7 @@ impl ImageTree {
         set.ok_or_else(|| self.missing(part))
     }
 
-    /// The parts that are there, each with its name, `train` or `val`.
+    /// Iterates over the parts that exist, each with its name, `train` or `val`.
     pub fn parts(&self) -> impl Iterator<Item = (&'static str, &ImageFileSet)> {
         [("train", &self.train), ("val", &self.val)]
             .into_iter()
@@ -185,14 +186,15 @@ impl ImageTree {
         &self.classes
     }
 
-    /// What is wrong with the archives or folders, so that images may be missing; empty unless [`TreeOptions::on_fault`] lets it be.
+    /// Damage in the archives or folders, because of which images may be missing. Empty unless [`TreeOptions::on_fault`] is
+    /// [`OnBadImage::Skip`].
     pub fn problems(&self) -> &[String] {
         &self.faults
     }
 }
 
 impl TreeChanges {
-    /// Whether the list is another one: images have come or gone.
+    /// Whether images were added or removed.
     pub fn is_different_list(&self) -> bool {
         !self.gone.is_empty() || !self.new.is_empty()
     }
@@ -210,17 +212,17 @@ impl ImageFileSet {
         &self.classes
     }
 
-    /// The name of image `index`, `CLASS/...`, whatever it is kept in.
+    /// The name of image `index`, `CLASS/...`, independent of the kind of folder or archive.
     ///
     /// # Panics
-    /// If `index` is not below [`len`](Self::len).
+    /// Panics if `index` is not below [`len`](Self::len).
     pub fn image_name(&self, index: usize) -> String {
         let (name, class) = (
             &self.members[index].name,
             &self.classes[usize::from(self.labels[index])],
         );
         let mut parts = name.split('/');
-        // Of an image that is not in the folder of its class, the file's own name.
+        // For an image that is not in its class folder, only the file name.
         let below = match parts.find(|part| part == class) {
             Some(_) => parts.collect::<Vec<_>>().join("/"),
             None => name.rsplit('/').next().unwrap_or(name).to_owned(),
@@ -228,12 +230,12 @@ impl ImageFileSet {
         format!("{class}/{below}")
     }
 
-    /// What of its folder is not looked at, a line for each reason with counts and names.
+    /// Ignored files and folders: one line per reason, with counts and names.
     pub fn ignored(&self) -> &[String] {
         &self.ignored
     }
 
-    /// Names of the files that were read and are not those that were listed: they were written anew since.
+    /// Names of the files that had changed since they were listed when they were read.
     pub fn changed_files(&self) -> Vec<String> {
         let changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
         changed.iter().cloned().collect()
@@ -242,15 +244,15 @@ impl ImageFileSet {
     /// Reads and decodes image `index`.
     ///
     /// # Errors
-    /// [`DataError::Read`] or [`DataError::BadImage`], which name the file.
+    /// Returns [`DataError::Read`], [`DataError::TooLarge`] or [`DataError::BadImage`] if the file cannot be read or decoded.
     ///
     /// # Panics
-    /// If `index` is not below [`len`](Self::len).
+    /// Panics if `index` is not below [`len`](Self::len).
     pub fn load(&self, index: usize) -> Result<RgbImage, DataError> {
         self.inspect(index).map(|(decoded, _)| decoded.pixels)
     }
 
-    /// As [`load`](Self::load), with the file that it was.
+    /// Like [`load`](Self::load), but also returns the bytes of the file.
     pub(crate) fn inspect(&self, index: usize) -> Result<(Decoded, Vec<u8>), DataError> {
         let member = &self.members[index];
         let Content { bytes, changed } = self.store.read(member)?;

@@ -1,4 +1,4 @@
-//! Where the parts of a tree are: `train` and `val`, at the top or below other folders, in a folder or an archive.
+//! Locates the parts of a tree, `train` and `val`, at the top or below other folders, in a folder or an archive.
 
 use super::filter::{Contents, FoundImages, filter_images};
 use crate::DataError;
@@ -12,22 +12,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Endings of the archives that a part may come in. Those that cannot be read say what to do.
+/// Extensions of archives of a part. For formats that cannot be read, the error says what to do.
 const ARCHIVES: [&str; 7] = ["tar", "zip", "tar.gz", "tgz", "tar.bz2", "tar.xz", "tar.zst"];
 
-/// How many folders deep the parts are looked for: Kaggle has ImageNet in `ILSVRC/Data/CLS-LOC`.
+/// Depth of the search for the parts: Kaggle has ImageNet in `ILSVRC/Data/CLS-LOC`.
 const DEEPEST: usize = 4;
 
-/// How many folders, and entries of one, are looked at for that.
+/// Limit of the number of folders searched, and of entries per folder.
 const MOST_FOLDERS: usize = 4096;
 
-/// Names that say the same as `val`, or `train`, and are not looked for.
+/// Common names for `train` and `val` that are not accepted. The error for a missing part mentions them.
 const OTHER_NAMES: [(&str, &[&str]); 2] = [
     ("train", &["training", "train_images"]),
     ("val", &["valid", "validation", "test", "testing", "dev"]),
 ];
 
-/// What a part is called in a tree.
+/// The name of a part in a tree.
 pub(super) fn name(part: Split) -> &'static str {
     match part {
         Split::Train => "train",
@@ -38,14 +38,14 @@ pub(super) fn name(part: Split) -> &'static str {
 /// Both parts.
 pub(super) const PARTS: [Split; 2] = [Split::Train, Split::Test];
 
-/// What was learned from a folder or archive beside its images.
+/// Further results of listing folders and archives.
 #[derive(Debug, Default)]
 pub(super) struct TreeNotes {
     pub(super) stamps: Vec<FileStamp>,
     pub(super) faults: Vec<String>,
 }
 
-/// The folder at or below `root` that has the parts; `root` if none has.
+/// Finds the folder at or below `root` that contains the parts; `root` if there is none.
 pub(super) fn base_folder(root: &Path) -> Result<PathBuf, DataError> {
     let mut level = vec![root.to_owned()];
     let mut seen = 0;
@@ -53,7 +53,7 @@ pub(super) fn base_folder(root: &Path) -> Result<PathBuf, DataError> {
         let has_parts = |folder: &&PathBuf| PARTS.iter().any(|&part| locate(folder, part).is_some());
         let mut holders: Vec<&PathBuf> = level.iter().filter(has_parts).collect();
         if holders.len() > 1 {
-            // Kaggle's ImageNet has a `train` of annotations beside that of images.
+            // Kaggle's ImageNet has one `train` of annotations and one of images.
             holders.retain(|folder| has_images(folder));
         }
         match holders[..] {
@@ -80,7 +80,7 @@ pub(super) fn base_folder(root: &Path) -> Result<PathBuf, DataError> {
     Ok(root.to_owned())
 }
 
-/// The folders in a folder, sorted, as far as they can be read; those of tools are not looked at.
+/// The readable subfolders of a folder, sorted, without folders of tools.
 fn subfolders(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten().take(MOST_FOLDERS);
     let mut folders: Vec<PathBuf> = entries
@@ -92,7 +92,7 @@ fn subfolders(folder: &Path) -> Vec<PathBuf> {
     folders
 }
 
-/// Whether a part of `folder` is an archive, or has an image among its first files.
+/// Whether a part in `folder` is an archive, or has an image among its first files.
 fn has_images(folder: &Path) -> bool {
     let looks_so = |part: PathBuf| {
         !part.is_dir()
@@ -112,11 +112,11 @@ fn has_images(folder: &Path) -> bool {
 fn ambiguous_error(root: &Path, one: &str, other: &str) -> DataError {
     DataError::Tree {
         path: root.to_owned(),
-        problem: format!("holds more than one set of images: {one} and {other}; expected one of them"),
+        problem: format!("contains more than one set of images, {one} and {other}; expected the path of one of them"),
     }
 }
 
-/// The folder or archive of a part.
+/// Finds the folder or archive of a part.
 fn locate(root: &Path, part: Split) -> Option<PathBuf> {
     let name = name(part);
     let folder = root.join(name);
@@ -127,7 +127,7 @@ fn locate(root: &Path, part: Split) -> Option<PathBuf> {
     archives.find(|path| path.exists())
 }
 
-/// The part of the folder `base`, if it is there: a folder, or an archive in which it may, but need not, be a folder again.
+/// Lists a part in the folder `base`, if it exists: a folder, or an archive, which may contain the part's folder.
 pub(super) fn in_folder(base: &Path, part: Split, notes: &mut TreeNotes) -> Result<Option<FoundImages>, DataError> {
     let Some(path) = locate(base, part) else {
         return Ok(None);
@@ -150,7 +150,7 @@ pub(super) fn in_folder(base: &Path, part: Split, notes: &mut TreeNotes) -> Resu
     filter_images(&store, name(part), below(&listing, &prefix)).map(Some)
 }
 
-/// Where the part begins in an archive of its own: below its name if everything is, or else at the top.
+/// The prefix of a part in its own archive: the part's folder if all images are below it, or else the top.
 fn common_prefix(listing: &Listing, part: &str) -> String {
     let mut images = images(listing);
     let Some(prefix) = images.next().and_then(|image| prefix_of(image, &[part])) else {
@@ -170,7 +170,7 @@ fn images(listing: &Listing) -> impl Iterator<Item = &str> {
     names.filter(|name| is_image(name) && tool_folder(name).is_none())
 }
 
-/// What stands before the first folder of one of these names.
+/// The path before the first folder with one of these names.
 fn prefix_of<'a>(path: &'a str, parts: &[&str]) -> Option<&'a str> {
     let mut start = 0;
     for _ in 0..=DEEPEST {
@@ -183,7 +183,7 @@ fn prefix_of<'a>(path: &'a str, parts: &[&str]) -> Option<&'a str> {
     None
 }
 
-/// The folder in an archive, with its `/`, that the parts are below; empty if they are at the top, or not there.
+/// The folder in an archive, with a final `/`, that contains the parts; empty if they are at the top or missing.
 pub(super) fn base_in_archive(store: &Store, listing: &Listing) -> Result<String, DataError> {
     let names = PARTS.map(name);
     let prefixes: BTreeSet<&str> = images(listing).filter_map(|image| prefix_of(image, &names)).collect();
@@ -196,7 +196,7 @@ pub(super) fn base_in_archive(store: &Store, listing: &Listing) -> Result<String
     }
 }
 
-/// The part below the folder `base` of an archive, if it is there.
+/// Lists a part below the folder `base` of an archive, if it exists.
 pub(super) fn in_archive(
     store: &Arc<Store>,
     listing: &Listing,
@@ -210,7 +210,7 @@ pub(super) fn in_archive(
     filter_images(store, name(part), contents).map(Some)
 }
 
-/// What is below `prefix`, which is empty or ends in `/`.
+/// The content below `prefix`, which is empty or ends in `/`.
 fn below(listing: &Listing, prefix: &str) -> Contents {
     let rest = |name: &String| {
         name.strip_prefix(prefix)
@@ -230,7 +230,7 @@ fn below(listing: &Listing, prefix: &str) -> Contents {
     }
 }
 
-/// What to say of a part that is not there: what is there instead, and what to do.
+/// The message about a missing part: what was found instead, and what to do.
 pub(super) fn missing(part: Split, has_other: bool, top: &[String], folders_with_images: &[String]) -> String {
     let name = name(part);
     let mut problem = format!("has no {name}: expected a folder {name}, or {name}.tar or {name}.zip");
@@ -243,7 +243,7 @@ pub(super) fn missing(part: Split, has_other: bool, top: &[String], folders_with
         .find(|found| others.iter().any(|other| other.eq_ignore_ascii_case(found)));
     let cased = top.iter().find(|found| found.eq_ignore_ascii_case(name));
     if let Some(found) = cased.or(same) {
-        problem += &format!("; it has {found}: call it {name}, or make a link {name} to it");
+        problem += &format!("; it has {found}: rename it to {name}, or make a link {name} to it");
     } else if !has_other && !folders_with_images.is_empty() {
         let first: Vec<&str> = folders_with_images.iter().take(3).map(String::as_str).collect();
         let more = if folders_with_images.len() > first.len() {
@@ -252,8 +252,8 @@ pub(super) fn missing(part: Split, has_other: bool, top: &[String], folders_with
             ""
         };
         problem += &format!(
-            "; it has folders with images ({}{more}): if these are the classes, put them into a folder train, give the folder that \
-             train is in, and test on some of them with --holdout N",
+            "; it has folders with images ({}{more}): if these are the classes, move them into a folder train, pass its parent \
+             folder, and test on some of the images with --holdout N",
             first.join(", ")
         );
     } else if !top.is_empty() {
@@ -268,7 +268,7 @@ pub(super) fn missing(part: Split, has_other: bool, top: &[String], folders_with
     problem
 }
 
-/// The names at the top of a folder, and those of its folders that have images.
+/// The names at the top of a folder, and its subfolders that have images.
 pub(super) fn top_of_folder(folder: &Path) -> (Vec<String>, Vec<String>) {
     let text = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let with_images = subfolders(folder).into_iter().filter(|folder| {
@@ -287,7 +287,7 @@ pub(super) fn top_of_folder(folder: &Path) -> (Vec<String>, Vec<String>) {
     (top, with_images)
 }
 
-/// The same of an archive, below `base`.
+/// Like [`top_of_folder`], for the folder `base` of an archive.
 pub(super) fn top_of_archive(listing: &Listing, base: &str) -> (Vec<String>, Vec<String>) {
     let first = |name: &str| {
         let rest = name.strip_prefix(base)?;
@@ -303,7 +303,7 @@ pub(super) fn top_of_archive(listing: &Listing, base: &str) -> (Vec<String>, Vec
     (top.into_iter().collect(), with_images.into_iter().collect())
 }
 
-/// The time of a file that a tree was made from.
+/// The stamp of a file that a tree depends on.
 pub(super) fn stamp(path: &Path) -> Result<FileStamp, DataError> {
     FileStamp::from_path(path).map_err(read_error(DataFile::from_path(path)))
 }

@@ -1,4 +1,4 @@
-//! Archives with links in them.
+//! Archives with links.
 
 use crate::tree::Files;
 use std::io::{Cursor, Write};
@@ -9,7 +9,7 @@ pub(crate) enum Link<'a> {
     Symbolic(&'a str),
 }
 
-/// A tar of these files and links, written in the way of GNU tar.
+/// A tar of these files and links, in the format of GNU tar.
 pub(crate) fn tar_with_links(files: &Files, links: &[(&str, Link<'_>)]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     for (name, bytes) in files {
@@ -31,7 +31,7 @@ pub(crate) fn tar_with_links(files: &Files, links: &[(&str, Link<'_>)]) -> Vec<u
     tar.into_inner().unwrap()
 }
 
-/// A zip of these files and symbolic links, as `zip -y` makes it.
+/// A zip of these files and symbolic links, in the format of `zip -y`.
 pub(crate) fn zip_with_links(files: &Files, links: &[(&str, &str)]) -> Vec<u8> {
     let options = zip::write::SimpleFileOptions::default();
     let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));

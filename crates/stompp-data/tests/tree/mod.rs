@@ -1,4 +1,4 @@
-//! Image files and archives made up for tests.
+//! Image files and archives for tests.
 #![allow(dead_code, reason = "each test uses some of it")]
 
 use image::{ImageFormat, Rgb, RgbImage};
@@ -57,7 +57,7 @@ pub(crate) fn tar(files: &Files) -> Vec<u8> {
         header.set_size(bytes.len() as u64);
         header.set_mode(0o644);
         header.set_cksum();
-        // Written as it is; the builder would take a leading `./` away.
+        // Written directly, because the builder would remove a leading `./`.
         header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
         header.set_cksum();
         tar.append(&header, &bytes[..]).unwrap();
@@ -90,7 +90,7 @@ pub(crate) fn zip(files: &Files, deflated: bool) -> Vec<u8> {
     )
 }
 
-/// With the 64-bit fields that archives beyond 4 GiB have.
+/// A zip with the 64-bit fields of archives above 4 GiB.
 pub(crate) fn zip64(files: &Files) -> Vec<u8> {
     write_zip(files, zip::write::SimpleFileOptions::default().large_file(true))
 }
@@ -104,7 +104,7 @@ fn write_zip(files: &Files, options: zip::write::SimpleFileOptions) -> Vec<u8> {
     zip.finish().unwrap().into_inner()
 }
 
-/// Sets the time of a file or folder to one that it never had.
+/// Sets the time of a file or folder to a new value.
 pub(crate) fn touch(path: &Path) {
     let time = SystemTime::now() + Duration::from_secs(1000);
     File::open(path).unwrap().set_modified(time).unwrap();

@@ -1,4 +1,4 @@
-//! A server of one file on 127.0.0.1 that answers each request as it was told to.
+//! A server of one file on 127.0.0.1 that answers each request as the test says.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -6,24 +6,24 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// How a request is answered. Ranges are heeded where nothing else is said.
+/// How a request is answered. Ranges are respected unless the variant says otherwise.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Answer {
-    /// As it should be.
+    /// The correct answer.
     Good,
-    /// The connection is closed after so many bytes.
+    /// Closes the connection after this many bytes.
     CutAt(usize),
-    /// After so many bytes nothing more comes, and the connection stays open.
+    /// Sends nothing more after this many bytes, but keeps the connection open.
     StallAt(usize),
     /// An error.
     Status(u16),
-    /// The whole file, whatever was asked for.
+    /// The whole file, whatever range was requested.
     WholeAlways,
-    /// A part that begins at another byte than asked for.
+    /// A range that begins at another byte than requested.
     OtherStart(usize),
-    /// A header that says so many bytes.
+    /// A header with this number of bytes.
     Length(u64),
-    /// More bytes than the file has, without a word about how many.
+    /// More bytes than the file has, without a length in the header.
     Endless,
     /// As many bytes as the file has, but others.
     Wrong,
@@ -36,7 +36,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Serves `content`, one answer a request; then it is gone.
+    /// Serves `content` with one answer per request, then stops.
     pub(crate) fn start(content: Vec<u8>, answers: Vec<Answer>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -51,7 +51,7 @@ impl Server {
                     return; // A goodbye, not a request.
                 }
                 seen.lock().unwrap().push(range);
-                // A client that has heard enough may close; that is no fault of the server.
+                // A client may close the connection early; that is not an error of the server.
                 let _ = respond(&mut stream, &content, answer, range);
                 if let Answer::StallAt(_) = answer {
                     stalled.push(stream);
@@ -69,7 +69,7 @@ impl Server {
         format!("http://127.0.0.1:{}/data.bin", self.port)
     }
 
-    /// Where each request so far wanted to begin.
+    /// The first byte that each request so far asked for.
     pub(crate) fn ranges(&self) -> Vec<Option<usize>> {
         self.ranges.lock().unwrap().clone()
     }
@@ -85,7 +85,7 @@ impl Drop for Server {
     }
 }
 
-/// The start of the range that the request asks for; `usize::MAX` if it is none.
+/// The start of the range that the request asks for; `usize::MAX` if it is not a request.
 fn read_range(stream: &TcpStream) -> Option<usize> {
     stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     let mut lines = BufReader::new(stream).lines().map_while(Result::ok);

@@ -1,7 +1,7 @@
-//! Binary convolutions: bits in, exclusive or and population count.
+//! Binary convolutions by exclusive or and population count.
 //!
-//! Two vectors of `n` signs that differ in `d` places have the product `n - 2 d`. Padding is no sign: the portable way skips it, the
-//! vector ways count it as -1 and have tables for the windows that reach into it.
+//! The dot product of two vectors of `n` signs that differ in `d` places is `n - 2 d`. Padding is 0, which is not a sign. The portable
+//! method skips it. The vector methods count it as -1 and correct the result with tables for the windows at the border.
 
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 use super::{lookup::Lookup, planes::Planes, popcount::Popcount};
@@ -13,19 +13,19 @@ use crate::simd::SimdLevel;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-/// A binary convolution, prepared.
+/// A binary convolution that is ready to run.
 pub(crate) struct BinaryConv {
     pub(crate) windows: Windows,
     pub(crate) outputs: usize,
-    /// Where its weight is in the file.
+    /// Position of the weight in the file.
     weight: Range<usize>,
-    /// The smallest sums that give +1: one a channel, or one for a shortcut of -1 and then one for a shortcut of +1. Without them sums
-    /// become floats.
+    /// The smallest sums that give +1, one per channel. With a shortcut of signs: first for a shortcut of -1, then for +1. If absent,
+    /// the sums are converted to floats.
     thresholds: Option<Vec<i32>>,
     way: CountMethod,
 }
 
-/// How bits are counted.
+/// The method that counts bits.
 enum CountMethod {
     Portable,
     #[cfg(all(feature = "std", target_arch = "x86_64"))]
@@ -36,13 +36,13 @@ enum CountMethod {
     Popcount(Popcount),
 }
 
-/// Largest kernel of the vector ways, whose tables of borders grow with its square.
+/// Largest kernel of the vector methods. The size of their border tables grows with its square.
 const LARGEST_KERNEL: usize = 7;
-/// Most products of a sum of the vector ways, which count in 16 bits.
+/// Largest number of products in a sum of the vector methods, which count in 16 bits.
 const MOST_PRODUCTS: usize = i16::MAX as usize - 1;
 
 impl BinaryConv {
-    /// With the weight that lies at `weight` of `file`.
+    /// Prepares a convolution whose weight is at `weight` in `file`.
     pub(crate) fn new(
         level: SimdLevel,
         windows: Windows,
@@ -100,7 +100,7 @@ impl BinaryConv {
         }
     }
 
-    /// Words that a task needs, offsets of tables, and bytes.
+    /// Numbers of words, table offsets and bytes that a task needs.
     pub(crate) fn task_len(&self) -> [usize; 3] {
         match &self.way {
             CountMethod::Portable => [0; 3],
@@ -113,7 +113,8 @@ impl BinaryConv {
         }
     }
 
-    /// Prepares an image for all tasks: `staged` and `table` have at least the lengths above.
+    /// Prepares an image for all tasks. `staged` has at least [`BinaryConv::staged_len`] bytes, `table` at least
+    /// [`BinaryConv::table_len`] entries.
     pub(crate) fn stage(&self, input: &[u8], staged: &mut [u8], table: &mut [u32]) {
         match &self.way {
             CountMethod::Portable => {
@@ -204,7 +205,7 @@ impl BinaryConv {
     }
 }
 
-/// How many bits differ.
+/// Counts the bits that differ.
 fn differing(a: &[u8], b: &[u8]) -> u32 {
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks(), b.as_chunks());
     let words = a
@@ -215,7 +216,7 @@ fn differing(a: &[u8], b: &[u8]) -> u32 {
     words.sum::<u32>() + rest.sum::<u32>()
 }
 
-/// An image for a binary convolution: its bits, and what [`BinaryConv::stage`] made of them.
+/// An image for a binary convolution: its bits and the output of [`BinaryConv::stage`].
 #[derive(Clone, Copy)]
 pub(crate) struct StagedBits<'a> {
     pub(crate) bits: &'a [u8],
@@ -230,7 +231,7 @@ pub(crate) struct TaskBuffers<'a> {
     pub(crate) bytes: &'a mut [u8],
 }
 
-/// The image with its padding, for the vector ways.
+/// The layout of the padded image for the vector methods.
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 pub(super) struct PaddedLayout {
     /// Bytes of a pixel.
@@ -240,7 +241,7 @@ pub(super) struct PaddedLayout {
     rows: usize,
     in_row: usize,
     padding: usize,
-    /// Bytes from a pixel to the one that the next output pixel reads in its place.
+    /// Bytes between the windows of neighbouring output pixels: stride times bytes of a pixel.
     pub(super) step: usize,
 }
 
@@ -263,7 +264,7 @@ impl PaddedLayout {
         self.row * self.rows
     }
 
-    /// Bytes that are written: behind the image follow zeros, because vectors and neighbours reach past its end.
+    /// Number of bytes to write. Zeros follow the image, because some reads go past its end.
     fn len(&self) -> usize {
         self.padded() + self.step.max(8)
     }
@@ -284,18 +285,19 @@ impl PaddedLayout {
     }
 }
 
-/// What each output channel is compared with, where padding counts as -1. Windows that lack the same taps share a class.
+/// The limits and bases of each output channel, corrected for padding that counts as -1. Windows with the same taps in the padding
+/// share a class.
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 pub(super) struct Borders {
     row_class: Vec<usize>,
     column_class: Vec<usize>,
-    /// Output channels, filled up.
+    /// Output channels, rounded up to whole vectors.
     pub(super) lanes: usize,
-    /// 1, or 2 with a shortcut of signs; 0 if sums become floats.
+    /// Number of limits per channel: 1, or 2 with a shortcut of signs, or 0 if sums are converted to floats.
     pub(super) variants: usize,
-    /// Bits are set where fewer places differ: (class, variant, lane).
+    /// A bit is set if the number of differing places is below this limit. (class, variant, lane).
     limits: Vec<i16>,
-    /// Sums are this minus twice the number of differing places: (class, lane).
+    /// A sum is this base minus twice the number of differing places. (class, lane).
     bases: Vec<f32>,
 }
 
@@ -363,14 +365,14 @@ impl Borders {
         self.row_class[row] + self.column_class[column]
     }
 
-    /// The limits of an output pixel: `lanes` for each variant.
+    /// Returns the limits of an output pixel: `lanes` for each variant.
     #[inline(always)]
     pub(super) fn limits(&self, row: usize, column: usize) -> &[i16] {
         let len = self.variants * self.lanes;
         &self.limits[self.class(row, column) * len..][..len]
     }
 
-    /// The bases of an output pixel.
+    /// Returns the bases of an output pixel.
     #[inline(always)]
     pub(super) fn bases(&self, row: usize, column: usize) -> &[f32] {
         &self.bases[self.class(row, column) * self.lanes..][..self.lanes]

@@ -1,7 +1,7 @@
-//! Sums of floats: convolutions in full precision, linear layers, and convolutions of floats with weights of -1 and +1.
+//! Layers with float inputs: full-precision convolutions, linear layers, and convolutions with weights of -1 and +1.
 //!
-//! Every sum runs over a patch in the order (channel, row, column) in blocks of [`BLOCK`] products; blocks are added up in order.
-//! Multiplication and addition are fused. That is the trainer's order, so the sums have the same bits.
+//! Each sum goes over a patch in the order (channel, row, column), in blocks of [`BLOCK`] products; the blocks are added in order. It
+//! uses fused multiply-add. This is the trainer's order, so the sums are bitwise equal.
 
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 mod vectors;
@@ -14,23 +14,23 @@ use crate::{run::ValueLocation, simd::SimdLevel};
 use alloc::vec::Vec;
 use core::ops::Range;
 
-/// Products that are summed before a sum is added to the others.
+/// Number of products in a block.
 const BLOCK: usize = 256;
-/// Pixels that read the same weights one after the other; a multiple of the rows of every tile.
+/// Pixels that use a block of weights before the next block is loaded. A multiple of the pixels of every tile.
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 const PIXELS: usize = 48;
 
-/// A layer that sums floats, prepared.
+/// A layer with float inputs that is ready to run.
 pub(crate) struct Dense {
     pub(crate) windows: Windows,
     pub(crate) outputs: usize,
     weight: Weight,
-    /// What the vector ways need; absent at [`SimdLevel::Portable`].
+    /// The data of the vector methods; absent at [`SimdLevel::Portable`].
     #[cfg(all(feature = "std", target_arch = "x86_64"))]
     prepared: Option<Prepared>,
 }
 
-/// A layer as a vector level runs it.
+/// The data of a layer for a vector level.
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 struct Prepared {
     panels: Panels,
@@ -39,30 +39,30 @@ struct Prepared {
 
 /// The parameters of a layer.
 pub(crate) struct Weight {
-    /// Where it is in the file: floats (O, C, K, K), or bits (O, K, K, bytes).
+    /// Position in the file: floats (O, C, K, K), or bits (O, K, K, bytes).
     pub(crate) at: Range<usize>,
     pub(crate) is_bits: bool,
     pub(crate) bias: Option<Vec<f32>>,
 }
 
-/// An image, and what [`Dense::stage`] made of it.
+/// An image and the output of [`Dense::stage`].
 #[derive(Clone, Copy)]
 pub(crate) struct StagedFloats<'a> {
     pub(crate) view: Values<'a>,
     pub(crate) padded: &'a [f32],
 }
 
-/// Weights as a vector level reads them.
+/// Weights in the layout of a vector level.
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 enum Panels {
-    /// For each panel of channels: (step, channel).
+    /// The floats of each panel of channels, (step, channel).
     Floats(Vec<f32>),
-    /// The same, a bit a weight: one number a step.
+    /// One number per panel and step, with one bit per channel.
     Bits(Vec<u32>),
 }
 
 impl Dense {
-    /// With a weight of `file`. Its input is at `place`.
+    /// Prepares a layer with `weight` in `file` and its input at `place`.
     pub(crate) fn new(
         level: SimdLevel,
         windows: Windows,
@@ -84,7 +84,7 @@ impl Dense {
         }
     }
 
-    /// Floats that [`Dense::stage`] writes.
+    /// Number of floats that [`Dense::stage`] writes.
     pub(crate) fn staged_len(&self) -> usize {
         #[cfg(all(feature = "std", target_arch = "x86_64"))]
         if let Some(prepared) = &self.prepared {
@@ -93,7 +93,7 @@ impl Dense {
         0
     }
 
-    /// Floats that a task needs for a patch, sums, and the weights of a block.
+    /// Numbers of floats that a task needs for a patch, for sums and for the weights of a block.
     pub(crate) fn task_len(&self) -> [usize; 3] {
         #[cfg(all(feature = "std", target_arch = "x86_64"))]
         if self.prepared.is_some() {
@@ -102,7 +102,7 @@ impl Dense {
         [self.windows.entries(), self.outputs, 0]
     }
 
-    /// Prepares an image for all tasks: `staged` has at least the length above.
+    /// Prepares an image for all tasks. `staged` has at least [`Dense::staged_len`] entries.
     pub(crate) fn stage(&self, input: Values<'_>, staged: &mut [f32]) {
         #[cfg(all(feature = "std", target_arch = "x86_64"))]
         if let Some(prepared) = &self.prepared {
@@ -179,7 +179,7 @@ impl Dense {
     }
 }
 
-/// The sum over a patch, block by block; `add` is given the step, the entry and the sum so far.
+/// Computes the sum over a patch, block by block. `add` gets the step, the entry and the current sum.
 fn blocks(patch: &[f32], add: impl Fn(usize, f32, f32) -> f32) -> f32 {
     let of_block = |(number, block): (usize, &[f32])| {
         let steps = number * BLOCK..;
@@ -193,7 +193,7 @@ fn blocks(patch: &[f32], add: impl Fn(usize, f32, f32) -> f32) -> f32 {
         .unwrap_or(0.0)
 }
 
-/// The entries of a patch, (channel, row, column); padding is 0.
+/// Copies the entries of a patch, (channel, row, column). Padding is 0.
 #[inline(always)]
 fn gather(w: &Windows, input: Values<'_>, row: usize, column: usize, patch: &mut [f32]) {
     let [channels, height, width] = w.input;
@@ -249,7 +249,7 @@ fn gather(w: &Windows, input: Values<'_>, row: usize, column: usize, patch: &mut
     }
 }
 
-/// Where the entries of a patch are, in an image that has its padding around it.
+/// The positions of a patch's entries in the padded image.
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 struct Padded {
     /// Channels, rows and columns without padding.
@@ -257,11 +257,11 @@ struct Padded {
     padding: usize,
     kernel: [usize; 2],
     stride: usize,
-    /// Whether it has to be written: the input is bits, or has no padding yet.
+    /// Whether the input must be copied, because it is bits or needs padding.
     is_copy: bool,
-    /// From a channel, row and column to the next.
+    /// Distances between neighbouring channels, rows and columns.
     steps: [usize; 3],
-    /// For each entry of a patch, (channel, row, column), how far it is from the first.
+    /// For each entry of a patch, (channel, row, column): its distance from the first entry.
     reads: Vec<usize>,
     last_read: usize,
 }
@@ -271,7 +271,7 @@ impl Padded {
     fn new(w: &Windows, place: ValueLocation) -> Self {
         let [channels, height, width] = w.input;
         let [rows, columns] = [height, width].map(|side| side + 2 * w.padding);
-        // As the input has it: (C, H, W) or (H, W, C).
+        // The same order as the input: (C, H, W) or (H, W, C).
         let steps = match place {
             ValueLocation::Image => [rows * columns, columns, 1],
             ValueLocation::Bits(_) | ValueLocation::Floats(_) => [1, columns * channels, channels],
@@ -294,14 +294,14 @@ impl Padded {
         }
     }
 
-    /// Floats of the copy.
+    /// Number of floats of the copy.
     fn len(&self) -> usize {
         let [channels, height, width] = self.shape;
         let image = channels * (height + 2 * self.padding) * (width + 2 * self.padding);
         if self.is_copy { image } else { 0 }
     }
 
-    /// The first entry of the patch whose first row and column these are.
+    /// Position of the first entry of the patch that starts at `row` and `column`.
     #[inline(always)]
     fn first(&self, row: usize, column: usize) -> usize {
         row * self.steps[1] + column * self.steps[2]
@@ -309,7 +309,7 @@ impl Padded {
 
     fn stage(&self, input: Values<'_>, staged: &mut [f32]) {
         if self.is_copy {
-            // SAFETY: a layer is prepared for this only where AVX2 is.
+            // SAFETY: a layer is prepared for this only if the machine has AVX2.
             unsafe { self.copy(input, &mut staged[..self.len()]) }
         }
     }
@@ -320,7 +320,7 @@ impl Padded {
         if self.padding > 0 {
             staged.fill(0.0);
         }
-        // With large strides and small kernels some places are never read.
+        // If the stride is larger than the kernel, some places are never read.
         let is_read = |place: usize, side: usize| (place + self.padding) % self.stride < self.kernel[side];
         for row in (0..height).filter(|row| is_read(*row, 0)) {
             let to = self.first(row + self.padding, self.padding);
@@ -349,7 +349,7 @@ impl Padded {
         }
     }
 
-    /// The values with their padding.
+    /// Returns the values with their padding.
     fn values<'a>(&self, input: StagedFloats<'a>) -> &'a [f32] {
         match input.view {
             Values::Image(values) | Values::Floats(values) if !self.is_copy => values,

@@ -1,9 +1,10 @@
-//! Counting differing bits by table lookup, for AVX2, which cannot count bits.
+//! Counts differing bits by table lookup for AVX2, which has no instruction that counts bits.
 //!
-//! Weights are nibbles: 4 input channels a byte, 32 output channels a vector. The activation nibbles `a` and `b` of two neighbouring
-//! output pixels choose one of 256 tables of 16 bytes. Entry `w` of table `(a, b)` holds in its low half in how many bits `a` and `w`
-//! differ, in its high half the same for `b` and `w`. One byte shuffle of the table by a vector of weights so does 4 channels x 32
-//! kernels x 2 pixels: 256 multiplications. Up to 16 output channels, a vector has 16 channels of two such pairs of pixels.
+//! Each byte of a weight vector is a nibble: 4 input channels of one output channel. A vector has 32 output channels. The activation
+//! nibbles `a` and `b` of two neighbouring output pixels select one of 256 tables of 16 bytes. The low half of entry `w` in table
+//! `(a, b)` is the number of bits in which `a` and `w` differ; the high half is the number for `b` and `w`. One byte shuffle of the
+//! table by a vector of weights computes 4 channels x 32 kernels x 2 pixels = 256 products. With at most 16 output channels, a vector
+//! has 16 channels for two pairs of pixels.
 
 mod counts;
 
@@ -18,25 +19,26 @@ use alloc::{vec, vec::Vec};
 use core::ops::Range;
 use counts::{below, choose, limits_of, store, store_half, tile, tile_narrow};
 
-/// Pairs of pixels whose offsets are gathered together: weights are read once for all of them.
+/// Pairs of pixels whose offsets are gathered together. The weights are read once for all of them.
 const PAIRS: usize = 16;
 
 /// Weights of a binary convolution as nibbles.
 pub(super) struct Lookup {
     borders: Borders,
     outputs: usize,
-    /// Nibbles of a patch, filled up to a multiple of three.
+    /// Nibbles of a patch, padded to a multiple of three.
     steps: usize,
-    /// For each vector of channels: (step, channel).
+    /// The nibbles of each vector of channels, (step, channel).
     nibbles: Vec<u8>,
-    /// Channels of a vector: 32, or 16 where there are no more.
+    /// Channels of a vector: 32, or 16 if there are at most 16 output channels.
     lanes: usize,
 }
 
-/// For each byte of the padded image the offsets of two tables, those of its nibbles and of the next output pixel's.
+/// Computes two table offsets for each byte of the padded image. Each offset combines a nibble of the byte with the same nibble for
+/// the next output pixel.
 pub(super) fn tables(staging: &PaddedLayout, staged: &[u8], table: &mut [u32]) {
     let len = staging.padded();
-    // SAFETY: a convolution is prepared for lookups only where AVX2 is.
+    // SAFETY: a convolution is prepared for lookups only if the machine has AVX2.
     unsafe { tables_avx2(&staged[..len], &staged[staging.step..][..len], &mut table[..len]) }
 }
 
@@ -71,7 +73,7 @@ impl Lookup {
         }
     }
 
-    /// Offsets that a task needs.
+    /// Number of offsets that a task needs.
     pub(super) fn task_len(&self) -> usize {
         PAIRS * self.steps
     }
@@ -85,7 +87,7 @@ impl Lookup {
         offsets: &mut [u16],
         sink: &mut RowWriter<'_>,
     ) {
-        // SAFETY: a convolution is prepared for lookups only where AVX2 and FMA are.
+        // SAFETY: a convolution is prepared for lookups only if the machine has AVX2 and FMA.
         unsafe { self.run_avx2(w, rows, table, offsets, sink) }
     }
 
@@ -150,7 +152,7 @@ impl Lookup {
         }
     }
 
-    /// The offsets of a patch: those of the taps of a kernel's row are neighbours in the table, too.
+    /// Collects the offsets of a patch. The taps in one row of the kernel are neighbours in the table.
     #[inline(always)]
     fn gather(
         &self,
@@ -169,11 +171,11 @@ impl Lookup {
                 *to = [*from as u16, (*from >> 16) as u16];
             }
         }
-        // Nibbles past the patch are zeros on both sides.
+        // The nibbles after the patch are zero in weights and activations.
         offsets[2 * w.kernel[0] * of_row..].fill(0);
     }
 
-    /// Takes the counts of 32 channels of a pair of pixels.
+    /// Writes the results for the counts of 32 channels of a pair of pixels.
     #[inline]
     #[target_feature(enable = "avx2,fma")]
     fn finish(
@@ -210,7 +212,7 @@ impl Lookup {
         }
     }
 
-    /// Takes the counts of 16 channels of two pairs of pixels.
+    /// Writes the results for the counts of 16 channels of two pairs of pixels.
     #[inline]
     #[target_feature(enable = "avx2,fma")]
     fn finish_narrow(
@@ -223,7 +225,7 @@ impl Lookup {
     ) {
         let there_or_here = there.unwrap_or(here);
         for (second, counts) in counts.iter().enumerate() {
-            // Past the end of a row of odd length, the pixel before stands in.
+            // In a row of odd length, the last pixel is also used as the second pixel of its pair.
             let place = |(row, column): (usize, usize)| (row, (column + second).min(w.output[1] - 1));
             let places = [place(here), place(there_or_here)];
             let is_there = [

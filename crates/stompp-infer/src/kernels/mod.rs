@@ -1,4 +1,4 @@
-//! Counting bits and summing floats.
+//! Kernels that count bits and sum floats.
 
 pub(crate) mod binary;
 pub(crate) mod dense;

@@ -1,12 +1,12 @@
-//! Counting differing bits by table lookup with pixels in the lanes of a vector, for AVX2 and images that fill its lanes.
+//! Counts differing bits by table lookup for AVX2, with pixels in the lanes of a vector. For images that fill the lanes.
 //!
-//! As in `lookup.rs`, but the other way round: the weight nibbles of two output channels choose the table, and the activation nibbles
-//! of 32 pixels choose its entries. Nothing is gathered: a tap of the kernel only shifts where a vector is read. The image is staged as
-//! planes, one for each 4 channels, a byte a pixel. Padding is 0x80, which a byte shuffle turns into 0 for any table; what it should
-//! have counted is added to each pixel.
+//! This is `lookup.rs` with exchanged roles: the weight nibbles of two output channels select the table, and the activation nibbles of
+//! 32 pixels select its entries. Nothing is gathered: a tap of the kernel only shifts the address of a load. The image is staged as
+//! planes, one for each 4 channels, with one byte a pixel. Padding is 0x80, for which a byte shuffle gives 0 with any table. The
+//! missing counts of the padding are added to each pixel.
 //!
-//! Pixels are numbered across rows, with the padding between them, so a vector may hold the end of one row and the start of the next.
-//! The few lanes between are computed and dropped.
+//! Pixels are numbered across rows, including the padding between them, so a vector may hold the end of one row and the start of the
+//! next. The lanes between them are computed and dropped.
 
 mod layout;
 
@@ -28,20 +28,20 @@ const VECTORS: usize = 4;
 pub(super) struct Planes {
     layout: PlaneLayout,
     outputs: usize,
-    /// For each step (tap and plane) of a sum where its first pixel is.
+    /// For each step of a sum (tap and plane): the position of its first pixel.
     reads: Vec<usize>,
-    /// The largest of them.
+    /// The largest entry of `reads`.
     last_read: usize,
-    /// For each pair of output channels and step the offset of its table.
+    /// For each pair of output channels and each step: the offset of its table.
     tables: Vec<u16>,
-    /// Bits are set where the count is below: a limit a channel, and behind them those for a shortcut of +1, if there is one.
+    /// A bit is set if the count is below the limit. One limit per channel; with a shortcut of signs, the limits for +1 follow.
     limits: Vec<i16>,
-    /// For each pixel half the products that its padding has, which is what they count.
+    /// For each pixel: half the number of products in the padding. Counting half of them as differing makes their sum 0.
     missing: Vec<i16>,
 }
 
 impl Planes {
-    /// Whether this is the faster way for a convolution that gives bits: its channels fill nibbles, and few lanes are dropped.
+    /// Whether this method is the faster one for a convolution with thresholds: its channels fill nibbles, and few lanes are dropped.
     pub(super) fn is_suitable(w: &Windows) -> bool {
         let layout = PlaneLayout::new(w);
         let pixels = w.output[0] * w.output[1];
@@ -50,7 +50,7 @@ impl Planes {
         w.input[0].is_multiple_of(4) && steps.is_multiple_of(3) && 4 * pixels >= 3 * lanes
     }
 
-    /// For a convolution that it [`is_suitable`](Planes::is_suitable).
+    /// Prepares a convolution. [`Planes::is_suitable`] must be true for it.
     pub(super) fn new(w: &Windows, outputs: usize, bits: &[u8], thresholds: &[i32]) -> Self {
         let layout = PlaneLayout::new(w);
         let of_pixel = bytes_of_pixel(w.input[0]);
@@ -97,7 +97,7 @@ impl Planes {
         self.layout.len()
     }
 
-    /// Bytes that a task needs: for the bits of an image, and for those of the shortcut.
+    /// Number of bytes that a task needs for the bits of the output and of the shortcut.
     pub(super) fn task_len(&self) -> usize {
         let lanes = self.missing.len().next_multiple_of(LANES);
         2 * bytes_of_pixel(self.outputs) * lanes
@@ -159,7 +159,7 @@ impl Planes {
         }
     }
 
-    /// Eight output channels of `NV` vectors of pixels, the first of which is pixel `at`.
+    /// Computes eight output channels of `NV` vectors of pixels, starting at pixel `at`.
     #[inline]
     #[target_feature(enable = "avx2")]
     #[allow(clippy::needless_range_loop)] // The loops are unrolled, and several arrays share each index.
@@ -171,7 +171,7 @@ impl Planes {
         let missing = &self.missing[at..][..NV * LANES];
         let mut start = [[zero; 2]; NV];
         for v in 0..NV {
-            // SAFETY: `missing` has 32 entries a vector.
+            // SAFETY: `missing` has 32 entries for each vector.
             let [low, high] =
                 [0, 16].map(|half| unsafe { _mm256_loadu_si256(missing.as_ptr().add(v * LANES + half).cast()) });
             start[v] = [
@@ -193,7 +193,7 @@ impl Planes {
                         of_weights[k] = _mm256_broadcastsi128_si256(table(tables[step + k]));
                         let read = self.reads[step + k] + at;
                         for v in 0..NV {
-                            // SAFETY: the largest of `reads` was compared with the length.
+                            // SAFETY: the assertion above checks the largest read.
                             pixels[k][v] = unsafe { _mm256_loadu_si256(staged.as_ptr().add(read + v * LANES).cast()) };
                         }
                     }
@@ -212,7 +212,7 @@ impl Planes {
                         .get(self.outputs + channel)
                         .map(|limit| _mm256_set1_epi16(*limit));
                     for v in 0..NV {
-                        // SAFETY: the shortcut has 32 bytes a vector.
+                        // SAFETY: the shortcut has 32 bytes for each vector.
                         let residual = || unsafe { _mm256_loadu_si256(residual.as_ptr().add(v * LANES).cast()) };
                         let limits = plus.map_or([minus; 2], |plus| choose(residual(), bit, minus, plus));
                         let below = below(&counts[0][v][half], limits);
@@ -222,13 +222,13 @@ impl Planes {
             }
         }
         for (v, bits) in bits.into_iter().enumerate() {
-            // SAFETY: `out` has 32 bytes a vector.
+            // SAFETY: `out` has 32 bytes for each vector.
             unsafe { _mm256_storeu_si256(out.as_mut_ptr().add(v * LANES).cast(), bits) }
         }
     }
 }
 
-/// `plus` for the pixels whose byte has `bit`, else `minus`; in the order of [`Counts`].
+/// Selects `plus` for the pixels whose byte has `bit`, and `minus` for the others. The result has the order of [`Counts`].
 #[inline]
 #[target_feature(enable = "avx2")]
 fn choose(bytes: __m256i, bit: __m256i, minus: __m256i, plus: __m256i) -> Counts {
@@ -239,7 +239,7 @@ fn choose(bytes: __m256i, bit: __m256i, minus: __m256i, plus: __m256i) -> Counts
     ]
 }
 
-/// 0xFF for the pixels whose count is below its limit.
+/// Compares counts with limits: 0xFF for the pixels whose count is below its limit, else 0.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn below(counts: &Counts, limits: Counts) -> __m256i {
@@ -281,7 +281,7 @@ mod tests {
         }
     }
 
-    /// The bits of all rows, in two tasks.
+    /// Computes the bits of all rows in two tasks.
     fn run(
         w: &Windows,
         outputs: usize,
@@ -322,7 +322,7 @@ mod tests {
             bytes in prop::collection::vec(any::<u8>(), 1..200),
         ) {
             prop_assume!(w.output[0] * w.output[1] > 0 && SimdLevel::Avx2.is_supported());
-            // Bits past the last channel are 0, as everywhere.
+            // Bits past the last channel are always 0.
             let pixels = |count: usize, channels: usize| -> Vec<u8> {
                 let of_pixel = bytes_of_pixel(channels);
                 let mask = |byte: usize| u8::MAX >> (8 * (byte + 1)).saturating_sub(channels).min(7);

@@ -1,7 +1,7 @@
-//! Counting differing bits with AVX-512 VPOPCNTDQ: 8 output channels a vector, one word of a patch at a time.
+//! Counts differing bits with AVX-512 VPOPCNTDQ: 8 output channels a vector, one word of a patch at a time.
 //!
-//! The bytes of a kernel's row are neighbours in the padded image, so its words hold several pixels where there are few channels: with
-//! 16 channels and a kernel of 3x3 a patch is 3 words.
+//! The bytes of one row of the kernel are contiguous in the padded image. With few channels, a word holds several pixels: with 16
+//! channels and a 3x3 kernel, a patch has 3 words.
 
 use super::{
     binary::{Borders, PaddedLayout},
@@ -13,7 +13,7 @@ use core::{arch::x86_64::*, ops::Range};
 
 /// Output channels of a vector.
 const LANES: usize = 8;
-/// Patches that are gathered together: weights are read once for all of them.
+/// Patches that are gathered together. The weights are read once for all of them.
 const PIXELS: usize = 32;
 
 /// Weights of a binary convolution as words.
@@ -24,11 +24,11 @@ pub(super) struct Popcount {
     steps: usize,
     /// Output channels of a panel: 16 or 32.
     width: usize,
-    /// For each panel: (step, channel).
+    /// The words of each panel, (step, channel).
     words: Vec<u64>,
 }
 
-/// The words of a kernel's row: whole bytes, the last word filled up with zeros.
+/// Splits the bytes of one row of a kernel into words. The last word is padded with zeros.
 fn words(bytes: &[u8]) -> impl Iterator<Item = u64> {
     bytes.chunks(8).map(|bytes| {
         let mut word = [0; 8];
@@ -61,7 +61,7 @@ impl Popcount {
         }
     }
 
-    /// Words that a task needs.
+    /// Number of words that a task needs.
     pub(super) fn task_len(&self) -> usize {
         PIXELS * self.steps
     }
@@ -75,7 +75,7 @@ impl Popcount {
         patches: &mut [u64],
         sink: &mut RowWriter<'_>,
     ) {
-        // SAFETY: a convolution is prepared for this only where these parts of AVX-512 are, and AVX2 and FMA with them.
+        // SAFETY: a convolution is prepared for this only if the machine has these parts of AVX-512, AVX2 and FMA.
         unsafe {
             match self.width {
                 32 => self.run_tiles::<4, 4>(w, rows, staged, patches, sink),
@@ -84,7 +84,7 @@ impl Popcount {
         }
     }
 
-    /// Tiles of `MR` pixels and `NV` vectors of channels, whose 16 counts stay in registers.
+    /// Computes tiles of `MR` pixels and `NV` vectors of channels. The 16 counts of a tile stay in registers.
     #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq")]
     fn run_tiles<const MR: usize, const NV: usize>(
         &self,
@@ -134,7 +134,7 @@ impl Popcount {
         }
     }
 
-    /// Takes the counts of the channels of a panel for one pixel.
+    /// Writes the results for the counts of a panel for one pixel.
     #[inline]
     #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq")]
     fn finish<const NV: usize>(
@@ -181,12 +181,12 @@ impl Popcount {
     }
 }
 
-/// The words of a patch.
+/// Collects the words of a patch.
 #[inline(always)]
 fn gather(w: &Windows, staging: &PaddedLayout, staged: &[u8], row: usize, column: usize, patch: &mut [u64]) {
     let of_row = w.kernel[1] * staging.of_pixel;
     let words = of_row.div_ceil(8);
-    // What the last word of a row has past the row belongs to the next pixels.
+    // The last word of a row also reads bytes of the next pixels, which the mask removes.
     let mask = u64::MAX >> (64 * words - 8 * of_row);
     for (tap, patch) in patch.chunks_mut(words).enumerate() {
         let from = (row * w.stride + tap) * staging.row + column * staging.step;

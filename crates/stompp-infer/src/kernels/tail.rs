@@ -1,30 +1,30 @@
-//! What follows a sum: batch norm, shortcut, activation, and where the result goes.
+//! The operations after a sum: batch norm, shortcut, activation, and writing the result.
 
 use alloc::vec::Vec;
 
-/// Values that a step reads: channels of a pixel are neighbours, except in images.
+/// Values that a step reads. The channels of a pixel are contiguous, except in images.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Values<'a> {
-    /// A bit a channel, pixels in whole bytes.
+    /// One bit per channel. Every pixel starts at a byte.
     Bits(&'a [u8]),
     /// (H, W, C).
     Floats(&'a [f32]),
-    /// (C, H, W): what the caller gives.
+    /// (C, H, W): the caller's image.
     Image(&'a [f32]),
 }
 
-/// How many bytes the bits of a pixel take.
+/// Returns the number of bytes that the bits of a pixel need.
 pub(crate) fn bytes_of_pixel(channels: usize) -> usize {
     channels.div_ceil(8)
 }
 
-/// The value of a bit.
+/// Returns the value of a bit: +1 or -1.
 #[inline(always)]
 pub(crate) fn sign(bit: bool) -> f32 {
     if bit { 1.0 } else { -1.0 }
 }
 
-/// The values of eight bits. Without branches: the missing bit becomes the sign of 1.0.
+/// Returns the values of eight bits. Needs no branches: the inverted bit becomes the sign bit of 1.0.
 #[inline(always)]
 pub(crate) fn signs(byte: u8) -> [f32; 8] {
     let one = 1_f32.to_bits();
@@ -32,7 +32,7 @@ pub(crate) fn signs(byte: u8) -> [f32; 8] {
 }
 
 impl Values<'_> {
-    /// Writes channels `first..first + to.len()` of `pixel` to `to`; the tensor has `channels` channels and `pixels` pixels. `first` is a
+    /// Copies channels `first..first + to.len()` of `pixel` to `to`. The tensor has `channels` channels and `pixels` pixels. `first` is a
     /// multiple of 8.
     #[inline(always)]
     pub(crate) fn read(&self, [channels, pixels]: [usize; 2], pixel: usize, first: usize, to: &mut [f32]) {
@@ -52,7 +52,7 @@ impl Values<'_> {
     }
 }
 
-/// The activation at the end of a step that gives floats.
+/// The activation at the end of a step whose output is floats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Activation {
     None,
@@ -60,23 +60,23 @@ pub(crate) enum Activation {
     Clip,
 }
 
-/// The fixed part: parameters of each channel.
+/// The parameters of the operations after a sum.
 #[derive(Clone, Debug)]
 pub(crate) struct Tail {
-    /// Mean, factor and shift; the last eight are filled up with zeros.
+    /// Mean, factor and shift of each channel, in groups of eight. The last group is padded with zeros.
     pub(crate) affine: Option<[Vec<[f32; 8]>; 3]>,
     pub(crate) activation: Activation,
 }
 
-/// Arithmetic of a level.
+/// The arithmetic of a SIMD level.
 pub(crate) trait Arithmetic {
     /// `a * b + c`, rounded once.
     fn mul_add(a: f32, b: f32, c: f32) -> f32;
-    /// Bit `i` is whether `values[i]` is not negative.
+    /// Returns a byte whose bit `i` is set if `values[i]` is not negative.
     fn signs(values: &[f32; 8]) -> u8;
 }
 
-/// Without vector instructions.
+/// Arithmetic without vector instructions.
 pub(crate) enum Portable {}
 
 impl Arithmetic for Portable {
@@ -94,7 +94,7 @@ impl Arithmetic for Portable {
     }
 }
 
-/// With AVX2 and FMA. To be used only inside functions that are compiled for them.
+/// Arithmetic with AVX2 and FMA. Use it only in functions that are compiled for them.
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 pub(crate) enum Fma {}
 
@@ -116,26 +116,26 @@ impl Arithmetic for Fma {
     }
 }
 
-/// Where the rows of one task go, and what is added on the way.
+/// Applies the tail to the sums of one task and writes the rows.
 pub(crate) struct RowWriter<'a> {
     pub(crate) tail: &'a Tail,
     pub(crate) channels: usize,
     /// Pixels of the whole output.
     pub(crate) pixels: usize,
-    /// Number of the first pixel of the rows.
+    /// Index of the first pixel of the rows.
     pub(crate) first: usize,
     pub(crate) residual: Option<Values<'a>>,
-    /// The rows as floats, if somebody reads those.
+    /// The rows as floats, if a later step reads floats.
     pub(crate) floats: Option<&'a mut [f32]>,
-    /// The rows as bits, if somebody reads those.
+    /// The rows as bits, if a later step reads bits.
     pub(crate) bits: Option<&'a mut [u8]>,
 }
 
-/// Channels that are copied together.
+/// Largest number of channels that are copied together.
 pub(crate) const MOST: usize = 64;
 
 impl RowWriter<'_> {
-    /// Finishes channels `first..first + sums.len()` of `pixel`; `first` is a multiple of 8.
+    /// Applies the tail to channels `first..first + sums.len()` of `pixel` and writes them. `first` is a multiple of 8.
     #[inline(always)]
     pub(crate) fn write<A: Arithmetic>(&mut self, pixel: usize, first: usize, sums: &mut [f32]) {
         let (eights, rest) = sums.as_chunks_mut();
@@ -150,7 +150,7 @@ impl RowWriter<'_> {
         }
     }
 
-    /// Finishes eight channels, of which there are `count`.
+    /// Applies the tail to a group of eight channels and writes the first `count` of them.
     #[inline(always)]
     fn write_eight<A: Arithmetic>(&mut self, pixel: usize, first: usize, count: usize, sums: &mut [f32; 8]) {
         if let Some(affine) = &self.tail.affine {
@@ -183,7 +183,7 @@ impl RowWriter<'_> {
         }
     }
 
-    /// Bits from channel `first` of the shortcut of `pixel` on, as many as there are up to 32.
+    /// Returns up to 32 bits of the shortcut of `pixel`, starting at channel `first`.
     #[inline(always)]
     pub(crate) fn residual_bits(&self, pixel: usize, first: usize) -> u32 {
         match self.residual {
@@ -199,7 +199,7 @@ impl RowWriter<'_> {
         }
     }
 
-    /// Writes bits from channel `first` of `pixel` on, as many as there are up to 32. Bits past the last channel must be 0.
+    /// Writes up to 32 bits of `pixel`, starting at channel `first`. Bits past the last channel must be 0.
     #[inline(always)]
     pub(crate) fn write_bits(&mut self, pixel: usize, first: usize, bits: u32) {
         let of_pixel = bytes_of_pixel(self.channels);

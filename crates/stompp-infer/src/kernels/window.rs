@@ -1,8 +1,8 @@
-//! Where windows lie: of convolutions and pools alike.
+//! The geometry of the windows of convolutions and pools.
 
 use core::ops::Range;
 
-/// Geometry of windows that slide over an input.
+/// Geometry of windows that move over an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Windows {
     /// Channels, rows and columns of the input.
@@ -16,7 +16,7 @@ pub(crate) struct Windows {
 }
 
 impl Windows {
-    /// Rows of the window of output row `row` that lie in the input, counted within the window.
+    /// For output row `row`: the range of window rows that are inside the input.
     pub(crate) fn rows(&self, row: usize) -> Range<usize> {
         self.inside(row, self.input[1], self.kernel[0])
     }
@@ -32,7 +32,7 @@ impl Windows {
         first..(self.padding + extent).saturating_sub(start).clamp(first, kernel)
     }
 
-    /// The row of the input at which row `tap` of the window of output row `row` lies. It must lie in the input.
+    /// For output row `row`: the input row at window row `tap`. It must be inside the input.
     pub(crate) fn row(&self, row: usize, tap: usize) -> usize {
         row * self.stride + tap - self.padding
     }
@@ -42,7 +42,7 @@ impl Windows {
         column * self.stride + tap - self.padding
     }
 
-    /// Entries of a window, with all channels.
+    /// Number of entries of a window over all channels.
     pub(crate) fn entries(&self) -> usize {
         self.input[0] * self.kernel[0] * self.kernel[1]
     }

@@ -1,4 +1,4 @@
-//! The engine: what each step computes, where its values lie, and how rows are shared among threads.
+//! The engine: runs the steps of a network, places their values in buffers and distributes rows over threads.
 
 mod pools;
 mod prepare;
@@ -19,10 +19,10 @@ pub(crate) use prepare::{ScratchSizes, prepare};
 pub use scratch::Scratch;
 pub(crate) use scratch::TaskMemory;
 
-/// Where a value is.
+/// The place of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ValueLocation {
-    /// The image that the caller gives.
+    /// The caller's image.
     Image,
     /// A buffer of bits.
     Bits(usize),
@@ -38,7 +38,7 @@ pub(crate) struct Value {
     pub(crate) shape: [usize; 3],
 }
 
-/// What a step computes before its [`Tail`].
+/// The main operation of a step, before its [`Tail`].
 pub(crate) enum MainOp {
     Binary(BinaryConv),
     Dense(Dense),
@@ -48,23 +48,23 @@ pub(crate) enum MainOp {
     Copy,
 }
 
-/// A step, prepared.
+/// A step that is ready to run.
 pub(crate) struct Step {
     pub(crate) main: MainOp,
     pub(crate) input: Value,
     pub(crate) residual: Option<Value>,
     pub(crate) tail: Tail,
     pub(crate) shape: [usize; 3],
-    /// Buffer of the value as floats.
+    /// Buffer of the output as floats.
     pub(crate) floats: Option<usize>,
-    /// Buffer of its signs.
+    /// Buffer of the signs of the output.
     pub(crate) bits: Option<usize>,
-    /// Rough number of operations, for deciding about threads.
+    /// Rough number of operations. It determines the number of threads.
     #[cfg_attr(not(feature = "std"), allow(dead_code, reason = "one thread"))]
     pub(crate) work: usize,
 }
 
-/// A network that can run.
+/// A network that is ready to run.
 pub(crate) struct Program {
     pub(crate) level: SimdLevel,
     pub(crate) steps: Vec<Step>,
@@ -72,12 +72,12 @@ pub(crate) struct Program {
     pub(crate) sizes: ScratchSizes,
 }
 
-/// Least work of a thread: below, waking it takes longer.
+/// Minimum work of a thread. Waking a thread for less work takes longer than the work.
 #[cfg(feature = "std")]
 const WORK_OF_THREAD: usize = 1 << 22;
 
 impl Program {
-    /// Runs one image. `image` and `output` have the network's lengths, `scratch` was made for it.
+    /// Runs one image. `image` and `output` must have the network's lengths, and `scratch` must fit the network.
     pub(crate) fn run(&self, file: &[u8], image: &[f32], scratch: &mut Scratch, output: &mut [f32]) {
         for step in &self.steps {
             self.run_step(step, file, image, scratch);
@@ -107,7 +107,7 @@ impl Program {
             tasks,
             ..
         } = scratch;
-        // What is written is taken out, so that all else can be read.
+        // The output buffers are taken out of the lists, so that the other buffers can be borrowed for reading.
         let mut out_bits = step.bits.map(|slot| core::mem::take(&mut bits[slot]));
         let mut out_floats = step.floats.map(|slot| core::mem::take(&mut floats[slot]));
         let input = view(&step.input, image, bits, floats);
@@ -136,7 +136,7 @@ impl Program {
     }
 }
 
-/// The value, without what its buffer has behind it.
+/// Returns the part of the buffer that holds the value.
 fn view<'a>(value: &Value, image: &'a [f32], bits: &'a [Vec<u8>], floats: &'a [Vec<f32>]) -> Values<'a> {
     let [channels, height, width] = value.shape;
     match value.place {
@@ -146,7 +146,7 @@ fn view<'a>(value: &Value, image: &'a [f32], bits: &'a [Vec<u8>], floats: &'a [V
     }
 }
 
-/// What the tasks of a step share.
+/// The data that all tasks of a step share.
 #[derive(Clone, Copy)]
 struct RowTasks<'a> {
     program: &'a Program,
@@ -160,7 +160,7 @@ struct RowTasks<'a> {
 }
 
 impl RowTasks<'_> {
-    /// Computes every row, in as many tasks as there is work and memory for.
+    /// Computes every row. The number of tasks depends on the work and on the memory in `tasks`.
     fn run_all(&self, tasks: &mut [TaskMemory], bits: Option<&mut [u8]>, floats: Option<&mut [f32]>) {
         let [channels, height, width] = self.step.shape;
         let of_row = [width * bytes_of_pixel(channels), width * channels];
@@ -175,7 +175,7 @@ impl RowTasks<'_> {
         self.run(0..height, &mut tasks[0], bits, floats);
     }
 
-    /// Computes some rows in as many tasks as there is memory for. By halves, because that allocates nothing.
+    /// Computes some rows with one task for each entry of `tasks`. Splits the rows in halves recursively, which allocates nothing.
     #[cfg(feature = "std")]
     fn split(
         &self,
@@ -244,13 +244,13 @@ impl RowTasks<'_> {
                 rows.start * width..rows.end * width,
                 &mut sink,
             ),
-            // Binary convolutions are prepared for inputs that are bits.
+            // `prepare` creates binary convolutions only for inputs of bits.
             (MainOp::Binary(_), _) => {}
         }
     }
 }
 
-/// The input itself, with what follows.
+/// Copies the input and applies the tail.
 fn copy(level: SimdLevel, input: Values<'_>, pixels: Range<usize>, sink: &mut RowWriter<'_>) {
     #[cfg(all(feature = "std", target_arch = "x86_64"))]
     if level >= SimdLevel::Avx2 {
@@ -258,7 +258,7 @@ fn copy(level: SimdLevel, input: Values<'_>, pixels: Range<usize>, sink: &mut Ro
         fn copy_avx2(input: Values<'_>, pixels: Range<usize>, sink: &mut RowWriter<'_>) {
             copy_pixels::<crate::kernels::tail::Fma>(input, pixels, sink);
         }
-        // SAFETY: a network has a level only where the machine has it.
+        // SAFETY: a network has a level only if the machine supports it.
         return unsafe { copy_avx2(input, pixels, sink) };
     }
     let _ = level;
@@ -278,7 +278,7 @@ fn copy_pixels<A: Arithmetic>(input: Values<'_>, pixels: Range<usize>, sink: &mu
     }
 }
 
-/// What lies before and behind `at`.
+/// Splits `whole` at `at`.
 #[cfg(feature = "std")]
 fn halves<T>(whole: Option<&mut [T]>, at: usize) -> (Option<&mut [T]>, Option<&mut [T]>) {
     whole.map(|whole| whole.split_at_mut(at)).unzip()

@@ -1,4 +1,4 @@
-//! Pools. Maxima of bits stay bits.
+//! Pooling. The maximum of bits is computed on bits.
 
 use crate::kernels::{
     tail::{MOST, Portable, RowWriter, Values, bytes_of_pixel},
@@ -6,7 +6,7 @@ use crate::kernels::{
 };
 use core::ops::Range;
 
-/// Pixels of the input in the window of output pixel (`row`, `column`), row by row.
+/// Lists the input pixels in the window of output pixel (`row`, `column`), row by row.
 fn pixels(w: &Windows, row: usize, column: usize) -> impl Iterator<Item = usize> + Clone {
     let (rows, columns) = (w.rows(row), w.columns(column));
     let w = *w;
@@ -21,7 +21,7 @@ fn places(w: &Windows, rows: Range<usize>) -> impl Iterator<Item = (usize, usize
     rows.flat_map(move |row| (0..columns).map(move |column| (row, column)))
 }
 
-/// The maximum of signs: +1 where one is +1. Padding never is the maximum.
+/// Computes the maximum of signs: +1 if any of them is +1. Padding is ignored.
 pub(super) fn max_of_bits(w: &Windows, input: &[u8], rows: Range<usize>, sink: &mut RowWriter<'_>) {
     let of_pixel = bytes_of_pixel(w.input[0]);
     let Some(output) = &mut sink.bits else {
@@ -36,8 +36,8 @@ pub(super) fn max_of_bits(w: &Windows, input: &[u8], rows: Range<usize>, sink: &
     }
 }
 
-/// Applies `of_pixel` to blocks of channels of each output pixel: it is given the pixels of the window, their values one pixel after the
-/// other through a reader, and the results to fill in.
+/// Applies `f` to each output pixel and each block of up to [`MOST`] channels. `f` gets an iterator over the values of the window's
+/// pixels and returns the result of the block.
 fn each(
     w: &Windows,
     input: Values<'_>,
@@ -60,7 +60,7 @@ fn each(
     }
 }
 
-/// The maximum. Of equal values the first one is taken, as in the trainer.
+/// Computes the maximum. Of equal values the first is used, as in the trainer.
 pub(super) fn max(w: &Windows, input: Values<'_>, rows: Range<usize>, sink: &mut RowWriter<'_>) {
     each(w, input, rows, sink, |pixels| {
         let mut best = pixels.next().unwrap_or([0.0; MOST]);
@@ -73,7 +73,7 @@ pub(super) fn max(w: &Windows, input: Values<'_>, rows: Range<usize>, sink: &mut
     });
 }
 
-/// The mean, summed in `f64`.
+/// Computes the mean. Sums in `f64`.
 pub(super) fn average(w: &Windows, input: Values<'_>, rows: Range<usize>, sink: &mut RowWriter<'_>) {
     let count = (w.kernel[0] * w.kernel[1]) as f64;
     each(w, input, rows, sink, |pixels| {

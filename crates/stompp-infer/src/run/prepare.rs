@@ -1,4 +1,4 @@
-//! From a plan and a file to a program: weights laid out for the level, a buffer for each value.
+//! Converts a plan and a file to a program: lays out the weights for the level and assigns a buffer to each value.
 
 use super::{MainOp, Program, Step, Value, ValueLocation};
 use crate::{
@@ -15,7 +15,7 @@ use alloc::{vec, vec::Vec};
 use core::ops::Range;
 use stompp_graph::{ActivationRule, DeployPlan, DeployStep, Graph, NodeId, Op};
 
-/// Lengths of all scratch memory.
+/// The sizes of all scratch memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ScratchSizes {
     /// Bytes of each buffer of bits.
@@ -27,7 +27,7 @@ pub(crate) struct ScratchSizes {
     pub(crate) padded: usize,
     /// Entries of the network's output.
     pub(crate) logits: usize,
-    // Of each task:
+    // For each task:
     pub(crate) words: usize,
     pub(crate) offsets: usize,
     pub(crate) bytes: usize,
@@ -37,7 +37,7 @@ pub(crate) struct ScratchSizes {
 }
 
 impl ScratchSizes {
-    /// All of it, in bytes, for so many tasks.
+    /// Returns the total number of bytes for `tasks` tasks.
     pub(crate) fn total(&self, tasks: usize) -> usize {
         let add = |sum: usize, (len, size): (usize, usize)| sum.saturating_add(len.saturating_mul(size));
         let values = self
@@ -79,7 +79,7 @@ impl ScratchSizes {
     }
 }
 
-/// Prepares `plan` for a level. `tensors` says where the tensors of each step are in `file`.
+/// Prepares `plan` for a level. `tensors` has the positions of each step's tensors in `file`.
 pub(crate) fn prepare(
     level: SimdLevel,
     graph: &Graph,
@@ -210,7 +210,7 @@ fn tail(
         Some(Op::Relu) => Activation::Relu,
         Some(Op::Clip) => Activation::Clip,
         Some(Op::Activation) => match activations {
-            // Signs are taken where bits are written.
+            // `RowWriter` takes the signs when it writes bits.
             ActivationRule::Quantized => Activation::None,
             ActivationRule::Relu => Activation::Relu,
             ActivationRule::Clip => Activation::Clip,
@@ -249,7 +249,7 @@ fn integers(bytes: &[u8], entries: usize) -> Vec<i32> {
 fn work(main: &MainOp, shape: [usize; 3]) -> usize {
     let outputs = shape.iter().product::<usize>();
     match main {
-        // One such operation is about 16 products of bits.
+        // One operation computes about 16 products of bits.
         MainOp::Binary(conv) => (outputs / 16).saturating_mul(conv.windows.entries()),
         MainOp::Dense(dense) => outputs.saturating_mul(dense.windows.entries()),
         MainOp::MaxPool(w) | MainOp::AveragePool(w) => outputs.saturating_mul(w.kernel[0] * w.kernel[1]),
@@ -257,7 +257,7 @@ fn work(main: &MainOp, shape: [usize; 3]) -> usize {
     }
 }
 
-/// Buffers of one kind: a value that nobody reads any more gives its buffer to a later one.
+/// The buffers of one type. A later value reuses the buffer of a value that is no longer needed.
 #[derive(Default)]
 struct Pool {
     sizes: Vec<usize>,
@@ -266,7 +266,7 @@ struct Pool {
 
 impl Pool {
     fn acquire(&mut self, len: usize) -> usize {
-        // The smallest one that fits, or else the largest, which then grows.
+        // Use the smallest free buffer that fits. If none fits, enlarge the largest one.
         let sizes = &self.sizes;
         let fits = self
             .free
@@ -289,12 +289,12 @@ impl Pool {
     }
 }
 
-/// Where values lie, from the step that gives them to the last one that reads them.
+/// Assigns buffers to values. A value keeps its buffer from the step that computes it to the last step that reads it.
 struct Buffers {
     bits: Pool,
     floats: Pool,
     places: Vec<ValueLocation>,
-    /// What can be given away after each step.
+    /// For each step: the values whose buffers are free after it.
     ends: Vec<Vec<NodeId>>,
 }
 
@@ -302,7 +302,7 @@ impl Buffers {
     fn new(graph: &Graph, plan: &DeployPlan) -> Self {
         let mut last_read = vec![None; graph.nodes().len()];
         for (number, step) in plan.steps().iter().enumerate() {
-            // A value that nobody reads ends with its own step.
+            // An unread value ends with its own step.
             let other = step.sum.map(|(_, other)| other);
             let touched = [Some(step.output), step.signs, Some(step.input), other];
             for id in touched.into_iter().flatten() {
@@ -331,7 +331,7 @@ impl Buffers {
         }
     }
 
-    /// Gives the value of `id` a buffer.
+    /// Assigns a buffer to the value of `id`.
     fn place(&mut self, graph: &Graph, plan: &DeployPlan, id: NodeId) -> Option<ValueLocation> {
         let [channels, height, width] = graph.node(id).shape;
         let place = if plan.is_bits(id) {
@@ -343,7 +343,7 @@ impl Buffers {
         Some(place)
     }
 
-    /// Takes back what step `number` was the last to read.
+    /// Frees the buffers that step `number` was the last to read.
     fn release(&mut self, number: usize) {
         for id in &self.ends[number] {
             match self.places[id.index()] {

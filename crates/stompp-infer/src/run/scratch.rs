@@ -4,8 +4,8 @@ use super::ScratchSizes;
 use crate::error::RunError;
 use alloc::vec::Vec;
 
-/// Memory for running one image at a time: buffers for values and for tasks. [`Network::scratch_bytes`](crate::Network::scratch_bytes)
-/// says how much it is.
+/// Memory for running one image at a time: buffers for values and for tasks.
+/// [`Network::scratch_bytes`](crate::Network::scratch_bytes) returns its size.
 #[derive(Debug)]
 pub struct Scratch {
     pub(crate) sizes: ScratchSizes,
@@ -15,7 +15,7 @@ pub struct Scratch {
     pub(crate) table: Vec<u32>,
     pub(crate) padded: Vec<f32>,
     pub(crate) tasks: Vec<TaskMemory>,
-    /// The network's output, where a caller has no room for it.
+    /// The network's output, for callers that provide no buffer.
     #[cfg(feature = "std")]
     pub(crate) logits: Vec<f32>,
 }
@@ -32,7 +32,7 @@ pub(crate) struct TaskMemory {
 }
 
 impl Scratch {
-    /// With these sizes, for so many tasks at once.
+    /// Allocates memory of these sizes for `tasks` tasks.
     pub(crate) fn new(sizes: &ScratchSizes, tasks: usize) -> Result<Self, RunError> {
         let error = || RunError::Memory(sizes.total(tasks));
         let mut of_tasks = Vec::new();
@@ -70,7 +70,7 @@ impl Scratch {
     }
 }
 
-/// So many zeros, unless there is no memory.
+/// Returns `len` zeros, or `None` if the memory cannot be allocated.
 fn zeros<T: Clone + Default>(len: usize) -> Option<Vec<T>> {
     let mut values = Vec::new();
     values.try_reserve_exact(len).ok()?;

@@ -1,4 +1,4 @@
-//! Random networks, and what the trainer's kernels compute for them.
+//! Random networks, and their evaluation with the trainer's kernels.
 #![allow(dead_code)] // Not every test needs everything.
 
 use std::collections::HashMap;
@@ -28,7 +28,7 @@ impl Random {
         of[self.below(of.len())]
     }
 
-    /// In [-1, 1).
+    /// Returns a number in [-1, 1).
     pub(crate) fn float(&mut self) -> f32 {
         (self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0
     }
@@ -36,7 +36,7 @@ impl Random {
 
 pub(crate) type Tensors = HashMap<String, Vec<f32>>;
 
-/// Random tensors: batch norms with ties, scales of both signs and zero.
+/// Random tensors. Batch norms have ties and positive, negative and zero scales.
 pub(crate) fn random_tensors(graph: &Graph, random: &mut Random) -> Tensors {
     let tensor = |spec: stompp_graph::TensorSpec| {
         let is_norm = graph.node(spec.node).op == Op::BatchNorm;
@@ -80,7 +80,7 @@ pub(crate) fn packed(graph: &Graph, rule: ActivationRule, tensors: &Tensors) -> 
     .expect("it packs")
 }
 
-/// What the trainer's evaluation gives for one image, node by node; the output of the graph.
+/// Evaluates the graph for one image with the trainer's kernels, node by node. Returns the output of the graph.
 pub(crate) fn reference(graph: &Graph, rule: ActivationRule, tensors: &Tensors, image: &[f32]) -> Vec<f32> {
     let mut values: Vec<Vec<f32>> = vec![Vec::new(); graph.nodes().len()];
     values[0] = image.to_vec();
@@ -160,7 +160,7 @@ fn node(graph: &Graph, rule: ActivationRule, tensors: &Tensors, values: &[Vec<f3
     y
 }
 
-/// Whether the trainer convolves floats by Winograd's method, whose sums have other last bits.
+/// Whether the trainer uses Winograd's method for a float convolution. Then the last bits of the sums differ.
 fn is_winograd(shape: [usize; 3], conv: Conv) -> bool {
     (conv.kernel, conv.stride, conv.padding) == (3, 1, 1)
         && shape[1].is_multiple_of(2)
@@ -168,7 +168,7 @@ fn is_winograd(shape: [usize; 3], conv: Conv) -> bool {
         && shape[0].min(conv.outputs) >= 16
 }
 
-/// A random network with branches, of every op, on odd and even sizes and any number of channels.
+/// A random network with branches and every op, with odd and even sizes and any number of channels.
 pub(crate) fn random_graph(random: &mut Random, rule: ActivationRule) -> Graph {
     let channels = [
         1, 2, 3, 5, 8, 13, 16, 17, 24, 31, 32, 33, 40, 48, 63, 64, 65, 70, 96, 130,
@@ -222,7 +222,7 @@ pub(crate) fn random_graph(random: &mut Random, rule: ActivationRule) -> Graph {
             _ if random.below(2) == 0 => g.relu(&name, x).map(|id| (id, false)),
             _ => g.clip(&name, x).map(|id| (id, false)),
         };
-        // Some do not fit their input; those are left out.
+        // Nodes that do not fit their input are left out.
         if let Ok(added) = added {
             nodes.push(added);
             readers.push(0);
@@ -232,7 +232,7 @@ pub(crate) fn random_graph(random: &mut Random, rule: ActivationRule) -> Graph {
             }
         }
     }
-    // Everything that nobody reads goes into the output.
+    // All unread values go into the output.
     let mut logits = None;
     for (number, ((x, _), readers)) in nodes.iter().zip(&readers).enumerate() {
         if *readers > 0 {

@@ -10,17 +10,17 @@ use crate::parallel::PIECE;
 use crate::scratch::Scratch;
 use crate::simd::{Kernel, Lanes, Map, Simd, map_row};
 
-/// Where the gradient of the normalized values comes from.
+/// A source of the gradient of the normalized values.
 pub(super) trait Upstream: Copy + Sync {
-    /// The gradient of one channel in one image. `buffer`, of as many elements, is free to use.
+    /// Returns the gradient of one channel in one image. `buffer` has the same length and may be used for the result.
     ///
     /// # Safety
     ///
-    /// The machine has the instructions of `L`.
+    /// The machine must have the instructions of `L`.
     unsafe fn row<'a, L: Lanes>(&'a self, channel: usize, image: usize, buffer: &'a mut [f32]) -> &'a [f32];
 }
 
-/// The gradient is there.
+/// A gradient that is in memory.
 #[derive(Clone, Copy)]
 pub(super) struct DirectGradient<'a> {
     pub(super) s: &'a ChannelShape,
@@ -34,8 +34,8 @@ impl Upstream for DirectGradient<'_> {
     }
 }
 
-/// Batch norm's gradients from the gradient of its output. `gresidual` gets that gradient too, if there is one. `gx` is
-/// overwritten if it is `fresh`; all others are added to.
+/// Computes the gradients of a batch norm from the gradient of its output. `gresidual`, if given, also gets the gradient of the output.
+/// `gx` is overwritten if it is `fresh`; all others are accumulated.
 #[allow(clippy::too_many_arguments)]
 pub(super) fn backward(
     s: &ChannelShape,
@@ -61,7 +61,7 @@ pub(super) fn backward(
         return;
     }
     let simd = Simd::current();
-    // A task is some channels of all images: their gradients are summed, then read again while they are near.
+    // A task has some channels of all images: their gradients are summed, then read again while they are in the cache.
     let block = (PIECE / (s.batch * s.inner)).max(1);
     let params = gscale.par_chunks_mut(block).zip(gshift.par_chunks_mut(block));
     parts(s, block, gx)
@@ -85,7 +85,7 @@ pub(super) fn backward(
         });
 }
 
-/// For each block of channels what `gradient` has of it, image by image; nothing if there is no gradient.
+/// Splits `gradient` into blocks of channels. Each block has one slice for each image, or none if there is no gradient.
 fn parts<'a>(s: &ChannelShape, block: usize, gradient: Option<&'a mut [f32]>) -> Vec<Vec<&'a mut [f32]>> {
     let mut parts: Vec<Vec<&mut [f32]>> = (0..s.channels.div_ceil(block)).map(|_| Vec::new()).collect();
     for image in gradient
@@ -101,7 +101,7 @@ fn parts<'a>(s: &ChannelShape, block: usize, gradient: Option<&'a mut [f32]>) ->
     parts
 }
 
-/// `gx += factor (g - mean_g - (x - mean) slope)`.
+/// Computes `gx += factor (g - mean_g - (x - mean) slope)`.
 #[derive(Clone, Copy)]
 struct Update {
     mean: f32,
@@ -113,7 +113,7 @@ struct Update {
 impl Map<2> for Update {
     #[inline(always)]
     unsafe fn apply<L: Lanes>(self, _: usize, [x, g]: [L::Vector; 2], old: L::Vector) -> L::Vector {
-        // SAFETY: the caller vouches for the instructions.
+        // SAFETY: the caller guarantees the instructions.
         unsafe {
             let g = L::sub(g, L::splat(self.mean_g));
             let g = L::mul_add(L::sub(x, L::splat(self.mean)), L::splat(self.minus_slope), g);
@@ -122,7 +122,7 @@ impl Map<2> for Update {
     }
 }
 
-/// The gradients of some neighbouring channels.
+/// Computes the gradients of some neighbouring channels.
 struct Backward<'a, 'b, U> {
     s: &'a ChannelShape,
     x: &'a [f32],
@@ -130,7 +130,7 @@ struct Backward<'a, 'b, U> {
     upstream: U,
     /// The first channel.
     first: usize,
-    /// What each image has of these channels; empty if nobody wants it.
+    /// For each image, the slice of these channels; empty if the gradient is not needed.
     gx: Vec<&'b mut [f32]>,
     fresh: bool,
     gresidual: Vec<&'b mut [f32]>,
@@ -147,16 +147,16 @@ impl<U: Upstream> Kernel for Backward<'_, '_, U> {
         let mut buffer = Scratch::new(inner);
         let mut updates = Vec::with_capacity(self.gscale.len());
         for number in 0..self.gscale.len() {
-            // SAFETY: the caller vouches for the instructions.
+            // SAFETY: the caller guarantees the instructions.
             updates.push(unsafe { self.sum::<L>(number, &mut buffer) });
         }
-        // Image by image, because the rows of one channel are often whole pages apart, and then loads wait for stores
-        // that only seem to be to the same place.
+        // Image by image, because the rows of one channel are often whole pages apart. Then loads would wait for stores with the same
+        // page offset (4K aliasing).
         for image in 0..self.gx.len().max(self.gresidual.len()) {
             for (number, &update) in updates.iter().enumerate() {
                 let channel = self.first + number;
                 let part = number * inner..(number + 1) * inner;
-                // SAFETY: the caller vouches for the instructions.
+                // SAFETY: the caller guarantees the instructions.
                 unsafe {
                     let g = self.upstream.row::<L>(channel, image, &mut buffer);
                     if let Some(gx) = self.gx.get_mut(image) {
@@ -178,18 +178,18 @@ impl<U: Upstream> Kernel for Backward<'_, '_, U> {
 }
 
 impl<U: Upstream> Backward<'_, '_, U> {
-    /// Adds the gradients of scale and shift of the `number`-th channel and finds how its input's follows from them.
+    /// Adds the gradients of scale and shift of the `number`-th channel. Returns the update for the gradient of its input.
     ///
     /// # Safety
     ///
-    /// The machine has the instructions of `L`.
+    /// The machine must have the instructions of `L`.
     #[inline(always)]
     unsafe fn sum<L: Lanes>(&mut self, number: usize, buffer: &mut [f32]) -> Update {
         let channel = self.first + number;
         let (mean, inv_std) = (self.norm.mean[channel], self.norm.inv_std[channel]);
         let rows = Rows::new(self.s, self.x, channel);
         let term = GradientTerm { mean: f64::from(mean) };
-        // SAFETY: the caller vouches for the instructions.
+        // SAFETY: the caller guarantees the instructions.
         let [sum, product] = unsafe {
             let mut sums = Sums::<L>::new();
             for image in 0..self.s.batch {
@@ -211,14 +211,14 @@ impl<U: Upstream> Backward<'_, '_, U> {
     }
 }
 
-/// `old + g`.
+/// Computes `old + g`.
 #[derive(Clone, Copy)]
 struct Accumulate;
 
 impl Map<1> for Accumulate {
     #[inline(always)]
     unsafe fn apply<L: Lanes>(self, _: usize, [g]: [L::Vector; 1], old: L::Vector) -> L::Vector {
-        // SAFETY: the caller vouches for the instructions.
+        // SAFETY: the caller guarantees the instructions.
         unsafe { L::add(old, g) }
     }
 }

@@ -1,5 +1,4 @@
-//! Batch normalization over `(N, C, inner)`: statistics, normalization and its gradients, alone or with a quantizer
-//! behind it.
+//! Batch normalization over `(N, C, inner)`: statistics, normalization and its gradients, alone or followed by a quantizer.
 
 mod backward;
 mod quantized;
@@ -18,13 +17,13 @@ use crate::simd::{Kernel, Lanes, Simd, map_row};
 use backward::{DirectGradient, backward};
 use sums::{ChannelSums, Rows};
 
-/// Mean and biased variance (divided by `N * inner`) of every channel of `x`, which is `(N, C, inner)`.
+/// Computes the mean and the biased variance (divided by `N * inner`) of every channel of `x`, `(N, C, inner)`.
 ///
-/// Sums run in `f64`, over elements and over their squares, which `f64` holds exactly. An empty channel gives 0 and 0.
+/// The elements and their squares, which `f64` represents exactly, are summed in `f64`. The results of an empty channel are 0 and 0.
 ///
 /// # Panics
 ///
-/// If a length does not fit `s`.
+/// Panics if a length does not fit `s`.
 pub fn batch_norm_statistics(s: &ChannelShape, x: &[f32], mean: &mut [f32], var: &mut [f32]) {
     check::length("x", x.len(), s.len());
     check::length("mean", mean.len(), s.channels);
@@ -45,11 +44,11 @@ pub fn batch_norm_statistics(s: &ChannelShape, x: &[f32], mean: &mut [f32], var:
         });
 }
 
-/// `y = (x - mean) * inv_std * scale + shift`, per channel; `y` is overwritten.
+/// Computes `y = (x - mean) * inv_std * scale + shift` per channel. `y` is overwritten.
 ///
 /// # Panics
 ///
-/// If a length does not fit `s`.
+/// Panics if a length does not fit `s`.
 pub fn batch_norm_forward(
     s: &ChannelShape,
     x: &[f32],
@@ -81,7 +80,7 @@ pub fn batch_norm_forward(
     });
 }
 
-/// Rows of channels, from row `first_row` of the tensor on.
+/// Normalizes rows of the tensor, starting at row `first_row`.
 struct Forward<'a> {
     s: &'a ChannelShape,
     norm: BatchNormParams<'a>,
@@ -97,24 +96,24 @@ impl Kernel for Forward<'_> {
     unsafe fn run<L: Lanes>(self) {
         let inner = self.s.inner.max(1);
         for (row, (x, y)) in (self.first_row..).zip(self.x.chunks(inner).zip(self.y.chunks_mut(inner))) {
-            // SAFETY: the caller vouches for the instructions.
+            // SAFETY: the caller guarantees the instructions.
             unsafe { map_row::<L, 1, false>([x], y, self.norm.channel(row % self.s.channels)) };
         }
     }
 }
 
-/// The gradients of a batch norm in training, where `mean` and `inv_std` are those of `x` itself.
+/// Adds the gradients of a batch norm in training, where `mean` and `inv_std` are the statistics of `x`.
 ///
 /// With `n = N * inner` and `h = (x - mean) * inv_std`, per channel:
 ///
 /// - `gshift += sum gy`, `gscale += sum gy h`;
-/// - `gx += scale * inv_std * (gy - sum gy / n - h * (sum gy h) / n)`, if asked for.
+/// - `gx += scale * inv_std * (gy - sum gy / n - h * (sum gy h) / n)`, if `gx` is given.
 ///
-/// Sums run in `f64`.
+/// All sums are in `f64`.
 ///
 /// # Panics
 ///
-/// If a length does not fit `s`.
+/// Panics if a length does not fit `s`.
 #[allow(clippy::too_many_arguments)]
 pub fn batch_norm_backward(
     s: &ChannelShape,
@@ -127,7 +126,7 @@ pub fn batch_norm_backward(
     gscale: &mut [f32],
     gshift: &mut [f32],
 ) {
-    // The shift has no part in the gradients; any slice of the right length will do.
+    // The gradients do not depend on the shift: any slice of the right length can be passed.
     let norm = BatchNormParams {
         mean,
         inv_std,
@@ -138,7 +137,7 @@ pub fn batch_norm_backward(
     backward(s, x, norm, DirectGradient { s, g: gy }, gx, false, None, gscale, gshift);
 }
 
-/// Rows of `inner` elements that make a parallel piece.
+/// Returns the number of rows of `inner` elements in a parallel piece.
 fn rows_per_piece(s: &ChannelShape) -> usize {
     (PIECE / s.inner.max(1)).max(1)
 }

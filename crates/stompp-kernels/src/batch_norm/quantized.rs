@@ -1,7 +1,7 @@
-//! Batch norm with a quantizer behind it, in one pass over memory.
+//! Batch norm followed by a quantizer, in one pass over memory.
 //!
-//! The normalized values exist only in registers: the forward pass does not write them and the backward pass computes
-//! them again. All values have the same bits as those of the two kernels one after the other.
+//! The normalized values exist only in registers: the forward pass does not write them and the backward pass computes them again. All
+//! results are bitwise equal to those of the separate kernels.
 
 use super::sums::Rows;
 
@@ -13,12 +13,12 @@ use crate::parallel::for_each_piece_of;
 use crate::quantize::{FreezeState, GradientFilter, Surrogate, Value, pass, quantize};
 use crate::simd::{Kernel, Lanes, Map, Simd, load};
 
-/// What a batch norm does to each channel: `(x - mean) * inv_std * scale + shift`. All of the channels' length.
+/// The parameters of a batch norm, `(x - mean) * inv_std * scale + shift`. Each slice has one entry per channel.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNormParams<'a> {
     /// Mean of the channel.
     pub mean: &'a [f32],
-    /// One over its standard deviation.
+    /// One over the standard deviation of the channel.
     pub inv_std: &'a [f32],
     /// Learned factor.
     pub scale: &'a [f32],
@@ -26,7 +26,7 @@ pub struct BatchNormParams<'a> {
     pub shift: &'a [f32],
 }
 
-/// A [`BatchNormParams`] of one channel.
+/// The [`BatchNormParams`] of one channel.
 #[derive(Clone, Copy)]
 pub(super) struct Channel {
     mean: f32,
@@ -37,7 +37,7 @@ pub(super) struct Channel {
 impl Value for Channel {
     #[inline(always)]
     unsafe fn value<L: Lanes>(self, _: usize, x: L::Vector) -> L::Vector {
-        // SAFETY: the caller vouches for the instructions.
+        // SAFETY: the caller guarantees the instructions.
         unsafe {
             let centred = L::sub(x, L::splat(self.mean));
             L::mul_add(centred, L::splat(self.factor), L::splat(self.shift))
@@ -48,12 +48,12 @@ impl Value for Channel {
 impl Map<1> for Channel {
     #[inline(always)]
     unsafe fn apply<L: Lanes>(self, at: usize, [x]: [L::Vector; 1], _: L::Vector) -> L::Vector {
-        // SAFETY: the caller vouches for the instructions.
+        // SAFETY: the caller guarantees the instructions.
         unsafe { self.value::<L>(at, x) }
     }
 }
 
-/// A row of a normalized channel with a row of something else added to it.
+/// The sum of a normalized row and a row of the residual.
 #[derive(Clone, Copy)]
 struct Sum<'a> {
     channel: Channel,
@@ -63,7 +63,7 @@ struct Sum<'a> {
 impl Value for Sum<'_> {
     #[inline(always)]
     unsafe fn value<L: Lanes>(self, at: usize, x: L::Vector) -> L::Vector {
-        // SAFETY: the caller vouches for the instructions.
+        // SAFETY: the caller guarantees the instructions.
         unsafe { L::add(self.channel.value::<L>(at, x), load::<L>(self.summand, at)) }
     }
 }
@@ -92,13 +92,13 @@ impl BatchNormParams<'_> {
     }
 }
 
-/// `out = quantize(batch norm of x + residual)`: [`batch_norm_forward`](super::batch_norm_forward), then
-/// [`add_forward`](crate::add_forward) if there is a `residual`, then [`quantize_forward`](crate::quantize_forward) with
-/// samples of `channels * inner` entries.
+/// Computes `out = quantize(batch_norm(x) + residual)`: [`batch_norm_forward`](super::batch_norm_forward), then
+/// [`add_forward`](crate::add_forward) if there is a `residual`, then [`quantize_forward`](crate::quantize_forward) with samples of
+/// `channels * inner` entries.
 ///
 /// # Panics
 ///
-/// If a length does not fit `s`, or a partial mask has not `channels * inner / 64` words, rounded up.
+/// Panics if a length does not fit `s`, or a partial mask has not `channels * inner / 64` words, rounded up.
 pub fn batch_norm_quantize_forward(
     s: &ChannelShape,
     x: &[f32],
@@ -130,7 +130,7 @@ pub fn batch_norm_quantize_forward(
     });
 }
 
-/// Rows of channels, from row `first_row` of the tensor on.
+/// Computes rows of the tensor, starting at row `first_row`.
 struct Forward<'a> {
     s: &'a ChannelShape,
     norm: BatchNormParams<'a>,
@@ -151,7 +151,7 @@ impl Kernel for Forward<'_> {
             let x = &self.x[row * inner..][..inner];
             let number = (self.first_row + row) % self.s.channels;
             let (first, channel) = (number * inner, self.norm.channel(number));
-            // SAFETY: the caller vouches for the instructions.
+            // SAFETY: the caller guarantees the instructions.
             unsafe {
                 match self.residual {
                     None => quantize::<L>(self.mask, first, channel, x, out),
@@ -165,25 +165,25 @@ impl Kernel for Forward<'_> {
     }
 }
 
-/// Where [`batch_norm_quantize_backward`] puts what it finds.
+/// Output buffers of [`batch_norm_quantize_backward`].
 #[derive(Debug)]
 pub struct BatchNormQuantizeGradients<'a> {
-    /// Gradient of the input, **overwritten**: nothing else reads what a batch norm reads.
+    /// Gradient of the input, **overwritten**: the input of a batch norm has no other reader.
     pub x: &'a mut [f32],
-    /// Gradient of the residual; `None` if there is none or nobody wants it.
+    /// Gradient of the residual, accumulated. `None` if there is no residual or its gradient is not needed.
     pub residual: Option<&'a mut [f32]>,
-    /// Gradient of the scale.
+    /// Gradient of the scale, accumulated.
     pub scale: &'a mut [f32],
-    /// Gradient of the shift.
+    /// Gradient of the shift, accumulated.
     pub shift: &'a mut [f32],
 }
 
-/// The gradients of [`batch_norm_quantize_forward`] in training: [`quantize_backward`](crate::quantize_backward), which is all
-/// of the residual's, then [`batch_norm_backward`](super::batch_norm_backward).
+/// Computes the gradients of [`batch_norm_quantize_forward`] in training: [`quantize_backward`](crate::quantize_backward), whose result
+/// is also the gradient of the residual, then [`batch_norm_backward`](super::batch_norm_backward).
 ///
 /// # Panics
 ///
-/// As [`batch_norm_quantize_forward`].
+/// Panics as [`batch_norm_quantize_forward`] does.
 #[allow(clippy::too_many_arguments)]
 pub fn batch_norm_quantize_backward(
     s: &ChannelShape,
@@ -220,7 +220,7 @@ pub fn batch_norm_quantize_backward(
     backward(s, x, norm, gated, Some(gx), true, gresidual, scale, shift);
 }
 
-/// What the quantizer passes of a gradient.
+/// The gradient that the quantizer passes.
 #[derive(Clone, Copy)]
 struct QuantizerGradient<'a> {
     s: &'a ChannelShape,
@@ -237,7 +237,7 @@ impl Upstream for QuantizerGradient<'_> {
         let row = |of| Rows::new(self.s, of, number).row(image);
         let (first, channel) = (number * self.s.inner, self.norm.channel(number));
         let (x, g) = (row(self.x), row(self.g));
-        // SAFETY: the caller vouches for the instructions.
+        // SAFETY: the caller guarantees the instructions.
         unsafe {
             match self.residual {
                 None => pass::<L, false>(self.gate, first, channel, x, g, buffer),

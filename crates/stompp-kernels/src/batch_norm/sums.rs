@@ -7,9 +7,9 @@ use crate::simd::{Kernel, Lanes, MOST_LANES, each, load};
 #[derive(Clone, Copy)]
 pub(super) struct Rows<'a> {
     pub(super) x: &'a [f32],
-    /// Where the row of the first image starts.
+    /// Start of the first image's row.
     pub(super) first: usize,
-    /// From one image's row to the next.
+    /// Distance between the rows of neighbouring images.
     pub(super) step: usize,
     pub(super) inner: usize,
 }
@@ -30,23 +30,23 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// What elements add to the two sums.
+/// Computes the terms that elements add to the two sums.
 pub(super) trait Term<const N: usize> {
     /// Adds one vector of elements of every tensor.
     ///
     /// # Safety
     ///
-    /// The machine has the instructions of `L`.
+    /// The machine must have the instructions of `L`.
     unsafe fn add<L: Lanes>(&self, elements: [L::Doubles; N], sums: &mut [L::Doubles; 2]);
 }
 
-/// `x` and `x^2`.
+/// The terms `x` and `x^2`.
 struct MomentTerm;
 
 impl Term<1> for MomentTerm {
     #[inline(always)]
     unsafe fn add<L: Lanes>(&self, [x]: [L::Doubles; 1], [sum, squares]: &mut [L::Doubles; 2]) {
-        // SAFETY: the caller vouches for the instructions.
+        // SAFETY: the caller guarantees the instructions.
         unsafe {
             *sum = L::add_doubles(*sum, x);
             *squares = L::mul_add_doubles(x, x, *squares);
@@ -54,7 +54,7 @@ impl Term<1> for MomentTerm {
     }
 }
 
-/// `g` and `g (x - mean)`.
+/// The terms `g` and `g (x - mean)`.
 pub(super) struct GradientTerm {
     pub(super) mean: f64,
 }
@@ -62,7 +62,7 @@ pub(super) struct GradientTerm {
 impl Term<2> for GradientTerm {
     #[inline(always)]
     unsafe fn add<L: Lanes>(&self, [x, g]: [L::Doubles; 2], [sum, products]: &mut [L::Doubles; 2]) {
-        // SAFETY: the caller vouches for the instructions.
+        // SAFETY: the caller guarantees the instructions.
         unsafe {
             *sum = L::add_doubles(*sum, g);
             *products = L::mul_add_doubles(g, L::add_doubles(x, L::splat_double(-self.mean)), *products);
@@ -74,14 +74,14 @@ impl Term<2> for GradientTerm {
 pub(super) struct Sums<L: Lanes>([[L::Doubles; 2]; 2]);
 
 impl<L: Lanes> Sums<L> {
-    /// Zeros. Two of each sum, because an addition takes longer than it keeps its unit busy.
+    /// Creates sums of zero. Each sum has two accumulators, to hide the latency of the addition.
     ///
     /// # Safety
     ///
-    /// The machine has the instructions of `L`.
+    /// The machine must have the instructions of `L`.
     #[inline(always)]
     pub(super) unsafe fn new() -> Self {
-        // SAFETY: the caller vouches for the instructions.
+        // SAFETY: the caller guarantees the instructions.
         Self(unsafe { [[L::splat_double(0.0); 2]; 2] })
     }
 
@@ -89,12 +89,12 @@ impl<L: Lanes> Sums<L> {
     ///
     /// # Safety
     ///
-    /// The machine has the instructions of `L`.
+    /// The machine must have the instructions of `L`.
     #[inline(always)]
     pub(super) unsafe fn add<const N: usize>(&mut self, term: &impl Term<N>, rows: [&[f32]; N]) {
         let len = rows[0].len();
         assert!(rows.iter().all(|row| row.len() == len));
-        // SAFETY: the caller vouches for the instructions; all rows have `len` elements.
+        // SAFETY: the caller guarantees the instructions; all rows have `len` elements.
         unsafe {
             let whole = len / (2 * L::LANES) * 2 * L::LANES;
             for at in (0..whole).step_by(2 * L::LANES) {
@@ -108,7 +108,7 @@ impl<L: Lanes> Sums<L> {
                 }
             }
             for (sums, at) in self.0.iter_mut().zip((whole..len).step_by(L::LANES)) {
-                // Zeros past the end add nothing.
+                // The zeros past the end do not change the sums.
                 let elements = each(
                     rows,
                     #[inline(always)]
@@ -119,11 +119,11 @@ impl<L: Lanes> Sums<L> {
         }
     }
 
-    /// Both sums.
+    /// Returns both sums.
     ///
     /// # Safety
     ///
-    /// The machine has the instructions of `L`.
+    /// The machine must have the instructions of `L`.
     #[inline(always)]
     pub(super) unsafe fn finish(self) -> [f64; 2] {
         let [first, second] = self.0;
@@ -132,7 +132,7 @@ impl<L: Lanes> Sums<L> {
             #[inline(always)]
             |which: usize| {
                 let mut lanes = [0.0; MOST_LANES];
-                // SAFETY: the caller vouches for the instructions.
+                // SAFETY: the caller guarantees the instructions.
                 unsafe { L::store_doubles(lanes.as_mut_ptr(), L::add_doubles(first[which], second[which])) };
                 lanes.iter().sum()
             },
@@ -140,7 +140,7 @@ impl<L: Lanes> Sums<L> {
     }
 }
 
-/// The moments' sums of one channel.
+/// Computes the sums for the moments of one channel.
 pub(super) struct ChannelSums<'a> {
     pub(super) images: usize,
     pub(super) rows: Rows<'a>,
@@ -151,7 +151,7 @@ impl Kernel for ChannelSums<'_> {
 
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) -> [f64; 2] {
-        // SAFETY: the caller vouches for the instructions.
+        // SAFETY: the caller guarantees the instructions.
         unsafe {
             let mut sums = Sums::<L>::new();
             for image in 0..self.images {

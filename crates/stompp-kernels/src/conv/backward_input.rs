@@ -1,4 +1,4 @@
-//! The gradient of a convolution in its input.
+//! The gradient of a convolution with respect to its input.
 
 use rayon::prelude::*;
 
@@ -11,16 +11,15 @@ use crate::simd::Simd;
 use crate::transpose::{copy, transpose};
 use crate::{check, panel};
 
-/// `gx += gy` carried back through the convolution with `w`: each input position gathers, over all kernels and all
-/// taps that read it, tap times output gradient.
+/// Adds the gradient of a convolution with respect to its input to `gx`. Each input position sums tap times output gradient over all
+/// kernels and all taps that read it.
 ///
-/// `w` is `(O, C, K, K)`, `gy` is `(N, O, H', W')`, `gx` is `(N, C, H, W)`. With a stride of `s`, input positions fall
-/// into `s * s` phases by their remainders, each with its own taps; the sum over taps and kernels is a convolution of
-/// `gy` again.
+/// `w` is `(O, C, K, K)`, `gy` is `(N, O, H', W')`, `gx` is `(N, C, H, W)`. With stride `s`, there are `s * s` phases of input positions,
+/// one for each remainder of row and column. Each phase has its own taps, and its sum over taps and kernels is a convolution of `gy`.
 ///
 /// # Panics
 ///
-/// If a length does not fit `s`, or the kernel does not fit the input ([`ConvShape::out_height`]).
+/// Panics if a length does not fit `s`, or the kernel does not fit the input ([`ConvShape::out_height`]).
 pub fn conv2d_backward_input(s: &ConvShape, w: &[f32], gy: &[f32], gx: &mut [f32]) {
     check::length("w", w.len(), s.weight_len());
     check::length("gy", gy.len(), s.output_len());
@@ -63,18 +62,17 @@ pub fn conv2d_backward_input(s: &ConvShape, w: &[f32], gy: &[f32], gx: &mut [f32
             .zip(positions)
             .map(|(x, out)| Row { x, out })
             .collect();
-        let phase = TapPhase { rows, steps }; // All others have no tap.
+        let phase = TapPhase { rows, steps }; // Other positions have no tap.
         gather(vec![phase]).run(|gy| Planes::Staged(blocks.stage(gy)), gy, gx);
         return;
     }
 
-    // Rows of `gy` that input rows ask for, beyond the first and the last.
+    // Rows of `gy` before the first and after the last that input rows read.
     let before = (s.kernel - 1).saturating_sub(s.padding).div_ceil(s.stride);
     let after = |extent: usize, out: usize| ((extent - 1 + s.padding) / s.stride + 1).saturating_sub(out);
     let after = (after(s.in_height, rows), after(s.in_width, columns));
     let layout = PlaneLayout::new(0..s.out_channels, s.out_channels, (rows, columns), before, after);
-    // Where tap `k` of the input row with a remainder finds its output row; never negative, because `before` rows
-    // precede the first.
+    // The output row for tap `k` of the input row with a remainder. Never negative, because `before` rows precede the first.
     let padded = |remainder: usize, tap: usize| (remainder + s.padding + s.stride * before - tap) / s.stride;
     let phases = phases.into_iter().map(|(remainders, taps)| {
         let tap = |tap: usize| {
@@ -99,9 +97,9 @@ pub fn conv2d_backward_input(s: &ConvShape, w: &[f32], gy: &[f32], gx: &mut [f32
     gather(phases.collect()).run(|gy| layout.stage(gy), gy, gx);
 }
 
-/// The remainders of rows and columns that any tap reads, each with its taps.
+/// Returns the remainders of rows and columns that any tap reads, each with its taps.
 ///
-/// Input row `r` is read by tap `k` of output row `(r + padding - k) / stride`, if that is whole.
+/// Tap `k` of output row `(r + padding - k) / stride` reads input row `r`, if this is an integer.
 fn phases(s: &ConvShape) -> Vec<((usize, usize), Vec<usize>)> {
     let reads =
         |remainder: usize, tap: usize| (remainder + s.padding + s.stride * s.kernel - tap).is_multiple_of(s.stride);
@@ -116,7 +114,7 @@ fn phases(s: &ConvShape) -> Vec<((usize, usize), Vec<usize>)> {
         .collect()
 }
 
-/// Numbers of the input pixels with these remainders, image by image.
+/// Returns the indices of the input pixels with these remainders, image by image.
 fn positions(
     s: &ConvShape,
     images: usize,
@@ -129,9 +127,9 @@ fn positions(
     })
 }
 
-/// Panels of input channels, each `(phase, output channel, tap of the phase)` in their order.
+/// Packs the weights in panels of input channels, each ordered by `(phase, output channel, tap of the phase)`.
 fn pack(s: &ConvShape, simd: Simd, width: usize, phases: &[((usize, usize), Vec<usize>)], w: &[f32]) -> Scratch {
-    /// Parallel tasks. Each reads a range of input channels of every output channel: the fewer, the longer the range.
+    /// Number of parallel tasks. Each reads a range of input channels of every output channel. Fewer tasks have longer ranges.
     const TASKS: usize = 8;
     let area = s.kernel * s.kernel;
     let taps: usize = phases.iter().map(|(_, taps)| taps.len()).sum();

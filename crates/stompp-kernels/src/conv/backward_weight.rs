@@ -1,4 +1,4 @@
-//! The gradient of a convolution in its weight.
+//! The gradient of a convolution with respect to its weight.
 
 use rayon::prelude::*;
 
@@ -11,15 +11,16 @@ use crate::simd::Simd;
 use crate::transpose::transpose;
 use crate::{check, panel};
 
-/// `gw +=` for every entry of every kernel, the sum over all patches of patch entry times output gradient.
+/// Adds the gradient of a convolution with respect to its weight to `gw`: for every entry of every kernel, the sum over all patches of
+/// patch entry times output gradient.
 ///
 /// `x` is `(N, C, H, W)`, `gy` is `(N, O, H', W')`, `gw` is `(O, C, K, K)`.
 ///
-/// The batch is cut into parts by shape alone, and parts are summed in order.
+/// The batch is split into parts, which are summed in order. The split depends only on the shape.
 ///
 /// # Panics
 ///
-/// If a length does not fit `s`, or the kernel does not fit the input ([`ConvShape::out_height`]).
+/// Panics if a length does not fit `s`, or the kernel does not fit the input ([`ConvShape::out_height`]).
 pub fn conv2d_backward_weight(s: &ConvShape, x: &[f32], gy: &[f32], gw: &mut [f32]) {
     check::length("x", x.len(), s.input_len());
     check::length("gy", gy.len(), s.output_len());
@@ -59,8 +60,8 @@ pub fn conv2d_backward_weight(s: &ConvShape, x: &[f32], gy: &[f32], gw: &mut [f3
     });
 }
 
-/// Images in a part of the batch: what stays in the second-level cache, fewer if that leaves threads without work, more
-/// if sums of that many parts would cost more than they save.
+/// Returns the number of images in a part of the batch. A part fits into the second-level cache. Parts are smaller if threads would have
+/// no work, and larger if adding the parts would cost more than it saves.
 fn images_per_part(s: &ConvShape, panels: usize) -> usize {
     /// Floats of a part's input.
     const PART: usize = 1 << 17;

@@ -1,4 +1,4 @@
-//! The convolution itself.
+//! The forward pass of the convolution.
 
 use rayon::prelude::*;
 
@@ -11,13 +11,13 @@ use crate::simd::Simd;
 use crate::transpose::transpose;
 use crate::{check, panel};
 
-/// `y = x * w`: every output is the product of a patch of `x` with a kernel of `w`.
+/// Computes the convolution `y = x * w`: every output is the dot product of a patch of `x` and a kernel of `w`.
 ///
 /// `x` is `(N, C, H, W)`, `w` is `(O, C, K, K)`, `y` is `(N, O, H', W')` and is overwritten.
 ///
 /// # Panics
 ///
-/// If a length does not fit `s`, or the kernel does not fit the input ([`ConvShape::out_height`]).
+/// Panics if a length does not fit `s`, or the kernel does not fit the input ([`ConvShape::out_height`]).
 pub fn conv2d_forward(s: &ConvShape, x: &[f32], w: &[f32], y: &mut [f32]) {
     check::length("x", x.len(), s.input_len());
     check::length("w", w.len(), s.weight_len());
@@ -78,7 +78,7 @@ pub fn conv2d_forward(s: &ConvShape, x: &[f32], w: &[f32], y: &mut [f32]) {
     }
 }
 
-/// Panels of output channels, patch entries in their order.
+/// Packs the weights in panels of output channels, with the patch entries in order.
 fn pack(s: &ConvShape, simd: Simd, width: usize, w: &[f32]) -> Scratch {
     let patch = s.patch();
     let mut weights = Scratch::new(s.out_channels.div_ceil(width) * patch * width);

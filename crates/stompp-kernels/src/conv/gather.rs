@@ -1,4 +1,4 @@
-//! What the forward pass and the gradient of the input share: every output position gathers its taps from the planes.
+//! The common part of the forward pass and the gradient of the input: every output position gathers its taps from the planes.
 
 use rayon::prelude::*;
 
@@ -9,43 +9,42 @@ use crate::scratch::Scratch;
 use crate::simd::{Simd, prefetch};
 use crate::transpose::transpose;
 
-/// Output positions that read the same taps.
+/// A set of output positions that read the same taps.
 pub(super) struct TapPhase {
-    /// Where each position of an image group starts in the planes, and its number among the group's pixels; image by
-    /// image.
+    /// For each position of an image group, image by image: its start in the planes and its index among the group's pixels.
     pub(super) rows: Vec<Row>,
-    /// Where each tap lies from there.
+    /// Offset of each tap from the start.
     pub(super) steps: Vec<u32>,
 }
 
-/// A convolution as phases over all images, `images_per_group` at a time.
+/// A convolution in phases over all images, `images_per_group` at a time.
 pub(super) struct Gather {
     pub(super) simd: Simd,
     /// Output channels in a panel.
     pub(super) width: usize,
-    /// Disjoint; positions in no phase get zeros.
+    /// Disjoint phases. Positions in no phase get zeros.
     pub(super) phases: Vec<TapPhase>,
-    /// One panel of weights per panel of output channels: the steps of the first phase, then of the second, and so on.
+    /// One panel of weights for each panel of output channels: the steps of the first phase, then of the second, and so on.
     pub(super) weights: Scratch,
     pub(super) x: ImageBatch,
     pub(super) y: ImageBatch,
     pub(super) images_per_group: usize,
-    /// Whether `y` is added to or overwritten.
+    /// Whether to add to `y` (true) or to overwrite it (false).
     pub(super) add: bool,
 }
 
-/// Largest plane whose lines are fetched before they are written. The processor sees long planes coming by itself, short
-/// ones it does not: with 16x16 pixels and 512 channels a 1x1 convolution gains a fifth, with 32x32 it would lose 2 %.
+/// Largest plane whose cache lines are prefetched before they are written. The processor prefetches long planes itself, but not short
+/// ones. With 16x16 pixels and 512 channels, a 1x1 convolution is a fifth faster with prefetching; with 32x32 it would be 2 % slower.
 const SHORT_PLANE: usize = 256;
 
 /// The part of `y` that one task computes: for each image of a group, some panels of channels.
 type Parts<'a> = Vec<&'a mut [f32]>;
 
 impl Gather {
-    /// Computes `y` from `x`, whose image groups `stage` lays out as the phases expect.
+    /// Computes `y` from `x`. `stage` converts an image group to the layout of the phases.
     ///
-    /// A task is one image group and a range of panels: enough tasks for any sensible number of threads. Each output is
-    /// computed by one task in one order, so the split does not show in the result.
+    /// A task is one image group and a range of panels, which gives enough tasks for any usual number of threads. One task computes each
+    /// output in a fixed order, so the result does not depend on the split.
     pub(super) fn run(&self, stage: impl Fn(&[f32]) -> Planes<'_> + Sync, x: &[f32], y: &mut [f32]) {
         const TASKS: usize = 16;
         let groups = y.len().div_ceil(self.images_per_group * self.y.len());
@@ -72,7 +71,7 @@ impl Gather {
         });
     }
 
-    /// Computes the parts of one group, from panel `first_panel` on.
+    /// Computes the parts of one group, starting at panel `first_panel`.
     fn task(&self, planes: &[f32], first_panel: usize, mut parts: Parts) {
         let (width, plane, images) = (self.width, self.y.plane, parts.len());
         let mut sums = Scratch::new(images * plane * width);

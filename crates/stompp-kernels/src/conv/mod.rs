@@ -1,15 +1,15 @@
-//! Two-dimensional convolution (cross-correlation, as everywhere in deep learning) and its two gradients.
+//! Two-dimensional convolution (cross-correlation, as usual in deep learning) and its two gradients.
 //!
-//! Input `(batch, in_channels, in_height, in_width)`, weight `(out_channels, in_channels, kernel, kernel)`, output
-//! `(batch, out_channels, out_height, out_width)`, zero padding, no bias.
+//! The input is `(batch, in_channels, in_height, in_width)`, the weight `(out_channels, in_channels, kernel, kernel)` and the output
+//! `(batch, out_channels, out_height, out_width)`. Padding is zero. There is no bias.
 //!
-//! 3x3 convolutions of stride 1 between enough channels go by Winograd's minimal filtering (module `winograd` says when), in
-//! all three passes. All others run on the multiplication of `panel`: images are copied once into planes that include the padding
-//! (nothing is copied where there is none), and patches are read from there through tables of offsets.
+//! 3x3 convolutions of stride 1 with enough channels use Winograd's minimal filtering in all three passes (`is_suitable` in module
+//! `winograd`). All others use the matrix product of module `panel`: images are copied once into planes that include the padding (without
+//! padding nothing is copied), and patches are read from the planes through tables of offsets.
 //!
-//! Why not a library's matrix product: it wants the patch matrix. GFLOP/s of the forward pass, 3x3, stride 1, without Winograd, one thread of an
-//! Intel Xeon with AVX-512 (2026-11-23, best of 7), against the `gemm` crate 0.19 (AVX2) that finds its patch matrix
-//! ready-made, packing and all copies of ours included:
+//! A library's matrix product would need the patch matrix. GFLOP/s of the forward pass, 3x3, stride 1, without Winograd, on one thread of
+//! an Intel Xeon with AVX-512 (2026-11-23, best of 7), compared with the `gemm` crate 0.19 (AVX2). The time of `gemm` does not include
+//! the patch matrix; ours includes packing and all copies:
 //!
 //! | channels@side, batch | here, AVX-512 | here, AVX2 | `gemm` alone |
 //! |---|---|---|---|
@@ -33,7 +33,7 @@ pub use forward::conv2d_forward;
 /// The sizes of a square-kernel convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConvShape {
-    /// Images.
+    /// Number of images.
     pub batch: usize,
     /// Channels of the input.
     pub in_channels: usize,
@@ -47,25 +47,25 @@ pub struct ConvShape {
     pub kernel: usize,
     /// Step between neighbouring patches, in both directions.
     pub stride: usize,
-    /// Zeros around the input, on all four sides.
+    /// Rows and columns of zeros on each of the four sides of the input.
     pub padding: usize,
 }
 
 impl ConvShape {
-    /// Rows of the output: `(in_height + 2 padding - kernel) / stride + 1`.
+    /// Returns the rows of the output: `(in_height + 2 padding - kernel) / stride + 1`.
     ///
     /// # Panics
     ///
-    /// If the kernel or the stride is 0, or the kernel is larger than the padded input.
+    /// Panics if the kernel or the stride is 0, or the kernel is larger than the padded input.
     pub fn out_height(&self) -> usize {
         self.out_extent(self.in_height)
     }
 
-    /// Columns of the output; as [`ConvShape::out_height`].
+    /// Returns the columns of the output, see [`ConvShape::out_height`].
     ///
     /// # Panics
     ///
-    /// As [`ConvShape::out_height`].
+    /// Panics as [`ConvShape::out_height`] does.
     pub fn out_width(&self) -> usize {
         self.out_extent(self.in_width)
     }
@@ -81,22 +81,22 @@ impl ConvShape {
         (padded - self.kernel) / self.stride + 1
     }
 
-    /// Elements of the input.
+    /// Returns the number of elements of the input.
     pub fn input_len(&self) -> usize {
         self.batch * self.in_channels * self.in_height * self.in_width
     }
 
-    /// Elements of the weight.
+    /// Returns the number of elements of the weight.
     pub fn weight_len(&self) -> usize {
         self.out_channels * self.in_channels * self.kernel * self.kernel
     }
 
-    /// Elements of the output.
+    /// Returns the number of elements of the output.
     pub fn output_len(&self) -> usize {
         self.batch * self.out_channels * self.out_pixels()
     }
 
-    /// Multiply-accumulates of a forward pass over the whole batch, those with padding included.
+    /// Returns the multiply-accumulates of a forward pass over the whole batch, including those with padding.
     pub fn macs(&self) -> u64 {
         (self.batch * self.out_pixels()) as u64 * self.weight_len() as u64
     }
@@ -114,7 +114,7 @@ impl ConvShape {
         self.in_channels * self.kernel * self.kernel
     }
 
-    /// Channels, rows and columns of the entries of a patch with `channels` channels, in their order.
+    /// Lists the channel, row and column of each entry of a patch with `channels` channels, in order.
     fn taps(&self, channels: usize) -> impl Iterator<Item = (usize, usize, usize)> {
         let kernel = self.kernel;
         (0..channels).flat_map(move |c| (0..kernel).flat_map(move |ky| (0..kernel).map(move |kx| (c, ky, kx))))
@@ -134,21 +134,21 @@ impl ConvShape {
         }
     }
 
-    /// Whether output pixels are products of single input pixels, on planes so large that it pays to move the channels
-    /// of a pixel together.
+    /// Whether each output pixel depends on a single input pixel, and planes are large enough that copying the channels of a pixel together
+    /// is faster.
     fn is_pointwise(&self) -> bool {
         self.kernel == 1 && self.padding == 0 && self.out_pixels() >= 32
     }
 
-    /// Whole images that are worked on together: enough pixels to pay for reading the weights, few enough to stay in the
-    /// second-level cache.
+    /// Returns the number of images that are processed together: enough pixels to amortize reading the weights, and few enough to stay in
+    /// the second-level cache.
     fn images_per_group(&self, pixels: usize) -> usize {
         const PIXELS: usize = 256;
         PIXELS.div_ceil(pixels.max(1)).clamp(1, self.batch.max(1))
     }
 }
 
-/// A tensor seen image by image.
+/// The shape of a tensor as a batch of images.
 #[derive(Clone, Copy, Debug)]
 struct ImageBatch {
     channels: usize,

@@ -1,4 +1,4 @@
-//! Channels of an image group, laid out so that every patch entry is an offset away.
+//! Layouts of an image group in which every patch entry has a fixed offset from the start of the patch.
 
 use std::ops::Range;
 
@@ -20,7 +20,7 @@ pub(super) struct PlaneLayout {
 }
 
 impl PlaneLayout {
-    /// Planes of `channels`, of a tensor with `of` channels of `height x width`, with `before` zeros above and to the
+    /// Creates a layout for `channels` of a tensor with `of` channels of `height x width`. The planes have `before` zeros above and to the
     /// left and `after` zeros below and to the right.
     pub(super) fn new(
         channels: Range<usize>,
@@ -41,7 +41,7 @@ impl PlaneLayout {
         }
     }
 
-    /// Whether there is no padding, so that the tensor itself is the planes.
+    /// Whether there is no padding, so that the tensor can be used directly.
     fn is_plain(&self) -> bool {
         self.height == self.padded_height && self.width == self.padded_width
     }
@@ -50,17 +50,17 @@ impl PlaneLayout {
         self.padded_height * self.padded_width
     }
 
-    /// From one image to the next.
+    /// Distance between neighbouring images.
     fn image(&self) -> usize {
         self.plane() * if self.is_plain() { self.of } else { self.channels.len() }
     }
 
-    /// Offset of a padded position of the `channel`-th channel of the range, in the first image.
+    /// Returns the offset of a padded position of the `channel`-th channel of the range, in the first image.
     pub(super) fn entry(&self, channel: usize, row: usize, column: usize) -> u32 {
         offset(channel * self.plane() + row * self.padded_width + column)
     }
 
-    /// Offsets of the positions `(row * stride, column * stride)`, for `rows x columns` positions of `images` images.
+    /// Lists the offsets of the positions `(row * stride, column * stride)`, for `rows x columns` positions of `images` images.
     pub(super) fn grid(
         &self,
         images: usize,
@@ -75,7 +75,7 @@ impl PlaneLayout {
         })
     }
 
-    /// The planes of the images in `x`.
+    /// Returns the planes of the images in `x`.
     pub(super) fn stage<'a>(&self, x: &'a [f32]) -> Planes<'a> {
         let images = ImageBatch {
             channels: self.of,
@@ -99,17 +99,16 @@ impl PlaneLayout {
     }
 }
 
-/// The layout of single pixels, `(block, channel, pixel)` with [`PixelBlocks::PIXELS`] pixels a block, for kernels of 1x1
-/// without padding.
+/// The layout of single pixels for 1x1 kernels without padding: `(block, channel, pixel)` with [`PixelBlocks::PIXELS`] pixels a block.
 ///
-/// In planes, the channels of a pixel lie so far apart that each is on a page of its own, and a product with all of them
-/// waits for address translation. A block is a few pages.
+/// In planes, each channel of a pixel is on its own page, and a product over all channels waits for address translation. A block has only
+/// a few pages.
 #[derive(Clone, Debug)]
 pub(super) struct PixelBlocks {
     pub(super) images: ImageBatch,
     /// Columns of a plane.
     pub(super) in_width: usize,
-    /// Pixels taken.
+    /// Rows of pixels that are read.
     pub(super) rows: usize,
     pub(super) columns: usize,
     pub(super) stride: usize,
@@ -118,19 +117,19 @@ pub(super) struct PixelBlocks {
 impl PixelBlocks {
     const PIXELS: usize = 16;
 
-    /// Offset of a channel in a block.
+    /// Returns the offset of a channel in a block.
     pub(super) fn entry(&self, channel: usize) -> u32 {
         offset(channel * Self::PIXELS)
     }
 
-    /// Offsets of the pixels of `images` images.
+    /// Lists the offsets of the pixels of `images` images.
     pub(super) fn grid(&self, images: usize) -> impl Iterator<Item = u32> {
         let block = self.images.channels * Self::PIXELS;
         (0..images * self.rows * self.columns)
             .map(move |pixel| offset(pixel / Self::PIXELS * block + pixel % Self::PIXELS))
     }
 
-    /// The blocks of the images in `x`.
+    /// Copies the images in `x` to blocks.
     pub(super) fn stage(&self, x: &[f32]) -> Scratch {
         let pixels = self.rows * self.columns;
         let block = self.images.channels * Self::PIXELS;
@@ -168,11 +167,11 @@ impl PixelBlocks {
     }
 }
 
-/// Where the pixels of an image group are found.
+/// The planes of an image group.
 pub(super) enum Planes<'a> {
-    /// In the tensor itself, from the first channel of the range on.
+    /// The tensor itself, starting at the first channel of the range.
     Plain(&'a [f32]),
-    /// In a copy.
+    /// A copy with padding.
     Staged(Scratch),
 }
 

@@ -1,4 +1,4 @@
-//! The masked quantizer: some entries are committed to their sign, the others are clipped.
+//! The masked quantizer: frozen entries become their sign, the others are clipped.
 
 mod rows;
 
@@ -10,30 +10,30 @@ use crate::simd::{Kernel, Lanes, Simd};
 use rows::Element;
 use std::fmt;
 
-/// Which entries of a tensor are frozen. `M` is how the mask of a tensor that is freezing is kept.
+/// The frozen entries of a tensor. `M` is the type of the mask.
 ///
-/// The kernels take `FreezeState<&[u64]>`. Several samples may share one mask: entry `i` of every sample is frozen if bit
-/// `i % 64` (least significant first) of word `i / 64` is set. Bits past the last entry are ignored.
+/// The kernels use `FreezeState<&[u64]>`. Several samples may share one mask: entry `i` of every sample is frozen if bit `i % 64` (least
+/// significant first) of word `i / 64` is set. Bits past the last entry are ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FreezeState<M> {
-    /// None: the tensor is clipped.
+    /// No entry is frozen: the tensor is clipped.
     Open,
-    /// Those whose bit is set.
+    /// The entries whose bit is set are frozen.
     Freezing(M),
-    /// All: the tensor is binary.
+    /// All entries are frozen: the tensor is binary.
     Committed,
 }
 
 impl<M> FreezeState<M> {
-    /// Whether a quantizer in this state passes no gradient at all: everything is frozen, and frozen entries pass none.
+    /// Whether a quantizer in this state passes no gradient at all: all entries are frozen, and frozen entries block the gradient.
     pub fn blocks_gradient(&self, surrogate: Surrogate) -> bool {
         matches!((self, surrogate), (Self::Committed, Surrogate::Blocked))
     }
 
-    /// The same state with its mask, if it has one, as `f` gives it.
+    /// Returns the same state with the mask, if any, converted by `f`.
     ///
     /// # Errors
-    /// Those of `f`.
+    /// Returns the error of `f`.
     pub fn try_map<'a, N, E>(&'a self, f: impl FnOnce(&'a M) -> Result<N, E>) -> Result<FreezeState<N>, E> {
         Ok(match self {
             Self::Open => FreezeState::Open,
@@ -43,7 +43,7 @@ impl<M> FreezeState<M> {
     }
 }
 
-/// What gradient a frozen entry passes.
+/// The surrogate gradient of a frozen entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(
     feature = "serde",
@@ -51,20 +51,20 @@ impl<M> FreezeState<M> {
     serde(rename_all = "lowercase")
 )]
 pub enum Surrogate {
-    /// None: `sign` has derivative zero.
+    /// Passes no gradient: the derivative of `sign` is zero.
     Blocked,
-    /// All of it: the straight-through estimator.
+    /// Passes the gradient unchanged: the straight-through estimator.
     Identity,
-    /// All of it where `|u| <= 1`: the straight-through estimator of `clip(u, -1, 1)`.
+    /// Passes the gradient where `|u| <= 1`: the straight-through estimator of `clip(u, -1, 1)`.
     Clipped,
 }
 
 impl Surrogate {
-    /// Those that pass a gradient.
+    /// The surrogates that pass a gradient.
     pub const STRAIGHT_THROUGH: [Self; 2] = [Self::Identity, Self::Clipped];
 
-    /// The name in configurations and reports.
-    // By hand: for three names `strum` is not shorter, and this crate has no procedural macro else.
+    /// Returns the name in configurations and reports.
+    // Without `strum`: it would not be shorter for three names, and this crate has no other procedural macro.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Blocked => "blocked",
@@ -80,14 +80,14 @@ impl fmt::Display for Surrogate {
     }
 }
 
-/// `out = M sign(u) + (1 - M) clip(u, -1, 1)`, with `sign(0) = sign(-0) = +1`.
+/// Computes `out = M sign(u) + (1 - M) clip(u, -1, 1)`, with `sign(0) = sign(-0) = +1`.
 ///
-/// `u` consists of samples of `period` entries each, all with the same `mask`. A NaN stays NaN where its entry is open;
-/// where it is frozen it becomes -1, as a packed sign bit does.
+/// `u` has samples of `period` entries each, all with the same `mask`. A NaN stays NaN if its entry is open and becomes -1 if it is
+/// frozen, like a packed sign bit.
 ///
 /// # Panics
 ///
-/// If the lengths differ, `u` is not a whole number of samples, or a partial mask has not `period / 64` words, rounded
+/// Panics if the lengths differ, `u` is not a whole number of samples, or a partial mask has not `period / 64` words, rounded
 /// up.
 pub fn quantize_forward(mask: FreezeState<&[u64]>, period: usize, u: &[f32], out: &mut [f32]) {
     check_shape(mask, period, u);
@@ -117,20 +117,20 @@ impl Kernel for Forward<'_> {
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) {
         for (x, out) in self.x.chunks(self.period).zip(self.out.chunks_mut(self.period)) {
-            // SAFETY: the caller vouches for the instructions.
+            // SAFETY: the caller guarantees the instructions.
             unsafe { rows::quantize::<L>(self.mask, 0, Element, x, out) };
         }
     }
 }
 
-/// `gu += gout` where the quantizer passes gradient: at open entries where `|u| <= 1`, at frozen ones as `surrogate`
-/// says.
+/// Computes `gu += gout` where the quantizer passes gradient: at open entries if `|u| <= 1`, at frozen entries according to `surrogate`.
 ///
-/// The gate includes `|u| = 1`, so that a latent weight clamped to 1 can move again. A NaN passes none through a gate.
+/// The gradient also passes at `|u| = 1`, so that a latent weight that was clamped to 1 can move again. It does not pass where `u` is NaN
+/// and `|u|` is compared.
 ///
 /// # Panics
 ///
-/// As [`quantize_forward`].
+/// Panics as [`quantize_forward`] does.
 pub fn quantize_backward(
     mask: FreezeState<&[u64]>,
     surrogate: Surrogate,
@@ -174,13 +174,13 @@ impl Kernel for Backward<'_> {
     unsafe fn run<L: Lanes>(self) {
         let inputs = self.x.chunks(self.period).zip(self.g.chunks(self.period));
         for ((x, g), gu) in inputs.zip(self.gu.chunks_mut(self.period)) {
-            // SAFETY: the caller vouches for the instructions.
+            // SAFETY: the caller guarantees the instructions.
             unsafe { rows::pass::<L, true>(self.gate, 0, Element, x, g, gu) };
         }
     }
 }
 
-/// Elements of a parallel piece: whole samples where the mask repeats.
+/// Returns the number of elements of a parallel piece: whole samples if there is a mask.
 fn piece(mask: FreezeState<&[u64]>, period: usize) -> usize {
     match mask {
         FreezeState::Freezing(_) => PIECE.div_ceil(period.max(1)) * period,
@@ -191,7 +191,7 @@ fn piece(mask: FreezeState<&[u64]>, period: usize) -> usize {
 pub(crate) fn check_shape(mask: FreezeState<&[u64]>, period: usize, u: &[f32]) {
     assert!(
         u.is_empty() || (period > 0 && u.len().is_multiple_of(period)),
-        "{} elements are no whole number of samples of {period}",
+        "{} elements are not a whole number of samples of {period}",
         u.len(),
     );
     if let FreezeState::Freezing(words) = mask {

@@ -1,15 +1,15 @@
-//! The quantizer and its gradient on entries of one sample, with vectors.
+//! The quantizer and its gradient for entries of one sample, with vectors.
 
 use super::{FreezeState, Surrogate};
 use crate::simd::{Lanes, Map, map_row};
 
-/// What the quantizer is given, from what lies in memory.
+/// Computes the quantizer's input from an element in memory.
 pub(crate) trait Value: Copy {
-    /// The values of one vector of elements, which starts at index `at` of the row.
+    /// Returns the values of one vector of elements, starting at index `at` of the row.
     ///
     /// # Safety
     ///
-    /// The machine has the instructions of `L`.
+    /// The machine must have the instructions of `L`.
     unsafe fn value<L: Lanes>(self, at: usize, x: L::Vector) -> L::Vector;
 }
 
@@ -24,11 +24,11 @@ impl Value for Element {
     }
 }
 
-/// `out = quantize(value of x)`, where the mask's entry `first` is that of `x[0]`.
+/// Computes `out = quantize(value of x)`. Entry `first` of the mask belongs to `x[0]`.
 ///
 /// # Safety
 ///
-/// The machine has the instructions of `L`.
+/// The machine must have the instructions of `L`.
 #[inline(always)]
 pub(crate) unsafe fn quantize<L: Lanes>(
     mask: FreezeState<&[u64]>,
@@ -37,7 +37,7 @@ pub(crate) unsafe fn quantize<L: Lanes>(
     x: &[f32],
     out: &mut [f32],
 ) {
-    // SAFETY: the caller vouches for the instructions.
+    // SAFETY: the caller guarantees the instructions.
     unsafe {
         match mask {
             FreezeState::Open => map_row::<L, 1, false>([x], out, Clip(value)),
@@ -62,7 +62,7 @@ struct Clip<V>(V);
 impl<V: Value> Map<1> for Clip<V> {
     #[inline(always)]
     unsafe fn apply<L: Lanes>(self, at: usize, [x]: [L::Vector; 1], _: L::Vector) -> L::Vector {
-        // SAFETY: the caller vouches for the instructions.
+        // SAFETY: the caller guarantees the instructions.
         unsafe { clip::<L>(self.0.value::<L>(at, x)) }
     }
 }
@@ -73,7 +73,7 @@ struct Sign<V>(V);
 impl<V: Value> Map<1> for Sign<V> {
     #[inline(always)]
     unsafe fn apply<L: Lanes>(self, at: usize, [x]: [L::Vector; 1], _: L::Vector) -> L::Vector {
-        // SAFETY: the caller vouches for the instructions.
+        // SAFETY: the caller guarantees the instructions.
         unsafe { sign::<L>(self.0.value::<L>(at, x)) }
     }
 }
@@ -87,7 +87,7 @@ struct Mixed<'a, V> {
 impl<V: Value> Map<1> for Mixed<'_, V> {
     #[inline(always)]
     unsafe fn apply<L: Lanes>(self, at: usize, [x]: [L::Vector; 1], _: L::Vector) -> L::Vector {
-        // SAFETY: the caller vouches for the instructions.
+        // SAFETY: the caller guarantees the instructions.
         unsafe {
             let u = self.value.value::<L>(at, x);
             L::select(L::mask(self.frozen.from(at)), sign::<L>(u), clip::<L>(u))
@@ -95,17 +95,17 @@ impl<V: Value> Map<1> for Mixed<'_, V> {
     }
 }
 
-/// `+1` for 0 and -0, `-1` for NaN.
+/// Returns the sign: `+1` for 0 and -0, `-1` for NaN.
 #[inline(always)]
 unsafe fn sign<L: Lanes>(u: L::Vector) -> L::Vector {
-    // SAFETY: the caller vouches for the instructions.
+    // SAFETY: the caller guarantees the instructions.
     unsafe { L::select(L::at_least(u, L::splat(0.0)), L::splat(1.0), L::splat(-1.0)) }
 }
 
-/// `clip(u, -1, 1)`; NaN stays.
+/// Returns `clip(u, -1, 1)`. NaN stays NaN.
 #[inline(always)]
 unsafe fn clip<L: Lanes>(u: L::Vector) -> L::Vector {
-    // SAFETY: the caller vouches for the instructions.
+    // SAFETY: the caller guarantees the instructions.
     unsafe {
         let (low, high) = (L::splat(-1.0), L::splat(1.0));
         let u = L::select(L::at_least(u, high), high, u);
@@ -113,16 +113,16 @@ unsafe fn clip<L: Lanes>(u: L::Vector) -> L::Vector {
     }
 }
 
-/// Which entries pass gradient.
+/// The entries that pass gradient.
 #[derive(Clone, Copy)]
 pub(crate) enum GradientFilter<'a> {
-    /// None.
+    /// No entry.
     None,
-    /// All.
+    /// All entries.
     All,
-    /// Those with `|u| <= 1`.
+    /// The entries with `|u| <= 1`.
     Clipped,
-    /// Frozen ones always or never, open ones with `|u| <= 1`.
+    /// Frozen entries always or never, open entries with `|u| <= 1`.
     Masked { frozen: &'a [u64], frozen_pass: bool },
 }
 
@@ -140,11 +140,11 @@ impl<'a> GradientFilter<'a> {
     }
 }
 
-/// `gu = g` where the gate passes it, else 0; with `ADD`, `gu +=`. The mask's entry `first` is that of `x[0]`.
+/// Computes `gu = g` where the filter passes it, else 0. With `ADD`, adds to `gu`. Entry `first` of the mask belongs to `x[0]`.
 ///
 /// # Safety
 ///
-/// The machine has the instructions of `L`.
+/// The machine must have the instructions of `L`.
 #[inline(always)]
 pub(crate) unsafe fn pass<L: Lanes, const ADD: bool>(
     gate: GradientFilter,
@@ -154,7 +154,7 @@ pub(crate) unsafe fn pass<L: Lanes, const ADD: bool>(
     g: &[f32],
     gu: &mut [f32],
 ) {
-    // SAFETY: the caller vouches for the instructions.
+    // SAFETY: the caller guarantees the instructions.
     unsafe {
         match gate {
             GradientFilter::None if ADD => {}
@@ -175,7 +175,7 @@ struct PassAll<const ADD: bool>;
 impl<const ADD: bool> Map<1> for PassAll<ADD> {
     #[inline(always)]
     unsafe fn apply<L: Lanes>(self, _: usize, [g]: [L::Vector; 1], old: L::Vector) -> L::Vector {
-        // SAFETY: the caller vouches for the instructions.
+        // SAFETY: the caller guarantees the instructions.
         unsafe { if ADD { L::add(old, g) } else { g } }
     }
 }
@@ -186,7 +186,7 @@ struct PassWithin<V, const ADD: bool>(V);
 impl<V: Value, const ADD: bool> Map<2> for PassWithin<V, ADD> {
     #[inline(always)]
     unsafe fn apply<L: Lanes>(self, at: usize, [x, g]: [L::Vector; 2], old: L::Vector) -> L::Vector {
-        // SAFETY: the caller vouches for the instructions.
+        // SAFETY: the caller guarantees the instructions.
         unsafe {
             let passed = L::select(within::<L>(self.0.value::<L>(at, x)), g, L::splat(0.0));
             PassAll::<ADD>.apply::<L>(at, [passed], old)
@@ -205,7 +205,7 @@ struct PassMixed<'a, V, const ADD: bool> {
 impl<V: Value, const ADD: bool> Map<2> for PassMixed<'_, V, ADD> {
     #[inline(always)]
     unsafe fn apply<L: Lanes>(self, at: usize, [x, g]: [L::Vector; 2], old: L::Vector) -> L::Vector {
-        // SAFETY: the caller vouches for the instructions.
+        // SAFETY: the caller guarantees the instructions.
         unsafe {
             let (frozen, zero) = (self.frozen.from(at), L::splat(0.0));
             let of_frozen = L::select(L::mask(frozen & self.passes), g, zero);
@@ -216,14 +216,14 @@ impl<V: Value, const ADD: bool> Map<2> for PassMixed<'_, V, ADD> {
     }
 }
 
-/// Where `|u| <= 1`; nowhere with NaN.
+/// Returns the lanes where `|u| <= 1`. NaN is not among them.
 #[inline(always)]
 unsafe fn within<L: Lanes>(u: L::Vector) -> L::Mask {
-    // SAFETY: the caller vouches for the instructions.
+    // SAFETY: the caller guarantees the instructions.
     unsafe { L::at_least(L::splat(1.0), L::abs(u)) }
 }
 
-/// Bits from some bit on.
+/// The bits of a mask, starting at some bit.
 #[derive(Clone, Copy)]
 struct Bits<'a> {
     words: &'a [u64],
@@ -231,7 +231,7 @@ struct Bits<'a> {
 }
 
 impl Bits<'_> {
-    /// As many bits as a vector has lanes at most, from bit `first + at` on; those past the last word are zeros.
+    /// Returns at least as many bits as a vector has lanes, starting at bit `first + at`. Bits past the last word are zero.
     #[inline(always)]
     fn from(self, at: usize) -> u32 {
         let (word, shift) = ((self.first + at) / 64, (self.first + at) % 64);

@@ -1,11 +1,11 @@
-//! Vectors of floats of the three widths behind one trait.
+//! A trait for vectors of floats, with one implementation for each SIMD level.
 
 /// A vector type and the few operations that the kernels need.
 ///
 /// # Safety
 ///
-/// Every method may be called only where the machine has the instructions of the implementing level. All methods are
-/// `#[inline(always)]`, so that inside a function compiled for the level each becomes one instruction.
+/// The machine must have the instructions of the implementing level. All methods are `#[inline(always)]`, so that each becomes one
+/// instruction inside a function that is compiled for the level.
 pub(crate) trait Lanes {
     /// `LANES` floats.
     type Vector: Copy;
@@ -28,9 +28,9 @@ pub(crate) trait Lanes {
     unsafe fn sub(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `|a|`.
     unsafe fn abs(a: Self::Vector) -> Self::Vector;
-    /// Where `a >= b`; nowhere with NaN.
+    /// The lanes where `a >= b`. Lanes with NaN are not set.
     unsafe fn at_least(a: Self::Vector, b: Self::Vector) -> Self::Mask;
-    /// Lane `i` where bit `i` is set; bits from `LANES` on are ignored.
+    /// Sets lane `i` if bit `i` is set. Bits `LANES` and higher are ignored.
     unsafe fn mask(bits: u32) -> Self::Mask;
     /// `a` where the mask is set, else `b`.
     unsafe fn select(mask: Self::Mask, a: Self::Vector, b: Self::Vector) -> Self::Vector;
@@ -46,11 +46,11 @@ pub(crate) trait Lanes {
     unsafe fn add_doubles(a: Self::Doubles, b: Self::Doubles) -> Self::Doubles;
     /// `a * b + c`, fused except in [`Portable`].
     unsafe fn mul_add_doubles(a: Self::Doubles, b: Self::Doubles, c: Self::Doubles) -> Self::Doubles;
-    /// The floats of `a` and `b`, one after the other, with even and with odd index.
+    /// Splits the concatenation of `a` and `b` into the floats with even and with odd index.
     unsafe fn unzip(a: Self::Vector, b: Self::Vector) -> [Self::Vector; 2];
-    /// The floats of `a` and `b` in turns: undoes [`Lanes::unzip`].
+    /// Interleaves the floats of `a` and `b`. Reverses [`Lanes::unzip`].
     unsafe fn zip(a: Self::Vector, b: Self::Vector) -> [Self::Vector; 2];
-    /// Turns 8 x 8 floats: `dst[j * dst_stride + i] = src[i * src_stride + j]`, or `+=` with `add`.
+    /// Transposes 8 x 8 floats: `dst[j * dst_stride + i] = src[i * src_stride + j]`, or `+=` with `add`.
     unsafe fn transpose(src: *const f32, src_stride: usize, dst: *mut f32, dst_stride: usize, add: bool);
 }
 

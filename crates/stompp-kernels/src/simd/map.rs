@@ -1,4 +1,4 @@
-//! One result per element, written with vectors.
+//! Elementwise functions with vectors.
 
 use super::Lanes;
 
@@ -7,18 +7,18 @@ pub(crate) const MOST_LANES: usize = 16;
 
 /// A function of `N` elements at the same index.
 pub(crate) trait Map<const N: usize>: Copy {
-    /// The results for `LANES` elements from index `at` on; `old` is what the results replace, if it was asked for, else
-    /// unspecified.
+    /// Returns the results for `LANES` elements, starting at index `at`. `old` has the previous values if the map needs them; otherwise it
+    /// is unspecified.
     ///
     /// # Safety
     ///
-    /// The machine has the instructions of `L`. Where `at + LANES` exceeds the length, lanes past it are zeros and their
+    /// The machine must have the instructions of `L`. Where `at + LANES` exceeds the length, lanes past it are zeros and their
     /// results are dropped.
     unsafe fn apply<L: Lanes>(self, at: usize, inputs: [L::Vector; N], old: L::Vector) -> L::Vector;
 }
 
-/// `f` of every element. Unlike [`<[A; N]>::map`](array::map) it always disappears into its caller, without which `f` would
-/// not be compiled with the caller's instructions. `f` should be `#[inline(always)]` too.
+/// Applies `f` to every element. Unlike [`<[A; N]>::map`](array::map) it is always inlined, so that `f` is compiled with the caller's
+/// instructions. `f` should be `#[inline(always)]`, too.
 #[inline(always)]
 pub(crate) fn each<A: Copy, B: Copy, const N: usize>(a: [A; N], f: impl Fn(A) -> B) -> [B; N] {
     let mut all = [f(a[0]); N];
@@ -28,14 +28,14 @@ pub(crate) fn each<A: Copy, B: Copy, const N: usize>(a: [A; N], f: impl Fn(A) ->
     all
 }
 
-/// `LANES` floats from index `at` on, zeros past the end.
+/// Loads `LANES` floats, starting at index `at`. Floats past the end are zero.
 ///
 /// # Safety
 ///
-/// The machine has the instructions of `L`, and `at <= row.len()`.
+/// The machine must have the instructions of `L`, and `at <= row.len()`.
 #[inline(always)]
 pub(crate) unsafe fn load<L: Lanes>(row: &[f32], at: usize) -> L::Vector {
-    // SAFETY: a whole vector lies within the row, or within the copy of its end.
+    // SAFETY: the whole vector is inside the row, or inside the copy of its end.
     unsafe {
         if at + L::LANES <= row.len() {
             return L::load(row.as_ptr().add(at));
@@ -46,11 +46,11 @@ pub(crate) unsafe fn load<L: Lanes>(row: &[f32], at: usize) -> L::Vector {
     }
 }
 
-/// `out = map(inputs)` with vectors of `L`. `UPDATE` says whether the map wants the old values of `out`.
+/// Computes `out = map(inputs)` with vectors of `L`. `UPDATE` is whether the map needs the old values of `out`.
 ///
 /// # Safety
 ///
-/// The machine has the instructions of `L`.
+/// The machine must have the instructions of `L`.
 #[inline(always)]
 pub(crate) unsafe fn map_row<L: Lanes, const N: usize, const UPDATE: bool>(
     inputs: [&[f32]; N],
@@ -63,10 +63,10 @@ pub(crate) unsafe fn map_row<L: Lanes, const N: usize, const UPDATE: bool>(
         #[inline(always)]
         |input: &[f32]| &input[..len],
     );
-    // Whole vectors in a loop of their own: with the end inside it, the map's constants do not stay in registers.
+    // Whole vectors have a separate loop. If the loop also handled the end, the map's constants would not stay in registers.
     let whole = len / L::LANES * L::LANES;
     for at in (0..whole).step_by(L::LANES) {
-        // SAFETY: the caller vouches for the instructions; a whole vector lies within each row.
+        // SAFETY: the caller guarantees the instructions; a whole vector is inside each row.
         unsafe {
             let elements = each(
                 inputs,
@@ -79,7 +79,7 @@ pub(crate) unsafe fn map_row<L: Lanes, const N: usize, const UPDATE: bool>(
         }
     }
     if whole < len {
-        // SAFETY: the caller vouches for the instructions; the end is read from and written to a copy.
+        // SAFETY: the caller guarantees the instructions; the end is read from and written to a copy.
         unsafe {
             let elements = each(
                 inputs,

@@ -1,8 +1,8 @@
-//! Which vector instructions the kernels use: found once at run time, or forced.
+//! Selects the vector instructions that the kernels use.
 //!
-//! [`level`] is the best [`SimdLevel`] that the machine has, unless the environment variable `STOMPP_SIMD` (`portable`,
-//! `avx2` or `avx512`) names another one, or [`with_level`] is in force on the calling thread. A kernel asks once, on
-//! the thread that calls it, and its tasks on other threads follow.
+//! [`level`] returns the highest [`SimdLevel`] that the machine supports. The environment variable `STOMPP_SIMD` (`portable`, `avx2` or
+//! `avx512`) or [`with_level`] on the calling thread select another level. A kernel calls [`level`] once, on the calling thread. Its
+//! tasks on other threads use the same level.
 
 mod lanes;
 mod map;
@@ -20,14 +20,14 @@ pub(crate) use map::{MOST_LANES, Map, each, load, map_row};
 /// The environment variable that forces a level for the whole process. It is read once.
 pub const VARIABLE: &str = "STOMPP_SIMD";
 
-/// A set of vector instructions. Ordered: a machine that has one level has all lower ones.
+/// A set of vector instructions. A machine that supports a level supports all lower levels, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SimdLevel {
-    /// What the compilation target guarantees (SSE2 on x86-64). Multiplication and addition are not fused.
+    /// The instructions of the compilation target (SSE2 on x86-64). Multiplication and addition are not fused.
     Portable,
     /// AVX2 and FMA: 8 floats a vector.
     Avx2,
-    /// AVX-512 F, BW, DQ and VL besides: 16 floats a vector.
+    /// AVX2, FMA and AVX-512 F, BW, DQ and VL: 16 floats a vector.
     Avx512,
 }
 
@@ -35,12 +35,12 @@ impl SimdLevel {
     /// All levels, lowest first.
     pub const ALL: [SimdLevel; 3] = [SimdLevel::Portable, SimdLevel::Avx2, SimdLevel::Avx512];
 
-    /// Whether this machine has the level.
+    /// Whether this machine supports the level.
     pub fn is_supported(self) -> bool {
         self <= detected()
     }
 
-    /// The name that [`VARIABLE`] takes.
+    /// Returns the name of the level, as in [`VARIABLE`].
     pub fn name(self) -> &'static str {
         match self {
             SimdLevel::Portable => "portable",
@@ -56,7 +56,7 @@ impl fmt::Display for SimdLevel {
     }
 }
 
-/// A level's name that is none of [`SimdLevel::ALL`].
+/// The error for a name that is not the name of a [`SimdLevel`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownLevel(String);
 
@@ -83,20 +83,20 @@ thread_local! {
     static FORCED: Cell<Option<SimdLevel>> = const { Cell::new(None) };
 }
 
-/// The level in force on this thread.
+/// Returns the level that kernels use when they are called on this thread.
 ///
 /// # Panics
 ///
-/// If [`VARIABLE`] is set to something that is no level, or to a level that this machine lacks.
+/// Panics if [`VARIABLE`] has an unknown level or a level that this machine does not support.
 pub fn level() -> SimdLevel {
     FORCED.get().unwrap_or_else(process_level)
 }
 
-/// Runs `f` with `level` in force on this thread, for tests and measurements.
+/// Runs `f` with `level` on this thread, for tests and measurements.
 ///
 /// # Panics
 ///
-/// If this machine lacks the level.
+/// Panics if this machine does not support `level`.
 pub fn with_level<R>(level: SimdLevel, f: impl FnOnce() -> R) -> R {
     struct Restore(Option<SimdLevel>);
     impl Drop for Restore {
@@ -149,30 +149,30 @@ fn detect() -> SimdLevel {
     SimdLevel::Portable
 }
 
-/// The level in force, as a token: having one proves that the machine has its instructions.
+/// A token of a level. It proves that the machine has the instructions of the level.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Simd(SimdLevel);
 
-/// Work written once for vectors of any width.
+/// A kernel that is written once for vectors of any width.
 pub(crate) trait Kernel {
-    /// What the work returns.
+    /// The result of the kernel.
     type Output;
 
-    /// Does the work. Implementations are `#[inline(always)]`, so that they compile with the caller's instructions.
+    /// Runs the kernel. Implementations are `#[inline(always)]`, so that they compile with the caller's instructions.
     ///
     /// # Safety
     ///
-    /// The machine has the instructions of `L`.
+    /// The machine must have the instructions of `L`.
     unsafe fn run<L: Lanes>(self) -> Self::Output;
 }
 
 impl Simd {
-    /// The token of [`level`].
+    /// Returns the token of [`level`].
     pub(crate) fn current() -> Self {
         Simd(level())
     }
 
-    /// The level.
+    /// Returns the level.
     pub(crate) fn level(self) -> SimdLevel {
         self.0
     }
@@ -184,28 +184,28 @@ impl Simd {
         {
             #[target_feature(enable = "avx2,fma")]
             fn avx2<K: Kernel>(kernel: K) -> K::Output {
-                // SAFETY: this function is only entered on machines with AVX2 and FMA.
+                // SAFETY: this function is called only on machines with AVX2 and FMA.
                 unsafe { kernel.run::<Avx2>() }
             }
             #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
             fn avx512<K: Kernel>(kernel: K) -> K::Output {
-                // SAFETY: this function is only entered on machines with these parts of AVX-512.
+                // SAFETY: this function is called only on machines with these parts of AVX-512.
                 unsafe { kernel.run::<Avx512>() }
             }
             match self.0 {
-                // SAFETY: a token of this level exists only where the machine has the level (`level`, `with_level`).
+                // SAFETY: a token of this level exists only if the machine supports the level (`level`, `with_level`).
                 SimdLevel::Avx512 => return unsafe { avx512(kernel) },
                 // SAFETY: as above.
                 SimdLevel::Avx2 => return unsafe { avx2(kernel) },
                 SimdLevel::Portable => {}
             }
         }
-        // SAFETY: `Portable` needs nothing.
+        // SAFETY: `Portable` needs no special instructions.
         unsafe { kernel.run::<Portable>() }
     }
 
-    /// Compiles `f` for this level: for plain loops that the compiler vectorizes by itself. The loop must be in the
-    /// closure or in an `#[inline(always)]` function that it calls.
+    /// Runs `f`, compiled for this level. For plain loops that the compiler vectorizes. The loop must be in the closure or in an
+    /// `#[inline(always)]` function that it calls.
     #[inline]
     pub(crate) fn vectorize<R>(self, f: impl FnOnce() -> R) -> R {
         struct Plain<F>(F);
@@ -220,7 +220,7 @@ impl Simd {
     }
 }
 
-/// Asks for cache lines that will soon be written.
+/// Prefetches cache lines that will soon be written.
 #[inline]
 pub(crate) fn prefetch(lines: &[f32]) {
     #[cfg(target_arch = "x86_64")]

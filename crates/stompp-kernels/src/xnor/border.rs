@@ -1,23 +1,23 @@
-//! What padding contributed and should not have.
+//! Corrects sums for padding, which is counted as -1 instead of 0.
 
 use std::ops::Range;
 
 use super::BitWeights;
 use crate::conv::ConvShape;
 
-/// For each output pixel whose patch reaches into the padding, what to add to its sums.
+/// The corrections for the sums of output pixels whose patches reach into the padding.
 pub(super) struct Border {
     out_channels: usize,
-    /// Each pixel with the number of its correction.
+    /// Each pixel with the index of its correction.
     pixels: Vec<(usize, usize)>,
     /// Corrections, one float per output channel each.
     corrections: Vec<f32>,
 }
 
 impl Border {
-    /// Padding counts as -1 against every weight, so a padded tap has contributed minus the sum of its weights.
+    /// Computes the corrections. Padding is counted as -1 for every weight, so a padded tap contributes minus the sum of its weights.
     ///
-    /// Pixels that lack the same taps share a correction: nine at most with a kernel of 3x3.
+    /// Pixels with the same taps in the padding share a correction. With a 3x3 kernel there are at most nine.
     pub(super) fn new(s: &ConvShape, w: &BitWeights) -> Self {
         let inside = |i: usize, extent: usize| -> Range<usize> {
             let start = i * s.stride;
@@ -49,7 +49,7 @@ impl Border {
         border
     }
 
-    /// Corrects the sums, `(pixel, channel)`, of the channels of one panel, from `first` on.
+    /// Corrects the sums, `(pixel, channel)`, of the channels of one panel, starting at channel `first`.
     pub(super) fn correct(&self, first: usize, width: usize, sums: &mut [f32]) {
         for &(pixel, number) in &self.pixels {
             let of_pixel = &mut sums[pixel * width..][..width];

@@ -1,43 +1,43 @@
-//! Counting differing bits by table lookup, for AVX2, which cannot count bits.
+//! Counts differing bits by table lookup for AVX2, which has no instruction that counts bits.
 //!
-//! Weights are stored as nibbles: 4 input channels a byte, 32 output channels a vector. The activation nibbles of two
-//! pixels, side by side, number one of 256 tables of 16 bytes. Entry `w` of table `(a, b)` holds in its low half how
-//! many bits `a` and `w` differ in, in its high half the same for `b` and `w`. One byte shuffle of the table by a vector
-//! of weights so does 4 channels x 32 kernels x 2 pixels, 256 multiplications.
+//! Each byte of a weight vector is a nibble: 4 input channels of one output channel. A vector has 32 output channels. The activation
+//! nibbles `a` and `b` of two neighbouring pixels select one of 256 tables of 16 bytes. The low half of entry `w` in table `(a, b)` is the
+//! number of bits in which `a` and `w` differ; the high half is the number for `b` and `w`. One byte shuffle of the table by a vector of
+//! weights computes 4 channels x 32 kernels x 2 pixels = 256 products.
 //!
-//! Measured, one core, data in the first-level cache, 10^9 operations (two to a multiplication) a second: 950-1400 this
-//! way, 480-680 with the usual byte-shuffle population count, 390-410 counting scalar words.
+//! Measured in 10^9 operations (two for each product) per second, one core, data in the first-level cache: 950-1400 with this method,
+//! 480-680 with the usual byte-shuffle population count, 390-410 with population counts of scalar words.
 
 use super::planes::BitLayout;
 
-/// Nibbles that are unpacked together: those of 16 channels.
+/// Nibbles that are unpacked together: 16 channels.
 const UNIT: usize = 4;
 /// Output channels of a vector.
 const LANES: usize = 32;
-/// Steps between widenings: a third of as many sums of three lookups, each at most 12, fit a byte.
+/// Steps between widenings. Three lookups add at most 12 to a sum, so `SPAN / 3` additions fit a byte.
 const SPAN: usize = 48;
 
-/// Weights of some output channels as nibbles.
+/// The weights of a panel of output channels as nibbles.
 #[derive(Clone, Debug)]
 pub(super) struct NibblePanel {
     width: usize,
     /// Entries of a patch.
     entries: usize,
-    /// `(step, channel)`: a nibble of a patch of every channel.
+    /// `(step, channel)`: one nibble for each step of a patch and each channel.
     nibbles: Vec<u8>,
 }
 
-/// Nibbles of a pixel, whole units.
+/// Returns the number of nibbles of a pixel, in whole units.
 fn nibbles_of_pixel(channels: usize) -> usize {
     channels.div_ceil(4 * UNIT) * UNIT
 }
 
-/// Steps of a patch, filled up with zeros to a multiple of three.
+/// Returns the number of steps of a patch, padded with zeros to a multiple of three.
 fn steps(taps: usize, channels: usize) -> usize {
     (taps * nibbles_of_pixel(channels)).next_multiple_of(3)
 }
 
-/// The nibbles of a pixel from its words.
+/// Unpacks the nibbles of a pixel from its words.
 fn unpack(words: &[u64], nibbles: &mut [u8]) {
     for (word, nibbles) in words.iter().zip(nibbles.chunks_mut(16)) {
         for (half, nibbles) in [*word & 0xFFFF_FFFF, *word >> 32]
@@ -54,17 +54,17 @@ fn unpack(words: &[u64], nibbles: &mut [u8]) {
 }
 
 impl NibblePanel {
-    /// Whether counts of patches of `entries` entries fit the 16 bits that they have here.
+    /// Whether the counts for patches with `entries` entries fit 16 bits.
     pub(super) fn is_suitable(entries: usize) -> bool {
         entries <= usize::from(u16::MAX)
     }
 
-    /// Channels in a panel, for a convolution with `channels` output channels.
+    /// Returns the number of channels in a panel, for a convolution with `channels` output channels.
     pub(super) fn width(channels: usize) -> usize {
         if channels > LANES { 2 * LANES } else { LANES }
     }
 
-    /// Packs at most `width` kernels over `channels` input channels; missing output channels are zeros.
+    /// Packs at most `width` kernels with `channels` input channels. Missing output channels are zeros.
     pub(super) fn new(width: usize, channels: usize, kernels: &[&[u64]]) -> Self {
         let words = channels.div_ceil(u64::BITS as usize);
         let taps = kernels[0].len() / words;
@@ -85,11 +85,11 @@ impl NibblePanel {
         }
     }
 
-    /// `sums[pixel][channel]`: dot products of all patches with the panel's kernels.
+    /// Computes `sums[pixel][channel]`: dot products of all patches with the panel's kernels.
     ///
     /// # Panics
     ///
-    /// If the machine lacks AVX2.
+    /// Panics if the machine does not have AVX2 and FMA.
     pub(super) fn products(&self, pairs: &Pairs, sums: &mut [f32]) {
         assert_eq!(self.nibbles.len(), pairs.steps * self.width);
         #[cfg(target_arch = "x86_64")]
@@ -110,9 +110,9 @@ impl NibblePanel {
 
 /// The patches of an image, two neighbouring output pixels of a row at a time.
 pub(super) struct Pairs {
-    /// Of a patch.
+    /// Steps of a patch.
     steps: usize,
-    /// The first pixel of each pair, and whether there is a second.
+    /// The first pixel of each pair, and whether the pair has a second.
     pixels: Vec<(usize, bool)>,
     /// For each pair, `steps` offsets into the tables, in bytes.
     offsets: Vec<u16>,
@@ -123,13 +123,13 @@ impl Pairs {
     pub(super) fn new(planes: &[u64], layout: &BitLayout) -> Self {
         let of_pixel = nibbles_of_pixel(layout.channels);
         let len = planes.len() / layout.words * of_pixel;
-        // Behind the last pixel, for pairs without a second one.
+        // Extra pixels after the last one, for pairs without a second pixel.
         let second = layout.stride * of_pixel;
         let mut nibbles = vec![0; len + second];
         for (words, nibbles) in planes.chunks(layout.words).zip(nibbles.chunks_mut(of_pixel)) {
             unpack(words, nibbles);
         }
-        // The tables of each pixel of the image with the one that the next output pixel reads in its place.
+        // The tables for each pixel of the image, paired with the pixel that the next output pixel reads at the same tap.
         let table = |(&a, &b): (&u8, &u8)| u16::from(a) << 4 | u16::from(b) << 8;
         let tables: Vec<u16> = nibbles[..len].iter().zip(&nibbles[second..]).map(table).collect();
 
@@ -143,7 +143,7 @@ impl Pairs {
             .flat_map(of_row)
             .collect();
         let mut offsets = vec![0; pixels.len() * steps];
-        // The taps of a kernel's row are neighbours in the image too.
+        // The taps in one row of the kernel are neighbours in the image.
         let of_row = layout.kernel * of_pixel;
         for (&(pixel, _), offsets) in pixels.iter().zip(offsets.chunks_mut(steps)) {
             for (tap, offsets) in layout
@@ -193,9 +193,9 @@ mod vectors {
         let width = NV * LANES;
         for (pixels, offsets) in pairs.pixels.chunks(2).zip(pairs.offsets.chunks(2 * pairs.steps)) {
             let (first, second) = offsets.split_at(pairs.steps);
-            // An odd pair at the end is counted twice and stored once.
+            // If the number of pairs is odd, the last pair is counted twice and stored once.
             let second = if second.is_empty() { first } else { second };
-            // SAFETY: both are `steps` offsets, `nibbles` as the caller vouches.
+            // SAFETY: both have `steps` offsets; the caller guarantees the length of `nibbles`.
             let counts = unsafe { tile::<NV>([first, second], nibbles) };
             for (&(pixel, is_pair), counts) in pixels.iter().zip(&counts) {
                 for (v, counts) in counts.iter().enumerate() {
@@ -208,14 +208,15 @@ mod vectors {
         }
     }
 
-    /// 16-bit counts of 32 channels: of bytes 0..8 and 16..24, and of the others, as unpacking bytes leaves them.
+    /// 16-bit counts of 32 channels. The first vector has bytes 0..8 and 16..24, the second has the others. This is the order of the
+    /// byte-unpack instructions.
     type Counts = [__m256i; 2];
 
-    /// Counts for two pairs of pixels, `NV` vectors of channels, and the two pixels of each pair.
+    /// Computes the counts for two pairs of pixels, `NV` vectors of channels, and the two pixels of each pair.
     ///
     /// # Safety
     ///
-    /// `nibbles` has `NV * 32` bytes a step, and every offset is that of a table.
+    /// `nibbles` must have `NV * 32` bytes for each step, and every offset must be the offset of a table.
     #[target_feature(enable = "avx2,fma")]
     #[inline]
     unsafe fn tile<const NV: usize>(offsets: [&[u16]; 2], nibbles: &[u8]) -> [[[Counts; 2]; NV]; 2] {
@@ -224,7 +225,7 @@ mod vectors {
         let mut counts = [[[[zero; 2]; 2]; NV]; 2];
         let steps = offsets[0].len();
         for start in (0..steps).step_by(SPAN) {
-            // Sums of whole bytes, modulo 256, and of their high halves alone.
+            // Sums of whole bytes, modulo 256, and sums of their high halves.
             let (mut bytes, mut highs) = ([[zero; NV]; 2], [[zero; NV]; 2]);
             for step in (start..steps.min(start + SPAN)).step_by(3) {
                 // SAFETY: `step + 2 < steps`, because steps are a multiple of three; tables are 16 bytes each.
@@ -265,7 +266,7 @@ mod vectors {
         counts
     }
 
-    /// `sums = entries - 2 counts`, channels in order.
+    /// Computes `sums = entries - 2 counts`, with the channels in order.
     #[target_feature(enable = "avx2,fma")]
     #[inline]
     fn store(counts: Counts, entries: f32, sums: &mut [[f32; 8]]) {
@@ -278,7 +279,7 @@ mod vectors {
         ];
         for (part, sums) in parts.into_iter().zip(sums) {
             let counts = _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(part));
-            // SAFETY: `sums` are 8 floats.
+            // SAFETY: each of `sums` has 8 floats.
             unsafe { _mm256_storeu_ps(sums.as_mut_ptr(), _mm256_fmadd_ps(counts, minus_two, all)) };
         }
     }

@@ -1,14 +1,14 @@
-//! Convolution of signs: bits in, exclusive or and population count instead of multiplication and addition.
+//! Convolution of signs on bits, with exclusive or and population count instead of multiplication and addition.
 //!
-//! A value of -1 is the bit 0, a value of +1 the bit 1. Two vectors of `n` signs that differ in `d` places have the dot
-//! product `n - 2 d`. Every result is an integer, so it equals that of the float convolution exactly, and all SIMD
-//! levels give the same bits (as long as a patch has at most 2^24 entries, where `f32` ceases to hold all integers).
+//! The bit 0 is -1 and the bit 1 is +1. The dot product of two vectors of `n` signs that differ in `d` places is `n - 2 d`. Every result is
+//! an integer, so it equals the result of the float convolution exactly, at all SIMD levels. This is true for patches of up to 2^24
+//! entries, because `f32` cannot represent all larger integers.
 //!
-//! Zero padding is no sign. It is stored as bits 0, which count as -1; what they contributed, minus the sum of the
-//! weights they met, is added back.
+//! Zero padding is not a sign. It is stored as 0 bits, which count as -1. Their contribution, minus the sum of the weights at these
+//! places, is added back.
 //!
-//! There are three ways to count, chosen when weights are packed: vectors of words where the processor counts bits in
-//! vectors (AVX-512 VPOPCNTDQ), table lookups with AVX2, and single words everywhere.
+//! There are three methods of counting. The method is chosen when weights are packed: vectors of words if the processor has AVX-512
+//! VPOPCNTDQ, table lookups with AVX2, and single words on all other machines.
 
 mod border;
 mod lookup;
@@ -29,15 +29,14 @@ use border::Border;
 use pack::Panels;
 use planes::BitLayout;
 
-/// `y = x * w` for signs: equals [`conv2d_forward`](crate::conv2d_forward) on the same values as floats, exactly, zero
-/// padding included.
+/// Computes the convolution `y = x * w` of signs. The result is exactly equal to [`conv2d_forward`](crate::conv2d_forward) on the same
+/// values as floats, also with zero padding.
 ///
-/// `x` is `(N, C, H, W)`, `w` is `(O, C, K, K)`, `y` is `(N, O, H', W')` and is overwritten. Runs at the SIMD level at
-/// which `w` was packed.
+/// `x` is `(N, C, H, W)`, `w` is `(O, C, K, K)`, `y` is `(N, O, H', W')` and is overwritten. Uses the SIMD level at which `w` was packed.
 ///
 /// # Panics
 ///
-/// If `x` and `w` differ in their input channels, the kernel does not fit the input ([`ConvShape::out_height`]), or the
+/// Panics if `x` and `w` differ in their input channels, the kernel does not fit the input ([`ConvShape::out_height`]), or the
 /// length of `y` does not fit.
 pub fn xnor_conv2d(stride: usize, padding: usize, x: &BitTensor, w: &BitWeights, y: &mut [f32]) {
     assert_eq!(x.channels(), w.in_channels(), "channels of `x` and of `w`");

@@ -10,10 +10,9 @@ use crate::simd::{Simd, SimdLevel};
 /// Bits of a word.
 const BITS: usize = u64::BITS as usize;
 
-/// The signs of a `(batch, channels, height, width)` tensor, a bit each: 1 for `x >= 0` (so for 0 and -0), 0 for `x < 0`
-/// and NaN.
+/// The signs of a `(batch, channels, height, width)` tensor, one bit each: 1 for `x >= 0` (including -0), 0 for `x < 0` and NaN.
 ///
-/// The bits of a pixel are together: `(image, row, column, word)`, channel `c` in bit `c % 64` of word `c / 64`.
+/// The bits of a pixel are contiguous: `(image, row, column, word)`. Channel `c` is bit `c % 64` of word `c / 64`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BitTensor {
     batch: usize,
@@ -24,11 +23,11 @@ pub struct BitTensor {
 }
 
 impl BitTensor {
-    /// The signs of `x`.
+    /// Packs the signs of `x`.
     ///
     /// # Panics
     ///
-    /// If the length of `x` does not fit.
+    /// Panics if the length of `x` does not fit.
     pub fn from_signs(batch: usize, channels: usize, height: usize, width: usize, x: &[f32]) -> Self {
         let plane = height * width;
         check::length("x", x.len(), batch * channels * plane);
@@ -55,35 +54,34 @@ impl BitTensor {
         }
     }
 
-    /// Images.
+    /// Returns the number of images.
     pub fn batch(&self) -> usize {
         self.batch
     }
 
-    /// Channels.
+    /// Returns the number of channels.
     pub fn channels(&self) -> usize {
         self.channels
     }
 
-    /// Rows.
+    /// Returns the number of rows.
     pub fn height(&self) -> usize {
         self.height
     }
 
-    /// Columns.
+    /// Returns the number of columns.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// The words of one image.
+    /// Returns the words of one image.
     pub(super) fn image(&self, number: usize) -> &[u64] {
         let len = self.height * self.width * self.channels.div_ceil(BITS);
         &self.words[number * len..][..len]
     }
 }
 
-/// Packs one image: 32 channels at a time, because then bits and floats are of one size and comparisons stay in their
-/// vector lanes.
+/// Packs one image, 32 channels at a time. Then bits and floats have the same size, and comparisons stay in their vector lanes.
 #[inline(always)]
 fn pack_image(plane: usize, per_pixel: usize, x: &[f32], words: &mut [u64]) {
     const PIXELS: usize = 1024;
@@ -105,8 +103,7 @@ fn pack_image(plane: usize, per_pixel: usize, x: &[f32], words: &mut [u64]) {
     }
 }
 
-/// The signs of an `(out_channels, in_channels, kernel, kernel)` weight, laid out for the SIMD level in force when they
-/// were packed.
+/// The signs of an `(out_channels, in_channels, kernel, kernel)` weight, in the layout of the SIMD level at which they were packed.
 #[derive(Clone, Debug)]
 pub struct BitWeights {
     out_channels: usize,
@@ -114,11 +111,11 @@ pub struct BitWeights {
     kernel: usize,
     panel_width: usize,
     panels: Panels,
-    /// Sum of the signs of each kernel's tap over the input channels: `(out_channel, tap)`.
+    /// For each tap of each kernel, the sum of the signs over the input channels: `(out_channel, tap)`.
     tap_sums: Vec<i32>,
 }
 
-/// Weights by panels of output channels, for one of the ways to count.
+/// Weights in panels of output channels, for one of the counting methods.
 #[derive(Clone, Debug)]
 pub(super) enum Panels {
     Words(Vec<WordPanel>),
@@ -126,11 +123,11 @@ pub(super) enum Panels {
 }
 
 impl BitWeights {
-    /// The signs of `w`.
+    /// Packs the signs of `w`.
     ///
     /// # Panics
     ///
-    /// If the length of `w` does not fit.
+    /// Panics if the length of `w` does not fit.
     pub fn from_signs(out_channels: usize, in_channels: usize, kernel: usize, w: &[f32]) -> Self {
         let area = kernel * kernel;
         check::length("w", w.len(), out_channels * in_channels * area);
@@ -164,22 +161,22 @@ impl BitWeights {
         }
     }
 
-    /// Output channels.
+    /// Returns the number of output channels.
     pub fn out_channels(&self) -> usize {
         self.out_channels
     }
 
-    /// Input channels.
+    /// Returns the number of input channels.
     pub fn in_channels(&self) -> usize {
         self.in_channels
     }
 
-    /// Rows and columns of a kernel.
+    /// Returns the number of rows, which equals the number of columns, of a kernel.
     pub fn kernel(&self) -> usize {
         self.kernel
     }
 
-    /// Channels of a panel.
+    /// Returns the number of channels of a panel.
     pub(super) fn panel_width(&self) -> usize {
         self.panel_width
     }
@@ -188,7 +185,7 @@ impl BitWeights {
         &self.panels
     }
 
-    /// Sums of the signs of the kernel of output channel `o`, by tap.
+    /// Returns the sums of the signs of the kernel of output channel `o`, one for each tap.
     pub(super) fn tap_sums(&self, o: usize) -> &[i32] {
         let area = self.kernel * self.kernel;
         &self.tap_sums[o * area..][..area]

@@ -1,10 +1,9 @@
-//! One image of bits with its zero padding, and where its patches lie.
+//! The layout of one image of bits with zero padding, and the positions of its patches.
 
 use super::BitTensor;
 use crate::conv::ConvShape;
 
-/// Where an output pixel's patch starts in the padded image, and where the entries of a patch lie from there. Counted in
-/// pixels: the channels of a pixel are neighbouring words.
+/// The positions of patches in the padded image, in pixels. The channels of a pixel are contiguous words.
 pub(super) struct BitLayout {
     in_height: usize,
     in_width: usize,
@@ -15,9 +14,9 @@ pub(super) struct BitLayout {
     pub(super) kernel: usize,
     pub(super) stride: usize,
     pub(super) out_width: usize,
-    /// For every output pixel.
+    /// The start of every output pixel's patch.
     pub(super) starts: Vec<usize>,
-    /// For every tap of the kernel, row by row.
+    /// The offset of every tap of the kernel from the start, row by row.
     pub(super) taps: Vec<usize>,
 }
 
@@ -43,7 +42,7 @@ impl BitLayout {
         }
     }
 
-    /// The padded image `number` of `x`, `(row, column, word)`.
+    /// Copies image `number` of `x` with padding, `(row, column, word)`.
     pub(super) fn stage(&self, x: &BitTensor, number: usize) -> Vec<u64> {
         let image = x.image(number);
         if self.padding == 0 {

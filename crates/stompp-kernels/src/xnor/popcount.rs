@@ -1,4 +1,4 @@
-//! Counting differing bits by population count of whole words.
+//! Counts differing bits by population count of whole words.
 
 use std::borrow::Cow;
 
@@ -8,8 +8,8 @@ use crate::simd::{Simd, SimdLevel};
 /// Bits of a word.
 const BITS: usize = u64::BITS as usize;
 
-/// How the words of a kernel's row are laid out: pixel after pixel, each in words of its own, or without a gap between pixels
-/// where that takes fewer words. With 16 channels and a kernel of 3x3 it takes 3 words a patch instead of 9.
+/// The layout of the words of one row of a kernel. Each pixel starts at a new word, or pixels are joined without gaps if this needs fewer
+/// words. With 16 channels and a 3x3 kernel, a joined patch has 3 words instead of 9.
 #[derive(Clone, Copy, Debug)]
 struct KernelRow {
     channels: usize,
@@ -21,7 +21,7 @@ impl KernelRow {
         self.channels.div_ceil(BITS)
     }
 
-    /// Words of a row.
+    /// Returns the number of words of a row.
     fn words(self) -> usize {
         (self.kernel * self.channels).div_ceil(BITS)
     }
@@ -31,7 +31,7 @@ impl KernelRow {
         self.words() < self.kernel * self.words_of_pixel()
     }
 
-    /// The rows of a kernel that begin at each pixel, without gaps. The last pixels, at which none fits, get what there is.
+    /// Joins the row of a kernel that starts at each pixel. The rows of the last pixels are shorter, because fewer pixels follow.
     #[inline(always)]
     fn join(self, pixels: &[u64]) -> Vec<u64> {
         let (of_pixel, of_row) = (self.words_of_pixel(), self.words());
@@ -43,7 +43,7 @@ impl KernelRow {
                 .iter()
                 .step_by(of_pixel);
             let rows = joined.chunks_exact_mut(of_row);
-            // Bits past the channels are zeros, so what is past the row's end is, too.
+            // Bits past the channels are zeros, so the bits past the end of the row are zeros, too.
             if shift == 0 || word + 1 == of_row {
                 from.zip(rows).for_each(|(&bits, row)| row[word] |= bits << shift);
             } else {
@@ -57,7 +57,7 @@ impl KernelRow {
     }
 }
 
-/// Weights of some output channels: for each word of a patch, that of every channel.
+/// The weights of a panel of output channels: for each word of a patch, the words of all channels.
 #[derive(Clone, Debug)]
 pub(super) struct WordPanel {
     simd: Simd,
@@ -70,14 +70,14 @@ pub(super) struct WordPanel {
 /// A staged image for [`WordPanel::products`].
 pub(super) struct WordPlanes<'a> {
     words: Cow<'a, [u64]>,
-    /// Where each output pixel's patch starts.
+    /// The start of each output pixel's patch.
     starts: Vec<usize>,
-    /// Where the words of a patch lie from there.
+    /// The offset of each word of a patch from the start.
     steps: Vec<u32>,
 }
 
 impl<'a> WordPlanes<'a> {
-    /// From the words of the padded image.
+    /// Prepares the words of the padded image.
     pub(super) fn new(planes: &'a [u64], layout: &BitLayout) -> Self {
         let row = KernelRow {
             channels: layout.channels,
@@ -118,7 +118,7 @@ impl WordPanel {
         return false;
     }
 
-    /// Channels in a panel, for a convolution with `channels` output channels.
+    /// Returns the number of channels in a panel, for a convolution with `channels` output channels.
     pub(super) fn width(simd: Simd, channels: usize) -> usize {
         match Self::is_vectorized(simd) {
             true if channels > 16 => 32,
@@ -127,7 +127,7 @@ impl WordPanel {
         }
     }
 
-    /// Packs at most `width` kernels of `kernel x kernel` over `channels` input channels; missing output channels are zeros.
+    /// Packs at most `width` kernels of `kernel x kernel` with `channels` input channels. Missing output channels are zeros.
     pub(super) fn new(simd: Simd, width: usize, channels: usize, kernel: usize, kernels: &[&[u64]]) -> Self {
         let row = KernelRow { channels, kernel };
         let joined: Vec<Cow<[u64]>> = kernels.iter().map(|&words| Self::rows(row, words)).collect();
@@ -144,12 +144,12 @@ impl WordPanel {
         }
     }
 
-    /// The words of a kernel, row by row.
+    /// Returns the words of a kernel, row by row.
     fn rows(row: KernelRow, words: &[u64]) -> Cow<'_, [u64]> {
         if !row.is_joined() {
             return Cow::Borrowed(words);
         }
-        // A kernel is as many rows as it is wide; of its pixels only the first of each row begins one.
+        // A kernel has as many rows as columns. Only the first pixel of each row starts a row.
         let rows = words.chunks(row.kernel * row.words_of_pixel());
         Cow::Owned(
             rows.flat_map(|pixels| row.join(pixels)[..row.words()].to_vec())
@@ -157,12 +157,12 @@ impl WordPanel {
         )
     }
 
-    /// Entries of a patch.
+    /// Returns the number of entries of a patch.
     fn entries(&self) -> usize {
         self.row.channels * self.row.kernel * self.row.kernel
     }
 
-    /// `sums[pixel][channel]`: dot products of all patches of a staged image with the panel's kernels.
+    /// Computes `sums[pixel][channel]`: dot products of all patches of a staged image with the panel's kernels.
     pub(super) fn products(&self, planes: &WordPlanes, sums: &mut [f32]) {
         let WordPlanes { words, starts, steps } = planes;
         let reach = starts
@@ -174,7 +174,7 @@ impl WordPanel {
         assert!(sums.len() >= starts.len() * self.width);
         #[cfg(target_arch = "x86_64")]
         if Self::is_vectorized(self.simd) {
-            // SAFETY: the processor has the instructions; the assertions hold every read and write in its slice.
+            // SAFETY: the processor has the instructions; the assertions keep every read and write inside its slice.
             unsafe {
                 match self.width {
                     32 => vectors::products::<4, 4>(words, starts, steps, &self.words, self.entries(), sums),
@@ -215,12 +215,12 @@ mod vectors {
     /// Output channels of a vector.
     const LANES: usize = 8;
 
-    /// Tiles of `MR` pixels and `NV` vectors of channels, whose 16 counts stay in registers.
+    /// Computes tiles of `MR` pixels and `NV` vectors of channels. The 16 counts of a tile stay in registers.
     ///
     /// # Safety
     ///
-    /// Every sum of a start and a step is an index of `planes`, `words` has `NV * 8` words a step, and `sums` as many
-    /// floats a start.
+    /// Every sum of a start and a step must be an index of `planes`. `words` must have `NV * 8` words for each step, and `sums` must have
+    /// `NV * 8` floats for each start.
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512vpopcntdq")]
     pub(super) unsafe fn products<const MR: usize, const NV: usize>(
         planes: &[u64],
@@ -254,7 +254,7 @@ mod vectors {
             for (differing, sums) in differing.iter().zip(sums.chunks_mut(NV * LANES)) {
                 for (&differing, sums) in differing.iter().zip(sums.as_chunks_mut::<LANES>().0) {
                     let sum = _mm256_fmadd_ps(_mm512_cvtepi64_ps(differing), minus_two, all);
-                    // SAFETY: `sums` are 8 floats.
+                    // SAFETY: each of `sums` has 8 floats.
                     unsafe { _mm256_storeu_ps(sums.as_mut_ptr(), sum) };
                 }
             }

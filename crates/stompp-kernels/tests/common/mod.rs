@@ -1,4 +1,4 @@
-//! What the integration tests share: noise, levels, pools of threads, comparison.
+//! Common functions of the integration tests: noise, SIMD levels, thread pools, comparison.
 #![allow(dead_code)] // Each test binary uses a part.
 
 use stompp_kernels::simd::{SimdLevel, with_level};

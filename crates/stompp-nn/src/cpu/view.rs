@@ -1,11 +1,11 @@
-//! The one place that reads and writes a CPU tensor's storage in place.
+//! In-place access to a CPU tensor's storage. Only this module has it.
 //!
-//! dfdx keeps storage private and lends out single elements only; copying every activation would cost as much as a batch
-//! norm (8 MB: about 1 ms). A CPU tensor is one `Vec<f32>`, so the borrow of its first element leads to the others.
+//! dfdx keeps storage private and lends only single elements. Copying every activation would cost as much as a batch norm
+//! (8 MB: about 1 ms). A CPU tensor is one `Vec<f32>`, so the borrow of its first element gives access to the others.
 //!
-//! The slice reaches beyond the one element that dfdx lent. Rust's aliasing rules are not settled there: Tree Borrows
-//! permits it, the older Stacked Borrows does not (Miri wants `-Zmiri-tree-borrows`). `dfdx` is pinned to the exact release
-//! for which this was read.
+//! The slice extends beyond the one element that dfdx lent. Rust's aliasing rules are not settled there: Tree Borrows
+//! permits it, the older Stacked Borrows does not (Miri needs `-Zmiri-tree-borrows`). `dfdx` is pinned to the exact release
+//! for which this was checked.
 #![allow(unsafe_code)]
 
 use dfdx::{

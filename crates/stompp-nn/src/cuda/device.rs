@@ -1,4 +1,4 @@
-//! The process's GPU: opening it, and its errors as dfdx's.
+//! The process's GPU: opening it, and converting its errors to dfdx's.
 
 use super::view;
 use crate::backend::Buffer;
@@ -13,14 +13,15 @@ use stompp_cuda::{Gpu, GpuError, GpuSettings, OpenGpuError};
 /// The process's GPU.
 static GPU: OnceLock<Gpu> = OnceLock::new();
 
-/// Makes the first GPU ready and gives dfdx's device for it.
+/// Opens the first GPU and returns dfdx's device for it.
 ///
 /// # Errors
-/// If there is no GPU, it lacks what is needed, or it was opened before with other settings.
+/// Returns an [`OpenGpuError`] if there is no GPU, a library or the compilation of the kernels fails, or the GPU was opened before
+/// with other settings.
 pub fn open(settings: GpuSettings) -> Result<Cuda, OpenGpuError> {
     static OPENING: Mutex<()> = Mutex::new(());
     let _one_at_a_time = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
-    // dfdx's own way here panics where there is none.
+    // Counting first: dfdx's own call panics if there is no driver or GPU.
     let shown = || -> Result<i32, DriverError> {
         cudarc::driver::result::init()?;
         cudarc::driver::result::device::get_count()
@@ -28,7 +29,7 @@ pub fn open(settings: GpuSettings) -> Result<Cuda, OpenGpuError> {
     match shown() {
         Ok(1..) => {}
         Ok(count) => return Err(OpenGpuError::NoDevice(format!("{count} GPUs"))),
-        // By its number: a driver that is not there has no words for its errors.
+        // By its number: without a driver there are no messages for its errors.
         Err(error) => return Err(OpenGpuError::NoDevice(format!("{:?}", error.0))),
     }
     let no_device = |error: CudaError| OpenGpuError::NoDevice(error.to_string());
@@ -47,23 +48,23 @@ pub fn open(settings: GpuSettings) -> Result<Cuda, OpenGpuError> {
     Ok(device)
 }
 
-/// The GPU.
+/// Returns the GPU.
 ///
 /// # Errors
-/// [`GpuError::NotOpen`] if [`open`] has not made it ready: dfdx makes a [`Cuda`] by itself, too.
+/// Returns [`GpuError::NotOpen`] if [`open`] has not opened it. dfdx can create a [`Cuda`] without it.
 pub fn gpu() -> Result<&'static Gpu, GpuError> {
     GPU.get().ok_or(GpuError::NotOpen)
 }
 
-/// Does `work` on the GPU; its error as one of dfdx.
+/// Runs `work` on the GPU and converts its error to dfdx's.
 ///
 /// # Errors
-/// Those of [`gpu`] and of `work`.
+/// Returns the error of [`gpu`] or of `work`.
 pub fn on_gpu<T>(work: impl FnOnce(&'static Gpu) -> Result<T, GpuError>) -> Result<T, CudaError> {
     gpu().and_then(work).map_err(to_cuda_error)
 }
 
-/// An error of the kernels as one of dfdx, which knows no cuDNN: [`take_last_error`] has its words.
+/// Converts an error of the kernels to dfdx's, which has no variant for cuDNN. [`take_last_error`] returns the full message.
 pub fn to_cuda_error(error: GpuError) -> CudaError {
     LAST_ERROR.with_borrow_mut(|last| *last = Some(error.to_string()));
     match error {
@@ -74,7 +75,7 @@ pub fn to_cuda_error(error: GpuError) -> CudaError {
     }
 }
 
-/// What the last error of this thread was, in full; it is told once.
+/// Returns the full message of the last error of this thread, and clears it.
 pub fn take_last_error() -> Option<String> {
     LAST_ERROR.take()
 }

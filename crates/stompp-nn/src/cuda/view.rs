@@ -1,9 +1,9 @@
-//! The one place that finds a CUDA tensor's memory.
+//! Access to a CUDA tensor's memory. Only this module has it.
 //!
-//! dfdx keeps a tensor's storage private, and none of its public functions lends the address without a copy. But `Debug` prints
-//! it, so it is read there, and formatting stops as soon as it has been (2.3 us, no copy, no synchronization). Odd, and the only
-//! way that the public API leaves: `dfdx` and `cudarc` are pinned to the exact releases for which this was read, and
-//! [`check_tensor_memory`] refuses to begin with any other.
+//! dfdx keeps a tensor's storage private, and none of its public functions lends the address without a copy. But `Debug` prints the
+//! address, so this module reads it there and stops formatting as soon as it has it (2.3 us, no copy, no synchronization). The public
+//! API has no other way. `dfdx` and `cudarc` are pinned to the exact releases for which this was checked, and
+//! [`check_tensor_memory`] fails with releases that print something else.
 #![allow(unsafe_code)]
 
 use super::{gpu, on_gpu};
@@ -15,21 +15,21 @@ use dfdx::{
 use std::fmt::{self, Debug, Write};
 use stompp_cuda::{Floats, FloatsMut};
 
-/// The elements of a contiguous tensor, in row-major order. A permuted one is not noticed here: ops make their inputs contiguous.
+/// The elements of a contiguous tensor, in row-major order. A permuted one is not detected: ops make their inputs contiguous.
 ///
 /// # Panics
 /// If the tensor is broadcast.
 pub(super) fn values<S: Shape>(tensor: &Tensor<S, f32, Cuda>) -> Floats<'_> {
     let (address, len) = memory(tensor);
-    // SAFETY: the tensor's own memory, of as many floats as its storage has (both as `check_tensor_memory` has tested); the borrow keeps the
-    // storage alive. Who writes to a tensor has it borrowed alone.
+    // SAFETY: address and length are those of the tensor's storage, as `check_tensor_memory` has tested. The borrow keeps the storage
+    // alive. A writer must borrow the tensor mutably, so nobody writes to it now.
     unsafe { Floats::from_raw(address, len) }
 }
 
-/// A fresh tensor of shape `out` that `fill` has written.
+/// Creates a tensor of zeros of shape `out`, then lets `fill` write it.
 ///
 /// # Errors
-/// Returns `D::Err` if an allocation or a kernel fails.
+/// Returns a [`CudaError`] if an allocation or a kernel launch fails.
 pub(super) fn filled<Y: Shape>(
     device: &Cuda,
     out: Y,
@@ -38,13 +38,13 @@ pub(super) fn filled<Y: Shape>(
     let span = on_gpu(|gpu| gpu.start_span(|| "zeroing of outputs".to_owned()))?;
     let mut y = device.try_zeros_like(&out)?;
     on_gpu(|gpu| gpu.end_span(span))?;
-    // SAFETY: made in the line above.
+    // SAFETY: `y` is new, so its storage is not shared.
     fill(unsafe { values_mut(&mut y) })?;
     Ok(y)
 }
 
-/// Writes `tensor` anew: `fill` gets its values and where the new ones go. Storage that is shared with another tensor is left to
-/// that one.
+/// Changes `tensor`: `fill` changes a copy of its values, which is then written back. Other tensors that share its storage do not
+/// change.
 pub(super) fn rewrite<S: Shape>(
     device: &Cuda,
     tensor: &mut Tensor<S, f32, Cuda>,
@@ -53,38 +53,38 @@ pub(super) fn rewrite<S: Shape>(
     let mut fresh = device.acquire(tensor.shape().num_elements())?;
     on_gpu(|gpu| gpu.copy(values(tensor), FloatsMut::new(&mut fresh)))?;
     fill(FloatsMut::new(&mut fresh))?;
-    // Whether storage is shared is dfdx's secret. Filling with zeros makes it the tensor's own.
+    // dfdx does not say whether storage is shared. Filling with zeros gives the tensor storage of its own.
     tensor.try_fill_with_zeros()?;
-    // SAFETY: as just said.
+    // SAFETY: the storage is the tensor's own, see above.
     let out = unsafe { values_mut(tensor) };
     on_gpu(|gpu| gpu.copy(Floats::new(&fresh), out))?;
     device.release(fresh);
     Ok(())
 }
 
-/// The elements of a tensor that was made a moment ago, for writing.
+/// The elements of a tensor that does not share its storage, for writing.
 ///
 /// # Safety
-/// Its storage is shared with no other tensor.
+/// No other tensor may share its storage.
 ///
 /// # Panics
 /// As [`values`].
 unsafe fn values_mut<S: Shape>(tensor: &mut Tensor<S, f32, Cuda>) -> FloatsMut<'_> {
     let (address, len) = memory(tensor);
-    // SAFETY: as in `values`; the borrow is the only way to this memory, by the caller's word.
+    // SAFETY: as in `values`; the caller guarantees that no other tensor shares this memory.
     unsafe { FloatsMut::from_raw(address, len) }
 }
 
 fn memory<S: Shape>(tensor: &Tensor<S, f32, Cuda>) -> (u64, usize) {
     let mut found = Found::default();
-    // Ends in an error when everything is found.
+    // Formatting ends with an error as soon as everything is found.
     let _ = write!(found, "{tensor:?}");
-    let (address, len) = found.both().expect("`check_tensor_memory` has seen a tensor's memory");
+    let (address, len) = found.both().expect("`check_tensor_memory` has found a tensor's memory");
     assert_eq!(len, tensor.shape().num_elements(), "the tensor is not contiguous");
     (address, len)
 }
 
-/// Address and length of a slice, as they pass by in its `Debug` form.
+/// Finds the address and length of a slice in its `Debug` form while it is written.
 #[derive(Default)]
 struct Found {
     text: String,
@@ -106,7 +106,7 @@ impl Found {
 impl Write for Found {
     fn write_str(&mut self, part: &str) -> fmt::Result {
         self.text.push_str(part);
-        // Both are numbers that a comma follows.
+        // A comma follows each of the two numbers.
         if part.contains(',') && self.both().is_some() {
             return Err(fmt::Error);
         }
@@ -114,10 +114,10 @@ impl Write for Found {
     }
 }
 
-/// Makes sure that a tensor's memory is found: by writing and reading through it.
+/// Checks that a tensor's memory is found, by writing and reading through it.
 ///
 /// # Errors
-/// What was found instead.
+/// Returns what was found instead.
 pub(super) fn check_tensor_memory(device: &Cuda) -> Result<(), String> {
     let numbers = vec![0.5, -2.0, 1e-3, 7.0, 4.0, -0.25];
     let failed = |error: &dyn Debug| format!("{error:?}");
@@ -128,13 +128,13 @@ pub(super) fn check_tensor_memory(device: &Cuda) -> Result<(), String> {
     let _ = write!(found, "{tensor:?}");
     match found.both() {
         Some((_, 6)) => {}
-        Some((_, len)) => return Err(format!("a tensor of 6 floats has {len}")),
-        None => return Err("its `Debug` form does not tell".to_owned()),
+        Some((_, len)) => return Err(format!("a tensor of 6 floats has the length {len}")),
+        None => return Err("its `Debug` form has no address and length".to_owned()),
     }
     let mut doubled = device
         .try_tensor_from_vec(vec![0.0; 6], (2, 3))
         .map_err(|e| failed(&e))?;
-    // SAFETY: made in the line above.
+    // SAFETY: `doubled` is new, so its storage is not shared.
     let out = unsafe { values_mut(&mut doubled) };
     gpu()
         .and_then(|gpu| gpu.add(values(&tensor), values(&tensor), out))

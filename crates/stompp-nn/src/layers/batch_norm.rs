@@ -30,10 +30,10 @@ const EPS: f32 = 1e-5;
 /// PyTorch's default: share of the newest batch in the running statistics.
 const MOMENTUM: f32 = 0.1;
 
-/// Batch normalisation over (N, H, W), per channel, as PyTorch's.
+/// Batch normalisation over (N, H, W), per channel, as in PyTorch.
 ///
-/// In training (`forward_mut`, whatever the tape) it normalises by the batch's biased variance, and the running statistics
-/// follow the batches, the variance unbiased. In evaluation (`forward`, off the tape only) it normalises by the running
+/// In training (`forward_mut`, with any tape) it normalises by the batch's mean and biased variance, and moves the running
+/// statistics towards the batch's mean and unbiased variance. In evaluation (`forward`, off the tape only) it normalises by the running
 /// statistics and changes nothing.
 #[derive(Clone, Debug)]
 pub struct BatchNorm2d<C: Dim, E: Dtype, D: Storage<E>> {
@@ -52,10 +52,10 @@ pub struct BatchNorm2d<C: Dim, E: Dtype, D: Storage<E>> {
 }
 
 impl<C: Dim, D: Backend> BatchNorm2d<C, f32, D> {
-    /// A layer that leaves a normalised input as it is.
+    /// Creates a layer with scale 1, shift 0, running mean 0 and running variance 1.
     ///
     /// # Errors
-    /// Returns `D::Err` if an allocation or a kernel fails.
+    /// Returns `D::Err` if an allocation or a kernel launch fails.
     pub fn new(device: &D, channels: C) -> Result<Self, D::Err> {
         let shape = (channels,);
         Ok(Self {
@@ -68,10 +68,10 @@ impl<C: Dim, D: Backend> BatchNorm2d<C, f32, D> {
         })
     }
 
-    /// Normalises a training batch and follows its statistics; scale and shift are on the tape `parameters`.
+    /// Normalises a training batch and updates the running statistics. Scale and shift are on the tape `parameters`.
     ///
     /// # Errors
-    /// Returns `D::Err` if an allocation or a kernel fails.
+    /// Returns `D::Err` if an allocation or a kernel launch fails.
     pub fn forward_with<B: Dim, H: Dim, W: Dim, T: Recording<D>>(
         &mut self,
         x: Tensor<(B, C, H, W), f32, D, T>,
@@ -82,10 +82,10 @@ impl<C: Dim, D: Backend> BatchNorm2d<C, f32, D> {
         ops::batch_norm(x, scale, shift, eps, self.running())
     }
 
-    /// The moments of a training batch, which the running statistics follow: for ops that normalise by themselves.
+    /// Returns the moments of a training batch and updates the running statistics, for ops that normalise by themselves.
     ///
     /// # Errors
-    /// Returns `D::Err` if an allocation or a kernel fails.
+    /// Returns `D::Err` if an allocation or a kernel launch fails.
     pub fn update_running(&mut self, shape: &ChannelShape, x: D::Slice<'_>) -> Result<BatchMoments<D>, D::Err> {
         let (device, eps) = (self.scale.device().clone(), self.eps);
         self.running().update(&device, shape, eps, x)

@@ -42,7 +42,7 @@ pub(super) mod builder {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Conv2d<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, E: Dtype, D: Storage<E>> {
-    /// Shape (O, I, K, K).
+    /// Weight, shape (O, I, K, K).
     pub weight: Tensor<(O, I, K, K), E, D>,
     /// Step between windows.
     pub stride: S,
@@ -51,10 +51,10 @@ pub struct Conv2d<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, E: Dtype, D: Storage<E
 }
 
 impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: Backend> Conv2d<I, O, K, S, P, f32, D> {
-    /// A layer with He-initialised weights ([`kaiming_normal`]).
+    /// Creates a layer with He-initialised weights ([`kaiming_normal`]).
     ///
     /// # Errors
-    /// Returns `D::Err` if an allocation or a kernel fails.
+    /// Returns `D::Err` if an allocation or a kernel launch fails.
     pub fn new(
         device: &D,
         inputs: I,
@@ -77,7 +77,7 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: Backend> Conv2d<I, O, K, S, P, f
     /// Convolves `x`; the weight is on the tape `parameters`.
     ///
     /// # Errors
-    /// Returns `D::Err` if an allocation or a kernel fails.
+    /// Returns `D::Err` if an allocation or a kernel launch fails.
     pub fn forward_with<B: Dim, H: Dim, W: Dim, T: Recording<D>>(
         &self,
         x: Tensor<(B, I, H, W), f32, D, T>,

@@ -23,17 +23,17 @@ pub(super) mod builder {
 /// A fully connected layer with bias: (N, I) to (N, O).
 #[derive(Clone, Debug)]
 pub struct Linear<I: Dim, O: Dim, E: Dtype, D: Storage<E>> {
-    /// Shape (O, I).
+    /// Weight, shape (O, I).
     pub weight: Tensor<(O, I), E, D>,
-    /// Shape (O,).
+    /// Bias, shape (O,).
     pub bias: Tensor<(O,), E, D>,
 }
 
 impl<I: Dim, O: Dim, D: Backend> Linear<I, O, f32, D> {
-    /// A layer with weights and biases drawn as PyTorch's ([`uniform_fan_in`]).
+    /// Creates a layer with weights and biases drawn as in PyTorch ([`uniform_fan_in`]).
     ///
     /// # Errors
-    /// Returns `D::Err` if an allocation or a kernel fails.
+    /// Returns `D::Err` if an allocation or a kernel launch fails.
     pub fn new(device: &D, inputs: I, outputs: O, rng: &mut impl Rng) -> Result<Self, D::Err> {
         let weight = uniform_fan_in(outputs.size() * inputs.size(), inputs.size(), rng);
         let bias = uniform_fan_in(outputs.size(), inputs.size(), rng);
@@ -46,7 +46,7 @@ impl<I: Dim, O: Dim, D: Backend> Linear<I, O, f32, D> {
     /// Applies the layer; weight and bias are on the tape `parameters`.
     ///
     /// # Errors
-    /// Returns `D::Err` if an allocation or a kernel fails.
+    /// Returns `D::Err` if an allocation or a kernel launch fails.
     pub fn forward_with<B: Dim, T: Recording<D>>(
         &self,
         x: Tensor<(B, I), f32, D, T>,

@@ -13,7 +13,7 @@ use dfdx::{
 };
 use stompp_kernels::ChannelShape;
 
-/// Running statistics that follow the batches in training.
+/// Running statistics that each training batch updates.
 #[derive(Debug)]
 pub struct RunningStatistics<'a, C: Dim, D: Backend> {
     /// Running mean, shape (C,).
@@ -25,10 +25,10 @@ pub struct RunningStatistics<'a, C: Dim, D: Backend> {
 }
 
 impl<C: Dim, D: Backend> RunningStatistics<'_, C, D> {
-    /// The moments of a training batch, which the running statistics follow.
+    /// Returns the moments of a training batch and updates the running statistics.
     ///
     /// # Errors
-    /// Returns `D::Err` if an allocation or a kernel fails.
+    /// Returns `D::Err` if an allocation or a kernel launch fails.
     pub fn update(
         self,
         device: &D,
@@ -49,12 +49,12 @@ impl<C: Dim, D: Backend> RunningStatistics<'_, C, D> {
 
 /// `(x - mean) / sqrt(variance + eps) * scale + shift` with the moments of this batch; moves `running` towards them.
 ///
-/// `x` is (N, C, H, W), `scale` and `shift` are (C,). The variance that normalises is the biased one. The derivative goes
-/// through the moments. The gradients of scale and shift are computed if the tape of `scale` records, the input's if its
-/// own does.
+/// `x` is (N, C, H, W), `scale` and `shift` are (C,). It normalises by the biased variance. The gradient includes the
+/// derivatives of the moments. The gradients of scale and shift are computed if the tape of `scale` records, the gradient of
+/// `x` if the tape of `x` records.
 ///
 /// # Errors
-/// Returns `D::Err` if an allocation or a kernel fails.
+/// Returns `D::Err` if an allocation or a kernel launch fails.
 pub fn batch_norm<B, C, H, W, D, T>(
     x: Tensor<(B, C, H, W), f32, D, T>,
     scale: Tensor<(C,), f32, D, T>,
@@ -113,7 +113,7 @@ where
 /// Batch normalisation by running statistics, for evaluation: an affine map per channel, off the tape.
 ///
 /// # Errors
-/// Returns `D::Err` if an allocation or a kernel fails.
+/// Returns `D::Err` if an allocation or a kernel launch fails.
 pub fn batch_norm_running<B, C, H, W, D>(
     x: Tensor<(B, C, H, W), f32, D>,
     mean: &Tensor<(C,), f32, D>,
@@ -144,7 +144,7 @@ where
     })
 }
 
-/// (N, C, H, W) as (batch, channels, everything inside a channel).
+/// The sizes of `x` (N, C, H, W): batch, channels, and entries inside a channel.
 pub(super) fn channel_shape<B: Dim, C: Dim, H: Dim, W: Dim, D: Backend>(
     x: &Tensor<(B, C, H, W), f32, D>,
 ) -> ChannelShape {

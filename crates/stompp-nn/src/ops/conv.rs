@@ -10,13 +10,13 @@ use stompp_kernels::ConvShape;
 
 /// Convolves `x` (N, I, H, W) with `w` (O, I, K, K), giving (N, O, H', W') where `H' = (H + 2 padding - K) / stride + 1`.
 ///
-/// Padding is with zeros. The derivatives by `x` and by `w` are computed only where that tensor's tape records.
+/// Padding is with zeros. The gradient of `x` or of `w` is computed only if the tape of that tensor records.
 ///
 /// # Errors
-/// Returns `D::Err` if an allocation or a kernel fails.
+/// Returns `D::Err` if an allocation or a kernel launch fails.
 ///
 /// # Panics
-/// If the padded input is smaller than the kernel, or if `stride` is 0.
+/// If the channels of `x` and `w` differ, the padded input is smaller than the kernel, or `stride` is 0.
 pub fn conv2d<B, I, O, K, H, W, D, T>(
     x: Tensor<(B, I, H, W), f32, D, T>,
     w: Tensor<(O, I, K, K), f32, D, T>,
@@ -37,11 +37,11 @@ where
     conv2d_with(x, w, stride, padding, |shape, x, w, y| device.conv2d(shape, x, w, y))
 }
 
-/// As [`conv2d`], with the output written by `forward`, which is given the values of `x` and `w`: another way to the same
-/// convolution, for operands of which more is known. The derivatives are the convolution's.
+/// As [`conv2d`], but `forward` computes the output from the values of `x` and `w`. Use it if more is known about the operands
+/// and there is a faster way to the same result. The gradients are those of [`conv2d`].
 ///
 /// # Errors
-/// Returns `D::Err` if an allocation or a kernel fails, and the errors of `forward`.
+/// Returns `D::Err` if an allocation or a kernel launch fails, or the error of `forward`.
 ///
 /// # Panics
 /// As [`conv2d`].
@@ -90,7 +90,7 @@ where
 /// The sizes of the convolution of `x` (N, I, H, W) with `w` (O, I, K, K).
 ///
 /// # Panics
-/// If the input's channels are not the weight's.
+/// If the channels of `x` and `w` differ.
 pub fn conv_shape<B, I, O, K, H, W, D>(
     x: &Tensor<(B, I, H, W), f32, D>,
     w: &Tensor<(O, I, K, K), f32, D>,
@@ -110,7 +110,7 @@ where
     let (out_channels, w_channels, kernel, _) = *w.shape();
     assert_eq!(
         in_channels, w_channels,
-        "the weight's input channels are not the input's"
+        "the input channels of the weight and of the input differ"
     );
     ConvShape {
         batch: batch.size(),

@@ -14,13 +14,14 @@ use dfdx::{
 
 /// `x wᵀ + b`: `x` (N, I), `w` (O, I), `b` (O,) give (N, O).
 ///
-/// The gradients of weight and bias are computed if the tape of `w` records, the input's if its own does.
+/// The gradients of weight and bias are computed if the tape of `w` records, the gradient of `x` if the tape of `x`
+/// records.
 ///
 /// # Errors
-/// Returns `D::Err` if an allocation or a kernel fails.
+/// Returns `D::Err` if an allocation or a kernel launch fails.
 ///
 /// # Panics
-/// If the sizes do not fit together.
+/// If the sizes do not match.
 pub fn linear<B, I, O, D, T>(
     x: Tensor<(B, I), f32, D, T>,
     w: Tensor<(O, I), f32, D, T>,
@@ -35,7 +36,11 @@ where
 {
     let (x, x_tape) = x.try_contiguous()?.split_tape();
     let (w, w_tape) = w.try_contiguous()?.split_tape();
-    assert_eq!(x.shape().1, w.shape().1, "the weight's inputs are not the input's");
+    assert_eq!(
+        x.shape().1,
+        w.shape().1,
+        "the features of the weight and of the input differ"
+    );
     let device = x.device().clone();
     let ((batch, inputs), (outputs, _)) = (*x.shape(), *w.shape());
     let shape = LinearShape {

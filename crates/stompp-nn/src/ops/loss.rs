@@ -9,13 +9,13 @@ use dfdx::{
 
 /// Mean cross-entropy of `logits` (N, classes) against class indices `labels` (N), in nats.
 ///
-/// The gradient is `(softmax(logits) - onehot(labels)) / N`, times the loss's own.
+/// The gradient is `(softmax(logits) - onehot(labels)) / N`, times the gradient of the loss.
 ///
 /// # Errors
-/// Returns `D::Err` if an allocation or a kernel fails.
+/// Returns `D::Err` if an allocation or a kernel launch fails.
 ///
 /// # Panics
-/// If there are not N labels, or one is not below the number of classes.
+/// If there are not N labels, or a label is not below the number of classes.
 pub fn cross_entropy<B, C, D, T>(logits: Tensor<(B, C), f32, D, T>, labels: &[usize]) -> OpResult<(), D, T>
 where
     B: Dim,
@@ -26,11 +26,11 @@ where
     smoothed_cross_entropy(logits, labels, 0.0)
 }
 
-/// As [`cross_entropy`], against targets of which each class has `smoothing / classes`, and the label's `1 - smoothing` more:
-/// `label_smoothing` of PyTorch.
+/// As [`cross_entropy`], with label smoothing as in PyTorch: the target of each class is `smoothing / classes`, and the target of
+/// the label's class is higher by `1 - smoothing`.
 ///
 /// # Errors
-/// Returns `D::Err` if an allocation or a kernel fails.
+/// Returns `D::Err` if an allocation or a kernel launch fails.
 ///
 /// # Panics
 /// As [`cross_entropy`], and if `smoothing` is not in [0, 1].
@@ -48,7 +48,11 @@ where
     let (logits, mut tape) = logits.try_contiguous()?.split_tape();
     let device = logits.device().clone();
     let (batch, classes) = *logits.shape();
-    assert_eq!(labels.len(), batch.size(), "a label for each row of logits");
+    assert_eq!(
+        labels.len(),
+        batch.size(),
+        "the number of labels differs from the number of rows of logits"
+    );
     let mut gradient = Storage::<f32>::try_alloc_len(&device, batch.size() * classes.size())?;
     let loss = device.filled((), |loss| {
         let gradient = D::slice_mut(&mut gradient);

@@ -1,4 +1,4 @@
-//! Ops that treat every entry alike.
+//! Elementwise ops.
 
 use crate::{OpResult, backend::Backend, take_gradient, tape::Recording};
 use dfdx::{
@@ -10,7 +10,7 @@ use dfdx::{
 /// `max(x, 0)`; the gradient passes where `x > 0`.
 ///
 /// # Errors
-/// Returns `D::Err` if an allocation or a kernel fails.
+/// Returns `D::Err` if an allocation or a kernel launch fails.
 pub fn relu<S, D, T>(x: Tensor<S, f32, D, T>) -> OpResult<S, D, T>
 where
     S: Shape,
@@ -29,10 +29,10 @@ where
     Ok(y.put_tape(tape))
 }
 
-/// `a + b`, the end of a residual block. Either side may be off the tape; the gradient passes unchanged to the others.
+/// `a + b`, the end of a residual block. Either side may be off the tape; the gradient passes unchanged to each side on it.
 ///
 /// # Errors
-/// Returns `D::Err` if an allocation or a kernel fails.
+/// Returns `D::Err` if an allocation or a kernel launch fails.
 ///
 /// # Panics
 /// If the shapes differ.
@@ -44,7 +44,7 @@ where
 {
     let (a, a_tape) = a.try_contiguous()?.split_tape();
     let (b, b_tape) = b.try_contiguous()?.split_tape();
-    assert_eq!(a.shape(), b.shape(), "the summands' shapes differ");
+    assert_eq!(a.shape(), b.shape(), "the shapes of the summands differ");
     let device = a.device().clone();
     let y = device.filled(*a.shape(), |y| device.add(D::values(&a), D::values(&b), y))?;
     let (a_wanted, b_wanted) = (a_tape.is_recording(), b_tape.is_recording());

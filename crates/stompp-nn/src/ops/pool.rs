@@ -9,10 +9,10 @@ use dfdx::{
 };
 use stompp_kernels::PoolShape;
 
-/// Mean over height and width: (N, C, H, W) gives (N, C). Each input receives its output's gradient over H W.
+/// Mean over height and width: (N, C, H, W) gives (N, C). Each input gets its output's gradient divided by H W.
 ///
 /// # Errors
-/// Returns `D::Err` if an allocation or a kernel fails.
+/// Returns `D::Err` if an allocation or a kernel launch fails.
 pub fn global_average_pool<B, C, H, W, D, T>(x: Tensor<(B, C, H, W), f32, D, T>) -> OpResult<(B, C), D, T>
 where
     B: Dim,
@@ -44,7 +44,7 @@ where
 /// PyTorch.
 ///
 /// # Errors
-/// Returns `D::Err` if an allocation or a kernel fails.
+/// Returns `D::Err` if an allocation or a kernel launch fails.
 ///
 /// # Panics
 /// If the padded input is smaller than the window, or `stride` is 0.
@@ -84,7 +84,7 @@ where
 /// Mean over `kernel` x `kernel` windows without padding: (N, C, H, W) gives (N, C, H', W'), as [`max_pool`].
 ///
 /// # Errors
-/// Returns `D::Err` if an allocation or a kernel fails.
+/// Returns `D::Err` if an allocation or a kernel launch fails.
 ///
 /// # Panics
 /// If the input is smaller than the window, or `stride` is 0.

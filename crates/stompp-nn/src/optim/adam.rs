@@ -10,14 +10,13 @@ const EPSILON: f32 = 1e-8;
 /// The name of the number of steps in the saved state.
 const STEP: &str = "step";
 
-/// Adam (Kingma & Ba 2015), as PyTorch's: for step t = 1, 2, ... and every parameter
+/// Adam (Kingma & Ba 2015), as in PyTorch: for step t = 1, 2, ... and every parameter
 /// `g' = g + weight_decay * w; m = beta1 m + (1 - beta1) g'; s = beta2 s + (1 - beta2) g'^2;`
-/// `w -= learning_rate * (m / (1 - beta1^t)) / (sqrt(s / (1 - beta2^t)) + 1e-8)`, then `w` is clamped where its [`TensorKind`] bounds it
+/// `w -= learning_rate * (m / (1 - beta1^t)) / (sqrt(s / (1 - beta2^t)) + 1e-8)`, then `w` is clamped if its [`TensorKind`] has a bound
 /// (latent weights to [-1, 1], *ours*).
 ///
-/// Both moments start at 0. A parameter that no gradient reached has `g = 0`. One whose kind says that it has stopped learning keeps
-/// weight and moments. Weight decay is an L2 penalty, as in the training recipes of Bi-Real Net and ReActNet; it is not decoupled as
-/// AdamW's.
+/// Both moments start at 0. A parameter without a gradient has `g = 0`. A parameter that has stopped learning keeps its weight and
+/// moments. Weight decay is an L2 penalty, as in the training recipes of Bi-Real Net and ReActNet; it is not decoupled as in AdamW.
 #[derive(Clone, Debug)]
 pub struct Adam<D: Backend> {
     learning_rate: f32,
@@ -33,7 +32,7 @@ impl<D: Backend> Adam<D> {
     /// PyTorch's default of the second beta: the share of the old second moment.
     pub const BETA2: f64 = 0.999;
 
-    /// An optimizer that has made no step, with PyTorch's defaults: betas 0.9 and 0.999, no weight decay.
+    /// Creates an optimizer with PyTorch's defaults: betas 0.9 and 0.999, no weight decay.
     pub fn new(learning_rate: f32) -> Self {
         Self {
             learning_rate,
@@ -45,7 +44,7 @@ impl<D: Backend> Adam<D> {
         }
     }
 
-    /// The same with other shares of the old moments.
+    /// Sets the shares of the old moments.
     ///
     /// # Panics
     /// If one is not in [0, 1).
@@ -61,13 +60,13 @@ impl<D: Backend> Adam<D> {
         }
     }
 
-    /// The same with weight decay.
+    /// Sets the weight decay.
     #[must_use]
     pub fn with_weight_decay(self, weight_decay: WeightDecay) -> Self {
         Self { weight_decay, ..self }
     }
 
-    /// The numbers of the step that is made now, without penalty and bound. As PyTorch, in f64 up to here.
+    /// The coefficients of the current step, without weight decay and bound. As in PyTorch, they are computed in f64.
     fn numbers(&self) -> AdamStep {
         let (beta1, beta2) = self.betas;
         let t = self.steps as f64;
@@ -102,7 +101,7 @@ impl<D: Backend> Optimizer<D> for Adam<D> {
     }
 
     /// `first_moment.NAME` and `second_moment.NAME` of each parameter, and `step`, the number of steps. It is a float, as in PyTorch:
-    /// exact up to 2^24, and without influence long before.
+    /// exact up to 2^24, and without effect long before that.
     fn state(&mut self, network: &impl VisitTensors<D>) -> Result<Vec<(String, Vec<f32>)>, D::Err> {
         let mut state = self.first_moment.read(network)?;
         state.extend(self.second_moment.read(network)?);
@@ -134,7 +133,7 @@ impl<D: Backend> Optimizer<D> for Adam<D> {
     }
 }
 
-/// Moves every parameter that it visits.
+/// Updates every parameter that it visits.
 struct Step<'a, D: Backend> {
     device: &'a D,
     numbers: AdamStep,

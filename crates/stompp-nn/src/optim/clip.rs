@@ -9,8 +9,8 @@ use dfdx::{
 /// Added to the norm, as in PyTorch's `clip_grad_norm_`.
 const EPSILON: f64 = 1e-6;
 
-/// Scales the gradients of all parameters of `network` that still learn, as one vector, down to the L2 norm `largest`, if theirs is
-/// larger: `clip_grad_norm_` of PyTorch. `norms` are the L2 norms of the single gradients.
+/// Clips the gradients of all parameters of `network` that still learn, taken as one vector, to the L2 norm `largest`, as PyTorch's
+/// `clip_grad_norm_`. `norms` are the L2 norms of the individual gradients.
 ///
 /// # Errors
 /// Returns `D::Err` if a kernel launch fails; some gradients may have been scaled.

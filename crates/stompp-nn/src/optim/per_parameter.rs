@@ -6,10 +6,10 @@ use dfdx::{
     tensor::{Gradients, Tensor},
 };
 
-/// A number for each entry of each parameter, such as its velocity; 0 at first.
+/// One value for each entry of each parameter, such as its velocity; 0 at first.
 #[derive(Clone, Debug)]
 pub(super) struct PerParameter<D: Backend> {
-    /// What it is: the beginning of its names.
+    /// Prefix of the names in the saved state.
     name: &'static str,
     values: Gradients<f32, D>,
 }
@@ -22,12 +22,12 @@ impl<D: Backend> PerParameter<D> {
         }
     }
 
-    /// That of one parameter.
+    /// The values of one parameter.
     pub(super) fn get_mut<S: Shape>(&mut self, parameter: &Tensor<S, f32, D>) -> Result<&mut Buffer<D>, D::Err> {
         self.values.get_or_alloc_mut(parameter)
     }
 
-    /// That of every parameter, by name, in the order of `network`.
+    /// The values of every parameter, by name, in the order of `network`.
     pub(super) fn read(&mut self, network: &impl VisitTensors<D>) -> Result<Vec<(String, Vec<f32>)>, D::Err> {
         let mut read = Read {
             state: self,
@@ -37,7 +37,7 @@ impl<D: Backend> PerParameter<D> {
         Ok(read.found)
     }
 
-    /// Puts that of every parameter back; see [`Optimizer::restore`](super::Optimizer::restore).
+    /// Restores the values of every parameter; see [`Optimizer::restore`](super::Optimizer::restore).
     pub(super) fn restore<E: From<DeviceError>>(
         &mut self,
         device: &D,

@@ -4,11 +4,11 @@ use super::{Optimizer, WeightDecay, per_parameter::PerParameter, trainable_bound
 use crate::{Backend, DeviceError, TensorKind, TensorMut, VisitTensors, VisitorMut, backend::SgdStep};
 use dfdx::{shapes::Shape, tensor::Gradients};
 
-/// SGD with momentum, as PyTorch's without dampening: `g' = g + weight_decay * w; v = momentum * v + g'; w -= learning_rate * v` for
-/// every parameter, then `w` is clamped where its [`TensorKind`] bounds it (latent weights to [-1, 1], *ours*).
+/// SGD with momentum, as in PyTorch without dampening: `g' = g + weight_decay * w; v = momentum * v + g'; w -= learning_rate * v` for
+/// every parameter, then `w` is clamped if its [`TensorKind`] has a bound (latent weights to [-1, 1], *ours*).
 ///
-/// The velocity `v` starts at 0. A parameter that no gradient reached has `g = 0`, so it drifts on by its velocity, which
-/// decays; one whose kind says that it has stopped learning keeps weight and velocity both.
+/// The velocity `v` starts at 0. A parameter without a gradient has `g = 0`: its velocity still moves it and decays. A parameter
+/// that has stopped learning keeps its weight and velocity.
 #[derive(Clone, Debug)]
 pub struct Sgd<D: Backend> {
     learning_rate: f32,
@@ -18,7 +18,7 @@ pub struct Sgd<D: Backend> {
 }
 
 impl<D: Backend> Sgd<D> {
-    /// An optimizer at rest, without weight decay.
+    /// Creates an optimizer with zero velocity, without weight decay.
     pub fn new(learning_rate: f32, momentum: f32) -> Self {
         Self {
             learning_rate,
@@ -28,7 +28,7 @@ impl<D: Backend> Sgd<D> {
         }
     }
 
-    /// The same with weight decay.
+    /// Sets the weight decay.
     #[must_use]
     pub fn with_weight_decay(self, weight_decay: WeightDecay) -> Self {
         Self { weight_decay, ..self }
@@ -72,7 +72,7 @@ impl<D: Backend> Optimizer<D> for Sgd<D> {
     }
 }
 
-/// Moves every parameter that it visits.
+/// Updates every parameter that it visits.
 struct Step<'a, D: Backend> {
     device: &'a D,
     sgd: &'a mut Sgd<D>,

@@ -1,4 +1,4 @@
-//! Exported models, run by a small interpreter of ONNX's definitions, beside the packed network.
+//! Runs exported models in a small ONNX interpreter and compares them with the packed network.
 
 use super::*;
 use crate::proto::{AttributeProto, DimensionValue, ModelProto, NodeProto, TensorProto};
@@ -23,7 +23,7 @@ impl Value {
         }
     }
 
-    /// The entry that belongs to entry `at` of a value of `shape`, by ONNX's broadcasting.
+    /// Returns the entry for entry `at` of a value of `shape`, with ONNX's broadcasting.
     fn broadcast(&self, shape: &[usize], mut at: usize) -> f32 {
         let (mut index, mut step) = (0, 1);
         for (axis, &size) in shape.iter().enumerate().rev() {
@@ -48,7 +48,7 @@ fn ints(node: &NodeProto, name: &str) -> Vec<usize> {
     attribute.ints.iter().map(|i| *i as usize).collect()
 }
 
-/// For each output of windows over `x`: channel, and the entries under each tap, `None` over padding.
+/// Computes `f` for each output of windows over `x`, from the channel and the entry under each tap (`None` over padding).
 fn over_windows(
     node: &NodeProto,
     x: &Value,
@@ -150,7 +150,7 @@ fn compute(node: &NodeProto, inputs: &[&Value]) -> Value {
             assert_eq!((v[1], node.attribute[0].i), (v[2], 2));
             if v[0] <= v[1] { v[3] } else { v[4] }
         }),
-        other => panic!("{other:?} is not among the operators that were to be used"),
+        other => panic!("unexpected operator {other:?}"),
     }
 }
 
@@ -201,7 +201,8 @@ fn run(file: &[u8], image: &[f32]) -> Vec<f32> {
     values.remove(&graph.output[0].name).unwrap().data
 }
 
-/// Every op: pools between activation and convolution, shortcuts of signs and of floats, odd sizes, channels that are no multiple of 8.
+/// A network with every op: pools between activation and convolution, shortcuts of signs and of floats, odd sizes, and numbers of channels
+/// that are not multiples of 8.
 fn graph() -> Graph {
     let mut g = GraphBuilder::new([3, 11, 9]);
     let x = g.conv("conv1", g.input(), Conv::k3(16)).unwrap();
@@ -238,7 +239,7 @@ fn graph() -> Graph {
 struct Random(u64);
 
 impl Random {
-    /// In [-1, 1).
+    /// Returns a number in [-1, 1).
     fn float(&mut self) -> f32 {
         self.0 = self
             .0
@@ -289,7 +290,7 @@ fn every_dialect_computes_the_packed_network() {
     }
 }
 
-/// A sign that is 0 at 0, or a shortcut left out, would be seen.
+/// The test detects a sign that is 0 at 0 and a missing shortcut.
 #[test]
 fn a_wrong_network_is_told_from_the_right_one() {
     let graph = graph();
@@ -339,7 +340,7 @@ fn operators_are_those_of_the_dialect() {
     assert_eq!((count(&qonnx, "BipolarQuant"), count(&qonnx, "Where")), (9, 0));
     assert_eq!(domains(&qonnx), ["", QONNX]);
     let openvino = model(Dialect::OpenVino);
-    // conv2, conv3, conv4, conv5; act1 and act2 are read by others, too.
+    // `FakeQuantize` for conv2, conv3, conv4 and conv5; `Where` for act1 and act2, which other nodes read, too.
     assert_eq!((count(&openvino, "FakeQuantize"), count(&openvino, "Where")), (4, 2));
     assert_eq!(domains(&openvino), ["", OPENVINO]);
     let batch = |model: &ModelProto| {
@@ -376,7 +377,10 @@ fn tensors_that_do_not_fit_are_named() {
             .to_string()
     };
     tensors.get_mut("bn2.bias").unwrap().push(0.0);
-    assert_eq!(error(&tensors), "tensor `bn2.bias` has 17 entries, the graph wants 16");
+    assert_eq!(
+        error(&tensors),
+        "tensor `bn2.bias` has 17 entries, the graph expects 16"
+    );
     tensors.remove("bn2.bias");
     assert_eq!(error(&tensors), "tensor `bn2.bias` is missing");
 }

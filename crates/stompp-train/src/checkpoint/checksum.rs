@@ -1,6 +1,6 @@
-//! A checksum over a whole file that is kept inside it.
+//! A checksum of a whole file, stored inside the file.
 //!
-//! The tensor [`NAME`] holds XXH3-128 of the file with its own 16 bytes zero. It tells damage, not intent.
+//! The tensor [`NAME`] is the XXH3-128 of the file with its own 16 bytes set to zero. It detects damage, but not deliberate changes.
 
 use crate::tensors::{LoadedTensors, SavedTensor};
 use safetensors::Dtype;
@@ -11,35 +11,35 @@ pub(super) const NAME: &str = "stompp.checksum";
 
 const LEN: usize = 16;
 
-/// The place of the checksum in a file that is being made.
+/// A placeholder tensor for the checksum of a file that is being built.
 pub(super) fn placeholder() -> SavedTensor {
     SavedTensor::u8(NAME, vec![0; LEN])
 }
 
-/// Fills the placeholder of a finished file.
+/// Writes the checksum of a finished file into its placeholder.
 pub(super) fn fill(file: &mut [u8]) {
     let (place, _) = find(file).expect("the file was just made, with a placeholder");
     let sum = compute(file, &place);
     file[place].copy_from_slice(&sum);
 }
 
-/// The tensors of a file with a checksum, without that of the checksum itself.
+/// Verifies the checksum of a file and returns its tensors; the checksum counts as taken.
 ///
 /// # Errors
-/// Says what is wrong if this is no such file or its checksum is not that of its bytes.
+/// Returns a message if the file is not a safetensors file with a checksum, or the checksum does not match its bytes.
 pub(super) fn verify(file: &[u8]) -> Result<LoadedTensors<'_>, String> {
     let (place, loaded) = find(file)?;
     if compute(file, &place) == file[place] {
         Ok(loaded)
     } else {
-        Err("its checksum does not fit its contents: the file is damaged".to_owned())
+        Err("its checksum does not match its contents: the file is damaged".to_owned())
     }
 }
 
 fn find(file: &[u8]) -> Result<(Range<usize>, LoadedTensors<'_>), String> {
     let mut loaded = LoadedTensors::parse(file)?;
     let sum = loaded.take(NAME, Dtype::U8, &[LEN])?;
-    // The tensor is a part of `file`.
+    // The tensor is a slice of `file`.
     let start = sum.as_ptr().addr() - file.as_ptr().addr();
     Ok((start..start + LEN, loaded))
 }
@@ -67,7 +67,7 @@ mod tests {
         file
     }
 
-    /// Every bit of the file, header and all: 8 flips a byte; a checksum of 128 bits misses one in 10^38.
+    /// Flips every bit of the file, including the header. A checksum of 128 bits misses one change in 10^38.
     #[test]
     fn every_flipped_bit_is_noticed() {
         let good = file_with_checksum();

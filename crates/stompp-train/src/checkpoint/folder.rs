@@ -1,4 +1,4 @@
-//! The folder of checkpoints in a run directory: names, and which of them stay.
+//! The folder of checkpoints in a run directory: file names, listing and pruning.
 
 use crate::{TrainError, files};
 use std::{
@@ -12,12 +12,12 @@ pub(crate) const NAME: &str = "checkpoints";
 const ENDING: &str = ".safetensors";
 const BEST: &str = "best.safetensors";
 
-/// What a checkpoint is kept for; each kind has its own names.
+/// The kind of a numbered checkpoint; each kind has its own file names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CheckpointKind {
-    /// The newest ones.
+    /// Only the newest are kept.
     Recent,
-    /// Kept for good.
+    /// Never removed.
     Milestone,
 }
 
@@ -32,7 +32,7 @@ impl CheckpointKind {
     }
 }
 
-/// A folder of checkpoints; it is made by the first one.
+/// A folder of checkpoints. The first checkpoint creates it.
 #[derive(Clone, Debug)]
 pub(super) struct CheckpointFolder(PathBuf);
 
@@ -41,13 +41,13 @@ impl CheckpointFolder {
         Self(run.join(NAME))
     }
 
-    /// Keeps the checkpoint of `step`; returns where.
+    /// Writes the checkpoint of `step` and returns its path.
     pub(super) fn write(&self, kind: CheckpointKind, step: u64, file: &[u8]) -> Result<PathBuf, TrainError> {
         // Wide enough for every step that a run can have; names then sort as numbers do.
         self.write_named(&format!("{}{step:013}{ENDING}", kind.prefix()), file)
     }
 
-    /// Keeps the checkpoint of the best evaluation, in place of the one before.
+    /// Writes the checkpoint of the best evaluation. Replaces the previous one.
     pub(super) fn write_best(&self, file: &[u8]) -> Result<PathBuf, TrainError> {
         self.write_named(BEST, file)
     }
@@ -64,12 +64,12 @@ impl CheckpointFolder {
         Ok(path)
     }
 
-    /// The numbered checkpoint of the last step, whatever it is kept for.
+    /// The numbered checkpoint with the highest step, of any kind.
     pub(super) fn newest(&self) -> Result<Option<(u64, PathBuf)>, TrainError> {
         Ok(self.list_all()?.into_iter().max_by_key(|(step, _)| *step))
     }
 
-    /// The numbered checkpoint of `step`, whatever it is kept for.
+    /// The numbered checkpoint of `step`, of any kind.
     pub(super) fn at_step(&self, step: u64) -> Result<Option<PathBuf>, TrainError> {
         let found = self.list_all()?.into_iter().find(|(at, _)| *at == step);
         Ok(found.map(|(_, path)| path))
@@ -93,7 +93,7 @@ impl CheckpointFolder {
         Ok(all.collect::<Result<Vec<_>, _>>()?.concat())
     }
 
-    /// Removes all but the newest `keep` recent ones.
+    /// Removes all recent checkpoints except the newest `keep`.
     pub(super) fn prune(&self, keep: usize) -> Result<(), TrainError> {
         let mut recent = self.list(CheckpointKind::Recent)?;
         recent.sort();
@@ -112,7 +112,7 @@ impl CheckpointFolder {
         Ok(())
     }
 
-    /// The checkpoints of a kind, with their steps; other names are not ours.
+    /// The checkpoints of a kind, with their steps. Skips files with other names.
     fn list(&self, kind: CheckpointKind) -> Result<Vec<(u64, PathBuf)>, TrainError> {
         let entries = match fs::read_dir(&self.0) {
             Ok(entries) => entries,

@@ -1,9 +1,9 @@
-//! How often a checkpoint is due.
+//! The interval between checkpoints.
 
 use crate::config::{ConfigError, Time, TimeError, Timeline};
 use std::{fmt, str::FromStr};
 
-/// Time between checkpoints: a [`Time`] of training (`1ep`, `500ba`, `5%`) or minutes on the clock (`10min`).
+/// Time between checkpoints: a [`Time`] of training (`1ep`, `500ba`, `5%`) or minutes of wall time (`10min`).
 ///
 /// ```
 /// use stompp_train::{CheckpointInterval, config::Time};
@@ -14,9 +14,9 @@ use std::{fmt, str::FromStr};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum CheckpointInterval {
-    /// Of training.
+    /// A time of training.
     Training(Time),
-    /// On the clock; above 0.
+    /// Minutes of wall time; above 0.
     Minutes(f64),
 }
 
@@ -47,7 +47,7 @@ impl FromStr for CheckpointInterval {
     }
 }
 
-/// A cadence in the units of one run.
+/// A [`CheckpointInterval`] converted to steps or seconds of a run.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum ResolvedInterval {
     Steps(u64),
@@ -55,10 +55,12 @@ pub(super) enum ResolvedInterval {
 }
 
 impl ResolvedInterval {
+    /// Converts `interval` for a run with the given timeline.
+    ///
     /// # Errors
-    /// If the cadence is less than one step.
-    pub(super) fn new(cadence: CheckpointInterval, timeline: &Timeline) -> Result<Self, ConfigError> {
-        match cadence {
+    /// Returns [`ConfigError::Field`] if the interval is less than one step.
+    pub(super) fn new(interval: CheckpointInterval, timeline: &Timeline) -> Result<Self, ConfigError> {
+        match interval {
             CheckpointInterval::Minutes(minutes) => Ok(Self::Seconds(60.0 * minutes)),
             CheckpointInterval::Training(time) => match time.steps(timeline.steps_per_epoch, timeline.steps) {
                 0 => Err(ConfigError::Field {
@@ -70,7 +72,7 @@ impl ResolvedInterval {
         }
     }
 
-    /// How many checkpoints have been due after so many steps, and seconds on the clock.
+    /// The number of checkpoints that were due within `step` steps or `seconds` seconds.
     pub(super) fn count_due(self, step: u64, seconds: f64) -> u64 {
         match self {
             Self::Steps(steps) => step / steps,

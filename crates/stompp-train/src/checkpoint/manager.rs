@@ -1,4 +1,4 @@
-//! Writes a run's checkpoints when they are due and removes old ones.
+//! Writes the checkpoints of a run when they are due, and removes old ones.
 
 use super::{
     Checkpointing, Header, encode,
@@ -15,23 +15,25 @@ pub(crate) struct CheckpointManager {
     folder: CheckpointFolder,
     rules: Checkpointing,
     interval: ResolvedInterval,
-    /// How many have been due so far.
+    /// Number of checkpoints that have been due so far.
     due: u64,
-    /// Step and number of evaluations of the checkpoint that was written last.
+    /// Step and number of evaluations of the last written checkpoint.
     written: Option<(u64, usize)>,
-    /// Whether one was written since superfluous ones were removed.
+    /// Whether a checkpoint was written since the last pruning.
     unpruned: bool,
 }
 
-/// What a checkpoint is due for.
+/// A checkpoint that is due.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DueCheckpoint {
     milestone: bool,
 }
 
 impl CheckpointManager {
+    /// Creates the manager for the run directory `run`.
+    ///
     /// # Errors
-    /// If the time between checkpoints is less than a step.
+    /// Returns [`TrainError::Config`] if the time between checkpoints is less than one step.
     pub(crate) fn new(run: &Path, rules: &Checkpointing, timeline: &Timeline) -> Result<Self, TrainError> {
         Ok(Self {
             folder: CheckpointFolder::new(run),
@@ -39,17 +41,17 @@ impl CheckpointManager {
             rules: rules.clone(),
             due: 0,
             written: None,
-            // An interrupted run may have left some.
+            // An interrupted run may have left old checkpoints.
             unpruned: true,
         })
     }
 
-    /// The last checkpoint of the run.
+    /// The newest checkpoint of the run.
     pub(crate) fn newest(&self) -> Result<Option<PathBuf>, TrainError> {
         Ok(self.folder.newest()?.map(|(_, path)| path))
     }
 
-    /// Counts from `header` on, the state that the run is in.
+    /// Continues counting from the restored checkpoint with the header `header`.
     pub(crate) fn resume_from(&mut self, header: &Header) {
         self.due = self
             .interval
@@ -57,8 +59,8 @@ impl CheckpointManager {
         self.written = None;
     }
 
-    /// What a checkpoint of `train_state` is due for, if one is: by the interval, or in any case if `now`, unless that very one was written
-    /// already.
+    /// Returns the checkpoint that is due at `train_state`, if any. One is due when the interval has passed, or if `now` is set and no
+    /// checkpoint of this state was written yet.
     pub(crate) fn due(&mut self, now: bool, train_state: &TrainState) -> Option<DueCheckpoint> {
         let reached = self.interval.count_due(train_state.step, train_state.seconds);
         let scheduled = reached > self.due;
@@ -68,10 +70,11 @@ impl CheckpointManager {
         (scheduled || now && !written).then_some(DueCheckpoint { milestone })
     }
 
-    /// Keeps a checkpoint for what it is due for.
+    /// Writes the checkpoint `due`.
     ///
     /// # Errors
-    /// If a file cannot be written; those before are then as they were.
+    /// Returns [`TrainError::NonFinite`] if the network is not finite, [`TrainError::Device`] if its state cannot be read from the device,
+    /// and [`TrainError::Io`] if a file cannot be written. Earlier checkpoints are then unchanged.
     pub(crate) fn save<D: BinaryBackend>(
         &mut self,
         due: DueCheckpoint,
@@ -89,10 +92,10 @@ impl CheckpointManager {
         Ok(())
     }
 
-    /// Keeps a checkpoint as that of the best evaluation.
+    /// Writes the checkpoint of the best evaluation.
     ///
     /// # Errors
-    /// As [`CheckpointManager::save`].
+    /// Returns the errors of [`CheckpointManager::save`].
     pub(crate) fn save_best<D: BinaryBackend>(
         &self,
         header: &Header,
@@ -101,10 +104,10 @@ impl CheckpointManager {
         self.folder.write_best(&encode(header, trainer)?).map(drop)
     }
 
-    /// Removes all but the newest, if one has come.
+    /// Removes old checkpoints, if a checkpoint was written since the last pruning.
     ///
     /// # Errors
-    /// If one cannot be removed.
+    /// Returns [`TrainError::Io`] if a file cannot be removed.
     pub(crate) fn prune(&mut self) -> Result<(), TrainError> {
         if std::mem::take(&mut self.unpruned) {
             self.folder.prune(self.rules.keep_last.get())?;
@@ -115,7 +118,7 @@ impl CheckpointManager {
     /// Removes the numbered checkpoints of `step`.
     ///
     /// # Errors
-    /// If one cannot be removed.
+    /// Returns [`TrainError::Io`] if a file cannot be removed.
     pub(crate) fn remove(&mut self, step: u64) -> Result<(), TrainError> {
         self.written = None;
         self.folder.remove(step)

@@ -1,7 +1,7 @@
-//! Checkpoints: everything that a run needs to go on to the same bits, in one safetensors file.
+//! Checkpoints: one safetensors file with everything that a run needs to resume to the same bits.
 //!
-//! Tensors are described in [`state`]. The rest is JSON under the name `stompp` of the file's metadata, and the tensor
-//! `stompp.checksum` guards the whole ([`checksum`]).
+//! For the tensors see [`state`]. The rest is JSON in the metadata entry `stompp` of the file. The tensor `stompp.checksum` has the
+//! checksum of the whole file ([`checksum`]).
 
 mod checksum;
 mod folder;
@@ -37,12 +37,12 @@ use stompp_binarize::BinaryBackend;
 use stompp_data::Position;
 use stompp_nn::{Backend, VisitTensors};
 
-/// When checkpoints are written and which of them are kept. The one with the best evaluation is kept beside these.
+/// When to write checkpoints, and which of them to keep. The checkpoint of the best evaluation is always kept.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpointing {
-    /// Time between them.
+    /// Time between checkpoints.
     pub every: CheckpointInterval,
-    /// How many of the newest are kept.
+    /// Number of newest checkpoints to keep.
     pub keep_last: NonZeroUsize,
     /// Every `keep_every`-th scheduled checkpoint is never pruned.
     pub keep_every: Option<NonZeroU64>,
@@ -58,13 +58,13 @@ impl Default for Checkpointing {
     }
 }
 
-/// The version of the format that is written and read.
+/// The version of the file format.
 const FORMAT: u32 = 1;
 
-/// The name of the header in the file's metadata.
+/// The metadata key of the header.
 const HEADER: &str = "stompp";
 
-/// A checkpoint without its tensors.
+/// The header of a checkpoint: everything except its tensors.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Header {
@@ -75,13 +75,13 @@ pub(crate) struct Header {
     pub(crate) config: String,
     /// Epoch of the next batch.
     pub(crate) epoch: u64,
-    /// The next batch in its epoch.
+    /// Index of the next batch in its epoch.
     pub(crate) batch: usize,
-    /// The learning rate in use, which the schedule multiplies.
+    /// The learning rate that the schedule multiplies.
     pub(crate) learning_rate: f32,
     /// Whether it has been halved after a divergence.
     pub(crate) halved: bool,
-    /// How long the metrics were, in bytes.
+    /// Length of the metrics file in bytes.
     pub(crate) metrics_len: u64,
     #[serde(rename = "course")]
     pub(crate) train_state: TrainState,
@@ -126,10 +126,11 @@ impl Header {
     }
 }
 
-/// The bytes of a checkpoint.
+/// Encodes a checkpoint as bytes.
 ///
 /// # Errors
-/// [`TrainError::NonFinite`] if there is something in the network that is no finite number: it could not go on from there.
+/// Returns [`TrainError::NonFinite`] if the network has a value that is not finite, because a run could not resume from it. Returns
+/// [`TrainError::Device`] if the state cannot be read from the device.
 pub(crate) fn encode<D: BinaryBackend>(header: &Header, trainer: &mut RunTrainer<D>) -> Result<Vec<u8>, TrainError> {
     if let Some(layer) = divergence::first_non_finite_layer(&trainer.network) {
         return Err(TrainError::NonFinite {
@@ -148,11 +149,11 @@ pub(crate) fn encode<D: BinaryBackend>(header: &Header, trainer: &mut RunTrainer
     Ok(file)
 }
 
-/// Puts the checkpoint at `path` into `trainer`, a fresh one for `config`.
+/// Loads the checkpoint at `path` into `trainer`, which must be a new trainer for `config`.
 ///
 /// # Errors
-/// [`TrainError::Io`] if it cannot be read, [`TrainError::Damaged`] if it is cut, altered, of another format or another
-/// network, and [`TrainError::OtherRun`] if it is one of another configuration. The trainer may then have some of it.
+/// Returns [`TrainError::Io`] if the file cannot be read, [`TrainError::Damaged`] if it is cut, altered, of another format or of another
+/// network, and [`TrainError::OtherRun`] if it has another configuration. The trainer may then be partly loaded.
 pub(crate) fn load<D: BinaryBackend>(
     path: &Path,
     config: &RunConfig,
@@ -174,7 +175,7 @@ pub(crate) fn load<D: BinaryBackend>(
         };
         if step > steps || timeline.position(step) != position {
             return Err(format!(
-                "is of step {step} (epoch {}, batch {}), which this run has not",
+                "is of step {step} (epoch {}, batch {}), which this run does not have",
                 header.epoch, header.batch
             ));
         }
@@ -194,11 +195,11 @@ pub(crate) fn load<D: BinaryBackend>(
     }
 }
 
-/// Puts weights, statistics and momentum of a checkpoint with the bytes `file` into `trainer`, a fresh one, whatever run it is of.
-/// Returns where in the data the next batch would have stood.
+/// Loads weights, statistics and momentum of the checkpoint `file` into the new trainer `trainer`. The checkpoint may belong to any run
+/// with the same network. Returns the position of the next batch in its data.
 ///
 /// # Errors
-/// Says what is wrong; the trainer may then have some of it.
+/// Returns a message if the checkpoint is damaged or does not fit. The trainer may then be partly loaded.
 pub(crate) fn restore_end<D: BinaryBackend>(file: &[u8], trainer: &mut RunTrainer<D>) -> Result<Position, String> {
     let (header, mut loaded) = open(file)?;
     loaded.restore(&mut trainer.network)?;
@@ -209,11 +210,11 @@ pub(crate) fn restore_end<D: BinaryBackend>(file: &[u8], trainer: &mut RunTraine
     })
 }
 
-/// Puts weights and statistics of a checkpoint with the bytes `file` into `network`, whatever it is frozen. Returns the configuration of
-/// the run that it is of.
+/// Loads weights and statistics of the checkpoint `file` into `network`, without its masks. Returns the configuration of the checkpoint's
+/// run.
 ///
 /// # Errors
-/// Says what is wrong; the network may then have some of it.
+/// Returns a message if the checkpoint is damaged or does not fit. The network may then be partly loaded.
 pub(crate) fn restore_network<D: Backend>(
     file: &[u8],
     network: &mut impl VisitTensors<D>,
@@ -223,13 +224,13 @@ pub(crate) fn restore_network<D: Backend>(
     RunConfig::from_toml(&header.config).map_err(|error| format!("configuration: {error}"))
 }
 
-/// The tensors of a file of weights: of a checkpoint, whose checksum is compared, or of any other safetensors file.
+/// The tensors of a checkpoint, whose checksum is verified, or of any other safetensors file.
 ///
 /// # Errors
-/// Says what is wrong.
+/// Returns a message if the file is not a safetensors file or is a damaged checkpoint.
 pub(crate) fn tensors(file: &[u8]) -> Result<LoadedTensors<'_>, String> {
     let (_, metadata) =
-        safetensors::SafeTensors::read_metadata(file).map_err(|error| format!("is no safetensors file: {error}"))?;
+        safetensors::SafeTensors::read_metadata(file).map_err(|error| format!("is not a safetensors file: {error}"))?;
     let ours = metadata
         .metadata()
         .as_ref()
@@ -240,31 +241,31 @@ pub(crate) fn tensors(file: &[u8]) -> Result<LoadedTensors<'_>, String> {
     }
 }
 
-/// The newest checkpoint of the run in `run`, and the optimizer steps done there, by its name.
+/// The newest checkpoint of the run in `run`, with its number of optimizer steps. Reads only file names.
 pub(crate) fn newest(run: &Path) -> Result<Option<(u64, PathBuf)>, TrainError> {
     folder::CheckpointFolder::new(run).newest()
 }
 
-/// Optimizer steps done at the newest checkpoint of the run in `run`, by its name; 0 if there is none.
+/// The number of optimizer steps at the newest checkpoint of the run in `run`; 0 if there is none. Reads only file names.
 pub(crate) fn newest_step(run: &Path) -> Result<u64, TrainError> {
     Ok(newest(run)?.map_or(0, |(step, _)| step))
 }
 
-/// Optimizer steps done at the checkpoint at `path` whose bytes are `file`, if they are whole.
+/// Verifies the checkpoint with the bytes `file`, and returns its number of optimizer steps. `path` is used only in errors.
 ///
 /// # Errors
-/// [`TrainError::Damaged`], with the path, if they are cut, altered or of another format.
+/// Returns [`TrainError::Damaged`] if the bytes are cut, altered or of another format.
 pub fn checkpoint_step(path: &Path, file: &[u8]) -> Result<u64, TrainError> {
     let header = open(file).map(|(header, _)| header.train_state.step);
     header.map_err(|problem| damaged(path, problem))
 }
 
-/// Header and tensors of a file. The header comes first: it says whether the rest can be understood.
+/// Reads the header and the tensors of a file. The header is checked first, because it has the format version.
 fn open(file: &[u8]) -> Result<(Header, LoadedTensors<'_>), String> {
     let header = Header::parse(file)?;
     Ok((header, checksum::verify(file)?))
 }
 
-/// What a checkpoint may have beside its network, momentum and signs, which are less than four times the network: evaluations and
-/// masks of activations, an eighth of a byte an entry. A larger file is refused unread.
+/// Limit in bytes for the evaluations and the activation masks (one bit per entry) of a checkpoint. Network, optimizer state and signs
+/// are together smaller than four times the network. A file above the sum of both limits is rejected without reading it.
 const HEADER_AND_MASKS: u64 = 64 << 20;

@@ -1,4 +1,4 @@
-//! Which checkpoint of a run is meant.
+//! Names for the checkpoints of a run.
 
 use super::folder::CheckpointFolder;
 use crate::TrainError;
@@ -20,13 +20,13 @@ use std::{
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheckpointName {
-    /// That of the best evaluation.
+    /// The checkpoint of the best evaluation.
     Best,
-    /// The newest.
+    /// The newest checkpoint.
     Last,
-    /// That after so many steps.
+    /// The checkpoint after this number of steps.
     Step(u64),
-    /// The one in this file.
+    /// The checkpoint in this file.
     File(PathBuf),
 }
 
@@ -58,7 +58,8 @@ impl fmt::Display for CheckpointName {
 /// The file of the checkpoint `name` of the run in `run`.
 ///
 /// # Errors
-/// [`TrainError::NoCheckpoint`] if there is none, with those that there are.
+/// Returns [`TrainError::NoCheckpoint`], with the available checkpoints, if there is no such checkpoint, and [`TrainError::Io`] if the
+/// folder cannot be read.
 pub(crate) fn find(run: &Path, name: &CheckpointName) -> Result<PathBuf, TrainError> {
     let folder = CheckpointFolder::new(run);
     let found = match name {

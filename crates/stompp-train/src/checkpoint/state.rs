@@ -1,9 +1,10 @@
-//! What of a network and its optimizer changes while training: as tensors, and back.
+//! Saves the training state of a network and its optimizer as tensors, and restores it.
 //!
-//! The network's own tensors stand under torchvision's names; ours begin with `stompp.`: `stompp.velocity.NAME` is the momentum
-//! of parameter NAME (flat), `stompp.mask.NAME` the mask of a quantizer that is freezing (64 entries to a word). Masks are drawn
-//! step upon step, so they are kept; which units are open or committed follows from the plan and the step. `stompp.signs.NAME` are
-//! the signs of a latent weight that the next diagnostics count from, where there are any: they decide nothing.
+//! The network's own tensors have torchvision's names. The names of other tensors begin with `stompp.`:
+//! - `stompp.velocity.NAME` is the momentum of parameter NAME (flat).
+//! - `stompp.mask.NAME` is the mask of a quantizer that is freezing (64 entries per word). Masks depend on all earlier steps, so they have
+//!   to be saved. Which units are open or committed follows from the plan and the step.
+//! - `stompp.signs.NAME` are the signs of a latent weight at the last diagnostics, if any. They do not affect the training.
 
 use crate::{
     TrainError,
@@ -16,7 +17,10 @@ use std::error::Error;
 use stompp_binarize::{BinaryBackend, Freezable, FreezeState, MaskedQuantizer, UnitMut};
 use stompp_nn::optim::Optimizer;
 
-/// All of it.
+/// The tensors of the whole state.
+///
+/// # Errors
+/// Returns [`TrainError::Device`] if the state cannot be read from the device.
 pub(super) fn save<D: BinaryBackend>(trainer: &mut RunTrainer<D>) -> Result<Vec<SavedTensor>, TrainError> {
     let RunTrainer { network, optimizer, .. } = trainer;
     let mut saved = tensors::network_tensors(network);
@@ -44,10 +48,10 @@ pub(super) fn save<D: BinaryBackend>(trainer: &mut RunTrainer<D>) -> Result<Vec<
     Ok(saved)
 }
 
-/// Puts it back into a trainer whose network is in the freeze states of the same step.
+/// Restores the state into a trainer. Its network must already have the freeze states of the same step.
 ///
 /// # Errors
-/// Names the first tensor that is missing or another; the trainer may then have some of them.
+/// Returns a message that names the first tensor that is missing or does not fit. The trainer may then be partly restored.
 pub(super) fn restore<D: BinaryBackend>(
     trainer: &mut RunTrainer<D>,
     loaded: &mut LoadedTensors<'_>,
@@ -73,10 +77,10 @@ pub(super) fn restore<D: BinaryBackend>(
     Ok(())
 }
 
-/// Puts the momentum of every parameter back.
+/// Restores the optimizer state of every parameter.
 ///
 /// # Errors
-/// As [`restore`].
+/// Returns a message that names the first tensor that is missing or does not fit. The optimizer may then be partly restored.
 pub(super) fn restore_momentum<D: BinaryBackend>(
     trainer: &mut RunTrainer<D>,
     loaded: &mut LoadedTensors<'_>,

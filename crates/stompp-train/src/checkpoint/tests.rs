@@ -1,4 +1,4 @@
-//! Checkpoints of an interrupted run: altered, cut, and taken for another run's.
+//! Tests of checkpoints of an interrupted run that are altered, cut, or used for another run.
 
 use super::*;
 use crate::{
@@ -19,7 +19,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// 16 steps, 5 an epoch.
+/// 16 steps, 5 per epoch.
 fn config() -> RunConfig {
     let mut config = RunConfig::default();
     config.data.image_size = 8;
@@ -47,7 +47,7 @@ fn session(stop: bool, every: &str) -> Session {
     }
 }
 
-/// A run that has been stopped after each of its first three steps, and its last checkpoint.
+/// A run that was stopped after each of its first three steps, with its last checkpoint.
 fn interrupted() -> (TempDir, PathBuf) {
     let run = tempfile::tempdir().unwrap();
     for step in 1..=3 {
@@ -64,13 +64,13 @@ fn interrupted() -> (TempDir, PathBuf) {
     (run, path)
 }
 
-/// Goes on to the end; the trained network.
+/// Resumes the run to its end and returns the trained network.
 fn finish(run: &Path) -> Vec<u8> {
     session(false, "100ba").train(&config(), run, &mut []).unwrap();
     fs::read(run.join("network.safetensors")).unwrap()
 }
 
-/// Changes tensors and header of a checkpoint and writes its checksum anew.
+/// Changes tensors and header of a checkpoint and updates its checksum.
 fn tamper(path: &Path, change: impl FnOnce(&mut Vec<SavedTensor>, &mut Value)) {
     let bytes = fs::read(path).unwrap();
     let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
@@ -99,7 +99,7 @@ fn tensor<'a>(tensors: &'a mut [SavedTensor], name: &str) -> &'a mut SavedTensor
     tensors.iter_mut().find(|saved| saved.name == name).expect(name)
 }
 
-/// The negative control: what is kept matters. Anything of it that were not restored would be noticed in the result.
+/// Negative control: every part of a checkpoint affects the result, so a part that is not restored would be noticed.
 #[test]
 fn whatever_is_not_restored_is_noticed() {
     let (undisturbed, _) = interrupted();
@@ -120,7 +120,7 @@ fn whatever_is_not_restored_is_noticed() {
             tensor(tensors, "stompp.velocity.fc.bias").bytes.fill(0)
         }),
         ("a weight", |tensors, _| tensor(tensors, "conv1.weight").bytes[0] ^= 1),
-        // Not its lowest bit: that is rounded away by the end, as the statistic follows the data.
+        // Not the lowest bit: the statistic follows the data, and the bit is rounded away by the end.
         ("a statistic", |tensors, _| {
             tensor(tensors, "bn1.running_mean").bytes[2] ^= 1
         }),
@@ -147,8 +147,8 @@ impl Callback for StopAtFive {
     }
 }
 
-/// Finite weights with which logits overflow: found by the evaluation, not before. The checkpoint that was written before it is then
-/// not one to go back to.
+/// With these finite weights the logits overflow, which only the evaluation finds. The checkpoint that was written before it must then
+/// not be restored.
 #[test]
 fn a_divergence_that_an_evaluation_finds_goes_back_beyond_it() {
     for rule in [OnDivergence::Stop, OnDivergence::Restore] {
@@ -180,7 +180,7 @@ fn a_divergence_that_an_evaluation_finds_goes_back_beyond_it() {
     }
 }
 
-/// The message with which going on from a changed checkpoint is refused.
+/// The error message for resuming from a changed checkpoint.
 fn refused(change: impl FnOnce(&mut Vec<SavedTensor>, &mut Value)) -> String {
     let (run, path) = interrupted();
     tamper(&path, change);
@@ -254,7 +254,7 @@ fn a_checkpoint_that_is_not_this_runs_is_refused_by_name() {
     }
 }
 
-/// Every length of the file, and every byte of its header as each of a few others.
+/// Tests every length of the file, and several changes of every byte of its header.
 #[test]
 fn every_truncation_and_every_header_byte_is_noticed() {
     let (_run, path) = interrupted();

@@ -1,5 +1,5 @@
-//! Refuses configurations that cannot be run, and says which field is wrong. Sections with many rules have files of their own:
-//! `data.rs`, `model.rs`; lengths of time are in `timeline.rs`.
+//! Rejects configurations that cannot be run, with an error that names the field. Other checks are in `data.rs`, `model.rs` and
+//! `timeline.rs`.
 
 use super::{
     ConfigError, Device, Method, RunConfig, Setting, Time,
@@ -9,14 +9,14 @@ use std::path::Path;
 use stompp_binarize::{ActivationRule, Binarization, Surrogate};
 
 impl RunConfig {
-    /// Checks all that can be checked without the images.
+    /// Checks everything that can be checked without the images.
     ///
     /// # Errors
-    /// Returns an error that names the first field whose value cannot be used.
+    /// Returns a [`ConfigError`] for the first field with a value that cannot be used.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.data.check()?;
         if self.device.name == Device::Cuda && cfg!(not(feature = "cuda")) {
-            let problem = "cuda: this program was built without it (feature `cuda`, see docs/cuda.md)";
+            let problem = "cuda: this program was built without CUDA (feature `cuda`, see docs/cuda.md)";
             return Err(field("device.name", problem.to_owned()));
         }
         toml_integer("seed", self.seed)?;
@@ -30,7 +30,7 @@ impl RunConfig {
             ));
         }
         if training.init_from.is_some() && training.continue_from.is_some() {
-            let problem = "training.continue_from gives every weight a value already".to_owned();
+            let problem = "training.continue_from already sets every weight; use only one of them".to_owned();
             return Err(field("training.init_from", problem));
         }
         utf8("training.init_from", training.init_from.as_deref())?;
@@ -87,13 +87,13 @@ impl RunConfig {
             }
         }
         if let (None, Some(width)) = (self.architecture()?, self.network.width) {
-            let problem = format!("{width}: a network from a file has its own widths");
+            let problem = format!("{width}: a network from a file sets its own widths");
             return Err(field("network.width", problem));
         }
         Ok(())
     }
 
-    /// What of the network freezes, and the gradient of what is frozen.
+    /// The binarization of the network: which tensors freeze, and the gradients of frozen entries.
     pub fn binarization(&self) -> Binarization {
         let method = &self.method;
         let surrogate = |straight_through| match method.name {
@@ -127,18 +127,18 @@ pub(super) fn toml_integer(name: &'static str, number: u64) -> Result<(), Config
     Ok(())
 }
 
-/// Refuses a path that TOML cannot hold.
+/// Rejects a path that TOML cannot represent.
 pub(super) fn utf8(name: &'static str, path: Option<&Path>) -> Result<(), ConfigError> {
     match path {
         Some(path) if path.to_str().is_none() => {
-            let problem = format!("{}: expected a path in UTF-8, so that TOML can hold it", path.display());
+            let problem = format!("{}: expected a path in UTF-8, which TOML requires", path.display());
             Err(field(name, problem))
         }
         _ => Ok(()),
     }
 }
 
-/// The error for a name that the field's type has and its option does not offer.
+/// The error for a name that the field's type has but the option does not accept.
 fn not_a_choice(name: &'static str, given: &str) -> ConfigError {
     let known = match options::by_field(name).map(|option| option.value) {
         Some(ValueType::Choice(names)) => names().join(", "),
@@ -147,7 +147,7 @@ fn not_a_choice(name: &'static str, given: &str) -> ConfigError {
     field(name, format!("{given}: expected one of: {known}"))
 }
 
-/// The error for a field that cannot have its value.
+/// The error for a field with a value that cannot be used.
 pub(super) fn field(field: &'static str, problem: String) -> ConfigError {
     debug_assert!(options::by_field(field).is_some(), "no option sets {field}");
     ConfigError::Field { field, problem }
@@ -165,7 +165,7 @@ mod tests {
         config.check().expect_err("this must be refused").to_string()
     }
 
-    /// Makes the data set a folder.
+    /// Sets the data set to `folder`.
     fn folder(config: &mut RunConfig) -> &mut DataConfig {
         config.data.dataset = Dataset::Folder;
         config.data.path = Some(PathBuf::from("x"));

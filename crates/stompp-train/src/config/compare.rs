@@ -1,17 +1,17 @@
-//! Compares configurations: whether a run may be resumed with another one.
+//! Compares configurations, to decide whether a run may be resumed.
 
 use super::{RunConfig, options};
 use std::fmt;
 use toml::{Table, Value};
 
-/// The first field in which two configurations differ.
+/// A field in which two configurations differ.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
     /// The field, with its section.
     pub field: String,
-    /// Its value in the one, as TOML; `None` where it is absent.
+    /// Its value in the first configuration, as TOML; `None` if absent.
     pub was: Option<String>,
-    /// Its value in the other.
+    /// Its value in the second configuration, as TOML; `None` if absent.
     pub is: Option<String>,
 }
 
@@ -29,10 +29,10 @@ impl fmt::Display for Difference {
 }
 
 impl RunConfig {
-    /// The first field in which `now` differs from this configuration and that changes the result of a run
+    /// The first field that differs in `now` and changes the result of a run
     /// ([`ConfigOption::changes_result`](options::ConfigOption::changes_result)); `None` if there is none.
     ///
-    /// Both configurations must be as they were given, or both as a run has completed them.
+    /// Compare two configurations as they were given, or two that runs have completed, but not one of each.
     pub fn difference(&self, now: &Self) -> Option<Difference> {
         let mut all = self.differences(now).into_iter();
         all.find(|difference| options::by_field(&difference.field).is_none_or(|option| option.changes_result))
@@ -42,7 +42,7 @@ impl RunConfig {
     pub(crate) fn differences(&self, now: &Self) -> Vec<Difference> {
         let mut now = now.clone();
         if self.network.model.named().is_none() && now.network.model.named().is_none() {
-            // Graphs in files are compared by themselves: a run keeps its own.
+            // Graphs from files are compared separately: a run keeps a copy of its graph.
             now.network.model = self.network.model.clone();
         }
         differences("", &options::to_table(self), &options::to_table(&now))

@@ -1,4 +1,4 @@
-//! Checks of the section `data`: which images, and how many.
+//! Checks of the section `data` of a configuration.
 
 use super::{
     ConfigError, DataConfig, Dataset, OnBadImage,
@@ -6,26 +6,26 @@ use super::{
 };
 use std::path::Path;
 
-/// More images than any split of a data set in memory has; keeps generated sets small enough for memory.
+/// Limit on the number of images of a data set in memory. It keeps generated sets small enough for memory.
 const MOST_IMAGES: usize = 100_000;
 
-/// More images than any folder has.
+/// Limit on the number of image files.
 const MOST_FILES: usize = 1 << 32;
 
-/// More pixels a side than any network takes.
+/// Limit on the side of an image from a file, in pixels.
 const MOST_PIXELS: usize = 4096;
 
-/// Classes of a folder whose classes were not counted yet: ImageNet's number.
+/// Number of classes of a folder whose classes have not been counted yet: that of ImageNet.
 const FOLDER_CLASSES: usize = 1000;
 
-/// Where the binary versions of CIFAR-10 and CIFAR-100 are.
+/// The page with the binary versions of CIFAR-10 and CIFAR-100.
 const CIFAR_SOURCE: &str = "https://www.cs.toronto.edu/~kriz/cifar.html";
 
 impl DataConfig {
-    /// Checks all that can be checked without the images.
+    /// Checks everything that can be checked without the images.
     ///
     /// # Errors
-    /// Returns an error that names the first field whose value cannot be used.
+    /// Returns [`ConfigError::Field`] for the first field with a value that cannot be used.
     pub fn check(&self) -> Result<(), ConfigError> {
         let most = if self.is_files() { MOST_FILES } else { MOST_IMAGES };
         for (name, limit) in [
@@ -39,7 +39,7 @@ impl DataConfig {
             }
         }
         if let (Some(_), Some(limit)) = (self.holdout, self.test_limit) {
-            let problem = format!("{limit}: data.holdout says already how many images to test on");
+            let problem = format!("{limit}: data.holdout already sets the number of test images");
             return Err(field("data.test_limit", problem));
         }
         toml_integer("data.split_seed", self.split_seed)?;
@@ -56,7 +56,7 @@ impl DataConfig {
         }
     }
 
-    /// Refuses fields that only image files have, and values that they cannot have.
+    /// Rejects fields that apply only to image files if the data set has none, and values out of range.
     fn check_files(&self) -> Result<(), ConfigError> {
         let given = [
             ("data.labels", self.labels.is_some()),
@@ -65,7 +65,10 @@ impl DataConfig {
             ("data.on_bad_image", self.on_bad_image != OnBadImage::Fail),
         ];
         if let Some((name, _)) = given.into_iter().find(|(_, given)| *given && !self.is_files()) {
-            let problem = format!("data set {} has none: it is for data set folder", self.dataset);
+            let problem = format!(
+                "data set {} does not support it: it applies only to data set folder",
+                self.dataset
+            );
             return Err(field(name, problem));
         }
         if let Some(classes) = self.classes.filter(|&classes| classes < 2) {
@@ -84,20 +87,20 @@ impl DataConfig {
         Ok(())
     }
 
-    /// Whether the data set is one of image files.
+    /// Whether the data set consists of image files.
     fn is_files(&self) -> bool {
         self.dataset == Dataset::Folder
     }
 
-    /// Number of classes of the data set. For a folder it is the configured number, or else ImageNet's.
+    /// Number of classes of the data set. For data set `folder` it is the configured number, or 1000 (ImageNet) if none is configured.
     pub fn classes(&self) -> usize {
         self.dataset.classes().or(self.classes).unwrap_or(FOLDER_CLASSES)
     }
 
-    /// Sets the number of classes to the number that a folder was found to have.
+    /// Sets the number of classes to the number that was found in a folder.
     ///
     /// # Errors
-    /// Returns an error if the configuration has another number.
+    /// Returns [`ConfigError::Field`] if the configuration has another number.
     pub(crate) fn set_classes(&mut self, found: usize) -> Result<(), ConfigError> {
         match self.classes.replace(found) {
             Some(asked) if asked != found => Err(field("data.classes", format!("{asked}: the data set has {found}"))),
@@ -105,7 +108,7 @@ impl DataConfig {
         }
     }
 
-    /// The error for a data set that has to consist of image files and does not.
+    /// The error for a data set without image files where they are required.
     pub(crate) fn no_image_files(&self) -> ConfigError {
         field(
             "data.dataset",
@@ -113,10 +116,10 @@ impl DataConfig {
         )
     }
 
-    /// Where the data set's files are.
+    /// Path of the data set's files.
     ///
     /// # Errors
-    /// If no path is given.
+    /// Returns [`ConfigError::Field`] if no path is given.
     pub fn files(&self) -> Result<&Path, ConfigError> {
         self.path.as_deref().ok_or_else(|| self.no_files())
     }
@@ -134,7 +137,7 @@ impl DataConfig {
         field("data.path", problem)
     }
 
-    /// The error for a data set that has to be generated and cannot be.
+    /// The error for a data set that cannot be generated.
     pub(crate) fn not_synthetic(&self) -> ConfigError {
         field(
             "data.dataset",

@@ -1,12 +1,9 @@
-//! What can be wrong with a configuration.
-//!
-//! Messages are whole: they end with what the system or a library said. That part is a field spelled `r#source`, which keeps
-//! `thiserror` from offering it a second time as the error's source.
+//! The errors of a configuration. For `r#source` see `../error.rs`.
 
 use std::{io, path::PathBuf};
 use stompp_resnet::ArchitectureError;
 
-/// A configuration that cannot be run; every variant names the field or the file.
+/// An error in a configuration. Every variant names the field or the file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -15,43 +12,43 @@ pub enum ConfigError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         r#source: io::Error,
     },
-    /// Not TOML, an unknown field, or a value that its field does not take.
+    /// The text is not TOML, has an unknown field, or has a value that its field does not accept.
     #[error("{0}")]
     Toml(toml::de::Error),
-    /// The same, in a file.
+    /// As [`ConfigError::Toml`], for the text of a file.
     #[error("{}: {source}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong, and where.
+        /// The problem and its position.
         r#source: toml::de::Error,
     },
-    /// A file holds no graph.
+    /// A file has no valid graph.
     #[error("{}: {source}", path.display())]
     Graph {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         r#source: Box<stompp_graph::TextError>,
     },
-    /// There is no such network.
+    /// A model cannot have the configured sizes.
     #[error(transparent)]
     Architecture(#[from] ArchitectureError),
-    /// A value outside what can be run.
+    /// A field has a value that cannot be run.
     #[error("{field}: {problem}")]
     Field {
         /// The field, with its section.
         field: &'static str,
-        /// The value and what was expected.
+        /// The value and the expected values.
         problem: String,
     },
 }
 
 impl ConfigError {
-    /// The field that is wrong, with its section; `None` if it is a file, or several fields together.
+    /// The field that is wrong, with its section. `None` if a file is wrong, or several fields together.
     pub fn field(&self) -> Option<&'static str> {
         match self {
             Self::Field { field, .. } => Some(field),
@@ -70,7 +67,7 @@ impl ConfigError {
 mod tests {
     use crate::config::{DataConfig, Dataset, RunConfig};
 
-    /// `stompp-resnet` names its sizes in words; each word stands for a field.
+    /// `stompp-resnet` names its sizes in words; each word is mapped to a field.
     #[test]
     fn sizes_of_a_network_are_fields() {
         let field = |change: fn(&mut RunConfig)| {

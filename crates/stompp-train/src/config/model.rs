@@ -1,4 +1,4 @@
-//! Which network a run trains: a known model, or a graph in a file.
+//! The network that a run trains: a known model, or a graph in a file.
 
 use super::{ConfigError, RunConfig, check::field};
 use std::{
@@ -9,7 +9,7 @@ use std::{
 use stompp_graph::{CostSummary, Graph};
 use stompp_resnet::{Architecture, Model, UnknownModel};
 
-/// The network of a configuration, as it is written there: a name such as `resnet20`, or a file such as `my_network.toml`.
+/// The network of a configuration: a model name such as `resnet20`, or a file such as `my_network.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ModelSource {
     /// One of the models of `stompp-resnet`.
@@ -19,7 +19,7 @@ pub enum ModelSource {
 }
 
 impl ModelSource {
-    /// The model, if it has a name.
+    /// The named model; `None` for a file.
     pub fn named(&self) -> Option<Model> {
         match self {
             Self::Named(model) => Some(*model),
@@ -43,7 +43,7 @@ impl fmt::Display for ModelSource {
     }
 }
 
-/// The text is neither a model's name nor a file's.
+/// The text is neither the name of a model nor a path that ends in `.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}, or a file with a graph, such as my_network.toml")]
 pub struct UnknownModelSource(#[from] UnknownModel);
@@ -55,7 +55,7 @@ impl FromStr for ModelSource {
         let path = Path::new(text);
         match text.parse() {
             Ok(model) => Ok(Self::Named(model)),
-            // A name without an ending is a misspelt model.
+            // A text without the extension `.toml` is treated as a misspelt model name.
             Err(_) if path.extension().is_some_and(|ending| ending == "toml") => Ok(Self::File(path.to_owned())),
             Err(unknown) => Err(unknown.into()),
         }
@@ -63,14 +63,15 @@ impl FromStr for ModelSource {
 }
 
 impl RunConfig {
-    /// The network that the configuration describes.
+    /// Builds the graph of the configured network.
     ///
     /// # Errors
-    /// Returns an error if a size is not accepted, or the graph's file cannot be read, is no graph, or does not fit the images and
-    /// classes.
+    /// Returns [`ConfigError::Architecture`] if the sizes are not accepted, [`ConfigError::Read`] or [`ConfigError::Graph`] if the file of
+    /// the graph cannot be read or has no valid graph, and [`ConfigError::Field`] if the graph does not fit the images, the classes or
+    /// the method.
     pub fn graph(&self) -> Result<Graph, ConfigError> {
         match &self.network.model {
-            ModelSource::Named(_) => Ok(self.architecture()?.expect("it is named").graph()),
+            ModelSource::Named(_) => Ok(self.architecture()?.expect("the model is named").graph()),
             ModelSource::File(path) => {
                 let graph = read(path)?;
                 self.check_graph(&graph)?;
@@ -79,11 +80,11 @@ impl RunConfig {
         }
     }
 
-    /// The network of a run that keeps its graph in the file `kept`, which may be absent. The file that the configuration names may
-    /// have moved since the run began, but not changed.
+    /// The graph of a run that keeps it in the file `kept`, which may be absent. The configured file may have been moved since
+    /// the run began, but must not have changed.
     ///
     /// # Errors
-    /// As [`RunConfig::graph`], and if the file that the configuration names has another graph now.
+    /// Returns the errors of [`RunConfig::graph`], and [`ConfigError::Field`] if the configured file now has another graph.
     pub(crate) fn graph_of_run(&self, kept: &Path) -> Result<Graph, ConfigError> {
         let ModelSource::File(path) = &self.network.model else {
             return self.graph();
@@ -95,7 +96,7 @@ impl RunConfig {
         self.check_graph(&graph)?;
         if path.exists() && read(path)? != graph {
             let problem = format!(
-                "{} has changed since the run began, whose graph is in {}",
+                "{} has changed since the run began; the graph of the run is in {}",
                 path.display(),
                 kept.display()
             );
@@ -104,10 +105,10 @@ impl RunConfig {
         Ok(graph)
     }
 
-    /// The sizes of a model that has a name; `None` if the network is a graph of its own.
+    /// The model with its sizes, if it is named; `None` if the network is a graph from a file.
     ///
     /// # Errors
-    /// Returns an error if a size is not accepted.
+    /// Returns [`ConfigError::Architecture`] if the sizes are not accepted.
     pub fn architecture(&self) -> Result<Option<Architecture>, ConfigError> {
         let (network, data) = (&self.network, &self.data);
         match network.model {
@@ -119,15 +120,15 @@ impl RunConfig {
         }
     }
 
-    /// What the network costs once it is committed, layer by layer.
+    /// The costs of the network once it is committed, layer by layer.
     ///
     /// # Errors
-    /// As [`RunConfig::graph`].
+    /// Returns the errors of [`RunConfig::graph`].
     pub fn summary(&self) -> Result<CostSummary, ConfigError> {
         Ok(CostSummary::new(&self.graph()?, self.binarization().activations))
     }
 
-    /// Refuses a graph that does not fit the images or the classes of the configuration.
+    /// Rejects a graph that does not fit the images, the classes or the method of the configuration.
     pub(crate) fn check_graph(&self, graph: &Graph) -> Result<(), ConfigError> {
         let [channels, height, width] = graph.input_shape();
         let side = self.data.image_size;
@@ -244,7 +245,7 @@ nodes = [
         );
     }
 
-    /// Moved: the kept graph counts. Changed: refused.
+    /// If the file was moved, the kept graph is used. If it changed, it is refused.
     #[test]
     fn a_run_keeps_its_graph() {
         let (folder, mut config) = config(GRAPH);

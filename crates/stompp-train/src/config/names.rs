@@ -1,15 +1,15 @@
-//! The enums of a configuration that no other crate defines. `strum` derives the name of each variant from its identifier.
+//! The enums of a configuration that are defined in this crate. `strum` derives the name of each variant from its identifier.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use stompp_schedule::UnknownName;
 use strum::{Display, EnumString, IntoStaticStr, VariantArray, VariantNames};
 
-/// Adds what `strum` does not derive: the list of all variants as a constant, the name as a method, an error that lists the names,
-/// and serde by the same names (serde's own errors do not say what is unknown: `unknown method`).
+/// Adds items that `strum` does not derive: the list of all variants as a constant, the name as a method, an error that lists the
+/// names, and serde with the same names (serde's own errors do not say which kind of name is unknown: `unknown method`).
 macro_rules! names {
     ($($name:ident: $kind:literal,)+) => {$(
         impl $name {
-            /// Every choice.
+            /// Every variant.
             pub const ALL: &'static [Self] = <Self as VariantArray>::VARIANTS;
 
             /// The name in configurations and results.
@@ -45,13 +45,13 @@ names! {
     RateSchedule: "learning-rate schedule",
 }
 
-/// Which images.
+/// The data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Display, EnumString, IntoStaticStr, VariantArray, VariantNames)]
 #[strum(serialize_all = "kebab-case", parse_err_ty = UnknownName, parse_err_fn = Self::unknown)]
 pub enum Dataset {
-    /// 10 classes, generated in code (`stompp-data`): needs no files.
+    /// Generated images of 10 classes (`stompp-data`); needs no files.
     Synthetic10,
-    /// 100 classes, generated in code: needs no files.
+    /// Generated images of 100 classes; needs no files.
     Synthetic100,
     /// CIFAR-10, binary version.
     Cifar10,
@@ -61,23 +61,23 @@ pub enum Dataset {
     Cifar100Coarse,
     /// MNIST: its four idx files, gzipped or not.
     Mnist,
-    /// Fashion-MNIST, likewise.
+    /// Fashion-MNIST: its four idx files, gzipped or not.
     FashionMnist,
-    /// Image files by class, as ImageNet comes: `train/CLASS/NAME.jpeg`, `val/CLASS/NAME.jpeg`.
+    /// Image files in one folder per class, as in ImageNet: `train/CLASS/NAME.jpeg`, `val/CLASS/NAME.jpeg`.
     Folder,
 }
 
-/// The device that computes.
+/// The device that a run trains on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Display, EnumString, IntoStaticStr, VariantArray, VariantNames)]
 #[strum(serialize_all = "kebab-case", parse_err_ty = UnknownName, parse_err_fn = Self::unknown)]
 pub enum Device {
-    /// The processor.
+    /// The CPU.
     Cpu,
     /// The first NVIDIA GPU that the process sees. Only in builds with the feature `cuda`.
     Cuda,
 }
 
-/// What of the network becomes binary (*paper*).
+/// Which parts of the network become binary (*paper*).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Display, EnumString, IntoStaticStr, VariantArray, VariantNames)]
 #[strum(serialize_all = "kebab-case", parse_err_ty = UnknownName, parse_err_fn = Self::unknown)]
 pub enum Setting {
@@ -87,15 +87,15 @@ pub enum Setting {
     Bwn,
 }
 
-/// How a network becomes binary.
+/// The method that makes a network binary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Display, EnumString, IntoStaticStr, VariantArray, VariantNames)]
 #[strum(serialize_all = "kebab-case", parse_err_ty = UnknownName, parse_err_fn = Self::unknown)]
 pub enum Method {
-    /// Not at all: nothing freezes, weights and activations are clipped. An upper bound.
+    /// Full precision: nothing freezes, weights and activations are clipped. An upper bound for the other methods.
     Float,
-    /// Everything binary from the first step, with straight-through gradients: the baseline.
+    /// Everything is binary from the first step, with straight-through gradients. The baseline.
     Ste,
-    /// Layerwise progressive freezing; no gradient through frozen entries.
+    /// Layerwise progressive freezing without gradients through frozen entries.
     Stompp,
     /// Layerwise progressive freezing with straight-through gradients through frozen entries.
     StomppSte,
@@ -115,16 +115,16 @@ pub enum OptimizerName {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Display, EnumString, IntoStaticStr, VariantArray, VariantNames)]
 #[strum(serialize_all = "kebab-case", parse_err_ty = UnknownName, parse_err_fn = Self::unknown)]
 pub enum RateSchedule {
-    /// Not at all (*paper*).
+    /// The learning rate is constant (*paper*).
     Constant,
-    /// It falls to 0 along half a cosine.
+    /// The learning rate falls to 0 along half a cosine.
     Cosine,
-    /// It is divided by 10 after half and again after three quarters of the training.
+    /// The learning rate is divided by 10 after half and again after three quarters of the training.
     Step,
 }
 
 impl Dataset {
-    /// Whether the images are generated, not read from files.
+    /// Whether the images are generated instead of read from files.
     pub fn is_synthetic(self) -> bool {
         matches!(self, Self::Synthetic10 | Self::Synthetic100)
     }
@@ -158,7 +158,7 @@ mod tests {
         assert!(Method::ALL.iter().all(|&choice| choice.name().parse() == Ok(choice)));
     }
 
-    /// Configurations that are kept have these names, so renaming a variant must not change one.
+    /// Saved configurations contain these names, so renaming a variant must not change its name.
     #[test]
     fn names_are_those_of_old_configurations() {
         fn names<T: VariantNames>(_: &[T]) -> String {

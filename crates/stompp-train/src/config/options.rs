@@ -1,7 +1,7 @@
-//! Options: the fields of [`RunConfig`] as the command line, help, errors and the comparison of runs see them.
+//! Options: the fields of [`RunConfig`] for the command line, help, errors and the comparison of runs.
 //!
 //! `options/table.rs` defines each option once; the functions here look options up and read their values. Values and defaults are
-//! in [`RunConfig`]. This module must not know how a command line is parsed: `stompp-cli` makes its arguments from the table.
+//! in [`RunConfig`]. This module must not depend on a command-line parser: `stompp-cli` builds its arguments from the table.
 
 mod table;
 
@@ -31,20 +31,20 @@ pub struct ConfigOption {
     pub field: &'static str,
     /// Type of the value.
     pub value: ValueType,
-    /// What help shows as the default where the field has no value.
+    /// Text that help shows as the default if the field has no value.
     pub unset: Option<&'static str>,
-    /// Whether the value changes the result of a run. A run is resumed only with equal values of all such options.
+    /// Whether the value changes the result of a run. A run is resumed only if all these options have equal values.
     pub changes_result: bool,
-    /// What the option does, without its default.
+    /// The help text, without the default.
     pub help: &'static str,
 }
 
-/// Type of an option's value, with the placeholder that stands for the value in help.
+/// Type of an option's value, with its placeholder in help.
 #[derive(Clone, Copy, Debug)]
 pub enum ValueType {
     /// One of these names.
     Choice(fn() -> Vec<&'static str>),
-    /// Any text that the field's own type reads.
+    /// Text that the type of the field parses.
     Text(&'static str),
     /// A [`Time`](super::Time). On the command line, a number without a unit counts optimizer steps.
     Time,
@@ -57,7 +57,7 @@ pub enum ValueType {
 }
 
 impl ValueType {
-    /// What stands for the value in help.
+    /// The placeholder for the value in help.
     pub fn placeholder(self) -> &'static str {
         match self {
             Self::Choice(_) => "NAME",
@@ -89,7 +89,7 @@ impl ConfigOption {
         std::iter::once(self.name).chain(self.aliases.iter().copied())
     }
 
-    /// The option's value in `config`, as it is typed on the command line; `unset` if the field has no value.
+    /// The option's value in `config`, in command-line syntax; [`ConfigOption::unset`] if the field has no value.
     pub fn value_in(&self, config: &RunConfig) -> String {
         match get(&to_table(config), self.field) {
             Some(Value::String(text)) => text.clone(),
@@ -103,10 +103,10 @@ impl ConfigOption {
         format!("{} [default: {}]", self.help, self.value_in(defaults))
     }
 
-    /// Reads a value as it is typed on the command line and checks that the field takes it.
+    /// Parses a value from the command line and checks that the field accepts it.
     ///
     /// # Errors
-    /// Returns what was expected if the text is not of the option's type, or the field refuses it.
+    /// Returns a message if the text is not of the option's type, or the field does not accept it.
     pub fn parse(&self, text: &str) -> Result<Value, String> {
         let value = match self.value {
             ValueType::Choice(_) | ValueType::Text(_) => Value::String(text.to_owned()),
@@ -126,10 +126,10 @@ impl ConfigOption {
 }
 
 impl RunConfig {
-    /// This configuration with other values for some options.
+    /// A copy of this configuration with new values for some options.
     ///
     /// # Errors
-    /// Returns [`ConfigError::Toml`] if a field does not take its value; values from [`ConfigOption::parse`] are taken.
+    /// Returns [`ConfigError::Toml`] if a field does not accept its value. Values from [`ConfigOption::parse`] are always accepted.
     pub fn with_options<'a>(
         &self,
         values: impl IntoIterator<Item = (&'a ConfigOption, Value)>,
@@ -172,12 +172,12 @@ fn get<'a>(table: &'a Table, field: &str) -> Option<&'a Value> {
     }
 }
 
-/// A group of the table.
+/// Builds a group of the table.
 const fn group(heading: &'static str, options: &'static [ConfigOption]) -> OptionGroup {
     OptionGroup { heading, options }
 }
 
-/// An option that changes the result of a run.
+/// Builds an option that changes the result of a run.
 const fn option(name: &'static str, field: &'static str, value: ValueType, help: &'static str) -> ConfigOption {
     ConfigOption {
         name,
@@ -191,12 +191,12 @@ const fn option(name: &'static str, field: &'static str, value: ValueType, help:
 }
 
 impl ConfigOption {
-    /// Other names that the command line accepts.
+    /// Sets other names that the command line accepts.
     const fn with_aliases(self, aliases: &'static [&'static str]) -> Self {
         Self { aliases, ..self }
     }
 
-    /// What help shows as the default where the field has no value.
+    /// Sets the text that help shows as the default if the field has no value.
     const fn with_unset(self, default: &'static str) -> Self {
         Self {
             unset: Some(default),
@@ -204,8 +204,8 @@ impl ConfigOption {
         }
     }
 
-    /// A run may be resumed with another value: the option says where the images are (the images themselves are
-    /// compared), or what happens instead of a failure.
+    /// Allows a run to be resumed with another value. For options that locate the images (the images themselves are compared) or
+    /// that choose how to handle a failure.
     const fn keeps_result(self) -> Self {
         Self {
             changes_result: false,

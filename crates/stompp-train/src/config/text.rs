@@ -1,4 +1,4 @@
-//! Serde by `Display` and `FromStr`: a value stands in TOML as it is written on a command line.
+//! Serde with `Display` and `FromStr`: a value is written in TOML as on the command line.
 
 use serde::{Deserialize, Deserializer, Serializer, de::Error};
 use std::{fmt::Display, str::FromStr};

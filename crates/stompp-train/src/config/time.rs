@@ -1,4 +1,4 @@
-//! Time with a unit: epochs, steps, or a share of the whole training.
+//! Lengths of training with a unit: epochs, steps, or a share of the whole training.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{fmt, str::FromStr};
@@ -25,7 +25,7 @@ pub enum Time {
 }
 
 impl Time {
-    /// The time in optimizer steps, rounded to the nearest.
+    /// Converts the time to optimizer steps, rounded to the nearest, for a training of `whole` steps.
     pub fn steps(self, steps_per_epoch: u64, whole: u64) -> u64 {
         match self {
             Self::Epochs(epochs) => (epochs * steps_per_epoch as f64).round() as u64,
@@ -45,7 +45,7 @@ impl fmt::Display for Time {
     }
 }
 
-/// Not a time.
+/// The text is not a [`Time`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is no time: expected epochs, as in `20ep`, steps, as in `4000ba`, or a share of the training, as in `5%`"

@@ -1,11 +1,11 @@
-//! A run's lengths of time in optimizer steps: its epochs, evaluations, learning rates and freezing plan.
+//! Converts the times of a configuration to optimizer steps: epochs, evaluations, learning rates and the freezing plan.
 
 use super::{ConfigError, RunConfig, Setting, Time, check::field};
 use crate::learning_rate::LearningRates;
 use stompp_data::Position;
 use stompp_schedule::{Plan, PlanError, PlanSpec};
 
-/// A run's length in optimizer steps.
+/// The length of a run in optimizer steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeline {
     /// Steps of one epoch: full batches only.
@@ -14,12 +14,12 @@ pub struct Timeline {
     pub steps: u64,
     /// Steps between evaluations; at least 1.
     pub evaluate_every: u64,
-    /// Position in the order of the data, in batches, of the first step: 0, or where the run ended that this one continues.
+    /// Position of the first step in the data order, in batches: 0, or the end of the run that this run continues.
     pub first_batch: u64,
 }
 
 impl Timeline {
-    /// Where the batch after `step` steps stands.
+    /// The position in the data of the batch that follows `step` steps.
     pub fn position(&self, step: u64) -> Position {
         let batch = self.first_batch + step;
         Position {
@@ -29,15 +29,15 @@ impl Timeline {
     }
 }
 
-/// More steps than any training has; keeps arithmetic on steps far from overflow.
+/// Limit on the number of steps. It keeps arithmetic on steps far from overflow.
 const MOST_STEPS: u64 = 1 << 40;
 
 impl RunConfig {
-    /// The run's length with `train_images` images to train on.
+    /// The length of the run with `train_images` training images.
     ///
     /// # Errors
-    /// Returns an error if there are fewer images than a batch has, or if the training or the time between evaluations has no
-    /// steps, or too many to count.
+    /// Returns [`ConfigError::Field`] if a batch needs more images than there are, if the training has no steps or too many, or if the
+    /// time between evaluations is less than one step.
     pub fn timeline(&self, train_images: usize) -> Result<Timeline, ConfigError> {
         let training = &self.training;
         let steps_per_epoch = (train_images / training.batch_size) as u64;
@@ -69,7 +69,7 @@ impl RunConfig {
     /// The learning rate of each step.
     ///
     /// # Errors
-    /// Returns an error if the warm-up is as long as the whole training, or longer.
+    /// Returns [`ConfigError::Field`] if the warm-up is not shorter than the training.
     pub(crate) fn learning_rates(&self, timeline: &Timeline) -> Result<LearningRates, ConfigError> {
         let training = &self.training;
         let warm_up = training
@@ -77,7 +77,7 @@ impl RunConfig {
             .steps(timeline.steps_per_epoch, timeline.steps);
         if warm_up >= timeline.steps {
             let problem = format!(
-                "{} is {warm_up} steps: expected less than the training has, {}",
+                "{} is {warm_up} steps: expected fewer than the {} steps of the training",
                 training.learning_rate_warm_up, timeline.steps
             );
             return Err(field("training.learning_rate_warm_up", problem));
@@ -92,7 +92,7 @@ impl RunConfig {
     /// The freezing plan for a network of `units` units; `None` if the method has none.
     ///
     /// # Errors
-    /// Returns an error if the training is too short to give every unit a window.
+    /// Returns [`ConfigError::Field`] if the training is too short to give every unit a window.
     pub fn plan(&self, timeline: &Timeline, units: usize) -> Result<Option<Plan>, ConfigError> {
         let method = &self.method;
         if !method.name.has_plan() {
@@ -189,7 +189,7 @@ mod tests {
         let timeline = config.timeline(1000).unwrap();
         let plan = config.plan(&timeline, 18).unwrap().expect("stompp has a plan");
         assert_eq!((plan.spec().tail, plan.window(17).end), (5, 95));
-        // What decides how many steps there are is told: a batch of 256 leaves 3 of 1000 images.
+        // The message gives the reason for the number of steps: 1000 images make 3 batches of 256.
         assert_eq!(
             config.plan(&timeline, 96).unwrap_err().to_string(),
             "training.duration: 100ba (batches of 256, 3 an epoch): 100 steps less 0 of warm-up and 5 of tail leave no step for \

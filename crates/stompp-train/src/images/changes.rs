@@ -1,17 +1,17 @@
-//! A run's images beside the list that was kept when it began.
+//! Compares the images of a run with the list that was saved when the run began.
 
 use crate::TrainError;
 use std::path::Path;
 use stompp_data::TreeChanges;
 
-/// Images that are named.
+/// Number of images that a message names.
 const MOST_NAMED: usize = 3;
 
-/// What to tell about images that are not quite those of the list in the file `index`.
+/// The note about images that differ from the list in the file `index`; `None` if none do.
 ///
 /// # Errors
-/// [`TrainError::OtherImages`] if images have come or gone, so that the order of the others is another one, and `reindex` does not
-/// allow it.
+/// Returns [`TrainError::OtherImages`] if images were added or removed and `reindex` is `false`. The order of the other images would
+/// then change.
 pub(super) fn check_changes(changes: &TreeChanges, index: &Path, reindex: bool) -> Result<Option<String>, TrainError> {
     if changes.is_different_list() {
         let sides = [("gone", &changes.gone), ("new", &changes.new)];
@@ -22,7 +22,7 @@ pub(super) fn check_changes(changes: &TreeChanges, index: &Path, reindex: bool) 
         let details = told.join(", ");
         if reindex {
             return Ok(Some(format!(
-                "the list of images is another since the run began: {details}"
+                "the list of images has changed since the run began: {details}"
             )));
         }
         return Err(TrainError::OtherImages {
@@ -34,7 +34,7 @@ pub(super) fn check_changes(changes: &TreeChanges, index: &Path, reindex: bool) 
     Ok(changed_files("since the run began", &changes.changed))
 }
 
-/// What to tell of files that were written anew.
+/// The note about files that were rewritten; `None` if there are none.
 pub(crate) fn changed_files(when: &str, files: &[String]) -> Option<String> {
     (!files.is_empty()).then(|| {
         format!(

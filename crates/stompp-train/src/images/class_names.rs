@@ -30,14 +30,14 @@ const FASHION: [&str; 10] = [
     "ankle boot",
 ];
 
-/// What people call a class of `dataset`; `names` are those that the files tell.
+/// The name of a class of `dataset`; `class N` if it has none. `names` are the class names from the files.
 pub(crate) fn class_name(names: Option<&[String]>, dataset: Dataset, label: usize) -> String {
     let own = names.and_then(|names| names.get(label)).map(String::as_str);
     let name = own.or_else(|| known_names(dataset).get(label).copied());
     name.map_or_else(|| format!("class {label}"), str::to_owned)
 }
 
-/// Names of the classes that a data set is known for.
+/// The published class names of a data set.
 fn known_names(dataset: Dataset) -> &'static [&'static str] {
     match dataset {
         Dataset::Cifar10 => &CIFAR10,

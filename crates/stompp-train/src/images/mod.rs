@@ -1,4 +1,4 @@
-//! The images of a run, found, checked and ready to be batched.
+//! Loads the images of a run and makes them ready for batching.
 
 mod changes;
 mod class_names;
@@ -20,11 +20,11 @@ use stompp_data::{
     synthetic::{Synthetic, SyntheticKind},
 };
 
-/// Images a split of a synthetic set has if nothing limits it: CIFAR's numbers.
+/// Number of images in each split of a synthetic set without limits: the same as in CIFAR.
 const SYNTHETIC_TRAIN: usize = 50_000;
 const SYNTHETIC_TEST: usize = 10_000;
 
-/// Which synthetic images: the same for every run, so that runs of different seeds compare.
+/// Seed of the synthetic images: the same for every run, so that runs with different seeds can be compared.
 const SYNTHETIC_SEED: u64 = 0;
 
 /// Training and test images.
@@ -32,14 +32,14 @@ const SYNTHETIC_SEED: u64 = 0;
 pub(crate) struct RunImages {
     pub(crate) train: SplitImages,
     pub(crate) test: SplitImages,
-    /// What every image is normalized by: the statistics of the training images in memory as trained on, ImageNet's for image
-    /// files, of which nobody wants to read millions first.
+    /// Statistics for normalization. For images in memory, those of the (limited and shrunk) training images. For image files,
+    /// those of ImageNet, because computing them would require reading every file first.
     pub(crate) statistics: ChannelStatistics,
-    /// Names of the classes, if they are told by the files.
+    /// Names of the classes, if the files have them.
     pub(crate) class_names: Option<Vec<String>>,
-    /// The list of image files, to be kept for the next time.
+    /// The list of image files, to be saved for later runs.
     pub(crate) index: Option<Vec<u8>>,
-    /// What there is to know about the images: what of the folders was not looked at, what has changed.
+    /// Notes about the images: skipped files, problems and changes.
     pub(crate) notes: Vec<String>,
 }
 
@@ -47,9 +47,9 @@ pub(crate) struct RunImages {
 #[derive(Clone, Debug)]
 pub(crate) struct TestImages {
     pub(crate) test: SplitImages,
-    /// As [`ImageTensor::notes`].
+    /// As [`RunImages::notes`].
     pub(crate) notes: Vec<String>,
-    /// Names of the classes, if they are told by the files.
+    /// Names of the classes, if the files have them.
     pub(crate) class_names: Option<Vec<String>>,
     dataset: Dataset,
 }
@@ -63,18 +63,18 @@ pub(crate) struct TrainImages {
     dataset: Dataset,
 }
 
-/// Which images are wanted.
+/// The splits to load.
 #[derive(Clone, Copy)]
 struct WantedSplits<'a> {
     train: bool,
     test: bool,
     /// The classes, if they are known.
     classes: Option<&'a [String]>,
-    /// Where a list of image files may have been kept.
+    /// File with a saved list of image files, if it exists.
     index: Option<&'a Path>,
 }
 
-/// What was wanted: parts that were not are absent.
+/// The loaded splits; a split that was not wanted is absent.
 struct FoundSplits {
     train: Option<SplitImages>,
     test: Option<SplitImages>,
@@ -86,12 +86,13 @@ struct FoundSplits {
 }
 
 impl RunImages {
-    /// Loads, generates or lists the images, holds out, limits and shrinks them. Test images are not looked for where training images are
-    /// held out. `index` is where a list of image files may have been kept when the run began; files may have come and gone since if
-    /// `reindex` allows it, or if the run is finished.
+    /// Loads, generates or lists the images; then holds out, limits and shrinks them. Does not look for test images if training images are
+    /// held out. `index` is the file in which the run may have saved its list of image files. Files may have been added or removed since
+    /// then if `reindex` is set or the run is finished.
     ///
     /// # Errors
-    /// If the images cannot be had; [`TrainError::OtherImages`] if files have come or gone.
+    /// Returns [`TrainError::Data`] or [`TrainError::Config`] if the images cannot be loaded, and [`TrainError::OtherImages`] if files were
+    /// added or removed and this is not allowed.
     pub(crate) fn load(config: &DataConfig, index: Option<&Path>, reindex: bool) -> Result<Self, TrainError> {
         let (train, test, classes) = (true, true, None);
         let mut found = find(
@@ -118,12 +119,12 @@ impl RunImages {
         })
     }
 
-    /// What is wrong with each image that has been left out so far.
+    /// The problem of each image that has been left out so far.
     pub(crate) fn bad_images(&self) -> Vec<String> {
         [self.train.bad_images(), self.test.bad_images()].concat()
     }
 
-    /// Names of the files that were read and are not those that were listed.
+    /// Names of the files that have changed since they were listed.
     pub(crate) fn changed_files(&self) -> Vec<String> {
         let mut changed = [self.train.changed_files(), self.test.changed_files()].concat();
         changed.sort();
@@ -133,8 +134,8 @@ impl RunImages {
 }
 
 impl TestImages {
-    /// As [`ImageTensor::load`], but only the images to test on; training images are not looked for, unless the test images are held out of
-    /// them. `classes` are those that the network was trained on, if it was on image files. `index` is used while it holds.
+    /// As [`RunImages::load`], but loads only the test images. Does not look for training images unless the test images are held out of
+    /// them. `classes` are the classes that the network was trained on, for image files. `index` is used as long as it is valid.
     pub(crate) fn load(
         config: &DataConfig,
         classes: Option<&[String]>,
@@ -158,19 +159,19 @@ impl TestImages {
         })
     }
 
-    /// What people call a class.
+    /// The name of a class.
     pub(crate) fn class_name(&self, label: usize) -> String {
         class_name(self.class_names.as_deref(), self.dataset, label)
     }
 
-    /// What is wrong with each image that has been left out so far.
+    /// The problem of each image that has been left out so far.
     pub(crate) fn bad_images(&self) -> Vec<String> {
         self.test.bad_images()
     }
 }
 
 impl TrainImages {
-    /// As [`ImageTensor::load`], but only the images to train on.
+    /// As [`RunImages::load`], but loads only the training images.
     pub(crate) fn load(config: &DataConfig) -> Result<Self, TrainError> {
         let (train, test, classes, index) = (true, false, None, None);
         let found = find(
@@ -190,13 +191,13 @@ impl TrainImages {
         })
     }
 
-    /// What people call a class.
+    /// The name of a class.
     pub(crate) fn class_name(&self, label: usize) -> String {
         class_name(self.class_names.as_deref(), self.dataset, label)
     }
 }
 
-/// How an image of `dataset` becomes a network's input.
+/// How an image of `dataset` is resized to the network's input.
 pub(crate) fn resize_method(dataset: Dataset) -> ResizeMethod {
     match dataset {
         Dataset::Folder => ResizeMethod::CentreCrop,
@@ -210,7 +211,7 @@ pub(crate) fn resize_method(dataset: Dataset) -> ResizeMethod {
 }
 
 fn find(config: &DataConfig, wanted: WantedSplits<'_>) -> Result<FoundSplits, TrainError> {
-    // Images that are held out are training images; others are not tested on then.
+    // Held-out images are training images; they replace the test images.
     let held_out = config.holdout.is_some();
     let part = match (wanted.train || held_out, wanted.test && !held_out) {
         (true, true) => None,
@@ -300,19 +301,19 @@ fn list(
     })
 }
 
-/// What is wrong with a tree, and what of it was not looked at.
+/// Notes about a tree of image files: its problems and its skipped files.
 pub(crate) fn tree_notes(tree: &ImageTree) -> Vec<String> {
     let ignored = tree.parts().flat_map(|(_, set)| set.ignored());
     tree.problems().iter().chain(ignored).cloned().collect()
 }
 
-/// Where images come from.
+/// Source of the images.
 pub(crate) enum ImageLocation {
     Synthetic(SyntheticKind),
     Cifar(CifarLayout),
     /// MNIST, or another set in its layout.
     Mnist,
-    /// Files by class, and the list of labels of a flat `val`; both paths are absolute.
+    /// Image files by class, and the file with the labels of a flat `val`; both paths are absolute.
     Files {
         path: PathBuf,
         labels: Option<PathBuf>,
@@ -345,7 +346,7 @@ pub(crate) fn synthetic(kind: SyntheticKind, config: &DataConfig) -> Synthetic {
     }
 }
 
-/// The images to train and to test on, by the rules of the configuration.
+/// Applies the holdout and the limits of the configuration.
 fn select_splits<S: Labelled>(
     train: Option<S>,
     test: Option<S>,

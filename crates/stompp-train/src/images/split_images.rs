@@ -1,4 +1,4 @@
-//! One part of a data set, in memory or in files, and the batches made of it.
+//! One split of a data set, in memory or in files, and its batches.
 
 use crate::{
     TrainError,
@@ -53,7 +53,7 @@ impl SplitImages {
         }
     }
 
-    /// What is wrong with each image that has been left out so far.
+    /// The problem of each image that has been left out so far.
     pub(crate) fn bad_images(&self) -> Vec<String> {
         match &self.0 {
             SplitStorage::Memory(_) => Vec::new(),
@@ -61,7 +61,7 @@ impl SplitImages {
         }
     }
 
-    /// The name of image `index`; its place in the set where it is not a file.
+    /// The name of image `index`, or its index if it is not a file.
     pub(crate) fn image_name(&self, index: usize) -> String {
         match &self.0 {
             SplitStorage::Memory(_) => index.to_string(),
@@ -69,7 +69,7 @@ impl SplitImages {
         }
     }
 
-    /// Names of the files that were read and are not those that were listed.
+    /// Names of the files that have changed since they were listed.
     pub(crate) fn changed_files(&self) -> Vec<String> {
         match &self.0 {
             SplitStorage::Memory(_) => Vec::new(),
@@ -77,8 +77,8 @@ impl SplitImages {
         }
     }
 
-    /// Threads that prepare batches; their number changes no bit. One keeps up with training from memory; files have to be
-    /// decoded.
+    /// Number of threads that prepare batches; it does not change any result. One thread is fast enough for images in memory; files
+    /// have to be decoded.
     fn workers(&self) -> usize {
         match &self.0 {
             SplitStorage::Memory(_) => 1,
@@ -86,7 +86,7 @@ impl SplitImages {
         }
     }
 
-    /// The images as they are trained on.
+    /// The images as examples for training, augmented if the configuration says so.
     pub(crate) fn training_examples(&self, config: &RunConfig, normalization: &Normalization) -> Arc<dyn Examples> {
         if !config.data.augment {
             return self.evaluation_examples(normalization);
@@ -120,7 +120,7 @@ impl SplitImages {
         }
     }
 
-    /// The images as they are tested on.
+    /// The images as examples for evaluation, not augmented.
     pub(crate) fn evaluation_examples(&self, normalization: &Normalization) -> Arc<dyn Examples> {
         let normalization = normalization.clone();
         match &self.0 {
@@ -131,7 +131,7 @@ impl SplitImages {
         }
     }
 
-    /// Training batches from `start` on, without end.
+    /// An endless stream of training batches from `start` on.
     pub(crate) fn training_batches(
         &self,
         config: &RunConfig,
@@ -146,7 +146,7 @@ impl SplitImages {
         Ok(loader.train(examples, config.seed, start)?)
     }
 
-    /// As [`SplitImages::training_batches`] of images in memory, but only where they are to be cropped.
+    /// As [`SplitImages::training_batches`], for images in memory, but with indices and crop positions instead of pixels.
     pub(crate) fn training_crops(&self, config: &RunConfig, start: Position) -> Result<CropBatches, TrainError> {
         let set = self.memory_set().expect("only images in memory are held by a device");
         let augmentation = config.data.augment.then(|| augmentation(set));
@@ -160,7 +160,7 @@ impl SplitImages {
         )?)
     }
 
-    /// As [`SplitImages::evaluation_batches`] of images in memory, but only which they are.
+    /// As [`SplitImages::evaluation_batches`], for images in memory, but with indices instead of pixels.
     pub(crate) fn evaluation_crops(&self, batch_size: usize) -> Result<CropBatches, TrainError> {
         let set = self.memory_set().expect("only images in memory are held by a device");
         Ok(CropBatches::evaluate(Arc::clone(set), batch_size)?)
@@ -175,7 +175,7 @@ impl SplitImages {
         self.in_order(normalization, batch_size, self.workers())
     }
 
-    /// The first `count` images in one batch, those left out that cannot be read; `None` if there are none.
+    /// The first `count` images in one batch, without images that cannot be read; `None` if none is left.
     pub(crate) fn first_batch(&self, normalization: &Normalization, count: usize) -> Result<Option<Batch>, TrainError> {
         let first = self.in_order(normalization, count, 1)?.next().transpose()?;
         Ok(first.filter(|batch| !batch.labels.is_empty()))
@@ -192,7 +192,7 @@ impl SplitImages {
     }
 }
 
-/// How images in memory are augmented.
+/// The augmentation of images in memory.
 fn augmentation(set: &ImageSet) -> Augmentation {
     Augmentation {
         padding: (set.height() / 8) as u16,

@@ -1,4 +1,4 @@
-//! The packed network beside the trainer's, on runs of every kind.
+//! Compares the packed network with the trainer's network, on runs of every kind.
 
 use super::*;
 use crate::{
@@ -47,7 +47,7 @@ fn trained(folder: &Path, network: &str, method: &str, more: &str) -> SavedRun {
     SavedRun::open(&out).unwrap()
 }
 
-/// Asserts that the packed network answers as the trainer's does.
+/// Asserts that the packed network and the trainer's network give the same answers.
 fn assert_same(folder: &Path, run: &SavedRun, name: &str) {
     let device = Cpu::default();
     let (network, packed) = (run.deployed(&device).unwrap(), run.packed().unwrap());
@@ -84,7 +84,7 @@ fn assert_same(folder: &Path, run: &SavedRun, name: &str) {
     fs::remove_file(file).unwrap();
 }
 
-/// BNN and BWN; ResNet, Bi-Real and a network of one's own; a width that is no multiple of 8.
+/// BNN and BWN; ResNet, Bi-Real and a custom graph; a width that is not a multiple of 8.
 #[test]
 fn predictions_are_those_of_an_evaluation() {
     let folder = folder();
@@ -125,7 +125,7 @@ fn checkpoints_are_packed_as_they_are_evaluated() {
     assert!(matches!(error, TrainError::NoCheckpoint { .. }), "{error}");
 }
 
-/// The summary's promise, to the byte, for every named model.
+/// The packed size equals the summary's prediction, to the byte, for every named model.
 #[test]
 fn the_file_of_a_run_has_the_size_that_the_summary_promises() {
     let folder = tempfile::tempdir().unwrap();
@@ -193,7 +193,7 @@ fn what_cannot_be_packed_or_opened_is_refused() {
         error.contains("a safetensors file, but not a packed network"),
         "{error}"
     );
-    // A packed network that nobody told how images are prepared.
+    // A packed network without preprocessing in its header.
     let graph = run.graph().unwrap();
     let values = tensors::network_values(&run.deployed(&Cpu::default()).unwrap());
     let find = stompp_graph::find_tensor(&values);

@@ -1,17 +1,17 @@
-//! Everyone who is told what a run does.
+//! The callbacks of a run: the built-in writers and those of the caller.
 
 use crate::{TrainError, callback::Callback, events::EventWriter, metrics::MetricsWriter};
 
 /// The callbacks of a run.
 pub(super) struct Callbacks<'a, 'b> {
-    /// Are told first.
+    /// Called first.
     pub(super) metrics: MetricsWriter,
     pub(super) events: EventWriter,
     pub(super) others: &'a mut [&'b mut dyn Callback],
 }
 
 impl Callbacks<'_, '_> {
-    /// Tells each of them.
+    /// Calls `what` with each callback, up to the first error.
     pub(super) fn notify(
         &mut self,
         mut what: impl FnMut(&mut dyn Callback) -> Result<(), TrainError>,

@@ -1,4 +1,4 @@
-//! A run from its first step to its last.
+//! The training loop of a run.
 
 use super::{callbacks::Callbacks, setup::Run};
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
 use std::path::Path;
 
 impl<D: DeviceDataset> Run<D> {
-    /// Trains the network and keeps everything about it in `out`.
+    /// Trains the network and writes the files of the run to `out`.
     pub(super) fn execute(
         mut self,
         session: &Session,
@@ -67,7 +67,7 @@ impl<D: DeviceDataset> Run<D> {
         Ok(result)
     }
 
-    /// Writes down what the run is, or compares it with what is written there.
+    /// Writes the files that describe the run, or compares the run with the existing files.
     fn open_run_files(&mut self, dir: &RunDir, session: &Session) -> Result<(), TrainError> {
         let (record, changes) = dir.persist_record(&self.record, session.reindex)?;
         self.changes.extend(changes);
@@ -85,7 +85,7 @@ impl<D: DeviceDataset> Run<D> {
         Ok(())
     }
 
-    /// Resumes from the last checkpoint, or makes one of the beginning, and tells where the run stands.
+    /// Resumes from the last checkpoint, or writes a checkpoint of the initial state. Then calls [`Callback::on_start`].
     fn resume_or_start(
         &mut self,
         manager: Option<&mut CheckpointManager>,
@@ -122,7 +122,7 @@ impl<D: DeviceDataset> Run<D> {
         }
     }
 
-    /// The loop, from where the run stands to its end.
+    /// Trains from the current step to the last.
     fn fit(
         &mut self,
         session: &Session,
@@ -136,7 +136,7 @@ impl<D: DeviceDataset> Run<D> {
         if diagnostics_every.is_none() {
             self.trainer.signs = None;
         }
-        // An interruption may have left it to be done.
+        // The run may have been interrupted before or during an evaluation.
         self.evaluate_if_due(manager.as_deref_mut(), callbacks)?;
         let start = self.timeline.position(self.train_state.step);
         let mut batches = self.train.training_batches(&self.config, &self.normalization, start)?;
@@ -166,7 +166,7 @@ impl<D: DeviceDataset> Run<D> {
                 self.trainer.set_freeze_states(done, steps)?;
             }
             self.train_state.seconds += clock.lap();
-            // An evaluation may take long: what came before it must not depend on it.
+            // An evaluation may take long, so the checkpoint is written before it.
             let stopped = self.check_stop();
             if let Some(manager) = &mut manager {
                 self.checkpoint_if_due(stopped.is_err() || done == steps, manager, callbacks)?;
@@ -184,7 +184,7 @@ impl<D: DeviceDataset> Run<D> {
         Ok(())
     }
 
-    /// Takes a batch and an optimizer step on it.
+    /// Reads the next batch and does one optimizer step on it.
     fn step(&mut self, batches: &mut BatchIter<D>, diagnostics: bool) -> Result<StepResult, TrainError> {
         let mut clock = LapTimer::start();
         let batch = batches.next().expect("training batches have no end")?;
@@ -200,10 +200,11 @@ impl<D: DeviceDataset> Run<D> {
         Ok(result)
     }
 
-    /// Makes the evaluation that is due, if one is, and keeps a checkpoint of the best.
+    /// Evaluates the network if an evaluation is due, and writes a checkpoint if it is the best so far. Removes old checkpoints.
     ///
     /// # Errors
-    /// [`TrainError::Stopped`] if the run is told to stop meanwhile: with a checkpoint from which the evaluation is made again.
+    /// Returns [`TrainError::Stopped`] if the run is told to stop during the evaluation. A checkpoint is then written, and the evaluation
+    /// is repeated when the run resumes.
     fn evaluate_if_due(
         &mut self,
         manager: Option<&mut CheckpointManager>,

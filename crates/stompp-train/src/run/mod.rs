@@ -1,4 +1,4 @@
-//! A run from beginning to end: load ([`setup`]), train ([`fit`]), evaluate ([`score`]), checkpoint ([`restore`]).
+//! A whole run: load ([`setup`]), train ([`fit`]), evaluate ([`score`]), write and restore checkpoints ([`restore`]).
 
 mod callbacks;
 mod fit;
@@ -18,16 +18,24 @@ use std::path::Path;
 use stompp_graph::Graph;
 use stop::Stop;
 
-/// Trains the network of `config` and keeps everything about the run in the new directory `out`.
+/// Trains the network of `config` and writes all files of the run to the new directory `out`.
 ///
-/// The directory then has `config.toml` (can be fed back in), `run.json` ([`RunRecord`](crate::RunRecord)), `model.toml` (the network's
-/// [`Graph`](stompp_graph::Graph)), `summary.txt` (what it costs, layer by layer), `metrics.jsonl` (one JSON object a line, a [`MetricRecord`](crate::Metric) each), `events.out.tfevents.stompp` (the same for
-/// TensorBoard), `network.safetensors` (torchvision's names) and, last, `result.json` ([`RunResult`]): its presence means that the run is finished. A run on image files also has
-/// `classes.json`, their names in order, and `images.json`, the list of the files. Each file is whole or absent, except that
-/// a crash may cut the last line of the metrics. Configuration and data are checked before the directory is made.
+/// The files of the directory are:
+/// - `config.toml`: the complete configuration; [`RunConfig::load`] reads it;
+/// - `run.json`: code, machine and derived values ([`RunRecord`](crate::RunRecord));
+/// - `model.toml`: the network's [`Graph`](stompp_graph::Graph);
+/// - `summary.txt`: the costs of the network, layer by layer;
+/// - `metrics.jsonl`: the metrics, one [`MetricRecord`](crate::MetricRecord) per line;
+/// - `events.out.tfevents.stompp`: the metrics for TensorBoard;
+/// - `network.safetensors`: the trained network, with torchvision's names;
+/// - `result.json`: the [`RunResult`]. It is written last, so its presence means that the run is finished;
+/// - for image files also `classes.json`, the class names in order, and `images.json`, the list of the files.
 ///
-/// The result is the same to the bit for every number of threads. It computes in rayon's current pool: call it inside
-/// [`ThreadPool::install`](rayon::ThreadPool::install), because from outside of a pool each small piece of work is handed over
+/// Each file is complete or absent, except that a crash can cut the last line of the metrics. Configuration and data are checked before
+/// the directory is created.
+///
+/// The result is bit-identical for every number of threads. Training computes in rayon's current pool. Call it inside
+/// [`ThreadPool::install`](rayon::ThreadPool::install): outside of a pool, every small parallel operation has to be sent to a pool
 /// and waited for.
 ///
 /// ```
@@ -55,17 +63,20 @@ use stop::Stop;
 /// ```
 ///
 /// # Errors
-/// Names the field, file, image or step at fault. A run that ends early leaves a directory without `result.json`.
+/// Returns a [`TrainError`] that names the field, file, image or step at fault: the configuration or the images are invalid, `out`
+/// already holds a run, a file cannot be written, the training diverges, or the device fails. Also returns errors of callbacks. After an
+/// error, the directory has no `result.json`.
 pub fn train(config: &RunConfig, out: &Path, callbacks: &mut [&mut dyn Callback]) -> Result<RunResult, TrainError> {
     Session::default().train(config, out, callbacks)
 }
 
-/// As [`train`], with a network of one's own in place of the configuration's `network.model`.
+/// Trains a custom network as [`train`] does; `graph` replaces the configuration's `network.model`.
 ///
-/// The run directory keeps the graph as `model.toml`, which its `config.toml` names.
+/// The run directory has the graph as `model.toml`, and its `config.toml` refers to that file.
 ///
 /// # Errors
-/// As [`train`], and if the graph does not fit the size of the images or the number of classes.
+/// Returns the errors of [`train`], and [`TrainError::Config`] if the graph does not fit the image size, the number of classes or the
+/// method.
 pub fn train_graph(
     graph: &Graph,
     config: &RunConfig,
@@ -75,7 +86,7 @@ pub fn train_graph(
     Session::default().train_graph(graph, config, out, callbacks)
 }
 
-/// The same in the way of `session`, with the network `own` if there is one.
+/// Trains with the settings of `session`. `own` replaces the configured network, if given.
 pub(crate) fn run(
     session: &Session,
     config: &RunConfig,

@@ -1,4 +1,4 @@
-//! Checkpoints of a run: written when they are due, and gone back to.
+//! Writes the checkpoints of a run when they are due, and restores them.
 
 use super::{callbacks::Callbacks, setup::Run};
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl<D: DeviceDataset> Run<D> {
-    /// Keeps a checkpoint if one is due, in any case if `now`. Call it before the evaluation of the step.
+    /// Writes a checkpoint if one is due, or if `now` is set. Call it before the evaluation of the step.
     pub(super) fn checkpoint_if_due(
         &mut self,
         now: bool,
@@ -24,8 +24,8 @@ impl<D: DeviceDataset> Run<D> {
         manager.save(due, &header, &mut self.trainer)
     }
 
-    /// After an evaluation: keeps a checkpoint if it was the best, and removes those that nobody keeps any more. Not before: if the
-    /// evaluation had found a divergence, they would still be needed.
+    /// Writes a checkpoint if the last evaluation is the best, and removes old checkpoints. Call it only after an evaluation: if an
+    /// evaluation finds a divergence, the old checkpoints are still needed.
     pub(super) fn checkpoint_after_evaluation(
         &mut self,
         manager: Option<&mut CheckpointManager>,
@@ -49,7 +49,7 @@ impl<D: DeviceDataset> Run<D> {
         })
     }
 
-    /// Brings everything into the state of the last checkpoint; `false` if there is none.
+    /// Restores the state of the last checkpoint. Returns `false` if there is none.
     pub(super) fn restore_last(
         &mut self,
         manager: &mut CheckpointManager,
@@ -69,7 +69,11 @@ impl<D: DeviceDataset> Run<D> {
         Ok(true)
     }
 
-    /// After a divergence: back to the last checkpoint with half the learning rate, where that is wanted and was not done before.
+    /// After a divergence, returns to the last checkpoint with half the learning rate, if `rule` allows it and the rate was not halved
+    /// before.
+    ///
+    /// # Errors
+    /// Returns `error` if it is not a divergence or the run does not return to a checkpoint.
     pub(super) fn recover_from_divergence(
         &mut self,
         mut error: TrainError,
@@ -82,7 +86,7 @@ impl<D: DeviceDataset> Run<D> {
             return Err(error);
         };
         if self.evaluation_is_due() {
-            // Found by an evaluation: the checkpoint that was written before it is not good.
+            // An evaluation found the divergence, so the checkpoint that was written before it is bad.
             manager.remove(self.train_state.step)?;
         }
         if rule == OnDivergence::Stop || self.halved || !self.restore_last(manager, callbacks)? {

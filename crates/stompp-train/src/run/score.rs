@@ -1,4 +1,4 @@
-//! What a run finds out about its network: evaluations, diagnostics, the result.
+//! Evaluations, diagnostics and the result of a run.
 
 use super::setup::Run;
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 use stompp_binarize::{EvalMode, Network};
 
 impl<D: DeviceDataset> Run<D> {
-    /// Whether the steps that are done end in an evaluation that has not been made yet.
+    /// Whether an evaluation is due after the current step and has not been done yet.
     pub(super) fn evaluation_is_due(&self) -> bool {
         let step = self.train_state.step;
         let last = self.train_state.evaluations.last().map_or(0, |last| last.step);
@@ -23,10 +23,11 @@ impl<D: DeviceDataset> Run<D> {
         step > last && scheduled
     }
 
-    /// Scores the deploy network, and the network as it stands where that is another one. Changes nothing.
+    /// Scores the deploy network, and the network with its current masks if it differs. Changes nothing.
     ///
     /// # Errors
-    /// [`TrainError::Stopped`] if the run is told to stop meanwhile, [`TrainError::NonFinite`] if the loss is no finite number.
+    /// Returns [`TrainError::Stopped`] if the run is told to stop during the evaluation, [`TrainError::NonFinite`] if the loss is not
+    /// finite, [`TrainError::Data`] if an image cannot be read, and [`TrainError::Device`] if an allocation or a kernel launch fails.
     pub(super) fn evaluate(&mut self) -> Result<Evaluation, TrainError> {
         let step = self.train_state.step;
         let reestimated = self.reestimated_network()?;
@@ -72,10 +73,11 @@ impl<D: DeviceDataset> Run<D> {
         evaluator.score(network, &mut |_| self.check_stop())
     }
 
-    /// The deploy network with statistics of its own, where the configuration wants them.
+    /// The deploy network with re-estimated statistics; `None` if the configuration does not ask for them.
     ///
     /// # Errors
-    /// [`TrainError::Stopped`] if the run is told to stop meanwhile.
+    /// Returns [`TrainError::Stopped`] if the run is told to stop meanwhile, [`TrainError::Data`] if an image cannot be read, and
+    /// [`TrainError::Device`] if an allocation or a kernel launch fails.
     pub(super) fn reestimated_network(&self) -> Result<Option<Network<D>>, TrainError> {
         let batches = deploy::statistics_batches(&self.config, &self.train, &self.normalization)?;
         let Some(batches) = batches else {
@@ -86,8 +88,10 @@ impl<D: DeviceDataset> Run<D> {
         deploy::reestimate(&self.trainer.network, mode, batches).map(Some)
     }
 
+    /// Checks whether the run was told to stop before or during an evaluation.
+    ///
     /// # Errors
-    /// [`TrainError::Stopped`] if the run was told to stop.
+    /// Returns [`TrainError::Stopped`] if it was.
     pub(super) fn check_stop(&self) -> Result<(), TrainError> {
         match self.stop.should_stop_now() {
             true => Err(TrainError::Stopped {
@@ -97,7 +101,7 @@ impl<D: DeviceDataset> Run<D> {
         }
     }
 
-    /// Looks at each unit.
+    /// Builds the diagnostics report after `step` steps.
     pub(super) fn diagnose(&mut self, step: u64) -> Result<DiagnosticsReport, TrainError> {
         let RunTrainer {
             device,

@@ -1,4 +1,4 @@
-//! What a run has in memory, made from its configuration and its images.
+//! Creates the state of a run from its configuration and its images.
 
 use super::stop::Stop;
 use crate::{
@@ -23,7 +23,7 @@ use stompp_binarize::{Freezable, Network};
 use stompp_data::Normalization;
 use stompp_graph::{CostSummary, Graph};
 
-/// Everything a run has in memory.
+/// The state of a run in memory.
 pub(super) struct Run<D: DeviceDataset> {
     pub(super) config: RunConfig,
     pub(super) images: RunImages,
@@ -36,14 +36,14 @@ pub(super) struct Run<D: DeviceDataset> {
     pub(super) trainer: RunTrainer<D>,
     pub(super) train_state: TrainState,
     pub(super) stop: Stop,
-    /// What is different from the part of the run before the interruption.
+    /// Changes since the run was interrupted.
     pub(super) changes: Vec<String>,
     /// Whether the learning rate has been halved after a divergence.
     pub(super) halved: bool,
 }
 
 impl<D: DeviceDataset> Run<D> {
-    /// A run of `config` in the directory `out`, which trains `own`, or else the network of the configuration.
+    /// Creates a run of `config` in the directory `out`. It trains `own` if given, and otherwise the network of the configuration.
     pub(super) fn new(
         device: D,
         mut config: RunConfig,
@@ -63,7 +63,7 @@ impl<D: DeviceDataset> Run<D> {
             &mut config.training.continue_from,
         ];
         for path in paths.into_iter().flatten() {
-            // So that the written configuration means the same files wherever it is fed back in.
+            // With absolute paths, the written configuration refers to the same files from any working directory.
             *path = absolute(path);
         }
         let timeline = config.timeline(images.train.len())?;
@@ -117,7 +117,7 @@ impl<D: DeviceDataset> Run<D> {
         })
     }
 
-    /// Gives the network the first weights that the configuration names, unless a checkpoint in `out` will.
+    /// Loads the initial weights that the configuration names, unless a checkpoint in `out` will be restored.
     pub(super) fn initialize(&mut self, session: &Session, out: &Path) -> Result<(), TrainError> {
         let resumes = session.start == Start::Resume && session.checkpoints.is_some();
         if resumes && (RunResult::exists(out) || checkpoint::newest(out)?.is_some()) {
@@ -135,8 +135,8 @@ impl<D: DeviceDataset> Run<D> {
     }
 }
 
-/// The graph that is trained: `own`, or that of the configuration, which is completed so that it means the same graph wherever it is
-/// fed back in.
+/// The graph to train: `own`, or the graph of the configuration. Completes the configuration, so that it describes the same graph when
+/// it is used again.
 fn resolve_network(config: &mut RunConfig, own: Option<&Graph>, start: Start, out: &Path) -> Result<Graph, TrainError> {
     let kept = absolute(&out.join(files::MODEL));
     if own.is_some() {
@@ -150,7 +150,7 @@ fn resolve_network(config: &mut RunConfig, own: Option<&Graph>, start: Start, ou
         Some(graph) => {
             config.check_graph(graph)?;
             if resumed && config.graph_of_run(&kept)? != *graph {
-                return Err(damaged(&kept, "the run was begun with another network".to_owned()));
+                return Err(damaged(&kept, "the run began with another network".to_owned()));
             }
             Ok(graph.clone())
         }
@@ -159,7 +159,7 @@ fn resolve_network(config: &mut RunConfig, own: Option<&Graph>, start: Start, ou
     }
 }
 
-/// The path from the file system's root, if it can be had.
+/// The absolute path, or `path` itself if it cannot be determined.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

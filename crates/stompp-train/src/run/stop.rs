@@ -1,12 +1,12 @@
-//! When a run heeds the request to stop.
+//! Requests to stop a run.
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
 
-/// The request to stop. One that stands before the run begins lets it take one step with its evaluation, so that a caller who
-/// never withdraws it still gets on.
+/// A request to stop. If it is set before the run starts, the run still does one step with its evaluation, so that a caller who never
+/// clears it makes progress.
 #[derive(Debug)]
 pub(super) struct Stop {
     flag: Arc<AtomicBool>,
@@ -21,12 +21,12 @@ impl Stop {
         }
     }
 
-    /// Whether to stop before or inside of an evaluation.
+    /// Whether to stop before or during an evaluation.
     pub(super) fn should_stop_now(&self) -> bool {
         self.should_stop_after_step() && !self.from_the_start
     }
 
-    /// Whether to stop after a step with its evaluation.
+    /// Whether to stop after a step and its evaluation.
     pub(super) fn should_stop_after_step(&self) -> bool {
         self.flag.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! `stompp-tract FILE.onnx INPUTS SIDE`: the class of each image, one a line.
+//! `stompp-tract FILE.onnx INPUTS SIDE`: prints the class of each image, one per line.
 //!
 //! `INPUTS` holds prepared images, (image, 3, side, side), as little-endian `f32`.
 

@@ -1,11 +1,11 @@
-//! [`Dense`] with vector instructions: panels of weights, and tiles of pixels and channels whose sums stay in registers.
+//! [`Dense`] with vector instructions. Weights are stored in panels. The sums of a tile of pixels and channels stay in registers.
 
 use super::*;
 use crate::kernels::tail::Fma;
 use alloc::vec;
 use core::arch::x86_64::*;
 
-/// Channels of a panel: two vectors.
+/// Returns the number of channels of a panel: two vectors.
 pub(super) fn width(level: SimdLevel) -> Option<usize> {
     match level {
         SimdLevel::Portable => None,
@@ -14,7 +14,7 @@ pub(super) fn width(level: SimdLevel) -> Option<usize> {
     }
 }
 
-/// The weight in panels of `width` channels.
+/// Converts the weight to panels of `width` channels.
 pub(super) fn panels(w: &Windows, outputs: usize, weight: &Weight, width: usize, file: &[u8]) -> Panels {
     let bytes = &file[weight.at.clone()];
     let steps = w.entries();
@@ -54,7 +54,7 @@ pub(super) fn run(
     memory: [&mut [f32]; 2],
     sink: &mut RowWriter<'_>,
 ) {
-    // SAFETY: a network has a level only where the machine has it.
+    // SAFETY: a network has a level only if the machine supports it.
     unsafe {
         match level {
             SimdLevel::Avx512 => run_avx512(dense, prepared, rows, values, memory, sink),
@@ -72,7 +72,7 @@ fn run_avx2(
     memory: [&mut [f32]; 2],
     sink: &mut RowWriter<'_>,
 ) {
-    // SAFETY: this function runs only where AVX2 and FMA are.
+    // SAFETY: this function runs only if the machine has AVX2 and FMA.
     unsafe { tiles::<Avx2, Fma, 6>(dense, prepared, rows, values, memory, sink) }
 }
 
@@ -85,14 +85,14 @@ fn run_avx512(
     memory: [&mut [f32]; 2],
     sink: &mut RowWriter<'_>,
 ) {
-    // SAFETY: this function runs only where these parts of AVX-512 are.
+    // SAFETY: this function runs only if the machine has these parts of AVX-512.
     unsafe { tiles::<Avx512, Fma, 8>(dense, prepared, rows, values, memory, sink) }
 }
 
 /// Vectors of floats.
 ///
 /// # Safety
-/// Methods may be called only where the machine has the level's instructions.
+/// The machine must have the instructions of the level.
 trait Lanes {
     type Vector: Copy;
     const LANES: usize;
@@ -107,7 +107,7 @@ macro_rules! lanes {
     ($name:ident, $vector:ty, $lanes:literal: $splat:ident, $load:ident, $store:ident, $add:ident, $mul_add:ident) => {
         enum $name {}
 
-        // SAFETY (of every block below): the caller vouches for the instructions and for the memory.
+        // SAFETY (of every block below): the caller guarantees that the instructions exist and that the memory is valid.
         impl Lanes for $name {
             type Vector = $vector;
             const LANES: usize = $lanes;
@@ -142,10 +142,10 @@ macro_rules! lanes {
 lanes!(Avx2, __m256, 8: _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_fmadd_ps);
 lanes!(Avx512, __m512, 16: _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_add_ps, _mm512_fmadd_ps);
 
-/// Tiles of `MR` pixels and two vectors of channels.
+/// Computes rows in tiles of `MR` pixels and two vectors of channels.
 ///
 /// # Safety
-/// The machine has the instructions of `L` and of `A`.
+/// The machine must have the instructions of `L` and of `A`.
 #[inline(always)]
 unsafe fn tiles<L: Lanes, A: Arithmetic, const MR: usize>(
     dense: &Dense,
@@ -181,8 +181,8 @@ unsafe fn tiles<L: Lanes, A: Arithmetic, const MR: usize>(
                 let reads = &padded.reads[start..start + len];
                 assert!(weights.len() == len * width && sums.len() >= count * width);
                 for tile in (0..count).step_by(MR) {
-                    // SAFETY: the caller vouches for the instructions; the last read of the last pixel is among the values, and no
-                    // other is behind it; `weights` has `width` a step, and `sums` as many a pixel.
+                    // SAFETY: the caller guarantees the instructions. The largest read, of the last pixel, is inside `values`.
+                    // `weights` has `width` entries a step, and `sums` has `width` entries a pixel.
                     unsafe {
                         let mut at = [values.as_ptr(); MR];
                         for (j, at) in at.iter_mut().enumerate() {

@@ -1,11 +1,11 @@
-//! Counts of differing bits: the tables, sums of table lookups, and what is made of them.
+//! Counts differing bits: lookup tables, sums of lookups, and comparisons of counts with limits.
 
 use core::arch::x86_64::*;
 
-/// Steps between widenings: sums of a third as many lookups of three, each at most 12, fit a byte.
+/// Steps between widenings. Three lookups add at most 12 to a sum, so `SPAN / 3` additions fit a byte.
 pub(in crate::kernels) const SPAN: usize = 48;
 
-/// Entry `w` of table `16 b + a`.
+/// The lookup tables: entry `w` of table `16 b + a`.
 #[repr(align(64))]
 struct Tables([[u8; 16]; 256]);
 
@@ -23,10 +23,11 @@ const fn lookup_tables() -> [[u8; 16]; 256] {
     tables
 }
 
-/// Counts of 32 lanes, 16 bits each: of bytes 0..8 and 16..24, and of the others, as unpacking bytes leaves them.
+/// Counts of 32 lanes, 16 bits each. The first vector has lanes 0..8 and 16..24, the second has the others. This is the order of the
+/// byte-unpack instructions.
 pub(in crate::kernels) type Counts = [__m256i; 2];
 
-/// The limits of lanes 0..16 and 16..32, in the order of [`Counts`]. Each half has at least 16.
+/// Loads the limits of lanes 0..16 and 16..32 in the order of [`Counts`]. Each slice has at least 16 entries.
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(super) fn limits_of([low, high]: [&[i16]; 2]) -> Counts {
@@ -34,7 +35,7 @@ pub(super) fn limits_of([low, high]: [&[i16]; 2]) -> Counts {
         (Some(low), Some(high)) => (low, high),
         _ => unreachable!("whole vectors"),
     };
-    // SAFETY: 8 numbers each are read of arrays of 16.
+    // SAFETY: each load reads 8 numbers of an array of 16.
     unsafe {
         let load = |half: &[i16; 16], at: usize| _mm_loadu_si128(half.as_ptr().add(at).cast());
         [
@@ -44,12 +45,12 @@ pub(super) fn limits_of([low, high]: [&[i16]; 2]) -> Counts {
     }
 }
 
-/// `plus` in the lanes whose bit is set, else `minus`.
+/// Selects `plus` in the lanes whose bit is set, and `minus` in the others.
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(super) fn choose(bits: u32, minus: Counts, plus: Counts) -> Counts {
     let bits = _mm256_set1_epi32(bits as i32);
-    // The byte that has the bits of each 8 lanes.
+    // The byte that has the bits of each group of 8 lanes.
     let bytes = [
         _mm256_set_m128i(_mm_set1_epi8(2), _mm_set1_epi8(0)),
         _mm256_set_m128i(_mm_set1_epi8(3), _mm_set1_epi8(1)),
@@ -63,7 +64,7 @@ pub(super) fn choose(bits: u32, minus: Counts, plus: Counts) -> Counts {
     [one(0), one(1)]
 }
 
-/// Bit `i` is whether the count of lane `i` is below its limit.
+/// Compares counts with limits. Bit `i` is set if the count of lane `i` is below its limit.
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(super) fn below(counts: &Counts, limits: Counts) -> u32 {
@@ -74,7 +75,7 @@ pub(super) fn below(counts: &Counts, limits: Counts) -> u32 {
     _mm256_movemask_epi8(_mm256_packs_epi16(low, high)) as u32
 }
 
-/// `sums = bases - 2 counts` of all 32 lanes.
+/// Computes `sums = bases - 2 counts` for all 32 lanes.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn store(counts: &Counts, bases: &[f32], sums: &mut [f32; 32]) {
@@ -83,7 +84,7 @@ pub(super) fn store(counts: &Counts, bases: &[f32], sums: &mut [f32; 32]) {
     store_half(counts, true, &bases[16..], high.first_chunk_mut().expect("16 of 32"));
 }
 
-/// The same of lanes 0..16, or 16..32 if `upper`.
+/// Does the same for lanes 0..16, or for lanes 16..32 if `upper`.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn store_half(counts: &Counts, upper: bool, bases: &[f32], sums: &mut [f32; 16]) {
@@ -103,11 +104,11 @@ pub(super) fn store_half(counts: &Counts, upper: bool, bases: &[f32], sums: &mut
     }
 }
 
-/// Sums of bytes for lookups of `NV` vectors and `NP` tables, and what they add up to.
+/// Sums of lookups for `NV` vectors and `NP` tables.
 pub(in crate::kernels) struct Sums<const NV: usize, const NP: usize> {
     /// Sums of whole bytes, modulo 256.
     pub(in crate::kernels) bytes: [[__m256i; NV]; NP],
-    /// Sums of their high halves alone.
+    /// Sums of the high halves of the bytes.
     pub(in crate::kernels) highs: [[__m256i; NV]; NP],
 }
 
@@ -123,7 +124,7 @@ impl<const NV: usize, const NP: usize> Sums<NV, NP> {
     }
 }
 
-/// Adds three lookups: `tables[p][k]` by `weights[k][v]`.
+/// Adds three lookups, `k = 0..3`, to the sums of pair `p` and vector `v`: of `weights[k][v]` in `tables[k]`.
 macro_rules! add_three {
     ($sums:expr, $p:expr, $v:expr, $tables:expr, $weights:expr) => {{
         let [a, b, c] = [0, 1, 2].map(
@@ -139,7 +140,7 @@ macro_rules! add_three {
 
 pub(in crate::kernels) use add_three;
 
-/// Adds the sums of bytes to counts of 16 bits, for both pixels of each pair.
+/// Adds the sums of bytes to the 16-bit counts of both pixels of each pair.
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(in crate::kernels) fn widen<const NV: usize, const NP: usize>(
@@ -160,7 +161,7 @@ pub(in crate::kernels) fn widen<const NV: usize, const NP: usize>(
     }
 }
 
-/// The table at `offset`. Offsets are multiples of 16 below 4096.
+/// Loads the table at `offset`. Offsets are multiples of 16 below 4096.
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(in crate::kernels) fn table(offset: u16) -> __m128i {
@@ -168,7 +169,7 @@ pub(in crate::kernels) fn table(offset: u16) -> __m128i {
     unsafe { _mm_load_si128(TABLES.0.as_ptr().cast::<u8>().add(usize::from(offset & 0xFF0)).cast()) }
 }
 
-/// Counts for `NP` pairs of pixels and `NV` vectors of channels, each vector with 32 bytes a step.
+/// Computes the counts for `NP` pairs of pixels and `NV` vectors of channels. A vector has 32 bytes a step.
 #[inline]
 #[target_feature(enable = "avx2")]
 #[allow(clippy::needless_range_loop)] // The loops are unrolled, and several arrays share each index.
@@ -207,7 +208,8 @@ pub(super) fn tile<const NV: usize, const NP: usize>(
     counts
 }
 
-/// Counts for two times two pairs of pixels and 16 channels: the lower lanes of a vector are of the first pair of two.
+/// Computes the counts for two times two pairs of pixels and 16 channels. The lower lanes of a vector have the first pair, the upper
+/// lanes the second.
 #[inline]
 #[target_feature(enable = "avx2")]
 #[allow(clippy::needless_range_loop)] // As in `tile`.

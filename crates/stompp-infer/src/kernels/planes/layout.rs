@@ -1,13 +1,13 @@
-//! The layout of a staged image: planes of 4 channels, a byte a pixel.
+//! The layout of a staged image: planes of 4 channels, with one byte a pixel.
 
 use super::{LANES, VECTORS};
 use crate::kernels::{tail::bytes_of_pixel, window::Windows};
 
-/// What stands for padding.
+/// The byte of a padding pixel.
 const PADDING: u8 = 0x80;
 
-/// Planes of a staged image. With a stride, each plane is split into one for each place within a stride, so that neighbours of
-/// the output read neighbours.
+/// The planes of a staged image. With stride `s`, each plane is split into `s * s` parts, one for each row and column modulo `s`.
+/// Neighbouring output pixels then read neighbouring bytes.
 #[derive(Clone, Copy)]
 pub(super) struct PlaneLayout {
     pub(super) channels: usize,
@@ -34,18 +34,18 @@ impl PlaneLayout {
         }
     }
 
-    /// Where a place of the padded image is in the first plane.
+    /// Returns the offset of a pixel of the padded image in the first plane.
     pub(super) fn at(&self, row: usize, column: usize) -> usize {
         let part = row % self.stride * self.stride + column % self.stride;
         (part * self.rows + row / self.stride) * self.columns + column / self.stride
     }
 
-    /// Bytes of a plane.
+    /// Number of bytes of a plane.
     pub(super) fn plane(&self) -> usize {
         self.stride * self.stride * self.rows * self.columns
     }
 
-    /// Bytes of all planes, with what vectors read past them.
+    /// Number of bytes of all planes, including the bytes that vector loads read after the last one.
     pub(super) fn len(&self) -> usize {
         self.channels / 4 * self.plane() + VECTORS * LANES
     }
@@ -79,8 +79,8 @@ impl PlaneLayout {
     }
 }
 
-/// Writes the nibbles of `count` pixels to `planes` planes, which are `plane` bytes apart. From a pixel to the next are `step` bytes, of
-/// which it has `of_pixel`.
+/// Writes the nibbles of `count` pixels to `planes` planes, which are `plane` bytes apart. A pixel has `of_pixel` bytes; the distance
+/// between pixels is `step` bytes.
 #[inline(always)]
 pub(super) fn split_nibbles(
     from: &[u8],
@@ -100,7 +100,8 @@ pub(super) fn split_nibbles(
     }
 }
 
-/// Writes byte `byte` of each group of `step` bytes to `to`. Common steps are known to the compiler, which then shuffles vectors.
+/// Writes byte `byte` of each group of `step` bytes, changed by `change`, to `to`. Common steps are constants, so that the compiler can
+/// use vector shuffles.
 #[inline(always)]
 pub(super) fn take_bytes(from: &[u8], step: usize, byte: usize, to: &mut [u8], change: impl Fn(u8) -> u8) {
     #[inline(always)]
@@ -109,7 +110,7 @@ pub(super) fn take_bytes(from: &[u8], step: usize, byte: usize, to: &mut [u8], c
         for (to, group) in to.iter_mut().zip(groups) {
             *to = change(group[byte]);
         }
-        // The last group may be cut off behind its byte.
+        // The last group may end right after its byte.
         if let (Some(to), Some(from)) = (to.get_mut(groups.len()), rest.get(byte)) {
             *to = change(*from);
         }
@@ -127,7 +128,7 @@ pub(super) fn take_bytes(from: &[u8], step: usize, byte: usize, to: &mut [u8], c
     }
 }
 
-/// The reverse of [`take_bytes`] for all bytes of a pixel: those of byte `b` begin at `b * plane` of `from`.
+/// Reverses [`take_bytes`] for all bytes of a pixel. Byte `b` of the pixels starts at `b * plane` in `from`.
 #[inline(always)]
 pub(super) fn put_pixels(from: &[u8], plane: usize, of_pixel: usize, to: &mut [u8]) {
     #[inline(always)]

@@ -1,4 +1,4 @@
-//! The convolution and the gradient of its input.
+//! The convolution and the gradient with respect to its input.
 
 use rayon::prelude::*;
 
@@ -16,12 +16,12 @@ use crate::simd::Simd;
 /// Channels of the output that one task computes: with 64 tiles their sums are 256 KiB.
 const CHUNK: usize = 64;
 
-/// `y = x * w`.
+/// Computes `y = x * w`.
 pub(in crate::conv) fn forward(s: &ConvShape, simd: Simd, x: &[f32], w: &[f32], y: &mut [f32]) {
     run(s, simd, &TransformedKernels::forward(s, simd, w), x, y, false);
 }
 
-/// `gx +=` the gradient of the input.
+/// Adds the gradient with respect to the input to `gx`.
 pub(in crate::conv) fn backward_input(s: &ConvShape, simd: Simd, w: &[f32], gy: &[f32], gx: &mut [f32]) {
     run(s, simd, &TransformedKernels::backward(s, simd, w), gy, gx, true);
 }
@@ -51,7 +51,7 @@ fn run(s: &ConvShape, simd: Simd, kernels: &TransformedKernels, x: &[f32], y: &m
     });
 }
 
-/// `sums`, `(frequency, block, channel, tile of the block)`, for `channels` channels of the output from `first` on.
+/// Computes `sums`, `(frequency, block, channel, tile of the block)`, for `channels` channels of the output, starting at `first`.
 fn products(
     simd: Simd,
     kernels: &TransformedKernels,
@@ -67,7 +67,7 @@ fn products(
     {
         let blocks = patches.frequency(frequency).chunks(block_len);
         for (panel, sums) in blocks.zip(sums.chunks_mut(channels * patches.block)) {
-            // Steps are cut so that their part of the panel stays in the first-level cache.
+            // Steps are split so that their part of the panel stays in the first-level cache.
             for (number, panel) in panel.chunks(BLOCK * patches.block).enumerate() {
                 let steps = panel.len() / patches.block;
                 simd.run(FrequencyProduct::<1, ROWS> {

@@ -1,10 +1,10 @@
-//! Which tiles are worked on together.
+//! Splits the tiles of a batch into groups that are processed together.
 
 use std::ops::Range;
 
 use crate::conv::ConvShape;
 
-/// The tiles of all planes of a batch, cut into groups: some rows of tiles of one image, or several whole images.
+/// The tiles of all planes of a batch, split into groups. A group has some rows of tiles of one image, or several whole images.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tiles {
     pub(super) batch: usize,
@@ -24,8 +24,8 @@ pub(super) struct Group {
 }
 
 impl Tiles {
-    /// Tiles for patches of `channels` channels: so many a group that their transform, 16 floats a channel, fills a part of
-    /// the second-level cache, and enough to pay for reading the transformed weights.
+    /// Creates groups for patches of `channels` channels. A group is small enough that its transform (16 floats per tile and channel) fits
+    /// into a part of the second-level cache, and large enough to amortize reading the transformed weights.
     pub(super) fn new(s: &ConvShape, batch: usize, channels: usize) -> Self {
         /// Tiles times channels of a group.
         const GROUP: usize = 4096;
@@ -41,17 +41,17 @@ impl Tiles {
         }
     }
 
-    /// Elements of a plane.
+    /// Returns the number of elements of a plane.
     pub(super) fn plane(&self) -> usize {
         4 * self.rows * self.columns
     }
 
-    /// Columns of a plane.
+    /// Returns the number of columns of a plane.
     pub(super) fn width(&self) -> usize {
         2 * self.columns
     }
 
-    /// The groups, in the order of the planes.
+    /// Lists the groups in the order of the planes.
     pub(super) fn groups(self) -> impl Iterator<Item = Group> {
         (0..self.batch).step_by(self.images_of_group).flat_map(move |image| {
             (0..self.rows).step_by(self.rows_of_group).map(move |row| Group {
@@ -61,13 +61,13 @@ impl Tiles {
         })
     }
 
-    /// Tiles of a group.
+    /// Returns the number of tiles of a group.
     pub(super) fn len(&self, group: &Group) -> usize {
         group.images.len() * group.rows.len() * self.columns
     }
 
-    /// The rows of `y` that belong to each group, by chunks of channels: for each image of the group and each channel of the
-    /// chunk, image by image, a slice of whole rows.
+    /// Splits `y` into the rows of each group and each chunk of channels. Each part has one slice of whole rows for each image of the
+    /// group and each channel of the chunk, image by image.
     pub(super) fn split<'a>(&self, y: &'a mut [f32], channels: usize, chunk: usize) -> Vec<Vec<Vec<&'a mut [f32]>>> {
         let strips = self.rows.div_ceil(self.rows_of_group);
         let rows = 2 * self.rows_of_group * self.width();
@@ -95,7 +95,7 @@ impl Tiles {
 mod tests {
     use super::*;
 
-    /// Every tile is in one group, and `split` gives each group its rows.
+    /// Every tile is in exactly one group, and `split` returns the rows of each group.
     #[test]
     fn groups_cover_the_planes_once() {
         for (batch, extent, channels) in [(3, 32, 64), (5, 8, 64), (33, 4, 512), (1, 2, 16), (2, 12, 48)] {

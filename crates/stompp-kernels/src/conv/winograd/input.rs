@@ -6,8 +6,8 @@ use crate::scratch::Scratch;
 use crate::simd::{Kernel, Lanes, MOST_LANES, Simd, each};
 use crate::transpose::copy;
 
-/// The transformed patches of a group of tiles: `(frequency, block, channel, tile of the block)`. The last block's tiles past
-/// the group's end are unspecified.
+/// The transformed patches of a group of tiles: `(frequency, block, channel, tile of the block)`. In the last block, the tiles past the
+/// end of the group are unspecified.
 pub(super) struct Patches {
     values: Scratch,
     channels: usize,
@@ -18,7 +18,7 @@ pub(super) struct Patches {
 }
 
 impl Patches {
-    /// Transforms the patches of `group`, in all of `x`'s `channels` channels.
+    /// Transforms the patches of `group` in all `channels` channels of `x`.
     pub(super) fn new(simd: Simd, tiles: &Tiles, group: &Group, channels: usize, x: &[f32]) -> Self {
         let block = block(simd);
         let len = tiles.len(group);
@@ -37,12 +37,12 @@ impl Patches {
         patches
     }
 
-    /// Floats of a block.
+    /// Returns the number of floats of a block.
     pub(super) fn block_len(&self) -> usize {
         self.channels * self.block
     }
 
-    /// The blocks of one frequency.
+    /// Returns the blocks of one frequency.
     pub(super) fn frequency(&self, number: usize) -> &[f32] {
         let len = self.tiles.div_ceil(self.block) * self.block_len();
         &self.values[number * frequency_stride(len)..][..len]
@@ -65,7 +65,7 @@ impl Kernel for Transform<'_> {
         let (block, block_len) = (self.patches.block, self.patches.block_len());
         let frequency = frequency_stride(self.patches.tiles.div_ceil(block) * block_len);
         let edges = Edges::all(self.tiles, self.group, L::LANES);
-        // Where every vector is of one row of tiles, it is read from the plane itself.
+        // If every vector is inside one row of tiles, it is read directly from the plane.
         let mut rows = if self.tiles.columns.is_multiple_of(L::LANES) {
             None
         } else {
@@ -80,7 +80,7 @@ impl Kernel for Transform<'_> {
             for (number, edges) in edges.iter().enumerate() {
                 let tile = number * L::LANES;
                 let at = tile / block * block_len + channel * block + tile % block;
-                // SAFETY: the caller vouches for the instructions; a vector of tiles lies in one block.
+                // SAFETY: the caller guarantees the instructions; a vector of tiles is inside one block.
                 unsafe {
                     let patch = match &rows {
                         Some(rows) => patch::<L>(rows.patch_rows(tile, 2 * L::LANES), edges),
@@ -105,14 +105,14 @@ impl Kernel for Transform<'_> {
     }
 }
 
-/// Floats that [`patch`] reads on both sides of a vector's own.
+/// Number of floats that [`patch`] reads on each side of a vector's own floats.
 const MARGIN: usize = 2;
 
-/// `d B` of a vector of tiles: for each row of their patches four values. The rows come with their margins.
+/// Computes `d B` for a vector of tiles: four values for each row of their patches. `rows` includes the margins.
 ///
 /// # Safety
 ///
-/// The machine has the instructions of `L`.
+/// The machine must have the instructions of `L`.
 #[inline(always)]
 unsafe fn patch<L: Lanes>(rows: [&[f32]; 4], edges: &Edges) -> [[L::Vector; 4]; 4] {
     let all = u32::MAX;
@@ -122,7 +122,7 @@ unsafe fn patch<L: Lanes>(rows: [&[f32]; 4], edges: &Edges) -> [[L::Vector; 4]; 
         #[inline(always)]
         |(row, inside): (&[f32], u32)| {
             let row = &row[..2 * MARGIN + 2 * L::LANES];
-            // SAFETY: the caller vouches for the instructions; all reads are within `row`.
+            // SAFETY: the caller guarantees the instructions; all reads are within `row`.
             unsafe {
                 let at = |at: usize| L::load(row.as_ptr().add(at));
                 let [_, d0] = L::unzip(at(0), at(L::LANES));
@@ -137,29 +137,29 @@ unsafe fn patch<L: Lanes>(rows: [&[f32]; 4], edges: &Edges) -> [[L::Vector; 4]; 
     )
 }
 
-/// `d` where the bits are set, else 0.
+/// Returns `d` in the lanes whose bits are set, else 0.
 ///
 /// # Safety
 ///
-/// The machine has the instructions of `L`.
+/// The machine must have the instructions of `L`.
 #[inline(always)]
 unsafe fn only<L: Lanes>(bits: u32, d: L::Vector) -> L::Vector {
     if bits == u32::MAX {
         return d;
     }
-    // SAFETY: the caller vouches for the instructions.
+    // SAFETY: the caller guarantees the instructions.
     unsafe { L::select(L::mask(bits), d, L::splat(0.0)) }
 }
 
-/// [`patch`] read where it lies: `first` is where the vector's own floats begin in `x`, in the upper of its two rows.
+/// Computes [`patch`] directly from the plane. `first` is the index in `x` of the vector's own floats, in the upper of its two rows.
 ///
 /// # Safety
 ///
-/// The machine has the instructions of `L`.
+/// The machine must have the instructions of `L`.
 #[inline(always)]
 unsafe fn patch_of_plane<L: Lanes>(x: &[f32], first: usize, width: usize, edges: &Edges) -> [[L::Vector; 4]; 4] {
     let len = 2 * L::LANES + 2 * MARGIN;
-    // A row outside the image is left out; any other will do in its place.
+    // A row outside of the image is not used; any other row may be read instead.
     let above = if edges.above == 0 || first < width {
         first
     } else {
@@ -171,7 +171,7 @@ unsafe fn patch_of_plane<L: Lanes>(x: &[f32], first: usize, width: usize, edges:
         first
     };
     let starts = [above, first, first + width, below];
-    // SAFETY: the caller vouches for the instructions.
+    // SAFETY: the caller guarantees the instructions.
     unsafe {
         if above >= MARGIN && starts[2].max(below) + 2 * L::LANES + MARGIN <= x.len() {
             return patch::<L>(
@@ -183,7 +183,7 @@ unsafe fn patch_of_plane<L: Lanes>(x: &[f32], first: usize, width: usize, edges:
                 edges,
             );
         }
-        // The tensor's first and last rows have no margin on one side.
+        // The first and last rows of the tensor have no margin on one side.
         let mut rows = [[0.0; 2 * MOST_LANES + 2 * MARGIN]; 4];
         for (row, start) in rows.iter_mut().zip(starts) {
             row[MARGIN..][..2 * L::LANES].copy_from_slice(&x[start..][..2 * L::LANES]);
@@ -197,18 +197,18 @@ unsafe fn patch_of_plane<L: Lanes>(x: &[f32], first: usize, width: usize, edges:
     }
 }
 
-/// `B^T` times a column.
+/// Computes `B^T` times a column.
 ///
 /// # Safety
 ///
-/// The machine has the instructions of `L`.
+/// The machine must have the instructions of `L`.
 #[inline(always)]
 unsafe fn difference<L: Lanes>([d0, d1, d2, d3]: [L::Vector; 4]) -> [L::Vector; 4] {
-    // SAFETY: the caller vouches for the instructions.
+    // SAFETY: the caller guarantees the instructions.
     unsafe { [L::sub(d0, d2), L::add(d1, d2), L::sub(d2, d1), L::sub(d1, d3)] }
 }
 
-/// Which tiles of a vector have neighbours inside the image, a bit each; bits past the vector are set.
+/// For each tile of a vector, bits that are set if its neighbours are inside the image. Bits past the vector are set.
 struct Edges {
     left: u32,
     right: u32,
@@ -217,7 +217,7 @@ struct Edges {
 }
 
 impl Edges {
-    /// Of all vectors of a group's tiles.
+    /// Returns the edges of all vectors of a group's tiles.
     fn all(tiles: &Tiles, group: &Group, lanes: usize) -> Vec<Self> {
         let mut edges = Vec::with_capacity(tiles.len(group).div_ceil(lanes));
         let mut lane = lanes;
@@ -250,22 +250,22 @@ impl Edges {
     }
 }
 
-/// The rows of a group's planes where a vector has tiles of several rows: even rows and odd ones apart, image after image
-/// without a gap. So all tiles are neighbours, and what a tile at an edge finds beyond it is left out by [`Edges`].
+/// Copies of the rows of a group's planes, for vectors that have tiles of several rows. Even and odd rows are separate, image after image
+/// without gaps, so that all tiles are neighbours. [`Edges`] masks the values that a tile at an edge reads beyond the edge.
 struct Rows {
     width: usize,
-    /// Rows of tiles, of one image.
+    /// Rows of tiles in one image.
     count: usize,
-    /// Rows 0, 2, ... of each image, then one more.
+    /// Rows 0, 2, ... of each image, then one extra row.
     even: Scratch,
-    /// One more, then rows 1, 3, ... of each image.
+    /// One extra row, then rows 1, 3, ... of each image.
     odd: Scratch,
 }
 
 impl Rows {
     fn new<L: Lanes>(tiles: &Tiles, group: &Group) -> Self {
         let rows = group.images.len() * group.rows.len() + 1;
-        // The last vector may be one tile long.
+        // The last vector may have only one tile.
         let len = 2 * MARGIN + rows * tiles.width() + 2 * L::LANES;
         Self {
             width: tiles.width(),
@@ -275,7 +275,7 @@ impl Rows {
         }
     }
 
-    /// Reads what tile rows from `first` on of `planes` need.
+    /// Reads the rows of `planes` that the tile rows need, starting at tile row `first`.
     #[inline(always)]
     fn read<'a>(&mut self, planes: impl Iterator<Item = &'a [f32]>, first: usize) {
         let width = self.width;
@@ -289,7 +289,7 @@ impl Rows {
                 even.by_ref().take(1).for_each(|to| copy(upper, to));
                 odd.by_ref().take(1).for_each(|to| copy(lower, to));
             }
-            // The rows around a strip of one image; around whole images there are none.
+            // The rows above and below a part of one image. Whole images have none.
             if let Some(above) = (2 * first).checked_sub(1) {
                 copy(&plane[above * width..][..width], lead);
             }
@@ -299,7 +299,7 @@ impl Rows {
         }
     }
 
-    /// The four rows of the patches of the tiles from `first` on, whose own floats are `len`.
+    /// Returns the four rows of the patches of the tiles, starting at `first`. The tiles have `len` own floats in each row.
     #[inline(always)]
     fn patch_rows(&self, first: usize, len: usize) -> [&[f32]; 4] {
         let (at, len) = (2 * first, len + 2 * MARGIN);

@@ -1,6 +1,6 @@
 //! Winograd's minimal filtering, F(2x2, 3x3): four outputs of a 3x3 convolution with 16 multiplications instead of 36.
 //!
-//! A plane is cut into tiles of 2x2 outputs, each of which reads a 4x4 patch `d`. With
+//! A plane is split into tiles of 2x2 outputs. Each tile reads a 4x4 patch `d`. With
 //!
 //! ```text
 //!       [1  0 -1  0]        [ 1    0    0 ]
@@ -10,25 +10,26 @@
 //! ```
 //!
 //! the outputs are `A^T ((G g G^T) * (B^T d B)) A`, where `*` multiplies entry by entry and sums over input channels (Lavin and
-//! Gray 2015, arXiv:1509.09308). For each of the 16 *frequencies* that is one matrix product of channels by tiles. The
-//! gradient of the input is the same with the kernel turned by 180 degrees, that of the weight is
+//! Gray 2015, arXiv:1509.09308). For each of the 16 *frequencies* this is one matrix product of channels by tiles. The gradient of the
+//! input is the same with the kernel rotated by 180 degrees. The gradient of the weight is
 //! `G^T (sum over tiles of (B^T d B) * (A gy A^T)) G`.
 //!
-//! - **Where inputs and weights are small integers nothing is rounded**: the transforms add, subtract and halve twice, so the
-//!   result has the same bits as the direct convolution's, as long as sums stay below 2^22. A committed layer's do.
-//! - Otherwise the error is of the direct convolution's size; the larger F(4x4, 3x3), which saves more, rounds more
+//! - **Nothing is rounded if inputs and weights are small integers**: the transforms only add, subtract and halve twice. The result is
+//!   bitwise equal to the direct convolution's if sums stay below 2^22. This is true for every committed layer.
+//! - Otherwise the error has the same size as that of the direct convolution. The larger F(4x4, 3x3) would save more, but it rounds more
 //!   and is not exact on integers.
 //!
-//! GFLOP/s, counted as the direct convolution's, of forward pass / gradient of the input / gradient of the weight on two cores of
-//! an AMD EPYC (Zen 4) with AVX-512 (2026-11-25; direct: criterion's medians, this way: best of 30; batch 32, width 16 to 64 on the right batch 64):
+//! GFLOP/s of forward pass / gradient of the input / gradient of the weight, with the operations of the direct convolution, on two cores
+//! of an AMD EPYC (Zen 4) with AVX-512 (2026-11-25; direct: criterion's medians, Winograd: best of 30; batch 32, in the last three columns
+//! batch 64):
 //!
 //! | | 64@32 | 128@16 | 256@8 | 512@4 | 16@32 | 32@16 | 64@8 |
 //! |---|---|---|---|---|---|---|---|
 //! | direct | 196 / 186 / 192 | 186 / 200 / 195 | 207 / 206 / 204 | 203 / 195 / 201 | 178 / 167 / 156 | 195 / 179 / 179 | 192 / 192 / 185 |
-//! | this way | 377 / 365 / 350 | 429 / 417 / 400 | 435 / 417 / 380 | 322 / 305 / 350 | 250 / 252 / 252 | 300 / 310 / 331 | 326 / 337 / 380 |
+//! | Winograd | 377 / 365 / 350 | 429 / 417 / 400 | 435 / 417 / 380 | 322 / 305 / 350 | 250 / 252 / 252 | 300 / 310 / 331 | 326 / 337 / 380 |
 //!
-//! Tiles lie in vectors from the transform of the input to that of the output, so nothing is transposed on the way; a group of
-//! tiles is worked on while its transform is in the second-level cache.
+//! Tiles stay in the lanes of vectors from the input transform to the output transform, so nothing is transposed. A group of tiles is
+//! processed while its transform is in the second-level cache.
 
 mod gather;
 mod groups;
@@ -45,16 +46,16 @@ use super::ConvShape;
 use crate::simd::{Simd, SimdLevel};
 use product::ROWS;
 
-/// Frequencies: entries of a transformed patch.
+/// Number of frequencies: entries of a transformed patch.
 const FREQUENCIES: usize = 16;
 
-/// Floats from one frequency of a table to the next, where each has `len`. Transforms touch all frequencies of a tile at once:
-/// three cache lines between them keep those from falling into one set of the cache (16-16@32 on one thread: a fifth faster).
+/// Returns the distance, in floats, between frequencies of `len` floats. Transforms access all frequencies of a tile at once. Three cache
+/// lines between frequencies avoid conflicts in one set of the cache (16-16@32 on one thread: a fifth faster).
 fn frequency_stride(len: usize) -> usize {
     len + 48
 }
 
-/// Whether the convolution can be done this way, and whether it pays.
+/// Whether Winograd's method supports this convolution and is faster.
 pub(super) fn is_suitable(s: &ConvShape) -> bool {
     (s.kernel, s.stride, s.padding) == (3, 1, 1)
         && s.in_height.is_multiple_of(2)
@@ -64,7 +65,7 @@ pub(super) fn is_suitable(s: &ConvShape) -> bool {
         && s.in_channels.min(s.out_channels) >= 16
 }
 
-/// Tiles in a block, which is as wide as two vectors.
+/// Returns the number of tiles in a block: two vectors.
 fn block(simd: Simd) -> usize {
     match simd.level() {
         SimdLevel::Portable | SimdLevel::Avx2 => 16,

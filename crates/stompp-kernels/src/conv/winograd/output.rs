@@ -1,4 +1,4 @@
-//! The transform back to outputs, `A^T m A`.
+//! The transform of the sums to outputs, `A^T m A`.
 
 use super::frequency_stride;
 use super::groups::{Group, Tiles};
@@ -9,15 +9,15 @@ use crate::transpose::copy;
 pub(super) struct Outputs<'a, 'b> {
     pub(super) tiles: &'a Tiles,
     pub(super) group: &'a Group,
-    /// Channels.
+    /// Number of channels.
     pub(super) channels: usize,
     /// `(frequency, block, channel, tile of the block)`.
     pub(super) sums: &'a [f32],
     /// Tiles in a block.
     pub(super) block: usize,
-    /// For each image of the group and each channel the group's rows.
+    /// The group's rows for each image of the group and each channel.
     pub(super) y: &'a mut [&'b mut [f32]],
-    /// Whether `y` is added to or overwritten.
+    /// Whether to add to `y` (true) or to overwrite it (false).
     pub(super) add: bool,
 }
 
@@ -31,7 +31,7 @@ impl Kernel for Outputs<'_, '_> {
         for channel in 0..self.channels {
             for tile in (0..tiles).step_by(L::LANES) {
                 let at = (tile / self.block * self.channels + channel) * self.block + tile % self.block;
-                // SAFETY: the caller vouches for the instructions.
+                // SAFETY: the caller guarantees the instructions.
                 let rows = unsafe {
                     let half = each(
                         [0, 1, 2, 3],
@@ -61,11 +61,11 @@ impl Kernel for Outputs<'_, '_> {
 }
 
 impl Outputs<'_, '_> {
-    /// Writes two rows of outputs, those of `count` tiles from `tile` on.
+    /// Writes two rows of outputs of `count` tiles, starting at `tile`.
     ///
     /// # Safety
     ///
-    /// The machine has the instructions of `L`.
+    /// The machine must have the instructions of `L`.
     #[inline(always)]
     unsafe fn write<L: Lanes>(&mut self, channel: usize, tile: usize, count: usize, rows: [[L::Vector; 2]; 2]) {
         let (columns, width) = (self.tiles.columns, self.tiles.width());
@@ -82,7 +82,7 @@ impl Outputs<'_, '_> {
             let y = &mut self.y[image * self.channels + channel];
             for (i, row_of_tile) in rows.into_iter().enumerate() {
                 let y = &mut y[(2 * row + i) * width + 2 * column..][..2 * run];
-                // SAFETY: `y` has `2 * LANES` floats where the whole vectors are written, `lanes` always.
+                // SAFETY: `y` has `2 * LANES` floats if whole vectors are written; `lanes` always has.
                 unsafe {
                     if run == L::LANES {
                         for (v, half) in row_of_tile.into_iter().enumerate() {
@@ -108,18 +108,18 @@ impl Outputs<'_, '_> {
     }
 }
 
-/// `A^T` times a column.
+/// Computes `A^T` times a column.
 ///
 /// # Safety
 ///
-/// The machine has the instructions of `L`.
+/// The machine must have the instructions of `L`.
 #[inline(always)]
 unsafe fn fold<L: Lanes>([m0, m1, m2, m3]: [L::Vector; 4]) -> [L::Vector; 2] {
-    // SAFETY: the caller vouches for the instructions.
+    // SAFETY: the caller guarantees the instructions.
     unsafe { [L::add(L::add(m0, m1), m2), L::sub(L::sub(m1, m2), m3)] }
 }
 
-/// Floats from one frequency to the next in the sums of a group of tiles, for `channels` channels.
+/// Returns the distance, in floats, between frequencies in the sums of a group of tiles with `channels` channels.
 pub(super) fn frequency_len(tiles: usize, block: usize, channels: usize) -> usize {
     frequency_stride(tiles.div_ceil(block) * block * channels)
 }

@@ -5,34 +5,34 @@ use crate::simd::{Kernel, Lanes};
 /// Rows of a group.
 pub(super) const ROWS: usize = 8;
 
-/// `out[group][row][lane] (+)= sum over block, step of
-/// x[group * x_group + row * ROW + block * x_block + step * STEP] * panel[block][step][lane]`, with [`ROWS`] rows a group, where
-/// the last block may have fewer steps.
+/// The product `out[group][row][lane] (+)= sum over block, step of
+/// x[group * x_group + row * ROW + block * x_block + step * STEP] * panel[block][step][lane]`, with [`ROWS`] rows a group. The last block
+/// may have fewer steps.
 ///
 /// | | rows | steps | lanes |
 /// |---|---|---|---|
 /// | outputs | output channels | input channels, one block | tiles |
 /// | gradient of the weight | input channels | tiles | output channels |
 ///
-/// Unlike `panel`'s product there are no tables of offsets: rows and steps are evenly spaced, by constants.
+/// Unlike the product of `panel`, it needs no tables of offsets: the distances of rows and steps are constants.
 pub(super) struct FrequencyProduct<'a, const ROW: usize, const STEP: usize> {
     /// Lanes of `panel` and `out`: one or two vectors.
     pub(super) width: usize,
     pub(super) groups: usize,
-    /// In all blocks together.
+    /// Steps of all blocks together.
     pub(super) steps: usize,
-    /// Of a block.
+    /// Steps of one block.
     pub(super) steps_of_block: usize,
-    /// From one group's first element to the next one's.
+    /// Distance between the first elements of neighbouring groups.
     pub(super) x_group: usize,
-    /// From one block's first element to the next one's.
+    /// Distance between the first elements of neighbouring blocks.
     pub(super) x_block: usize,
     pub(super) x: &'a [f32],
     /// `width` floats for every step.
     pub(super) panel: &'a [f32],
     /// `width` floats for every row.
     pub(super) out: &'a mut [f32],
-    /// Whether `out` is added to or overwritten.
+    /// Whether to add to `out` (true) or to overwrite it (false).
     pub(super) add: bool,
 }
 
@@ -42,7 +42,7 @@ impl<const ROW: usize, const STEP: usize> Kernel for FrequencyProduct<'_, ROW, S
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) {
         let (Some(last_step), Some(last_group)) = (self.steps.checked_sub(1), self.groups.checked_sub(1)) else {
-            assert!(self.add || self.groups == 0, "a sum over nothing that overwrites");
+            assert!(self.add || self.groups == 0, "an empty sum cannot overwrite `out`");
             return;
         };
         let last_block = last_step / self.steps_of_block;
@@ -51,7 +51,7 @@ impl<const ROW: usize, const STEP: usize> Kernel for FrequencyProduct<'_, ROW, S
         assert!(reach < self.x.len());
         assert!(self.panel.len() >= self.steps * self.width && self.out.len() >= self.groups * ROWS * self.width);
         // Eight rows of two vectors fill the registers of AVX-512; AVX2 has half as many.
-        // SAFETY: the caller vouches for the instructions, the assertions for every read and write.
+        // SAFETY: the caller guarantees the instructions; the assertions keep every read and write inside its slice.
         unsafe {
             match (self.width / L::LANES, L::LANES) {
                 (1, _) => self.tiles::<L, 8, 1>(),
@@ -66,10 +66,10 @@ impl<const ROW: usize, const STEP: usize> Kernel for FrequencyProduct<'_, ROW, S
 impl<const ROW: usize, const STEP: usize> FrequencyProduct<'_, ROW, STEP> {
     /// # Safety
     ///
-    /// The machine has the instructions of `L`, and the slices are as long as `run` asserts.
+    /// The machine must have the instructions of `L`, and the slices are as long as `run` asserts.
     #[inline(always)]
     unsafe fn tiles<L: Lanes, const MR: usize, const NV: usize>(self) {
-        // SAFETY: all groups and their rows lie in `x` and `out`.
+        // SAFETY: all groups and their rows are inside `x` and `out`.
         unsafe {
             let mut out = self.out.as_mut_ptr();
             for group in 0..self.groups {
@@ -85,14 +85,14 @@ impl<const ROW: usize, const STEP: usize> FrequencyProduct<'_, ROW, STEP> {
         }
     }
 
-    /// The sums of `MR` rows, the first of which begins at `first` in `x`.
+    /// Returns the sums of `MR` rows. The first row starts at `first` in `x`.
     ///
     /// # Safety
     ///
-    /// As [`FrequencyProduct::tiles`].
+    /// The same as for [`FrequencyProduct::tiles`].
     #[inline(always)]
     unsafe fn tile<L: Lanes, const MR: usize, const NV: usize>(&self, first: usize) -> [[L::Vector; NV]; MR] {
-        // SAFETY: all reads are of rows, steps and blocks that `run` has found inside.
+        // SAFETY: `run` has checked that all rows, steps and blocks are inside the slices.
         unsafe {
             let mut sums = [[L::splat(0.0); NV]; MR];
             let mut panel = self.panel.as_ptr();

@@ -1,4 +1,4 @@
-//! The transform of the kernels, `G g G^T`, and of their gradients back, `G^T u G`.
+//! The transform of the kernels, `G g G^T`, and the transform of their gradients, `G^T u G`.
 
 use rayon::prelude::*;
 
@@ -12,8 +12,7 @@ use crate::transpose::transpose;
 /// Entries of a kernel.
 pub(super) const TAPS: usize = 9;
 
-/// Transformed kernels: `(frequency, group of rows, step, row)`, where rows are the channels of the output and steps those of
-/// the input.
+/// Transformed kernels: `(frequency, group of rows, step, row)`. Rows are channels of the output, steps are channels of the input.
 pub(super) struct TransformedKernels {
     values: Scratch,
     pub(super) rows: usize,
@@ -21,19 +20,19 @@ pub(super) struct TransformedKernels {
 }
 
 impl TransformedKernels {
-    /// For the convolution itself: rows are output channels.
+    /// Transforms the kernels for the forward pass. Rows are output channels.
     pub(super) fn forward(s: &ConvShape, simd: Simd, w: &[f32]) -> Self {
         let of_row = s.in_channels * TAPS;
         Self::new(simd, (s.out_channels, of_row), (s.in_channels, TAPS), false, w)
     }
 
-    /// For the gradient of the input: rows are input channels, and the kernels are turned by 180 degrees.
+    /// Transforms the kernels for the gradient of the input. Rows are input channels, and the kernels are rotated by 180 degrees.
     pub(super) fn backward(s: &ConvShape, simd: Simd, w: &[f32]) -> Self {
         let of_step = s.in_channels * TAPS;
         Self::new(simd, (s.in_channels, TAPS), (s.out_channels, of_step), true, w)
     }
 
-    /// Rows and steps come with their distances in `w`.
+    /// Transforms the kernels. Rows and steps are given with their distances in `w`.
     fn new(
         simd: Simd,
         (rows, from_row): (usize, usize),
@@ -42,13 +41,13 @@ impl TransformedKernels {
         w: &[f32],
     ) -> Self {
         let mut values = Scratch::new(FREQUENCIES * frequency_stride(rows * steps));
-        // By group of rows, every frequency's part of it.
+        // For each group of rows, the part of every frequency.
         let mut groups: Vec<Vec<&mut [f32]>> = (0..rows / ROWS).map(|_| Vec::with_capacity(FREQUENCIES)).collect();
         for frequency in values.chunks_mut(frequency_stride(rows * steps)) {
             let parts = frequency.chunks_mut(ROWS * steps);
             groups.iter_mut().zip(parts).for_each(|(group, part)| group.push(part));
         }
-        // A task of its own is worth some thousand kernels.
+        // A separate task needs at least some thousand kernels.
         let least = 512_usize.div_ceil(steps);
         groups
             .into_par_iter()
@@ -75,19 +74,19 @@ impl TransformedKernels {
         Self { values, rows, steps }
     }
 
-    /// Floats of one frequency and a group of rows.
+    /// Returns the number of floats of one frequency and one group of rows.
     pub(super) fn group_len(&self) -> usize {
         self.steps * ROWS
     }
 
-    /// One frequency's kernels, from a group of rows on: `(group, step, row)`.
+    /// Returns the kernels of one frequency, starting at group of rows `first`: `(group, step, row)`.
     pub(super) fn groups(&self, frequency: usize, first: usize) -> &[f32] {
         let len = self.rows * self.steps;
         &self.values[frequency * frequency_stride(len)..][first * self.group_len()..len]
     }
 }
 
-/// `G g G^T` for several kernels side by side.
+/// Computes `G g G^T` for several kernels at once.
 #[inline(always)]
 fn transformed(g: &[[f32; ROWS]; TAPS]) -> [[f32; ROWS]; FREQUENCIES] {
     let mut half = [[0.0; ROWS]; 12];
@@ -115,9 +114,9 @@ fn transformed(g: &[[f32; ROWS]; TAPS]) -> [[f32; ROWS]; FREQUENCIES] {
     u
 }
 
-/// `G^T u G`: from `(frequency, channel, lane)` to `(channel, tap, lane)`.
+/// Computes `G^T u G`: from `(frequency, channel, lane)` to `(channel, tap, lane)`.
 pub(super) struct WeightGradientTransform<'a> {
-    /// Lanes, a multiple of the vector's.
+    /// Number of lanes, a multiple of the vector's.
     pub(super) width: usize,
     pub(super) u: &'a [f32],
     pub(super) taps: &'a mut [f32],
@@ -132,7 +131,7 @@ impl Kernel for WeightGradientTransform<'_> {
         for (channel, taps) in self.taps.chunks_mut(TAPS * self.width).enumerate() {
             for lane in (0..self.width).step_by(L::LANES) {
                 let at = channel * self.width + lane;
-                // SAFETY: the caller vouches for the instructions.
+                // SAFETY: the caller guarantees the instructions.
                 unsafe {
                     let half = each(
                         [0, 4, 8, 12],
@@ -157,14 +156,14 @@ impl Kernel for WeightGradientTransform<'_> {
     }
 }
 
-/// `G^T u` of a column.
+/// Computes `G^T u` for a column.
 ///
 /// # Safety
 ///
-/// The machine has the instructions of `L`.
+/// The machine must have the instructions of `L`.
 #[inline(always)]
 unsafe fn back<L: Lanes>([u0, u1, u2, u3]: [L::Vector; 4]) -> [L::Vector; 3] {
-    // SAFETY: the caller vouches for the instructions.
+    // SAFETY: the caller guarantees the instructions.
     unsafe {
         let half = L::splat(0.5);
         let sum = L::add(u1, u2);

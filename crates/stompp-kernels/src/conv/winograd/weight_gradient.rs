@@ -1,4 +1,4 @@
-//! The gradient of the weight.
+//! The gradient of a convolution with respect to its weight.
 
 use rayon::prelude::*;
 
@@ -13,7 +13,7 @@ use crate::scratch::Scratch;
 use crate::simd::{Kernel, Lanes, Simd};
 use crate::transpose::transpose;
 
-/// Writes or adds the weight's gradient by one part of the batch: `x` and `gy` are whole images.
+/// Writes or adds the gradient of the weight for one part of the batch. `x` and `gy` are whole images.
 pub(in crate::conv) fn part_sums(s: &ConvShape, simd: Simd, x: &[f32], gy: &[f32], gw: &mut [f32], add: bool) {
     let batch = x.len() / s.input().len();
     let tiles = Tiles::new(s, batch, s.in_channels);
@@ -48,7 +48,7 @@ pub(in crate::conv) fn part_sums(s: &ConvShape, simd: Simd, x: &[f32], gy: &[f32
         });
 }
 
-/// `out[channel][lane] (+)= sum over tiles` of one frequency.
+/// Computes `out[channel][lane] (+)= sum over tiles` for one frequency.
 #[allow(clippy::too_many_arguments)]
 fn product(
     simd: Simd,
@@ -83,7 +83,7 @@ fn product(
     }
 }
 
-/// `A gy A^T` of a group's tiles: `(frequency, tile, lane)`, a lane for each of `channels`.
+/// Computes `A gy A^T` for the tiles of a group: `(frequency, tile, lane)`, with a lane for each of `channels`.
 fn transformed(
     s: &ConvShape,
     simd: Simd,
@@ -137,7 +137,7 @@ impl Kernel for Transform<'_> {
                     let pixel =
                         |y: usize, x: usize| rows[y * row + (2 * column + x) * width + lane..][..L::LANES].as_ptr();
                     let to = (tile_row * self.columns + column) * width + lane;
-                    // SAFETY: the caller vouches for the instructions.
+                    // SAFETY: the caller guarantees the instructions.
                     unsafe {
                         let left = spread::<L>(L::load(pixel(0, 0)), L::load(pixel(1, 0)));
                         let right = spread::<L>(L::load(pixel(0, 1)), L::load(pixel(1, 1)));
@@ -154,13 +154,13 @@ impl Kernel for Transform<'_> {
     }
 }
 
-/// `A` times a column of two.
+/// Computes `A` times a column of two entries.
 ///
 /// # Safety
 ///
-/// The machine has the instructions of `L`.
+/// The machine must have the instructions of `L`.
 #[inline(always)]
 unsafe fn spread<L: Lanes>(a: L::Vector, b: L::Vector) -> [L::Vector; 4] {
-    // SAFETY: the caller vouches for the instructions.
+    // SAFETY: the caller guarantees the instructions.
     unsafe { [a, L::add(a, b), L::sub(a, b), L::sub(L::splat(0.0), b)] }
 }

@@ -3,7 +3,7 @@
 use super::Lanes;
 use std::arch::x86_64::*;
 
-/// Implements [`Lanes`] by one intrinsic a method, or two where doubles need two registers.
+/// Implements [`Lanes`] with one intrinsic per method, or two for doubles, which need two registers.
 macro_rules! lanes {
     (
         $(#[$doc:meta])* $name:ident, $lanes:literal,
@@ -14,7 +14,7 @@ macro_rules! lanes {
         $(#[$doc])*
         pub(crate) enum $name {}
 
-        // SAFETY (of every block below): the caller vouches for the instructions and for the memory, as `Lanes` says.
+        // SAFETY (of every block below): the caller guarantees the instructions and the memory, as `Lanes` requires.
         impl Lanes for $name {
             type Vector = $vector;
             type Doubles = [$doubles; 2];
@@ -164,7 +164,7 @@ fn select_8(mask: __m256, a: __m256, b: __m256) -> __m256 {
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 fn unzip_8(a: __m256, b: __m256) -> [__m256; 2] {
-    // Within halves first, then the middle quarters change places.
+    // Unzip within halves, then swap the middle quarters.
     [_mm256_shuffle_ps::<0x88>(a, b), _mm256_shuffle_ps::<0xDD>(a, b)]
         .map(|v| _mm256_castpd_ps(_mm256_permute4x64_pd::<0xD8>(_mm256_castps_pd(v))))
 }
@@ -213,8 +213,8 @@ fn select_16(mask: __mmask16, a: __m512, b: __m512) -> __m512 {
     _mm512_mask_blend_ps(mask, b, a)
 }
 
-/// Halves of rows `i` and `i + 4` are joined while loading, which costs no shuffle; then pairs and quadruples of
-/// columns are exchanged.
+/// Transposes 8 x 8 floats. The loads join halves of rows `i` and `i + 4`, which needs no shuffle. Then pairs and quadruples of columns
+/// are exchanged.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn transpose_8x8(src: *const f32, src_stride: usize, dst: *mut f32, dst_stride: usize, add: bool) {

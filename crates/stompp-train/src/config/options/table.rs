@@ -3,12 +3,12 @@
 //! To add an option:
 //! 1. Add a field to a section of `RunConfig` (`../../config.rs`), and its default to that section's `Default`.
 //! 2. Add an entry below, in the group that help shows it in: name, field (`section.field`), type of the value, help.
-//!    If the field is an `Option`, add `.with_unset(...)`: what help shows as the default. If a run may be resumed with another
-//!    value, add `.keeps_result()`. Names that other programs use go into `.with_aliases(...)`.
-//! 3. If only some values can be run, refuse the others in `../check.rs`.
-//! 4. Add a line with another value than the default to `FULL` in `tests/config.rs`.
+//!    If the field is an `Option`, add `.with_unset(...)`, the text that help shows as the default. If a run may be resumed with
+//!    another value, add `.keeps_result()`. Names that other programs use go into `.with_aliases(...)`.
+//! 3. If only some values can be run, reject the others in `../check.rs`.
+//! 4. Add a line with a value other than the default to `FULL` in `tests/config.rs`.
 //!
-//! The command line, its help, `config.toml`, the comparison when a run is resumed, and errors then know the option.
+//! The option then works on the command line, in its help, in `config.toml`, in the comparison when a run is resumed, and in errors.
 //! Tests check each entry of the table: `cargo test -p stompp-train -p stompp-cli options`.
 
 use super::{
@@ -35,7 +35,7 @@ const DATA: &[ConfigOption] = &[
         "dataset",
         "data.dataset",
         Choice(|| names(Dataset::ALL, Dataset::name)),
-        "Images to train and test on; synthetic ones are generated and need no files",
+        "Images to train and test on; synthetic images are generated and need no files",
     ),
     option(
         "data",
@@ -51,7 +51,7 @@ const DATA: &[ConfigOption] = &[
         "labels",
         "data.labels",
         Text("FILE"),
-        "Classes of the images of a flat val (`folder`): ILSVRC2012_validation_ground_truth.txt with meta.mat \
+        "Labels of the images in a flat val (`folder`): ILSVRC2012_validation_ground_truth.txt with meta.mat \
          beside it, or lines of NAME CLASS, or a .csv",
     )
     .with_unset("none")
@@ -60,35 +60,35 @@ const DATA: &[ConfigOption] = &[
         "classes",
         "data.classes",
         Integer("N"),
-        "Number of classes of `folder`; a folder with another number is refused",
+        "Expected number of classes of `folder`; a folder with another number is an error",
     )
-    .with_unset("as many as there are; 1000 in a summary"),
+    .with_unset("the number found; 1000 in a summary"),
     option(
         "train-limit",
         "data.train_limit",
         Integer("N"),
-        "Train on N images only, balanced over the classes, the same for every seed",
+        "Train on only N images, balanced over the classes, the same for every --seed",
     )
     .with_unset("all"),
     option(
         "test-limit",
         "data.test_limit",
         Integer("N"),
-        "Test on N images only, chosen in the same way",
+        "Test on only N images, chosen in the same way",
     )
     .with_unset("all"),
     option(
         "holdout",
         "data.holdout",
         Integer("N"),
-        "Test on N training images instead, held out of training and balanced over the classes",
+        "Hold out N training images, balanced over the classes, and test on them instead of the test images",
     )
     .with_unset("none"),
     option(
         "split-seed",
         "data.split_seed",
         Integer("N"),
-        "Which images --train-limit, --test-limit and --holdout choose",
+        "Seed that selects the images for --train-limit, --test-limit and --holdout",
     ),
     option(
         "image-size",
@@ -106,15 +106,15 @@ const DATA: &[ConfigOption] = &[
         "color-jitter",
         "data.color_jitter",
         Number("J"),
-        "Change brightness, contrast and saturation of image files by factors from 1-J to 1+J while training; often \
-         0.4",
+        "Change brightness, contrast and saturation of image files by random factors from 1-J to 1+J while training; a \
+         common value is 0.4",
     ),
     option(
         "on-bad-image",
         "data.on_bad_image",
         Choice(|| names(&OnBadImage::ALL, OnBadImage::name)),
         "What to do with image files that cannot be read: end the run, or leave them out and list them (at most 1 % \
-         of a set, of a small one 10)",
+         of a set, or 10 images of a small set)",
     )
     .keeps_result(),
 ];
@@ -124,8 +124,8 @@ const NETWORK: &[ConfigOption] = &[
         "model",
         "network.model",
         Text("NAME"),
-        "resnet18, resnet34, resnet50, or resnetN with N = 6n+2 (8, 14, 20, 26, 32, ...); bireal18, bireal34, \
-         birealN: with a shortcut around each convolution; or a file with a network, such as my_network.toml",
+        "resnet18, resnet34, resnet50, or resnetN with N = 6n+2 (8, 14, 20, 26, 32, ...); bireal18, bireal34 or \
+         birealN, with a shortcut around each convolution; or a file with a graph, such as my_network.toml",
     )
     .with_aliases(&["arch"]),
     option(
@@ -134,12 +134,12 @@ const NETWORK: &[ConfigOption] = &[
         Integer("CHANNELS"),
         "Channels of the first stage",
     )
-    .with_unset("64; 16 for the resnetN with N = 6n+2"),
+    .with_unset("64; 16 for models with N = 6n+2"),
     option(
         "setting",
         "network.setting",
         Choice(|| names(Setting::ALL, Setting::name)),
-        "What becomes binary: weights and activations (bnn) or weights only (bwn)",
+        "What becomes binary: weights and activations (bnn), or only weights (bwn)",
     ),
     option(
         "activation",
@@ -154,14 +154,14 @@ const METHOD: &[ConfigOption] = &[
         "method",
         "method.name",
         Choice(|| names(Method::ALL, Method::name)),
-        "How the network becomes binary: not at all (float), from the first step with straight-through gradients \
-         (ste), unit after unit without (stompp) or with them (stompp-ste)",
+        "How the network becomes binary: not at all (float); from the first step with straight-through gradients \
+         (ste); unit by unit without straight-through gradients (stompp) or with them (stompp-ste)",
     ),
     option(
         "order",
         "method.order",
         Choice(|| names(&Order::ALL, Order::name)),
-        "Which unit freezes when: from input to output, all at once, from output to input",
+        "Order in which units freeze: from input to output, all at once, or from output to input",
     ),
     option(
         "curve",
@@ -173,19 +173,19 @@ const METHOD: &[ConfigOption] = &[
         "refresh",
         "method.refresh",
         Text("RATE"),
-        "Steps in which a mask is redrawn once on average: 100, or 0.1w for a tenth of the unit's window",
+        "Average number of steps between redraws of a mask entry: 100, or 0.1w for a tenth of the unit's window",
     ),
     option(
         "freeze-unit",
         "method.freeze_unit",
         Choice(|| names(&WindowSharing::ALL, WindowSharing::name)),
-        "What freezes in one window: a weight together with the activation that feeds it, or each separately",
+        "What freezes in one window: a weight together with the activation that feeds it, or each by itself",
     ),
     option(
         "activation-mask",
         "method.activation_mask",
         Choice(|| names(&Granularity::ALL, Granularity::name)),
-        "What of an activation freezes together: each entry of (C, H, W) by itself, or whole channels",
+        "How an activation of shape (C, H, W) freezes: each entry by itself, or whole channels",
     ),
     option(
         "warm-up",
@@ -218,7 +218,7 @@ const TRAINING: &[ConfigOption] = &[
         "steps",
         "training.duration",
         Time,
-        "Length of the training: 20ep (epochs), 4000ba (batches) or just 4000 (batches)",
+        "Length of the training: 20ep (epochs), 4000ba or 4000 (batches)",
     ),
     option("batch-size", "training.batch_size", Integer("N"), "Images per step").with_aliases(&["batch"]),
     option(
@@ -231,29 +231,29 @@ const TRAINING: &[ConfigOption] = &[
         "learning-rate",
         "training.learning_rate",
         Number("RATE"),
-        "Learning rate; the largest one of a schedule",
+        "Learning rate; with a schedule, its largest value",
     )
     .with_aliases(&["lr"]),
     option(
         "learning-rate-schedule",
         "training.learning_rate_schedule",
         Choice(|| names(RateSchedule::ALL, RateSchedule::name)),
-        "How the learning rate changes: not at all, to 0 along half a cosine, or divided by 10 after half and three \
-         quarters of the training",
+        "How the learning rate changes: not at all, down to 0 along half a cosine, or divided by 10 after half and \
+         again after three quarters of the training",
     )
     .with_aliases(&["lr-schedule"]),
     option(
         "learning-rate-warm-up",
         "training.learning_rate_warm_up",
         Time,
-        "Time at the beginning in which the learning rate rises from nearly 0 in a straight line",
+        "Time at the beginning in which the learning rate rises linearly from nearly 0",
     )
     .with_aliases(&["lr-warm-up", "lr-warmup"]),
     option(
         "momentum",
         "training.momentum",
         Number("M"),
-        "Momentum of SGD; the first beta of Adam",
+        "Momentum of SGD, or the first beta of Adam",
     ),
     option(
         "weight-decay",
@@ -265,50 +265,49 @@ const TRAINING: &[ConfigOption] = &[
         "decay-latent-weights",
         "training.decay_latent_weights",
         Boolean,
-        "Apply weight decay to latent binary weights, too; in the end only their sign counts",
+        "Also apply weight decay to latent binary weights, although only their sign counts in the end",
     ),
     option(
         "label-smoothing",
         "training.label_smoothing",
         Number("S"),
-        "Share of the training loss's target that all classes have equally; often 0.1",
+        "Spread this share of the training target evenly over all classes; a common value is 0.1",
     ),
     option(
         "clip-gradients",
         "training.clip_gradients",
         Number("NORM"),
-        "Scale down the gradients of a step if the L2 norm of all together is larger than NORM",
+        "Scale down the gradients of a step if the L2 norm of all of them together is larger than NORM",
     )
     .with_unset("never"),
     option(
         "evaluate-every",
         "training.evaluate_every",
         Time,
-        "Time between evaluations; there is always one at the end",
+        "Time between evaluations; the end of the training is always evaluated",
     ),
     option(
         "init-from",
         "training.init_from",
         Text("FILE"),
         "Begin with the weights and statistics of a safetensors file with torchvision's names, of a checkpoint, or \
-         of a finished run (its directory); what fits is taken, the rest is listed",
+         of a finished run (its directory); tensors that fit are loaded, the others are listed",
     )
     .with_unset("none"),
     option(
         "continue",
         "training.continue_from",
         Text("RUN"),
-        "Begin a new run at the end of this finished one: with its weights, statistics and momentum, and its \
-         options where no others are given; --steps is the length of the new run, which freezes by a plan of its \
-         own",
+        "Begin a new run at the end of this finished run, with its weights, statistics, momentum and options; other \
+         options override them. --steps is the length of the new run, which has its own freezing plan",
     )
     .with_unset("none"),
     option(
         "bn-reestimate",
         "training.bn_reestimate",
         Integer("N"),
-        "Compute the batch-norm statistics of the deploy network again over N training batches before it is \
-         evaluated or saved",
+        "Re-estimate the batch-norm statistics of the deploy network over N training batches before it is evaluated \
+         or saved",
     ),
     option(
         "seed",
@@ -323,18 +322,18 @@ const DEVICE: &[ConfigOption] = &[
         "device",
         "device.name",
         Choice(|| names(Device::ALL, Device::name)),
-        "What computes: the processor, or the first NVIDIA GPU (in builds with the feature `cuda`)",
+        "Device to train on: the CPU, or the first NVIDIA GPU (in builds with the feature `cuda`)",
     ),
     option(
         "strict-f32",
         "device.strict_f32",
         Boolean,
-        "On a GPU, do not round the factors of convolutions and matrix products to TF32",
+        "On a GPU, do not round the inputs of convolutions and matrix products to TF32",
     ),
     option(
         "deterministic",
         "device.deterministic",
         Boolean,
-        "On a GPU, use only algorithms that give the same bits each time",
+        "On a GPU, use only deterministic algorithms, which give the same bits each time",
     ),
 ];

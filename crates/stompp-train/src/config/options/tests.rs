@@ -1,10 +1,10 @@
-//! Every entry of the table: its names, its field, its help, and what it means for a run that is resumed.
+//! Tests of every entry of the table: its names, its field, its help, and its role when a run is resumed.
 
 use super::*;
 use crate::{Start, TrainError, run_dir::RunDir};
 use std::collections::BTreeSet;
 
-/// A value that the option takes and that is not its default.
+/// A value that the option accepts and that is not its default.
 fn other_value(option: &ConfigOption) -> Value {
     let choices = match option.value {
         ValueType::Choice(names) => names(),
