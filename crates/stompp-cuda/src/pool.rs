@@ -93,7 +93,7 @@ impl Gpu {
     ) -> Result<(), GpuError> {
         check_length("gx", gx.len(), s.input_len());
         check_length("gy", gy.len(), s.output_len());
-        check_length("winners", max_indices.len(), s.output_len());
+        check_length("max_indices", max_indices.len(), s.output_len());
         let grid = self.grid(size(s.input_len()));
         launch!(self, "max_pool_backward", grid, Pool::new(s), *max_indices, gy, gx)
     }
