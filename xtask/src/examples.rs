@@ -1,18 +1,18 @@
-//! `cargo xtask examples`: builds and runs the examples that are workspaces of their own, because they need other frameworks.
+//! `cargo xtask examples`: builds and runs the examples that need other frameworks and therefore are workspaces of their own.
 //!
-//! Each checks itself: it fails if its network is not binary at the end, or not accurate. The other examples are run by the tests.
+//! Each example fails if its network is not binary or not accurate at the end. Tests run the other examples.
 
 use crate::workspace;
 use anyhow::{Context, Result, ensure};
 use std::{process::Command, time::Instant};
 
-/// Their folders in `examples`.
+/// The folders of these examples in `examples`.
 const FOLDERS: [&str; 2] = ["schedule_with_candle", "schedule_with_burn"];
 
-/// Builds and runs both. The first build downloads the frameworks.
+/// Builds and runs both examples. The first build downloads the frameworks.
 ///
 /// # Errors
-/// If cargo cannot be started, or an example does not build or fails.
+/// Returns an error if cargo cannot be started, or if an example does not build or fails.
 pub(crate) fn run() -> Result<()> {
     for folder in FOLDERS {
         let begin = Instant::now();

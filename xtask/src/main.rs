@@ -1,7 +1,7 @@
-//! What is done with the whole repository: `cargo xtask reproduce`, `bench`, `cuda-verify`, `cuda-bundle`, `cuda-rehearsal`,
-//! `torture`, `sanitize`, `examples` and `tidy`. One module a verb, each with a `run`.
+//! Commands for the whole repository: `cargo xtask reproduce`, `archive`, `tables`, `bench`, `cuda-verify`, `cuda-bundle`,
+//! `cuda-rehearsal`, `torture`, `sanitize`, `examples` and `tidy`. Each command has a module with a function `run`.
 //!
-//! The exit code is 0, 1 if what was asked for failed, 2 if it cannot be asked for, 129, 130 or 143 after SIGHUP, SIGINT or SIGTERM.
+//! The exit code is 0 on success, 1 if the command failed, 2 for a usage error, and 129, 130 or 143 after SIGHUP, SIGINT or SIGTERM.
 #![forbid(unsafe_code)]
 
 mod bench;
@@ -38,7 +38,7 @@ enum Verb {
     Archive(reproduce::archive::Options),
     /// Make the tables and figures of docs/results.md again from docs/runs, or compare them
     Tables(reproduce::tables::Options),
-    /// Time a training step as the network freezes, beside PyTorch's
+    /// Time a training step as the network freezes, and the same step in PyTorch
     Bench(bench::Options),
     /// Run every test that needs an NVIDIA GPU, or without one a fake driver
     CudaVerify(cuda::verify::Options),
@@ -46,7 +46,7 @@ enum Verb {
     CudaBundle(cuda::bundle::Options),
     /// Run a bundle's gpu-day.sh from beginning to end on a fake driver
     CudaRehearsal,
-    /// Kill small runs at random moments and see that nothing is lost
+    /// Kill small runs at random moments and check that nothing is lost
     Torture(torture::Options),
     /// Run the tests of the unsafe code under AddressSanitizer (nightly)
     Sanitize,
@@ -70,10 +70,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether a signal is what ended the program.
+/// Returns whether the error says that a signal stopped the program.
 fn is_stopped(error: &anyhow::Error) -> bool {
-    let single = matches!(error.downcast_ref(), Some(stompp_train::TrainError::Stopped { .. }));
-    single || error.is::<stompp_experiments::Stopped>()
+    let run = error.downcast_ref::<stompp_train::TrainError>();
+    let sweep = error.downcast_ref::<stompp_experiments::ExperimentError>();
+    matches!(run, Some(stompp_train::TrainError::Stopped { .. })) || sweep.is_some_and(|error| error.is_stopped())
 }
 
 fn run(cli: &Cli) -> Result<()> {

@@ -1,27 +1,28 @@
-//! `cargo xtask sanitize`: AddressSanitizer over the crates with unsafe code, and Miri over those that it can run.
+//! `cargo xtask sanitize`: runs AddressSanitizer on the crates with unsafe code, and Miri on the crates that it can run.
 //!
-//! The sanitizer runs with the pinned compiler, told to take unstable flags: dfdx, seeing a nightly one, switches on code that today's
-//! compilers reject. Miri needs a nightly toolchain with the components `miri` and `rust-src`, and runs what knows no tensors.
+//! The sanitizer runs with the pinned compiler and `RUSTC_BOOTSTRAP`. With a nightly compiler, dfdx enables code that current compilers
+//! reject. Miri needs a nightly toolchain with the components `miri` and `rust-src`. It runs crates that do not depend on tensors.
 
 use anyhow::{Context, Result, ensure};
 use std::process::Command;
 
-/// Where there is unsafe code.
+/// The crates with unsafe code.
 const UNSAFE: [&str; 3] = ["stompp-infer", "stompp-kernels", "stompp-nn"];
 
-/// What Miri runs. Not files: it has no `renameat2`. Not the kernels: their tests were not through after a quarter of an hour.
+/// The crates that Miri runs. `stompp-files` is not among them because Miri has no `renameat2`, and `stompp-kernels` because its tests take
+/// more than a quarter of an hour.
 const BELOW: [&str; 2] = ["stompp-rng", "stompp-schedule"];
 
-/// Their tests that Miri is through with in a minute.
+/// The tests of these crates that take Miri less than a minute.
 const QUICK: [&str; 5] = ["--lib", "--test", "golden", "--test", "mask"];
 
-/// Only with a named target are build scripts and macros left alone.
+/// With an explicit target, the flags do not apply to build scripts and macros.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// Runs both.
+/// Runs both tools.
 ///
 /// # Errors
-/// If a tool is missing, or a test or a tool finds something.
+/// Returns an error if a tool is missing, a test fails, or a tool finds something.
 pub(crate) fn run() -> Result<()> {
     let mut sanitizer = Command::new("cargo");
     sanitizer.args(["test", "--tests", "--target", TARGET, "--target-dir", "target/sanitize"]);
@@ -34,7 +35,7 @@ pub(crate) fn run() -> Result<()> {
     let mut miri = Command::new("rustup");
     miri.args(["run", "nightly", "cargo", "miri", "test", "--target-dir", "target/miri"]);
     miri.args(packages(&BELOW)).args(QUICK);
-    // Property tests ask for their environment, and would take hours.
+    // Property tests read environment variables. With the default number of cases they would take hours.
     miri.env("MIRIFLAGS", "-Zmiri-disable-isolation")
         .env("PROPTEST_CASES", "2");
     for inherited in ["RUSTC", "RUSTUP_TOOLCHAIN", "CARGO"] {

@@ -1,8 +1,8 @@
-//! Commands that ask for what there is not, told apart from runs that fail.
+//! Usage errors, which have an exit code of their own.
 
 use std::fmt;
 
-/// The command asks for what there is not; the process then ends with code 2.
+/// A usage error. The process ends with exit code 2.
 #[derive(Debug)]
 pub(crate) struct UsageError(String);
 

@@ -1,4 +1,4 @@
-//! Whether the runs support a claim, in words that say no more than the numbers do.
+//! Testing whether runs support a claim.
 
 use crate::statistics::{ENOUGH_SEEDS, Summary};
 use std::fmt;
@@ -14,22 +14,22 @@ pub struct ClaimTest {
     pub evidence: String,
 }
 
-/// Whether runs support a claim. Its [`Display`](fmt::Display) text is in reports and results.
+/// Whether the runs support a claim. Reports and results show its [`Display`](fmt::Display) text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
 pub enum ClaimOutcome {
-    /// The interval agrees with it, and there are at least five seeds.
+    /// The interval agrees with the claim, and there are at least five seeds.
     #[strum(to_string = "holds")]
     Holds,
-    /// The numbers agree with it, but there are too few seeds to be sure.
+    /// The numbers agree with the claim, but there are too few seeds to be sure.
     #[strum(to_string = "seen, too few seeds to tell")]
     TooFewSeeds,
-    /// The numbers allow both.
+    /// The numbers neither support nor contradict the claim.
     #[strum(to_string = "unclear")]
     Unclear,
-    /// The numbers contradict it.
+    /// The numbers contradict the claim.
     #[strum(to_string = "fails")]
     Fails,
-    /// Its runs are missing.
+    /// The runs that the claim is about are missing.
     #[strum(to_string = "not tested")]
     Untested,
 }

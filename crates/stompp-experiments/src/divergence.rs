@@ -1,21 +1,21 @@
-//! Where a run diverged.
+//! The step and the reason of a divergence.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use stompp_train::TrainError;
 
-/// Where a run diverged.
+/// The step at which a run diverged, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Divergence {
     /// Optimizer steps done before.
     pub step: u64,
-    /// What became infinite or NaN, and in which layer first.
+    /// The value that became infinite or NaN, and the first layer with it.
     pub reason: String,
 }
 
 impl Divergence {
-    /// The divergence that ended a run with this error, if one did.
+    /// Returns the divergence that this error reports; `None` if it is another error.
     pub(crate) fn from_error(error: &TrainError) -> Option<Self> {
         match error {
             TrainError::NonFinite {

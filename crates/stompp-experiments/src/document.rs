@@ -1,16 +1,17 @@
 //! A document with tables and figures that are made from the archive.
 //!
-//! The document marks them by two lines: `<!-- reproduce REQUEST -->` and `<!-- end -->`. What is between them is replaced by the
-//! section that the request describes.
+//! Two lines mark each section: `<!-- reproduce REQUEST -->` and `<!-- end -->`. [`Document::update`] replaces the text between them
+//! by the section that the request describes.
 
 use crate::archive::Archive;
+use crate::error::{ExperimentError, Result, io_error};
 use crate::experiment::Experiment;
 use crate::files;
 use crate::report;
 use crate::report::RenderedFigure;
 use crate::run_index::RunIndex;
 use crate::setup::Setup;
-use anyhow::{Context, Result, bail};
+use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -21,14 +22,14 @@ const CLOSE: &str = " -->";
 /// The line after a section.
 const END: &str = "<!-- end -->";
 
-/// What a mark of a document asks for.
+/// The content of one section of a document.
 #[derive(Clone, Debug)]
 pub struct SectionRequest {
-    /// The experiments, one after the other.
+    /// The experiments, in order.
     pub experiments: Vec<Experiment>,
     /// The setup of their runs.
     pub setup: Setup,
-    /// The command that trains the runs, for readers.
+    /// The command that trains the runs. The section shows it to readers.
     pub command: String,
 }
 
@@ -42,16 +43,19 @@ pub struct Document<'a> {
 }
 
 impl Document<'_> {
-    /// Makes every section again and returns the paths of the files that differ. They are written unless `check` is set. `request` reads
-    /// the words of a mark.
+    /// Makes every section again and returns the paths of the files that differ. Writes these files unless `check` is set. `request`
+    /// parses the words between `<!-- reproduce` and `-->`.
     ///
     /// # Errors
-    /// If a file cannot be read or written, a mark has no end, or `request` refuses its words.
-    pub fn update(&self, check: bool, request: impl Fn(&str) -> Result<SectionRequest>) -> Result<Vec<PathBuf>> {
+    /// Returns [`ExperimentError::Io`] if a file cannot be read or written, [`ExperimentError::InvalidMark`] if a mark has no end,
+    /// [`ExperimentError::Request`] if `request` fails, and [`ExperimentError::Section`] if a section cannot be made from the archive.
+    pub fn update<E: Into<Box<dyn Error + Send + Sync>>>(
+        &self,
+        check: bool,
+        request: impl Fn(&str) -> Result<SectionRequest, E>,
+    ) -> Result<Vec<PathBuf>, ExperimentError> {
         let before = read(self.path)?;
-        let (text, figures) = self
-            .with_new_sections(&before, request)
-            .with_context(|| self.path.display().to_string())?;
+        let (text, figures) = self.with_new_sections(&before, request)?;
         let folder = self.path.parent().unwrap_or(Path::new(".")).join("figures");
         let mut files = vec![(self.path.to_owned(), text)];
         files.extend(
@@ -73,27 +77,40 @@ impl Document<'_> {
         Ok(changed)
     }
 
-    /// The text with every section made again, and their figures.
-    fn with_new_sections(
+    /// Returns the text with every section made again, and the figures of the sections.
+    fn with_new_sections<E: Into<Box<dyn Error + Send + Sync>>>(
         &self,
         text: &str,
-        request: impl Fn(&str) -> Result<SectionRequest>,
+        request: impl Fn(&str) -> Result<SectionRequest, E>,
     ) -> Result<(String, Vec<RenderedFigure>)> {
+        let invalid = |problem: String| ExperimentError::InvalidMark {
+            path: self.path.to_owned(),
+            problem,
+        };
         let (mut made, mut figures) = (String::new(), Vec::new());
         let mut rest = text;
         while let Some(at) = line_beginning(rest, BEGIN) {
             let (before, marked) = rest.split_at(at);
-            let (line, inside) = marked.split_once('\n').context("a mark is the last line")?;
+            let Some((line, inside)) = marked.split_once('\n') else {
+                return Err(invalid("a mark is the last line".to_owned()));
+            };
             let Some(end) = line_beginning(inside, END) else {
-                bail!("{line} has no {END} after it");
+                return Err(invalid(format!("{line} has no {END} after it")));
             };
             if line_beginning(&inside[..end], BEGIN).is_some() {
-                bail!("{line} has no {END} before the next one");
+                return Err(invalid(format!("{line} has no {END} before the next one")));
             }
             let words = line.strip_prefix(BEGIN).and_then(|rest| rest.strip_suffix(CLOSE));
-            let words = words.with_context(|| format!("{line} does not end in -->"))?;
-            let request = request(words).with_context(|| format!("cannot read {line}"))?;
-            let (section, drawn) = self.section(request)?;
+            let words = words.ok_or_else(|| invalid(format!("{line} does not end in -->")))?;
+            let request = request(words).map_err(|error| ExperimentError::Request {
+                path: self.path.to_owned(),
+                line: line.to_owned(),
+                source: error.into(),
+            })?;
+            let (section, drawn) = self.section(request).map_err(|error| ExperimentError::Section {
+                path: self.path.to_owned(),
+                source: Box::new(error),
+            })?;
             made += &format!("{before}{line}\n\n{section}\n");
             figures.extend(drawn);
             rest = &inside[end..];
@@ -101,7 +118,7 @@ impl Document<'_> {
         Ok((made + rest, figures))
     }
 
-    /// The experiments, as far as the archive has their runs.
+    /// Makes the section of the runs that the archive has.
     fn section(&self, request: SectionRequest) -> Result<(String, Vec<RenderedFigure>)> {
         let SectionRequest {
             experiments,
@@ -111,7 +128,7 @@ impl Document<'_> {
         let runs = experiments
             .iter()
             .flat_map(|experiment| experiment.runs.iter().cloned());
-        // There are no run directories in the archive's folder: only the archive counts.
+        // The folder of the archive has no run directories, so all runs come from the archive.
         let out = self.archive.folder();
         let index = RunIndex::open(runs, setup, out, Some(self.archive.clone()))?;
         let (mut text, mut figures) = (Vec::new(), Vec::new());
@@ -125,10 +142,10 @@ impl Document<'_> {
 }
 
 fn read(path: &Path) -> Result<String> {
-    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+    fs::read_to_string(path).map_err(io_error("read", path))
 }
 
-/// Where the first line of `text` that begins with `words` begins.
+/// The position of the first line of `text` that begins with `words`.
 fn line_beginning(text: &str, words: &str) -> Option<usize> {
     let mut places = text.match_indices(words).map(|(place, _)| place);
     places.find(|place| text[..*place].is_empty() || text[..*place].ends_with('\n'))
@@ -145,13 +162,13 @@ mod tests {
     const DOCUMENT: &str = "# Results\n\n<!-- reproduce length -->\nold\n<!-- end -->\n\nThe end: `<!-- reproduce nothing -->` is no mark.\n";
 
     /// The experiment of a mark, with two seeds.
-    fn request(words: &str) -> Result<SectionRequest> {
+    fn request(words: &str) -> Result<SectionRequest, String> {
         let setup = Setup {
             seeds: 2,
             ..Setup::new(Preset::Smoke)
         };
         let experiment = builtin::ALL.iter().find(|experiment| experiment.name == words);
-        let experiment = experiment.with_context(|| format!("{words} is no experiment"))?;
+        let experiment = experiment.ok_or_else(|| format!("{words} is no experiment"))?;
         Ok(SectionRequest {
             experiments: vec![experiment.experiment(&setup)],
             setup,

@@ -1,9 +1,9 @@
 //! Lengths of time for readers.
 //!
-//! Not indicatif's `HumanDuration`: it rounds to one unit, `2 minutes` for 2 min 29 s, too coarse for the cost of a sweep; and these
-//! texts are in reports that are compared byte by byte.
+//! This is not indicatif's `HumanDuration`, which rounds to one unit: `2 minutes` for 2 min 29 s is too coarse for the cost of a sweep.
+//! Also, these texts are in reports that are compared byte by byte.
 
-/// A number of seconds for readers: `8.5 s`, `2 min 05 s`, `3 h 20 min`, `12 days`.
+/// Formats a number of seconds for readers: `8.5 s`, `2 min 05 s`, `3 h 20 min`, `12 days`.
 pub fn duration(seconds: f64) -> String {
     let whole = seconds.round().max(0.0) as u64;
     match whole {

@@ -1,17 +1,17 @@
-//! An experiment as a value: its runs, how tables group and compare them, what is claimed, and what its report shows.
+//! An experiment as a value: its runs, the rows and comparisons of its tables, its claims, and the figures of its report.
 
 use crate::claim::ClaimTest;
+use crate::error::ExperimentError;
 use crate::experiment_results::{Contrast, ExperimentResults};
 use crate::row::Row;
 use crate::run_index::RunIndex;
 use crate::run_spec::RunSpec;
 use crate::setup::Setup;
-use anyhow::Result;
 
-/// Tests the claims of an experiment.
-pub type TestClaims = fn(&ExperimentResults<'_>) -> Result<Vec<ClaimTest>>;
+/// A function that tests the claims of an experiment.
+pub type TestClaims = fn(&ExperimentResults<'_>) -> Result<Vec<ClaimTest>, ExperimentError>;
 
-/// One experiment: what a [`Sweep`](crate::Sweep) trains and reports.
+/// One experiment. A [`Sweep`](crate::Sweep) trains and reports it.
 ///
 /// ```
 /// use stompp_experiments::{Experiment, Figure, Images, MethodVariant, Preset, Row, Setup};
@@ -33,23 +33,23 @@ pub type TestClaims = fn(&ExperimentResults<'_>) -> Result<Vec<ClaimTest>>;
 pub struct Experiment {
     /// Name on the command line, in results and of files: letters, digits, `-` and `_`.
     pub name: String,
-    /// Heading of its report.
+    /// Heading of the report.
     pub title: String,
-    /// What it asks.
+    /// The question that it asks. The report shows it.
     pub question: String,
-    /// Rows of its table, in order.
+    /// Rows of the table, in order.
     pub rows: Vec<Row>,
-    /// Every run of its rows, in the order in which they are trained.
+    /// Every run of the rows, in the order of training.
     pub runs: Vec<RunSpec>,
-    /// The rows that are compared.
+    /// Pairs of rows to compare.
     pub contrasts: Vec<Contrast>,
-    /// Tests its claims once runs are finished.
+    /// Tests the claims on the finished runs.
     pub claims: TestClaims,
-    /// Published numbers beside the measured ones; with them the report has a section on what differs from the paper.
+    /// Published numbers, which tables show beside the measured ones. With them the report also lists what differs from the paper.
     pub published: Option<Published>,
-    /// Further tables of its report.
+    /// Further tables of the report.
     pub extra_tables: Vec<ExtraTable>,
-    /// Figures of its report.
+    /// Figures of the report.
     pub figures: Vec<Figure>,
 }
 
@@ -58,9 +58,9 @@ pub struct Experiment {
 pub struct Published {
     /// Where they come from.
     pub source: String,
-    /// Top-1 accuracy by row, percent.
+    /// Top-1 accuracy by row, in percent.
     pub top1: Vec<(Row, f64)>,
-    /// Differences, in points.
+    /// Differences between rows, in points.
     pub contrasts: Vec<Contrast>,
 }
 
@@ -69,7 +69,7 @@ pub struct Published {
 pub enum ExtraTable {
     /// Accuracy and loss on the training images beside those on the test images.
     TrainingAccuracy,
-    /// Gradient norms at the first convolution, and where runs diverged.
+    /// Gradient norms at the first convolution, and the steps at which runs diverged.
     Gradients,
 }
 
@@ -80,13 +80,13 @@ pub enum Figure {
     Accuracy,
     /// The gain of StoMPP over STE against the network's depth.
     GainByDepth,
-    /// The gain over STE against the epochs of training; a panel for each network and training set.
+    /// The gain over STE against the number of epochs; a panel for each network and training set.
     GainByEpochs,
-    /// Accuracy on test and training images against the epochs of training, likewise.
+    /// Accuracy on test and training images against the number of epochs; a panel for each network and training set.
     AccuracyByEpochs,
     /// Each unit's frozen fraction beside its target p(t).
     FrozenFraction,
-    /// How many entries of each unit's mask changed, along the training.
+    /// The share of the entries of each unit's mask that changed, along the training.
     MaskFlips,
     /// Norm of each unit's weight gradient along the training; a panel for each order.
     GradientNorms,
@@ -97,8 +97,8 @@ pub enum Figure {
 }
 
 impl Experiment {
-    /// An experiment whose runs are each row with each seed of `setup`, all rows of a seed before the next seed's. It compares
-    /// nothing, claims nothing and has no figures.
+    /// Creates an experiment with a run for each row and each seed of `setup`, in order of the seeds. It has no comparisons, claims or
+    /// figures.
     pub fn new(name: &str, title: &str, rows: Vec<Row>, setup: &Setup) -> Self {
         let runs = (0..setup.seeds)
             .flat_map(|seed| rows.iter().map(move |row| RunSpec::new(row.clone(), seed, setup)))
@@ -117,12 +117,12 @@ impl Experiment {
         }
     }
 
-    /// Its results, as far as `index` has its runs.
+    /// The results of those of its runs that are in `index`.
     pub(crate) fn results<'a>(&'a self, index: &'a RunIndex) -> ExperimentResults<'a> {
         ExperimentResults::new(&self.rows, &self.contrasts, &self.runs, index)
     }
 
-    /// The published top-1 accuracy of a row, percent.
+    /// The published top-1 accuracy of a row, in percent.
     pub(crate) fn published_top1(&self, row: &Row) -> Option<f64> {
         let published = self.published.as_ref()?;
         let known = published.top1.iter().find(|(published, _)| published == row);

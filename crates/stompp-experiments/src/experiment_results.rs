@@ -1,12 +1,12 @@
-//! The rows of one experiment with their finished runs: what tables, claims and figures are made from.
+//! The rows of one experiment with their finished runs. Tables, claims and figures are made from them.
 
+use crate::error::ExperimentError;
 use crate::row::Row;
 use crate::run_dir::FinishedRun;
 use crate::run_index::{RunEntry, RunIndex, RunStatus};
 use crate::run_spec::RunSpec;
 use crate::setup::Setup;
 use crate::statistics::{Sample, Summary};
-use anyhow::Result;
 
 /// The difference of two rows of a table.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,7 +15,7 @@ pub struct Contrast {
     pub row: Row,
     /// The row that is subtracted.
     pub baseline: Row,
-    /// The published difference in points, where it is known.
+    /// The published difference in points, if it is known.
     pub published: Option<f64>,
 }
 
@@ -30,7 +30,7 @@ pub struct ExperimentResults<'a> {
 }
 
 impl<'a> ExperimentResults<'a> {
-    /// The results of `runs`, as far as `index` has them.
+    /// The results of those of the `runs` that are in `index`.
     pub(crate) fn new(rows: &'a [Row], contrasts: &'a [Contrast], runs: &'a [RunSpec], index: &'a RunIndex) -> Self {
         let runs = runs
             .iter()
@@ -53,39 +53,44 @@ impl<'a> ExperimentResults<'a> {
         self.contrasts
     }
 
-    /// What all runs share.
+    /// The setup of all runs.
     pub fn setup(&self) -> &'a Setup {
         self.setup
     }
 
-    /// Every run, whatever its status: all rows of a seed before the next seed's.
+    /// Every run, whatever its status: seed by seed, and by row within a seed.
     pub fn runs(&self) -> impl Iterator<Item = (&'a Row, &'a RunEntry)> {
         self.runs.iter().copied()
     }
 
-    /// The runs of one row, whatever their status, by rising seed.
+    /// The runs of one row, whatever their status, in order of their seeds.
     pub fn runs_of(&self, row: &Row) -> impl Iterator<Item = &'a RunEntry> {
         self.runs().filter(move |(of, _)| *of == row).map(|(_, entry)| entry)
     }
 
-    /// The finished runs of one row, by rising seed.
+    /// The finished runs of one row, in order of their seeds.
     pub fn finished_of(&self, row: &Row) -> impl Iterator<Item = (&'a RunEntry, &'a FinishedRun)> {
         self.runs_of(row)
             .filter_map(|entry| Some((entry, entry.finished_run()?)))
     }
 
-    /// A number of each finished run of a row.
+    /// Returns a number of each finished run of a row, computed by `number`.
     pub fn sample(&self, row: &Row, number: impl Fn(&FinishedRun) -> f64) -> Sample {
         self.finished_of(row)
             .map(|(entry, run)| (entry.spec.seed, number(run)))
             .collect()
     }
 
-    /// A number of each finished run of a row that is read from its files; runs without it are left out.
+    /// Like [`sample`](Self::sample), with numbers that may be missing, or that are read from files. Runs for which `number` returns
+    /// `None` are left out.
     ///
     /// # Errors
-    /// The first error of `number`.
-    pub fn try_sample(&self, row: &Row, number: impl Fn(&RunEntry) -> Result<Option<f64>>) -> Result<Sample> {
+    /// Returns the first error of `number`.
+    pub fn try_sample(
+        &self,
+        row: &Row,
+        number: impl Fn(&RunEntry) -> Result<Option<f64>, ExperimentError>,
+    ) -> Result<Sample, ExperimentError> {
         let numbers = self.finished_of(row).filter_map(|(entry, _)| {
             let number = number(entry).transpose()?;
             Some(number.map(|number| (entry.spec.seed, number)))
@@ -100,17 +105,18 @@ impl<'a> ExperimentResults<'a> {
             .count()
     }
 
-    /// Top-1 accuracy of the deploy network of each finished run of a row, percent.
+    /// Top-1 accuracy of the deploy network of each finished run of a row, in percent.
     pub fn top1(&self, row: &Row) -> Sample {
         self.sample(row, |run| run.result.top1)
     }
 
-    /// Differences in top-1 of two rows, seed by seed, points.
+    /// Differences in top-1 of two rows, seed by seed, in points.
     pub fn pairs(&self, row: &Row, baseline: &Row) -> Sample {
         self.top1(row).minus(&self.top1(baseline))
     }
 
-    /// Mean difference in top-1 of the rows that are compared, points, and its interval.
+    /// Mean difference in top-1 of the two rows of `contrast`, in points, with its confidence interval; `None` if no seed is finished in
+    /// both rows.
     pub fn difference(&self, contrast: &Contrast) -> Option<Summary> {
         self.pairs(&contrast.row, &contrast.baseline).summary()
     }

@@ -1,21 +1,21 @@
-//! Folders and files whose errors name them.
+//! Writing files and folders, with errors that name the path.
 
-use anyhow::{Context, Result};
+use crate::error::{Result, io_error};
 use std::fs;
 use std::path::Path;
 
-/// Creates `folder` and its parents, where they are missing.
+/// Creates `folder` and its parents if they do not exist.
 ///
 /// # Errors
-/// Names the folder.
+/// Returns [`ExperimentError::Io`](crate::ExperimentError::Io) if the folder cannot be created.
 pub(crate) fn create_folder(folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder).with_context(|| format!("cannot create the folder {}", folder.display()))
+    fs::create_dir_all(folder).map_err(io_error("create the folder", folder))
 }
 
-/// Replaces a file, whole or not at all.
+/// Replaces a file atomically.
 ///
 /// # Errors
-/// Names the file, which is then as it was.
+/// Returns [`ExperimentError::Io`](crate::ExperimentError::Io) if the file cannot be written. The old file is then unchanged.
 pub(crate) fn replace(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
-    stompp_files::replace(path, content.as_ref()).with_context(|| format!("cannot write {}", path.display()))
+    stompp_files::replace(path, content.as_ref()).map_err(io_error("write", path))
 }

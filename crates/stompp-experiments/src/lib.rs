@@ -3,23 +3,22 @@
 //! Invariants:
 //! - **A table is made from run directories or the archive, never from memory.** A finished run is never repeated or changed.
 //! - **A sweep that was killed and continued ends in the same `results.json`**, byte for byte.
-//! - **A published number is in one place** (`builtin/published.rs`); one that is not known shows as unknown.
+//! - **A published number is in one place** (`builtin/published.rs`). A number that is not known shows as unknown.
 //!
-//! Layers, each of which uses only those above it:
+//! Layers. Each layer uses only the layers above it:
 //!
 //! | layer | modules |
 //! |---|---|
-//! | what is trained | [`Setup`] and [`Preset`], [`Override`], [`Row`], [`RunSpec`] |
-//! | what was trained | `run_dir`, [`Archive`], `run_index` |
-//! | what it says | [`statistics`](Sample), [`ExperimentResults`], [`ClaimTest`] |
+//! | configuration of runs | [`Setup`] and [`Preset`], [`Override`], [`Row`], [`RunSpec`] |
+//! | results of runs | `run_dir`, [`Archive`], `run_index` |
+//! | statistics | [`Sample`], [`ExperimentResults`], [`ClaimTest`] |
 //! | experiments | [`Experiment`]; [`builtin`] |
-//! | what is written | `results_file`, `report` |
-//! | what is done | `train`, [`Sweep`], [`Document`] |
+//! | output files | `results_file`, `report` |
+//! | actions | `train`, [`Sweep`], [`Document`] |
 //!
-//! Errors are [`anyhow::Error`]s for readers, with the file or run in their text. [`Stopped`], [`NoMatchingRun`] and
-//! [`TrainError`](stompp_train::TrainError) can be told apart by `downcast_ref`.
+//! Functions return [`ExperimentError`]. Its messages name the run, file or folder at fault.
 //!
-//! This crate does not read a command line, and prints nothing but a sweep's progress.
+//! This crate reads no command line. It prints only the progress of a sweep.
 #![forbid(unsafe_code)]
 
 mod archive;
@@ -28,6 +27,7 @@ mod claim;
 mod divergence;
 mod document;
 mod duration;
+mod error;
 mod experiment;
 mod experiment_results;
 mod files;
@@ -53,6 +53,7 @@ pub use claim::{ClaimOutcome, ClaimTest};
 pub use divergence::Divergence;
 pub use document::{Document, SectionRequest};
 pub use duration::duration;
+pub use error::ExperimentError;
 pub use experiment::{Experiment, ExtraTable, Figure, Published, TestClaims};
 pub use experiment_results::{Contrast, ExperimentResults};
 pub use overrides::{ConfigChange, Length, Override, TrainingSet};
@@ -66,5 +67,5 @@ pub use run_spec::RunSpec;
 pub use setup::{Preset, Setup};
 pub use statistics::{Sample, Summary};
 pub use sweep::cost::CostEstimate;
-pub use sweep::{NoMatchingRun, Parallelism, Shard, Sweep, SweepOptions};
-pub use train::{Stopped, TrainFn, trainer};
+pub use sweep::{Parallelism, Shard, Sweep, SweepOptions};
+pub use train::{TrainFn, trainer};

@@ -1,5 +1,5 @@
-//! What a row changes beside network, images and method: schedule, learning rate, length, gradient of weights, recipe, or anything
-//! else of the configuration.
+//! Changes of the configuration that a row makes besides network, images and method: schedule, learning rate, length, gradient of
+//! weights, recipe, or any other field.
 
 use crate::recipe::Recipe;
 use std::fmt;
@@ -17,17 +17,17 @@ pub enum Override {
     Schedule(Curve, RefreshRate),
     /// The learning rate.
     LearningRate(f64),
-    /// A hundred evaluations along the training, on at most 1,000 test images.
+    /// A hundred evaluations during the training, on at most 1,000 test images.
     FrequentEvaluations,
     /// Training images and epochs.
     Length(Length),
-    /// The straight-through gradient of weights, training images and epochs, and images a step.
+    /// The straight-through gradient of weights, training images and epochs, and the batch size.
     WeightSurrogate {
         /// The straight-through gradient of weights.
         surrogate: Surrogate,
         /// Training images and epochs.
         length: Length,
-        /// Images a step.
+        /// Images per step.
         batch_size: u16,
     },
     /// The training recipe, training images and epochs.
@@ -45,7 +45,7 @@ pub struct Length {
     pub epochs: u16,
 }
 
-/// Training images and their augmentation, where an experiment compares lengths of training.
+/// Training images and their augmentation, for experiments that compare lengths of training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
 pub enum TrainingSet {
     /// All of them, with crop and flip, in batches of at least 64.
@@ -56,13 +56,13 @@ pub enum TrainingSet {
     Few,
 }
 
-/// Images a step of [`TrainingSet::Full`], unless the setup has more.
+/// Batch size of [`TrainingSet::Full`], unless the setup's is larger.
 const FULL_BATCH: usize = 64;
 
-/// Training images of [`TrainingSet::Few`], unless the setup has fewer.
+/// Number of training images of [`TrainingSet::Few`], unless the setup has fewer.
 const FEW_IMAGES: usize = 10_000;
 
-/// Test images with [`Override::FrequentEvaluations`], unless the setup has fewer.
+/// Number of test images with [`Override::FrequentEvaluations`], unless the setup has fewer.
 const FEW_TEST_IMAGES: usize = 1_000;
 
 impl TrainingSet {
@@ -83,7 +83,7 @@ impl TrainingSet {
 }
 
 impl Length {
-    /// All training images, this many times.
+    /// All training images, for this number of epochs.
     pub const fn full(epochs: u16) -> Self {
         Self {
             images: TrainingSet::Full,
@@ -91,7 +91,7 @@ impl Length {
         }
     }
 
-    /// Few training images, this many times.
+    /// Few training images, for this number of epochs.
     pub const fn few(epochs: u16) -> Self {
         Self {
             images: TrainingSet::Few,
@@ -113,7 +113,7 @@ impl Length {
     }
 }
 
-/// A change of any fields of a [`RunConfig`], with a word for it in names of runs and a title for readers.
+/// A change of any fields of a [`RunConfig`], with a word for names of runs and a title for readers.
 #[derive(Clone)]
 pub struct ConfigChange {
     word: String,
@@ -127,7 +127,7 @@ impl fmt::Debug for ConfigChange {
     }
 }
 
-/// Two changes with one word are the same: runs are told apart by their names.
+/// Two changes are equal if their words are equal, because names identify runs.
 impl PartialEq for ConfigChange {
     fn eq(&self, other: &Self) -> bool {
         self.word == other.word
@@ -135,9 +135,10 @@ impl PartialEq for ConfigChange {
 }
 
 impl Override {
-    /// A change of your own. `word` is its part of a run's name, such as `m0.5`; `title` is how tables show it, such as `momentum 0.5`.
+    /// Creates a change of your own. `word` is its part of a run's name, such as `m0.5`. `title` is its text in tables, such as
+    /// `momentum 0.5`.
     ///
-    /// Data set and seed are the row's and the run's: a change of these has no effect.
+    /// A change of the data set or the seed has no effect, because the row and the run set them.
     ///
     /// ```
     /// use stompp_experiments::Override;
@@ -151,7 +152,7 @@ impl Override {
     /// ```
     ///
     /// # Panics
-    /// If `word` is empty or has characters other than letters, digits, dots and underscores: it is part of a folder's name.
+    /// Panics if `word` is empty or has characters other than letters, digits, dots and underscores: it is part of a folder's name.
     pub fn custom(word: &str, title: &str, change: impl Fn(&mut RunConfig) + Send + Sync + 'static) -> Self {
         let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '.' || letter == '_';
         assert!(
@@ -197,7 +198,7 @@ impl Override {
         }
     }
 
-    /// The words that tell a run with this change from one without.
+    /// The words that this change adds to a run's name.
     pub(crate) fn words(&self) -> Vec<String> {
         match self {
             Self::None => Vec::new(),
@@ -224,7 +225,7 @@ impl Override {
     }
 }
 
-/// As tables show it; empty where they do not.
+/// The text in tables; empty for overrides that tables do not show.
 impl fmt::Display for Override {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

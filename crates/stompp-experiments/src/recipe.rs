@@ -1,4 +1,4 @@
-//! Training recipes that the field uses, each as one change of the paper's.
+//! Common training recipes, each as one change of the paper's recipe.
 
 use stompp_train::config::{OptimizerName, RateSchedule, Time, TrainingConfig};
 use strum::{EnumMessage, VariantArray};
@@ -10,28 +10,28 @@ pub enum Recipe {
     /// The learning rate falls to 0 along half a cosine.
     #[strum(message = "cosine")]
     Cosine,
-    /// The learning rate is divided by 10 after half and three quarters.
+    /// The learning rate is divided by 10 after half and after three quarters of the training.
     #[strum(message = "rate / 10 at 50 and 75 %")]
     Step,
-    /// The learning rate rises during the first 5 %.
+    /// The learning rate rises during the first 5 % of the training.
     #[strum(message = "warm-up of 5 %")]
     WarmUp,
-    /// A penalty of 1e-4 on all parameters but latent weights.
+    /// Weight decay of 1e-4 on all parameters except latent weights.
     #[strum(serialize = "decay", message = "weight decay 1e-4")]
     WeightDecay,
-    /// The same on latent weights, too.
+    /// Weight decay of 1e-4 on all parameters, also on latent weights.
     #[strum(message = "weight decay 1e-4, latent weights too")]
     LatentDecay,
     /// Adam at a learning rate of 0.001.
     #[strum(message = "Adam, rate 0.001")]
     Adam,
-    /// Adam as the field trains binary networks: with a cosine.
+    /// Adam at a learning rate of 0.001 that falls along half a cosine, which is common for binary networks.
     #[strum(message = "Adam, rate 0.001, cosine")]
     AdamCosine,
-    /// A tenth of the target belongs to all classes equally.
+    /// Label smoothing of 0.1: a tenth of the target is spread evenly over all classes.
     #[strum(serialize = "smoothing", message = "label smoothing 0.1")]
     LabelSmoothing,
-    /// Gradients of a norm of at most 1.
+    /// Gradients are clipped to a norm of at most 1.
     #[strum(message = "gradients clipped to norm 1")]
     Clipping,
 }
@@ -64,12 +64,12 @@ impl Recipe {
         }
     }
 
-    /// The word for it in the name of a run.
+    /// The word of the recipe in the name of a run.
     pub(crate) fn word(self) -> &'static str {
         self.into()
     }
 
-    /// What it is, for readers.
+    /// The title of the recipe, for readers.
     pub(crate) fn title(self) -> &'static str {
         self.get_message().expect("every recipe has a title")
     }

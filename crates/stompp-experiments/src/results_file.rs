@@ -1,41 +1,42 @@
-//! `results.json`: every experiment's rows, differences and claims, every run with its configuration in short, and what is
-//! missing, by name. `timings.json`: how long each run took, and on which machine.
+//! Writes `results.json` and `timings.json`. `results.json` has the rows, differences and claims of every experiment, every run with the
+//! main fields of its configuration, and the names of missing runs. `timings.json` has the time and the machine of each run.
 //!
-//! **`results.json` is a function of seeds, code, configuration and the kind of processor**: it has no times, so a sweep that was
-//! killed and continued ends in the same bytes. Its keys are older than the names in this crate: `cell` is a run, `findings` are
-//! claims, `verdict` is a claim's outcome, `refused` are skipped runs.
+//! **`results.json` depends only on seeds, code, configuration and the kind of processor**: it has no times, so a sweep that was killed
+//! and resumed ends in the same bytes. Its keys are older than the names in this crate: `cell` is a run, `findings` are claims, `verdict`
+//! is the outcome of a claim, `refused` are skipped runs.
 
 use crate::claim::ClaimTest;
+use crate::error::{Result, io_error};
 use crate::experiment::Experiment;
 use crate::files;
 use crate::row::Row;
 use crate::run_dir::FinishedRun;
 use crate::run_index::{RunEntry, RunIndex, RunStatus};
 use crate::statistics::Summary;
-use anyhow::Result;
 use serde_json::{Value, json};
 use std::path::Path;
 use stompp_train::RunConfig;
 
-/// Name of the results.
+/// File name of the results.
 pub const RESULTS: &str = "results.json";
 
-/// Name of the timings.
+/// File name of the timings.
 pub(crate) const TIMINGS: &str = "timings.json";
 
-/// Writes both files into `folder`, each whole or not at all.
+/// Writes both files into `folder`, each atomically.
 ///
 /// # Errors
-/// If a run directory cannot be read or a file cannot be written, naming it.
+/// Returns [`ExperimentError::Io`](crate::ExperimentError::Io) if a file cannot be written, and the errors of the experiments' claims.
 pub(crate) fn write(experiments: &[Experiment], index: &RunIndex, folder: &Path) -> Result<()> {
     for (file, value) in [(RESULTS, results(experiments, index)?), (TIMINGS, timings(index))] {
-        let text = serde_json::to_string_pretty(&value)? + "\n";
-        files::replace(&folder.join(file), &text)?;
+        let path = folder.join(file);
+        let text = serde_json::to_string_pretty(&value).map_err(|error| io_error("write", &path)(error.into()))?;
+        files::replace(&path, text + "\n")?;
     }
     Ok(())
 }
 
-/// Accuracies are top-1 of the deploy network in percent, differences in points.
+/// Makes the content of `results.json`. Accuracies are top-1 of the deploy network in percent, differences are in points.
 fn results(experiments: &[Experiment], index: &RunIndex) -> Result<Value> {
     let missing = |reason: fn(&RunStatus) -> Option<&str>| -> Vec<_> {
         index
@@ -118,7 +119,7 @@ fn title(row: &Row) -> String {
     format!("{}, {}", row.network_and_images(), row.method_title())
 }
 
-/// `run_dir` is relative to the folder of the setup.
+/// Makes the entry of one run. `run_dir` is relative to the folder of the setup.
 fn cell(entry: &RunEntry, config: &RunConfig, run: &FinishedRun) -> Value {
     let (row, result) = (&entry.spec.row, &run.result);
     json!({

@@ -1,4 +1,4 @@
-//! One row of a table: network, images, setting, method and override. Its runs differ in nothing but the seed.
+//! One row of a table: network, images, setting, method and override. The runs of a row differ only in the seed.
 
 use crate::overrides::Override;
 use stompp_train::RunConfig;
@@ -7,9 +7,9 @@ use stompp_train::config::{Dataset, Method, Model, ModelSource, Order, Setting, 
 /// The images of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Images {
-    /// A set that is generated, or in the folder or archive of [`Setup::data`](crate::Setup::data).
+    /// A generated data set, or one in the folder or archive [`Setup::data`](crate::Setup::data).
     Set(Dataset),
-    /// ImageNet, in the folder or archive of [`Setup::imagenet`](crate::Setup::imagenet).
+    /// ImageNet, in the folder or archive [`Setup::imagenet`](crate::Setup::imagenet).
     ImageNet,
 }
 
@@ -17,7 +17,7 @@ impl Images {
     pub(crate) const CIFAR10: Self = Self::Set(Dataset::Cifar10);
     pub(crate) const CIFAR100: Self = Self::Set(Dataset::Cifar100);
 
-    /// The name in results and of run directories.
+    /// The name in results and in run names.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Set(dataset) => dataset.name(),
@@ -41,16 +41,16 @@ impl Images {
     }
 }
 
-/// A method with the choices that it has.
+/// A method with its options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MethodVariant {
-    /// In full precision: an upper bound.
+    /// Training in full precision, as an upper bound.
     Float,
-    /// Binary throughout, with this straight-through gradient of activations.
+    /// STE: binary during the whole training, with this straight-through gradient of activations.
     Ste(Surrogate),
-    /// Freezing in this order, without a gradient through frozen entries.
+    /// StoMPP: freezing in this order, without a gradient through frozen entries.
     Stompp(Order),
-    /// Freezing in this order, with this straight-through gradient of frozen activations.
+    /// StoMPP+STE: freezing in this order, with this straight-through gradient of frozen activations.
     StomppSte(Order, Surrogate),
 }
 
@@ -81,7 +81,7 @@ impl MethodVariant {
         }
     }
 
-    /// As tables show it. In BWN no activation is binary, so its gradient is not shown.
+    /// The name in tables. In BWN no activation is binary, so the gradient of activations is not shown.
     fn title(self, setting: Setting) -> String {
         let mut title = match self {
             Self::Float => "nothing binary",
@@ -114,20 +114,20 @@ impl MethodVariant {
 /// One row of a table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
-    /// A model with a name, or a file with a graph.
+    /// The network: a named model, or a file with a graph.
     pub network: ModelSource,
-    /// What it is trained and tested on.
+    /// The images that it is trained and tested on.
     pub images: Images,
     /// BNN or BWN.
     pub setting: Setting,
-    /// How it becomes binary.
+    /// The method of training.
     pub variant: MethodVariant,
-    /// What else of the setup's configuration changes.
+    /// A further change of the setup's configuration.
     pub overrides: Override,
 }
 
 impl Row {
-    /// A row for each network and method, in this order, without overrides.
+    /// Returns a row for each network and method, network by network, without overrides.
     pub fn product<N: Clone + Into<ModelSource>>(
         setting: Setting,
         networks: &[N],
@@ -147,7 +147,7 @@ impl Row {
             .collect()
     }
 
-    /// The same row with another method.
+    /// Returns the same row with another method.
     pub fn with_variant(&self, variant: MethodVariant) -> Self {
         Self {
             variant,
@@ -155,7 +155,7 @@ impl Row {
         }
     }
 
-    /// The same row with another override.
+    /// Returns the same row with another override.
     pub fn with_override(&self, overrides: Override) -> Self {
         Self {
             overrides,
@@ -174,7 +174,7 @@ impl Row {
     /// Writes the row into the configuration that its setup starts from.
     pub(crate) fn apply(&self, config: &mut RunConfig) {
         config.network.model = self.network.clone();
-        // A network from a file has widths of its own.
+        // A network from a file has its own widths.
         config.network.width = self
             .network
             .named()
@@ -184,8 +184,8 @@ impl Row {
         self.overrides.apply(config);
     }
 
-    /// Every word that tells the runs of this row from others of a setup that starts from `base`, most general first. An override that
-    /// changes nothing of `base` adds none: such rows share their runs.
+    /// The words of a run's name, most general first. `base` is the base configuration of the setup. An override that does not change
+    /// `base` adds no word, so a row with it shares its runs with the row without it.
     pub(crate) fn words(&self, base: &RunConfig) -> Vec<String> {
         let mut words = vec![
             network_name(&self.network),
@@ -208,7 +208,7 @@ impl Row {
         self.network.named().map(Model::depth)
     }
 
-    /// The straight-through gradient of activations, where there is one: in BWN no activation is binary.
+    /// The straight-through gradient of activations; `None` in BWN, where no activation is binary.
     pub(crate) fn surrogate(&self) -> Option<Surrogate> {
         self.variant.surrogate().filter(|_| self.setting == Setting::Bnn)
     }

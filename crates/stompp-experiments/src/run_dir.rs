@@ -1,8 +1,9 @@
-//! What the directory of a run holds, and what that means for the run.
+//! The state of a run directory.
 //!
-//! **A finished run is never repeated, changed or mistaken for another.** It counts only if its configuration is the expected one.
+//! **A finished run is never repeated, changed or mistaken for another.** It counts only if its configuration is
+//! the expected one.
 
-use anyhow::{Context, Result, bail};
+use crate::error::{ExperimentError, Result, io_error};
 use std::fs;
 use std::path::Path;
 use stompp_train::{RunConfig, RunRecord, RunResult, RunStatus, SavedRun};
@@ -16,46 +17,42 @@ pub struct FinishedRun {
     pub run: RunRecord,
 }
 
-/// What a run directory holds.
+/// The content of a run directory.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum RunDirState {
-    /// Nothing: there is no such directory.
+    /// The directory does not exist.
     Absent,
     /// A run that did not end, after this many steps.
     Interrupted(u64),
-    /// A run that another process trains now; its last checkpoint is of about this step.
+    /// A run that another process is training. Its last checkpoint is of about this step.
     Running(u64),
     /// The finished run.
     Finished(Box<FinishedRun>),
 }
 
-/// What `dir` holds of the run with this configuration.
+/// Reads the state of the run with this configuration in `dir`.
 ///
 /// # Errors
-/// If it holds something else, naming the directory and what is there, or if a file cannot be read.
+/// Returns [`ExperimentError::NotARunDirectory`] or [`ExperimentError::OtherRun`] if `dir` holds something else, and
+/// [`ExperimentError::Train`] or [`ExperimentError::Io`] if a file cannot be read.
 pub(crate) fn inspect(dir: &Path, config: &RunConfig) -> Result<RunDirState> {
-    if !dir
-        .try_exists()
-        .with_context(|| format!("cannot look at {}", dir.display()))?
-    {
+    if !dir.try_exists().map_err(io_error("look at", dir))? {
         return Ok(RunDirState::Absent);
     }
     let file = dir.join("config.toml");
-    // The trainer writes the configuration first, so a directory without one is not a run's. Another process may write it meanwhile.
+    // The trainer writes the configuration first, so a directory without it is no run directory. Another process may write it between
+    // the two checks.
     if !file.is_file() && !is_empty_run_dir(dir)? && !file.is_file() {
-        bail!(
-            "{} is not a run directory: choose another output folder, or remove it",
-            dir.display()
-        );
+        return Err(ExperimentError::NotARunDirectory { path: dir.to_owned() });
     }
     if !file.is_file() {
         return Ok(RunDirState::Interrupted(0));
     }
     if let Some(difference) = RunConfig::load(&file)?.difference(config) {
-        bail!(
-            "{} holds a run with another configuration ({difference}): choose another output folder, or remove it",
-            dir.display(),
-        );
+        return Err(ExperimentError::OtherRun {
+            path: dir.to_owned(),
+            difference,
+        });
     }
     if !RunResult::exists(dir) {
         let RunStatus { step, busy } = RunStatus::read(dir)?;
@@ -71,10 +68,11 @@ pub(crate) fn inspect(dir: &Path, config: &RunConfig) -> Result<RunDirState> {
     })))
 }
 
-/// Whether `dir` has no files but temporary ones of the trainer.
+/// Returns whether `dir` has only temporary files of the trainer, or none.
 fn is_empty_run_dir(dir: &Path) -> Result<bool> {
-    for entry in fs::read_dir(dir).with_context(|| format!("cannot look at {}", dir.display()))? {
-        if !entry?.file_name().to_string_lossy().starts_with(".stompp-") {
+    for entry in fs::read_dir(dir).map_err(io_error("look at", dir))? {
+        let entry = entry.map_err(io_error("look at", dir))?;
+        if !entry.file_name().to_string_lossy().starts_with(".stompp-") {
             return Ok(false);
         }
     }

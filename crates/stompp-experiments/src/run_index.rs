@@ -1,11 +1,11 @@
-//! All runs of a sweep and their status. Results and reports are made from it, and it from run directories and the archive.
+//! All runs of a sweep and their status, read from run directories and the archive. Results and reports are made from it.
 
 use crate::archive::{Archive, ArchivedRun, EpochPoint, GradientPoint};
 use crate::divergence::Divergence;
+use crate::error::{ExperimentError, Result};
 use crate::run_dir::{self, FinishedRun, RunDirState};
 use crate::run_spec::{RunSpec, Work};
 use crate::setup::Setup;
-use anyhow::{Result, bail};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -14,19 +14,19 @@ use stompp_train::{DiagnosticsReport, MetricRecord, RunResult};
 /// The status of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RunStatus {
-    /// It has not begun.
+    /// The run has not begun.
     Pending,
-    /// It was interrupted after this many steps and continues there.
+    /// The run was interrupted after this many steps. The next sweep resumes it.
     Interrupted(u64),
-    /// Another process trains it, and has done about this many steps.
+    /// Another process is training the run, and has done about this many steps.
     Running(u64),
-    /// It is finished.
+    /// The run is finished.
     Finished(Box<FinishedRun>),
-    /// Its loss, gradients or parameters became infinite or NaN: a result, too, but without an accuracy.
+    /// The loss, a gradient or a parameter became infinite or NaN. This is a result too, but without an accuracy.
     Diverged(Divergence),
-    /// It failed, for this reason.
+    /// The run failed, for this reason.
     Failed(String),
-    /// It is skipped, for this reason.
+    /// The run is skipped, for this reason.
     Skipped(Cow<'static, str>),
 }
 
@@ -37,22 +37,22 @@ pub struct RunEntry {
     /// The run directory.
     pub(crate) dir: PathBuf,
     pub(crate) status: RunStatus,
-    /// What the archive has of it.
+    /// The run in the archive, if it is there.
     archived: Option<ArchivedRun>,
 }
 
 impl RunEntry {
-    /// What is trained.
+    /// The run.
     pub fn spec(&self) -> &RunSpec {
         &self.spec
     }
 
-    /// Its status.
+    /// The status of the run.
     pub fn status(&self) -> &RunStatus {
         &self.status
     }
 
-    /// The finished run, if it is finished.
+    /// The finished run; `None` if it is not finished.
     pub fn finished_run(&self) -> Option<&FinishedRun> {
         match &self.status {
             RunStatus::Finished(run) => Some(run),
@@ -60,25 +60,25 @@ impl RunEntry {
         }
     }
 
-    /// Whether the directory of the finished run exists. If not, only the archive has the run.
+    /// Returns whether the directory of the finished run exists. If not, only the archive has the run.
     pub(crate) fn has_directory(&self) -> bool {
         RunResult::exists(&self.dir)
     }
 
-    /// The metrics of the finished run; `None` without its directory.
+    /// Reads the metrics of the finished run; `None` if its directory does not exist.
     ///
     /// # Errors
-    /// If the metrics cannot be read.
-    pub fn metrics(&self) -> Result<Option<Vec<MetricRecord>>> {
+    /// Returns [`ExperimentError::Train`] if the metrics cannot be read.
+    pub fn metrics(&self) -> Result<Option<Vec<MetricRecord>>, ExperimentError> {
         let metrics = self.has_directory().then(|| MetricRecord::read(&self.dir));
         Ok(metrics.transpose()?)
     }
 
-    /// The diagnostics of the finished run's units; `None` without its directory.
+    /// Reads the diagnostics of the finished run's units; `None` if its directory does not exist.
     ///
     /// # Errors
-    /// If the metrics cannot be read.
-    pub fn diagnostics(&self) -> Result<Option<Vec<DiagnosticsReport>>> {
+    /// Returns [`ExperimentError::Train`] if the metrics cannot be read.
+    pub fn diagnostics(&self) -> Result<Option<Vec<DiagnosticsReport>>, ExperimentError> {
         let report = |metric| match metric {
             MetricRecord::Diagnostics(report) => Some(report),
             _ => None,
@@ -87,34 +87,34 @@ impl RunEntry {
         Ok(metrics.map(|metrics| metrics.into_iter().filter_map(report).collect()))
     }
 
-    /// The gradients of its first and last layer, also of a run that diverged.
+    /// The gradients of the first and the last layer at each diagnostics step, also of a run that diverged.
     ///
     /// # Errors
-    /// If the metrics cannot be read.
-    pub fn gradients(&self) -> Result<Vec<GradientPoint>> {
+    /// Returns [`ExperimentError::Train`] if the metrics cannot be read.
+    pub fn gradients(&self) -> Result<Vec<GradientPoint>, ExperimentError> {
         match &self.archived {
             Some(archived) => Ok(archived.gradients()),
             None => Ok(GradientPoint::from_metrics(&MetricRecord::read(&self.dir)?)),
         }
     }
 
-    /// Its epochs; none without directory and archive.
+    /// The epochs of the run; empty if neither its directory nor the archive has it.
     ///
     /// # Errors
-    /// If the metrics cannot be read.
-    pub fn epochs(&self) -> Result<Vec<EpochPoint>> {
+    /// Returns [`ExperimentError::Train`] if the metrics cannot be read.
+    pub fn epochs(&self) -> Result<Vec<EpochPoint>, ExperimentError> {
         match &self.archived {
             Some(archived) => Ok(archived.epochs()),
             None => Ok(EpochPoint::from_metrics(&self.metrics()?.unwrap_or_default())),
         }
     }
 
-    /// Whether it is still to be trained.
+    /// Returns whether the run is still to be trained.
     pub fn is_due(&self) -> bool {
         matches!(self.status, RunStatus::Pending | RunStatus::Interrupted(_))
     }
 
-    /// Skips the run, for this reason.
+    /// Marks the run as skipped, for this reason.
     pub(crate) fn skip(&mut self, reason: String) {
         self.spec.work = Work::Skip(reason.clone().into());
         self.status = RunStatus::Skipped(reason.into());
@@ -123,7 +123,7 @@ impl RunEntry {
     /// Reads the run directory again.
     ///
     /// # Errors
-    /// If it holds something else than this run.
+    /// The errors of [`run_dir::inspect`].
     pub(crate) fn refresh(&mut self) -> Result<()> {
         self.status = match &self.spec.work {
             Work::Skip(reason) => RunStatus::Skipped(reason.clone()),
@@ -138,7 +138,7 @@ impl RunEntry {
         Ok(())
     }
 
-    /// Its status by the archive.
+    /// The status of the run in the archive; pending if the archive does not have it.
     fn archived_status(&self) -> RunStatus {
         let finished = |archived: &ArchivedRun| Some(RunStatus::Finished(Box::new(archived.finished_run()?)));
         let diverged = |archived: &ArchivedRun| Some(RunStatus::Diverged(archived.divergence()?.clone()));
@@ -149,7 +149,7 @@ impl RunEntry {
     }
 }
 
-/// Every run of a sweep, each once: by stage, then seed, then in the order given.
+/// Every run of a sweep, once each. The order is by stage, then by seed, then as given.
 #[derive(Clone, Debug)]
 pub(crate) struct RunIndex {
     pub(crate) setup: Setup,
@@ -159,11 +159,12 @@ pub(crate) struct RunIndex {
 }
 
 impl RunIndex {
-    /// Reads the run directories below `out` and the archive. Each setup has a folder there, so that setups do not mix; experiments
-    /// share it, so that a run of several is trained once.
+    /// Reads the run directories in `out` and the archive. Each setup has a folder of its own in `out`. Experiments share this folder, so
+    /// a run that several experiments have is trained once.
     ///
     /// # Errors
-    /// If a run directory, or a file of the archive, holds something else than its run, or two different runs have one name.
+    /// Returns [`ExperimentError::DuplicateName`] if two different runs have the same name. Also returns the errors of
+    /// [`Archive::find`] and [`RunEntry::refresh`].
     pub(crate) fn open(
         specs: impl IntoIterator<Item = RunSpec>,
         setup: Setup,
@@ -179,7 +180,7 @@ impl RunIndex {
             if let Some(place) = by_name.get(&name) {
                 let known: &RunEntry = &entries[*place];
                 if known.spec.work != spec.work {
-                    bail!("two runs with different configurations are called {name}");
+                    return Err(ExperimentError::DuplicateName { name });
                 }
                 continue;
             }
@@ -210,10 +211,10 @@ impl RunIndex {
         self.by_name.get(name).map(|place| &self.entries[*place])
     }
 
-    /// Adds to the archive, if there is one, the finished and diverged runs that it lacks.
+    /// Adds the finished and diverged runs that the archive does not have yet. Does nothing without an archive.
     ///
     /// # Errors
-    /// As [`Archive::add`].
+    /// The errors of [`Archive::add`] and [`Archive::find`].
     pub(crate) fn archive(&mut self) -> Result<()> {
         let Some(archive) = &self.archive else {
             return Ok(());
@@ -232,10 +233,10 @@ impl RunIndex {
         Ok(())
     }
 
-    /// Reads the directories of all runs that have not ended again: other processes may have trained them.
+    /// Reads the directories of all runs that have not ended again, since other processes may have trained them.
     ///
     /// # Errors
-    /// As [`RunEntry::refresh`].
+    /// The errors of [`RunEntry::refresh`].
     pub(crate) fn refresh(&mut self) -> Result<()> {
         let open = |entry: &&mut RunEntry| {
             !matches!(
@@ -253,7 +254,7 @@ impl RunIndex {
             .filter_map(|entry| Some((entry, entry.finished_run()?)))
     }
 
-    /// The runs that diverged, and where.
+    /// The runs that diverged, each with its step and reason.
     pub(crate) fn diverged(&self) -> impl Iterator<Item = (&RunEntry, &Divergence)> {
         self.entries.iter().filter_map(|entry| match &entry.status {
             RunStatus::Diverged(divergence) => Some((entry, divergence)),
@@ -261,7 +262,7 @@ impl RunIndex {
         })
     }
 
-    /// The runs that are skipped, and why.
+    /// The runs that are skipped, each with the reason.
     pub(crate) fn skipped(&self) -> impl Iterator<Item = (&RunEntry, &str)> {
         self.entries.iter().filter_map(|entry| match &entry.status {
             RunStatus::Skipped(reason) => Some((entry, &**reason)),
@@ -269,7 +270,7 @@ impl RunIndex {
         })
     }
 
-    /// The runs that failed, and why.
+    /// The runs that failed, each with the reason.
     pub(crate) fn failed(&self) -> impl Iterator<Item = (&RunEntry, &str)> {
         self.entries.iter().filter_map(|entry| match &entry.status {
             RunStatus::Failed(reason) => Some((entry, reason.as_str())),

@@ -8,17 +8,17 @@ use stompp_train::config::{Dataset, Device};
 
 const NO_IMAGENET: &str = "it needs --imagenet PATH: a folder or archive with ImageNet's train and val";
 
-/// What is to be done for a run.
+/// Whether to train a run or to skip it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Work {
     /// Train with this configuration.
     Train(Box<RunConfig>),
-    /// Nothing, for this reason.
+    /// Skip the run, for this reason.
     Skip(Cow<'static, str>),
 }
 
-/// One run of an experiment: what is trained, under which name, and when. Runs of several experiments that are the same run have the
-/// same name.
+/// One run of an experiment: its configuration, its name and its stage. If several experiments have the same run, it has the same name
+/// in each.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunSpec {
     pub(crate) row: Row,
@@ -30,7 +30,7 @@ pub struct RunSpec {
 }
 
 impl RunSpec {
-    /// The run of `row` with `seed` in a setup, in stage 0.
+    /// Creates the run of `row` with `seed` in a setup, in stage 0.
     pub fn new(row: Row, seed: u64, setup: &Setup) -> Self {
         let mut words = row.words(&setup.base);
         let device = setup.base.device.name;
@@ -65,12 +65,12 @@ impl RunSpec {
         }
     }
 
-    /// The same run in another stage. Every run of a stage is trained before the next stage begins.
+    /// Returns the same run in another stage. Every run of a stage is trained before the next stage begins.
     pub fn with_stage(self, stage: u32) -> Self {
         Self { stage, ..self }
     }
 
-    /// The run's name, which its directory has too: `resnet20-cifar10-bnn-ste-clipped-seed0`.
+    /// The name of the run and of its directory: `resnet20-cifar10-bnn-ste-clipped-seed0`.
     pub fn name(&self) -> String {
         self.words.join("-")
     }
@@ -83,8 +83,8 @@ impl RunSpec {
         }
     }
 
-    /// Whether `pattern` selects this run: words with commas between them, each of which is one of the words of the
-    /// run's name, or the whole name; `*` stands for any text.
+    /// Returns whether `pattern` selects this run. A pattern is a list of terms, separated by commas. Each term must match a word of the
+    /// run's name, or the whole name; `*` matches any text.
     pub fn matches(&self, pattern: &str) -> bool {
         let name = self.name();
         pattern
@@ -94,7 +94,7 @@ impl RunSpec {
     }
 }
 
-/// Whether `pattern`, in which `*` stands for any text, matches all of `text`.
+/// Returns whether `pattern` matches all of `text`. `*` matches any text.
 fn glob(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == text,

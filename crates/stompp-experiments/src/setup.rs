@@ -1,5 +1,4 @@
-//! What all runs of a sweep share: the configuration that they start from, the images, the seeds. [`Preset`]s are the sizes that the
-//! paper's experiments come in.
+//! The settings that all runs of a sweep share: base configuration, images and seeds. A [`Preset`] is a size of the paper's experiments.
 
 use std::path::PathBuf;
 use stompp_train::RunConfig;
@@ -36,23 +35,23 @@ impl Preset {
     /// Every preset, the smallest first.
     pub const ALL: &[Self] = Self::VARIANTS;
 
-    /// The name on the command line, in results and of folders.
+    /// The name of the preset on the command line, in results and in folder names.
     pub fn name(self) -> &'static str {
         self.into()
     }
 
-    /// Whether only real images will do.
+    /// Returns whether the preset needs real images.
     pub fn needs_data(self) -> bool {
         self != Self::Smoke
     }
 
-    /// Whether its networks are so large that two at a time might not fit into memory: a batch of 256 images keeps tens
-    /// of gigabytes of activations in ResNet-50.
+    /// Returns whether the networks are so large that two at a time might not fit into memory. ResNet-50 keeps tens of gigabytes of
+    /// activations for a batch of 256 images.
     pub fn runs_one_at_a_time(self) -> bool {
         self == Self::Paper
     }
 
-    /// The configuration that its runs start from.
+    /// The configuration that runs of this preset start from.
     pub fn base(self) -> RunConfig {
         let mut config = RunConfig::default();
         let (data, network, method, training) = (
@@ -62,8 +61,8 @@ impl Preset {
             &mut config.training,
         );
         match self {
-            // Short enough for the order of the methods to show in a minute, and no more: with twice the epochs ResNet-20 by
-            // STE had caught up (seeds 0 and 1: 65.1 and 60.5 %, StoMPP 64.8 and 64.6 %; synthetic set).
+            // Short, so that the order of the methods shows in a minute. With twice the epochs, STE had caught up on ResNet-20
+            // (seeds 0 and 1: 65.1 and 60.5 %, StoMPP 64.8 and 64.6 %; synthetic set).
             Self::Smoke => {
                 data.train_limit = Some(10_000);
                 data.image_size = 16;
@@ -100,7 +99,7 @@ impl Preset {
     }
 }
 
-/// What all runs of a sweep share, and what they are named by.
+/// The settings that all runs of a sweep share.
 ///
 /// ```
 /// use stompp_experiments::{Preset, Setup};
@@ -111,7 +110,7 @@ impl Preset {
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Setup {
-    /// Name of the folder that has its runs and reports: letters, digits, `-` and `_`. Two setups with different configurations need
+    /// Name of the folder of its runs and reports: letters, digits, `-` and `_`. Two setups with different configurations need
     /// different names.
     pub name: String,
     /// The size that built-in experiments choose their rows for.
@@ -127,7 +126,7 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// The setup of a preset, with one seed and no paths of images.
+    /// Creates the setup of a preset, with one seed and no paths of images.
     pub fn new(preset: Preset) -> Self {
         Self {
             name: preset.name().to_owned(),

@@ -1,16 +1,16 @@
-//! Numbers by seed: means, spread, and how sure a difference is.
+//! Statistics of numbers by seed: means, deviations and confidence intervals.
 //!
-//! Differences are paired: two runs with the same seed share initial weights, data order and masks' draws.
+//! Differences are paired: two runs with the same seed have the same initial weights, order of data and random masks.
 
 use rand_core::Rng;
 use std::collections::BTreeMap;
 use stompp_rng::{Purpose, stream};
 
-/// Fewest seeds with which the interval can mean 95 %: of n differences that are as likely up as down, all lie on one side of the
-/// true middle in one of 2^(n-1) cases, which is 25 % with three seeds and 6 % with five.
+/// Smallest number of seeds with which the interval can mean 95 %. If n differences are as likely positive as negative, all n have the
+/// same sign in one of 2^(n-1) cases. That is 25 % with three seeds and 6 % with five.
 pub(crate) const ENOUGH_SEEDS: usize = 5;
 
-/// Draws of the bootstrap.
+/// Number of bootstrap draws.
 const DRAWS: usize = 20_000;
 
 /// One number for each seed that was run.
@@ -24,8 +24,8 @@ pub struct Summary {
     pub n: usize,
     /// Mean over seeds.
     pub mean: f64,
-    /// The middle 95 % of the means of seeds drawn anew with replacement (bootstrap, percentiles); with less than two seeds there
-    /// is none, with less than 5 it is too narrow.
+    /// The 95 % confidence interval (percentile bootstrap over seeds); `None` with fewer than two seeds. With fewer than five it is too
+    /// narrow.
     pub interval: Option<[f64; 2]>,
 }
 
@@ -41,7 +41,7 @@ impl Sample {
         self.0.len()
     }
 
-    /// The numbers, by rising seed.
+    /// The numbers, in order of their seeds.
     pub fn values(&self) -> impl Iterator<Item = f64> {
         self.0.values().copied()
     }
@@ -51,14 +51,14 @@ impl Sample {
         (self.n() > 0).then(|| self.values().sum::<f64>() / self.n() as f64)
     }
 
-    /// The standard deviation of one seed's number (n - 1); `None` with less than two seeds.
+    /// The sample standard deviation (n - 1); `None` with fewer than two seeds.
     pub fn deviation(&self) -> Option<f64> {
         let mean = self.mean().filter(|_| self.n() > 1)?;
         let squares: f64 = self.values().map(|value| (value - mean).powi(2)).sum();
         Some((squares / (self.n() - 1) as f64).sqrt())
     }
 
-    /// The differences of the seeds that both have.
+    /// The differences, seed by seed, of the seeds that both samples have.
     pub fn minus(&self, other: &Self) -> Self {
         let pairs = self
             .0
@@ -76,7 +76,7 @@ impl Sample {
         })
     }
 
-    /// The 2.5th and 97.5th percentile of the bootstrapped means: the same for the same numbers.
+    /// The 2.5th and 97.5th percentile of the bootstrapped means. It is deterministic.
     fn bootstrap(&self) -> [f64; 2] {
         let values: Vec<_> = self.values().collect();
         let mut rng = stream(0, Purpose::new(*b"bootstrp"), 0, 0);

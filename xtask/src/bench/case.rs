@@ -1,4 +1,4 @@
-//! One network in one freeze state, ready to be stepped.
+//! A network in one freeze state, to time its training steps.
 
 use anyhow::Result;
 use dfdx::{
@@ -16,7 +16,7 @@ use stompp_resnet::{Architecture, Model};
 use stompp_rng::{Purpose, stream};
 use stompp_train::config::Device;
 
-/// The networks that are timed, on 32x32 images.
+/// The networks to time, on 32x32 images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BenchNetwork {
     /// Width 64.
@@ -27,11 +27,11 @@ pub(crate) enum BenchNetwork {
     ResNet50,
 }
 
-/// Whether the GPU of this build is a fake one, on which only tiny networks are quick.
+/// Whether this build has a fake GPU, on which only tiny networks are fast.
 const FAKE_GPU: bool = cfg!(feature = "cuda-stand-in");
 
 impl BenchNetwork {
-    /// Those that are timed on a device.
+    /// The networks to time on a device.
     pub(crate) fn for_device(device: Device) -> [Self; 2] {
         match device {
             Device::Cpu => [Self::ResNet20, Self::ResNet18],
@@ -51,7 +51,7 @@ impl BenchNetwork {
         let (width, image, batch) = match (device, self) {
             (Device::Cuda, _) if FAKE_GPU => (4, 8, 4),
             (Device::Cuda, _) => (self.model().default_width(), 32, 256),
-            // As many images as keep the device busy.
+            // Enough images to keep the device busy.
             (Device::Cpu, Self::ResNet20) => (16, 32, 64),
             (Device::Cpu, _) => (64, 32, 32),
         };
@@ -59,7 +59,7 @@ impl BenchNetwork {
     }
 }
 
-/// Channels of the first stage, side of the images, and images a step.
+/// Channels of the first stage, side of the images, and batch size.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Size {
     pub(crate) width: usize,
@@ -67,10 +67,10 @@ pub(crate) struct Size {
     pub(crate) batch: usize,
 }
 
-/// What is trained.
+/// The method and the freeze state to time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Workload {
-    /// StoMPP in forward order with this percentage of the units committed, and the next unit half way.
+    /// StoMPP in forward order with this percentage of the units committed, and the next unit half way through its window.
     Freezing(usize),
     /// The STE baseline.
     Ste,
@@ -85,7 +85,7 @@ impl Workload {
     }
 }
 
-/// Fraction that a cubic window has frozen half way.
+/// Frozen fraction in the middle of a window with the cubic curve.
 const HALF_WAY: f64 = 0.125;
 
 pub(crate) struct Case<D: BinaryBackend> {
@@ -124,7 +124,7 @@ impl<D: BinaryBackend + Synchronize> Case<D> {
         })
     }
 
-    /// One training step on the same batch; its seconds.
+    /// Runs one training step, always on the same batch, and returns its time in seconds.
     pub(crate) fn step(&mut self) -> Result<f64> {
         self.device.try_synchronize().map_err(device_error)?;
         let start = Instant::now();
@@ -142,7 +142,7 @@ impl<D: BinaryBackend + Synchronize> Case<D> {
     }
 }
 
-/// Errors of dfdx's devices have words, and no more in common.
+/// Converts an error of a dfdx device. These errors have only their text in common.
 fn device_error(error: impl std::fmt::Display) -> anyhow::Error {
     anyhow::anyhow!("device: {error}")
 }

@@ -1,7 +1,7 @@
-//! `cargo xtask bench --infer`: trained networks on images, beside ONNX Runtime and OpenVINO on the same machine.
+//! `cargo xtask bench --infer`: times trained networks on images, here and in ONNX Runtime and OpenVINO on the same machine.
 //!
-//! Weights are random: they change no time. Every peer gets the network as `stompp export` writes it, and its logits are compared
-//! with ours before anything is timed.
+//! Weights are random, since they do not change the time. Every peer gets the network as `stompp export` writes it, and its logits are
+//! compared with ours before anything is timed.
 
 use super::{
     Options,
@@ -21,23 +21,23 @@ use stompp_resnet::{Architecture, Model};
 use stompp_rng::{Purpose, stream};
 use stompp_train::{CodeVersion, MachineInfo};
 
-/// Networks and sides of their images.
+/// Networks and the sides of their images.
 const NETWORKS: [(Model, usize); 3] = [
     (Model::Cifar { blocks: 3 }, 32),
     (Model::ResNet18, 32),
     (Model::ResNet18, 224),
 ];
-/// Images at a time, and threads.
+/// Batch size and number of threads.
 const LOADS: [(usize, usize); 4] = [(1, 1), (1, 2), (32, 1), (32, 2)];
-/// Seconds of a turn on each side. The fastest run of a turn counts.
+/// Duration of a turn on each side, in seconds. The fastest run of a turn counts.
 const TURN_S: f64 = 0.1;
 
-/// Another engine, and the file that it reads.
+/// Another engine, and the ONNX dialect that it reads.
 #[derive(Clone, Copy)]
 struct Runtime {
     name: &'static str,
     dialect: Dialect,
-    /// Whether its logits are ours but for rounding.
+    /// Whether its logits equal ours except for rounding.
     is_exact: bool,
 }
 
@@ -64,7 +64,7 @@ const RUNTIMES: [Runtime; 4] = [
     },
 ];
 
-/// What a peer says of a network that it has loaded.
+/// A peer's answer after loading a network.
 #[derive(Deserialize)]
 struct Opened {
     logits: Vec<f32>,
@@ -76,13 +76,13 @@ struct Timed {
     seconds: Vec<f64>,
 }
 
-/// One network under one load on this side.
+/// The result of one network with one batch size and number of threads.
 #[derive(Debug, Serialize)]
 struct InferCase {
     name: String,
     /// Median seconds of a run.
     seconds: f64,
-    /// Seconds that its binary multiply-accumulates alone take at this processor's limit.
+    /// Seconds that its binary multiply-accumulates would take at this processor's limit.
     limit_s: f64,
     peers: Vec<Comparison>,
 }
@@ -109,12 +109,12 @@ struct InferReport {
     revision: String,
     level: &'static str,
     peer: Option<String>,
-    /// Binary multiply-accumulates a second of one thread, from registers to registers.
+    /// Binary multiply-accumulates per second of one thread, without access to memory.
     limit_per_second: f64,
     cases: Vec<InferCase>,
 }
 
-/// A network in all the forms that are timed.
+/// A network in all formats that are timed.
 struct BenchModel {
     name: String,
     graph: Graph,
@@ -166,10 +166,10 @@ impl BenchModel {
     }
 }
 
-/// Times all networks that `wanted` names and prints the figures.
+/// Times all networks that `wanted` selects by name, and prints the figures.
 ///
 /// # Errors
-/// If nothing is left to time, a peer does not run or computes something else, or the file cannot be written.
+/// Returns a usage error if nothing is selected. Returns an error if a peer does not run, has other logits, or the file cannot be written.
 pub(super) fn measure(options: &Options, wanted: &dyn Fn(&str) -> bool) -> Result<()> {
     let level = SimdLevel::detect();
     let mut peer = match &options.peer_python {
@@ -232,7 +232,7 @@ pub(super) fn measure(options: &Options, wanted: &dyn Fn(&str) -> bool) -> Resul
     Ok(())
 }
 
-/// A network with so many images at a time and threads.
+/// A network with a batch size and a number of threads.
 struct InferLoad<'a> {
     subject: &'a BenchModel,
     name: String,
@@ -244,7 +244,7 @@ impl InferLoad<'_> {
     fn measure(&self, turns: u16, limit_s: f64, folder: &Path, mut peer: Option<&mut Peer>) -> Result<InferCase> {
         let network = Network::from_bytes(&self.subject.packed)?;
         let image: usize = network.input_shape().iter().product();
-        // The same as the script's.
+        // The script of the peer uses the same images.
         let images: Vec<f32> = (0..self.batch * image).map(|i| (i % 17) as f32 / 8.0 - 1.0).collect();
         let mut logits = vec![0.0; self.batch * network.outputs()];
         network.logits_of_batch(&images, &mut logits)?;
@@ -283,7 +283,7 @@ impl InferLoad<'_> {
         })
     }
 
-    /// Lets the peer load the network, and checks that it is the same network.
+    /// Makes the peer load the network, and checks that it computes the same logits.
     fn open(&self, peer: &mut Peer, runtime: Runtime, folder: &Path, ours: &[f32]) -> Result<()> {
         let file = folder.join(format!("{}-{:?}.onnx", self.subject.name, runtime.dialect));
         if !file.exists() {
@@ -314,7 +314,7 @@ impl InferLoad<'_> {
     }
 }
 
-/// How far two vectors are from each other, by their Euclidean lengths.
+/// The Euclidean distance of two vectors, relative to the length of `ours`; `None` if they have different numbers of elements.
 fn relative_difference(ours: &[f32], theirs: &[f32]) -> Option<f32> {
     let length = |values: &mut dyn Iterator<Item = f32>| values.map(|v| v * v).sum::<f32>().sqrt();
     let difference = length(&mut ours.iter().zip(theirs).map(|(a, b)| a - b));

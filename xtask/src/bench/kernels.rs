@@ -1,4 +1,4 @@
-//! Single convolutions: dense ones beside the peer's, and on bits beside our own dense ones.
+//! Times single convolutions: dense ones against the peer's, and those on bits against our own dense ones.
 
 use super::{
     IN_A_ROW,
@@ -29,13 +29,13 @@ const SHAPES: [(usize, usize, usize, usize); 12] = [
     (2048, 4, 512, 1),
 ];
 
-/// What is timed of a convolution.
+/// The pass of a convolution to time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ConvPass {
     Forward,
-    /// Both gradients.
+    /// The gradients of input and weight.
     Backward,
-    /// Signs instead of numbers, from floats to floats.
+    /// The forward pass on signs. Input and output are floats.
     Xnor,
 }
 
@@ -49,10 +49,10 @@ impl ConvPass {
     }
 }
 
-/// Times the convolutions that `wanted` names, each pass with the geometric mean over its shapes.
+/// Times the convolutions that `wanted` selects by name, and adds the geometric mean over the shapes for each pass.
 ///
 /// # Errors
-/// The peer's.
+/// The errors of [`Peer::time`].
 pub(super) fn measure(
     wanted: &dyn Fn(&str) -> bool,
     turns: u16,

@@ -19,7 +19,7 @@ const SIZE: Size = Size {
     batch: 128,
 };
 
-/// Steps: what is kept from one step to the next is there after the second.
+/// Number of steps. After two steps, all memory that is kept between steps is allocated.
 const STEPS: usize = 3;
 
 pub(super) fn name(committed: usize) -> String {
@@ -29,7 +29,7 @@ pub(super) fn name(committed: usize) -> String {
 /// Measures ResNet-18 with `committed` percent of its units committed, here and in the peer.
 ///
 /// # Errors
-/// If a process does not run or does not tell.
+/// Returns an error if a process cannot be started, fails, or prints no number.
 pub(super) fn measure(committed: usize, threads: u16, peer_python: Option<&Path>) -> Result<MemoryComparison> {
     let output = Command::new(std::env::current_exe()?)
         .args(["bench", "--threads", &threads.to_string()])
@@ -51,10 +51,10 @@ pub(super) fn measure(committed: usize, threads: u16, peer_python: Option<&Path>
     })
 }
 
-/// Steps in this process and prints how much its peak lies above where it began, in mebibytes.
+/// Runs steps in this process, and prints the difference between its peak memory and its memory before, in MiB.
 ///
 /// # Errors
-/// If the system does not tell, or the step fails.
+/// Returns an error if the system does not report its memory, or if a step fails.
 pub(super) fn measure_this_process(committed: usize) -> Result<()> {
     let before = status_mib("VmRSS")?;
     let mut case = Case::new(

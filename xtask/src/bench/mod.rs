@@ -1,11 +1,11 @@
-//! `cargo xtask bench`: what a training step costs as the network freezes, and what it costs in PyTorch.
+//! `cargo xtask bench`: times a training step as the network freezes, here and in PyTorch.
 //!
-//! First single convolutions are timed, dense and on bits. Then a step is timed with 0, 25, 50, 75 and 100 % of the units committed, one unit half way through its window. With
-//! `--peer-python` the same steps run in PyTorch, in turns with ours (A B A B), in both of its memory layouts, the faster of
-//! which counts. A turn is three steps, of which the fastest counts. *Schedule* is the mean step over a whole forward plan: it falls from one measured point to the next. Last
-//! comes the peak memory of a step.
+//! First it times single convolutions, dense and on bits. Then it times a step with 0, 25, 50, 75 and 100 % of the units committed and one
+//! unit half way through its window. With `--peer-python` the same steps run in PyTorch, in turns with ours (A B A B). PyTorch runs each
+//! step in both of its memory layouts, and the faster one counts. A turn is three steps, and the fastest one counts. *Schedule* is the mean
+//! step over a whole forward plan, with linear interpolation between the measured points. Last it measures the peak memory of a step.
 //!
-//! With `--infer`, trained networks are timed instead, beside ONNX Runtime and OpenVINO.
+//! With `--infer`, it times trained networks instead, and compares them with ONNX Runtime and OpenVINO.
 
 mod case;
 mod infer;
@@ -32,34 +32,34 @@ use stompp_train::config::Device;
 /// Shares of committed units at which a step is timed, in percent.
 const COMMITTED: [usize; 5] = [0, 25, 50, 75, 100];
 
-/// What `cargo xtask bench` takes.
+/// Options of `cargo xtask bench`.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Instead time trained networks on images, beside ONNX Runtime and OpenVINO, with one thread and two
+    /// Time inference of trained networks instead, and that of ONNX Runtime and OpenVINO, with one and two threads
     #[arg(long, conflicts_with_all = ["device", "threads", "profile"])]
     infer: bool,
-    /// A Python that has PyTorch (with --infer: onnxruntime and openvino): runs the same there, in turns with ours
+    /// A Python with PyTorch (with --infer: onnxruntime and openvino), to run the same there, in turns with ours
     #[arg(long, value_name = "PYTHON")]
     peer_python: Option<PathBuf>,
-    /// What computes, here and there. On a GPU single convolutions and memory are left out; TF32 is allowed on both sides
+    /// Device of both sides. On a GPU single convolutions and memory are left out; TF32 is allowed on both sides
     #[arg(long, value_name = "NAME", default_value_t = Device::Cpu)]
     device: Device,
-    /// Threads of both
+    /// Number of threads of both sides
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: u16,
-    /// Turns; each times every step once on each side
+    /// Number of turns. Each turn times every step on each side
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1000))]
     turns: u16,
-    /// Only cases whose name contains this, such as `resnet20-step-50` or `conv-`
+    /// Time only cases with this text in their name, such as `resnet20-step-50` or `conv-`
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
-    /// Also write the figures here, after each case
+    /// Also write the figures to this file, after each case
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Instead print the ten kernels of each step that cost most, by the GPU's own clock (needs --device cuda)
+    /// Print the ten most expensive kernels of each step instead, by the GPU's own clock (needs --device cuda)
     #[arg(long, conflicts_with = "peer_python")]
     profile: bool,
-    /// Only print the memory that steps of this process need (what the benchmark starts itself with)
+    /// Only print the memory that steps need in this process. The benchmark starts itself with this option
     #[arg(long, hide = true, value_name = "PERCENT")]
     memory_of: Option<usize>,
 }
@@ -67,7 +67,7 @@ pub(crate) struct Options {
 /// Times steps and prints the figures.
 ///
 /// # Errors
-/// If nothing is left to time, the peer does not run, or the file cannot be written.
+/// Returns a [`UsageError`] if `--only` selects no case. Returns an error if the peer does not run or the file cannot be written.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(usize::from(options.threads))
@@ -125,7 +125,7 @@ fn measure(options: &Options) -> Result<()> {
     write_json(options, &report)
 }
 
-/// The steps of `device` that are `wanted` by their names, network by network.
+/// The steps of `device` that `wanted` selects by name, network by network.
 fn cases(device: Device, wanted: &dyn Fn(&str) -> bool) -> Vec<(BenchNetwork, Vec<Workload>)> {
     let works = |network: BenchNetwork| {
         let works = COMMITTED.map(Workload::Freezing).into_iter().chain([Workload::Ste]);
@@ -146,14 +146,14 @@ fn no_such_case(options: &Options) -> anyhow::Error {
     .into()
 }
 
-/// Writes the figures where `--json` says.
+/// Writes the figures to the file of `--json`. Does nothing without it.
 fn write_json(options: &Options, figures: &impl Serialize) -> Result<()> {
     let Some(path) = &options.json else { return Ok(()) };
     let text = serde_json::to_string_pretty(figures)? + "\n";
     stompp_files::replace(path, text.as_bytes()).with_context(|| format!("writing {}", path.display()))
 }
 
-/// Prints where the time of each wanted step goes.
+/// Profiles each step that `wanted` selects.
 #[cfg(feature = "cuda")]
 fn profile(options: &Options, wanted: &dyn Fn(&str) -> bool) -> Result<()> {
     if options.device != Device::Cuda {
@@ -177,12 +177,12 @@ fn profile(_: &Options, _: &dyn Fn(&str) -> bool) -> Result<()> {
     gpu_words().map(drop)
 }
 
-/// Steps or calls of a turn, the fastest of which counts: the first wakes threads and fills caches that the other side has
-/// emptied, which training does not do.
+/// Number of steps or calls of a turn. The fastest one counts. The first one wakes threads and fills the caches that the other side
+/// emptied, which does not happen in training.
 const IN_A_ROW: usize = 3;
 
-/// Waits until the other side's threads have gone to sleep. PyTorch's spin for a while after their work and would take half
-/// the machine from whoever comes next.
+/// Waits until the other side's threads sleep. PyTorch's threads spin for a while after their work, and would take half of the machine from
+/// the next measurement.
 fn wait_for_peer_threads() {
     std::thread::sleep(Duration::from_millis(50));
 }
@@ -193,7 +193,7 @@ fn cuda() -> Result<dfdx::tensor::Cuda> {
     Ok(open(GpuSettings::default())?)
 }
 
-/// What the GPU is.
+/// Name and versions of the GPU.
 #[cfg(feature = "cuda")]
 fn gpu_words() -> Result<String> {
     cuda()?;
@@ -223,7 +223,7 @@ fn compare_on_gpu(_: &Options, _: BenchNetwork, _: Workload, _: Option<&mut Peer
     gpu_words().map(|_| unreachable!("there is no GPU in this build"))
 }
 
-/// Both sides in turns, after one step each that is not counted.
+/// Times both sides in turns, after a warm-up that does not count.
 fn compare<D: BinaryBackend + Synchronize>(
     device: D,
     options: &Options,

@@ -1,4 +1,4 @@
-//! A peer in a Python process, one request and one answer a line.
+//! A peer in a Python process. Each request and each answer is a line of JSON.
 
 use super::{
     case::{BenchNetwork, Size, Workload},
@@ -14,7 +14,7 @@ use std::{
 use stompp_kernels::ConvShape;
 use stompp_train::config::Device;
 
-/// PyTorch's memory layouts; the faster counts.
+/// PyTorch's memory layouts. The faster one counts.
 const LAYOUTS: [&str; 2] = ["channels_last", "nchw"];
 
 pub(crate) struct Peer {
@@ -32,15 +32,15 @@ struct Hello {
 #[derive(Deserialize)]
 struct PeerTime {
     seconds: Vec<f64>,
-    /// Peak memory since the process said hello.
+    /// Peak memory since the process sent its first line.
     peak_mib: f64,
 }
 
 impl Peer {
-    /// PyTorch, which makes the same training steps and convolutions.
+    /// Starts PyTorch, which runs the same training steps and convolutions.
     ///
     /// # Errors
-    /// As [`Peer::start_script`].
+    /// The errors of [`Peer::start_script`].
     pub(crate) fn start(python: &Path, root: &Path, threads: u16, device: Device) -> Result<Self> {
         let arguments = ["--threads", &threads.to_string(), "--device", device.name()];
         let missing = "no PyTorch there, or not this device?";
@@ -50,7 +50,7 @@ impl Peer {
     /// Starts a script of this repository's `benches/peers` with `python`.
     ///
     /// # Errors
-    /// If it does not start, or does not say hello: most likely because of what is `missing`.
+    /// Returns an error if the script does not start, or does not send its first line. Its text has the likely reason, `missing`.
     pub(crate) fn start_script(
         python: &Path,
         root: &Path,
@@ -80,15 +80,15 @@ impl Peer {
         })
     }
 
-    /// What it is, and its version.
+    /// Name and version of the peer.
     pub(crate) fn name(&self) -> String {
         self.name.clone()
     }
 
-    /// Does each layout a few times without counting.
+    /// Runs the task twice in each layout, which does not count.
     ///
     /// # Errors
-    /// As [`Peer::time`].
+    /// The errors of [`Peer::time`].
     pub(crate) fn warm_up(&mut self, task: &PeerTask) -> Result<()> {
         for layout in LAYOUTS {
             self.ask(task, layout, 2)?;
@@ -96,10 +96,10 @@ impl Peer {
         Ok(())
     }
 
-    /// Seconds of the task in the faster layout, the fastest of `times`.
+    /// Runs the task `times` times in each layout, and returns the shortest time in seconds.
     ///
     /// # Errors
-    /// If the process ended or answered something else.
+    /// Returns an error if the process ended or its answer cannot be parsed.
     pub(crate) fn time(&mut self, task: &PeerTask, times: usize) -> Result<f64> {
         let mut fastest = f64::INFINITY;
         for layout in LAYOUTS {
@@ -120,10 +120,10 @@ impl Peer {
         self.request(&task.name, &request)
     }
 
-    /// Its answer to a request of `name`.
+    /// Sends a request and returns the answer. `name` is for the error text.
     ///
     /// # Errors
-    /// If the process ended or answered something else.
+    /// Returns an error if the process ended or its answer cannot be parsed.
     pub(crate) fn request<A: DeserializeOwned>(&mut self, name: &str, request: &serde_json::Value) -> Result<A> {
         writeln!(self.requests, "{request}")?;
         let mut line = String::new();
@@ -134,10 +134,10 @@ impl Peer {
     }
 }
 
-/// Peak memory of a few steps on the CPU in the layout that needs less, each in a process of its own, in mebibytes.
+/// Measures the peak memory of three steps on the CPU, in MiB. Each layout has a process of its own, and the smaller number counts.
 ///
 /// # Errors
-/// As [`Peer::start`] and [`Peer::time`].
+/// The errors of [`Peer::start`] and [`Peer::time`].
 pub(crate) fn peak_mib(python: &Path, root: &Path, threads: u16, task: &PeerTask) -> Result<f64> {
     let mut least = f64::INFINITY;
     for layout in LAYOUTS {
@@ -147,7 +147,7 @@ pub(crate) fn peak_mib(python: &Path, root: &Path, threads: u16, task: &PeerTask
     Ok(least)
 }
 
-/// What the peer is asked to do.
+/// A task for the peer.
 pub(crate) struct PeerTask {
     pub(crate) name: String,
     request: serde_json::Value,
@@ -187,7 +187,7 @@ impl PeerTask {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // It ends by itself when its input closes; killing it only saves waiting for a step that nobody wants.
+        // The process ends by itself when its input closes. Killing it saves waiting for the end of a step.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

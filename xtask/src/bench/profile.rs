@@ -1,4 +1,4 @@
-//! Where the time of a step on a GPU goes: the kernels and library calls of a few steps, timed one by one by the GPU's own clock.
+//! Profiles of a step on a GPU: the kernels and library calls of a few steps, timed one by one by the GPU's own clock.
 
 use super::case::{BenchNetwork, Case, Workload};
 use anyhow::Result;
@@ -8,29 +8,29 @@ use std::fmt;
 use stompp_nn::cuda::{KernelTime, gpu};
 use stompp_train::config::Device;
 
-/// Steps before the ones that count: algorithms are chosen in the first.
+/// Number of steps before the ones that count. The first step chooses algorithms.
 const WARM_UP: usize = 3;
 
-/// Steps that count.
+/// Number of steps that count.
 const STEPS: usize = 3;
 
-/// Rows that are printed; the file has all.
+/// Number of rows to print. The file has all rows.
 const ROWS: usize = 10;
 
 /// The times of one step.
 #[derive(Debug, Serialize)]
 pub(super) struct StepProfile {
     name: String,
-    /// The fastest of some steps that were not profiled.
+    /// The fastest step without profiling.
     step_ms: f64,
-    /// Sum over the kernels and calls.
+    /// The time of all kernels and calls together.
     kernels_ms: f64,
-    /// Kernels and calls.
+    /// Number of kernels and calls.
     launches: f64,
     /// Most expensive first.
     rows: Vec<Row>,
-    /// The milliseconds of every way that was tried for convolutions met first in this step: those of signs are computed by the fastest one, the
-    /// others in the order NCHW.
+    /// The milliseconds of every algorithm that was tried for the convolutions that this step met first. Convolutions of signs use the
+    /// fastest one, others the order NCHW.
     choices: Vec<String>,
 }
 
@@ -45,7 +45,7 @@ struct Row {
 /// Profiles a step and prints the result.
 ///
 /// # Errors
-/// If the step fails.
+/// Returns an error if a step fails.
 pub(super) fn measure(device: Cuda, network: BenchNetwork, work: Workload) -> Result<StepProfile> {
     let known = gpu()?.algorithm_choices().len();
     let mut case = Case::new(device, network, work, network.size(Device::Cuda))?;
@@ -69,7 +69,7 @@ pub(super) fn measure(device: Cuda, network: BenchNetwork, work: Workload) -> Re
 }
 
 impl StepProfile {
-    /// Of `STEPS` steps.
+    /// Makes the profile from the times of `STEPS` steps. `step_s` is the time of a step without profiling, in seconds.
     fn new(name: String, step_s: f64, times: Vec<KernelTime>) -> Self {
         let steps = STEPS as f64;
         let row = |time: KernelTime| Row {

@@ -1,4 +1,4 @@
-//! Figures of a benchmark: medians and ratios.
+//! The figures of a benchmark: medians and ratios.
 
 use super::case::{BenchNetwork, Workload};
 use serde::Serialize;
@@ -14,7 +14,10 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// Of at least one value.
+    /// Computes the spread of `values`.
+    ///
+    /// # Panics
+    /// Panics if `values` is empty.
     pub(crate) fn new(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
         let (low, high) = (values[(values.len() - 1) / 2], values[values.len() / 2]);
@@ -42,7 +45,7 @@ pub(crate) struct Comparison {
 }
 
 impl Comparison {
-    /// From the seconds of each turn; `theirs` is empty without a peer.
+    /// Creates a comparison from the seconds of each turn. `theirs` is empty without a peer.
     pub(crate) fn new(name: String, ours: Vec<f64>, theirs: Vec<f64>) -> Self {
         let ratios: Vec<f64> = theirs.iter().zip(&ours).map(|(theirs, ours)| theirs / ours).collect();
         Self {
@@ -54,7 +57,7 @@ impl Comparison {
         }
     }
 
-    /// One comparison made of several: what `combine` makes of each turn's seconds.
+    /// Combines several comparisons into one. `combine` gets the seconds of all `parts` in one turn.
     pub(crate) fn combined(name: String, parts: &[&Self], combine: impl Fn(&[f64]) -> f64) -> Self {
         let [ours, theirs] = [0, 1].map(|side| {
             let turns = parts.iter().map(|part| part.turns[side].len()).min().unwrap_or(0);
@@ -64,7 +67,7 @@ impl Comparison {
         Self::new(name, ours, theirs)
     }
 
-    /// The same on our side against another one's peer.
+    /// Compares our side of `ours` with the peer's side of `peer`.
     fn relative_to_peer(name: String, ours: &Self, peer: &Self) -> Self {
         Self::new(name, ours.turns[0].clone(), peer.turns[1].clone())
     }
@@ -87,7 +90,8 @@ impl fmt::Display for Comparison {
     }
 }
 
-/// The mean step of a whole forward plan, and that against the peer's STE step, if everything they need was measured.
+/// The mean step of a whole forward plan, and its comparison with the peer's STE step. Each is left out if a case that it needs was not
+/// measured.
 pub(crate) fn schedules(network: BenchNetwork, measured: &[(Workload, Comparison)]) -> Vec<Comparison> {
     let mut points: Vec<(usize, &Comparison)> = measured
         .iter()
@@ -100,7 +104,7 @@ pub(crate) fn schedules(network: BenchNetwork, measured: &[(Workload, Comparison
     if points.len() < super::COMMITTED.len() {
         return Vec::new();
     }
-    // Windows are equally long, so steps spread evenly over the committed share; between two points the cost is linear.
+    // Windows are equally long, so steps are spread evenly over the committed share. The cost is linear between two points.
     let shares: Vec<f64> = points
         .windows(2)
         .map(|pair| (pair[1].0 - pair[0].0) as f64 / 100.0)
@@ -118,13 +122,13 @@ pub(crate) fn schedules(network: BenchNetwork, measured: &[(Workload, Comparison
     [schedule].into_iter().chain(versus_ste).collect()
 }
 
-/// Peak memory of one case on both sides: what a process needs beyond what it had before the network was made.
+/// Peak memory of one case on both sides: the memory of a process beyond what it had before it made the network.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct MemoryComparison {
     pub(crate) name: String,
-    /// Mebibytes here.
+    /// Our memory in MiB.
     pub(crate) ours_mib: f64,
-    /// Mebibytes of the peer; absent without one.
+    /// The peer's memory in MiB; absent without a peer.
     pub(crate) peer_mib: Option<f64>,
 }
 
@@ -138,7 +142,7 @@ impl fmt::Display for MemoryComparison {
     }
 }
 
-/// Everything that one benchmark found.
+/// All results of a benchmark.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) machine: MachineInfo,

@@ -1,4 +1,4 @@
-//! `cargo xtask cuda-bundle`: one folder with everything that a GPU machine without Rust and without a network runs.
+//! `cargo xtask cuda-bundle`: makes a folder with all programs for a GPU machine that has no Rust and no network.
 
 use super::{
     programs::{self, BuildKit, Program},
@@ -16,21 +16,21 @@ use std::{
 };
 use stompp_train::CodeVersion;
 
-/// What `cargo xtask cuda-bundle` takes.
+/// Options of `cargo xtask cuda-bundle`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
-    /// Where the bundle goes [default: target/cuda-bundle in the workspace]
+    /// Folder of the bundle [default: target/cuda-bundle in the workspace]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
-    /// Compute capability of the GPUs that it is for: 8.0 is A100, 8.6 and 8.9 are GeForce 30 and 40, 9.0 is H100
+    /// Compute capability of the GPUs: 8.0 is A100, 8.6 and 8.9 are GeForce 30 and 40, 9.0 is H100
     #[arg(long, value_name = "X.Y", default_value = "9.0", value_parser = compute_capability)]
     compute_capability: String,
-    /// Fail if the bundle is larger than this
+    /// Fail if the bundle is larger than this many MiB
     #[arg(long, value_name = "MIB")]
     max_size: Option<u32>,
 }
 
-/// Two numbers with a point between them.
+/// Parses two numbers with a point between them.
 fn compute_capability(text: &str) -> Result<String, String> {
     let number = |part: &str| part.parse::<u8>().is_ok();
     match text.split_once('.') {
@@ -39,17 +39,17 @@ fn compute_capability(text: &str) -> Result<String, String> {
     }
 }
 
-/// Files of the bundle that are written as they are: name, text, whether it is a program.
+/// Text files of the bundle: name, text, and whether the file is executable.
 const FILES: [(&str, &str, bool); 3] = [
     ("run.sh", include_str!("run.sh"), true),
     ("verify.sh", include_str!("verify.sh"), true),
     ("gpu-day.sh", include_str!("gpu-day.sh"), true),
 ];
 
-/// Fetches a toolkit, if there is none from before, builds with it and puts the bundle together.
+/// Fetches a toolkit unless there is one already, builds the programs and makes the bundle.
 ///
 /// # Errors
-/// If a tool or the network is missing, the build fails, or the bundle is larger than it may be.
+/// Returns an error if a tool or the network is missing, the build fails, or the bundle is larger than `--max-size`.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let target = workspace::root().join("target");
     let out = options.out.clone().unwrap_or_else(|| target.join("cuda-bundle"));
@@ -68,17 +68,17 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 const MIB: u64 = 1 << 20;
 
-/// Makes the folder `out`; without a compute capability one with the fake driver. Returns its bytes.
+/// Makes the bundle in the folder `out` and returns its size in bytes. Without a compute capability, it is a bundle with the fake driver.
 ///
 /// # Errors
-/// If it would have more than `limit` bytes, naming the largest files; nothing is made then.
+/// Returns an error that names the largest files if the bundle has more than `limit` bytes. Then `out` is not changed.
 pub(super) fn assemble(
     out: &Path,
     programs: &[Program],
     compute_capability: Option<&str>,
     limit: Option<u64>,
 ) -> Result<u64> {
-    // Beside it first, so that a bundle is whole or absent.
+    // The bundle is made in another folder and then renamed, so that it is complete or absent.
     let parts = out.with_extension("part");
     if parts.exists() {
         fs::remove_dir_all(&parts)?;
@@ -108,7 +108,7 @@ pub(super) fn assemble(
     Ok(bytes)
 }
 
-/// What `gpu-day` wants to know.
+/// The content of `bundle.json`, which `gpu-day` reads.
 fn bundle_info(stand_in: bool) -> Result<String> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let about = serde_json::json!({
@@ -119,7 +119,7 @@ fn bundle_info(stand_in: bool) -> Result<String> {
     Ok(serde_json::to_string_pretty(&about)? + "\n")
 }
 
-/// The bytes of all files in `folder`, which may be at most `limit`.
+/// Returns the size of all files in `folder` in bytes, or an error if it is more than `limit`.
 fn check_size(folder: &Path, limit: Option<u64>) -> Result<u64> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -148,7 +148,7 @@ fn check_size(folder: &Path, limit: Option<u64>) -> Result<u64> {
     Ok(bytes)
 }
 
-/// Copies a program without what debuggers need.
+/// Copies a program without its debug information.
 fn strip(from: &Path, to: &Path) -> Result<()> {
     let mut strip = Command::new("strip");
     strip.arg("-o").arg(to).arg(from);
@@ -174,7 +174,7 @@ fn copy_folder(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What the bundle says of itself.
+/// The README of the bundle.
 fn readme(compute_capability: &str) -> Result<String> {
     let ldd = Command::new("ldd")
         .arg("--version")

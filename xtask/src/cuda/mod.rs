@@ -1,5 +1,5 @@
-//! What has to do with NVIDIA GPUs: `cuda-verify` runs the tests that need one, or a fake driver instead; `cuda-bundle` makes what a GPU
-//! machine without Rust can run; `cuda-rehearsal` makes the same with a fake driver and runs its script.
+//! Commands for NVIDIA GPUs. `cuda-verify` runs the tests that need a GPU, on one or on a fake driver. `cuda-bundle` makes a folder that a
+//! GPU machine without Rust can run. `cuda-rehearsal` makes the same folder with a fake driver and runs its script.
 
 pub(crate) mod bundle;
 mod programs;

@@ -1,4 +1,4 @@
-//! The programs of a bundle: what is built, and which of the tests belong into it.
+//! Builds the programs of a bundle: the commands, and the tests that need a GPU.
 
 use super::toolkit::Toolkit;
 use crate::{tidy::rust_files, workspace};
@@ -24,19 +24,19 @@ const PACKAGES: [&str; 8] = [
     "stompp-tests",
 ];
 
-/// A program that was built, and its name in the bundle.
+/// A built program and its name in the bundle.
 #[derive(Debug)]
 pub(super) struct Program {
     pub(super) name: String,
     pub(super) file: PathBuf,
 }
 
-/// What a bundle is built with.
+/// The toolkit or fake driver that a bundle is built with.
 #[derive(Debug)]
 pub(super) enum BuildKit {
-    /// CUDA's compilers and libraries, optimized, into a target folder of its own.
+    /// CUDA's compilers and libraries. Programs are optimized, in a target folder of their own.
     Toolkit(Toolkit),
-    /// The fake driver, as tests are built.
+    /// The fake driver. Programs are built like tests.
     FakeDriver,
 }
 
@@ -52,7 +52,7 @@ impl BuildKit {
         }
     }
 
-    /// Options of every build.
+    /// The cargo options of every build.
     fn options(&self) -> Vec<String> {
         match self {
             Self::Toolkit(_) => {
@@ -73,7 +73,7 @@ impl BuildKit {
         }
     }
 
-    /// A program that was built, ready to start on this machine.
+    /// A command that runs a built program on this machine.
     fn program(&self, file: &Path) -> Result<Command> {
         match self {
             Self::Toolkit(toolkit) => toolkit.program(file),
@@ -85,8 +85,8 @@ impl BuildKit {
 /// Builds the commands, and the test programs that have a test for a GPU.
 pub(super) fn build(kit: &BuildKit) -> Result<Vec<Program>> {
     let tests = gpu_test_targets()?;
-    // One of the tests is built with the commands: then cargo takes the same features for their dependencies as for all tests, and
-    // builds them once.
+    // One test is built together with the commands. Then cargo uses the same features for their dependencies as for all tests, and
+    // builds these once.
     let commands = COMMANDS.iter().map(|name| format!("--bin={name}"));
     let one_test = tests.iter().find(|option| option.starts_with("--test=")).cloned();
     let mut programs = cargo(kit, "build", commands.chain(one_test))?;
@@ -98,20 +98,20 @@ pub(super) fn build(kit: &BuildKit) -> Result<Vec<Program>> {
     Ok(programs)
 }
 
-/// Test programs that a bundle does without: the trainer's unit tests would be a sixth of it for a single test, of what the kernels' tests
-/// show of images, and the whole runs of the trainer. `cuda-verify` runs it.
+/// Test programs that are not in a bundle. The trainer's unit tests would be a sixth of its size for a single GPU test. The tests of the
+/// kernels and the trainer's whole runs cover the same code, and `cuda-verify` runs this test.
 const LEFT_OUT: [&str; 1] = ["test-stompp-train-stompp_train"];
 
 /// The commands of a bundle.
 const COMMANDS: [&str; 3] = ["stompp", "xtask", "gpu-day"];
 
-/// Options that select what is built and tested for a GPU: the same packages each time, so that they share one build.
+/// The cargo options that select the packages with code for a GPU. They are always the same, so that builds are shared.
 pub(super) fn package_options() -> impl Iterator<Item = &'static str> {
     PACKAGES.iter().flat_map(|name| ["--package", *name])
 }
 
-/// Options that select the test targets whose sources have a test for a GPU: their names begin with `cuda_`. Building all of them would
-/// take twice as long.
+/// The cargo options that select the test targets with a test for a GPU. The names of these tests begin with `cuda_`. Building all test
+/// targets would take twice as long.
 pub(super) fn gpu_test_targets() -> Result<BTreeSet<String>> {
     let metadata = MetadataCommand::new()
         .manifest_path(workspace::root().join("Cargo.toml"))
@@ -131,7 +131,7 @@ pub(super) fn gpu_test_targets() -> Result<BTreeSet<String>> {
             } else {
                 continue;
             };
-            // The root of a target of several files stands in a folder of its own.
+            // A target with several files has its root in a folder of its own.
             let root = target.src_path.as_std_path();
             let alone = target.is_kind(TargetKind::Test) && root.file_stem().is_some_and(|stem| stem != "main");
             let files = match root.parent() {
@@ -149,7 +149,7 @@ pub(super) fn gpu_test_targets() -> Result<BTreeSet<String>> {
     Ok(options)
 }
 
-/// Builds what `options` select, and returns the programs.
+/// Builds the targets of `options` and returns the programs.
 fn cargo(kit: &BuildKit, verb: &str, options: impl Iterator<Item = String>) -> Result<Vec<Program>> {
     let mut cargo = kit.cargo()?;
     cargo
@@ -169,7 +169,7 @@ fn cargo(kit: &BuildKit, verb: &str, options: impl Iterator<Item = String>) -> R
             continue;
         };
         let Some(file) = artifact.executable else { continue };
-        // Tests and commands come in one stream, whichever was asked for.
+        // The stream has tests and commands, whichever `verb` is.
         let test = artifact.profile.test;
         if test != (verb == "test") || !(test || artifact.target.is_kind(TargetKind::Bin)) {
             continue;
@@ -186,7 +186,7 @@ fn cargo(kit: &BuildKit, verb: &str, options: impl Iterator<Item = String>) -> R
     Ok(programs)
 }
 
-/// Whether a test program has a test for a GPU: their names contain `cuda`.
+/// Returns whether a test program has a test for a GPU. The names of these tests contain `cuda`.
 fn has_gpu_tests(kit: &BuildKit, file: &Path) -> Result<bool> {
     let mut list = kit.program(file)?;
     list.args(["--list", "--include-ignored", "cuda"]);

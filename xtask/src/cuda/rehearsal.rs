@@ -1,4 +1,4 @@
-//! `cargo xtask cuda-rehearsal`: `gpu-day.sh` from beginning to end on the fake driver, with what may go wrong on the day: too little
+//! `cargo xtask cuda-rehearsal`: runs `gpu-day.sh` from beginning to end on the fake driver. It includes what may go wrong: too little
 //! time, no cuDNN, no PyTorch, data that arrives file by file.
 
 use super::{
@@ -15,20 +15,20 @@ use std::{
     process::Command,
 };
 
-/// Images of each file of the data set; what `gpu-day` expects on the fake driver.
+/// Number of images in each file of the data set. `gpu-day` expects this number with the fake driver.
 const IMAGES: usize = 100;
 
-/// Epochs of each training: two turns.
+/// Number of epochs of each training, which are two turns.
 const EPOCHS: &str = "10";
 
-/// Files that may be brought back, and their largest size.
+/// Largest number of result files, and the largest size of each.
 const MOST_FILES: usize = 8;
 const MOST_BYTES: u64 = 16 << 20;
 
-/// Builds the bundle and plays the day through.
+/// Builds the bundle and runs its script several times.
 ///
 /// # Errors
-/// If something does not go as it should.
+/// Returns an error if a step fails or has another status than expected, or if results are missing.
 pub(crate) fn run() -> Result<()> {
     let bundle = workspace::root().join("target/cuda-bundle-stand-in");
     assemble(&bundle, &programs::build(&BuildKit::FakeDriver)?, None, None)?;
@@ -54,7 +54,7 @@ pub(crate) fn run() -> Result<()> {
     ] {
         day.expect(step, &["passed"])?;
     }
-    // As long as the rest together: a slow machine ends it at its limit.
+    // This step takes as long as all others together, so a slow machine may reach its time limit.
     day.expect("tests-cuda", &["passed", "timed-out"])?;
     day.expect("training", &["skipped"])?;
     let why = day.summary()?["steps"].to_string();
@@ -89,7 +89,7 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-/// A machine without PyTorch, but with compute-sanitizer, and a day on it.
+/// A simulated machine without PyTorch, with compute-sanitizer, and the folders of one day.
 struct Day {
     bundle: PathBuf,
     tools: PathBuf,
@@ -102,7 +102,7 @@ impl Day {
         let [tools, data, out] = ["tools", "data", "out"].map(|name| folder.join(name));
         fs::create_dir(&tools)?;
         fs::create_dir(&data)?;
-        // The program that it is to watch follows its own four arguments.
+        // compute-sanitizer has four arguments of its own before the program.
         for (name, text) in [("python3", "exit 1"), ("compute-sanitizer", "shift 4; exec \"$@\"")] {
             fs::write(tools.join(name), format!("#!/bin/sh\n{text}\n"))?;
             fs::set_permissions(tools.join(name), fs::Permissions::from_mode(0o755))?;
@@ -115,7 +115,7 @@ impl Day {
         })
     }
 
-    /// Files of the data set: labels in turn, and pixels of no meaning.
+    /// Writes files of the data set, with cyclic labels and arbitrary pixels.
     fn data(&self, names: &[&str]) -> Result<()> {
         for name in names {
             let record = |image: usize| {
@@ -128,7 +128,7 @@ impl Day {
         Ok(())
     }
 
-    /// Calls the script; an argument `--data` at the end gets the folder.
+    /// Calls the script. If the last argument is `--data`, the data folder is added.
     fn call(&self, arguments: &[&str], without_cudnn: bool) -> Result<()> {
         let mut command = Command::new(self.bundle.join("gpu-day.sh"));
         command.arg("--out").arg(&self.out).args(arguments);
@@ -142,7 +142,7 @@ impl Day {
             command.env("STOMPP_STAND_IN_WITHOUT_CUDNN", "1");
         }
         let status = command.status().context("cannot start gpu-day.sh")?;
-        // A step at its own limit counts as a failure.
+        // The exit code is 1 if a step reaches its time limit.
         ensure!(matches!(status.code(), Some(0 | 1)), "gpu-day.sh ended with {status}");
         let summary = self.summary()?;
         let failed = summary["steps"]
@@ -181,7 +181,7 @@ impl Day {
     }
 }
 
-/// All four methods have come to the end, each evaluated once after each turn.
+/// Checks that all four methods are finished, with one evaluation after each turn.
 fn check_trainings(training: &Value) -> Result<()> {
     let methods = training["methods"].as_array().map_or(&[][..], Vec::as_slice);
     ensure!(
@@ -203,7 +203,7 @@ fn check_trainings(training: &Value) -> Result<()> {
     Ok(())
 }
 
-/// Few files, none of them large.
+/// Checks that there are few result files and none is large.
 fn check_files(results: &Path) -> Result<()> {
     let files: Vec<fs::DirEntry> = fs::read_dir(results)?.collect::<Result<_, _>>()?;
     ensure!(files.len() <= MOST_FILES, "{} files to bring back", files.len());

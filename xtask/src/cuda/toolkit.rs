@@ -1,8 +1,8 @@
-//! What of CUDA's toolkit a build needs, for a machine that has neither toolkit nor GPU: from NVIDIA's wheels on PyPI.
+//! The parts of the CUDA toolkit that a build needs, from NVIDIA's wheels on PyPI, for a machine without toolkit and GPU.
 //!
-//! Compiler and libraries are those of CUDA 13.0: newer ones emit PTX that a 13.0 driver rejects. The driver's own library, which
-//! no wheel has, is replaced by one that is linked against and not shipped; `nvidia-smi`, which dfdx's build asks for the GPU to
-//! build for, by a script that names it.
+//! Compiler and libraries are from CUDA 13.0, because newer ones emit PTX that a 13.0 driver rejects. No wheel has the driver's own
+//! library, so programs are linked against a stub that is not shipped. dfdx's build calls `nvidia-smi` for the compute capability; a script
+//! of this name prints it.
 
 use crate::workspace;
 use anyhow::{Context, Result, ensure};
@@ -28,20 +28,20 @@ const WHEELS: [&str; 7] = [
     "nvidia-cublas==13.0.2.14",
 ];
 
-/// Libraries that are linked: names without versions point at the wheels' files.
+/// Libraries to link. A link without a version in its name points at the file of the wheel.
 const LIBRARIES: [&str; 3] = ["cublas", "cublasLt", "nvrtc"];
 
-/// A toolkit in a folder of its own.
+/// A CUDA toolkit in a folder of its own.
 #[derive(Debug)]
 pub(super) struct Toolkit {
     folder: PathBuf,
 }
 
 impl Toolkit {
-    /// Makes one in `folder`, for GPUs of this compute capability. What is there already is kept.
+    /// Makes a toolkit in `folder` for GPUs of this compute capability. Keeps a complete toolkit that is already there.
     ///
     /// # Errors
-    /// If Python, its pip, a C compiler or the network is missing.
+    /// Returns an error if Python, pip, a C compiler or the network is missing, or if a file cannot be written.
     pub(super) fn prepare(folder: &Path, compute_capability: &str) -> Result<Self> {
         let toolkit = Self {
             folder: folder.to_owned(),
@@ -67,7 +67,7 @@ impl Toolkit {
         Ok(toolkit)
     }
 
-    /// A program that was built with it, with the libraries that it needs to start. There is no GPU.
+    /// A command that runs a program built with this toolkit on this machine, with the libraries that it needs to start. There is no GPU.
     pub(super) fn program(&self, file: &Path) -> Result<Command> {
         let libraries = [self.folder.join("lib"), self.wheels().join("lib")];
         let mut command = Command::new(file);
@@ -75,7 +75,7 @@ impl Toolkit {
         Ok(command)
     }
 
-    /// A command that builds with it.
+    /// A cargo command that builds with this toolkit.
     pub(super) fn cargo(&self) -> Result<Command> {
         let path = env::var_os("PATH").unwrap_or_default();
         let own = [self.folder.join("bin"), self.wheels().join("bin")];
@@ -107,7 +107,7 @@ impl Toolkit {
         Ok(())
     }
 
-    /// A library with the names of the driver's functions, each of which says that there is no device.
+    /// Makes a library with the functions of the driver. Each function returns the error that there is no device.
     fn stub_driver(&self) -> Result<()> {
         const NO_DEVICE: i32 = 100;
         let source: String = driver_functions()?
@@ -118,14 +118,14 @@ impl Toolkit {
         fs::write(&file, source)?;
         let mut cc = Command::new(env::var_os("CC").unwrap_or_else(|| "cc".into()));
         cc.args(["-shared", "-Wl,-soname,libcuda.so.1", "-o"]);
-        // Linked by the one name, loaded by the other.
+        // Programs are linked by one name and loaded by the other.
         cc.arg(self.folder.join("lib/libcuda.so.1")).arg(file);
         finish(cc, "cc, to make a stub of the driver's library")?;
         Ok(symlink("libcuda.so.1", self.folder.join("lib/libcuda.so"))?)
     }
 }
 
-/// The driver's functions that cudarc declares.
+/// The names of the driver's functions that cudarc declares.
 fn driver_functions() -> Result<BTreeSet<String>> {
     let manifest = workspace::root().join("Cargo.toml");
     let metadata = MetadataCommand::new()
@@ -145,7 +145,10 @@ fn driver_functions() -> Result<BTreeSet<String>> {
         .collect())
 }
 
-/// Runs a command to its end.
+/// Runs a command and waits for its end.
+///
+/// # Errors
+/// Returns an error that names `what` if the command cannot be started or fails.
 pub(super) fn finish(mut command: Command, what: &str) -> Result<()> {
     let status = command.status().with_context(|| format!("cannot start {what}"))?;
     ensure!(status.success(), "{what}: it failed");

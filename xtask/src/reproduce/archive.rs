@@ -10,7 +10,7 @@ use stompp_experiments::{AddedRuns, Archive};
 /// Options of `archive`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
-    /// Where sweeps wrote: what `reproduce` got as --out
+    /// Output folders of sweeps, as given to `reproduce --out`
     #[arg(required = true, value_name = "FOLDER")]
     from: Vec<PathBuf>,
     /// The archive [default: docs/runs in the workspace]
@@ -23,7 +23,7 @@ pub(super) fn default_folder() -> PathBuf {
     workspace::root().join("docs/runs")
 }
 
-/// Adds every finished run, and says how many.
+/// Adds every finished run and prints the number.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let archive = Archive::new(options.into.clone().unwrap_or_else(default_folder));
     let mut all = AddedRuns::default();

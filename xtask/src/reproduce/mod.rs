@@ -1,4 +1,4 @@
-//! `reproduce`, `archive` and `tables`: the command lines of `stompp-experiments`. Experiments, sweeps and reports are there.
+//! `reproduce`, `archive` and `tables`: the command lines of `stompp-experiments`, which has the experiments, sweeps and reports.
 
 pub(crate) mod archive;
 mod options;
@@ -10,11 +10,11 @@ mod tests;
 use crate::usage::UsageError;
 use anyhow::{Context, Result};
 use stompp_console::signals;
-use stompp_experiments::{NoMatchingRun, PAGE, Setup, Sweep, TrainFn, trainer};
+use stompp_experiments::{ExperimentError, PAGE, Setup, Sweep, TrainFn, trainer};
 
 pub(crate) use options::Options;
 
-/// Runs the experiment that `options` names.
+/// Runs the experiment of `options`.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let stop = signals::stop_flag().context("cannot watch for signals")?;
     run_with(options, options.setup()?, &trainer(stop))
@@ -46,13 +46,13 @@ fn run_with(options: &Options, setup: Setup, train: TrainFn<'_>) -> Result<()> {
     if !options.quiet {
         stompp_console::errln!("Written to {}: open {PAGE}", sweep.report_folder().display());
     }
-    sweep.check()
+    Ok(sweep.check()?)
 }
 
-/// A pattern without runs is a mistake of the command line.
-fn usage(error: anyhow::Error) -> anyhow::Error {
-    match error.downcast_ref::<NoMatchingRun>() {
-        Some(no_run) => UsageError::new(format!("--only {no_run}")).into(),
-        None => error,
+/// Turns the error of a pattern without runs into a usage error.
+fn usage(error: ExperimentError) -> anyhow::Error {
+    match error {
+        ExperimentError::NoMatchingRun { .. } => UsageError::new(format!("--only {error}")).into(),
+        other => other.into(),
     }
 }

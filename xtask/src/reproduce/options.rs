@@ -1,4 +1,4 @@
-//! The command line of `reproduce`, and what it means.
+//! The command line of `reproduce`.
 
 use crate::usage::UsageError;
 use crate::workspace;
@@ -12,48 +12,48 @@ use stompp_train::config::Device;
 /// Options of `reproduce`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
-    /// Which experiment
+    /// The experiment to run
     #[arg(value_parser = experiment_parser())]
     experiment: String,
-    /// How large its runs are
+    /// Size of the runs
     #[arg(long, default_value_t, value_parser = preset_parser())]
     preset: Preset,
     /// Folder with CIFAR in its binary version (or with the folders cifar-10-batches-bin and cifar-100-binary), or the
-    /// official archive. Without it, smoke runs on a synthetic set
+    /// official archive. Without it, preset smoke uses generated images
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
-    /// ImageNet: a folder or archive with train and val, for preset paper. Its runs are left out without
+    /// Folder or archive with ImageNet's train and val, for preset paper. Without it, ImageNet runs are skipped
     #[arg(long, value_name = "PATH")]
     imagenet: Option<PathBuf>,
-    /// Where results go [default: target/reproduce in the workspace]: reports to PRESET/EXPERIMENT there, runs, which experiments
-    /// share, to PRESET/runs. Runs that are finished there already are not repeated, interrupted ones go on
+    /// Folder of results [default: target/reproduce in the workspace]. Reports go to PRESET/EXPERIMENT in it, runs to PRESET/runs, which
+    /// all experiments share. Finished runs are not repeated, interrupted runs resume
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
-    /// Only runs whose name has all these words, such as `resnet20,stompp` or `seed0,*ste*` (`--dry-run` shows the names)
+    /// Train only runs with all these words in their name, such as `resnet20,stompp` or `seed0,*ste*` (`--dry-run` shows the names)
     #[arg(long, value_name = "WORDS")]
     only: Option<String>,
-    /// What computes
+    /// Device to train on
     #[arg(long, value_name = "NAME", default_value_t = Device::Cpu)]
     device: Device,
     /// Number of seeds: 0 to N-1
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
     seeds: u64,
-    /// Say how each run stands and what would be run, and run nothing
+    /// Print the status of each run and what would be trained, and train nothing
     #[arg(long, visible_alias = "status")]
     pub(super) dry_run: bool,
-    /// Run only the I-th of N parts, to share a sweep among machines: give each its part, then `--merge` the folders
+    /// Train only the I-th of N parts, to share a sweep among machines. Afterwards `--merge` their folders
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
-    /// Take the finished runs of these folders (other machines' --out) and write the report; run nothing
+    /// Copy the finished runs from these folders (--out of other machines) and write the report; train nothing
     #[arg(long, value_name = "FOLDER", num_args = 1.., conflicts_with_all = ["dry_run", "shard"])]
     pub(super) merge: Vec<PathBuf>,
-    /// Keep what each run found as a small JSON file in this folder, such as docs/runs, and count the runs there as done
+    /// Archive each run as a small JSON file in this folder, such as docs/runs. Runs that are there are not trained again
     #[arg(long, value_name = "FOLDER")]
     archive: Option<PathBuf>,
-    /// Runs at a time [default: one a core; one with --preset paper]. They share the cores
+    /// Number of runs at a time, which share the cores [default: one for each core; one on a GPU or with --preset paper]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
-    /// Print the tables alone
+    /// Print only the tables
     #[arg(long)]
     pub(super) quiet: bool,
 }
@@ -65,14 +65,14 @@ fn experiment_parser() -> PossibleValuesParser {
     let each = builtin::ALL
         .iter()
         .map(|experiment| PossibleValue::new(experiment.name).help(experiment.title));
-    PossibleValuesParser::new(each.chain([PossibleValue::new(EVERYTHING).help("Every one of them, in one report")]))
+    PossibleValuesParser::new(each.chain([PossibleValue::new(EVERYTHING).help("All experiments, in one report")]))
 }
 
 fn preset_parser() -> impl TypedValueParser<Value = Preset> {
     let each = Preset::ALL.iter().map(|preset| {
         let help = match preset {
             Preset::Smoke => {
-                "Minutes on two cores: narrow networks, small images; the synthetic set, or CIFAR-10 with --data"
+                "Minutes on two cores: narrow networks, small images, generated or of CIFAR-10 (with --data)"
             }
             Preset::Small => {
                 "At most 30 minutes a seed on two cores: 10,000 images of CIFAR-10 shrunk to 16x16, 6 epochs (needs --data)"
@@ -80,7 +80,7 @@ fn preset_parser() -> impl TypedValueParser<Value = Preset> {
             Preset::Medium => {
                 "20 to 60 minutes a run on two cores: CIFAR at its own size, with crop and flip, 20 epochs (needs --data)"
             }
-            Preset::Paper => "The paper's networks, images and recipe: says first what it costs (needs --data)",
+            Preset::Paper => "The paper's networks, images and recipe; prints an estimate of the cost first (needs --data)",
         };
         PossibleValue::new(preset.name()).help(help)
     });
@@ -88,7 +88,7 @@ fn preset_parser() -> impl TypedValueParser<Value = Preset> {
 }
 
 impl Options {
-    /// The experiments that are asked for, in this setup.
+    /// The selected experiments in this setup.
     pub(super) fn experiments(&self, setup: &Setup) -> Vec<Experiment> {
         builtin::ALL
             .iter()
@@ -97,10 +97,11 @@ impl Options {
             .collect()
     }
 
-    /// Size, images and seeds. Paths of images are made absolute, so that they mean the same from everywhere.
+    /// The setup: size, images and seeds. Paths of images are made absolute, so that they do not depend on the current folder.
     ///
     /// # Errors
-    /// If the preset needs images and none are given, there is nothing at their path, or this build does not support the device.
+    /// Returns a [`UsageError`] if the preset needs images and none are given, or if this build does not support the device. Returns an
+    /// error if the path of the images does not exist.
     pub(super) fn setup(&self) -> Result<Setup> {
         if self.data.is_none() && self.preset.needs_data() {
             return Err(UsageError::new(format!(
@@ -128,7 +129,7 @@ impl Options {
         Ok(setup)
     }
 
-    /// How the sweep is carried out.
+    /// The options of the sweep.
     pub(super) fn sweep(&self) -> SweepOptions {
         let out = self.out.clone();
         SweepOptions {
@@ -143,7 +144,7 @@ impl Options {
         }
     }
 
-    /// The same with the images of every data set in `folder`.
+    /// Returns the same options with the images of every data set in `folder`.
     pub(super) fn with_data_at(&self, folder: &Path) -> Self {
         let data = self.preset.needs_data().then(|| folder.to_owned());
         Self {
@@ -153,7 +154,7 @@ impl Options {
         }
     }
 
-    /// The command that does the same again, without paths.
+    /// The command line of the same sweep, without paths.
     pub(super) fn command(&self) -> String {
         let path = |given: &Option<PathBuf>, text: &'static str| if given.is_some() { text } else { "" };
         let (verb, device) = match self.device {

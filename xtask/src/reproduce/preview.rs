@@ -1,9 +1,9 @@
-//! What a sweep would train and what it would cost, before it begins.
+//! The status and the estimated cost of a sweep, before it begins.
 
 use anyhow::Result;
 use stompp_experiments::{CostEstimate, Preset, RunStatus, Sweep, TrainFn, duration};
 
-/// `--dry-run`, `--status`: every selected run, how it stands and whether it would be trained.
+/// Prints every selected run with its status, for `--dry-run` and `--status`.
 pub(super) fn show(sweep: &Sweep) {
     let (mut due, mut finished, mut all) = (0, 0, 0);
     for entry in sweep.selected() {
@@ -30,10 +30,10 @@ pub(super) fn show(sweep: &Sweep) {
     );
 }
 
-/// For the paper's own size, how long the selected runs will take on this machine, in rayon's current pool.
+/// Prints how long the selected runs will take on this machine, at preset `paper` only. Times steps in rayon's current thread pool.
 ///
 /// # Errors
-/// Those of [`Sweep::estimate_cost`].
+/// The errors of [`Sweep::estimate_cost`].
 pub(super) fn announce_cost(sweep: &Sweep, train: TrainFn<'_>) -> Result<()> {
     let due = sweep.selected().filter(|entry| entry.is_due()).count();
     if sweep.setup().preset != Preset::Paper || due == 0 {

@@ -1,11 +1,13 @@
-//! `tables`: makes the tables and figures of a document from the archive, or compares them.
+//! `tables`: makes the tables and figures of a document from the archive, or checks them.
 //!
-//! A document marks them with a command line: `<!-- reproduce EXPERIMENT --preset PRESET --seeds N -->`.
+//! A document marks each section with a command line: `<!-- reproduce EXPERIMENT --preset PRESET --seeds N -->`.
 
 use super::archive::default_folder;
+use crate::usage::UsageError;
 use crate::{reproduce, workspace};
 use anyhow::{Result, bail};
 use clap::{Args, Parser};
+use std::cell::Cell;
 use std::path::PathBuf;
 use stompp_experiments::{Archive, Document, SectionRequest};
 
@@ -17,7 +19,7 @@ pub(crate) struct Options {
     /// The archive [default: docs/runs in the workspace]
     #[arg(long, value_name = "FOLDER")]
     archive: Option<PathBuf>,
-    /// Change nothing; fail if anything would change
+    /// Change nothing, and fail if anything would change
     #[arg(long)]
     check: bool,
 }
@@ -30,7 +32,7 @@ struct Mark {
     options: reproduce::Options,
 }
 
-/// Makes the tables of the document again, or compares them.
+/// Makes the tables of the document again, or checks them.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let document = options
         .document
@@ -58,13 +60,20 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 fn update(path: &std::path::Path, archive: &Archive, check: bool) -> Result<Vec<PathBuf>> {
-    Document { path, archive }.update(check, |words| request(words, archive))
+    let refused = Cell::new(false);
+    let request = |words: &str| request(words, archive).inspect_err(|error| refused.set(error.is::<UsageError>()));
+    let updated = Document { path, archive }.update(check, request);
+    updated.map_err(|error| match error {
+        // The same mistake on a command line is a usage error.
+        error if refused.get() => UsageError::new(error.to_string()).into(),
+        error => error.into(),
+    })
 }
 
-/// What a mark asks for.
+/// Parses the words of a mark.
 fn request(words: &str, archive: &Archive) -> Result<SectionRequest> {
     let options = Mark::try_parse_from(words.split_whitespace())?.options;
-    // The configurations of archived runs have no paths, so any folder that is there will do.
+    // The configurations of archived runs have no paths, so any existing folder works.
     let options = options.with_data_at(archive.folder());
     let setup = options.setup()?;
     Ok(SectionRequest {

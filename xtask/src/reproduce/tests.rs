@@ -1,4 +1,4 @@
-//! The command line: what it is asked for, what it refuses, and one sweep that it trains.
+//! Tests of the command line: its options, its errors, and one sweep.
 
 use super::*;
 use clap::Parser;
@@ -19,7 +19,7 @@ fn options(out: &Path, arguments: &str) -> Options {
     Line::parse_from(line.split_whitespace()).options
 }
 
-/// A folder that is not there yet.
+/// A folder that does not exist yet.
 fn out() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");

@@ -18,8 +18,7 @@ const fn allow(name: &'static str, tensors: bool, crates: &'static [&'static str
 /// The tensor library. Only the crates for networks and training, and the benchmarks, may depend on it.
 const TENSORS: &str = "dfdx";
 
-/// In order of dependency: a crate may depend only on crates in lines above its own. Its tests and benchmarks may use any
-/// crate above its line.
+/// The allowed dependencies, in order: a crate may depend only on crates above it. Its tests and benchmarks may use any crate above it.
 const ALLOWED: &[AllowedDependencies] = &[
     allow("stompp-rng", false, &[]),
     allow("stompp-files", false, &[]),

@@ -20,9 +20,6 @@ use std::path::Path;
 /// The package of the examples.
 const EXAMPLES: &str = "stompp-examples";
 
-/// Source files whose words are not checked yet: they move to a crate of their own.
-const UNCHECKED_WORDS: &str = "xtask/src/reproduce";
-
 /// Folders that are not part of a package, with source files and documents.
 const OTHER_FOLDERS: [&str; 2] = ["docs", "fuzz"];
 
@@ -71,8 +68,7 @@ fn metaphors(folder: &Path) -> Result<Vec<String>> {
 
 /// Metaphors in one file; none if it does not exist.
 fn file_metaphors(file: &Path) -> Result<Vec<String>> {
-    let unchecked = workspace::root().join(UNCHECKED_WORDS);
-    if !file.exists() || file.ends_with(words::FILE) || file.starts_with(unchecked) {
+    if !file.exists() || file.ends_with(words::FILE) {
         return Ok(Vec::new());
     }
     let text = std::fs::read_to_string(file)?;

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-/// Lines of the longest file that is allowed.
+/// Largest number of lines of a file.
 const LONGEST: usize = 600;
 
-/// Macros that stand for code that is not there.
+/// Macros in place of code that is missing.
 const STUBS: [&str; 2] = [concat!("todo", "!"), concat!("unimplemented", "!")];
 
-/// Macros that panic when whoever reads what they print has gone away.
+/// Macros that panic if the reader of their output has closed it.
 const PRINTS: [&str; 4] = [
     concat!("print", "!"),
     concat!("println", "!"),
@@ -17,13 +17,13 @@ const PRINTS: [&str; 4] = [
     concat!("eprintln", "!"),
 ];
 
-/// Every Rust file under `folder`, sorted, build output left out.
+/// Every Rust file in `folder` and its subfolders, sorted, without build output.
 pub(crate) fn rust_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     files(folder, &["rs"])
 }
 
-/// Every file under `folder` with one of these extensions, sorted, build output left out. A folder that does not exist has
-/// none.
+/// Every file in `folder` and its subfolders with one of these extensions, sorted, without build output. Empty if the folder does not
+/// exist.
 pub(super) fn files(folder: &Path, extensions: &[&str]) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut folders: Vec<PathBuf> = folder.exists().then(|| folder.to_owned()).into_iter().collect();
@@ -47,7 +47,7 @@ pub(super) fn files(folder: &Path, extensions: &[&str]) -> io::Result<Vec<PathBu
 /// The rules that a file with this text breaks.
 pub(super) fn violations(text: &str) -> impl Iterator<Item = String> {
     let opening = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    // A crate whose README is its first page includes that instead.
+    // A crate may include its README instead.
     let opens = opening.starts_with("//!") || opening.starts_with("#![doc = include_str!");
     let lines = text.lines().count();
     let undocumented = (!opens).then(|| "does not start with `//!`".to_owned());
@@ -59,7 +59,7 @@ pub(super) fn violations(text: &str) -> impl Iterator<Item = String> {
     undocumented.into_iter().chain(long).chain(stubs)
 }
 
-/// What in the text of a library or program prints with a macro that can panic. Comments may show such macros.
+/// The uses of macros that can panic while printing, in the text of a library or program. Comments may contain these macros.
 pub(super) fn prints(text: &str) -> impl Iterator<Item = String> {
     let code = || text.lines().filter(|line| !line.trim_start().starts_with("//"));
     let found = PRINTS.iter().filter(move |print| {

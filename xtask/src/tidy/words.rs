@@ -1,7 +1,7 @@
 //! Words that this project does not use for code: metaphors, each with the plain word to use instead.
 //!
-//! The list is short on purpose: words that once named things here, and that mean nothing else in a text about training
-//! networks. A word counts wherever it stands by itself or as a part of an identifier: `Keeper`, `room_keeper`.
+//! The list is short on purpose: it has words that once were names here and that have no other use in a text about training
+//! networks. A word counts by itself or as a part of an identifier: `Keeper`, `room_keeper`.
 
 /// Each word, in small letters, and what to write instead.
 const WORDS: [(&str, &str); 17] = [

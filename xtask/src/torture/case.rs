@@ -1,16 +1,16 @@
-//! The runs that are tortured: small, and each with another method, order or setting.
+//! The runs that are killed. They are small, and each has another method, order or setting.
 
 use std::fmt;
 
-/// A run, by the options in which it differs from the others.
+/// A run, given by the options that differ from the other runs.
 #[derive(Debug)]
 pub(super) struct Case(&'static str);
 
-/// What all of them have.
+/// The options of all runs.
 const COMMON: &str = "--model resnet8 --width 4 --image-size 8 --batch-size 20 --train-limit 400 --test-limit 400 \
     --steps 600 --refresh 0.1w --checkpoint-every 5ba --keep-every 20 --threads 1";
 
-/// Steps between evaluations: about a quarter of the time goes into them. Each comes right after a checkpoint.
+/// Number of steps between evaluations, which take about a quarter of the time. Each evaluation is right after a checkpoint.
 pub(super) const EVALUATE_EVERY: u64 = 35;
 
 pub(super) const CASES: [Case; 5] = [

@@ -1,8 +1,8 @@
-//! `cargo xtask torture`: kills small runs at random moments until so many kills are survived.
+//! `cargo xtask torture`: kills small runs at random moments, and checks that they survive a given number of kills.
 //!
-//! Each run is trained once undisturbed. Then it is started again and again and killed (SIGKILL) after a random time, until it
-//! ends; it must end in the same network, the same evaluations and the same metrics. After each kill every checkpoint must be
-//! whole, and at the end no temporary file may be left. Whoever reads the log of every second start goes away after a line.
+//! Each run is first trained without kills. Then it is started again and again and killed (SIGKILL) after a random time, until it
+//! ends. It must end with the same network, the same evaluations and the same metrics. After each kill every checkpoint must be
+//! readable, and at the end no temporary file may be left. At every second start, the reader of the log stops after one line.
 
 mod case;
 
@@ -20,37 +20,37 @@ use std::{
 use stompp_rng::{Purpose, stream};
 use stompp_train::MetricRecord;
 
-/// What `cargo xtask torture` takes.
+/// Options of `cargo xtask torture`.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Kills to survive
+    /// Number of kills to survive
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
     kills: u32,
-    /// Seed of the moments
+    /// Seed of the random moments
     #[arg(long, default_value_t = 0)]
     seed: u64,
 }
 
-/// What came of it.
+/// The result of all kills.
 #[derive(Debug, Default)]
 struct TortureReport {
     kills: u32,
-    /// Those in the middle of an evaluation.
+    /// Kills in the middle of an evaluation.
     in_evaluations: u32,
-    /// Starts whose log was read no more after a line.
+    /// Starts whose log was not read after its first line.
     unread: u32,
-    /// Kills after which a run did not go on.
+    /// Kills after which a run did not resume.
     lost: u32,
-    /// Runs that ended in another result.
+    /// Runs that ended with another result.
     differing: u32,
     runs: u32,
     starts: u32,
 }
 
-/// Builds the command, tortures it and prints what came of it.
+/// Builds `stompp`, kills its runs and prints the result.
 ///
 /// # Errors
-/// If a run is lost or differs, or cannot be started at all.
+/// Returns an error if a run is lost, differs, or cannot be started at all.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let stompp = build()?;
     let folder = tempfile::tempdir().context("cannot make a folder for the runs")?;
@@ -92,7 +92,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// One run, killed until it ends or there are no kills left; then it goes on to its end.
+/// Kills one run until it ends. After `most` kills, it runs to its end.
 fn torture(
     stompp: &Path,
     case: &Case,
@@ -115,7 +115,7 @@ fn torture(
             });
         }
         if kills < most {
-            // Up to two thirds of the run, so that most runs are killed several times and some at their end.
+            // At most two thirds of the run, so that most runs are killed several times, and some near their end.
             let moment = undisturbed.mul_f64(f64::from(moments.next_u32()) / f64::from(u32::MAX) * 0.67);
             std::thread::sleep(moment);
             child.kill()?;
@@ -149,24 +149,24 @@ fn torture(
     Ok(())
 }
 
-/// Whether the evaluation after the newest checkpoint was begun and not told.
+/// Returns whether the evaluation after the newest checkpoint was due but is not in the metrics.
 fn is_in_evaluation(run: &Path) -> bool {
-    let Ok(standing) = stompp_train::RunStatus::read(run) else {
-        return false; // Killed before anything was written.
+    let Ok(status) = stompp_train::RunStatus::read(run) else {
+        return false; // The run was killed before it wrote anything.
     };
-    let told = |metric: &MetricRecord| match metric {
-        MetricRecord::Evaluation(evaluation) => evaluation.step >= standing.step,
-        MetricRecord::Epoch(epoch) => epoch.step > standing.step,
+    let logged = |metric: &MetricRecord| match metric {
+        MetricRecord::Evaluation(evaluation) => evaluation.step >= status.step,
+        MetricRecord::Epoch(epoch) => epoch.step > status.step,
         _ => false,
     };
-    let due = standing.step > 0 && standing.step.is_multiple_of(EVALUATE_EVERY);
-    due && MetricRecord::read(run).is_ok_and(|metrics| !metrics.iter().any(told))
+    let due = status.step > 0 && status.step.is_multiple_of(EVALUATE_EVERY);
+    due && MetricRecord::read(run).is_ok_and(|metrics| !metrics.iter().any(logged))
 }
 
-/// Every checkpoint that a kill left must be readable.
+/// Checks that every checkpoint is readable.
 fn whole_checkpoints(run: &Path) -> Result<()> {
     let Ok(entries) = fs::read_dir(run.join("checkpoints")) else {
-        return Ok(()); // Killed before the first.
+        return Ok(()); // The run was killed before its first checkpoint.
     };
     for entry in entries {
         let path = entry?.path();
@@ -177,7 +177,10 @@ fn whole_checkpoints(run: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether both runs ended in the same network, evaluations and metrics, and the killed one left no temporary file.
+/// Returns whether both runs ended with the same network, evaluations and metrics.
+///
+/// # Errors
+/// Returns an error if the killed run left a temporary file, or if a file cannot be read.
 fn compare(whole: &Path, killed: &Path) -> Result<bool> {
     for folder in [killed.to_owned(), killed.join("checkpoints")] {
         for entry in fs::read_dir(&folder)? {
@@ -196,17 +199,17 @@ fn result(run: &Path) -> Result<serde_json::Value> {
     Ok(serde_json::from_slice(&fs::read(run.join("result.json"))?)?)
 }
 
-/// Kind and step of every line of the metrics that tells of training.
+/// Kind and step of every epoch and evaluation in the metrics.
 fn steps(run: &Path) -> Result<Vec<(String, u64)>> {
     let text = fs::read_to_string(run.join("metrics.jsonl"))?;
     let lines = text.lines().map(serde_json::from_str::<serde_json::Value>);
-    let told =
+    let logged =
         lines.map(|line| line.map(|line| (line["kind"].as_str().unwrap_or("").to_owned(), line["step"].as_u64())));
-    let told = told.collect::<Result<Vec<_>, _>>()?;
-    let told = told
+    let logged = logged.collect::<Result<Vec<_>, _>>()?;
+    let logged = logged
         .into_iter()
         .filter(|(kind, _)| kind == "epoch" || kind == "evaluation");
-    Ok(told.filter_map(|(kind, step)| Some((kind, step?))).collect())
+    Ok(logged.filter_map(|(kind, step)| Some((kind, step?))).collect())
 }
 
 fn start(stompp: &Path, case: &Case, out: &Path) -> Result<std::process::Child> {
@@ -217,7 +220,7 @@ fn start(stompp: &Path, case: &Case, out: &Path) -> Result<std::process::Child> 
     command.spawn().context("cannot start stompp")
 }
 
-/// The command, built from this tree.
+/// Builds `stompp` from this workspace and returns its path.
 fn build() -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);

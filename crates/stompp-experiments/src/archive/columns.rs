@@ -1,4 +1,4 @@
-//! Lists of structs as one list for each field, which takes a third of the space.
+//! Lists of structs, stored as one list for each field. This takes a third of the space.
 
 use super::run::{EpochPoint, GradientPoint};
 use serde::{Deserialize, Serialize};
@@ -35,7 +35,7 @@ pub(super) struct Gradients {
     head_norm: Vec<f64>,
 }
 
-/// Whether all lists have one length.
+/// Returns an error if the lists do not have the same length.
 fn equal<const N: usize>(lengths: [usize; N]) -> Result<(), String> {
     match lengths.iter().find(|length| **length != lengths[0]) {
         None => Ok(()),
@@ -112,7 +112,7 @@ impl Evaluations {
         ])
     }
 
-    /// The evaluations of a network of `units` units whose epochs have `steps_per_epoch` steps.
+    /// The evaluations. `units` is the number of units of the network.
     pub(super) fn points(&self, units: usize, steps_per_epoch: u64) -> Vec<Evaluation> {
         let evaluation = |place: usize| Evaluation {
             step: self.step[place],

@@ -1,15 +1,15 @@
-//! The archive of runs (`docs/runs`): a small JSON file for each, without weights, from which every table can be made again.
+//! The archive of runs (`docs/runs`). It has a small JSON file for each run, without weights. Every table can be made from it again.
 //!
 //! **A file is never changed**: the result of a run is written once. A run in the archive counts as finished, so a sweep can continue
-//! where the run directories are gone.
+//! without the run directories.
 
 mod columns;
 mod run;
 mod text;
 
 use crate::divergence::Divergence;
+use crate::error::{ExperimentError, Result, io_error};
 use crate::files;
-use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
 use stompp_train::{RunConfig, RunResult};
@@ -17,30 +17,30 @@ use stompp_train::{RunConfig, RunResult};
 pub(crate) use run::ArchivedRun;
 pub use run::{EpochPoint, GradientPoint};
 
-/// A folder with a folder for each setup, which has a file for each run.
+/// An archive of runs: a folder with a folder for each setup, which has a file for each run.
 #[derive(Clone, Debug)]
 pub struct Archive {
     folder: PathBuf,
 }
 
-/// What [`Archive::add_sweep`] did.
+/// The result of [`Archive::add_sweep`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddedRuns {
     /// Number of runs that were added.
     pub added: usize,
-    /// Number of finished runs that the archive had already.
+    /// Number of finished runs that the archive already had.
     pub known: usize,
-    /// Names of runs that are not finished, which were not added.
+    /// Names of the runs that were not added because they are not finished.
     pub unfinished: Vec<String>,
 }
 
 impl Archive {
-    /// The archive in `folder`, which is created when the first run is added.
+    /// Opens the archive in `folder`. The folder is created when the first run is added.
     pub fn new(folder: PathBuf) -> Self {
         Self { folder }
     }
 
-    /// Its folder.
+    /// The folder of the archive.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -48,8 +48,10 @@ impl Archive {
     /// Adds every finished run of the sweeps that wrote to `out`.
     ///
     /// # Errors
-    /// If a file cannot be read or written, or a run is here already with another configuration or result.
-    pub fn add_sweep(&self, out: &Path) -> Result<AddedRuns> {
+    /// Returns [`ExperimentError::ArchivedDifferently`] if the archive already has a run with another configuration or result,
+    /// [`ExperimentError::Damaged`] if its file is not valid, and [`ExperimentError::Train`] or [`ExperimentError::Io`] if a file cannot be
+    /// read or written.
+    pub fn add_sweep(&self, out: &Path) -> Result<AddedRuns, ExperimentError> {
         let mut report = AddedRuns::default();
         for (setup, name, dir) in runs_of_sweeps(out)? {
             if !RunResult::exists(&dir) {
@@ -67,53 +69,48 @@ impl Archive {
         self.folder.join(setup).join(format!("{name}.json"))
     }
 
-    /// The run called `name`, if the archive has it.
+    /// Reads the run called `name`; `None` if the archive does not have it.
     ///
     /// # Errors
-    /// If its file cannot be read, or is of a run with another configuration than `config`. The error names the file.
+    /// Returns [`ExperimentError::Io`] or [`ExperimentError::Damaged`] if its file cannot be read, and
+    /// [`ExperimentError::OtherArchivedRun`] if it has another configuration than `config`.
     pub(crate) fn find(&self, setup: &str, name: &str, config: &RunConfig) -> Result<Option<ArchivedRun>> {
         let path = self.path(setup, name);
-        if !path
-            .try_exists()
-            .with_context(|| format!("cannot read {}", path.display()))?
-        {
+        if !path.try_exists().map_err(io_error("read", &path))? {
             return Ok(None);
         }
         let run = ArchivedRun::load(&path)?;
         if let Some(difference) = run.config.difference(config) {
-            bail!(
-                "{} is of a run with another configuration ({difference}): choose another archive, or remove it",
-                path.display()
-            );
+            return Err(ExperimentError::OtherArchivedRun { path, difference });
         }
         Ok(Some(run))
     }
 
-    /// Adds the run in the directory `dir`, which is finished or has diverged. Returns false if it was here already.
+    /// Adds the run in the directory `dir`, which has finished or diverged. Returns false if the archive already has it.
     ///
     /// # Errors
-    /// If the directory or the file cannot be read or written, or the archive has another run under this name.
+    /// See [`Archive::add_sweep`].
     pub(crate) fn add(&self, setup: &str, name: &str, dir: &Path, diverged: Option<&Divergence>) -> Result<bool> {
         let path = self.path(setup, name);
         let run = ArchivedRun::from_directory(dir, diverged)?;
         if path.exists() {
             let before = ArchivedRun::load(&path)?;
             if before.outcome.top1() != run.outcome.top1() || before.config.difference(&run.config).is_some() {
-                bail!(
-                    "{} and {} are the same run with different configurations or results: remove one of them",
-                    path.display(),
-                    dir.display()
-                );
+                return Err(ExperimentError::ArchivedDifferently {
+                    file: path,
+                    dir: dir.to_owned(),
+                });
             }
             return Ok(false);
         }
         files::create_folder(&self.folder.join(setup))?;
-        files::replace(&path, text::to_json(&run)?)?;
+        let text = text::to_json(&run).map_err(|error| io_error("write", &path)(error.into()))?;
+        files::replace(&path, text)?;
         Ok(true)
     }
 }
 
-/// Setup, name and directory of every run below `out`, sorted.
+/// Setup, name and directory of every run in `out`, sorted.
 fn runs_of_sweeps(out: &Path) -> Result<Vec<(String, String, PathBuf)>> {
     let mut found = Vec::new();
     for (setup, folder) in entries(out)? {
@@ -125,15 +122,14 @@ fn runs_of_sweeps(out: &Path) -> Result<Vec<(String, String, PathBuf)>> {
     Ok(found)
 }
 
-/// Name and path of everything in `folder`; nothing if it is no folder.
+/// Name and path of each entry of `folder`; empty if it is no folder.
 fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     if !folder.is_dir() {
         return Ok(Vec::new());
     }
-    let failed = || format!("cannot read {}", folder.display());
     let mut found = Vec::new();
-    for entry in fs::read_dir(folder).with_context(failed)? {
-        let entry = entry.with_context(failed)?;
+    for entry in fs::read_dir(folder).map_err(io_error("read", folder))? {
+        let entry = entry.map_err(io_error("read", folder))?;
         found.push((entry.file_name().to_string_lossy().into_owned(), entry.path()));
     }
     Ok(found)

@@ -2,8 +2,8 @@
 
 use super::columns::{Epochs, Evaluations, Gradients};
 use crate::divergence::Divergence;
+use crate::error::{ExperimentError, Result, io_error};
 use crate::run_dir::FinishedRun;
-use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::Path;
@@ -22,11 +22,11 @@ pub(crate) struct ArchivedRun {
     gradients: Gradients,
 }
 
-/// What became of the run.
+/// How the run ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) enum ArchivedOutcome {
-    /// As in [`RunResult`], without what is elsewhere in the file.
+    /// The fields of [`RunResult`] that are not elsewhere in the file.
     Finished {
         top1: f64,
         top1_as_it_stands: f64,
@@ -47,12 +47,12 @@ pub struct EpochPoint {
     pub step: u64,
     /// Mean training loss.
     pub train_loss: f64,
-    /// Top-1 accuracy on the training batches while learning, in percent.
+    /// Top-1 accuracy on the training batches during the epoch, in percent.
     pub train_top1: f64,
 }
 
 impl EpochPoint {
-    /// The epochs among `metrics`.
+    /// Selects the epochs in `metrics`.
     pub(crate) fn from_metrics(metrics: &[MetricRecord]) -> Vec<Self> {
         let points = metrics.iter().filter_map(|metric| match metric {
             MetricRecord::Epoch(epoch) => Some(Self {
@@ -78,7 +78,7 @@ pub struct GradientPoint {
 }
 
 impl GradientPoint {
-    /// The diagnostics steps among `metrics`.
+    /// Selects the diagnostics steps in `metrics`.
     pub(crate) fn from_metrics(metrics: &[MetricRecord]) -> Vec<Self> {
         let points = metrics.iter().filter_map(|metric| match metric {
             MetricRecord::Diagnostics(report) => Some(Self {
@@ -93,7 +93,7 @@ impl GradientPoint {
 }
 
 impl ArchivedOutcome {
-    /// Accuracy in percent, if the run is finished.
+    /// Accuracy in percent; `None` if the run diverged.
     pub(super) fn top1(&self) -> Option<f64> {
         match self {
             Self::Finished { top1, .. } => Some(*top1),
@@ -103,10 +103,10 @@ impl ArchivedOutcome {
 }
 
 impl ArchivedRun {
-    /// The run in the directory `dir`, which is finished or has diverged.
+    /// Reads the run in the directory `dir`, which has finished or diverged.
     ///
     /// # Errors
-    /// If it is neither, or a file cannot be read.
+    /// Returns [`ExperimentError::Train`] if the run has not ended, or a file cannot be read.
     pub(super) fn from_directory(dir: &Path, diverged: Option<&Divergence>) -> Result<Self> {
         let SavedRun { mut config, record, .. } = SavedRun::open(dir)?;
         (config.data.path, config.data.labels) = (None, None);
@@ -147,18 +147,19 @@ impl ArchivedRun {
     /// Reads a file of the archive.
     ///
     /// # Errors
-    /// If it cannot be read or is damaged, naming it.
+    /// Returns [`ExperimentError::Io`] if the file cannot be read, and [`ExperimentError::Damaged`] if it is not valid.
     pub(super) fn load(path: &Path) -> Result<Self> {
-        let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let run: Self = serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", path.display()))?;
-        if let Err(problem) = run
-            .epochs
+        let bytes = fs::read(path).map_err(io_error("read", path))?;
+        let damaged = |problem: String| ExperimentError::Damaged {
+            path: path.to_owned(),
+            problem,
+        };
+        let run: Self = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        run.epochs
             .check()
             .and_then(|()| run.evaluations.check())
             .and_then(|()| run.gradients.check())
-        {
-            bail!("{} is damaged: {problem}", path.display());
-        }
+            .map_err(damaged)?;
         Ok(run)
     }
 
@@ -196,7 +197,7 @@ impl ArchivedRun {
         })
     }
 
-    /// Where it diverged, if it did.
+    /// Where the run diverged; `None` if it finished.
     pub(crate) fn divergence(&self) -> Option<&Divergence> {
         match &self.outcome {
             ArchivedOutcome::Finished { .. } => None,
@@ -204,12 +205,12 @@ impl ArchivedRun {
         }
     }
 
-    /// Its gradients at each diagnostics step.
+    /// The gradients at each diagnostics step.
     pub(crate) fn gradients(&self) -> Vec<GradientPoint> {
         self.gradients.points()
     }
 
-    /// Its epochs.
+    /// The epochs of the run.
     pub(crate) fn epochs(&self) -> Vec<EpochPoint> {
         self.epochs.points()
     }

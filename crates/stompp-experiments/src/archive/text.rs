@@ -1,15 +1,14 @@
-//! An archived run as JSON that is readable in a diff: one line for each list.
+//! JSON of an archived run with one line for each list, so that a diff is readable.
 
-use anyhow::Result;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::fmt::Write;
 
-/// `value` as JSON with one line for each field of the outer objects.
+/// Serializes `value` as JSON with one line for each field of the outer objects.
 ///
 /// # Errors
-/// If `value` has no JSON form.
-pub(super) fn to_json(value: &impl Serialize) -> Result<String> {
+/// Returns the error of `serde_json` if `value` cannot be JSON.
+pub(super) fn to_json(value: &impl Serialize) -> serde_json::Result<String> {
     let mut text = String::new();
     match serde_json::to_value(value)? {
         Value::Object(fields) => object(&mut text, &fields, 1),

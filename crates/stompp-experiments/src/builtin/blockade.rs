@@ -1,14 +1,14 @@
-//! Blockade: what gradient each layer gets, by order; why reverse order fails.
+//! Blockade: the gradient that reaches each layer, by order. It shows why reverse order fails.
 
 use super::definition::{Builtin, ablation_images, ablation_network, every_seed, no_contrasts};
 use super::published;
 use crate::claim::ClaimTest;
+use crate::error::Result;
 use crate::experiment::Figure;
 use crate::experiment_results::ExperimentResults;
 use crate::row::{MethodVariant, Row};
 use crate::run_index::RunEntry;
 use crate::setup::Setup;
-use anyhow::Result;
 use stompp_train::config::{Order, Setting};
 
 pub(super) const BLOCKADE: Builtin = Builtin {
@@ -24,7 +24,8 @@ pub(super) const BLOCKADE: Builtin = Builtin {
     figures: &[Figure::GradientNorms],
 };
 
-/// What counts as none, in percent: a unit that commits between two diagnostics steps may have had its last step without.
+/// Largest share without a gradient that counts as none, in percent. A unit that commits between two diagnostics steps may have no
+/// gradient in its last step.
 const NONE: f64 = 1.0;
 
 fn rows(setup: &Setup) -> Vec<Row> {
@@ -38,7 +39,7 @@ fn rows(setup: &Setup) -> Vec<Row> {
     rows
 }
 
-/// How much of the time that units are open they get no gradient at all, in percent; `None` where the run's diagnostics are missing.
+/// The share of the time that units are open in which they get no gradient, in percent; `None` if the run's diagnostics are missing.
 fn share_without_gradient(entry: &RunEntry) -> Result<Option<f64>> {
     let Some(reports) = entry.diagnostics()? else {
         return Ok(None);

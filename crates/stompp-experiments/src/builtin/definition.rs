@@ -1,51 +1,52 @@
-//! What the built-in experiments have in common: how one is described, and their usual networks, methods, contrasts and claims.
+//! Common parts of the built-in experiments: their definition, and the usual networks, methods, contrasts and claims.
 
 use super::published;
 use crate::claim::ClaimTest;
+use crate::error::Result;
 use crate::experiment::{Experiment, ExtraTable, Figure, Published, TestClaims};
 use crate::experiment_results::{Contrast, ExperimentResults};
 use crate::row::{Images, MethodVariant, Row};
 use crate::run_spec::RunSpec;
 use crate::setup::{Preset, Setup};
-use anyhow::Result;
 use stompp_train::config::{Dataset, Method, Model, Order, Surrogate};
 
-/// An experiment at any setup: a table of the paper, or one of its ablations. [`Builtin::experiment`] is its value at one.
+/// A built-in experiment: a table of the paper or one of its ablations, for any setup. [`Builtin::experiment`] makes the
+/// [`Experiment`] for one setup.
 #[derive(Clone, Copy, Debug)]
 pub struct Builtin {
     /// Name on the command line, in results and of files.
     pub name: &'static str,
-    /// Heading of its report.
+    /// Heading of the report.
     pub title: &'static str,
-    /// What it asks.
+    /// The question that it asks. The report shows it.
     pub question: &'static str,
-    /// Rows of its table, in order.
+    /// Rows of the table, in order.
     pub(super) rows: fn(&Setup) -> Vec<Row>,
-    /// How many seeds a row has, and when it is trained.
+    /// The number of seeds of a row, and its stage.
     pub(super) row_plan: fn(&Setup, &Row) -> RowPlan,
-    /// The published top-1 accuracy of a row, percent.
+    /// The published top-1 accuracy of a row, in percent.
     pub(super) published: fn(&Row) -> Option<f64>,
-    /// Which rows are compared.
+    /// Pairs of rows to compare.
     pub(super) contrasts: fn(&[Row]) -> Vec<Contrast>,
     /// Tests the paper's claims.
     pub(super) claims: TestClaims,
-    /// Further tables of its report.
+    /// Further tables of the report.
     pub(super) extra_tables: &'static [ExtraTable],
-    /// Figures of its report.
+    /// Figures of the report.
     pub(super) figures: &'static [Figure],
 }
 
-/// How many seeds a row has, and when it is trained.
+/// The number of seeds of a row, and its stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RowPlan {
-    /// Seeds at most, however many the setup has.
+    /// Maximum number of seeds, if the setup has more.
     pub(super) max_seeds: u64,
     /// Rows of a lower stage are trained first, with every seed.
     pub(super) stage: u32,
 }
 
 impl Builtin {
-    /// The experiment in this setup.
+    /// Creates the experiment for a setup.
     pub fn experiment(&self, setup: &Setup) -> Experiment {
         let rows = (self.rows)(setup);
         let published_rows = (self.rows)(&Setup::new(Preset::Paper));
@@ -72,7 +73,7 @@ impl Builtin {
         }
     }
 
-    /// Every run, all rows of a seed before the next seed's.
+    /// Every run, in order of the seeds.
     fn runs(&self, rows: &[Row], setup: &Setup) -> Vec<RunSpec> {
         let run = |row: &Row, seed| {
             let RowPlan { max_seeds, stage } = (self.row_plan)(setup, row);
@@ -84,20 +85,20 @@ impl Builtin {
     }
 }
 
-/// The baseline below the paper's size. Its gradient through activations is clipped (*ours*): with the identity, deep networks do not
-/// leave chance in short runs.
+/// The baseline of all presets but `paper`. Its gradient through activations is clipped (*ours*): with the identity, deep networks stay at
+/// chance in short runs.
 pub(super) const STE: MethodVariant = MethodVariant::Ste(Surrogate::Clipped);
 pub(super) const STOMPP: MethodVariant = MethodVariant::Stompp(Order::Forward);
 pub(super) const STOMPP_STE: MethodVariant = MethodVariant::StomppSte(Order::Forward, Surrogate::Clipped);
 
-/// The CIFAR ResNet of this depth, 6n+2.
+/// The CIFAR ResNet of depth 6n+2.
 pub(super) fn cifar(depth: usize) -> Model {
     Model::Cifar {
         blocks: (depth - 2) / 6,
     }
 }
 
-/// The images below the paper's size: CIFAR-10, or generated ones without data.
+/// The images of all presets but `paper`: CIFAR-10, or generated images if the setup has no data.
 pub(super) fn ten_classes(setup: &Setup) -> Images {
     Images::Set(match setup.data {
         Some(_) => Dataset::Cifar10,
@@ -105,7 +106,7 @@ pub(super) fn ten_classes(setup: &Setup) -> Images {
     })
 }
 
-/// The images of an ablation: CIFAR-100 at the paper's size, ten classes below.
+/// The images of an ablation: CIFAR-100 at preset `paper`, ten classes at the other presets.
 pub(super) fn ablation_images(setup: &Setup) -> Images {
     match setup.preset {
         Preset::Smoke | Preset::Small | Preset::Medium => ten_classes(setup),
@@ -121,7 +122,7 @@ pub(super) fn ablation_network(setup: &Setup) -> Model {
     }
 }
 
-/// What freezing gains over each baseline: StoMPP over every STE of its network, StoMPP+STE over the STE with its gradient.
+/// Contrasts of freezing with each STE baseline of the same network: StoMPP with every STE, StoMPP+STE with the STE of the same gradient.
 pub(super) fn gains(rows: &[Row]) -> Vec<Contrast> {
     let baselines = rows.iter().filter(|row| row.variant.method() == Method::Ste);
     baselines
@@ -143,7 +144,7 @@ pub(super) fn gains(rows: &[Row]) -> Vec<Contrast> {
         .collect()
 }
 
-/// The claim of each contrast that the row does better than its baseline.
+/// Tests for each contrast the claim that the row does better than its baseline.
 pub(super) fn does_better(results: &ExperimentResults<'_>) -> Result<Vec<ClaimTest>> {
     let test = |contrast: &Contrast| {
         let (row, baseline) = (contrast.row.method_title(), contrast.baseline.method_title());
@@ -158,7 +159,7 @@ pub(super) fn does_better(results: &ExperimentResults<'_>) -> Result<Vec<ClaimTe
     Ok(results.contrasts().iter().map(test).collect())
 }
 
-/// Every row with all seeds of the setup, none before the others.
+/// Every row has all seeds of the setup, and all rows have the same stage.
 pub(super) fn every_seed(_: &Setup, _: &Row) -> RowPlan {
     RowPlan {
         max_seeds: u64::MAX,
@@ -166,7 +167,7 @@ pub(super) fn every_seed(_: &Setup, _: &Row) -> RowPlan {
     }
 }
 
-/// No contrast.
+/// Compares no rows.
 pub(super) fn no_contrasts(_: &[Row]) -> Vec<Contrast> {
     Vec::new()
 }

@@ -3,11 +3,11 @@
 use super::definition::{Builtin, STE, STOMPP, cifar, every_seed, gains, ten_classes};
 use super::published;
 use crate::claim::ClaimTest;
+use crate::error::Result;
 use crate::experiment::Figure;
 use crate::experiment_results::{Contrast, ExperimentResults};
 use crate::row::{Images, MethodVariant, Row};
 use crate::setup::{Preset, Setup};
-use anyhow::Result;
 use stompp_train::config::{Model, Setting, Surrogate};
 
 pub(super) const DEPTH: Builtin = Builtin {
@@ -39,7 +39,7 @@ fn rows(setup: &Setup) -> Vec<Row> {
 }
 
 fn claims(results: &ExperimentResults<'_>) -> Result<Vec<ClaimTest>> {
-    // Over the baseline that learns.
+    // Only the clipped baseline learns.
     let contrasts: Vec<_> = results
         .contrasts()
         .iter()

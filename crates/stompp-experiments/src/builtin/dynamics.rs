@@ -1,14 +1,14 @@
-//! Dynamics: test accuracy along the training, as it stands and as deployed, and what each commit does to it.
+//! Dynamics: test accuracy along the training, of the current and of the deploy network, and how each commit changes it.
 
 use super::definition::{Builtin, STOMPP, ablation_images, cifar, every_seed, no_contrasts};
 use crate::claim::ClaimTest;
+use crate::error::Result;
 use crate::experiment::Figure;
 use crate::experiment_results::ExperimentResults;
 use crate::overrides::Override;
 use crate::row::Row;
 use crate::run_dir::FinishedRun;
 use crate::setup::{Preset, Setup};
-use anyhow::Result;
 use stompp_train::config::{Model, Setting};
 
 pub(super) const DYNAMICS: Builtin = Builtin {
@@ -38,7 +38,7 @@ fn rows(setup: &Setup) -> Vec<Row> {
         .collect()
 }
 
-/// How far accuracy falls from one evaluation to the next, all falls of the run together, in points.
+/// The sum of all falls of the accuracy from one evaluation to the next, in points.
 fn falls(run: &FinishedRun) -> f64 {
     let accuracies = run
         .result

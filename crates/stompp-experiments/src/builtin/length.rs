@@ -1,15 +1,15 @@
-//! Length: the lead of freezing over STE against the epochs of training.
+//! Length: the lead of freezing over STE against the number of epochs.
 
 use super::definition::{
     Builtin, RowPlan, STE, STOMPP, STOMPP_STE, ablation_network, cifar, every_seed, gains, ten_classes,
 };
 use crate::claim::ClaimTest;
+use crate::error::Result;
 use crate::experiment::{ExtraTable, Figure};
 use crate::experiment_results::{Contrast, ExperimentResults};
 use crate::overrides::{Length, Override, TrainingSet};
 use crate::row::{MethodVariant, Row};
 use crate::setup::{Preset, Setup};
-use anyhow::Result;
 use stompp_train::config::{Model, Setting, Surrogate};
 
 pub(super) const LENGTH: Builtin = Builtin {
@@ -27,12 +27,12 @@ pub(super) const LENGTH: Builtin = Builtin {
 
 const IDENTITY: MethodVariant = MethodVariant::Ste(Surrogate::Identity);
 
-/// A network trained for some epochs, with this many seeds at most.
+/// A network, its length of training, and its maximum number of seeds.
 struct Part {
     depth: usize,
     length: Length,
     max_seeds: u64,
-    /// Whether STE by the identity is trained, too.
+    /// Whether STE with the identity is also trained.
     identity: bool,
 }
 
@@ -45,7 +45,7 @@ const fn part(depth: usize, length: Length, max_seeds: u64) -> Part {
     }
 }
 
-/// The parts at preset `small`, in the order in which they are trained: the cheap and informative ones first.
+/// The parts at preset `small`, in the order of training: cheap and informative parts first.
 const SMALL: [Part; 12] = [
     part(20, Length::full(3), 5),
     part(20, Length::full(6), 5),
@@ -79,7 +79,7 @@ impl Part {
     }
 }
 
-/// By network, then images, then length.
+/// The rows, ordered by network, then images, then length.
 fn rows(setup: &Setup) -> Vec<Row> {
     let lengths = |network: Model, lengths: &[Length]| -> Vec<Row> {
         let rows = Row::product(Setting::Bnn, &[network], ten_classes(setup), &[STE, STOMPP, STOMPP_STE]);
@@ -110,8 +110,8 @@ fn row_plan(setup: &Setup, row: &Row) -> RowPlan {
     })
 }
 
-/// For each network and training set: whether the lead over clipped STE is there after the longest training, and whether it is larger
-/// than after the shortest.
+/// Two claims for each network and training set: there is a lead over clipped STE after the longest training, and it is larger than after
+/// the shortest.
 fn claims(results: &ExperimentResults<'_>) -> Result<Vec<ClaimTest>> {
     let contrasts: Vec<_> = results
         .contrasts()
@@ -127,7 +127,7 @@ fn claims(results: &ExperimentResults<'_>) -> Result<Vec<ClaimTest>> {
             continue;
         }
         let lead = |contrast: &Contrast| results.pairs(&contrast.row, &contrast.baseline);
-        // By rising length, as the rows are.
+        // In order of length, like the rows.
         let series = contrasts
             .iter()
             .filter(|other| differ_in_epochs_only(&other.row, &contrast.row));
@@ -160,7 +160,7 @@ fn claims(results: &ExperimentResults<'_>) -> Result<Vec<ClaimTest>> {
     Ok(claims)
 }
 
-/// Whether two rows differ in nothing but the number of epochs.
+/// Whether two rows differ only in the number of epochs.
 fn differ_in_epochs_only(a: &Row, b: &Row) -> bool {
     let images = |row: &Row| match row.overrides {
         Override::Length(length) => Some(length.images),

@@ -1,13 +1,13 @@
-//! Learning rate: STE and StoMPP, each by several.
+//! Learning rate: STE and StoMPP at several learning rates.
 
 use super::definition::{Builtin, STE, STOMPP, ablation_images, ablation_network, every_seed};
 use super::published;
 use crate::claim::ClaimTest;
+use crate::error::Result;
 use crate::experiment_results::{Contrast, ExperimentResults};
 use crate::overrides::Override;
 use crate::row::{MethodVariant, Row};
 use crate::setup::{Preset, Setup};
-use anyhow::Result;
 use stompp_train::config::{Method, Setting, Surrogate};
 
 pub(super) const LR: Builtin = Builtin {
@@ -43,7 +43,7 @@ fn rows(setup: &Setup) -> Vec<Row> {
         .collect()
 }
 
-/// StoMPP over STE at each rate.
+/// Compares StoMPP with STE at each rate.
 fn contrasts(rows: &[Row]) -> Vec<Contrast> {
     let baselines = rows.iter().filter(|row| row.variant.method() == Method::Ste);
     baselines

@@ -1,4 +1,4 @@
-//! The experiments of the paper, from which others can be copied: one file each.
+//! The experiments of the paper, one file each. Copy one to write your own.
 
 mod blockade;
 mod definition;

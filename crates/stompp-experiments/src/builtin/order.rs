@@ -3,11 +3,11 @@
 use super::definition::{Builtin, ablation_images, ablation_network, every_seed};
 use super::published;
 use crate::claim::ClaimTest;
+use crate::error::Result;
 use crate::experiment::Figure;
 use crate::experiment_results::{Contrast, ExperimentResults};
 use crate::row::{MethodVariant, Row};
 use crate::setup::{Preset, Setup};
-use anyhow::Result;
 use stompp_train::config::{Model, Order, Setting};
 
 pub(super) const ORDER: Builtin = Builtin {
@@ -27,7 +27,7 @@ const FORWARD: MethodVariant = MethodVariant::Stompp(Order::Forward);
 const GLOBAL: MethodVariant = MethodVariant::Stompp(Order::Global);
 const REVERSE: MethodVariant = MethodVariant::Stompp(Order::Reverse);
 
-/// How far apart orders may be to count as the same, in points (*ours*).
+/// Largest difference between orders that count as the same, in points (*ours*).
 const SAME: f64 = 2.0;
 
 fn rows(setup: &Setup) -> Vec<Row> {

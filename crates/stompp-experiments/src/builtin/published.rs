@@ -2,17 +2,17 @@
 //!
 //! Source: E. G. Smith, B. Islam, arXiv:2601.22660 (*Layerwise Progressive Freezing Enables STE-Free Training of Deep Binary
 //! Neural Networks*) and its successor arXiv:2606.27759 (*Layerwise Progressive Freezing: A Training Scaffold for
-//! Depth-Scalable Binary Networks*); their abstracts and public summaries, not the full text. What those do not say is
-//! unknown here. The straight-through gradient of every published row is the identity, as the summaries describe it.
+//! Depth-Scalable Binary Networks*); their abstracts and public summaries, not the full text. A number that these do
+//! not give is unknown here. The straight-through gradient of every published row is the identity, as the summaries describe it.
 //!
-//! The numbers are as published. They do not agree everywhere: ResNet-50 on ImageNet gains 3.8 by the abstracts, and 3.4
+//! The numbers are as published. They are not fully consistent: ResNet-50 on ImageNet gains 3.8 by the abstracts, and 3.4
 //! by the difference of its two accuracies.
 
 use crate::overrides::Override;
 use crate::row::{Images, MethodVariant, Row};
 use stompp_train::config::{Model, Order, Setting, Surrogate};
 
-/// Where the numbers come from, for readers of a table.
+/// The source of the numbers, which tables show.
 pub(super) const SOURCE: &str = "arXiv:2601.22660, arXiv:2606.27759";
 
 /// The networks of Table 1 whose numbers are known, at least in part.
@@ -54,7 +54,7 @@ const GAIN: [(Model, ByImages); 2] = [
     (Model::ResNet50, [Some(18.0), Some(13.5), Some(3.8)]),
 ];
 
-/// Top-1 accuracy in percent by order, STE-free, CIFAR-100, BNN: the ablation's own runs, which are not those of Table 1.
+/// Top-1 accuracy in percent by order, STE-free, CIFAR-100, BNN: from the ablation's own runs, not from Table 1.
 const ORDERS: [(Model, Order, f64); 6] = [
     (Model::ResNet18, Order::Forward, 53.8),
     (Model::ResNet18, Order::Global, 53.2),
@@ -72,7 +72,7 @@ const LEARNING_RATES: [(MethodVariant, f64, f64); 4] = [
     (STOMPP, 0.05, 54.2),
 ];
 
-/// The top-1 accuracy of `row` in the published tables, percent; `None` if it is unknown.
+/// The top-1 accuracy of `row` in the published tables, in percent; `None` if it is unknown.
 pub(super) fn top1(row: &Row) -> Option<f64> {
     TOP1.iter()
         .find(|(network, setting, variant, _)| {
@@ -81,7 +81,7 @@ pub(super) fn top1(row: &Row) -> Option<f64> {
         .and_then(|(.., values)| by_images(values, row.images))
 }
 
-/// What `row` gains over `baseline` in the published tables, points; `None` if it is unknown.
+/// The gain of `row` over `baseline` in the published tables, in points; `None` if it is unknown.
 pub(super) fn gain(row: &Row, baseline: &Row) -> Option<f64> {
     let applies = (row.setting, row.variant, baseline.variant) == (Setting::Bnn, STOMPP, STE);
     let known = GAIN
@@ -91,7 +91,7 @@ pub(super) fn gain(row: &Row, baseline: &Row) -> Option<f64> {
     gain.or_else(|| Some(top1(row)? - top1(baseline)?))
 }
 
-/// The top-1 accuracy of `row` in the published ablation of orders, percent; `None` if it is unknown.
+/// The top-1 accuracy of `row` in the published ablation of orders, in percent; `None` if it is unknown.
 pub(super) fn order_top1(row: &Row) -> Option<f64> {
     let MethodVariant::Stompp(order) = row.variant else {
         return None;
@@ -103,7 +103,7 @@ pub(super) fn order_top1(row: &Row) -> Option<f64> {
         .map(|(.., top1)| *top1)
 }
 
-/// The top-1 accuracy of `row` in the published ablation of learning rates, percent; `None` if it is unknown.
+/// The top-1 accuracy of `row` in the published ablation of learning rates, in percent; `None` if it is unknown.
 pub(super) fn learning_rate_top1(row: &Row) -> Option<f64> {
     let applies =
         row.network == Model::ResNet18.into() && (row.images, row.setting) == (Images::CIFAR100, Setting::Bnn);

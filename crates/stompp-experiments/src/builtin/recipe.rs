@@ -1,13 +1,13 @@
-//! Recipe: what the field's training recipes do to STE and to freezing.
+//! Recipe: STE and freezing with common training recipes.
 
 use super::definition::{Builtin, RowPlan, STE, STOMPP, STOMPP_STE, ablation_network, gains, ten_classes};
 use crate::claim::ClaimTest;
+use crate::error::Result;
 use crate::experiment_results::{Contrast, ExperimentResults};
 use crate::overrides::{Length, Override};
 use crate::recipe::Recipe;
 use crate::row::{MethodVariant, Row};
 use crate::setup::{Preset, Setup};
-use anyhow::Result;
 use stompp_train::config::Setting;
 
 pub(super) const RECIPE: Builtin = Builtin {
@@ -26,7 +26,7 @@ pub(super) const RECIPE: Builtin = Builtin {
 /// Seeds at preset `small`.
 const SEEDS: u64 = 3;
 
-/// Which images, and how many epochs.
+/// The training images and the number of epochs.
 fn length(preset: Preset) -> Length {
     match preset {
         Preset::Smoke => Length::few(3),
@@ -36,7 +36,7 @@ fn length(preset: Preset) -> Length {
     }
 }
 
-/// The paper's recipe first; it shares its runs with `length`.
+/// The rows, with the paper's recipe first. They share its runs with the experiment `length`.
 fn rows(setup: &Setup) -> Vec<Row> {
     let length = length(setup.preset);
     let (recipes, variants): (&[Recipe], &[MethodVariant]) = match setup.preset {
@@ -63,7 +63,7 @@ fn row_plan(setup: &Setup, row: &Row) -> RowPlan {
     }
 }
 
-/// What freezing gains with each recipe, then what each recipe gains over the paper's with each method.
+/// First the contrasts of freezing with STE for each recipe, then those of each recipe with the paper's for each method.
 fn contrasts(rows: &[Row]) -> Vec<Contrast> {
     let mut contrasts = gains(rows);
     let plain = rows.iter().filter(|row| matches!(row.overrides, Override::Length(..)));

@@ -2,11 +2,11 @@
 
 use super::definition::{Builtin, STOMPP, ablation_images, cifar, every_seed};
 use crate::claim::ClaimTest;
+use crate::error::Result;
 use crate::experiment_results::{Contrast, ExperimentResults};
 use crate::overrides::Override;
 use crate::row::Row;
 use crate::setup::{Preset, Setup};
-use anyhow::Result;
 use stompp_train::config::{Curve, Model, RefreshRate, Setting};
 
 pub(super) const SCHEDULE: Builtin = Builtin {
@@ -22,10 +22,11 @@ pub(super) const SCHEDULE: Builtin = Builtin {
     figures: &[],
 };
 
-/// How far a schedule may fall behind the default to count as doing as well, in points (*ours*).
+/// Largest difference from the default that counts as doing as well, in points (*ours*).
 const AS_WELL: f64 = 3.0;
 
-/// The paper's refresh rates; at our scales, whose windows are short, as shares of a window with the default in the middle.
+/// The paper's refresh rates at preset `paper`. The windows of the other presets are short, so their rates are shares of a window, with
+/// the default in the middle.
 fn rates(preset: Preset) -> [RefreshRate; 3] {
     match preset {
         Preset::Smoke | Preset::Small | Preset::Medium => {
@@ -50,7 +51,7 @@ fn rows(setup: &Setup) -> Vec<Row> {
         .collect()
 }
 
-/// Every schedule beside the default one.
+/// Compares every schedule with the default one.
 fn contrasts(rows: &[Row]) -> Vec<Contrast> {
     let default = rows.iter().filter(|row| is_default(row, rows));
     default
@@ -64,7 +65,7 @@ fn contrasts(rows: &[Row]) -> Vec<Contrast> {
         .collect()
 }
 
-/// Whether a row has the default curve and the middle one of the refresh rates.
+/// Whether a row has the default curve and the middle refresh rate.
 fn is_default(row: &Row, rows: &[Row]) -> bool {
     let rates: Vec<_> = rows.iter().filter_map(schedule).map(|(_, rate)| rate).take(3).collect();
     schedule(row) == Some((Curve::default(), rates[1]))

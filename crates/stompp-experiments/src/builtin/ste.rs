@@ -1,7 +1,8 @@
-//! Straight-through estimators: with which gradient, depth and batch STE trains at all.
+//! Straight-through estimators: with which gradients, depths and batch sizes STE learns.
 
 use super::definition::{Builtin, ablation_images, cifar, every_seed, no_contrasts};
 use crate::claim::ClaimTest;
+use crate::error::Result;
 use crate::experiment::ExtraTable;
 use crate::experiment_results::ExperimentResults;
 use crate::overrides::{Length, Override};
@@ -9,7 +10,6 @@ use crate::row::{MethodVariant, Row};
 use crate::run_index::{RunEntry, RunStatus};
 use crate::setup::{Preset, Setup};
 use crate::statistics::Sample;
-use anyhow::Result;
 use stompp_train::config::{Model, Setting, Surrogate};
 
 pub(super) const STE: Builtin = Builtin {
@@ -29,14 +29,14 @@ pub(super) const STE: Builtin = Builtin {
 const IDENTITY: Surrogate = Surrogate::Identity;
 const CLIPPED: Surrogate = Surrogate::Clipped;
 
-/// The network and batch at which the gate on weights is tried, too. It should change nothing: latent weights are clamped to [-1, 1],
-/// where the gate is open.
+/// The depth and the batch size with which the gate on weights is tried. The gate should change nothing: latent weights are clamped to
+/// [-1, 1], where it is open.
 const WEIGHTS: (usize, u16) = (20, 128);
 
-/// How far above chance a network must be to have learned anything, in points (*ours*).
+/// A network has learned something if it is more than this above chance, in points (*ours*).
 const LEARNED: f64 = 5.0;
 
-/// By batch, then depth.
+/// The rows, ordered by batch size, then depth.
 fn rows(setup: &Setup) -> Vec<Row> {
     let (networks, batches, length): (&[Model], &[u16], _) = match setup.preset {
         Preset::Smoke => (&[8, 20].map(cifar), &[16], Length::few(3)),
@@ -69,7 +69,7 @@ fn rows(setup: &Setup) -> Vec<Row> {
     rows
 }
 
-/// The same row with the identity on weights, if this one has the gate there.
+/// Returns the same row with the identity on weights; `None` if this row has no gate on weights.
 fn without_gate_on_weights(row: &Row) -> Option<Row> {
     match row.overrides {
         Override::WeightSurrogate {
@@ -85,7 +85,7 @@ fn without_gate_on_weights(row: &Row) -> Option<Row> {
     }
 }
 
-/// How far each run ends above chance, in points; one that diverged has learned nothing.
+/// The final accuracy of each run above chance, in points. A run that diverged counts as 0.
 fn above_chance(results: &ExperimentResults<'_>, row: &Row) -> Sample {
     let above = |entry: &RunEntry| match &entry.status {
         RunStatus::Finished(run) => {

@@ -28,7 +28,8 @@ pub(super) const TABLE1: Builtin = Builtin {
     ],
 };
 
-/// At preset `medium`, whose runs take long, CIFAR-10 before CIFAR-100 and in each the shallower network first; the other has one seed.
+/// The runs of preset `medium` take long. Its plan trains CIFAR-10 before CIFAR-100, and the shallower network before the deeper one,
+/// which has one seed.
 fn row_plan(setup: &Setup, row: &Row) -> RowPlan {
     let hundred = row.images == Images::CIFAR100;
     let deeper = row.network != cifar(20).into();
@@ -46,7 +47,7 @@ fn rows(setup: &Setup) -> Vec<Row> {
     match setup.preset {
         Preset::Smoke => {
             let mut rows = bnn(&[cifar(8), cifar(20)], &[STE, STOMPP, STOMPP_STE]);
-            // Once the wrong way round: what the order is for.
+            // Reverse order shows why the order matters.
             rows.extend(bnn(&[cifar(20)], &[MethodVariant::Stompp(Order::Reverse)]));
             rows
         }
@@ -58,7 +59,7 @@ fn rows(setup: &Setup) -> Vec<Row> {
             [Images::CIFAR10, Images::CIFAR100].map(rows).concat()
         }
         Preset::Paper => {
-            // The published rows mean the identity; no win is worth reporting over that alone (*ours*).
+            // The published rows use the identity. A gain over the identity alone would mean little, so clipped rows are added (*ours*).
             let mut variants = published::VARIANTS.to_vec();
             variants.extend([STE, STOMPP_STE]);
             let networks = published::NETWORKS;

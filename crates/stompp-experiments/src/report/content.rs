@@ -1,4 +1,4 @@
-//! What a report says: measured and published accuracies, comparisons, claims, differences from the paper, and what made it.
+//! The content of a report: measured and published accuracies, comparisons, claims, differences from the paper, and code and machine.
 
 use super::differences;
 use super::extra_tables;
@@ -6,26 +6,26 @@ use super::figures::{self, RenderedFigure};
 use super::text_table::{Align, TextTable, number, number_or};
 use crate::claim::ClaimTest;
 use crate::duration::duration;
+use crate::error::Result;
 use crate::experiment::{Experiment, Figure};
 use crate::experiment_results::ExperimentResults;
 use crate::run_dir::FinishedRun;
 use crate::run_index::{RunIndex, RunStatus};
 use crate::statistics::{ENOUGH_SEEDS, Sample, standard_error};
-use anyhow::Result;
 use std::collections::BTreeSet;
 use stompp_train::SavedRun;
 
 /// Shown where a number is not known.
 const UNKNOWN: &str = "unknown";
 
-/// A whole report, as text and page are made from it.
+/// A whole report. The text and the page are made from it.
 #[derive(Clone, Debug)]
 pub(super) struct Report {
     /// Heading of the page.
     pub(super) title: String,
-    /// One for each experiment.
+    /// One section for each experiment.
     pub(super) sections: Vec<Section>,
-    /// Notes on all of them.
+    /// Notes on all experiments.
     pub(super) notes: Vec<Block>,
 }
 
@@ -51,10 +51,11 @@ pub(super) enum Block {
 }
 
 impl Report {
-    /// The report on `experiments`, as far as `index` has their runs.
+    /// Makes the report on those runs of `experiments` that are in `index`.
     ///
     /// # Errors
-    /// If a run directory cannot be read.
+    /// Returns [`ExperimentError::Train`](crate::ExperimentError::Train) if a run's metrics cannot be read,
+    /// [`ExperimentError::Figure`](crate::ExperimentError::Figure) if a figure cannot be drawn, and the errors of the experiments' claims.
     pub(super) fn new(experiments: &[Experiment], index: &RunIndex, command: Option<&str>) -> Result<Self> {
         let reproduces = experiments.iter().any(|experiment| experiment.published.is_some());
         let from_paper = if reproduces {
@@ -137,8 +138,8 @@ fn section(experiment: &Experiment, index: &RunIndex) -> Result<Section> {
     })
 }
 
-/// Some test images with the predictions of a network that froze, if one was trained. Where images or network are missing, as after a
-/// merge, the reason is shown instead: the rest of the report does not need them.
+/// Some test images with the predictions of a network that froze; `None` if none was trained. If the images or the network are missing,
+/// for example after a merge, the block gives the reason instead.
 fn samples(results: &ExperimentResults<'_>) -> Option<Block> {
     const IMAGES: usize = 32;
     let mut freezing = results.rows().iter().filter(|row| row.variant.order().is_some());
@@ -165,7 +166,7 @@ fn samples(results: &ExperimentResults<'_>) -> Option<Block> {
     })
 }
 
-/// One line for each row that has ended runs or a published number, its seeds together.
+/// One line for each row that has ended runs or a published number. It summarizes the seeds of the row.
 pub(super) fn accuracies(experiment: &Experiment, results: &ExperimentResults<'_>) -> TextTable {
     let mut table = TextTable::new(&[
         ("network", Align::Left),
@@ -238,7 +239,7 @@ pub(super) fn differences(results: &ExperimentResults<'_>) -> TextTable {
     table
 }
 
-/// The published numbers of the experiment, trained here or not.
+/// All published numbers of the experiment, also of rows that are not trained here.
 fn as_published(experiment: &Experiment) -> TextTable {
     let mut table = TextTable::new(&[
         ("network", Align::Left),
@@ -271,7 +272,7 @@ fn as_published(experiment: &Experiment) -> TextTable {
     table
 }
 
-/// What the columns mean.
+/// The meaning of the columns.
 fn how_to_read(index: &RunIndex) -> Vec<String> {
     if index.finished().next().is_none() {
         return Vec::new();
@@ -287,7 +288,7 @@ fn how_to_read(index: &RunIndex) -> Vec<String> {
     ]
 }
 
-/// Runs that are not in the tables, and why.
+/// Runs that are not in the tables, each with the reason.
 fn missing(index: &RunIndex) -> Vec<String> {
     let reason = |outcome: &RunStatus| match outcome {
         RunStatus::Finished(_) => None,
@@ -346,7 +347,7 @@ pub(super) fn made_by(index: &RunIndex, command: Option<&str>) -> Vec<String> {
     made_by
 }
 
-/// Every seed's accuracy, and how many have none because they diverged.
+/// The accuracy of every seed, and the number of seeds that diverged.
 fn each(top1: &Sample, diverged: usize) -> String {
     let mut each: Vec<_> = top1.values().map(number).collect();
     each.extend((diverged > 0).then(|| format!("{diverged} diverged")));

@@ -1,4 +1,4 @@
-//! What differs between the runs and the paper's: read from the configurations, so it cannot be out of date.
+//! Differences between the runs and the paper's. They are computed from the configurations, so they cannot be out of date.
 
 use crate::row::network_title;
 use crate::run_index::RunIndex;
@@ -12,7 +12,7 @@ pub(crate) fn from_paper(index: &RunIndex) -> Vec<String> {
     let Some(config) = configs.first() else {
         return Vec::new();
     };
-    let paper = RunConfig::default(); // Defaults are the paper's where it is known.
+    let paper = RunConfig::default(); // The defaults are the paper's values, if these are known.
     let mut found = vec![];
     let images = distinct(
         index

@@ -2,16 +2,16 @@
 
 use super::text_table::{Align, TextTable, number_or};
 use crate::archive::EpochPoint;
+use crate::error::Result;
 use crate::experiment::{Experiment, ExtraTable};
 use crate::experiment_results::ExperimentResults;
 use crate::run_index::{RunEntry, RunStatus};
 use crate::statistics::Sample;
-use anyhow::Result;
 
 /// Heading and table of each extra table of the experiment.
 ///
 /// # Errors
-/// If a run's metrics cannot be read.
+/// Returns [`ExperimentError::Train`](crate::ExperimentError::Train) if a run's metrics cannot be read.
 pub(super) fn all(experiment: &Experiment, results: &ExperimentResults<'_>) -> Result<Vec<(&'static str, TextTable)>> {
     let tables = experiment.extra_tables.iter();
     tables
@@ -22,8 +22,8 @@ pub(super) fn all(experiment: &Experiment, results: &ExperimentResults<'_>) -> R
         .collect()
 }
 
-/// One line for each row with finished runs: accuracy and loss on the training images beside those on the test images. Underfitting shows
-/// as both being low, overfitting as a gap.
+/// One line for each row with finished runs: accuracy and loss on the training images beside those on the test images. With underfitting
+/// both accuracies are low; overfitting shows as a gap.
 ///
 /// # Errors
 /// If a run's metrics cannot be read.
@@ -63,9 +63,9 @@ fn training_accuracy(results: &ExperimentResults<'_>) -> Result<TextTable> {
     Ok(table)
 }
 
-/// One line for each row with finished or diverged runs: the norm of the gradient of the first convolution's weight, a mean over each
-/// fiftieth of the training, at the first and last diagnostics step and at the largest; mean over seeds. A norm that keeps growing
-/// announces a divergence.
+/// One line for each row with finished or diverged runs: the first, the largest and the last norm of the gradient of the first
+/// convolution's weight. Each norm is a mean over a fiftieth of the training and over seeds. A norm that keeps growing announces a
+/// divergence.
 ///
 /// # Errors
 /// If a run's metrics cannot be read.

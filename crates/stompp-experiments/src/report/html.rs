@@ -1,6 +1,6 @@
-//! The report as one page that needs nothing else: no script, no other file, no network; light and dark.
+//! The report as a single HTML page, light and dark. It needs no script, no other file and no network.
 //!
-//! `maud` escapes every text. [`PreEscaped`] is what the program itself has made: style sheet and figures.
+//! `maud` escapes every text. [`PreEscaped`] is only used for the style sheet and the figures, which this program makes itself.
 
 use super::content::{Block, Report};
 use super::figures::RenderedFigure;
@@ -49,7 +49,7 @@ pub(super) fn text(report: &Report) -> String {
     page.into_string()
 }
 
-/// Every block begins a line, so that a difference of two reports shows where it is.
+/// Every block begins a new line, so that a diff of two reports is readable.
 fn block(block: &Block) -> Markup {
     html! {
         "\n"
@@ -114,7 +114,7 @@ fn image(png: &[u8], caption: &str) -> Markup {
     }
 }
 
-/// Text in which words between backticks are code.
+/// Formats a text. Words between backticks are shown as code.
 fn prose(text: &str) -> Markup {
     html! {
         @for (place, part) in text.split('`').enumerate() {

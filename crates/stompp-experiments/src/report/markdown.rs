@@ -1,4 +1,4 @@
-//! The report as Markdown that is readable in a terminal, too. It has no figures.
+//! The report as Markdown that is also readable in a terminal. It has no figures.
 
 use super::content::{Block, Report};
 use super::text_table::{Align, TextTable};
@@ -47,7 +47,7 @@ pub(super) fn claims_table(tests: &[ClaimTest]) -> TextTable {
     table
 }
 
-/// A list's item, wrapped at 100 columns.
+/// An item of a list, wrapped at 100 columns.
 fn item_lines(item: &str) -> String {
     const COLUMNS: usize = 100;
     let (mut text, mut column) = ("-".to_owned(), 1);

@@ -1,4 +1,4 @@
-//! What people read: `report.html`, `table.md`, and the figures.
+//! The report for readers: `report.html`, `table.md`, and the figures.
 
 mod content;
 mod differences;
@@ -9,26 +9,26 @@ mod markdown;
 mod section;
 mod text_table;
 
+use crate::error::Result;
 use crate::experiment::Experiment;
 use crate::files;
 use crate::run_index::RunIndex;
-use anyhow::Result;
 use content::{Block, Report};
 use std::path::Path;
 
 pub(crate) use figures::RenderedFigure;
 pub(crate) use section::section;
 
-/// Name of the page to open first.
+/// File name of the report as an HTML page.
 pub const PAGE: &str = "report.html";
 
-/// Name of the tables as text.
+/// File name of the tables as Markdown.
 pub(crate) const TABLES: &str = "table.md";
 
-/// Writes every file of the report into `folder`, each whole or not at all, and returns the tables as text.
+/// Writes every file of the report into `folder`, each atomically, and returns the tables as text.
 ///
 /// # Errors
-/// If a run directory cannot be read or a file cannot be written, naming it.
+/// The errors of [`Report::new`], and [`ExperimentError::Io`](crate::ExperimentError::Io) if a file cannot be written.
 pub(crate) fn write(
     experiments: &[Experiment],
     index: &RunIndex,

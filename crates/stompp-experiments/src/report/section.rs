@@ -1,18 +1,20 @@
-//! An experiment as a section of a document: the runs that are finished, without the others.
+//! An experiment as a section of a document. It shows only the finished runs.
 
 use super::content;
 use super::extra_tables;
 use super::figures::{self, RenderedFigure};
 use super::markdown;
 use crate::claim::{ClaimOutcome, ClaimTest};
+use crate::error::Result;
 use crate::experiment::Experiment;
 use crate::run_index::RunIndex;
-use anyhow::Result;
 
-/// The section's text (Markdown) and its figures, which the text expects in the folder `figures` beside the document.
+/// Makes the section of an experiment: its text (Markdown) and its figures. The text refers to the figures in the folder `figures` beside
+/// the document.
 ///
 /// # Errors
-/// If a run's metrics cannot be read, or a figure cannot be drawn.
+/// Returns [`ExperimentError::Train`](crate::ExperimentError::Train) if a run's metrics cannot be read,
+/// [`ExperimentError::Figure`](crate::ExperimentError::Figure) if a figure cannot be drawn, and the errors of the experiment's claims.
 pub(crate) fn section(
     experiment: &Experiment,
     index: &RunIndex,

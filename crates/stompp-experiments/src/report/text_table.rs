@@ -1,7 +1,7 @@
-//! Tables that are Markdown and look like tables in a terminal, too.
+//! Markdown tables that are also readable in a terminal.
 //!
-//! Not `comfy-table` or `tabled`: their Markdown styles write no `---:` below a column of numbers, and these tables are in
-//! docs/results.md, whose bytes are compared with what the archive gives.
+//! The crates `comfy-table` and `tabled` do not fit: their Markdown styles write no `---:` below a column of numbers. These tables are in
+//! docs/results.md, and its bytes are compared with tables made from the archive.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ pub(crate) enum Align {
     Right,
 }
 
-/// A table of text; every row has as many entries as there are columns.
+/// A table of text. Every row has one entry for each column.
 #[derive(Clone, Debug)]
 pub(crate) struct TextTable {
     columns: Vec<(String, Align)>,
@@ -30,7 +30,7 @@ impl TextTable {
     /// Appends a row.
     ///
     /// # Panics
-    /// If it does not have one entry for each column.
+    /// Panics if the row does not have one entry for each column.
     pub(crate) fn push(&mut self, row: Vec<String>) {
         assert_eq!(row.len(), self.columns.len(), "one entry for each column");
         self.rows.push(row);
@@ -95,12 +95,12 @@ impl fmt::Display for TextTable {
     }
 }
 
-/// A number in a table.
+/// Formats a number for a table.
 pub(super) fn number(value: f64) -> String {
     format!("{value:.1}")
 }
 
-/// A number in a table, or what is there without one.
+/// Formats a number for a table; `without` if there is none.
 pub(super) fn number_or(value: Option<f64>, without: &str) -> String {
     value.map_or(without.to_owned(), number)
 }

@@ -1,30 +1,31 @@
-//! What a run costs: relative to others, and in seconds on this machine.
+//! The cost of a run: relative to other runs, and in seconds on this machine.
 
 use crate::duration::duration;
+use crate::error::{Result, io_error};
 use crate::row::network_title;
 use crate::train::TrainFn;
-use anyhow::Result;
+use std::env;
 use std::fmt;
 use stompp_train::config::{Dataset, Method, ModelSource, Time};
 use stompp_train::{RunConfig, RunResult};
 
-/// Images of a set without limit: CIFAR's numbers, which the generated sets have, too.
+/// Numbers of images without a limit. They are CIFAR's and those of the generated sets.
 const TRAIN_IMAGES: usize = 50_000;
 const TEST_IMAGES: usize = 10_000;
 
-/// Images that a run trains on, evaluation included: a forward pass is a third of a step, and each evaluation has two.
+/// Number of images that a run trains on, with its evaluations. A forward pass costs a third of a step, and each evaluation has two passes.
 fn images(config: &RunConfig) -> f64 {
     let train = config.data.train_limit.unwrap_or(TRAIN_IMAGES);
     let test = config.data.test_limit.unwrap_or(TEST_IMAGES);
     let Ok(timeline) = config.timeline(train) else {
-        return 0.0; // Too short a training, which the run itself refuses by name.
+        return 0.0; // The training is too short. The run itself returns this error.
     };
     let trained = timeline.steps as f64 * config.training.batch_size as f64;
     let evaluations = timeline.steps.div_ceil(timeline.evaluate_every) as f64;
     trained + evaluations * test as f64 * 2.0 / 3.0
 }
 
-/// The cost of a run in units that compare runs with each other: multiply-accumulates of its forward passes.
+/// The cost of a run relative to other runs: multiply-accumulates of its forward passes.
 pub(crate) fn relative(config: &RunConfig) -> f64 {
     let macs = config.summary().map_or(0, |summary| {
         let total = summary.total();
@@ -33,7 +34,7 @@ pub(crate) fn relative(config: &RunConfig) -> f64 {
     macs as f64 * images(config)
 }
 
-/// How long the runs of one network on one data set will take on this machine. Its [`Display`](fmt::Display) text says it.
+/// An estimate of how long the runs of one network on one data set take on this machine. It implements [`Display`](fmt::Display).
 #[derive(Clone, Debug, PartialEq)]
 pub struct CostEstimate {
     network: ModelSource,
@@ -45,7 +46,7 @@ pub struct CostEstimate {
 }
 
 impl CostEstimate {
-    /// Seconds of all its runs together.
+    /// The time of all its runs together, in seconds.
     pub fn total_seconds(&self) -> f64 {
         self.seconds * self.runs as f64
     }
@@ -65,10 +66,10 @@ impl fmt::Display for CostEstimate {
     }
 }
 
-/// Times a few steps of each network and set among `configs`, in rayon's current pool.
+/// Times a few steps of each network and data set in `configs`, in rayon's current thread pool.
 ///
 /// # Errors
-/// Those of `train`, such as data that cannot be read.
+/// The errors of [`trial_run`].
 pub(crate) fn measure(configs: &[&RunConfig], train: TrainFn<'_>) -> Result<Vec<CostEstimate>> {
     let mut estimates: Vec<CostEstimate> = Vec::new();
     for config in configs {
@@ -90,18 +91,19 @@ pub(crate) fn measure(configs: &[&RunConfig], train: TrainFn<'_>) -> Result<Vec<
     Ok(estimates)
 }
 
-/// Trains a few steps of a run and keeps nothing: the images are read and checked, and the steps timed.
+/// Trains a few steps of a run, which reads the images and times the steps. Keeps nothing.
 ///
 /// # Errors
-/// Those of `train`, such as data that cannot be read.
+/// Returns [`ExperimentError::Train`](crate::ExperimentError::Train) if `train` fails, for example because data cannot be read, and
+/// [`ExperimentError::Io`](crate::ExperimentError::Io) if no temporary folder can be created.
 pub(crate) fn trial_run(config: &RunConfig, train: TrainFn<'_>) -> Result<RunResult> {
-    let folder = tempfile::tempdir()?;
+    let folder = tempfile::tempdir().map_err(|error| io_error("create a folder in", &env::temp_dir())(error))?;
     let out = folder.path().join("run");
     train(&trial_config(config), &out, &mut [])?;
     Ok(RunResult::load(&out)?)
 }
 
-/// A run of a few small batches by STE, which has no plan that a short run could be too short for.
+/// The configuration of a run of a few small batches. It uses STE, which has no plan, so no run is too short for it.
 pub(crate) fn trial_config(config: &RunConfig) -> RunConfig {
     const BATCH: usize = 32;
     let mut config = config.clone();

@@ -1,29 +1,28 @@
-//! Finished runs of other machines, copied here.
+//! Copying the finished runs of other machines.
 
+use crate::error::{ExperimentError, Result};
 use crate::files;
 use crate::run_dir::{self, RunDirState};
 use crate::run_index::RunIndex;
-use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Copies the finished runs of `index` from each of the folders, which other sweeps wrote to, unless they are here already. Returns
-/// how many were copied.
+/// Copies the finished runs of `index` from the output folders of other sweeps, unless they are here already. Returns the number of copied
+/// runs.
 ///
 /// # Errors
-/// If a folder has no runs of this setup, or another run under the same name, or a run has different accuracies here and there; if
-/// files cannot be copied. What was copied until then stays.
+/// See [`Sweep::merge`](super::Sweep::merge).
 pub(super) fn copy_finished(index: &mut RunIndex, folders: &[PathBuf], out: &Path) -> Result<usize> {
     let setup = &index.setup.name;
     let mut copied = 0;
     for folder in folders {
         let runs = folder.join(setup).join("runs");
         if !runs.is_dir() {
-            bail!(
-                "{} has no runs of preset {setup}: there is no {}",
-                folder.display(),
-                runs.display()
-            );
+            return Err(ExperimentError::NothingToMerge {
+                folder: folder.clone(),
+                setup: setup.clone(),
+                runs,
+            });
         }
         for entry in &mut index.entries {
             let Some(config) = entry.spec.config() else {
@@ -35,13 +34,10 @@ pub(super) fn copy_finished(index: &mut RunIndex, folders: &[PathBuf], out: &Pat
             };
             if let Some(ours) = entry.finished_run() {
                 if ours.result.top1 != theirs.result.top1 {
-                    bail!(
-                        "{} and {} are the same run with different results, top-1 {} and {} %: remove one of them",
-                        entry.dir.display(),
-                        there.display(),
-                        ours.result.top1,
-                        theirs.result.top1
-                    );
+                    return Err(ExperimentError::MergeConflict {
+                        top1: [ours.result.top1, theirs.result.top1],
+                        dirs: [entry.dir.clone(), there],
+                    });
                 }
                 continue;
             }
@@ -53,20 +49,24 @@ pub(super) fn copy_finished(index: &mut RunIndex, folders: &[PathBuf], out: &Pat
     Ok(copied)
 }
 
-/// Copies a run directory, whole or not at all. It replaces an unfinished run.
+/// Copies a run directory atomically. It replaces an unfinished run.
 fn copy(from: &Path, to: &Path, out: &Path) -> Result<()> {
-    let failed = || format!("cannot copy {} to {}", from.display(), to.display());
+    let failed = |source| ExperimentError::Copy {
+        from: from.to_owned(),
+        to: to.to_owned(),
+        source,
+    };
     files::create_folder(to.parent().unwrap_or(out))?;
     let staging = tempfile::Builder::new()
         .prefix(".stompp-")
         .tempdir_in(out)
-        .with_context(failed)?;
+        .map_err(failed)?;
     let copy = staging.path().join("run");
-    copy_tree(from, &copy).with_context(failed)?;
+    copy_tree(from, &copy).map_err(failed)?;
     if to.exists() {
-        fs::rename(to, staging.path().join("unfinished")).with_context(failed)?;
+        fs::rename(to, staging.path().join("unfinished")).map_err(failed)?;
     }
-    fs::rename(&copy, to).with_context(failed)
+    fs::rename(&copy, to).map_err(failed)
 }
 
 fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {

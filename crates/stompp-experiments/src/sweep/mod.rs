@@ -1,4 +1,4 @@
-//! A sweep: all runs of some experiments, trained, brought together and reported.
+//! Sweeps: train all runs of some experiments, several at a time, and report them.
 
 pub(crate) mod cost;
 mod merge;
@@ -7,6 +7,7 @@ mod queue;
 mod shard;
 
 use crate::archive::Archive;
+use crate::error::{ExperimentError, Result, io_error};
 use crate::experiment::Experiment;
 use crate::files;
 use crate::report;
@@ -14,10 +15,8 @@ use crate::results_file;
 use crate::run_index::{RunEntry, RunIndex, RunStatus};
 use crate::setup::Setup;
 use crate::train::TrainFn;
-use anyhow::{Context, Result, bail};
 use cost::CostEstimate;
 use std::collections::HashSet;
-use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
@@ -27,30 +26,30 @@ use stompp_train::{DataError, RunConfig, TrainError};
 pub use queue::Parallelism;
 pub use shard::Shard;
 
-/// How a sweep is carried out. Nothing here changes a result.
+/// Options of a sweep. They do not change results.
 #[derive(Clone, Debug)]
 pub struct SweepOptions {
-    /// Folder of all results: runs are in `SETUP/runs` there, the report in `SETUP/REPORT`. Runs that are finished there are not repeated,
-    /// interrupted ones continue.
+    /// Folder of all results. It has the runs in `SETUP/runs` and the report in `SETUP/REPORT`. Finished runs are not repeated,
+    /// interrupted runs resume.
     pub out: PathBuf,
-    /// Name of the report's folder; the first experiment's name if absent.
+    /// Name of the folder of the report. If absent, the name of the first experiment.
     pub report: Option<String>,
-    /// Where each ended run is kept as a small file; its runs count as done.
+    /// The archive, which gets a small file for each run that finished or diverged. A run that the archive has is not trained again.
     pub archive: Option<Archive>,
-    /// Only runs that [match](crate::RunSpec::matches) this pattern.
+    /// Train only runs that [match](crate::RunSpec::matches) this pattern.
     pub only: Option<String>,
-    /// Only a part of the runs, for one of several machines.
+    /// Train only a part of the runs, to share a sweep among machines.
     pub shard: Option<Shard>,
-    /// Runs at a time, which share the cores. If absent: one a core, but one in all on a GPU and with networks of the paper's size.
+    /// Number of runs at a time, which share the cores. If absent: one for each core, but only one on a GPU or at preset `paper`.
     pub jobs: Option<usize>,
     /// Show no progress.
     pub quiet: bool,
-    /// The command that makes the same report again, for its readers.
+    /// The command that makes the same report again. The report shows it.
     pub command: Option<String>,
 }
 
 impl SweepOptions {
-    /// Every run, with progress on standard error and without an archive.
+    /// Options that train every run, show progress on standard error, and use no archive.
     pub fn new(out: impl Into<PathBuf>) -> Self {
         Self {
             out: out.into(),
@@ -65,26 +64,10 @@ impl SweepOptions {
     }
 }
 
-/// The error of a pattern that selects no run; its [`Display`](fmt::Display) text lists all runs.
-#[derive(Debug)]
-pub struct NoMatchingRun {
-    pattern: String,
-    runs: Vec<String>,
-}
-
-impl fmt::Display for NoMatchingRun {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} matches none of the runs:", self.pattern)?;
-        self.runs.iter().try_for_each(|run| writeln!(f, "  {run}"))
-    }
-}
-
-impl std::error::Error for NoMatchingRun {}
-
 /// All runs of some experiments in one setup. Experiments share runs that have the same name.
 ///
-/// [`Sweep::run`] does everything; the other methods are its parts. A sweep can be killed at any moment: opened and run again, it
-/// continues, and ends in the same `results.json`. Several processes may run the same sweep; each run is trained by one of them.
+/// [`Sweep::run`] does everything; the other methods are its steps. A sweep can be killed at any moment. Opened and run again, it
+/// resumes and ends in the same `results.json`. Several processes may run the same sweep; each run is trained by one of them.
 ///
 /// ```no_run
 /// use std::sync::Arc;
@@ -94,7 +77,7 @@ impl std::error::Error for NoMatchingRun {}
 /// let depth = builtin::ALL.iter().find(|builtin| builtin.name == "depth").expect("it is built in");
 /// let mut sweep = Sweep::open(vec![depth.experiment(&setup)], setup, SweepOptions::new("results"))?;
 /// println!("{}", sweep.run(&trainer(Arc::default()))?); // Trains for minutes; writes results/smoke/depth/report.html.
-/// # Ok::<(), anyhow::Error>(())
+/// # Ok::<(), stompp_experiments::ExperimentError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Sweep {
@@ -104,15 +87,20 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// Reads the status of every run; writes nothing.
+    /// Opens a sweep and reads the status of every run. Writes nothing.
     ///
     /// # Errors
-    /// [`NoMatchingRun`] if [`SweepOptions::only`] selects none. Also if there are no experiments, if the name of one or of the setup
-    /// cannot be a file's, if two different runs have one name, or if a run directory or a file of the archive holds something else than
-    /// its run.
-    pub fn open(experiments: Vec<Experiment>, setup: Setup, options: SweepOptions) -> Result<Self> {
+    /// - [`ExperimentError::NoExperiment`] if `experiments` is empty.
+    /// - [`ExperimentError::InvalidName`] if the name of an experiment or of the setup cannot be the name of a folder.
+    /// - [`ExperimentError::DuplicateName`] if two different runs have the same name.
+    /// - [`ExperimentError::NoMatchingRun`] if [`SweepOptions::only`] selects no run.
+    /// - [`ExperimentError::NotARunDirectory`], [`OtherRun`](ExperimentError::OtherRun),
+    ///   [`OtherArchivedRun`](ExperimentError::OtherArchivedRun), [`Damaged`](ExperimentError::Damaged),
+    ///   [`Train`](ExperimentError::Train) or [`Io`](ExperimentError::Io) if a run directory or a file of the archive belongs to something
+    ///   else, or cannot be read.
+    pub fn open(experiments: Vec<Experiment>, setup: Setup, options: SweepOptions) -> Result<Self, ExperimentError> {
         if experiments.is_empty() {
-            bail!("a sweep needs an experiment");
+            return Err(ExperimentError::NoExperiment);
         }
         let names = experiments.iter().map(|experiment| &experiment.name);
         names.chain([&setup.name]).try_for_each(|name| check_name(name))?;
@@ -128,11 +116,10 @@ impl Sweep {
         if let Some(pattern) = &sweep.options.only
             && !sweep.index.entries.iter().any(|entry| entry.spec.matches(pattern))
         {
-            return Err(NoMatchingRun {
+            return Err(ExperimentError::NoMatchingRun {
                 pattern: pattern.clone(),
                 runs: sweep.index.entries.iter().map(|entry| entry.spec.name()).collect(),
-            }
-            .into());
+            });
         }
         Ok(sweep)
     }
@@ -140,9 +127,9 @@ impl Sweep {
     /// Trains every selected run that is not finished, writes the report and returns its tables as text.
     ///
     /// # Errors
-    /// Those of [`skip_missing_images`](Self::skip_missing_images), [`train`](Self::train), [`write_report`](Self::write_report)
+    /// The errors of [`skip_missing_images`](Self::skip_missing_images), [`train`](Self::train), [`write_report`](Self::write_report)
     /// and [`check`](Self::check).
-    pub fn run(&mut self, train: TrainFn<'_>) -> Result<String> {
+    pub fn run(&mut self, train: TrainFn<'_>) -> Result<String, ExperimentError> {
         self.skip_missing_images(train)?;
         self.train(train)?;
         let tables = self.write_report()?;
@@ -155,7 +142,7 @@ impl Sweep {
         &self.index.setup
     }
 
-    /// The folder of report, tables, figures and `results.json`.
+    /// The folder of the report, its tables and figures, and `results.json`.
     pub fn report_folder(&self) -> PathBuf {
         let name = self.options.report.as_ref().unwrap_or(&self.experiments[0].name);
         self.options.out.join(&self.index.setup.name).join(name)
@@ -174,33 +161,34 @@ impl Sweep {
             .map(|(_, entry)| entry)
     }
 
-    /// The runs that are skipped, and why.
+    /// The runs that are skipped, each with the reason.
     pub fn skipped(&self) -> impl Iterator<Item = (&RunEntry, &str)> {
         self.index.skipped()
     }
 
-    /// How `runs` runs use the machine.
+    /// Number of runs at a time and of threads for each, if `runs` runs are to be trained.
     pub fn parallelism(&self, runs: usize) -> Parallelism {
         parallelism(&self.index.setup, self.options.jobs, runs)
     }
 
-    /// Times a few steps of each network, in rayon's current thread pool, and estimates how long the selected runs will take, by network
-    /// and data set. Nothing is kept.
+    /// Estimates how long the selected runs will take, by network and data set. Times a few steps of each network in rayon's current
+    /// thread pool, and keeps nothing.
     ///
     /// # Errors
-    /// Those of `train`, such as data that cannot be read.
-    pub fn estimate_cost(&self, train: TrainFn<'_>) -> Result<Vec<CostEstimate>> {
+    /// Returns [`ExperimentError::Train`] if `train` fails, for example because data cannot be read, and [`ExperimentError::Io`] if there
+    /// is no place for temporary files.
+    pub fn estimate_cost(&self, train: TrainFn<'_>) -> Result<Vec<CostEstimate>, ExperimentError> {
         let due = self.selected().filter(|entry| entry.is_due());
         let configs: Vec<_> = due.filter_map(|entry| entry.spec.config()).collect();
         cost::measure(&configs, train)
     }
 
-    /// Reads the images of every selected run before anything is trained or written. Runs whose data set is missing are skipped, unless
-    /// all are.
+    /// Reads the images of every selected run before anything is trained or written. Skips the runs whose data set is missing.
     ///
     /// # Errors
-    /// If every data set is missing, or one cannot be read.
-    pub fn skip_missing_images(&mut self, train: TrainFn<'_>) -> Result<()> {
+    /// Returns [`ExperimentError::Train`] if every data set is missing or one cannot be read, and [`ExperimentError::Io`] if there is no
+    /// place for temporary files.
+    pub fn skip_missing_images(&mut self, train: TrainFn<'_>) -> Result<(), ExperimentError> {
         let mut tried: Vec<RunConfig> = Vec::new();
         for config in self.selected().filter_map(|entry| entry.spec.config()) {
             if config.data.path.is_some() && !tried.iter().any(|other| same_images(other, config)) {
@@ -212,7 +200,7 @@ impl Sweep {
         for config in &tried {
             match cost::trial_run(config, train) {
                 Err(error) if is_missing(&error) => {
-                    missing.push((config, format!("its images are not there: {error:#}")));
+                    missing.push((config, format!("its images are not there: {error}")));
                     first.get_or_insert(error);
                 }
                 outcome => drop(outcome?),
@@ -235,9 +223,10 @@ impl Sweep {
     /// Trains every selected run that is not finished, several at a time, and writes `results.json` after each.
     ///
     /// # Errors
-    /// [`Stopped`](crate::Stopped) if a run was stopped. Also if a run directory turns out to hold something else, or results cannot be
-    /// written. A run that fails is no error here: [`check`](Self::check) returns it.
-    pub fn train(&mut self, train: TrainFn<'_>) -> Result<()> {
+    /// Returns [`ExperimentError::Stopped`] if a run was stopped, and [`ExperimentError::Threads`] if threads cannot be started. Also
+    /// returns an error if a run directory turns out to hold something else ([`OtherRun`](ExperimentError::OtherRun), ...), or if results
+    /// cannot be written ([`Io`](ExperimentError::Io)). A run that fails is no error here: [`check`](Self::check) returns it.
+    pub fn train(&mut self, train: TrainFn<'_>) -> Result<(), ExperimentError> {
         let folder = self.report_folder();
         files::create_folder(&folder)?;
         let selected: HashSet<String> = self.selected().map(|entry| entry.spec.name()).collect();
@@ -252,60 +241,61 @@ impl Sweep {
         )
     }
 
-    /// Copies the finished runs of other machines' sweeps here: `folders` are their [`SweepOptions::out`]. Returns how many were copied.
+    /// Copies the finished runs of other machines' sweeps into this one. `folders` are their [`SweepOptions::out`]. Returns the number of
+    /// copied runs.
     ///
     /// # Errors
-    /// If a folder has no runs of this setup, or another run under the same name, or a run has different accuracies here and there; if
-    /// files cannot be copied. What was copied until then stays.
-    pub fn merge(&mut self, folders: &[PathBuf]) -> Result<usize> {
+    /// Returns [`ExperimentError::NothingToMerge`] if a folder has no runs of this setup, [`ExperimentError::OtherRun`] if it has another
+    /// run with the same name, [`ExperimentError::MergeConflict`] if the same run has another accuracy there, and
+    /// [`ExperimentError::Copy`] if files cannot be copied. Runs that were copied before the error stay.
+    pub fn merge(&mut self, folders: &[PathBuf]) -> Result<usize, ExperimentError> {
         files::create_folder(&self.report_folder())?;
         merge::copy_finished(&mut self.index, folders, &self.options.out)
     }
 
-    /// Writes results, report and figures of the runs that have ended, and returns the tables as text.
+    /// Writes the results, report and figures of the runs that have ended, and returns the tables as text.
     ///
     /// # Errors
-    /// If a run directory cannot be read or a file cannot be written, naming it.
-    pub fn write_report(&mut self) -> Result<String> {
+    /// Returns an error that names the run directory or file if a run directory cannot be read ([`ExperimentError::Train`], ...) or a
+    /// file cannot be written ([`ExperimentError::Io`]). Returns [`ExperimentError::Figure`] if a figure cannot be drawn.
+    pub fn write_report(&mut self) -> Result<String, ExperimentError> {
         let folder = self.report_folder();
         files::create_folder(&folder)?;
         write_results(&self.experiments, &mut self.index, &folder)?;
         report::write(&self.experiments, &self.index, self.options.command.as_deref(), &folder)
     }
 
-    /// Returns an error if a run failed or no selected run can be run.
+    /// Checks that no run failed, and that not all selected runs are skipped.
     ///
     /// # Errors
-    /// Names every failed run with its reason, or says that all selected runs are skipped.
-    pub fn check(&self) -> Result<()> {
+    /// Returns [`ExperimentError::RunsFailed`] with the reason of each failed run, or [`ExperimentError::AllSkipped`].
+    pub fn check(&self) -> Result<(), ExperimentError> {
         let failed: Vec<_> = self
             .index
             .failed()
-            .map(|(entry, reason)| format!("  {}: {reason}", entry.spec.name()))
+            .map(|(entry, reason)| (entry.spec.name(), reason.to_owned()))
             .collect();
         if !failed.is_empty() {
-            bail!(
-                "{} of {} runs failed:\n{}",
-                failed.len(),
-                self.index.entries.len(),
-                failed.join("\n")
-            );
+            return Err(ExperimentError::RunsFailed {
+                failed,
+                runs: self.index.entries.len(),
+            });
         }
         if self
             .selected()
             .all(|entry| matches!(entry.status, RunStatus::Skipped(_)))
         {
-            bail!("none of the selected runs can be run");
+            return Err(ExperimentError::AllSkipped);
         }
         Ok(())
     }
 }
 
-/// Refuses a name that is not safe in the names of files and in a page.
+/// Returns an error if a name is not safe as the name of a folder and in an HTML page.
 fn check_name(name: &str) -> Result<()> {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
     if name.is_empty() || !name.chars().all(plain) {
-        bail!("`{name}` cannot be the name of an experiment or a setup: expected letters, digits, `-` and `_`");
+        return Err(ExperimentError::InvalidName { name: name.to_owned() });
     }
     Ok(())
 }
@@ -317,20 +307,20 @@ fn parallelism(setup: &Setup, jobs: Option<usize>, runs: usize) -> Parallelism {
     Parallelism::new(cores, jobs.unwrap_or(default), runs)
 }
 
-/// Writes the results as far as they are known, to archive and folder.
+/// Adds ended runs to the archive, and writes the results so far into `folder`.
 fn write_results(experiments: &[Experiment], index: &mut RunIndex, folder: &Path) -> Result<()> {
-    // Of several processes the one that writes last has read what all have finished.
+    // With several processes, the one that writes last has read the runs that all of them finished.
     let _lock = lock(folder)?;
     index.refresh()?;
     index.archive()?;
     results_file::write(experiments, index, folder)
 }
 
-/// Waits until no other process writes results to `folder`, and keeps others waiting as long as the file is open.
+/// Locks `folder` for writing results. Other processes wait until the returned file is closed.
 fn lock(folder: &Path) -> Result<File> {
     let path = folder.join(".lock");
-    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-    file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+    let file = File::create(&path).map_err(io_error("write", &path))?;
+    file.lock().map_err(io_error("lock", &path))?;
     Ok(file)
 }
 
@@ -338,10 +328,10 @@ fn same_images(one: &RunConfig, other: &RunConfig) -> bool {
     (one.data.dataset, &one.data.path) == (other.data.dataset, &other.data.path)
 }
 
-/// Whether the error says that a data set is missing, while another may be there.
-fn is_missing(error: &anyhow::Error) -> bool {
+/// Returns whether the error says that a data set is missing. Other data sets may exist.
+fn is_missing(error: &ExperimentError) -> bool {
     matches!(
-        error.downcast_ref(),
-        Some(TrainError::Data(DataError::MissingFile { .. }))
+        error,
+        ExperimentError::Train(TrainError::Data(DataError::MissingFile { .. }))
     )
 }

@@ -1,4 +1,4 @@
-//! The progress of a sweep: a bar for each run and one for all on a terminal, lines in a log, nothing if asked to be quiet.
+//! The progress of a sweep: on a terminal a bar for each run and one for all, in a log lines, and nothing if `quiet` is set.
 
 use crate::duration::duration;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use stompp_console::progress::{Bar, Progress};
 use stompp_train::callback::{RunStart, StepReport};
 use stompp_train::{Callback, Evaluation, TrainError};
 
-/// Length of the bar for all runs, whose position is a share of the cost.
+/// Length of the bar for all runs. Its position is the share of the cost that is done.
 const OVERALL_LENGTH: u64 = 1000;
 
 /// Progress of a sweep.
@@ -23,16 +23,18 @@ pub(super) struct SweepProgress {
 
 #[derive(Debug)]
 struct Totals {
-    /// Runs that have ended, of how many.
+    /// Number of runs that have ended.
     ended: usize,
+    /// Number of all runs.
     runs: usize,
-    /// Cost of the work that is done, of how much.
+    /// Cost of the work that is done.
     done: f64,
+    /// Cost of all runs.
     cost: f64,
 }
 
 impl SweepProgress {
-    /// For `runs` runs of this cost together, whose names have at most `name_width` characters.
+    /// Creates the display for `runs` runs. `cost` is the cost of all together, and `name_width` the length of the longest name.
     pub(super) fn new(runs: usize, name_width: usize, cost: f64, quiet: bool) -> Self {
         let display = if quiet { Progress::hidden() } else { Progress::stderr() };
         let overall = display.bar(&template(name_width, "{msg}"));
@@ -53,7 +55,7 @@ impl SweepProgress {
         }
     }
 
-    /// Writes a line that stays. In a log it begins with the time since the sweep began.
+    /// Writes a line above the bars. In a log it begins with the time since the sweep began.
     fn line(&self, text: &str) {
         if self.display.has_bars() {
             self.display.line(text);
@@ -128,7 +130,7 @@ pub(super) struct RunProgress<'a> {
     bar: Bar,
     begun: Instant,
     cost: f64,
-    /// How much of the cost is in the sweep's totals.
+    /// The part of the cost that is already in the totals of the sweep.
     reported: f64,
     steps: u64,
     epochs: f64,

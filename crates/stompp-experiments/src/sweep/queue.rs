@@ -1,14 +1,14 @@
-//! Training many runs: several at a time, each in a thread pool of its own. One that fails does not stop the others.
+//! Training many runs: several at a time, each in a thread pool of its own. A failed run does not stop the others.
 //!
-//! **A sweep can be killed at any moment and be one of several**: a run continues at its last checkpoint, and a run that another process
-//! trains is left to it and looked at again at the end.
+//! **A sweep can be killed at any moment, and several processes may run the same sweep.** A run resumes at its last checkpoint. A run that
+//! another process is training is left to that process, and checked again at the end.
 
 use super::cost;
 use super::progress::SweepProgress;
 use crate::divergence::Divergence;
+use crate::error::{ExperimentError, Result};
 use crate::run_index::{RunEntry, RunIndex, RunStatus};
-use crate::train::{Stopped, TrainFn};
-use anyhow::{Context, Result};
+use crate::train::TrainFn;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -17,17 +17,17 @@ use std::sync::mpsc;
 use std::thread;
 use stompp_train::{Callback, RunConfig, TrainError};
 
-/// How runs use the machine's cores.
+/// Number of runs at a time, and of threads for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parallelism {
-    /// Runs at a time.
+    /// Number of runs at a time.
     pub jobs: usize,
-    /// Threads of each.
+    /// Number of threads of each run.
     pub threads: usize,
 }
 
 impl Parallelism {
-    /// `cores` for `runs` runs, of which at most `jobs` are trained at a time.
+    /// Divides `cores` among `runs` runs, at most `jobs` at a time.
     pub(super) fn new(cores: usize, jobs: usize, runs: usize) -> Self {
         let jobs = jobs.min(runs).max(1);
         Self {
@@ -53,7 +53,7 @@ struct Job {
 /// How a run ended.
 enum RunEnd {
     Done,
-    /// Another process trains it.
+    /// Another process is training it.
     Busy,
     /// It was stopped and has a checkpoint.
     Stopped,
@@ -78,7 +78,7 @@ impl Job {
         })
     }
 
-    /// Trains. A panic is a failure, too.
+    /// Trains the run. A panic counts as a failure.
     fn run(&self, train: TrainFn<'_>, progress: &mut (dyn Callback + Send)) -> RunEnd {
         let train = || train(&self.config, &self.dir, &mut [progress]);
         match catch_unwind(AssertUnwindSafe(train)) {
@@ -93,12 +93,13 @@ impl Job {
     }
 }
 
-/// Trains every run that `selected` says and that has not ended; `on_end` is called with the index after each. Stages follow each
-/// other; in each, all runs of a seed come before the next seed's, the longest first.
+/// Trains every run that `selected` accepts and that has not ended. Calls `on_end` with the index after each run. The order is by stage,
+/// then by seed, then the longest run first.
 ///
 /// # Errors
-/// If a run directory turns out to hold something else, `on_end` fails, or a run was stopped ([`Stopped`]); then no further run
-/// begins. A failed run is no error: it is in the index.
+/// Returns [`ExperimentError::Stopped`] if a run was stopped, [`ExperimentError::Threads`] if threads cannot be started, the errors of
+/// [`RunIndex::refresh`] if a run directory turns out to hold something else, and the errors of `on_end`. Then no further run begins. A
+/// failed run is no error: its reason is in the index.
 pub(super) fn train_all(
     index: &mut RunIndex,
     selected: impl Fn(&RunEntry) -> bool,
@@ -137,7 +138,9 @@ fn train_jobs(
     let pools = (0..parallelism.jobs)
         .map(|_| rayon::ThreadPoolBuilder::new().num_threads(parallelism.threads).build())
         .collect::<Result<Vec<_>, _>>()
-        .context("cannot start threads")?;
+        .map_err(|error| ExperimentError::Threads {
+            problem: error.to_string(),
+        })?;
 
     let name_width = jobs.iter().map(|job| job.name.len()).max().unwrap_or_default();
     let progress = SweepProgress::new(jobs.len(), name_width, jobs.iter().map(|job| job.cost).sum(), quiet);
@@ -182,18 +185,18 @@ fn train_jobs(
     progress.finish();
     outcome?;
     if stopped.into_inner() {
-        return Err(Stopped.into());
+        return Err(ExperimentError::Stopped);
     }
     Ok(())
 }
 
-/// Records how a run ended: its directory decides, unless it failed or diverged.
+/// Records how a run ended. Its status is read from its directory, unless it failed or diverged.
 fn record_end(entry: &mut RunEntry, ended: RunEnd) {
     let done = matches!(ended, RunEnd::Done);
     entry.status = match (ended, entry.refresh()) {
         (RunEnd::Failed(reason), _) => RunStatus::Failed(reason),
         (RunEnd::Diverged(divergence), _) => RunStatus::Diverged(divergence),
-        (_, Err(error)) => RunStatus::Failed(format!("{error:#}")),
+        (_, Err(error)) => RunStatus::Failed(error.to_string()),
         (_, Ok(())) if done && entry.finished_run().is_none() => {
             RunStatus::Failed("it ended without a result".to_owned())
         }

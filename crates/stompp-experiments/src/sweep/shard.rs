@@ -2,7 +2,8 @@
 
 use std::str::FromStr;
 
-/// The i-th of n parts: every n-th run, so that each part has about as many long ones. It is parsed from `I/N`, with I from 1 to N.
+/// The I-th of N parts of a sweep, parsed from `I/N` with I from 1 to N. A part has every N-th run, so the parts have about equally many
+/// long runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
     /// From 1.
@@ -11,7 +12,7 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Whether the run at `position` of the whole sweep is in this part.
+    /// Returns whether the run at `position` of the whole sweep is in this part.
     pub(crate) fn contains(self, position: usize) -> bool {
         position % self.parts == self.part - 1
     }

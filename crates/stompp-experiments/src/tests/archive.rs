@@ -1,9 +1,9 @@
-//! `--archive`: what runs found is kept in small files, and runs that are there count as done.
+//! Tests of `--archive`: runs are archived in small files, and archived runs are not trained again.
 
 use super::*;
 use crate::testing::write_unfinished;
 
-/// The arguments that keep runs in the test's archive.
+/// Adds the option `--archive` with the test's archive.
 fn kept(test: &SweepTest, arguments: &str) -> String {
     format!("{arguments} --archive {}", archive(test).display())
 }
@@ -53,7 +53,7 @@ fn runs_are_kept_while_others_are_still_to_be_run() {
         Ok(accuracy(config))
     };
     test.run_as(&kept(&test, "--jobs 1 --seeds 3"), find).unwrap();
-    // A run may begin while the ones before it are being written.
+    // A run may begin while earlier runs are still being archived.
     let counts = kept_before.into_inner().unwrap();
     assert!(counts.last() > Some(&(counts.len() / 2)), "{counts:?}");
 }

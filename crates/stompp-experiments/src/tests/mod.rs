@@ -1,4 +1,4 @@
-//! Whole sweeps, with runs that take no time; and, in [`real`], with networks that are trained.
+//! Tests of whole sweeps. Runs write fake results at once, except in [`real`], where networks are trained.
 
 mod archive;
 mod pages;
@@ -7,9 +7,9 @@ mod setups;
 mod sweep;
 mod tables;
 
+use crate::error::Result;
 use crate::testing::finish;
 use crate::*;
-use anyhow::Result;
 use clap::Parser;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -19,7 +19,7 @@ use std::sync::Mutex;
 use stompp_train::config::{Dataset, Method, Surrogate};
 use stompp_train::{Callback, RunConfig, RunResult, TrainError};
 
-/// What a test asks for, as one line.
+/// The options of a test's sweep, parsed from one line.
 #[derive(Parser)]
 #[command(no_binary_name = true)]
 struct Line {
@@ -90,7 +90,7 @@ impl Line {
     }
 }
 
-/// A folder for results, and which runs began in it.
+/// A folder for results, and the names of the runs that began in it.
 struct SweepTest {
     folder: tempfile::TempDir,
     begun: Mutex<Vec<String>>,
@@ -121,7 +121,7 @@ impl SweepTest {
         line.run(line.setup(), train)
     }
 
-    /// Runs a sweep whose runs have the accuracy that `find` returns.
+    /// Runs a sweep. `find` returns the accuracy of each run.
     fn run_as(&self, arguments: &str, find: impl Fn(&RunConfig) -> Result<f64, TrainError> + Sync) -> Result<()> {
         let train = |config: &RunConfig, dir: &Path, _: &mut [&mut dyn Callback]| {
             assert!(!RunResult::exists(dir), "a finished run is not repeated");
@@ -135,12 +135,12 @@ impl SweepTest {
         self.run_by(&self.line(arguments), &train)
     }
 
-    /// Runs a sweep whose accuracies follow method and depth.
+    /// Runs a sweep with accuracies that depend on method and depth.
     fn run(&self, arguments: &str) -> Result<()> {
         self.run_as(arguments, |config| Ok(accuracy(config)))
     }
 
-    /// The runs begun since the last call.
+    /// The runs that began since the last call.
     fn begun(&self) -> Vec<String> {
         std::mem::take(&mut self.begun.lock().unwrap())
     }

@@ -1,9 +1,9 @@
-//! The page and its figures.
+//! Tests of the HTML page and its figures.
 
 use super::*;
 use resvg::tiny_skia::Pixmap;
 
-/// A sweep of everything, and the page about it.
+/// A sweep of all experiments and its page.
 fn page() -> (SweepTest, PathBuf, String) {
     let test = SweepTest::new();
     test.run("all --seeds 2").unwrap();
@@ -95,7 +95,7 @@ fn figures_are_files_too_and_the_same_runs_give_the_same_bytes() {
         let picture = Pixmap::decode_png(bytes).unwrap();
         let pixels = picture.pixels();
         let ink = pixels.iter().filter(|pixel| pixel.red() < 128).count();
-        // Letters alone are some hundredths of a percent.
+        // A figure with text only would have some hundredths of a percent.
         assert!(
             ink * 2_000 > pixels.len() && ink * 2 < pixels.len(),
             "{name}: {ink} of {}",
@@ -120,7 +120,7 @@ fn a_figure_has_a_panel_for_each_network_and_a_line_for_each_method() {
     ] {
         assert!(depth.contains(words), "{words}");
     }
-    // In each panel one line for STE, two for what freezes (as it stands, deployed), and one of each method in the legend.
+    // Each panel has one line for STE, two for each freezing method (current and deploy network), and one for each method in the legend.
     let lines = |svg: &str, color: &str| {
         let lines = svg.split("<polyline").skip(1);
         lines
@@ -128,7 +128,7 @@ fn a_figure_has_a_panel_for_each_network_and_a_line_for_each_method() {
             .count()
     };
     assert_eq!(lines(&depth, "#D55E00"), 3 * 2);
-    // ... and a tick for each commit: these runs have 6 units.
+    // It also has a tick for each commit. These runs have 6 units.
     assert_eq!(lines(&depth, "#0072B2"), 3 * 3 + 3 * 6);
 }
 
@@ -139,7 +139,7 @@ fn units_that_are_cut_off_have_a_colour_of_their_own() {
     let text = |file: &str| fs::read_to_string(test.out().join("smoke/blockade").join(file)).unwrap();
     let grey = "#BEBEBE";
     assert!(!text("figures/blockade-gradients.svg").contains(grey));
-    // A unit that is open and gets nothing.
+    // The colour of an open unit without a gradient.
     let metrics = test
         .run_dir("resnet20-synthetic10-bnn-stompp-reverse-seed0")
         .join("metrics.jsonl");

@@ -1,4 +1,4 @@
-//! Whole sweeps with networks that are trained, in seconds.
+//! Tests of whole sweeps with small networks that are trained.
 
 use super::*;
 use rand_core::Rng;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use stompp_rng::{Purpose, stream};
 use stompp_train::config::Time;
 
-/// Where the process to be killed writes.
+/// Variable with the output folder of the process to kill.
 const OUT: &str = "STOMPP_TEST_SWEEP";
 
 /// Narrow networks, a few images of 8x8 pixels, and a hundred steps: enough for every window and for every traced evaluation.
@@ -46,7 +46,7 @@ fn every_experiment_is_trained_and_reported() {
         "test images are shown"
     );
 
-    // Every experiment by itself finds its runs done.
+    // Every single experiment finds its runs finished.
     for experiment in builtin::ALL {
         let line = test.line(experiment.name);
         let nothing = |_: &RunConfig, _: &Path, _: &mut [&mut dyn Callback]| unreachable!("every run is finished");
@@ -55,7 +55,7 @@ fn every_experiment_is_trained_and_reported() {
     }
 }
 
-/// Not a test: the process that the next one kills.
+/// Not a test, but the process that the next test kills.
 #[test]
 #[ignore = "started by `a_sweep_that_is_killed_ends_in_the_same_results`"]
 fn a_sweep_to_kill() {
@@ -104,7 +104,7 @@ fn a_sweep_that_is_killed_ends_in_the_same_results() {
     assert_eq!(results(&killed), results(&whole));
 }
 
-/// A checkpoint is due after each epoch of 50 steps; interrupted inside the first, every run has one nevertheless.
+/// A checkpoint is due after each epoch of 50 steps. An interrupted run has a checkpoint even if it stops before.
 #[cfg(unix)]
 #[test]
 fn a_sweep_that_is_interrupted_keeps_its_last_step() {
@@ -137,11 +137,11 @@ fn a_sweep_that_is_interrupted_keeps_its_last_step() {
         if RunResult::exists(&run) {
             continue;
         }
-        let standing = stompp_train::RunStatus::read(&run).unwrap();
-        assert!(standing.step > 0 && !standing.busy, "{}: {standing:?}", run.display());
+        let status = stompp_train::RunStatus::read(&run).unwrap();
+        assert!(status.step > 0 && !status.busy, "{}: {status:?}", run.display());
         begun += 1;
     }
     assert!(begun > 0);
-    // And goes on.
+    // The sweep resumes.
     run_real(&test.line("order")).unwrap();
 }

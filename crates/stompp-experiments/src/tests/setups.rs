@@ -1,4 +1,4 @@
-//! What a sweep is asked for, and what it refuses.
+//! Tests of the options of sweeps and their errors.
 
 use super::*;
 use stompp_train::config::{ModelSource, Setting};
@@ -31,7 +31,7 @@ fn rows_whose_images_are_missing_are_left_out_by_name() {
     ] {
         fs::write(data.join(format!("{file}.bin")), &record).unwrap();
     }
-    // Looks for the images as the trainer does.
+    // Looks for the images like the trainer.
     let find = |config: &RunConfig| match config.data.dataset {
         Dataset::Cifar10 => Ok(50.0),
         _ => {
@@ -52,7 +52,7 @@ fn rows_whose_images_are_missing_are_left_out_by_name() {
         "{table}"
     );
 
-    // None at all is an error, which names what is missing.
+    // If no images are there, the error names what is missing.
     let test = SweepTest::new();
     let empty = test.folder.path().display().to_string();
     let fails = |config: &RunConfig| {

@@ -1,4 +1,4 @@
-//! Many runs: which are begun, in what order, by how many, and what becomes of those that fail.
+//! Tests of many runs: which ones begin, in which order, how many at a time, and how failures are reported.
 
 use super::*;
 
@@ -113,7 +113,7 @@ fn only_runs_what_it_means_and_keeps_the_rest_of_the_table() {
     assert_eq!(test.results()["pending"].as_array().unwrap().len(), 2);
 
     let error = test.run("--only resnet9").unwrap_err();
-    assert!(error.is::<NoMatchingRun>());
+    assert!(matches!(error, ExperimentError::NoMatchingRun { .. }));
     assert!(
         error.to_string().contains("resnet20-synthetic10-bnn-ste-clipped-seed0"),
         "{error}"
@@ -142,7 +142,7 @@ fn what_another_process_is_at_is_left_to_it_and_looked_at_again() {
         "it had been given up, so it was run in the end"
     );
 
-    // As long as the other is at it, it is neither run nor a failure.
+    // While another process is training it, it is not run and is no failure.
     fs::remove_file(test.run_dir(name).join("result.json")).unwrap();
     let held = File::open(test.run_dir(name)).unwrap();
     held.try_lock().unwrap();
@@ -208,7 +208,7 @@ fn shards_are_disjoint_and_merge_to_the_whole() {
     target.run(&format!("--seeds 2 --merge {}", folders.join(" "))).unwrap();
     assert_eq!(target.begun(), [""; 0], "nothing is run");
     assert_eq!(target.text(RESULTS), whole.text(RESULTS));
-    // Once more changes nothing; a run with another result is refused by name.
+    // A second merge changes nothing. A run with another result is an error that names it.
     target.run(&format!("--seeds 2 --merge {}", folders[0])).unwrap();
     let other = SweepTest::new();
     other.run_as("--seeds 2 --only resnet8,ste", |_| Ok(1.0)).unwrap();

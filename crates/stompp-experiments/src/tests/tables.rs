@@ -1,4 +1,4 @@
-//! What tables and results say of the runs.
+//! Tests of tables and results.
 
 use super::*;
 

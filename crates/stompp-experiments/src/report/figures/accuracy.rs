@@ -1,15 +1,15 @@
-//! Test accuracy along the training, a panel for each network and setting.
+//! Test accuracy along the training; a panel for each network and setting.
 
 use super::style::{FONT, PANEL, color, draw_legend};
 use super::{Canvas, DrawResult, Plot};
+use crate::error::Result;
 use crate::experiment_results::ExperimentResults;
 use crate::row::{MethodVariant, Row};
 use crate::run_dir::FinishedRun;
-use anyhow::Result;
 use plotters::prelude::*;
 use stompp_train::RunConfig;
 
-/// Panels in a line of the figure.
+/// Number of panels in a line of the figure.
 const COLUMNS: usize = 3;
 
 /// Epoch and top-1.
@@ -30,7 +30,7 @@ struct Line {
     variant: MethodVariant,
     label: String,
     as_it_stands: Curve,
-    /// Empty where it is the same.
+    /// Empty if it is the same.
     deployed: Curve,
     /// Epochs at which a unit is committed.
     commits: Vec<f64>,
@@ -143,7 +143,7 @@ impl Plot for Accuracy {
 
 impl Accuracy {
     fn panel(&self, area: &Canvas<'_>, panel: &Panel) -> DrawResult {
-        // Above the lines there is space for their names.
+        // Leave space for the legend above the lines.
         let top = (self.highest * 1.35).min(self.highest + 30.0);
         let mut chart = ChartBuilder::on(area)
             .caption(&panel.title, (FONT, 14))
@@ -168,7 +168,7 @@ impl Accuracy {
                 .label(&line.label)
                 .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 16, y)], solid));
             chart.draw_series(LineSeries::new(line.deployed.iter().copied(), thin))?;
-            // A row of ticks for each method, from below.
+            // A line of ticks for each method, starting at the bottom.
             let (low, high) = (top * 0.018 * place as f64, top * (0.018 * place as f64 + 0.014));
             let tick = |epoch: &f64| PathElement::new(vec![(*epoch, low), (*epoch, high)], color.stroke_width(1));
             chart.draw_series(line.commits.iter().map(tick))?;

@@ -1,4 +1,4 @@
-//! What freezing gains over STE against the depth of the network.
+//! The gain of freezing over STE against the depth of the network.
 
 use super::style::{FONT, color, draw_legend};
 use super::{Canvas, DrawResult, Plot};
@@ -15,7 +15,7 @@ pub(super) struct Gain {
 
 struct Series {
     images: Images,
-    /// Depth, gain, and its interval.
+    /// Depth, gain, and the confidence interval of the gain.
     points: Vec<(f64, f64, Option<[f64; 2]>)>,
 }
 
@@ -46,7 +46,7 @@ fn by_images<'a>(points: impl Iterator<Item = (&'a Contrast, f64, Option<[f64; 2
     let mut all: Vec<Series> = Vec::new();
     for (contrast, gain, interval) in points {
         let Some(depth) = contrast.row.depth() else {
-            continue; // A network from a file has no place on the axis.
+            continue; // The depth of a network from a file is not known.
         };
         let point = (depth as f64, gain, interval);
         match all.iter_mut().find(|series| series.images == contrast.row.images) {

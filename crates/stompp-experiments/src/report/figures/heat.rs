@@ -1,12 +1,12 @@
-//! Units by time as a map of colours: flips of masks, norms of gradients.
+//! Heat maps of units by time: flips of masks, norms of gradients.
 
 use super::style::{FONT, heat};
 use super::units::shown;
 use super::{Canvas, DrawResult, Plot};
+use crate::error::Result;
 use crate::experiment_results::ExperimentResults;
 use crate::row::Row;
 use crate::run_index::RunEntry;
-use anyhow::Result;
 use plotters::prelude::*;
 use stompp_train::{DiagnosticsReport, UnitDiagnostics};
 
@@ -15,12 +15,12 @@ const PANEL: (u32, u32) = (460, 330);
 /// Height of the scale below the panels.
 const SCALE_HEIGHT: u32 = 40;
 
-/// An open unit without a gradient.
+/// The colour of an open unit without a gradient.
 const CUT_OFF: RGBColor = RGBColor(190, 190, 190);
 
 struct HeatMap {
     panels: Vec<Panel>,
-    /// The numbers at the ends of the scale, written out.
+    /// The labels of the two ends of the scale.
     ends: [String; 2],
 }
 
@@ -45,9 +45,9 @@ pub(super) fn mask_flips(results: &ExperimentResults<'_>) -> Result<Option<Flips
     Ok(flips.map(Flips))
 }
 
-/// The gradients' norms, a panel for each row, if there are runs.
+/// The norms of the gradients, a panel for each row; `None` without runs.
 pub(super) fn gradient_norms(results: &ExperimentResults<'_>) -> Result<Option<Norms>> {
-    /// Below this part of the largest norm everything is as dark.
+    /// All norms below this share of the largest one have the darkest colour.
     const RANGE: f64 = 1e-4;
     let rows = results.rows().iter();
     let norms = map(
@@ -63,7 +63,7 @@ pub(super) fn gradient_norms(results: &ExperimentResults<'_>) -> Result<Option<N
     Ok(norms.map(Norms))
 }
 
-/// Units by time: `number` of each unit sets the scale, and `color` shows it, given the largest.
+/// Makes the map of `shown` runs. The scale goes up to the largest `number` of a unit. `color` gets a unit and that largest number.
 fn map<'a>(
     shown: impl IntoIterator<Item = (&'a Row, &'a RunEntry)>,
     color: impl Fn(&UnitDiagnostics, f64) -> Option<RGBColor>,

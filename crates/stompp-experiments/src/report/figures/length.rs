@@ -1,16 +1,16 @@
-//! Against the epochs of training: what freezing gains over STE, and accuracy on test and training images.
+//! The gain of freezing over STE, and accuracy on test and training images, against the number of epochs.
 
 use super::style::{FONT, PANEL, color, draw_legend};
 use super::{Canvas, DrawResult, Plot};
+use crate::error::Result;
 use crate::experiment_results::ExperimentResults;
 use crate::overrides::{Length, Override};
 use crate::row::{MethodVariant, Row};
 use crate::statistics::{Sample, Summary};
-use anyhow::Result;
 use plotters::prelude::*;
 use stompp_train::config::Surrogate;
 
-/// Panels in a line of a figure.
+/// Number of panels in a line of a figure.
 const COLUMNS: usize = 2;
 
 /// A panel for each network and training set.
@@ -24,7 +24,7 @@ struct Panel {
 struct Line {
     variant: MethodVariant,
     label: String,
-    /// Whether it is of training images.
+    /// Whether the line shows training images.
     dashed: bool,
     points: Vec<Point>,
 }
@@ -35,7 +35,7 @@ struct Point {
 }
 
 impl Panels {
-    /// Adds a point to the line with this label in the panel of `row`, if `row` has a length and there are numbers.
+    /// Adds a point to the line with this label in the panel of `row`. Does nothing if `row` has no length or `sample` is empty.
     fn add(&mut self, row: &Row, label: &str, dashed: bool, sample: &Sample) {
         let (Override::Length(Length { images, epochs }), Some(summary)) = (&row.overrides, sample.summary()) else {
             return;
@@ -94,7 +94,7 @@ impl Panels {
         };
         let lowest = self.points().map(|point| ends(point)[0]).fold(0.0, f64::min);
         let highest = self.points().map(|point| ends(point)[1]).fold(1.0, f64::max);
-        // Epochs by their logarithm: each doubling takes as much space.
+        // The axis of epochs is logarithmic.
         let place = |point: &Point| point.epochs.log2();
         let first = self.points().map(place).fold(f64::INFINITY, f64::min);
         let last = self.points().map(place).fold(0.0, f64::max);
@@ -141,7 +141,7 @@ impl Panels {
     }
 }
 
-/// What freezing gains over clipped STE.
+/// The gain of freezing over clipped STE.
 pub(super) struct Gain(Panels);
 
 /// The figure, if there are gains.

@@ -1,7 +1,7 @@
 //! The figures of a report, each as SVG and as PNG.
 //!
-//! Each figure reads runs into plain values first and draws them then. The same runs give the same bytes. The PNG's letters come from a
-//! font in the program, so no machine needs one.
+//! Each figure first reads runs into plain values and then draws these. The same runs give the same bytes. The font of the PNGs is in the
+//! program, so the machine needs no font.
 
 mod accuracy;
 mod gain;
@@ -11,9 +11,9 @@ mod speed;
 mod style;
 mod units;
 
+use crate::error::{ExperimentError, Result};
 use crate::experiment::{Experiment, Figure};
 use crate::experiment_results::ExperimentResults;
-use anyhow::{Context, Result, anyhow};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use resvg::{tiny_skia, usvg};
@@ -23,20 +23,20 @@ use resvg::{tiny_skia, usvg};
 pub(crate) struct RenderedFigure {
     /// Name of its files, without the ending.
     pub(crate) name: String,
-    /// What it shows, for readers.
+    /// The caption, for readers.
     pub(crate) caption: String,
     pub(crate) svg: String,
     pub(crate) png: Vec<u8>,
 }
 
 type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type DrawResult = std::result::Result<(), DrawingAreaErrorKind<std::io::Error>>;
+type DrawResult = Result<(), DrawingAreaErrorKind<std::io::Error>>;
 
-/// What one figure draws.
+/// A figure, ready to be drawn.
 trait Plot {
-    /// The end of its files' name.
+    /// The end of the name of its files.
     const NAME: &'static str;
-    /// What it shows, for readers.
+    /// The caption, for readers.
     const CAPTION: &'static str;
 
     /// Width and height in pixels.
@@ -45,10 +45,10 @@ trait Plot {
     fn draw(&self, area: &Canvas<'_>) -> DrawResult;
 }
 
-/// The figures of an experiment for which there are runs.
+/// Draws the figures of an experiment. Leaves out figures without runs.
 ///
 /// # Errors
-/// If a run's metrics cannot be read.
+/// Returns [`ExperimentError::Train`] if a run's metrics cannot be read, and [`ExperimentError::Figure`] if a figure cannot be drawn.
 pub(crate) fn draw_all(experiment: &Experiment, results: &ExperimentResults<'_>) -> Result<Vec<RenderedFigure>> {
     let name = &experiment.name;
     let mut drawn = Vec::new();
@@ -62,7 +62,7 @@ pub(crate) fn draw_all(experiment: &Experiment, results: &ExperimentResults<'_>)
             Figure::MaskFlips => render(name, heat::mask_flips(results)?)?,
             Figure::GradientNorms => render(name, heat::gradient_norms(results)?)?,
             Figure::Speed => render(name, speed::figure(results)?)?,
-            Figure::Samples => None, // Test images, not a drawing.
+            Figure::Samples => None, // These are test images, not a drawing.
         });
     }
     Ok(drawn)
@@ -73,6 +73,10 @@ fn render<P: Plot>(experiment: &str, plot: Option<P>) -> Result<Option<RenderedF
         return Ok(None);
     };
     let name = format!("{experiment}-{}", P::NAME);
+    let failed = |problem: String| ExperimentError::Figure {
+        name: name.clone(),
+        problem,
+    };
     let mut svg = String::new();
     {
         let area = SVGBackend::with_string(&mut svg, plot.size()).into_drawing_area();
@@ -80,28 +84,28 @@ fn render<P: Plot>(experiment: &str, plot: Option<P>) -> Result<Option<RenderedF
             .fill(&WHITE)
             .and_then(|()| plot.draw(&area))
             .and_then(|()| area.present());
-        drawn.map_err(|error| anyhow!("cannot draw {name}: {error}"))?;
+        drawn.map_err(|error| failed(error.to_string()))?;
     }
     Ok(Some(RenderedFigure {
-        png: rasterized(&svg).with_context(|| format!("cannot draw {name}"))?,
+        png: rasterized(&svg).map_err(failed)?,
         name,
         caption: P::CAPTION.to_owned(),
         svg,
     }))
 }
 
-/// The figure in pixels (PNG), two to a unit of length.
-fn rasterized(svg: &str) -> Result<Vec<u8>> {
+/// Renders the figure as PNG, with two pixels for each unit of length.
+fn rasterized(svg: &str) -> Result<Vec<u8>, String> {
     const SCALE: u32 = 2;
     let mut options = usvg::Options::default();
     let fonts = options.fontdb_mut();
     fonts.load_font_data(dejavu::sans::regular().to_vec());
     fonts.set_sans_serif_family("DejaVu Sans");
-    let tree = usvg::Tree::from_str(svg, &options)?;
+    let tree = usvg::Tree::from_str(svg, &options).map_err(|error| error.to_string())?;
     let size = tree.size().to_int_size();
     let pixels = tiny_skia::Pixmap::new(size.width() * SCALE, size.height() * SCALE);
-    let mut pixels = pixels.context("a figure has a size")?;
+    let mut pixels = pixels.ok_or("a figure has a size")?;
     let scale = tiny_skia::Transform::from_scale(SCALE as f32, SCALE as f32);
     resvg::render(&tree, scale, &mut pixels.as_mut());
-    Ok(pixels.encode_png()?)
+    pixels.encode_png().map_err(|error| error.to_string())
 }

@@ -1,10 +1,10 @@
-//! How much faster training gets as units are committed.
+//! Training speed as units are committed.
 
 use super::style::{FONT, color, draw_legend};
 use super::{Canvas, DrawResult, Plot};
+use crate::error::Result;
 use crate::experiment_results::ExperimentResults;
 use crate::row::{MethodVariant, Row};
-use anyhow::Result;
 use plotters::prelude::*;
 use stompp_train::MetricRecord;
 use stompp_train::config::Order;
@@ -20,7 +20,7 @@ struct Line {
     points: Vec<(f64, f64)>,
 }
 
-/// The figure of the runs that freeze from input to output, if there are any.
+/// The figure of the runs that freeze from input to output; `None` without such runs.
 pub(super) fn figure(results: &ExperimentResults<'_>) -> Result<Option<Speed>> {
     let mut lines = Vec::new();
     let forward = |row: &&Row| row.variant.order() == Some(Order::Forward);

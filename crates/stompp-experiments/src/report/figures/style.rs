@@ -1,4 +1,4 @@
-//! What every figure has in common: sizes, colours, legends.
+//! Common style of the figures: sizes, colours, legends.
 
 use super::DrawResult;
 use crate::row::MethodVariant;
@@ -6,13 +6,13 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use stompp_train::config::Order;
 
-/// The family of every letter.
+/// The font family of all text.
 pub(super) const FONT: &str = "sans-serif";
 
 /// Width and height of one panel, in pixels.
 pub(super) const PANEL: (u32, u32) = (440, 330);
 
-/// The colour of a method: a palette that colour-blind people can tell apart (Okabe and Ito).
+/// The colour of a method, from a palette for colour-blind readers (Okabe and Ito).
 pub(super) fn color(variant: MethodVariant) -> RGBColor {
     match variant {
         MethodVariant::Float => RGBColor(0, 0, 0),
@@ -24,10 +24,10 @@ pub(super) fn color(variant: MethodVariant) -> RGBColor {
     }
 }
 
-/// A chart of numbers against numbers.
+/// A chart with two axes of numbers.
 pub(super) type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
-/// Names the series of a chart, in its upper left corner.
+/// Draws the legend of a chart in its upper left corner.
 pub(super) fn draw_legend<'a, 'b: 'a>(chart: &mut Chart<'a, 'b>) -> DrawResult {
     chart
         .configure_series_labels()
@@ -38,7 +38,8 @@ pub(super) fn draw_legend<'a, 'b: 'a>(chart: &mut Chart<'a, 'b>) -> DrawResult {
         .draw()
 }
 
-/// From dark blue over green to yellow: perceived as evenly rising, also in grey (after *viridis*, Smith and van der Walt).
+/// A colour scale from dark blue over green to yellow for shares from 0 to 1. It is perceptually uniform, also in grey (after *viridis*,
+/// Smith and van der Walt).
 pub(super) fn heat(share: f64) -> RGBColor {
     const STOPS: [(u8, u8, u8); 5] = [
         (68, 1, 84),

@@ -2,10 +2,10 @@
 
 use super::style::{FONT, heat};
 use super::{Canvas, DrawResult, Plot};
+use crate::error::Result;
 use crate::experiment_results::ExperimentResults;
 use crate::row::{MethodVariant, Row};
 use crate::run_index::RunEntry;
-use anyhow::Result;
 use plotters::prelude::*;
 use std::cmp::Reverse;
 use stompp_train::DiagnosticsReport;
@@ -13,7 +13,7 @@ use stompp_train::config::Order;
 
 pub(super) struct Fractions {
     title: String,
-    /// Of each unit: epoch, target and frozen fraction.
+    /// Epoch, target and frozen fraction, for each unit and diagnostics step.
     units: Vec<Vec<(f64, f64, f64)>>,
 }
 
@@ -38,8 +38,7 @@ pub(super) fn frozen_fraction(results: &ExperimentResults<'_>) -> Result<Option<
     }))
 }
 
-/// The run whose units are shown: of those that freeze from input to output without straight-through gradients, the first of the
-/// deepest network.
+/// Chooses the run to show: the first run of the deepest network among the StoMPP rows in forward order.
 pub(super) fn shown<'a>(results: &ExperimentResults<'a>) -> Option<(&'a Row, &'a RunEntry)> {
     let rows = results.rows().iter();
     let forward = rows.filter(|row| row.variant == MethodVariant::Stompp(Order::Forward));
