@@ -1,7 +1,7 @@
 //! The figures of a report, each as SVG and as PNG.
 //!
-//! Each figure first reads runs into plain values and then draws these. The same runs give the same bytes. The font of the PNGs is in the
-//! program, so the machine needs no font.
+//! Each figure first reads runs into plain values and then draws these. The same runs give the same bytes. The font of the PNG files is in
+//! the program, so the machine needs no font.
 
 mod accuracy;
 mod gain;
