@@ -68,7 +68,7 @@ impl Callback for TrainProgress {
             start.train_images, start.test_images, start.steps, start.batch_size, start.steps_per_epoch, start.units
         ));
         if start.step > 0 {
-            self.line(&format!("goes on after step {}", start.step));
+            self.line(&format!("resumes after step {}", start.step));
         }
         for change in &start.changes {
             self.line(&format!("changed since: {change}"));

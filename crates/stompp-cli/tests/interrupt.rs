@@ -67,7 +67,7 @@ fn kills_change_no_bit_and_leave_nothing() {
         assert_eq!(child.wait().unwrap().code(), None, "killed before its end");
     }
     let resumed = finish(&killed);
-    assert!(String::from_utf8_lossy(&resumed.stderr).contains("goes on after step "));
+    assert!(String::from_utf8_lossy(&resumed.stderr).contains("resumes after step "));
     assert_eq!(resumed.stdout, undisturbed.stdout);
     assert!(network(&killed) == network(&whole));
     assert_eq!(leftovers(&killed), 0);

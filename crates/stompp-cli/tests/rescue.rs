@@ -147,7 +147,7 @@ fn an_evaluation_is_interrupted_within_a_second_and_made_again_to_the_same_bytes
     child.wait().unwrap();
     let resumed = train(LONG_EVALUATION, &parts);
     assert!(
-        stderr(&resumed).contains("goes on after step 3"),
+        stderr(&resumed).contains("resumes after step 3"),
         "{}",
         stderr(&resumed)
     );
@@ -309,7 +309,7 @@ fn the_best_checkpoint_and_a_step_can_be_evaluated() {
     let other = folder.path().join("other");
     stdout(&train(&format!("{OPTIONS} --seed 1"), &other));
     let foreign = stompp(&["eval", text(&other), "--checkpoint", text(&file)]);
-    assert_fails(&foreign, 1, &["is of another run", "seed was 0, now it is 1"]);
+    assert_fails(&foreign, 1, &["belongs to another run", "seed was 0, now it is 1"]);
 }
 
 #[test]

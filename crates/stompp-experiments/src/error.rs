@@ -17,7 +17,7 @@ pub(crate) type Result<T, E = ExperimentError> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum ExperimentError {
     /// The sweep was stopped on request. The runs that had begun have checkpoints; the next sweep resumes them.
-    #[error("stopped; the same command goes on from there")]
+    #[error("stopped; run the same command again to resume")]
     Stopped,
     /// [`SweepOptions::only`](crate::SweepOptions::only) selects no run.
     #[error("{pattern} matches none of the runs:\n{}", lines(runs))]

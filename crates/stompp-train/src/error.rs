@@ -75,7 +75,7 @@ pub enum TrainError {
         last_good: Option<PathBuf>,
     },
     /// The run directory, or a checkpoint in it, has a configuration that gives another result; nothing was changed.
-    #[error("{} is of another run: {difference}", path.display())]
+    #[error("{} belongs to another run: {difference}", path.display())]
     OtherRun {
         /// The file with the other configuration.
         path: PathBuf,

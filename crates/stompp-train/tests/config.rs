@@ -103,7 +103,7 @@ fn unknown_fields_are_refused_by_name() {
 fn values_are_refused_by_name_and_place() {
     for (text, parts) in [
         ("[method]\nname = 'adam'", ["line 2", "unknown method `adam`"]),
-        ("[method]\ntail = '5'", ["line 2", "`5` is no time"]),
+        ("[method]\ntail = '5'", ["line 2", "`5` is not a time"]),
         ("[network]\nmodel = 'vgg16'", ["line 2", "unknown model `vgg16`"]),
         ("[training]\nbatch_size = -1", ["line 2", "-1"]),
         ("[training]\nduration = 20", ["line 2", "string"]),

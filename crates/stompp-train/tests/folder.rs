@@ -290,12 +290,11 @@ fn a_repaired_image_is_accepted_and_another_list_is_not() {
     session.stop.store(false, Ordering::Relaxed);
     train(&mut told).unwrap();
     assert_eq!(told.0[0], ignored);
-    let expected =
-        "2 images were written anew since the run began, and are read as they are now: bee/07.png, cat/00.png";
+    let expected = "2 images were rewritten since the run began, and are read as they are now: bee/07.png, cat/00.png";
     assert_eq!(told.0[1..], [expected]);
     let metrics = fs::read_to_string(out.join("metrics.jsonl")).unwrap();
     assert!(
-        metrics.contains("\"notes\"") && metrics.contains("written anew"),
+        metrics.contains("\"notes\"") && metrics.contains("rewritten"),
         "{metrics}"
     );
     // A finished run keeps its result, whatever becomes of the images.

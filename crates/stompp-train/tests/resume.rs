@@ -303,7 +303,7 @@ fn a_finished_run_is_its_result_and_other_starts_are_as_asked() {
     let error = session().train(&other, folder.path(), &mut []).unwrap_err();
     let message = error.to_string();
     assert!(
-        message.contains("config.toml is of another run: seed was 0, now it is 1"),
+        message.contains("config.toml belongs to another run: seed was 0, now it is 1"),
         "{message}"
     );
     let again = start(Start::Overwrite).train(&other, folder.path(), &mut []).unwrap();

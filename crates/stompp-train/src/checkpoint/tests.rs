@@ -203,7 +203,7 @@ fn a_checkpoint_that_is_not_this_runs_is_refused_by_name() {
                 let config = header["config"].as_str().unwrap().replacen("seed = 0", "seed = 1", 1);
                 header["config"] = config.into();
             }),
-            "is of another run: seed was 1, now it is 0",
+            "belongs to another run: seed was 1, now it is 0",
         ),
         (
             refused(|_, header| header["config"] = "colour = 1".into()),

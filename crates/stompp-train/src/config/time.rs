@@ -48,7 +48,7 @@ impl fmt::Display for Time {
 /// The text is not a [`Time`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no time: expected epochs, as in `20ep`, steps, as in `4000ba`, or a share of the training, as in `5%`"
+    "`{0}` is not a time: expected epochs, as in `20ep`, steps, as in `4000ba`, or a share of the training, as in `5%`"
 )]
 pub struct TimeError(String);
 
@@ -123,7 +123,7 @@ mod tests {
         ] {
             let error = text.parse::<Time>().expect_err(text);
             assert!(
-                error.to_string().starts_with(&format!("`{text}` is no time")),
+                error.to_string().starts_with(&format!("`{text}` is not a time")),
                 "{error}"
             );
         }

@@ -38,7 +38,7 @@ pub(super) fn check_changes(changes: &TreeChanges, index: &Path, reindex: bool) 
 pub(crate) fn changed_files(when: &str, files: &[String]) -> Option<String> {
     (!files.is_empty()).then(|| {
         format!(
-            "{} images were written anew {when}, and are read as they are now: {}",
+            "{} images were rewritten {when}, and are read as they are now: {}",
             files.len(),
             first_names(files)
         )
