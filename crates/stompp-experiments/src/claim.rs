@@ -36,7 +36,7 @@ pub enum ClaimOutcome {
 
 impl ClaimTest {
     /// Tests the claim that a mean is above zero.
-    pub fn positive(claim: String, summary: &Option<Summary>) -> Self {
+    pub fn positive(claim: String, summary: Option<Summary>) -> Self {
         let outcome = |summary: &Summary| match summary.interval {
             Some([low, _]) if low > 0.0 => agreeing(summary),
             Some([_, high]) if high < 0.0 => ClaimOutcome::Fails,
@@ -48,7 +48,7 @@ impl ClaimTest {
     }
 
     /// Tests the claim that a mean is within `bound` of zero.
-    pub fn within(claim: String, summary: &Option<Summary>, bound: f64) -> Self {
+    pub fn within(claim: String, summary: Option<Summary>, bound: f64) -> Self {
         let outcome = |summary: &Summary| match summary.interval {
             Some([low, high]) if -bound <= low && high <= bound => agreeing(summary),
             Some([low, high]) if high < -bound || low > bound => ClaimOutcome::Fails,
@@ -59,7 +59,7 @@ impl ClaimTest {
         Self::new(claim, summary, outcome)
     }
 
-    fn new(claim: String, summary: &Option<Summary>, outcome: impl Fn(&Summary) -> ClaimOutcome) -> Self {
+    fn new(claim: String, summary: Option<Summary>, outcome: impl Fn(&Summary) -> ClaimOutcome) -> Self {
         Self {
             claim,
             outcome: summary.as_ref().map_or(ClaimOutcome::Untested, outcome),
@@ -97,7 +97,7 @@ mod tests {
     }
 
     fn positive(summary: Option<Summary>) -> ClaimOutcome {
-        ClaimTest::positive(String::new(), &summary).outcome
+        ClaimTest::positive(String::new(), summary).outcome
     }
 
     #[test]
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn the_same_means_within_the_bound() {
-        let within = |summary| ClaimTest::within(String::new(), &summary, 2.0).outcome;
+        let within = |summary| ClaimTest::within(String::new(), summary, 2.0).outcome;
         assert_eq!(within(summary(5, 0.5, Some([-1.0, 1.5]))), ClaimOutcome::Holds);
         assert_eq!(within(summary(2, 0.5, Some([-1.0, 1.5]))), ClaimOutcome::TooFewSeeds);
         assert_eq!(within(summary(5, 0.5, Some([-3.0, 1.5]))), ClaimOutcome::Unclear);
@@ -123,10 +123,10 @@ mod tests {
 
     #[test]
     fn evidence_is_the_number_with_its_interval() {
-        let test = ClaimTest::positive("a".to_owned(), &summary(3, 2.04, Some([-0.5, 3.0])));
+        let test = ClaimTest::positive("a".to_owned(), summary(3, 2.04, Some([-0.5, 3.0])));
         assert_eq!(test.evidence, "+2.0 [-0.5, +3.0], n = 3");
         assert_eq!(
-            ClaimTest::positive("a".to_owned(), &summary(1, -2.0, None)).evidence,
+            ClaimTest::positive("a".to_owned(), summary(1, -2.0, None)).evidence,
             "-2.0, n = 1"
         );
     }

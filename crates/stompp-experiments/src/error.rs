@@ -17,10 +17,10 @@ pub(crate) type Result<T, E = ExperimentError> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum ExperimentError {
     /// The sweep was stopped on request. The runs that had begun have checkpoints; the next sweep resumes them.
-    #[error("stopped; run the same command again to resume")]
+    #[error("stopped; run the sweep again to resume")]
     Stopped,
     /// [`SweepOptions::only`](crate::SweepOptions::only) selects no run.
-    #[error("{pattern} matches none of the runs:\n{}", lines(runs))]
+    #[error("{pattern} matches none of the runs:\n{}", list(runs.iter().cloned()))]
     NoMatchingRun {
         /// The pattern.
         pattern: String,
@@ -28,7 +28,7 @@ pub enum ExperimentError {
         runs: Vec<String>,
     },
     /// Some runs failed. The others were trained and are in the report.
-    #[error("{} of {runs} runs failed:\n{}", failed.len(), reasons(failed))]
+    #[error("{} of {runs} runs failed:\n{}", failed.len(), list(failed.iter().map(|(name, reason)| format!("{name}: {reason}"))))]
     RunsFailed {
         /// Name and reason of each failed run.
         failed: Vec<(String, String)>,
@@ -200,15 +200,9 @@ pub(crate) fn io_error(action: &'static str, path: &Path) -> impl Fn(io::Error) 
     }
 }
 
-fn lines(runs: &[String]) -> String {
-    runs.iter().map(|run| format!("  {run}\n")).collect()
-}
-
-fn reasons(failed: &[(String, String)]) -> String {
-    let lines: Vec<_> = failed
-        .iter()
-        .map(|(name, reason)| format!("  {name}: {reason}"))
-        .collect();
+/// A list, an entry on each line.
+fn list(entries: impl Iterator<Item = String>) -> String {
+    let lines: Vec<_> = entries.map(|entry| format!("  {entry}")).collect();
     lines.join("\n")
 }
 

@@ -119,7 +119,7 @@ impl Experiment {
 
     /// The results of those of its runs that are in `index`.
     pub(crate) fn results<'a>(&'a self, index: &'a RunIndex) -> ExperimentResults<'a> {
-        ExperimentResults::new(&self.rows, &self.contrasts, &self.runs, index)
+        ExperimentResults::new(self, index)
     }
 
     /// The published top-1 accuracy of a row, in percent.

@@ -1,10 +1,10 @@
 //! The rows of one experiment with their finished runs. Tables, claims and figures are made from them.
 
 use crate::error::ExperimentError;
+use crate::experiment::Experiment;
 use crate::row::Row;
 use crate::run_dir::FinishedRun;
 use crate::run_index::{RunEntry, RunIndex, RunStatus};
-use crate::run_spec::RunSpec;
 use crate::setup::Setup;
 use crate::statistics::{Sample, Summary};
 
@@ -22,35 +22,37 @@ pub struct Contrast {
 /// The rows of an experiment with their finished runs.
 #[derive(Clone, Debug)]
 pub struct ExperimentResults<'a> {
-    rows: &'a [Row],
-    contrasts: &'a [Contrast],
+    experiment: &'a Experiment,
     setup: &'a Setup,
     /// Each run with its row. In another experiment the same run may be in another row.
     runs: Vec<(&'a Row, &'a RunEntry)>,
 }
 
 impl<'a> ExperimentResults<'a> {
-    /// The results of those of the `runs` that are in `index`.
-    pub(crate) fn new(rows: &'a [Row], contrasts: &'a [Contrast], runs: &'a [RunSpec], index: &'a RunIndex) -> Self {
-        let runs = runs
-            .iter()
-            .filter_map(|spec| Some((&spec.row, index.entry(&spec.name())?)));
+    /// The results of those of the experiment's runs that are in `index`.
+    pub(crate) fn new(experiment: &'a Experiment, index: &'a RunIndex) -> Self {
+        let runs = experiment.runs.iter();
+        let runs = runs.filter_map(|spec| Some((&spec.row, index.entry(&spec.name())?)));
         Self {
-            rows,
-            contrasts,
+            experiment,
             setup: &index.setup,
             runs: runs.collect(),
         }
     }
 
+    /// The experiment.
+    pub(crate) fn experiment(&self) -> &'a Experiment {
+        self.experiment
+    }
+
     /// The rows, in the order of the table.
     pub fn rows(&self) -> &'a [Row] {
-        self.rows
+        &self.experiment.rows
     }
 
     /// The rows that are compared.
     pub fn contrasts(&self) -> &'a [Contrast] {
-        self.contrasts
+        &self.experiment.contrasts
     }
 
     /// The setup of all runs.

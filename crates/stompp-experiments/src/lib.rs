@@ -18,7 +18,8 @@
 //!
 //! Functions return [`ExperimentError`]. Its messages name the run, file or folder at fault.
 //!
-//! This crate reads no command line. It prints only the progress of a sweep.
+//! This crate reads no command line; only the reason for which ImageNet's runs are skipped names an option of `cargo xtask reproduce`. It
+//! prints only the progress of a sweep.
 #![forbid(unsafe_code)]
 
 mod archive;

@@ -38,13 +38,7 @@ pub(crate) fn write(experiments: &[Experiment], index: &RunIndex, folder: &Path)
 
 /// Makes the content of `results.json`. Accuracies are top-1 of the deploy network in percent, differences are in points.
 fn results(experiments: &[Experiment], index: &RunIndex) -> Result<Value> {
-    let missing = |reason: fn(&RunStatus) -> Option<&str>| -> Vec<_> {
-        index
-            .entries
-            .iter()
-            .filter_map(|entry| Some(json!({"cell": entry.spec.name(), "reason": reason(&entry.status)?})))
-            .collect()
-    };
+    let reason = |(entry, reason): (&RunEntry, &str)| json!({"cell": entry.spec.name(), "reason": reason});
     let cells: Vec<_> = index
         .finished()
         .filter_map(|(entry, run)| Some(cell(entry, entry.spec.config()?, run)))
@@ -60,26 +54,26 @@ fn results(experiments: &[Experiment], index: &RunIndex) -> Result<Value> {
             .map(|of| experiment(of, index))
             .collect::<Result<Vec<_>>>()?,
         "cells": cells,
-        "failed": missing(|status| match status {
-            RunStatus::Failed(reason) => Some(reason),
-            _ => None,
-        }),
+        "failed": index.failed().map(reason).collect::<Vec<_>>(),
         "diverged": index.diverged().map(|(entry, divergence)| json!({
             "cell": entry.spec.name(),
             "step": divergence.step,
             "reason": divergence.reason,
         })).collect::<Vec<_>>(),
-        "refused": missing(|status| match status {
-            RunStatus::Skipped(reason) => Some(reason),
-            _ => None,
-        }),
-        "pending": missing(|status| match status {
-            RunStatus::Pending => Some("not run yet"),
-            RunStatus::Interrupted(_) => Some("interrupted"),
-            RunStatus::Running(_) => Some("another process is at it"),
-            _ => None,
-        }),
+        "refused": index.skipped().map(reason).collect::<Vec<_>>(),
+        "pending": index.entries.iter().filter_map(pending).map(reason).collect::<Vec<_>>(),
     }))
+}
+
+/// A run that has not ended yet, with the reason.
+fn pending(entry: &RunEntry) -> Option<(&RunEntry, &str)> {
+    let reason = match entry.status {
+        RunStatus::Pending => "not run yet",
+        RunStatus::Interrupted(_) => "interrupted",
+        RunStatus::Running(_) => "another process is at it",
+        _ => return None,
+    };
+    Some((entry, reason))
 }
 
 fn experiment(experiment: &Experiment, index: &RunIndex) -> Result<Value> {

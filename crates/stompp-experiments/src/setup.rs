@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use stompp_train::RunConfig;
 use stompp_train::config::{RefreshRate, Time};
-use strum::VariantArray;
+use strum::{EnumMessage, VariantArray};
 
 /// A size of the built-in experiments.
 #[derive(
@@ -14,6 +14,7 @@ use strum::VariantArray;
     PartialEq,
     Eq,
     strum::Display,
+    strum::EnumMessage,
     strum::EnumString,
     strum::IntoStaticStr,
     strum::VariantArray,
@@ -38,6 +39,12 @@ impl Preset {
     /// The name of the preset on the command line, in results and in folder names.
     pub fn name(self) -> &'static str {
         self.into()
+    }
+
+    /// The size of its runs, for readers.
+    pub fn description(self) -> &'static str {
+        let text = self.get_documentation().expect("every preset is documented");
+        text.trim_end_matches('.')
     }
 
     /// Returns whether the preset needs real images.

@@ -51,7 +51,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }],
         claims: |results| {
             let difference = results.difference(&results.contrasts()[0]);
-            Ok(vec![ClaimTest::positive("StoMPP beats STE".to_owned(), &difference)])
+            Ok(vec![ClaimTest::positive("StoMPP beats STE".to_owned(), difference)])
         },
         figures: vec![Figure::Accuracy, Figure::FrozenFraction],
         ..Experiment::new("freezing", "Freezing beside STE", rows, &setup)

@@ -35,7 +35,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         } = archive.add_sweep(from)?;
         if added + known + unfinished.len() == 0 {
             return Err(UsageError::new(format!(
-                "{} has no runs: pass what `reproduce` got as --out",
+                "{} has no runs: pass the folder that was given to `reproduce --out`",
                 from.display()
             ))
             .into());

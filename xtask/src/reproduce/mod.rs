@@ -39,7 +39,7 @@ fn run_with(options: &Options, setup: Setup, train: TrainFn<'_>) -> Result<()> {
     } else {
         let copied = sweep.merge(&options.merge)?;
         if !options.quiet {
-            stompp_console::errln!("{copied} finished runs taken");
+            stompp_console::errln!("{copied} finished runs copied");
         }
     }
     stompp_console::outln!("{}", sweep.write_report()?);

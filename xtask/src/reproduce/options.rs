@@ -70,18 +70,12 @@ fn experiment_parser() -> PossibleValuesParser {
 
 fn preset_parser() -> impl TypedValueParser<Value = Preset> {
     let each = Preset::ALL.iter().map(|preset| {
-        let help = match preset {
-            Preset::Smoke => {
-                "Minutes on two cores: narrow networks, small images, generated or of CIFAR-10 (with --data)"
-            }
-            Preset::Small => {
-                "At most 30 minutes a seed on two cores: 10,000 images of CIFAR-10 shrunk to 16x16, 6 epochs (needs --data)"
-            }
-            Preset::Medium => {
-                "20 to 60 minutes a run on two cores: CIFAR at its own size, with crop and flip, 20 epochs (needs --data)"
-            }
-            Preset::Paper => "The paper's networks, images and recipe; prints an estimate of the cost first (needs --data)",
+        let note = match preset {
+            Preset::Smoke => " (with --data)",
+            Preset::Paper => "; prints an estimate of the cost first (needs --data)",
+            _ => " (needs --data)",
         };
+        let help = format!("{}{note}", preset.description());
         PossibleValue::new(preset.name()).help(help)
     });
     PossibleValuesParser::new(each).map(|name| name.parse().expect("it is the name of a preset"))

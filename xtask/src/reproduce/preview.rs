@@ -9,7 +9,7 @@ pub(super) fn show(sweep: &Sweep) {
     for entry in sweep.selected() {
         let status = match entry.status() {
             RunStatus::Pending => "to run".to_owned(),
-            RunStatus::Interrupted(step) => format!("to go on at step {step}, it was interrupted"),
+            RunStatus::Interrupted(step) => format!("interrupted; resumes at step {step}"),
             RunStatus::Running(step) => format!("running elsewhere, beyond step {step}"),
             RunStatus::Finished(_) => "finished".to_owned(),
             RunStatus::Diverged(divergence) => divergence.to_string(),

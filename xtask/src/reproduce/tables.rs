@@ -7,9 +7,9 @@ use crate::usage::UsageError;
 use crate::{reproduce, workspace};
 use anyhow::{Result, bail};
 use clap::{Args, Parser};
-use std::cell::Cell;
+use std::error::Error;
 use std::path::PathBuf;
-use stompp_experiments::{Archive, Document, SectionRequest};
+use stompp_experiments::{Archive, Document, ExperimentError, SectionRequest};
 
 /// Options of `tables`.
 #[derive(Clone, Debug, Args)]
@@ -45,28 +45,34 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         .collect();
     if changed.is_empty() {
         stompp_console::outln!(
-            "every table and figure of {} is what the archive makes",
+            "every table and figure of {} is up to date with the archive",
             document.display()
         );
     } else if options.check {
         bail!(
-            "not what the archive makes (`cargo xtask tables` makes them again):\n  {}",
+            "out of date (`cargo xtask tables` updates them):\n  {}",
             changed.join("\n  ")
         );
     } else {
-        stompp_console::outln!("made again:\n  {}", changed.join("\n  "));
+        stompp_console::outln!("updated:\n  {}", changed.join("\n  "));
     }
     Ok(())
 }
 
 fn update(path: &std::path::Path, archive: &Archive, check: bool) -> Result<Vec<PathBuf>> {
-    let refused = Cell::new(false);
-    let request = |words: &str| request(words, archive).inspect_err(|error| refused.set(error.is::<UsageError>()));
+    let request = |words: &str| {
+        request(words, archive).map_err(|error| match error.downcast::<UsageError>() {
+            Ok(error) => Box::<dyn Error + Send + Sync>::from(error), // It keeps its type.
+            Err(error) => error.into(),
+        })
+    };
     let updated = Document { path, archive }.update(check, request);
-    updated.map_err(|error| match error {
+    updated.map_err(|error| match &error {
         // The same mistake on a command line is a usage error.
-        error if refused.get() => UsageError::new(error.to_string()).into(),
-        error => error.into(),
+        ExperimentError::Request { source, .. } if source.is::<UsageError>() => {
+            UsageError::new(error.to_string()).into()
+        }
+        _ => error.into(),
     })
 }
 

@@ -62,11 +62,11 @@ fn claims(results: &ExperimentResults<'_>) -> Result<Vec<ClaimTest>> {
         let whose = format!("in {order} order ({network}), in % of the time that units are open");
         let cuts = order == Order::Reverse && row.setting == Setting::Bnn;
         claims.push(if cuts {
-            ClaimTest::positive(format!("open units get no gradient at all {whose}"), &share.summary())
+            ClaimTest::positive(format!("open units get no gradient at all {whose}"), share.summary())
         } else {
             ClaimTest::within(
                 format!("no open unit is without gradient {whose}"),
-                &share.summary(),
+                share.summary(),
                 NONE,
             )
         });

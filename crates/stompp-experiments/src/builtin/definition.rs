@@ -59,29 +59,22 @@ impl Builtin {
             top1: top1.collect(),
             contrasts: (self.contrasts)(&published_rows).into_iter().filter(known).collect(),
         };
+        let contrasts = (self.contrasts)(&rows);
+        let every = Experiment::new(self.name, self.title, rows, setup);
+        let planned = |run: RunSpec| {
+            let RowPlan { max_seeds, stage } = (self.row_plan)(setup, &run.row);
+            (run.seed < max_seeds).then(|| run.with_stage(stage))
+        };
         Experiment {
-            name: self.name.to_owned(),
-            title: self.title.to_owned(),
             question: self.question.to_owned(),
-            runs: self.runs(&rows, setup),
-            contrasts: (self.contrasts)(&rows),
-            rows,
+            runs: every.runs.into_iter().filter_map(planned).collect(),
+            contrasts,
             claims: self.claims,
             published: Some(published),
             extra_tables: self.extra_tables.to_vec(),
             figures: self.figures.to_vec(),
+            ..every
         }
-    }
-
-    /// Every run, in order of the seeds.
-    fn runs(&self, rows: &[Row], setup: &Setup) -> Vec<RunSpec> {
-        let run = |row: &Row, seed| {
-            let RowPlan { max_seeds, stage } = (self.row_plan)(setup, row);
-            (seed < max_seeds).then(|| RunSpec::new(row.clone(), seed, setup).with_stage(stage))
-        };
-        (0..setup.seeds)
-            .flat_map(|seed| rows.iter().filter_map(move |row| run(row, seed)))
-            .collect()
     }
 }
 
@@ -144,6 +137,12 @@ pub(super) fn gains(rows: &[Row]) -> Vec<Contrast> {
         .collect()
 }
 
+/// The contrasts with the clipped STE. Only this baseline learns in deep networks.
+pub(super) fn over_clipped_ste<'a>(results: &ExperimentResults<'a>) -> Vec<&'a Contrast> {
+    let contrasts = results.contrasts().iter();
+    contrasts.filter(|contrast| contrast.baseline.variant == STE).collect()
+}
+
 /// Tests for each contrast the claim that the row does better than its baseline.
 pub(super) fn does_better(results: &ExperimentResults<'_>) -> Result<Vec<ClaimTest>> {
     let test = |contrast: &Contrast| {
@@ -153,7 +152,7 @@ pub(super) fn does_better(results: &ExperimentResults<'_>) -> Result<Vec<ClaimTe
                 "{row} does better than {baseline} ({})",
                 contrast.row.network_and_images()
             ),
-            &results.difference(contrast),
+            results.difference(contrast),
         )
     };
     Ok(results.contrasts().iter().map(test).collect())

@@ -1,6 +1,6 @@
 //! Depth: the gain of StoMPP over STE against the depth of the network.
 
-use super::definition::{Builtin, STE, STOMPP, cifar, every_seed, gains, ten_classes};
+use super::definition::{Builtin, STE, STOMPP, cifar, every_seed, gains, over_clipped_ste, ten_classes};
 use super::published;
 use crate::claim::ClaimTest;
 use crate::error::Result;
@@ -39,18 +39,13 @@ fn rows(setup: &Setup) -> Vec<Row> {
 }
 
 fn claims(results: &ExperimentResults<'_>) -> Result<Vec<ClaimTest>> {
-    // Only the clipped baseline learns.
-    let contrasts: Vec<_> = results
-        .contrasts()
-        .iter()
-        .filter(|contrast| contrast.baseline.variant == STE)
-        .collect();
+    let contrasts = over_clipped_ste(results);
     let mut claims: Vec<_> = contrasts
         .iter()
         .map(|contrast| {
             ClaimTest::positive(
                 format!("StoMPP gains over clipped STE ({})", contrast.row.network_and_images()),
-                &results.difference(contrast),
+                results.difference(contrast),
             )
         })
         .collect();
@@ -67,7 +62,7 @@ fn claims(results: &ExperimentResults<'_>) -> Result<Vec<ClaimTest>> {
                 shallow.row.network_title(),
                 deep.row.images.title()
             ),
-            &gain(deep).minus(&gain(shallow)).summary(),
+            gain(deep).minus(&gain(shallow)).summary(),
         ));
     }
     Ok(claims)

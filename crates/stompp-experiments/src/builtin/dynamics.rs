@@ -60,6 +60,6 @@ fn claims(results: &ExperimentResults<'_>) -> Result<Vec<ClaimTest>> {
     let falls = results.sample(bnn, falls).minus(&results.sample(bwn, falls));
     Ok(vec![ClaimTest::positive(
         "accuracy falls by more, all falls along the training together, in BNN than in BWN (the sawtooth)".to_owned(),
-        &falls.summary(),
+        falls.summary(),
     )])
 }

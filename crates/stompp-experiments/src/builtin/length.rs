@@ -1,7 +1,8 @@
 //! Length: the lead of freezing over STE against the number of epochs.
 
 use super::definition::{
-    Builtin, RowPlan, STE, STOMPP, STOMPP_STE, ablation_network, cifar, every_seed, gains, ten_classes,
+    Builtin, RowPlan, STE, STOMPP, STOMPP_STE, ablation_network, cifar, every_seed, gains, over_clipped_ste,
+    ten_classes,
 };
 use crate::claim::ClaimTest;
 use crate::error::Result;
@@ -113,11 +114,7 @@ fn row_plan(setup: &Setup, row: &Row) -> RowPlan {
 /// Two claims for each network and training set: there is a lead over clipped STE after the longest training, and it is larger than after
 /// the shortest.
 fn claims(results: &ExperimentResults<'_>) -> Result<Vec<ClaimTest>> {
-    let contrasts: Vec<_> = results
-        .contrasts()
-        .iter()
-        .filter(|contrast| contrast.baseline.variant == STE)
-        .collect();
+    let contrasts = over_clipped_ste(results);
     let mut claims = Vec::new();
     for (place, contrast) in contrasts.iter().enumerate() {
         if contrasts[..place]
@@ -143,7 +140,7 @@ fn claims(results: &ExperimentResults<'_>) -> Result<Vec<ClaimTest>> {
                 row.overrides,
                 row.network_title()
             ),
-            &lead(longest).summary(),
+            lead(longest).summary(),
         ));
         if run.len() > 1 {
             claims.push(ClaimTest::positive(
@@ -153,7 +150,7 @@ fn claims(results: &ExperimentResults<'_>) -> Result<Vec<ClaimTest>> {
                     shortest.row.overrides,
                     row.network_title()
                 ),
-                &lead(longest).minus(&lead(shortest)).summary(),
+                lead(longest).minus(&lead(shortest)).summary(),
             ));
         }
     }

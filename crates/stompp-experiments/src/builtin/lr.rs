@@ -64,7 +64,7 @@ fn claims(results: &ExperimentResults<'_>) -> Result<Vec<ClaimTest>> {
     Ok(contrasts
         .map(|contrast| {
             let baseline = contrast.baseline.method_title();
-            ClaimTest::positive(format!("StoMPP gains over {baseline}"), &results.difference(contrast))
+            ClaimTest::positive(format!("StoMPP gains over {baseline}"), results.difference(contrast))
         })
         .collect())
 }

@@ -70,21 +70,21 @@ fn claims(results: &ExperimentResults<'_>) -> Result<Vec<ClaimTest>> {
             let in_bwn = results.pairs(&bwn, &bwn.with_variant(REVERSE));
             claims.push(ClaimTest::positive(
                 format!("forward order does better than reverse ({network})"),
-                &over(REVERSE).summary(),
+                over(REVERSE).summary(),
             ));
             claims.push(ClaimTest::positive(
                 format!("forward order does better than global ({network})"),
-                &over(GLOBAL).summary(),
+                over(GLOBAL).summary(),
             ));
             claims.push(ClaimTest::positive(
                 format!("reverse order costs more than it does with continuous activations ({network})"),
-                &over(REVERSE).minus(&in_bwn).summary(),
+                over(REVERSE).minus(&in_bwn).summary(),
             ));
         } else {
             for (variant, name) in [(GLOBAL, "global"), (REVERSE, "reverse")] {
                 claims.push(ClaimTest::within(
                     format!("forward and {name} order do the same, to {SAME} points ({network})"),
-                    &over(variant).summary(),
+                    over(variant).summary(),
                     SAME,
                 ));
             }

@@ -85,7 +85,7 @@ fn claims(results: &ExperimentResults<'_>) -> Result<Vec<ClaimTest>> {
         let (row, baseline) = (contrast.row.method_title(), contrast.baseline.method_title());
         ClaimTest::positive(
             format!("{row} does better than {baseline}"),
-            &results.difference(contrast),
+            results.difference(contrast),
         )
     };
     Ok(results.contrasts().iter().map(test).collect())

@@ -87,7 +87,7 @@ fn claims(results: &ExperimentResults<'_>) -> Result<Vec<ClaimTest>> {
                     "{} does as well as the default, to {AS_WELL} points",
                     contrast.row.overrides
                 ),
-                &results.difference(contrast),
+                results.difference(contrast),
                 AS_WELL,
             )
         })

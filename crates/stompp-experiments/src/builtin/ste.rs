@@ -106,12 +106,12 @@ fn claims(results: &ExperimentResults<'_>) -> Result<Vec<ClaimTest>> {
     let test = |row: &Row| match without_gate_on_weights(row) {
         Some(other) => ClaimTest::within(
             format!("the gate on weights changes nothing ({})", row.title()),
-            &results.pairs(row, &other).summary(),
+            results.pairs(row, &other).summary(),
             0.0,
         ),
         None => ClaimTest::positive(
             format!("{} ends more than {LEARNED} points above chance", row.title()),
-            &above_chance(results, row).minus(&nothing).summary(),
+            above_chance(results, row).minus(&nothing).summary(),
         ),
     };
     Ok(results.rows().iter().map(test).collect())

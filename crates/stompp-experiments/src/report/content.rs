@@ -98,17 +98,17 @@ fn section(experiment: &Experiment, index: &RunIndex) -> Result<Section> {
     }
     blocks.extend([
         Block::Paragraph(format!(
-            "Preset `{}`, {finished} of {all} runs finished. Top-1 test accuracy of the deploy network, percent.",
+            "Setup `{}`, {finished} of {all} runs finished. Top-1 test accuracy of the deploy network, percent.",
             index.setup.name
         )),
-        Block::Table(accuracies(experiment, results)),
+        Block::Table(accuracies(results)),
     ]);
     let under = |title: String, block: Block| [Block::Heading(title), block];
     let differences = differences(results);
     if !differences.is_empty() {
         blocks.extend(under("Differences, points".to_owned(), Block::Table(differences)));
     }
-    for (title, table) in extra_tables::all(experiment, results)? {
+    for (title, table) in extra_tables::all(results)? {
         blocks.extend(under(title.to_owned(), Block::Table(table)));
     }
     let tests = (experiment.claims)(results)?;
@@ -118,7 +118,7 @@ fn section(experiment: &Experiment, index: &RunIndex) -> Result<Section> {
             Block::Claims(tests),
         ));
     }
-    blocks.extend(figures::draw_all(experiment, results)?.into_iter().map(Block::Figure));
+    blocks.extend(figures::draw_all(results)?.into_iter().map(Block::Figure));
     if experiment.figures.contains(&Figure::Samples) {
         blocks.extend(samples(results));
     }
@@ -167,7 +167,7 @@ fn samples(results: &ExperimentResults<'_>) -> Option<Block> {
 }
 
 /// One line for each row that has ended runs or a published number. It summarizes the seeds of the row.
-pub(super) fn accuracies(experiment: &Experiment, results: &ExperimentResults<'_>) -> TextTable {
+pub(super) fn accuracies(results: &ExperimentResults<'_>) -> TextTable {
     let mut table = TextTable::new(&[
         ("network", Align::Left),
         ("images", Align::Left),
@@ -181,7 +181,7 @@ pub(super) fn accuracies(experiment: &Experiment, results: &ExperimentResults<'_
     ]);
     for row in results.rows() {
         let (top1, diverged) = (results.top1(row), results.diverged(row));
-        let published = experiment.published_top1(row);
+        let published = results.experiment().published_top1(row);
         if top1.n() + diverged == 0 && published.is_none() {
             continue;
         }
@@ -293,8 +293,8 @@ fn missing(index: &RunIndex) -> Vec<String> {
     let reason = |outcome: &RunStatus| match outcome {
         RunStatus::Finished(_) => None,
         RunStatus::Pending => Some("not run yet".to_owned()),
-        RunStatus::Interrupted(step) => Some(format!("interrupted; it goes on at step {step} next time")),
-        RunStatus::Running(_) => Some("another process is at it".to_owned()),
+        RunStatus::Interrupted(step) => Some(format!("interrupted; the next sweep resumes it at step {step}")),
+        RunStatus::Running(_) => Some("another process is training it".to_owned()),
         RunStatus::Diverged(divergence) => Some(divergence.to_string()),
         RunStatus::Failed(reason) => Some(format!("failed: {reason}")),
         RunStatus::Skipped(reason) => Some(format!("not run: {reason}")),

@@ -3,7 +3,7 @@
 use super::text_table::{Align, TextTable, number_or};
 use crate::archive::EpochPoint;
 use crate::error::Result;
-use crate::experiment::{Experiment, ExtraTable};
+use crate::experiment::ExtraTable;
 use crate::experiment_results::ExperimentResults;
 use crate::run_index::{RunEntry, RunStatus};
 use crate::statistics::Sample;
@@ -12,8 +12,8 @@ use crate::statistics::Sample;
 ///
 /// # Errors
 /// Returns [`ExperimentError::Train`](crate::ExperimentError::Train) if a run's metrics cannot be read.
-pub(super) fn all(experiment: &Experiment, results: &ExperimentResults<'_>) -> Result<Vec<(&'static str, TextTable)>> {
-    let tables = experiment.extra_tables.iter();
+pub(super) fn all(results: &ExperimentResults<'_>) -> Result<Vec<(&'static str, TextTable)>> {
+    let tables = results.experiment().extra_tables.iter();
     tables
         .map(|table| match table {
             ExtraTable::TrainingAccuracy => Ok(("Training images beside test images", training_accuracy(results)?)),

@@ -26,7 +26,7 @@ pub(crate) fn section(
     if finished == 0 {
         return Ok((parts.concat(), Vec::new()));
     }
-    let drawn = figures::draw_all(experiment, results)?;
+    let drawn = figures::draw_all(results)?;
     parts.extend(
         drawn
             .iter()
@@ -36,12 +36,8 @@ pub(crate) fn section(
     if !differences.is_empty() {
         parts.push(differences.to_string());
     }
-    parts.push(content::accuracies(experiment, results).to_string());
-    parts.extend(
-        extra_tables::all(experiment, results)?
-            .iter()
-            .map(|(_, table)| table.to_string()),
-    );
+    parts.push(content::accuracies(results).to_string());
+    parts.extend(extra_tables::all(results)?.iter().map(|(_, table)| table.to_string()));
     let tests: Vec<ClaimTest> = (experiment.claims)(results)?;
     let tested: Vec<_> = tests
         .into_iter()

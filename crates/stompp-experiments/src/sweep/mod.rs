@@ -19,8 +19,6 @@ use cost::CostEstimate;
 use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::thread::available_parallelism;
-use stompp_train::config::Device;
 use stompp_train::{DataError, RunConfig, TrainError};
 
 pub use queue::Parallelism;
@@ -168,7 +166,7 @@ impl Sweep {
 
     /// Number of runs at a time and of threads for each, if `runs` runs are to be trained.
     pub fn parallelism(&self, runs: usize) -> Parallelism {
-        parallelism(&self.index.setup, self.options.jobs, runs)
+        Parallelism::for_setup(&self.index.setup, self.options.jobs, runs)
     }
 
     /// Estimates how long the selected runs will take, by network and data set. Times a few steps of each network in rayon's current
@@ -230,11 +228,10 @@ impl Sweep {
         let folder = self.report_folder();
         files::create_folder(&folder)?;
         let selected: HashSet<String> = self.selected().map(|entry| entry.spec.name()).collect();
-        let (setup, jobs) = (self.index.setup.clone(), self.options.jobs);
         queue::train_all(
             &mut self.index,
             |entry| selected.contains(&entry.spec.name()),
-            |runs| parallelism(&setup, jobs, runs),
+            self.options.jobs,
             train,
             self.options.quiet,
             |index| write_results(&self.experiments, index, &folder),
@@ -298,13 +295,6 @@ fn check_name(name: &str) -> Result<()> {
         return Err(ExperimentError::InvalidName { name: name.to_owned() });
     }
     Ok(())
-}
-
-fn parallelism(setup: &Setup, jobs: Option<usize>, runs: usize) -> Parallelism {
-    let cores = available_parallelism().map_or(1, usize::from);
-    let one = setup.preset.runs_one_at_a_time() || setup.base.device.name == Device::Cuda;
-    let default = if one { 1 } else { cores };
-    Parallelism::new(cores, jobs.unwrap_or(default), runs)
 }
 
 /// Adds ended runs to the archive, and writes the results so far into `folder`.

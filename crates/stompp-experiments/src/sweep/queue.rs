@@ -8,13 +8,15 @@ use super::progress::SweepProgress;
 use crate::divergence::Divergence;
 use crate::error::{ExperimentError, Result};
 use crate::run_index::{RunEntry, RunIndex, RunStatus};
+use crate::setup::Setup;
 use crate::train::TrainFn;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
-use std::thread;
+use std::thread::{self, available_parallelism};
+use stompp_train::config::Device;
 use stompp_train::{Callback, RunConfig, TrainError};
 
 /// Number of runs at a time, and of threads for each.
@@ -27,8 +29,16 @@ pub struct Parallelism {
 }
 
 impl Parallelism {
+    /// Divides this machine's cores among `runs` runs of a setup, of which at most `jobs` are trained at a time. If absent: one for each
+    /// core, but only one on a GPU and for networks of the paper's size.
+    pub(super) fn for_setup(setup: &Setup, jobs: Option<usize>, runs: usize) -> Self {
+        let cores = available_parallelism().map_or(1, usize::from);
+        let one = setup.preset.runs_one_at_a_time() || setup.base.device.name == Device::Cuda;
+        Self::new(cores, jobs.unwrap_or(if one { 1 } else { cores }), runs)
+    }
+
     /// Divides `cores` among `runs` runs, at most `jobs` at a time.
-    pub(super) fn new(cores: usize, jobs: usize, runs: usize) -> Self {
+    fn new(cores: usize, jobs: usize, runs: usize) -> Self {
         let jobs = jobs.min(runs).max(1);
         Self {
             jobs,
@@ -103,7 +113,7 @@ impl Job {
 pub(super) fn train_all(
     index: &mut RunIndex,
     selected: impl Fn(&RunEntry) -> bool,
-    parallelism: impl Fn(usize) -> Parallelism,
+    at_a_time: Option<usize>,
     train: TrainFn<'_>,
     quiet: bool,
     mut on_end: impl FnMut(&mut RunIndex) -> Result<()>,
@@ -114,7 +124,7 @@ pub(super) fn train_all(
         if jobs.is_empty() {
             return Ok(());
         }
-        train_jobs(index, jobs, &parallelism, train, quiet, &mut on_end)?;
+        train_jobs(index, jobs, at_a_time, train, quiet, &mut on_end)?;
         // Another process may have stopped while training one of them.
         index.refresh()?;
     }
@@ -124,7 +134,7 @@ pub(super) fn train_all(
 fn train_jobs(
     index: &mut RunIndex,
     mut jobs: Vec<Job>,
-    parallelism: impl Fn(usize) -> Parallelism,
+    at_a_time: Option<usize>,
     train: TrainFn<'_>,
     quiet: bool,
     on_end: &mut impl FnMut(&mut RunIndex) -> Result<()>,
@@ -134,7 +144,7 @@ fn train_jobs(
             .partial_cmp(&(b.stage, b.seed, a.cost))
             .expect("costs are numbers")
     });
-    let parallelism = parallelism(jobs.len());
+    let parallelism = Parallelism::for_setup(&index.setup, at_a_time, jobs.len());
     let pools = (0..parallelism.jobs)
         .map(|_| rayon::ThreadPoolBuilder::new().num_threads(parallelism.threads).build())
         .collect::<Result<Vec<_>, _>>()
@@ -160,7 +170,7 @@ fn train_jobs(
                     run.end(&match &ended {
                         RunEnd::Done => "done".to_owned(),
                         RunEnd::Busy => "left to another process".to_owned(),
-                        RunEnd::Stopped => "stopped, goes on another time".to_owned(),
+                        RunEnd::Stopped => "stopped; the next sweep resumes it".to_owned(),
                         RunEnd::Diverged(divergence) => divergence.to_string(),
                         RunEnd::Failed(reason) => reason.clone(),
                     });

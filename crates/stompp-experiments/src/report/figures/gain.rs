@@ -2,7 +2,6 @@
 
 use super::style::{FONT, color, draw_legend};
 use super::{Canvas, DrawResult, Plot};
-use crate::experiment::Experiment;
 use crate::experiment_results::{Contrast, ExperimentResults};
 use crate::row::{Images, MethodVariant};
 use plotters::prelude::*;
@@ -20,7 +19,7 @@ struct Series {
 }
 
 /// The figure, if there are gains.
-pub(super) fn figure(experiment: &Experiment, results: &ExperimentResults<'_>) -> Option<Gain> {
+pub(super) fn figure(results: &ExperimentResults<'_>) -> Option<Gain> {
     let clipped = MethodVariant::Ste(Surrogate::Clipped);
     let contrasts = results.contrasts();
     let measured = contrasts
@@ -30,7 +29,8 @@ pub(super) fn figure(experiment: &Experiment, results: &ExperimentResults<'_>) -
             let summary = results.difference(contrast)?;
             Some((contrast, summary.mean, summary.interval))
         });
-    let published = experiment
+    let published = results
+        .experiment()
         .published
         .iter()
         .flat_map(|published| &published.contrasts)

@@ -12,7 +12,7 @@ mod style;
 mod units;
 
 use crate::error::{ExperimentError, Result};
-use crate::experiment::{Experiment, Figure};
+use crate::experiment::Figure;
 use crate::experiment_results::ExperimentResults;
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -49,13 +49,14 @@ trait Plot {
 ///
 /// # Errors
 /// Returns [`ExperimentError::Train`] if a run's metrics cannot be read, and [`ExperimentError::Figure`] if a figure cannot be drawn.
-pub(crate) fn draw_all(experiment: &Experiment, results: &ExperimentResults<'_>) -> Result<Vec<RenderedFigure>> {
+pub(crate) fn draw_all(results: &ExperimentResults<'_>) -> Result<Vec<RenderedFigure>> {
+    let experiment = results.experiment();
     let name = &experiment.name;
     let mut drawn = Vec::new();
     for figure in &experiment.figures {
         drawn.extend(match figure {
             Figure::Accuracy => render(name, accuracy::figure(results)?)?,
-            Figure::GainByDepth => render(name, gain::figure(experiment, results))?,
+            Figure::GainByDepth => render(name, gain::figure(results))?,
             Figure::GainByEpochs => render(name, length::gain(results))?,
             Figure::AccuracyByEpochs => render(name, length::accuracy(results)?)?,
             Figure::FrozenFraction => render(name, units::frozen_fraction(results)?)?,
