@@ -4,7 +4,8 @@ use std::{env, path::Path, process::Command};
 
 fn main() {
     let version = env::var("CARGO_PKG_VERSION").expect("cargo sets it");
-    let revision = if is_package() {
+    let package = is_package();
+    let revision = if package {
         packaged_revision()
     } else {
         output(
@@ -26,17 +27,15 @@ fn main() {
         output(&rustc, &["--version"]).unwrap_or_else(|| rustc.clone())
     );
 
-    if is_package() {
-        println!("cargo::rerun-if-changed={VCS_INFO}");
-        return;
-    }
     // Whatever can change the revision or make the tree differ from it; a path that is missing would rerun this always.
-    let mut watched = vec![
-        "../../Cargo.toml".to_owned(),
-        "../../Cargo.lock".to_owned(),
-        "..".to_owned(),
-    ];
-    if let Some(git) = output("git", &["rev-parse", "--git-dir"]) {
+    let mut watched: Vec<String> = if package {
+        vec![VCS_INFO.to_owned()]
+    } else {
+        ["../../Cargo.toml", "../../Cargo.lock", ".."]
+            .map(str::to_owned)
+            .to_vec()
+    };
+    if !package && let Some(git) = output("git", &["rev-parse", "--git-dir"]) {
         watched.extend(["HEAD", "index", "logs/HEAD"].map(|file| format!("{git}/{file}")));
     }
     for path in watched.iter().filter(|path| Path::new(path).exists()) {
@@ -56,7 +55,8 @@ fn is_package() -> bool {
 fn packaged_revision() -> Option<String> {
     let text = std::fs::read_to_string(VCS_INFO).ok()?;
     let (_, hash) = text.split_once("\"sha1\": \"")?;
-    hash.get(..12).map(str::to_owned)
+    let dirty = if text.contains("\"dirty\": true") { "-dirty" } else { "" };
+    Some(format!("{}{dirty}", hash.get(..12)?))
 }
 
 /// The first line that a command prints, if it succeeds.

@@ -7,19 +7,8 @@ use std::{
 };
 use stompp_train::{CheckpointInterval, Checkpointing, OnDivergence, Session, Start, config::Time};
 
-/// An option that is not part of the configuration, but that errors of `stompp-train` name like a field.
-pub(crate) struct NamedField {
-    /// Name of the option.
-    pub(crate) name: &'static str,
-    /// Its name in errors.
-    pub(crate) field: &'static str,
-}
-
-/// The time between checkpoints.
-pub(crate) const EVERY: NamedField = NamedField {
-    name: "checkpoint-every",
-    field: "checkpoints.every",
-};
+/// The name that errors of `stompp-train` have for `--checkpoint-every`. It is not a field of the configuration.
+pub(crate) const EVERY_FIELD: &str = "checkpoints.every";
 
 /// The options of `stompp train` for checkpoints and metrics.
 #[derive(Args)]

@@ -2,7 +2,7 @@
 //!
 //! The table has names, types, defaults and help. This file must not refer to single options.
 
-use crate::checkpoint_args;
+use crate::checkpoint_args::EVERY_FIELD;
 use clap::{
     Arg, ArgMatches, Args, Command, FromArgMatches,
     builder::{PossibleValuesParser, TypedValueParser, ValueParser},
@@ -14,7 +14,7 @@ use stompp_train::{
     RunConfig,
     config::{
         ConfigError,
-        options::{self, ConfigOption, ValueType},
+        options::{self, ConfigOption, OptionValues, ValueType},
     },
 };
 use toml::Value;
@@ -70,7 +70,7 @@ fn selected<S: Selection>() -> impl Iterator<Item = &'static ConfigOption> {
 
 impl<S: Selection> Args for Overrides<S> {
     fn augment_args(command: Command) -> Command {
-        let defaults = S::base();
+        let defaults = OptionValues::new(&S::base());
         let groups = options::GROUPS.iter();
         let arguments = groups.flat_map(|group| group.options.iter().map(|option| (group.heading, option)));
         arguments
@@ -102,7 +102,7 @@ impl<S: Selection> FromArgMatches for Overrides<S> {
     }
 }
 
-fn argument(option: &'static ConfigOption, heading: &'static str, defaults: &RunConfig) -> Arg {
+fn argument(option: &'static ConfigOption, heading: &'static str, defaults: &OptionValues) -> Arg {
     // `--strict-f32` without a value means true.
     let is_boolean = matches!(option.value, ValueType::Boolean);
     Arg::new(option.name)
@@ -130,11 +130,16 @@ fn parser(option: &'static ConfigOption) -> ValueParser {
     }
 }
 
+/// Every field that errors name and an option sets.
+pub(crate) fn fields() -> impl Iterator<Item = &'static str> {
+    options::all().map(|option| option.field).chain([EVERY_FIELD])
+}
+
 /// The option that sets `field`, as the user typed it: `--lr` or `--learning-rate`.
 pub(crate) fn typed_for(field: &str) -> Option<String> {
     let name = match options::by_field(field) {
         Some(option) => name_as_typed(option, std::env::args_os()),
-        None if field == checkpoint_args::EVERY.field => checkpoint_args::EVERY.name,
+        None if field == EVERY_FIELD => "checkpoint-every",
         None => return None,
     };
     Some(format!("--{name}"))
@@ -153,13 +158,17 @@ fn name_as_typed(option: &ConfigOption, arguments: impl IntoIterator<Item = OsSt
 /// Adds the field to an error about the value of an option.
 pub(crate) fn name_field(mut error: clap::Error) -> clap::Error {
     let is_value = matches!(error.kind(), ErrorKind::InvalidValue | ErrorKind::ValueValidation);
+    // Without a value the placeholder in the argument says what is missing.
+    let is_empty =
+        matches!(error.get(ContextKind::InvalidValue), Some(ContextValue::String(value)) if value.is_empty());
     if is_value
+        && !is_empty
         && let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg)
         && let Some(name) = argument.strip_prefix("--")
         && let Some(option) = options::by_name(name.split(' ').next().unwrap_or(name))
-        && let Some(typed) = typed_for(option.field)
     {
-        let named = ContextValue::String(format!("{typed} ({})", option.field));
+        let typed = name_as_typed(option, std::env::args_os());
+        let named = ContextValue::String(format!("--{typed} ({})", option.field));
         error.insert(ContextKind::InvalidArg, named);
     }
     error

@@ -1,6 +1,6 @@
 //! Formats errors for the command line: adds the option of each field, and tips.
 
-use crate::{checkpoint_args::EVERY, options::typed_for};
+use crate::options::{fields, typed_for};
 use std::path::Path;
 use stompp_train::{
     DataError, InitError, TrainError,
@@ -30,8 +30,7 @@ fn with_options(error: &TrainError) -> String {
         first = Some(field);
     }
     let differs = |field: &str| matches!(error, TrainError::OtherRun { difference, .. } if difference.field == field);
-    let fields = options::all().map(|option| option.field).chain([EVERY.field]);
-    let others: Vec<String> = fields
+    let others: Vec<String> = fields()
         .filter(|field| first != Some(*field) && (has_word(&text, field) || differs(field)))
         .filter_map(|field| Some(format!("{field} is {}", typed_for(field)?)))
         .collect();

@@ -95,12 +95,14 @@ pub(crate) fn with_suggestion(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// The tip for a field of `config.toml` that was typed as an option, with or without its section.
+/// The tip for a field of `config.toml` that was typed as an option, with or without its section. `None` for the option's own name, which
+/// another command has.
 fn field_tip(typed: &str) -> Option<String> {
-    let typed = typed.strip_prefix("--")?.replace('-', "_");
+    let name = typed.strip_prefix("--")?;
+    let typed = name.replace('-', "_");
     let is_field = |field: &str| field == typed || field.split_once('.').is_some_and(|(_, name)| name == typed);
     let option = options::all().find(|option| is_field(option.field))?;
-    Some(format!("--{} sets {}", option.name, option.field))
+    (option.name != name).then(|| format!("--{} sets {}", option.name, option.field))
 }
 
 #[cfg(test)]
@@ -113,5 +115,6 @@ mod tests {
         assert_eq!(field_tip("--duration"), steps);
         assert_eq!(field_tip("--training.duration"), steps);
         assert_eq!(field_tip("--nothing"), None);
+        assert_eq!(field_tip("--dataset"), None, "the command does not have it");
     }
 }

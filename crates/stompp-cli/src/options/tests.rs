@@ -25,7 +25,7 @@ fn other_value(option: &ConfigOption) -> &'static str {
         ValueType::Choice(names) => names(),
         _ => vec!["true", "false", "7", "0.25", "3ep", "resnet8", "0.3w"],
     };
-    let default = option.value_in(&RunConfig::default());
+    let default = OptionValues::new(&RunConfig::default()).get(option);
     let mut values = choices.into_iter();
     let other = values.find(|text| *text != default && option.parse(text).is_ok());
     other.expect(option.name)
@@ -59,7 +59,7 @@ fn help_explains_every_option_with_its_default_under_its_heading() {
         for option in group.options {
             let entry = format!("--{} ", option.name);
             let of_option = &help[start..][help[start..].find(&entry).expect(option.name)..];
-            let text = option.help_with_default(&RunConfig::default());
+            let text = option.help_with_default(&OptionValues::new(&RunConfig::default()));
             assert!(of_option.contains(&text), "{}: {help}", option.name);
         }
     }
@@ -128,6 +128,12 @@ fn a_refused_value_is_told_with_option_and_field() {
         let named = format!("'{value}' for '{flag} ({})'", option.field);
         assert!(message.contains(&named), "{message}");
     }
+}
+
+#[test]
+fn a_missing_value_is_told_with_its_placeholder() {
+    let message = name_field(parse(&["--steps"]).unwrap_err()).to_string();
+    assert!(message.contains("'--steps <TIME>'"), "{message}");
 }
 
 #[test]

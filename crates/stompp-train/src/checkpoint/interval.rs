@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cadences_read_back_and_others_are_refused() {
+    fn intervals_read_back_and_others_are_refused() {
         for text in ["500ba", "1ep", "5%", "10min", "0.5min"] {
             assert_eq!(text.parse::<CheckpointInterval>().expect(text).to_string(), text);
         }

@@ -68,6 +68,26 @@ impl ValueType {
     }
 }
 
+/// The values that the options have in a configuration.
+#[derive(Clone, Debug)]
+pub struct OptionValues(Table);
+
+impl OptionValues {
+    /// The values in `config`.
+    pub fn new(config: &RunConfig) -> Self {
+        Self(to_table(config))
+    }
+
+    /// The value of an option, in command-line syntax; [`ConfigOption::unset`] if its field has no value.
+    pub fn get(&self, option: &ConfigOption) -> String {
+        match get(&self.0, option.field) {
+            Some(Value::String(text)) => text.clone(),
+            Some(value) => value.to_string(),
+            None => option.unset.unwrap_or_default().to_owned(),
+        }
+    }
+}
+
 /// Every option, in the order of the help text.
 pub fn all() -> impl Iterator<Item = &'static ConfigOption> {
     GROUPS.iter().flat_map(|group| group.options)
@@ -89,18 +109,9 @@ impl ConfigOption {
         std::iter::once(self.name).chain(self.aliases.iter().copied())
     }
 
-    /// The option's value in `config`, in command-line syntax; [`ConfigOption::unset`] if the field has no value.
-    pub fn value_in(&self, config: &RunConfig) -> String {
-        match get(&to_table(config), self.field) {
-            Some(Value::String(text)) => text.clone(),
-            Some(value) => value.to_string(),
-            None => self.unset.unwrap_or_default().to_owned(),
-        }
-    }
-
     /// The help text, with the value in `defaults` as the default.
-    pub fn help_with_default(&self, defaults: &RunConfig) -> String {
-        format!("{} [default: {}]", self.help, self.value_in(defaults))
+    pub fn help_with_default(&self, defaults: &OptionValues) -> String {
+        format!("{} [default: {}]", self.help, defaults.get(self))
     }
 
     /// Parses a value from the command line and checks that the field accepts it.

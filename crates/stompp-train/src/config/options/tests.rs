@@ -68,10 +68,10 @@ fn help_says_what_an_option_does_and_its_default() {
             "{}",
             option.name
         );
-        let value = option.value_in(&default);
+        let value = OptionValues::new(&default).get(option);
         assert!(!value.is_empty(), "help has no default for --{}", option.name);
         assert_eq!(
-            option.help_with_default(&default),
+            option.help_with_default(&OptionValues::new(&default)),
             format!("{} [default: {value}]", option.help)
         );
         assert_eq!(option.unset.is_some(), !set.contains(option.field), "{}", option.name);
@@ -82,7 +82,7 @@ fn help_says_what_an_option_does_and_its_default() {
 fn a_value_that_is_typed_reads_back() {
     for option in all() {
         let config = changed(option);
-        let typed = option.value_in(&config);
+        let typed = OptionValues::new(&config).get(option);
         assert_eq!(option.parse(&typed).expect(option.name), other_value(option));
     }
     let steps = by_name("steps").unwrap();
