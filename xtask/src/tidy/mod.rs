@@ -17,11 +17,14 @@ use anyhow::{Result, bail};
 use cargo_metadata::MetadataCommand;
 use std::path::Path;
 
+/// Extensions of source files and documents.
+const TEXTS: &[&str] = &["rs", "md"];
+
 /// The package of the examples.
 const EXAMPLES: &str = "stompp-examples";
 
-/// Folders that are not part of a package, with source files and documents.
-const OTHER_FOLDERS: [&str; 2] = ["docs", "fuzz"];
+/// What is not part of a package, with source files and documents.
+const OTHERS: [&str; 5] = ["docs", "fuzz", "README.md", "CONTRIBUTING.md", "CHANGELOG.md"];
 
 /// Checks everything; an error lists every violation.
 pub(crate) fn run() -> Result<()> {
@@ -34,22 +37,31 @@ pub(crate) fn run() -> Result<()> {
     let mut files = 0;
     for package in &metadata.packages {
         let folder = package.manifest_path.parent().expect("a manifest is in a folder");
-        for file in sources::rust_files(folder.as_std_path())? {
-            files += 1;
+        for file in sources::files(folder.as_std_path(), TEXTS)? {
             let text = std::fs::read_to_string(&file)?;
-            let mut found: Vec<String> = sources::violations(&text).collect();
-            if file.starts_with(folder.as_std_path().join("src")) && package.name.as_str() != EXAMPLES {
+            let mut found = metaphors(&file, &text);
+            if file.extension().is_some_and(|extension| extension == "rs") {
+                files += 1;
+                found.extend(sources::violations(&text));
                 // Tests, benchmarks and build scripts may print, and so may programs to copy from.
-                found.extend(sources::prints(&text));
+                if file.starts_with(folder.as_std_path().join("src")) && package.name.as_str() != EXAMPLES {
+                    found.extend(sources::prints(&text));
+                }
             }
             violations.extend(found.iter().map(|found| format!("{}: {found}", shown(&file))));
         }
-        violations.extend(metaphors(folder.as_std_path())?);
     }
-    for folder in OTHER_FOLDERS {
-        violations.extend(metaphors(&root.join(folder))?);
+    for file in OTHERS.iter().map(|other| root.join(other)) {
+        let files = if file.is_dir() {
+            sources::files(&file, TEXTS)?
+        } else {
+            vec![file]
+        };
+        for file in files {
+            let found = metaphors(&file, &std::fs::read_to_string(&file)?);
+            violations.extend(found.iter().map(|found| format!("{}: {found}", shown(&file))));
+        }
     }
-    violations.extend(file_metaphors(&root.join("README.md"))?);
     if violations.is_empty() {
         stompp_console::outln!("tidy: {files} files in {} crates", metadata.packages.len());
         return Ok(());
@@ -57,23 +69,12 @@ pub(crate) fn run() -> Result<()> {
     bail!("rules that are broken:\n{}", violations.join("\n"))
 }
 
-/// Metaphors in all source files and documents under `folder`.
-fn metaphors(folder: &Path) -> Result<Vec<String>> {
-    let mut found = Vec::new();
-    for file in sources::files(folder, &["rs", "md"])? {
-        found.extend(file_metaphors(&file)?);
+/// The metaphors in a file with this text.
+fn metaphors(file: &Path, text: &str) -> Vec<String> {
+    if file.ends_with(words::FILE) {
+        return Vec::new(); // It has the list.
     }
-    Ok(found)
-}
-
-/// Metaphors in one file; none if it does not exist.
-fn file_metaphors(file: &Path) -> Result<Vec<String>> {
-    if !file.exists() || file.ends_with(words::FILE) {
-        return Ok(Vec::new());
-    }
-    let text = std::fs::read_to_string(file)?;
-    let found = words::violations(&text).map(|found| format!("{}: {found}", shown(file)));
-    Ok(found.collect())
+    words::violations(text).collect()
 }
 
 /// The path of a file from the root of the workspace.

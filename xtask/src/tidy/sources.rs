@@ -22,11 +22,10 @@ pub(crate) fn rust_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     files(folder, &["rs"])
 }
 
-/// Every file in `folder` and its subfolders with one of these extensions, sorted, without build output. Empty if the folder does not
-/// exist.
+/// Every file in `folder` and its subfolders with one of these extensions, sorted, without build output.
 pub(super) fn files(folder: &Path, extensions: &[&str]) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    let mut folders: Vec<PathBuf> = folder.exists().then(|| folder.to_owned()).into_iter().collect();
+    let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder)? {
             let path = entry?.path();
@@ -129,6 +128,6 @@ mod tests {
             files(folder.path(), &["md"]).unwrap(),
             [folder.path().join("sub/notes.md")]
         );
-        assert!(files(&folder.path().join("none"), &["md"]).unwrap().is_empty());
+        assert!(files(&folder.path().join("none"), &["md"]).is_err());
     }
 }
