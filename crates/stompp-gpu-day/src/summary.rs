@@ -180,7 +180,7 @@ impl fmt::Display for DaySummary {
                 }) => {
                     writeln!(
                         f,
-                        "  {:<14} {top1:6.2} % ({top1_as_it_stands:.2} % with the current masks)",
+                        "  {:<14} {top1:6.2} % ({top1_as_it_stands:.2} % as it stands)",
                         method.name
                     )?;
                 }

@@ -4,7 +4,7 @@ mod naive;
 
 use stompp_schedule::Curve;
 
-/// `p(i / 20)` for `i` in `0..=20`; columns as in [`Curve::ALL`]. From
+/// `fraction(i / 20)` for `i` in `0..=20`; columns as in [`Curve::ALL`]. From
 ///
 /// ```python
 /// x = numpy.linspace(0, 1, 21)
