@@ -10,7 +10,7 @@
 //! | layer | modules |
 //! |---|---|
 //! | configuration of runs | [`Setup`] and [`Preset`], [`Override`], [`Row`], [`RunSpec`] |
-//! | results of runs | `run_dir`, [`Archive`], `run_index` |
+//! | results of runs | `parent`, `run_dir`, [`Archive`], `run_index` |
 //! | statistics | [`Sample`], [`ExperimentResults`], [`ClaimTest`] |
 //! | experiments | [`Experiment`]; [`builtin`] |
 //! | output files | `results_file`, `report` |
@@ -33,6 +33,7 @@ mod experiment;
 mod experiment_results;
 mod files;
 mod overrides;
+mod parent;
 mod recipe;
 mod report;
 mod results_file;

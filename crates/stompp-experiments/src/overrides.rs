@@ -32,6 +32,9 @@ pub enum Override {
     },
     /// The training recipe, training images and epochs.
     Recipe(Recipe, Length),
+    /// Training images and epochs. The run begins with the weights of a run of the same network in full precision, with the same
+    /// training images, epochs and seed.
+    Pretrained(Length),
     /// A change of your own.
     Custom(ConfigChange),
 }
@@ -180,7 +183,7 @@ impl Override {
                 let limit = config.data.test_limit.unwrap_or(FEW_TEST_IMAGES);
                 config.data.test_limit = Some(limit.min(FEW_TEST_IMAGES));
             }
-            Self::Length(length) => length.apply(config),
+            Self::Length(length) | Self::Pretrained(length) => length.apply(config),
             Self::WeightSurrogate {
                 surrogate,
                 length,
@@ -220,6 +223,11 @@ impl Override {
                 words.push(recipe.word().to_owned());
                 words
             }
+            Self::Pretrained(length) => {
+                let mut words = length.words();
+                words.push("pretrained".to_owned());
+                words
+            }
             Self::Custom(custom) => vec![custom.word.clone()],
         }
     }
@@ -240,6 +248,7 @@ impl fmt::Display for Override {
                 TrainingSet::Full => write!(f, "{epochs} epochs"),
                 TrainingSet::Few => write!(f, "{epochs} epochs of few images"),
             },
+            Self::Pretrained(_) => f.write_str("from a float network"),
             Self::Custom(custom) => f.write_str(&custom.title),
         }
     }

@@ -184,6 +184,17 @@ impl Row {
         self.overrides.apply(config);
     }
 
+    /// The row whose runs this row's runs begin with: the same network in full precision. `None` if they begin with random weights.
+    pub(crate) fn pretraining(&self) -> Option<Self> {
+        match self.overrides {
+            Override::Pretrained(length) => Some(
+                self.with_variant(MethodVariant::Float)
+                    .with_override(Override::Length(length)),
+            ),
+            _ => None,
+        }
+    }
+
     /// The words of a run's name, most general first. `base` is the base configuration of the setup. An override that does not change
     /// `base` adds no word, so a row with it shares its runs with the row without it.
     pub(crate) fn words(&self, base: &RunConfig) -> Vec<String> {
@@ -197,7 +208,7 @@ impl Row {
         words.extend(self.variant.order().map(|order| order.to_string()));
         let mut changed = base.clone();
         self.overrides.apply(&mut changed);
-        if changed != *base {
+        if changed != *base || self.pretraining().is_some() {
             words.extend(self.overrides.words());
         }
         words
@@ -249,6 +260,7 @@ impl Row {
 /// A network for readers: `ResNet-20`, or the name of its file.
 pub(crate) fn network_title(network: &ModelSource) -> String {
     match network.named() {
+        Some(model) if model.is_bi_real() => format!("Bi-Real-{}", model.depth()),
         Some(model) => format!("ResNet-{}", model.depth()),
         None => network_name(network),
     }

@@ -4,6 +4,7 @@
 //! the expected one.
 
 use crate::error::{ExperimentError, Result, io_error};
+use crate::parent;
 use std::fs;
 use std::path::Path;
 use stompp_train::{RunConfig, RunRecord, RunResult, RunStatus, SavedRun};
@@ -48,7 +49,7 @@ pub(crate) fn inspect(dir: &Path, config: &RunConfig) -> Result<RunDirState> {
     if !file.is_file() {
         return Ok(RunDirState::Interrupted(0));
     }
-    if let Some(difference) = RunConfig::load(&file)?.difference(config) {
+    if let Some(difference) = parent::difference(RunConfig::load(&file)?, config) {
         return Err(ExperimentError::OtherRun {
             path: dir.to_owned(),
             difference,

@@ -7,7 +7,7 @@ use crate::run_dir::{self, FinishedRun, RunDirState};
 use crate::run_spec::{RunSpec, Work};
 use crate::setup::Setup;
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use stompp_train::{DiagnosticsReport, MetricRecord, RunResult};
 
@@ -204,6 +204,32 @@ impl RunIndex {
             by_name,
             archive,
         })
+    }
+
+    /// Returns whether the weights that a run begins with exist, or it begins with random weights.
+    pub(crate) fn has_parent(&self, entry: &RunEntry) -> bool {
+        let trained = |parent: &String| self.entry(parent).is_some_and(RunEntry::has_directory);
+        entry.spec.parent.as_ref().is_none_or(trained)
+    }
+
+    /// Skips those of the due runs in `selected` that begin with the weights of a run that has none, unless another process is training
+    /// that run.
+    pub(crate) fn skip_without_parent(&mut self, selected: &HashSet<String>) {
+        let is_busy = |parent: &RunEntry| matches!(parent.status, RunStatus::Running(_));
+        let orphans = self.entries.iter().enumerate().filter_map(|(place, entry)| {
+            let parent = entry.spec.parent.clone()?;
+            let waits = self.entry(&parent).is_some_and(is_busy);
+            let is_orphan =
+                entry.is_due() && selected.contains(&entry.spec.name()) && !self.has_parent(entry) && !waits;
+            is_orphan.then_some((place, parent))
+        });
+        for (place, parent) in orphans.collect::<Vec<_>>() {
+            let entry = &mut self.entries[place];
+            let folder = entry.dir.parent().unwrap_or(&entry.dir).display();
+            entry.skip(format!(
+                "it begins with the weights of {parent}, which is not trained in {folder}"
+            ));
+        }
     }
 
     /// The run with this name.

@@ -23,6 +23,8 @@ pub(crate) enum Work {
 pub struct RunSpec {
     pub(crate) row: Row,
     pub(crate) seed: u64,
+    /// The name of the run whose weights this run begins with; `None` if it begins with random weights.
+    pub(crate) parent: Option<String>,
     /// Runs of a lower stage are trained first.
     pub(crate) stage: u32,
     pub(crate) work: Work,
@@ -39,6 +41,10 @@ impl RunSpec {
         let mut config = setup.base.clone();
         row.apply(&mut config);
         config.seed = seed;
+        let parent = row.pretraining().map(|parent| Self::new(parent, seed, setup).name());
+        if let Some(parent) = &parent {
+            config.training.init_from = Some(parent.into());
+        }
         let work = match row.images {
             Images::Set(dataset) => {
                 config.data.dataset = dataset;
@@ -59,6 +65,7 @@ impl RunSpec {
         Self {
             row,
             seed,
+            parent,
             stage: 0,
             work,
             words,
@@ -75,7 +82,8 @@ impl RunSpec {
         self.words.join("-")
     }
 
-    /// The configuration; `None` if the run is skipped.
+    /// The configuration; `None` if the run is skipped. If it begins with the weights of another run of the sweep, `training.init_from`
+    /// is the name of that run, without a folder.
     pub fn config(&self) -> Option<&RunConfig> {
         match &self.work {
             Work::Train(config) => Some(config),
@@ -110,7 +118,7 @@ fn glob(pattern: &str, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::overrides::Override;
+    use crate::overrides::{Length, Override};
     use crate::row::MethodVariant;
     use crate::setup::Preset;
     use stompp_train::config::{Order, Setting, Surrogate};
@@ -151,6 +159,31 @@ mod tests {
         let data = &spec(true).config().unwrap().data.clone();
         assert_eq!((data.dataset, data.image_size), (Dataset::Folder, 224));
         assert_eq!(data.path.as_deref(), Some("imagenet".as_ref()));
+    }
+
+    #[test]
+    fn a_pretrained_run_names_the_float_run_that_it_begins_with() {
+        let setup = Setup::new(Preset::Small);
+        let ste = spec(Images::CIFAR10, MethodVariant::Ste(Surrogate::Clipped), false).row;
+        let pretrained = RunSpec::new(ste.with_override(Override::Pretrained(Length::full(12))), 3, &setup);
+        assert_eq!(
+            pretrained.name(),
+            "resnet20-cifar10-bnn-ste-clipped-full-12ep-pretrained-seed3"
+        );
+        let float = ste
+            .with_variant(MethodVariant::Float)
+            .with_override(Override::Length(Length::full(12)));
+        let float = RunSpec::new(float, 3, &setup);
+        assert_eq!(pretrained.parent, Some(float.name()));
+        assert_eq!(float.parent, None);
+        let mut config = pretrained.config().unwrap().clone();
+        assert_eq!(config.training.init_from.take(), Some(float.name().into()));
+        config.method = float.config().unwrap().method.clone();
+        assert_eq!(
+            &config,
+            float.config().unwrap(),
+            "only the method and the weights differ"
+        );
     }
 
     #[test]

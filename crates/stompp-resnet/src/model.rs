@@ -55,6 +55,11 @@ impl Model {
         }
     }
 
+    /// Returns whether a shortcut skips each convolution, as in Bi-Real Net.
+    pub fn is_bi_real(self) -> bool {
+        self.shortcuts() == Shortcuts::Convolution
+    }
+
     /// Channels of the first stage that the literature uses: 64, or 16 for the CIFAR family.
     pub fn default_width(self) -> usize {
         match self {

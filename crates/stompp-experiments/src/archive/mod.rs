@@ -10,6 +10,7 @@ mod text;
 use crate::divergence::Divergence;
 use crate::error::{ExperimentError, Result, io_error};
 use crate::files;
+use crate::parent;
 use std::fs;
 use std::path::{Path, PathBuf};
 use stompp_train::{RunConfig, RunResult};
@@ -80,7 +81,9 @@ impl Archive {
             return Ok(None);
         }
         let run = ArchivedRun::load(&path)?;
-        if let Some(difference) = run.config.difference(config) {
+        let mut config = config.clone();
+        parent::remove_folder(&mut config);
+        if let Some(difference) = run.config.difference(&config) {
             return Err(ExperimentError::OtherArchivedRun { path, difference });
         }
         Ok(Some(run))

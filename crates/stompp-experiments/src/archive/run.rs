@@ -3,6 +3,7 @@
 use super::columns::{Epochs, Evaluations, Gradients};
 use crate::divergence::Divergence;
 use crate::error::{ExperimentError, Result, io_error};
+use crate::parent;
 use crate::run_dir::FinishedRun;
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -13,7 +14,7 @@ use stompp_train::{MetricRecord, RunConfig, RunRecord, RunResult, SavedRun, Warn
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ArchivedRun {
-    /// Without the path of the images.
+    /// Without the paths of images and of other runs.
     pub(super) config: RunConfig,
     run: RunRecord,
     pub(super) outcome: ArchivedOutcome,
@@ -110,6 +111,7 @@ impl ArchivedRun {
     pub(super) fn from_directory(dir: &Path, diverged: Option<&Divergence>) -> Result<Self> {
         let SavedRun { mut config, record, .. } = SavedRun::open(dir)?;
         (config.data.path, config.data.labels) = (None, None);
+        parent::remove_folder(&mut config);
         let metrics = MetricRecord::read(dir)?;
         let epochs = EpochPoint::from_metrics(&metrics).into_iter().collect();
         let evaluations = || {

@@ -7,6 +7,7 @@ mod dynamics;
 mod length;
 mod lr;
 mod order;
+mod pretrained;
 mod published;
 mod recipe;
 mod schedule;
@@ -29,6 +30,7 @@ pub const ALL: &[Builtin] = &[
     length::LENGTH,
     ste::STE,
     recipe::RECIPE,
+    pretrained::PRETRAINED,
 ];
 
 #[cfg(test)]

@@ -103,11 +103,13 @@ pub(crate) fn trial_run(config: &RunConfig, train: TrainFn<'_>) -> Result<RunRes
     Ok(RunResult::load(&out)?)
 }
 
-/// The configuration of a run of a few small batches. It uses STE, which has no plan, so no run is too short for it.
+/// The configuration of a run of a few small batches, with random weights. It uses STE, which has no plan, so no run is too short for
+/// it.
 pub(crate) fn trial_config(config: &RunConfig) -> RunConfig {
     const BATCH: usize = 32;
     let mut config = config.clone();
     config.method.name = Method::Ste;
+    config.training.init_from = None;
     config.data.train_limit = Some(BATCH * 4);
     config.data.test_limit = Some(BATCH);
     config.training.batch_size = BATCH;

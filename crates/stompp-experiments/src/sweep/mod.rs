@@ -218,7 +218,8 @@ impl Sweep {
         Ok(())
     }
 
-    /// Trains every selected run that is not finished, several at a time, and writes `results.json` after each.
+    /// Trains every selected run that is not finished, several at a time, and writes `results.json` after each. A run that begins with
+    /// the weights of another run ([`Override::Pretrained`](crate::Override::Pretrained)) is trained after that run. It is skipped if there are no such weights.
     ///
     /// # Errors
     /// Returns [`ExperimentError::Stopped`] if a run was stopped, and [`ExperimentError::Threads`] if threads cannot be started. Also
@@ -235,7 +236,9 @@ impl Sweep {
             train,
             self.options.quiet,
             |index| write_results(&self.experiments, index, &folder),
-        )
+        )?;
+        self.index.skip_without_parent(&selected);
+        Ok(())
     }
 
     /// Copies the finished runs of other machines' sweeps into this one. `folders` are their [`SweepOptions::out`]. Returns the number of

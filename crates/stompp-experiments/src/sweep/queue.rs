@@ -7,6 +7,7 @@ use super::cost;
 use super::progress::SweepProgress;
 use crate::divergence::Divergence;
 use crate::error::{ExperimentError, Result};
+use crate::parent;
 use crate::run_index::{RunEntry, RunIndex, RunStatus};
 use crate::setup::Setup;
 use crate::train::TrainFn;
@@ -76,7 +77,8 @@ impl Job {
         if !entry.is_due() {
             return None;
         }
-        let config = entry.spec.config()?.clone();
+        let mut config = entry.spec.config()?.clone();
+        parent::locate(&mut config, entry.spec.parent.as_deref(), &entry.dir);
         Some(Self {
             entry: position,
             stage: entry.spec.stage,
@@ -103,7 +105,7 @@ impl Job {
     }
 }
 
-/// Trains every run that `selected` accepts and that has not ended. Calls `on_end` with the index after each run. The order is by stage,
+/// Trains every run that `selected` accepts, that has not ended, and whose parent has weights. Calls `on_end` with the index after each run. The order is by stage,
 /// then by seed, then the longest run first.
 ///
 /// # Errors
@@ -119,13 +121,14 @@ pub(super) fn train_all(
     mut on_end: impl FnMut(&mut RunIndex) -> Result<()>,
 ) -> Result<()> {
     loop {
-        let due = index.entries.iter().enumerate().filter(|(_, entry)| selected(entry));
+        let can_begin = |entry: &RunEntry| selected(entry) && index.has_parent(entry);
+        let due = index.entries.iter().enumerate().filter(|(_, entry)| can_begin(entry));
         let jobs: Vec<_> = due.filter_map(|(position, entry)| Job::new(position, entry)).collect();
         if jobs.is_empty() {
             return Ok(());
         }
         train_jobs(index, jobs, at_a_time, train, quiet, &mut on_end)?;
-        // Another process may have stopped while training one of them.
+        // Another process may have stopped while training one of them, and runs may now have the weights that they begin with.
         index.refresh()?;
     }
 }

@@ -217,3 +217,82 @@ fn shards_are_disjoint_and_merge_to_the_whole() {
     let message = failing_message(target.run("--merge does/not/exist"));
     assert!(message.contains("has no runs of preset smoke"), "{message}");
 }
+
+/// The runs of the experiment `pretrained` that begin with the weights of others.
+fn pretrained(names: &[String]) -> Vec<&String> {
+    names.iter().filter(|name| name.contains("-pretrained-")).collect()
+}
+
+#[test]
+fn a_pretrained_run_begins_with_the_weights_of_its_float_run() {
+    let test = SweepTest::new();
+    test.run("pretrained --jobs 3").unwrap();
+    let begun = test.begun();
+    let position = |name: &str| begun.iter().position(|other| other == name).unwrap();
+    assert_eq!((begun.len(), pretrained(&begun).len()), (14, 6));
+    for name in pretrained(&begun) {
+        let float = if name.starts_with("bireal") {
+            "bireal8"
+        } else {
+            "resnet8"
+        };
+        let float = format!("{float}-synthetic10-bnn-float-seed0");
+        assert!(position(&float) < position(name), "{begun:?}");
+        let config = RunConfig::load(&test.run_dir(name).join("config.toml")).unwrap();
+        assert_eq!(config.training.init_from, Some(test.run_dir(&float)));
+    }
+    test.run("pretrained").unwrap();
+    assert_eq!(test.begun(), [""; 0]);
+
+    // The folder of the results may be moved.
+    let moved = test.folder.path().join("moved");
+    fs::rename(test.out(), &moved).unwrap();
+    let line = format!("pretrained --out {}", moved.display());
+    let nothing = |_: &RunConfig, _: &Path, _: &mut [&mut dyn Callback]| unreachable!("every run is finished");
+    test.run_by(&Line::parse_from(line.split_whitespace()), &nothing)
+        .unwrap();
+}
+
+#[test]
+fn a_pretrained_run_without_weights_is_skipped_with_the_reason() {
+    let reason = "it begins with the weights of resnet8-synthetic10-bnn-float-seed0, which is not trained in";
+    let test = SweepTest::new();
+    let message = failing_message(test.run("pretrained --only resnet8,pretrained"));
+    assert!(message.contains("none of the selected runs can be run"), "{message}");
+    assert_eq!(test.begun(), [""; 0]);
+
+    let find = |config: &RunConfig| match config.method.name {
+        Method::Float if config.network.model.to_string() == "resnet8" => Err(TrainError::Device("gone".to_owned())),
+        _ => Ok(accuracy(config)),
+    };
+    let message = failing_message(test.run_as("pretrained", find));
+    assert!(message.contains("1 of 14 runs failed"), "{message}");
+    let results = fs::read_to_string(test.out().join("smoke/pretrained").join(RESULTS)).unwrap();
+    let results: Value = serde_json::from_str(&results).unwrap();
+    let skipped = results["refused"].as_array().unwrap();
+    assert_eq!(skipped.len(), 3, "those of ResNet-8");
+    for skipped in skipped {
+        assert!(skipped["reason"].as_str().unwrap().starts_with(reason), "{skipped}");
+    }
+    test.begun();
+    test.run("pretrained").unwrap();
+    assert_eq!(test.begun().len(), 4, "the float run, then those that begin with it");
+}
+
+#[test]
+fn a_pretrained_run_is_archived_without_the_folder_of_its_float_run() {
+    let test = SweepTest::new();
+    let archive = test.folder.path().join("archive");
+    let line = format!("pretrained --archive {}", archive.display());
+    test.run(&line).unwrap();
+    assert_eq!(test.begun().len(), 14);
+    let file = archive.join("smoke/resnet8-synthetic10-bnn-stompp-forward-few-3ep-pretrained-seed0.json");
+    let text = fs::read_to_string(file).unwrap();
+    assert!(
+        text.contains(r#""init_from": "resnet8-synthetic10-bnn-float-seed0""#),
+        "{text}"
+    );
+    fs::remove_dir_all(test.out()).unwrap();
+    test.run(&line).unwrap();
+    assert_eq!(test.begun(), [""; 0]);
+}

@@ -105,11 +105,12 @@ impl Popcount {
             for (panel, of_panel) in self.words.chunks(self.steps * self.width).enumerate() {
                 for tile in (0..count).step_by(MR) {
                     let mut differing = [[_mm512_setzero_si512(); NV]; MR];
-                    let mut at = [0; MR];
+                    // Pointers, not indices: the compiler would put the sums of 8 indices into vectors.
+                    let mut at = [patches.as_ptr(); MR];
                     for (j, at) in at.iter_mut().enumerate() {
-                        *at = (tile + j).min(count - 1) * self.steps;
+                        let patch = (tile + j).min(count - 1);
+                        *at = patches[patch * self.steps..][..self.steps].as_ptr();
                     }
-                    let patches = &patches[..count * self.steps];
                     for step in 0..self.steps {
                         let mut channels = [_mm512_setzero_si512(); NV];
                         for (v, channels) in channels.iter_mut().enumerate() {
@@ -118,8 +119,8 @@ impl Popcount {
                                 unsafe { _mm512_loadu_si512(of_panel.as_ptr().add((step * NV + v) * LANES).cast()) };
                         }
                         for j in 0..MR {
-                            // SAFETY: each patch has `steps` words, and there are more than `at / steps` patches.
-                            let pixel = _mm512_set1_epi64(unsafe { *patches.get_unchecked(at[j] + step) } as i64);
+                            // SAFETY: each patch has `steps` words.
+                            let pixel = _mm512_set1_epi64(unsafe { *at[j].add(step) } as i64);
                             for v in 0..NV {
                                 let count = _mm512_popcnt_epi64(_mm512_xor_si512(pixel, channels[v]));
                                 differing[j][v] = _mm512_add_epi64(differing[j][v], count);

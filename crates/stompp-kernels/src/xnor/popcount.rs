@@ -232,18 +232,19 @@ mod vectors {
     ) {
         let (all, minus_two) = (_mm256_set1_ps(entries as f32), _mm256_set1_ps(-2.0));
         for (starts, sums) in starts.chunks(MR).zip(sums.chunks_mut(MR * NV * LANES)) {
-            let start: [usize; MR] = std::array::from_fn(|j| starts[j.min(starts.len() - 1)]);
+            // Pointers, not indices: the compiler would put the sums of 8 indices into vectors.
+            let pixels: [*const u64; MR] =
+                std::array::from_fn(|j| planes.as_ptr().wrapping_add(starts[j.min(starts.len() - 1)]));
             let mut differing = [[_mm512_setzero_si512(); NV]; MR];
             let mut word = words.as_ptr();
             for &step in steps {
                 // SAFETY: by the contract.
                 unsafe {
-                    let pixels = planes.as_ptr().add(step as usize);
                     let channels: [__m512i; NV] =
                         std::array::from_fn(|v| _mm512_loadu_si512(word.add(v * LANES).cast()));
                     word = word.add(NV * LANES);
                     for j in 0..MR {
-                        let pixel = _mm512_set1_epi64(*pixels.add(start[j]) as i64);
+                        let pixel = _mm512_set1_epi64(*pixels[j].add(step as usize) as i64);
                         for v in 0..NV {
                             let count = _mm512_popcnt_epi64(_mm512_xor_si512(pixel, channels[v]));
                             differing[j][v] = _mm512_add_epi64(differing[j][v], count);
