@@ -114,6 +114,11 @@ impl RunEntry {
         matches!(self.status, RunStatus::Pending | RunStatus::Interrupted(_))
     }
 
+    /// Returns whether the run is still to be trained, or another process is training it.
+    pub fn is_open(&self) -> bool {
+        self.is_due() || matches!(self.status, RunStatus::Running(_))
+    }
+
     /// Marks the run as skipped, for this reason.
     pub(crate) fn skip(&mut self, reason: String) {
         self.spec.work = Work::Skip(reason.clone().into());
@@ -210,6 +215,13 @@ impl RunIndex {
     pub(crate) fn has_parent(&self, entry: &RunEntry) -> bool {
         let trained = |parent: &String| self.entry(parent).is_some_and(RunEntry::has_directory);
         entry.spec.parent.as_ref().is_none_or(trained)
+    }
+
+    /// Number of runs that must be trained one after the other before this run can begin.
+    pub(crate) fn level(&self, entry: &RunEntry) -> usize {
+        let parent = entry.spec.parent.as_ref().filter(|_| !self.has_parent(entry));
+        let parent = parent.and_then(|parent| self.entry(parent));
+        parent.map_or(0, |parent| self.level(parent) + 1)
     }
 
     /// Skips those of the due runs in `selected` that begin with the weights of a run that has none, unless another process is training

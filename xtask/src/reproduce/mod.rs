@@ -3,6 +3,7 @@
 pub(crate) mod archive;
 mod options;
 mod preview;
+mod slurm;
 pub(crate) mod tables;
 #[cfg(test)]
 mod tests;
@@ -27,12 +28,13 @@ fn run_with(options: &Options, setup: Setup, train: TrainFn<'_>) -> Result<()> {
         preview::show(&sweep);
         return preview::announce_cost(&sweep, train);
     }
+    if options.slurm {
+        return slurm::write(options, &sweep);
+    }
     if options.merge.is_empty() {
         sweep.skip_missing_images(train)?;
         if !options.quiet {
-            for (entry, reason) in sweep.skipped() {
-                stompp_console::errln!("{}: not run: {reason}", entry.spec().name());
-            }
+            preview::announce_skipped(&sweep);
             preview::announce_cost(&sweep, train)?;
         }
         sweep.train(train)?;

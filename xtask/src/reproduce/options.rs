@@ -5,6 +5,7 @@ use crate::workspace;
 use anyhow::{Context, Result};
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use stompp_experiments::{Archive, Experiment, Preset, Setup, Shard, SweepOptions, builtin};
 use stompp_train::config::Device;
@@ -47,6 +48,10 @@ pub(crate) struct Options {
     /// Copy the finished runs from these folders (--out of other machines) and write the report; train nothing
     #[arg(long, value_name = "FOLDER", num_args = 1.., conflicts_with_all = ["dry_run", "shard"])]
     pub(super) merge: Vec<PathBuf>,
+    /// Train nothing, and write a script that trains each run in a task of a Slurm job array and then writes the report. `--jobs` is the
+    /// number of tasks at a time [default: no limit]. Without `--archive`, the archive is in the folder of results
+    #[arg(long, conflicts_with_all = ["dry_run", "shard", "merge"])]
+    pub(super) slurm: bool,
     /// Archive each run as a small JSON file in this folder, such as docs/runs. Runs that are there are not trained again
     #[arg(long, value_name = "FOLDER")]
     archive: Option<PathBuf>,
@@ -150,18 +155,29 @@ impl Options {
 
     /// The command line of the same sweep, without paths.
     pub(super) fn command(&self) -> String {
-        let path = |given: &Option<PathBuf>, text: &'static str| if given.is_some() { text } else { "" };
-        let (verb, device) = match self.device {
-            Device::Cpu => ("xtask", ""),
-            Device::Cuda => ("xtask-cuda", " --device cuda"),
+        let verb = match self.device {
+            Device::Cpu => "xtask",
+            Device::Cuda => "xtask-cuda",
         };
-        format!(
-            "cargo {verb} reproduce {} --preset {}{device}{}{} --seeds {}",
-            self.experiment,
-            self.preset,
-            path(&self.data, " --data PATH"),
-            path(&self.imagenet, " --imagenet PATH"),
-            self.seeds
-        )
+        let Ok(arguments) = self.arguments(|_| Ok::<_, Infallible>("PATH".to_owned()));
+        format!("cargo {verb} reproduce {}", arguments.join(" "))
+    }
+
+    /// The arguments of `reproduce` that decide which runs the sweep has. `path` gives the text of a path.
+    ///
+    /// # Errors
+    /// The errors of `path`.
+    pub(super) fn arguments<E>(&self, path: impl Fn(&Path) -> Result<String, E>) -> Result<Vec<String>, E> {
+        let mut arguments = vec![self.experiment.clone(), "--preset".to_owned(), self.preset.to_string()];
+        if self.device != Device::Cpu {
+            arguments.extend(["--device".to_owned(), self.device.name().to_owned()]);
+        }
+        for (option, given) in [("--data", &self.data), ("--imagenet", &self.imagenet)] {
+            if let Some(given) = given {
+                arguments.extend([option.to_owned(), path(given)?]);
+            }
+        }
+        arguments.extend(["--seeds".to_owned(), self.seeds.to_string()]);
+        Ok(arguments)
     }
 }

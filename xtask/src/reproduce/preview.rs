@@ -30,6 +30,13 @@ pub(super) fn show(sweep: &Sweep) {
     );
 }
 
+/// Prints the runs that are skipped, each with the reason.
+pub(super) fn announce_skipped(sweep: &Sweep) {
+    for (entry, reason) in sweep.skipped() {
+        stompp_console::errln!("{}: not run: {reason}", entry.spec().name());
+    }
+}
+
 /// Prints how long the selected runs will take on this machine, at preset `paper` only. Times steps in rayon's current thread pool.
 ///
 /// # Errors

@@ -9,9 +9,9 @@ use stompp_train::config::Time;
 use stompp_train::{Callback, RunConfig};
 
 #[derive(Parser)]
-struct Line {
+pub(super) struct Line {
     #[command(flatten)]
-    options: Options,
+    pub(super) options: Options,
 }
 
 fn options(out: &Path, arguments: &str) -> Options {
@@ -89,5 +89,8 @@ fn a_sweep_is_trained_reported_and_not_repeated() {
         assert!(text.contains(part), "{part}\n{text}");
     }
     let train = |_: &RunConfig, _: &Path, _: &mut [&mut dyn Callback]| unreachable!("it is finished");
-    run_with(&options, setup, &train).unwrap();
+    run_with(&options, setup.clone(), &train).unwrap();
+    let slurm = self::options(&out, "--only resnet8,ste --slurm");
+    run_with(&slurm, setup, &train).unwrap();
+    assert!(!out.join("smoke/table1/slurm.sh").exists(), "nothing is left to train");
 }

@@ -148,15 +148,42 @@ impl Sweep {
 
     /// The runs that [`SweepOptions::only`] and [`SweepOptions::shard`] select.
     pub fn selected(&self) -> impl Iterator<Item = &RunEntry> {
+        self.selected_places().map(|(_, entry)| entry)
+    }
+
+    /// The selected runs, each with its position in the whole sweep.
+    fn selected_places(&self) -> impl Iterator<Item = (usize, &RunEntry)> {
         let in_shard = |place| self.options.shard.is_none_or(|shard| shard.contains(place));
         let in_pattern = |entry: &RunEntry| {
             let only = self.options.only.as_ref();
             only.is_none_or(|pattern| entry.spec.matches(pattern))
         };
         let entries = self.index.entries.iter().enumerate();
-        entries
-            .filter(move |(place, entry)| in_shard(*place) && in_pattern(entry))
-            .map(|(_, entry)| entry)
+        entries.filter(move |(place, entry)| in_shard(*place) && in_pattern(entry))
+    }
+
+    /// The parts in which a scheduler can train the selected runs that have not ended, each part by a process of its own with
+    /// [`SweepOptions::shard`]. A part has one run, or several if the whole sweep has more than `max_parts` runs.
+    ///
+    /// The first list has the parts that can begin at once. A later list has the parts with runs that begin with the weights of runs of
+    /// the lists before; it can begin when those parts have ended.
+    ///
+    /// # Panics
+    /// Panics if `max_parts` is 0.
+    pub fn parts(&self, max_parts: usize) -> Vec<Vec<Shard>> {
+        let parts = self.index.entries.len().min(max_parts);
+        let mut lists: Vec<Vec<Shard>> = Vec::new();
+        for (place, entry) in self.selected_places().filter(|(_, entry)| entry.is_open()) {
+            let level = self.index.level(entry);
+            lists.resize_with(lists.len().max(level + 1), Vec::new);
+            lists[level].push(Shard::of_run(place, parts));
+        }
+        for list in &mut lists {
+            list.sort_by_key(|shard| shard.part());
+            list.dedup();
+        }
+        lists.retain(|list| !list.is_empty());
+        lists
     }
 
     /// The runs that are skipped, each with the reason.

@@ -16,7 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
-use std::thread::{self, available_parallelism};
+use std::thread;
 use stompp_train::config::Device;
 use stompp_train::{Callback, RunConfig, TrainError};
 
@@ -30,10 +30,10 @@ pub struct Parallelism {
 }
 
 impl Parallelism {
-    /// Divides this machine's cores among `runs` runs of a setup, of which at most `jobs` are trained at a time. If absent: one for each
-    /// core, but only one on a GPU and for networks of the paper's size.
+    /// Divides this machine's cores, or the `RAYON_NUM_THREADS` of them, among `runs` runs of a setup, of which at most `jobs` are
+    /// trained at a time. If absent: one for each core, but only one on a GPU and for networks of the paper's size.
     pub(super) fn for_setup(setup: &Setup, jobs: Option<usize>, runs: usize) -> Self {
-        let cores = available_parallelism().map_or(1, usize::from);
+        let cores = rayon::current_num_threads();
         let one = setup.preset.runs_one_at_a_time() || setup.base.device.name == Device::Cuda;
         Self::new(cores, jobs.unwrap_or(if one { 1 } else { cores }), runs)
     }

@@ -1,9 +1,10 @@
 //! A part of a sweep, for one of several machines.
 
+use std::fmt;
 use std::str::FromStr;
 
-/// The I-th of N parts of a sweep, parsed from `I/N` with I from 1 to N. A part has every N-th run, so the parts have about equally many
-/// long runs.
+/// The I-th of N parts of a sweep, parsed from and shown as `I/N` with I from 1 to N. A part has every N-th run, so the parts have about
+/// equally many long runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
     /// From 1.
@@ -12,9 +13,33 @@ pub struct Shard {
 }
 
 impl Shard {
+    /// The part of `parts` that has the run at `position` of the whole sweep.
+    pub(crate) fn of_run(position: usize, parts: usize) -> Self {
+        Self {
+            part: position % parts + 1,
+            parts,
+        }
+    }
+
+    /// The number of this part: I of `I/N`.
+    pub fn part(self) -> usize {
+        self.part
+    }
+
+    /// The number of parts: N of `I/N`.
+    pub fn parts(self) -> usize {
+        self.parts
+    }
+
     /// Returns whether the run at `position` of the whole sweep is in this part.
     pub(crate) fn contains(self, position: usize) -> bool {
         position % self.parts == self.part - 1
+    }
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.part, self.parts)
     }
 }
 
@@ -41,6 +66,12 @@ mod tests {
         let shards: Vec<Shard> = ["1/3", "2/3", "3/3"].map(|text| text.parse().unwrap()).into();
         for position in 0..20 {
             assert_eq!(shards.iter().filter(|shard| shard.contains(position)).count(), 1);
+        }
+        for position in 0..20 {
+            let shard = Shard::of_run(position, 3);
+            assert!(shard.contains(position));
+            assert_eq!(shards[shard.part() - 1], shard);
+            assert_eq!(shard.to_string().parse(), Ok(shard));
         }
         let whole: Shard = "1/1".parse().unwrap();
         assert!((0..9).all(|position| whole.contains(position)));

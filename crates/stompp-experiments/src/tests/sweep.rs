@@ -218,6 +218,53 @@ fn shards_are_disjoint_and_merge_to_the_whole() {
     assert!(message.contains("has no runs of preset smoke"), "{message}");
 }
 
+#[test]
+fn the_parts_for_a_scheduler_train_every_run_once_after_the_run_it_begins_with() {
+    let whole = SweepTest::new();
+    whole.run("pretrained --seeds 2").unwrap();
+    let mut all = whole.begun();
+    all.sort();
+    // A run a part, several runs a part, and everything in one.
+    for (max_parts, lengths) in [(100, vec![16, 12]), (5, vec![5, 5]), (1, vec![1, 1])] {
+        let test = SweepTest::new();
+        let line = test.line("pretrained --seeds 2");
+        let parts = line.open(line.setup()).unwrap().parts(max_parts);
+        assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), lengths);
+        for shard in parts.iter().flatten() {
+            test.run(&format!("pretrained --seeds 2 --shard {shard}")).unwrap();
+        }
+        let mut begun = test.begun();
+        begun.sort();
+        assert_eq!(begun, all, "at most {max_parts} parts");
+        assert!(
+            line.open(line.setup()).unwrap().parts(max_parts).is_empty(),
+            "all is done"
+        );
+        let results = |test: &SweepTest| fs::read(test.out().join("smoke/pretrained").join(RESULTS)).unwrap();
+        assert_eq!(results(&test), results(&whole));
+    }
+}
+
+#[test]
+fn parts_have_only_the_selected_runs_that_have_not_ended() {
+    let test = SweepTest::new();
+    let parts = |arguments: &str| {
+        let line = test.line(arguments);
+        let lists = line.open(line.setup()).unwrap().parts(100);
+        lists.iter().map(Vec::len).collect::<Vec<_>>()
+    };
+    assert_eq!(parts("pretrained --only resnet8"), [4, 3]);
+    test.run("pretrained --only resnet8,float").unwrap();
+    assert_eq!(parts("pretrained --only resnet8"), [6], "their weights are there");
+    test.run("pretrained --only resnet8").unwrap();
+    assert_eq!(parts("pretrained --only resnet8"), [0; 0]);
+    let held = test.run_dir("resnet8-synthetic10-bnn-float-seed0");
+    fs::remove_file(held.join("result.json")).unwrap();
+    let held = File::open(held).unwrap();
+    held.try_lock().unwrap();
+    assert_eq!(parts("pretrained --only resnet8"), [1], "what is being trained may be stopped");
+}
+
 /// The runs of the experiment `pretrained` that begin with the weights of others.
 fn pretrained(names: &[String]) -> Vec<&String> {
     names.iter().filter(|name| name.contains("-pretrained-")).collect()
