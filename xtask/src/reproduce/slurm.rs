@@ -13,7 +13,7 @@ const MAX_TASKS: usize = 1000;
 /// File name of the script, in the folder of the report.
 const SCRIPT: &str = "slurm.sh";
 
-/// The script without its values. Some of its lines are explained there.
+/// The script without its values.
 const TEMPLATE: &str = include_str!("slurm.sh");
 
 /// Writes the script for the runs of `sweep` that have not ended, and prints how to submit it. Trains nothing.
@@ -21,7 +21,9 @@ const TEMPLATE: &str = include_str!("slurm.sh");
 /// # Errors
 /// Returns a [`UsageError`] if a path is not valid UTF-8, and an error if the script cannot be written.
 pub(super) fn write(options: &Options, sweep: &Sweep) -> Result<()> {
-    preview::announce_skipped(sweep);
+    if !options.quiet {
+        preview::announce_skipped(sweep);
+    }
     let parts = sweep.parts(MAX_TASKS);
     if parts.is_empty() {
         stompp_console::outln!("Every selected run has ended. The same command without --slurm writes the report.");

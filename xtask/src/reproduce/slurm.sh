@@ -31,7 +31,8 @@ run)
     exit "$code"
     ;;
 report)
-    # Every task wrote into the same folder, so there is nothing to copy.
+    # Every task wrote into the same folder, so there is nothing to copy. The signal before the time limit does not end this.
+    trap '' USR1
     exec "${reproduce[@]}" --merge "$out"
     ;;
 *)

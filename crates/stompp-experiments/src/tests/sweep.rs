@@ -262,7 +262,11 @@ fn parts_have_only_the_selected_runs_that_have_not_ended() {
     fs::remove_file(held.join("result.json")).unwrap();
     let held = File::open(held).unwrap();
     held.try_lock().unwrap();
-    assert_eq!(parts("pretrained --only resnet8"), [1], "what is being trained may be stopped");
+    assert_eq!(
+        parts("pretrained --only resnet8"),
+        [1],
+        "what is being trained may be stopped"
+    );
 }
 
 /// The runs of the experiment `pretrained` that begin with the weights of others.
