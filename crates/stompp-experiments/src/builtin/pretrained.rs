@@ -1,6 +1,6 @@
 //! Pretrained: STE and freezing from the weights of a float network.
 
-use super::definition::{Builtin, RowPlan, STE, STOMPP, STOMPP_STE, ablation_images, cifar, every_seed, gains};
+use super::definition::{Builtin, RowPlan, STE, STOMPP, STOMPP_STE, ablation_images, cifar, gains};
 use crate::claim::ClaimTest;
 use crate::error::Result;
 use crate::experiment_results::{Contrast, ExperimentResults};
@@ -67,7 +67,6 @@ fn row_plan(setup: &Setup, row: &Row) -> RowPlan {
     RowPlan {
         max_seeds: if setup.preset == Preset::Small { SEEDS } else { u64::MAX },
         stage: row.pretraining().is_some().into(),
-        ..every_seed(setup, row)
     }
 }
 
