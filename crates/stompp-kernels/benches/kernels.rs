@@ -130,6 +130,7 @@ fn elementwise(c: &mut Criterion) {
             b.iter(|| {
                 batch_norm_backward(
                     &s,
+                    None,
                     &x,
                     &zeros,
                     &ones,
@@ -158,7 +159,7 @@ fn elementwise(c: &mut Criterion) {
                     scale: &mut gscale,
                     shift: &mut gshift,
                 };
-                batch_norm_quantize_backward(&s, &x, norm, None, mask, Surrogate::Identity, &g, gradients)
+                batch_norm_quantize_backward(&s, None, &x, norm, None, mask, Surrogate::Identity, &g, gradients)
             });
         });
         group.bench_function(id("sgd_momentum_step"), |b| {

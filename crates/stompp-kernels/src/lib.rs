@@ -24,6 +24,7 @@ pub mod optim;
 pub mod pool;
 pub mod quantize;
 pub mod simd;
+pub mod slices;
 pub mod xnor;
 
 mod check;
@@ -33,17 +34,21 @@ mod scratch;
 mod transpose;
 
 pub use batch_norm::{
-    BatchNormParams, BatchNormQuantizeGradients, batch_norm_backward, batch_norm_forward, batch_norm_quantize_backward,
-    batch_norm_quantize_forward, batch_norm_statistics,
+    BatchNormParams, BatchNormQuantizeGradients, GradientSums, batch_norm_backward, batch_norm_backward_sums,
+    batch_norm_forward, batch_norm_moments, batch_norm_quantize_backward, batch_norm_quantize_backward_sums,
+    batch_norm_quantize_forward, batch_norm_statistics, batch_norm_sums,
 };
-pub use conv::{ConvShape, conv2d_backward_input, conv2d_backward_weight, conv2d_forward};
+pub use conv::{
+    ConvShape, conv2d_backward_input, conv2d_backward_weight, conv2d_backward_weight_in_slices, conv2d_forward,
+};
 pub use elementwise::{ChannelShape, accumulate, add_forward, relu_backward, relu_forward, square_sum};
 pub use linear::{linear_backward, linear_forward};
-pub use loss::cross_entropy;
+pub use loss::{LossShape, cross_entropy, cross_entropy_sum};
 pub use optim::{AdamStep, SgdStep, adam_step, sgd_momentum_step};
 pub use pool::{
     PoolShape, average_pool_backward, average_pool_forward, global_average_pool_backward, global_average_pool_forward,
     max_pool_backward, max_pool_forward,
 };
 pub use quantize::{FreezeState, Surrogate, quantize_backward, quantize_forward};
+pub use slices::Slices;
 pub use xnor::{BitTensor, BitWeights, xnor_conv2d};

@@ -91,6 +91,7 @@ fn gradients_are_those_of_finite_differences() {
             let (mut gx, mut gscale, mut gshift) = (vec![1.0; x.len()], vec![1.0; s.channels], vec![1.0; s.channels]);
             batch_norm_backward(
                 &s,
+                None,
                 &x,
                 &mean,
                 &inv_std,
@@ -124,6 +125,7 @@ fn gradients_are_those_of_finite_differences() {
             let (mut gscale_alone, mut gshift_alone) = (vec![1.0; s.channels], vec![1.0; s.channels]);
             batch_norm_backward(
                 &s,
+                None,
                 &x,
                 &mean,
                 &inv_std,
@@ -220,7 +222,7 @@ fn fused_with_a_quantizer_it_has_the_bits_of_the_two_in_a_row() {
                         let (mut separate, mut fused) = (start(), start());
                         let [gx, gscale, gshift, gresidual] = &mut separate;
                         gx.fill(0.0); // the fused kernel overwrites it
-                        batch_norm_backward(&s, &x, &mean, &inv_std, &scale, &gu, Some(gx), gscale, gshift);
+                        batch_norm_backward(&s, None, &x, &mean, &inv_std, &scale, &gu, Some(gx), gscale, gshift);
                         if residual.is_some() {
                             gresidual.iter_mut().zip(&gu).for_each(|(to, g)| *to += g);
                         }
@@ -231,7 +233,7 @@ fn fused_with_a_quantizer_it_has_the_bits_of_the_two_in_a_row() {
                             scale: gscale,
                             shift: gshift,
                         };
-                        batch_norm_quantize_backward(&s, &x, norm, residual, mask, surrogate, &gout, gradients);
+                        batch_norm_quantize_backward(&s, None, &x, norm, residual, mask, surrogate, &gout, gradients);
                         assert_eq!(fused, separate, "{level} {s:?} {mask:?} {surrogate:?}");
                     }
                 }
@@ -257,6 +259,7 @@ fn the_number_of_threads_changes_no_bit() {
         batch_norm_forward(&s, &x, &mean, &inv_std, &scale, &shift, &mut y);
         batch_norm_backward(
             &s,
+            None,
             &x,
             &mean,
             &inv_std,

@@ -4,7 +4,7 @@ mod common;
 
 use common::{assert_close, at_every_level, double, finite_differences, noise, same_bits_whatever_the_threads};
 use stompp_kernels::{
-    ConvShape, conv2d_backward_input, conv2d_backward_weight, conv2d_forward, linear_backward, linear_forward,
+    ConvShape, Slices, conv2d_backward_input, conv2d_backward_weight, conv2d_forward, linear_backward, linear_forward,
 };
 
 /// Calls `f(output, input, weight)` with the indices of every product.
@@ -266,13 +266,35 @@ fn linear_agrees_with_its_formula() {
             linear_forward(batch, inputs, outputs, &x, &w, &b, &mut y);
             assert_close(&format!("y, {level}"), &y, &y_expected, 1e-5);
             let (mut gx, mut gw, mut gb) = (vec![1.0; x.len()], vec![1.0; w.len()], vec![1.0; outputs]);
-            linear_backward(batch, inputs, outputs, &x, &w, &gy, Some(&mut gx), &mut gw, &mut gb);
+            linear_backward(
+                Slices::ONE,
+                batch,
+                inputs,
+                outputs,
+                &x,
+                &w,
+                &gy,
+                Some(&mut gx),
+                &mut gw,
+                &mut gb,
+            );
             assert_close(&format!("gx, {level}"), &gx, &gx_expected, 1e-5);
             assert_close(&format!("gw, {level}"), &gw, &gw_expected, 1e-5);
             assert_close(&format!("gb, {level}"), &gb, &gb_expected, 1e-5);
             // Without the gradient of the input the others are the same.
             let (mut gw_alone, mut gb_alone) = (vec![1.0; w.len()], vec![1.0; outputs]);
-            linear_backward(batch, inputs, outputs, &x, &w, &gy, None, &mut gw_alone, &mut gb_alone);
+            linear_backward(
+                Slices::ONE,
+                batch,
+                inputs,
+                outputs,
+                &x,
+                &w,
+                &gy,
+                None,
+                &mut gw_alone,
+                &mut gb_alone,
+            );
             assert_eq!((gw_alone, gb_alone), (gw, gb));
         });
     }

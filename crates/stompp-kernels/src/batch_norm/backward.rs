@@ -3,12 +3,14 @@
 use rayon::prelude::*;
 
 use super::BatchNormParams;
-use super::sums::{GradientTerm, Rows, Sums};
+use super::sums::{GradientTerm, Rows, SliceSums, Sums};
 use crate::check;
 use crate::elementwise::ChannelShape;
 use crate::parallel::PIECE;
 use crate::scratch::Scratch;
 use crate::simd::{Kernel, Lanes, Map, Simd, map_row};
+use crate::slices::Slices;
+use std::ops::Range;
 
 /// A source of the gradient of the normalized values.
 pub(super) trait Upstream: Copy + Sync {
@@ -34,11 +36,48 @@ impl Upstream for DirectGradient<'_> {
     }
 }
 
-/// Computes the gradients of a batch norm from the gradient of its output. `gresidual`, if given, also gets the gradient of the output.
+/// Sums over a batch for the gradients of a batch norm, when each process has a part of the batch.
+#[derive(Clone, Copy, Debug)]
+pub struct GradientSums<'a> {
+    /// For each channel the sum of `gy` and that of `gy (x - mean)`.
+    pub sums: &'a [[f64; 2]],
+    /// Elements of a channel in the whole batch.
+    pub count: usize,
+}
+
+/// Computes the sums for [`GradientSums`].
+pub(super) fn backward_sums(
+    s: &ChannelShape,
+    slices: Slices,
+    x: &[f32],
+    mean: &[f32],
+    upstream: impl Upstream,
+    sums: &mut [[f64; 2]],
+) {
+    check::length("x", x.len(), s.len());
+    check::length("mean", mean.len(), s.channels);
+    check::length("sums", sums.len(), s.channels);
+    let (simd, slices) = (Simd::current(), SliceSums::new(slices, s.batch));
+    sums.par_iter_mut().enumerate().for_each(|(channel, sums)| {
+        *sums = slices.total(|images| {
+            simd.run(ChannelGradientSums {
+                s,
+                x,
+                mean: mean[channel],
+                upstream,
+                channel,
+                images,
+            })
+        });
+    });
+}
+
+/// Computes the gradients of a batch norm from the gradient of its output. The sums over the batch are computed if they are not given. `gresidual`, if given, also gets the gradient of the output.
 /// `gx` is overwritten if it is `fresh`; all others are accumulated.
 #[allow(clippy::too_many_arguments)]
 pub(super) fn backward(
     s: &ChannelShape,
+    sums: Option<GradientSums<'_>>,
     x: &[f32],
     norm: BatchNormParams,
     upstream: impl Upstream,
@@ -57,6 +96,9 @@ pub(super) fn backward(
             check::length(what, gradient.len(), s.len());
         }
     }
+    if let Some(GradientSums { sums, .. }) = sums {
+        check::length("sums", sums.len(), s.channels);
+    }
     if s.is_empty() {
         return;
     }
@@ -72,6 +114,7 @@ pub(super) fn backward(
         .for_each(|(task, ((gx, gresidual), (gscale, gshift)))| {
             simd.run(Backward {
                 s,
+                sums,
                 x,
                 norm,
                 upstream,
@@ -125,6 +168,7 @@ impl Map<2> for Update {
 /// Computes the gradients of some neighbouring channels.
 struct Backward<'a, 'b, U> {
     s: &'a ChannelShape,
+    sums: Option<GradientSums<'a>>,
     x: &'a [f32],
     norm: BatchNormParams<'a>,
     upstream: U,
@@ -148,7 +192,7 @@ impl<U: Upstream> Kernel for Backward<'_, '_, U> {
         let mut updates = Vec::with_capacity(self.gscale.len());
         for number in 0..self.gscale.len() {
             // SAFETY: the caller guarantees the instructions.
-            updates.push(unsafe { self.sum::<L>(number, &mut buffer) });
+            updates.push(unsafe { self.add_parameter_gradients::<L>(number, &mut buffer) });
         }
         // Image by image, because the rows of one channel are often whole pages apart. Then loads would wait for stores with the same
         // page offset (4K aliasing).
@@ -184,21 +228,20 @@ impl<U: Upstream> Backward<'_, '_, U> {
     ///
     /// The machine must have the instructions of `L`.
     #[inline(always)]
-    unsafe fn sum<L: Lanes>(&mut self, number: usize, buffer: &mut [f32]) -> Update {
+    unsafe fn add_parameter_gradients<L: Lanes>(&mut self, number: usize, buffer: &mut [f32]) -> Update {
         let channel = self.first + number;
         let (mean, inv_std) = (self.norm.mean[channel], self.norm.inv_std[channel]);
-        let rows = Rows::new(self.s, self.x, channel);
-        let term = GradientTerm { mean: f64::from(mean) };
-        // SAFETY: the caller guarantees the instructions.
-        let [sum, product] = unsafe {
-            let mut sums = Sums::<L>::new();
-            for image in 0..self.s.batch {
-                let g = self.upstream.row::<L>(channel, image, buffer);
-                sums.add(&term, [rows.row(image), g]);
+        let ([sum, product], count) = match self.sums {
+            Some(GradientSums { sums, count }) => (sums[channel], count),
+            None => {
+                let images = 0..self.s.batch;
+                let rows = Rows::new(self.s, self.x, channel);
+                // SAFETY: the caller guarantees the instructions.
+                let sums = unsafe { gradient_sums::<L>(rows, mean, &self.upstream, channel, images, buffer) };
+                (sums, self.s.batch * self.s.inner)
             }
-            sums.finish()
         };
-        let count = (self.s.batch * self.s.inner) as f64;
+        let count = count as f64;
         let product = product * f64::from(inv_std);
         self.gshift[number] += sum as f32;
         self.gscale[number] += product as f32;
@@ -208,6 +251,54 @@ impl<U: Upstream> Backward<'_, '_, U> {
             minus_slope: (-product / count * f64::from(inv_std)) as f32,
             factor: self.norm.scale[channel] * inv_std,
         }
+    }
+}
+
+/// Computes the two sums over some images of one channel.
+struct ChannelGradientSums<'a, U> {
+    s: &'a ChannelShape,
+    x: &'a [f32],
+    mean: f32,
+    upstream: U,
+    channel: usize,
+    images: Range<usize>,
+}
+
+impl<U: Upstream> Kernel for ChannelGradientSums<'_, U> {
+    type Output = [f64; 2];
+
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) -> [f64; 2] {
+        let mut buffer = Scratch::new(self.s.inner);
+        let rows = Rows::new(self.s, self.x, self.channel);
+        // SAFETY: the caller guarantees the instructions.
+        unsafe { gradient_sums::<L>(rows, self.mean, &self.upstream, self.channel, self.images, &mut buffer) }
+    }
+}
+
+/// Computes the sums of `g` and of `g (x - mean)` over some images of one channel.
+///
+/// # Safety
+///
+/// The machine must have the instructions of `L`.
+#[inline(always)]
+unsafe fn gradient_sums<L: Lanes>(
+    rows: Rows<'_>,
+    mean: f32,
+    upstream: &impl Upstream,
+    channel: usize,
+    images: Range<usize>,
+    buffer: &mut [f32],
+) -> [f64; 2] {
+    let term = GradientTerm { mean: f64::from(mean) };
+    // SAFETY: the caller guarantees the instructions.
+    unsafe {
+        let mut sums = Sums::<L>::new();
+        for image in images {
+            let g = upstream.row::<L>(channel, image, buffer);
+            sums.add(&term, [rows.row(image), g]);
+        }
+        sums.finish()
     }
 }
 

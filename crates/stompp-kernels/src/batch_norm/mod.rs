@@ -4,8 +4,10 @@ mod backward;
 mod quantized;
 mod sums;
 
+pub use backward::GradientSums;
 pub use quantized::{
-    BatchNormParams, BatchNormQuantizeGradients, batch_norm_quantize_backward, batch_norm_quantize_forward,
+    BatchNormParams, BatchNormQuantizeGradients, batch_norm_quantize_backward, batch_norm_quantize_backward_sums,
+    batch_norm_quantize_forward,
 };
 
 use rayon::prelude::*;
@@ -14,8 +16,9 @@ use crate::check;
 use crate::elementwise::ChannelShape;
 use crate::parallel::{PIECE, for_each_piece_of};
 use crate::simd::{Kernel, Lanes, Simd, map_row};
-use backward::{DirectGradient, backward};
-use sums::{ChannelSums, Rows};
+use crate::slices::Slices;
+use backward::{DirectGradient, backward, backward_sums};
+use sums::{ChannelSums, Rows, SliceSums};
 
 /// Computes the mean and the biased variance (divided by `N * inner`) of every channel of `x`, `(N, C, inner)`.
 ///
@@ -25,23 +28,47 @@ use sums::{ChannelSums, Rows};
 ///
 /// Panics if a length does not fit `s`.
 pub fn batch_norm_statistics(s: &ChannelShape, x: &[f32], mean: &mut [f32], var: &mut [f32]) {
-    check::length("x", x.len(), s.len());
     check::length("mean", mean.len(), s.channels);
     check::length("var", var.len(), s.channels);
-    let simd = Simd::current();
-    let count = (s.batch * s.inner).max(1) as f64;
-    mean.par_iter_mut()
-        .zip(var)
-        .enumerate()
-        .for_each(|(channel, (mean, var))| {
-            let [sum, squares] = simd.run(ChannelSums {
-                images: s.batch,
+    let mut sums = vec![[0.0; 2]; s.channels];
+    batch_norm_sums(s, Slices::ONE, x, &mut sums);
+    batch_norm_moments(s.batch * s.inner, &sums, mean, var);
+}
+
+/// Computes the sum of every channel of `x`, `(N, C, inner)`, and the sum of its squares, in `f64`. The sums of the slices are added in
+/// pairs ([`Slices::total`]).
+///
+/// # Panics
+///
+/// Panics if a length does not fit `s`.
+pub fn batch_norm_sums(s: &ChannelShape, slices: Slices, x: &[f32], sums: &mut [[f64; 2]]) {
+    check::length("x", x.len(), s.len());
+    check::length("sums", sums.len(), s.channels);
+    let (simd, slices) = (Simd::current(), SliceSums::new(slices, s.batch));
+    sums.par_iter_mut().enumerate().for_each(|(channel, sums)| {
+        *sums = slices.total(|images| {
+            simd.run(ChannelSums {
+                images,
                 rows: Rows::new(s, x, channel),
-            });
-            let m = sum / count;
-            *mean = m as f32;
-            *var = (squares / count - m * m).max(0.0) as f32;
+            })
         });
+    });
+}
+
+/// Computes the mean and the biased variance of every channel with `count` elements from the sums of [`batch_norm_sums`].
+///
+/// # Panics
+///
+/// Panics if there is not one mean and one variance for each channel.
+pub fn batch_norm_moments(count: usize, sums: &[[f64; 2]], mean: &mut [f32], var: &mut [f32]) {
+    check::length("mean", mean.len(), sums.len());
+    check::length("var", var.len(), sums.len());
+    let count = count.max(1) as f64;
+    for ([sum, squares], (mean, var)) in sums.iter().zip(mean.iter_mut().zip(var)) {
+        let m = sum / count;
+        *mean = m as f32;
+        *var = (squares / count - m * m).max(0.0) as f32;
+    }
 }
 
 /// Computes `y = (x - mean) * inv_std * scale + shift` per channel. `y` is overwritten.
@@ -109,7 +136,7 @@ impl Kernel for Forward<'_> {
 /// - `gshift += sum gy`, `gscale += sum gy h`;
 /// - `gx += scale * inv_std * (gy - sum gy / n - h * (sum gy h) / n)`, if `gx` is given.
 ///
-/// All sums are in `f64`.
+/// All sums are in `f64`. If `x` is a part of a larger batch, `sums` has the sums of that batch.
 ///
 /// # Panics
 ///
@@ -117,6 +144,7 @@ impl Kernel for Forward<'_> {
 #[allow(clippy::too_many_arguments)]
 pub fn batch_norm_backward(
     s: &ChannelShape,
+    sums: Option<GradientSums<'_>>,
     x: &[f32],
     mean: &[f32],
     inv_std: &[f32],
@@ -134,7 +162,25 @@ pub fn batch_norm_backward(
         shift: mean,
     };
     check::length("gy", gy.len(), s.len());
-    backward(s, x, norm, DirectGradient { s, g: gy }, gx, false, None, gscale, gshift);
+    let upstream = DirectGradient { s, g: gy };
+    backward(s, sums, x, norm, upstream, gx, false, None, gscale, gshift);
+}
+
+/// Computes the sums for [`GradientSums`]. The sums of the slices are added in pairs ([`Slices::total`]).
+///
+/// # Panics
+///
+/// Panics if a length does not fit `s`.
+pub fn batch_norm_backward_sums(
+    s: &ChannelShape,
+    slices: Slices,
+    x: &[f32],
+    mean: &[f32],
+    gy: &[f32],
+    sums: &mut [[f64; 2]],
+) {
+    check::length("gy", gy.len(), s.len());
+    backward_sums(s, slices, x, mean, DirectGradient { s, g: gy }, sums);
 }
 
 /// Returns the number of rows of `inner` elements in a parallel piece.

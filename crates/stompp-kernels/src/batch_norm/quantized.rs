@@ -5,13 +5,14 @@
 
 use super::sums::Rows;
 
-use super::backward::{Upstream, backward};
+use super::backward::{GradientSums, Upstream, backward, backward_sums};
 use super::rows_per_piece;
 use crate::check;
 use crate::elementwise::ChannelShape;
 use crate::parallel::for_each_piece_of;
 use crate::quantize::{FreezeState, GradientFilter, Surrogate, Value, pass, quantize};
 use crate::simd::{Kernel, Lanes, Map, Simd, load};
+use crate::slices::Slices;
 
 /// The parameters of a batch norm, `(x - mean) * inv_std * scale + shift`. Each slice has one entry per channel.
 #[derive(Clone, Copy, Debug)]
@@ -179,7 +180,8 @@ pub struct BatchNormQuantizeGradients<'a> {
 }
 
 /// Computes the gradients of [`batch_norm_quantize_forward`] in training: [`quantize_backward`](crate::quantize_backward), whose result
-/// is also the gradient of the residual, then [`batch_norm_backward`](super::batch_norm_backward).
+/// is also the gradient of the residual, then [`batch_norm_backward`](super::batch_norm_backward). If `x` is a part of a larger batch,
+/// `sums` has the sums of that batch.
 ///
 /// # Panics
 ///
@@ -187,6 +189,7 @@ pub struct BatchNormQuantizeGradients<'a> {
 #[allow(clippy::too_many_arguments)]
 pub fn batch_norm_quantize_backward(
     s: &ChannelShape,
+    sums: Option<GradientSums<'_>>,
     x: &[f32],
     norm: BatchNormParams,
     residual: Option<&[f32]>,
@@ -195,29 +198,47 @@ pub fn batch_norm_quantize_backward(
     gout: &[f32],
     gradients: BatchNormQuantizeGradients,
 ) {
+    let upstream = QuantizerGradient::new(s, x, norm, residual, GradientFilter::new(mask, surrogate), gout);
     check_mask(s, mask);
-    check_residual(s, residual);
-    let gate = GradientFilter::new(mask, surrogate);
-    if let GradientFilter::None = gate {
+    if let GradientFilter::None = upstream.gate {
         gradients.x.fill(0.0);
         return;
     }
-    check::length("gout", gout.len(), s.len());
-    let gated = QuantizerGradient {
-        s,
-        x,
-        norm,
-        residual,
-        gate,
-        g: gout,
-    };
     let BatchNormQuantizeGradients {
         x: gx,
         residual: gresidual,
         scale,
         shift,
     } = gradients;
-    backward(s, x, norm, gated, Some(gx), true, gresidual, scale, shift);
+    backward(s, sums, x, norm, upstream, Some(gx), true, gresidual, scale, shift);
+}
+
+/// Computes the sums for [`GradientSums`], where `gy` is the gradient that the quantizer passes. The sums of the slices are added in pairs
+/// ([`Slices::total`]).
+///
+/// # Panics
+///
+/// Panics as [`batch_norm_quantize_forward`] does.
+#[allow(clippy::too_many_arguments)]
+pub fn batch_norm_quantize_backward_sums(
+    s: &ChannelShape,
+    slices: Slices,
+    x: &[f32],
+    norm: BatchNormParams,
+    residual: Option<&[f32]>,
+    mask: FreezeState<&[u64]>,
+    surrogate: Surrogate,
+    gout: &[f32],
+    sums: &mut [[f64; 2]],
+) {
+    let upstream = QuantizerGradient::new(s, x, norm, residual, GradientFilter::new(mask, surrogate), gout);
+    check_mask(s, mask);
+    if let GradientFilter::None = upstream.gate {
+        sums.fill([0.0; 2]);
+        return;
+    }
+    norm.check(s);
+    backward_sums(s, slices, x, norm.mean, upstream, sums);
 }
 
 /// The gradient that the quantizer passes.
@@ -229,6 +250,29 @@ struct QuantizerGradient<'a> {
     residual: Option<&'a [f32]>,
     gate: GradientFilter<'a>,
     g: &'a [f32],
+}
+
+impl<'a> QuantizerGradient<'a> {
+    #[track_caller]
+    fn new(
+        s: &'a ChannelShape,
+        x: &'a [f32],
+        norm: BatchNormParams<'a>,
+        residual: Option<&'a [f32]>,
+        gate: GradientFilter<'a>,
+        g: &'a [f32],
+    ) -> Self {
+        check_residual(s, residual);
+        check::length("gout", g.len(), s.len());
+        Self {
+            s,
+            x,
+            norm,
+            residual,
+            gate,
+            g,
+        }
+    }
 }
 
 impl Upstream for QuantizerGradient<'_> {

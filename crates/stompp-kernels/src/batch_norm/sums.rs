@@ -2,6 +2,8 @@
 
 use crate::elementwise::ChannelShape;
 use crate::simd::{Kernel, Lanes, MOST_LANES, each, load};
+use crate::slices::Slices;
+use std::ops::Range;
 
 /// One channel of a tensor: a row of `inner` elements per image.
 #[derive(Clone, Copy)]
@@ -140,9 +142,33 @@ impl<L: Lanes> Sums<L> {
     }
 }
 
-/// Computes the sums for the moments of one channel.
+/// Two sums over the images of a batch, slice by slice.
+pub(super) struct SliceSums {
+    slices: Slices,
+    ranges: Vec<Range<usize>>,
+}
+
+impl SliceSums {
+    pub(super) fn new(slices: Slices, images: usize) -> Self {
+        Self {
+            slices,
+            ranges: slices.ranges(images),
+        }
+    }
+
+    /// Adds the sums that `of_slice` returns for each slice.
+    pub(super) fn total(&self, of_slice: impl Fn(Range<usize>) -> [f64; 2]) -> [f64; 2] {
+        if let [images] = &self.ranges[..] {
+            return of_slice(images.clone());
+        }
+        let sums: Vec<[f64; 2]> = self.ranges.iter().cloned().map(of_slice).collect();
+        self.slices.total(&sums, |a, b| [a[0] + b[0], a[1] + b[1]])
+    }
+}
+
+/// Computes the sums for the moments of some images of one channel.
 pub(super) struct ChannelSums<'a> {
-    pub(super) images: usize,
+    pub(super) images: Range<usize>,
     pub(super) rows: Rows<'a>,
 }
 
@@ -154,7 +180,7 @@ impl Kernel for ChannelSums<'_> {
         // SAFETY: the caller guarantees the instructions.
         unsafe {
             let mut sums = Sums::<L>::new();
-            for image in 0..self.images {
+            for image in self.images {
                 sums.add(&MomentTerm, [self.rows.row(image)]);
             }
             sums.finish()

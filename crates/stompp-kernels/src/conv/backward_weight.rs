@@ -4,12 +4,15 @@ use rayon::prelude::*;
 
 use super::planes::PlaneLayout;
 use super::{ConvShape, winograd};
+use crate::elementwise::accumulate;
 use crate::panel::{PanelProduct, Row, offset};
 use crate::parallel::for_each_piece;
 use crate::scratch::Scratch;
 use crate::simd::Simd;
+use crate::slices::Slices;
 use crate::transpose::transpose;
 use crate::{check, panel};
+use std::ops::Range;
 
 /// Adds the gradient of a convolution with respect to its weight to `gw`: for every entry of every kernel, the sum over all patches of
 /// patch entry times output gradient.
@@ -58,6 +61,42 @@ pub fn conv2d_backward_weight(s: &ConvShape, x: &[f32], gy: &[f32], gw: &mut [f3
             );
         }
     });
+}
+
+/// As [`conv2d_backward_weight`], but `gw` gets the sum over `slices` of the batch, added in pairs ([`Slices::total`]).
+///
+/// # Panics
+///
+/// Panics as [`conv2d_backward_weight`] does.
+pub fn conv2d_backward_weight_in_slices(s: &ConvShape, slices: Slices, x: &[f32], gy: &[f32], gw: &mut [f32]) {
+    check::length("x", x.len(), s.input_len());
+    check::length("gy", gy.len(), s.output_len());
+    check::length("gw", gw.len(), s.weight_len());
+    if slices == Slices::ONE {
+        return conv2d_backward_weight(s, x, gy, gw);
+    }
+    let mut total = Scratch::new(gw.len());
+    sum_of_slices(s, &slices.ranges(s.batch), x, gy, &mut total);
+    accumulate(gw, &total);
+}
+
+/// Writes the sum over the images of `slices`.
+fn sum_of_slices(s: &ConvShape, slices: &[Range<usize>], x: &[f32], gy: &[f32], total: &mut [f32]) {
+    if let [images] = slices {
+        total.fill(0.0);
+        let batch = images.len();
+        let (of_x, of_gy) = (s.input().len(), s.output().len());
+        let x = &x[images.start * of_x..images.end * of_x];
+        let gy = &gy[images.start * of_gy..images.end * of_gy];
+        return conv2d_backward_weight(&ConvShape { batch, ..*s }, x, gy, total);
+    }
+    let (first, second) = slices.split_at(slices.len() / 2);
+    let mut other = Scratch::new(total.len());
+    rayon::join(
+        || sum_of_slices(s, first, x, gy, total),
+        || sum_of_slices(s, second, x, gy, &mut other),
+    );
+    accumulate(total, &other);
 }
 
 /// Returns the number of images in a part of the batch. A part fits into the second-level cache. Parts are smaller if threads would have

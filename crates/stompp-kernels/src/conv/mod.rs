@@ -27,7 +27,7 @@ mod planes;
 mod winograd;
 
 pub use backward_input::conv2d_backward_input;
-pub use backward_weight::conv2d_backward_weight;
+pub use backward_weight::{conv2d_backward_weight, conv2d_backward_weight_in_slices};
 pub use forward::conv2d_forward;
 
 /// The sizes of a square-kernel convolution.
