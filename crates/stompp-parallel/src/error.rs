@@ -1,0 +1,33 @@
+//! Errors of collective operations.
+
+/// The reason why processes cannot work together.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CollectiveError {
+    /// Exact sums need a power of two as the number of processes.
+    #[error("{processes} processes cannot add exactly: their number must be a power of two, such as 2, 4 or 8")]
+    ProcessCount {
+        /// Number of processes.
+        processes: usize,
+    },
+    /// A process ended while others needed it.
+    #[error("process {rank} ended: {reason}")]
+    Lost {
+        /// The process.
+        rank: usize,
+        /// Why it ended, if it said so.
+        reason: String,
+    },
+    /// The processes called different functions, or with values of different lengths.
+    #[error("process {rank} does something else than this one: the processes have lost their common order")]
+    Mismatch {
+        /// The other process.
+        rank: usize,
+    },
+    /// MPI cannot be used.
+    #[error("MPI: {problem}")]
+    Mpi {
+        /// The problem.
+        problem: String,
+    },
+}

@@ -1,0 +1,208 @@
+//! Processes that an MPI runtime started, on one machine or several.
+//!
+//! Two threads communicate, each with a communicator of its own: one for statistics and messages, one for sums in the background. The
+//! first also starts and ends MPI, because the standard wants both in one thread.
+
+use crate::lane::Lane;
+use crate::transport::Transport;
+use crate::{Collective, CollectiveError, PendingSum, Reduction};
+use mpi::Threading;
+use mpi::collective::{CommunicatorCollectives, SystemOperation};
+use mpi::datatype::{Partition, PartitionMut};
+use mpi::environment::Universe;
+use mpi::topology::{Communicator, SimpleCommunicator};
+use std::io::{self, Write};
+
+/// The processes that `mpirun`, `mpiexec` or `srun` started together.
+#[derive(Debug)]
+pub struct Mpi {
+    rank: usize,
+    size: usize,
+    // Dropped before `messages`, whose thread ends MPI.
+    buckets: Lane,
+    messages: Lane,
+}
+
+impl Mpi {
+    /// Starts MPI. Must be called once in a process, and by all processes.
+    ///
+    /// # Errors
+    /// Returns [`CollectiveError::Mpi`] if MPI was started before or does not support several threads, and
+    /// [`CollectiveError::ProcessCount`] if the reduction is exact and the number of processes is not a power of two.
+    pub fn start(reduction: Reduction) -> Result<Self, CollectiveError> {
+        let (messages, [rank, size]) = Lane::start(reduction, || {
+            let (universe, threading) = mpi::initialize_with_threading(Threading::Multiple)
+                .ok_or_else(|| problem("it was started before in this process"))?;
+            if threading < Threading::Multiple {
+                return Err(problem("it does not support several threads (MPI_THREAD_MULTIPLE)"));
+            }
+            let world = universe.world();
+            let place = [world.rank(), world.size()].map(|number| number as usize);
+            let transport = World {
+                communicator: world.duplicate(),
+                _universe: Some(universe),
+            };
+            Ok((transport, place))
+        })?;
+        if reduction == Reduction::Exact && !size.is_power_of_two() {
+            return Err(CollectiveError::ProcessCount { processes: size });
+        }
+        // After the first thread is done with it: duplicating is a collective operation on the world.
+        let (buckets, ()) = Lane::start(reduction, || {
+            let transport = World {
+                communicator: SimpleCommunicator::world().duplicate(),
+                _universe: None,
+            };
+            Ok((transport, ()))
+        })?;
+        Ok(Self {
+            rank,
+            size,
+            buckets,
+            messages,
+        })
+    }
+
+    /// Returns whether an MPI runtime or Slurm started this process with others.
+    pub fn is_expected() -> bool {
+        // Open MPI, MPICH and Intel MPI, Slurm's PMI.
+        ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK"]
+            .iter()
+            .any(|name| std::env::var_os(name).is_some())
+    }
+}
+
+impl Collective for Mpi {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn size(&self) -> usize {
+        self.size
+    }
+
+    fn sum(&self, values: &mut [f64]) -> Result<(), CollectiveError> {
+        self.messages.sum(values)
+    }
+
+    fn start_sum(&self, values: Vec<f32>) -> PendingSum {
+        self.buckets.start_sum(values)
+    }
+
+    fn gather(&self, message: Vec<u8>) -> Result<Vec<Vec<u8>>, CollectiveError> {
+        self.messages.gather(message)
+    }
+
+    fn broadcast(&self, message: Vec<u8>) -> Result<Vec<u8>, CollectiveError> {
+        let message = if self.rank == 0 { message } else { Vec::new() };
+        Ok(self.messages.gather(message)?.swap_remove(0))
+    }
+
+    fn bytes_sent(&self) -> u64 {
+        self.messages.bytes_sent() + self.buckets.bytes_sent()
+    }
+
+    fn abort(&self, reason: &str) {
+        if self.size > 1 {
+            // What follows cannot be told anywhere if standard error is gone.
+            let _ = writeln!(
+                io::stderr(),
+                "process {} ends all {} processes: {reason}",
+                self.rank,
+                self.size
+            );
+            SimpleCommunicator::world().abort(1);
+        }
+    }
+}
+
+/// A communicator in the thread that made it.
+struct World {
+    communicator: SimpleCommunicator,
+    /// Ends MPI when it is dropped, after the communicator.
+    _universe: Option<Universe>,
+}
+
+impl World {
+    /// The number of bytes that each process sends to this one.
+    fn sizes(&self, to: &[usize]) -> Result<Vec<i32>, CollectiveError> {
+        let sent = to.iter().map(|&size| count(size)).collect::<Result<Vec<i32>, _>>()?;
+        let mut received = vec![0; sent.len()];
+        self.communicator.all_to_all_into(&sent[..], &mut received[..]);
+        Ok(received)
+    }
+}
+
+impl Transport for World {
+    fn rank(&self) -> usize {
+        self.communicator.rank() as usize
+    }
+
+    fn size(&self) -> usize {
+        self.communicator.size() as usize
+    }
+
+    fn all_to_all(&mut self, parts: &[&[u8]]) -> Result<Vec<Vec<u8>>, CollectiveError> {
+        let sizes: Vec<usize> = parts.iter().map(|part| part.len()).collect();
+        let counts = sizes.iter().map(|&size| count(size)).collect::<Result<Vec<i32>, _>>()?;
+        let received_counts = self.sizes(&sizes)?;
+        let sent = parts.concat();
+        let mut received = vec![0_u8; received_counts.iter().map(|&size| size as usize).sum()];
+        let (starts, received_starts) = (starts(&counts), starts(&received_counts));
+        self.communicator.all_to_all_varcount_into(
+            &Partition::new(&sent[..], &counts[..], &starts[..]),
+            &mut PartitionMut::new(&mut received[..], &received_counts[..], &received_starts[..]),
+        );
+        Ok(split(&received, &received_counts))
+    }
+
+    fn all_gather(&mut self, message: &[u8]) -> Result<Vec<Vec<u8>>, CollectiveError> {
+        let own = count(message.len())?;
+        let mut counts = vec![0; Transport::size(self)];
+        self.communicator.all_gather_into(&own, &mut counts[..]);
+        let mut received = vec![0_u8; counts.iter().map(|&size| size as usize).sum()];
+        if received.is_empty() {
+            // Open MPI refuses to gather nothing from one process.
+            return Ok(vec![Vec::new(); counts.len()]);
+        }
+        let starts = starts(&counts);
+        let mut parts = PartitionMut::new(&mut received[..], &counts[..], &starts[..]);
+        self.communicator.all_gather_varcount_into(message, &mut parts);
+        Ok(split(&received, &counts))
+    }
+
+    fn sum_in_any_order(&mut self, values: &mut [f32]) -> Result<(), CollectiveError> {
+        let own = values.to_vec();
+        self.communicator
+            .all_reduce_into(&own[..], values, SystemOperation::sum());
+        Ok(())
+    }
+}
+
+/// A number of bytes as MPI counts it.
+fn count(bytes: usize) -> Result<i32, CollectiveError> {
+    i32::try_from(bytes).map_err(|_| problem(&format!("a message of {bytes} bytes is too large; the limit is 2 GiB")))
+}
+
+/// The place of each part, one after another.
+fn starts(counts: &[i32]) -> Vec<i32> {
+    let next = |start: &mut i32, count: &i32| {
+        let place = *start;
+        *start += count;
+        Some(place)
+    };
+    counts.iter().scan(0, next).collect()
+}
+
+fn split(bytes: &[u8], counts: &[i32]) -> Vec<Vec<u8>> {
+    let parts = starts(counts).into_iter().zip(counts);
+    parts
+        .map(|(start, &count)| bytes[start as usize..][..count as usize].to_vec())
+        .collect()
+}
+
+fn problem(problem: &str) -> CollectiveError {
+    CollectiveError::Mpi {
+        problem: problem.to_owned(),
+    }
+}
