@@ -3,6 +3,7 @@
 use crate::{BinaryBackend, FreezeState, NormQuantize, NormQuantizeGradients, Surrogate};
 use dfdx::tensor::{Cpu, CpuError};
 use stompp_kernels::{self as kernels, BatchNormParams, BatchNormQuantizeGradients, BitTensor, BitWeights, ConvShape};
+use stompp_nn::GradientTotals;
 
 impl BinaryBackend for Cpu {
     fn quantize(&self, state: &FreezeState, period: usize, u: &[f32], out: &mut [f32]) -> Result<(), CpuError> {
@@ -43,13 +44,20 @@ impl BinaryBackend for Cpu {
         gout: &[f32],
         gradients: NormQuantizeGradients<'_, Self>,
     ) -> Result<(), CpuError> {
+        let (shape, norm) = (&op.shape, normalization(op));
+        let (state, surrogate) = (kernel_state(op.quantizer.state()), op.quantizer.surrogate());
+        let sums = op.reduction.gradient_sums(shape, |sums| {
+            let slices = op.reduction.slices();
+            kernels::batch_norm_quantize_backward_sums(shape, slices, x, norm, residual, state, surrogate, gout, sums);
+        });
         kernels::batch_norm_quantize_backward(
-            &op.shape,
+            shape,
+            sums.as_ref().map(GradientTotals::given),
             x,
-            normalization(op),
+            norm,
             residual,
-            kernel_state(op.quantizer.state()),
-            op.quantizer.surrogate(),
+            state,
+            surrogate,
             gout,
             BatchNormQuantizeGradients {
                 x: gradients.input,

@@ -9,7 +9,7 @@ use stompp_cuda::{Floats, FloatsMut, MaskChanges, NormGradients, Quantizer, Sign
 use stompp_kernels::ConvShape;
 use stompp_nn::{
     DeviceError,
-    cuda::{batch_norm_params, gpu, on_gpu},
+    cuda::{ALONE, batch_norm_params, gpu, on_gpu},
 };
 use stompp_rng::StreamKey;
 use stompp_schedule::Refreshed;
@@ -109,6 +109,7 @@ impl BinaryBackend for Cuda {
         gout: Floats<'_>,
         gradients: NormQuantizeGradients<'_, Self>,
     ) -> Result<(), CudaError> {
+        assert!(op.reduction.is_plain(), "{ALONE}");
         let state = op.quantizer.state().try_map(on_device)?;
         let quantizer = quantizer(&state, op.quantizer.entries(), op.quantizer.surrogate());
         let norm = batch_norm_params(op.moments, op.scale, op.shift);

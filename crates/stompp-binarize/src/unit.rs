@@ -8,7 +8,8 @@ use dfdx::{
 };
 use stompp_kernels::{ChannelShape, ConvShape};
 use stompp_nn::{
-    BatchNorm2d, ImageShape, OpResult, Recording, backend::BatchMoments, ops, put_gradient, take_gradient,
+    BatchNorm2d, BatchReduction, ImageShape, OpResult, Recording, backend::BatchMoments, ops, put_gradient,
+    take_gradient,
 };
 
 /// How a convolution's output is computed. The gradients are the same for all variants.
@@ -139,6 +140,8 @@ pub struct NormQuantize<'a, D: BinaryBackend> {
     pub shift: D::Slice<'a>,
     /// Which entries of a sample are frozen, and which gradient they pass.
     pub quantizer: &'a MaskedQuantizer,
+    /// How sums over the batch are computed.
+    pub reduction: &'a BatchReduction,
 }
 
 /// The gradients that a device computes for a [`NormQuantize`].
@@ -198,7 +201,9 @@ fn fused<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend, T: Re
         channels: conv.out_channels,
         inner: conv.out_height() * conv.out_width(),
     };
-    let moments = norm.update_running(&shape, D::slice(&y))?;
+    let slices = w_tape.reduction().slices();
+    let reduction = parameters.reduction().of_batch_norms();
+    let moments = norm.update_running(&shape, &reduction, D::slice(&y))?;
     let (scale, shift) = (norm.scale.clone(), norm.shift.clone());
     let op = NormQuantize {
         shape,
@@ -206,6 +211,7 @@ fn fused<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend, T: Re
         scale: D::values(&scale),
         shift: D::values(&shift),
         quantizer,
+        reduction: &reduction,
     };
     let q = device.filled(out, |q| {
         device.norm_quantize(&op, D::slice(&y), residual.as_ref().map(D::values), q)
@@ -235,6 +241,7 @@ fn fused<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend, T: Re
             scale: D::values(&scale),
             shift: D::values(&shift),
             quantizer: &quantizer,
+            reduction: &reduction,
         };
         let wanted = NormQuantizeGradients {
             input: D::slice_mut(&mut gy),
@@ -254,7 +261,7 @@ fn fused<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend, T: Re
         }
         if w_wanted {
             let gw = D::slice_mut(gradients.get_or_alloc_mut(&w)?);
-            device.conv2d_weight_gradient(&conv, D::values(&x), D::slice(&gy), gw)?;
+            device.conv2d_weight_gradient(&conv, slices, D::values(&x), D::slice(&gy), gw)?;
         }
         if x_wanted {
             let gx = D::slice_mut(gradients.get_or_alloc_mut(&x)?);

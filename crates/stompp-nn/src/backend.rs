@@ -3,6 +3,7 @@
 //! Each method is one kernel call on slices of the device's memory. Tensors and buffers both lend such slices. Methods named
 //! `..._gradient` or `..._backward` **accumulate** into their outputs, as dfdx's own kernels do; everything else overwrites them.
 
+use crate::BatchReduction;
 use dfdx::{
     shapes::Shape,
     tensor::{Cache, Storage, Tensor},
@@ -10,7 +11,7 @@ use dfdx::{
 };
 use std::fmt::Debug;
 pub use stompp_kernels::{AdamStep, SgdStep};
-use stompp_kernels::{ChannelShape, ConvShape, PoolShape};
+use stompp_kernels::{ChannelShape, ConvShape, PoolShape, Slices};
 
 /// A device's raw storage, such as a gradient.
 pub type Buffer<D> = <D as Storage<f32>>::Vec;
@@ -112,6 +113,9 @@ pub trait Backend: Device<f32> + Cache {
     /// If their lengths differ.
     fn write(&self, values: &[f32], buffer: &mut Buffer<Self>) -> Result<(), Self::Err>;
 
+    /// Copies the values of `buffer` to the host. Waits for the device.
+    fn read(&self, buffer: &Buffer<Self>) -> Result<Vec<f32>, Self::Err>;
+
     /// Convolution without bias: `x` (N, I, H, W), `w` (O, I, K, K), `y` (N, O, H', W').
     fn conv2d(
         &self,
@@ -130,20 +134,28 @@ pub trait Backend: Device<f32> + Cache {
         gx: Self::SliceMut<'_>,
     ) -> Result<(), Self::Err>;
 
-    /// Adds the convolution's weight gradient to `gw`.
+    /// Adds the convolution's weight gradient to `gw`: the sum over `slices` of the batch, see [`Slices`].
+    ///
+    /// # Panics
+    /// On a GPU if there is more than one slice.
     fn conv2d_weight_gradient(
         &self,
         shape: &ConvShape,
+        slices: Slices,
         x: Self::Slice<'_>,
         gy: Self::Slice<'_>,
         gw: Self::SliceMut<'_>,
     ) -> Result<(), Self::Err>;
 
-    /// Moments of `x` (N, C, H, W) per channel.
+    /// Moments of the batch per channel, of which this process has `x` (N, C, H, W).
+    ///
+    /// # Panics
+    /// On a GPU if the reduction is not [plain](BatchReduction::is_plain).
     fn batch_moments(
         &self,
         shape: &ChannelShape,
         eps: f32,
+        reduction: &BatchReduction,
         x: Self::Slice<'_>,
     ) -> Result<BatchMoments<Self>, Self::Err>;
 
@@ -184,10 +196,16 @@ pub trait Backend: Device<f32> + Cache {
         y: Self::SliceMut<'_>,
     ) -> Result<(), Self::Err>;
 
-    /// Adds batch norm's gradients, which include the derivatives of the batch's moments.
+    /// Adds batch norm's gradients, which include the derivatives of the batch's moments. The gradients of scale and shift are those of the
+    /// whole batch.
+    ///
+    /// # Panics
+    /// On a GPU if the reduction is not [plain](BatchReduction::is_plain).
+    #[allow(clippy::too_many_arguments)]
     fn batch_norm_backward(
         &self,
         shape: &ChannelShape,
+        reduction: &BatchReduction,
         moments: &BatchMoments<Self>,
         x: Self::Slice<'_>,
         scale: Self::Slice<'_>,
@@ -205,10 +223,14 @@ pub trait Backend: Device<f32> + Cache {
         y: Self::SliceMut<'_>,
     ) -> Result<(), Self::Err>;
 
-    /// Adds the linear layer's gradients.
+    /// Adds the linear layer's gradients: sums over `slices` of the batch, see [`Slices`].
+    ///
+    /// # Panics
+    /// On a GPU if there is more than one slice.
     fn linear_backward(
         &self,
         shape: &LinearShape,
+        slices: Slices,
         x: Self::Slice<'_>,
         w: Self::Slice<'_>,
         gy: Self::Slice<'_>,
@@ -283,14 +305,19 @@ pub trait Backend: Device<f32> + Cache {
     ) -> Result<(), Self::Err>;
 
     /// Writes the mean cross-entropy of `logits` (N, `classes`) against `labels` (N), with label smoothing in [0, 1], to `loss` (one
-    /// entry), and its gradient with respect to the logits to `gradient`; see [`stompp_kernels::cross_entropy`]. The loss stays on the
-    /// device, so the host does not wait.
+    /// entry), and its gradient with respect to the logits to `gradient`; see [`stompp_kernels::cross_entropy`]. Both are those of the mean
+    /// over the whole batch. The loss stays on the device, so the host does not wait.
+    ///
+    /// # Panics
+    /// On a GPU if the reduction is not [plain](BatchReduction::is_plain).
+    #[allow(clippy::too_many_arguments)]
     fn cross_entropy(
         &self,
         classes: usize,
         logits: Self::Slice<'_>,
         labels: &[usize],
         smoothing: f32,
+        reduction: &BatchReduction,
         loss: Self::SliceMut<'_>,
         gradient: Self::SliceMut<'_>,
     ) -> Result<(), Self::Err>;

@@ -3,7 +3,9 @@
 mod view;
 
 use crate::{
+    BatchReduction,
     backend::{Backend, BatchMoments, BatchNormGradients, Buffer, LinearGradients, LinearShape},
+    reduction::GradientTotals,
     scratch::Scratch,
 };
 use dfdx::{
@@ -11,7 +13,7 @@ use dfdx::{
     tensor::{Cpu, CpuError, Storage, Tensor, ZerosTensor},
 };
 use std::cell::RefCell;
-use stompp_kernels::{self as kernels, AdamStep, ChannelShape, ConvShape, PoolShape, SgdStep};
+use stompp_kernels::{self as kernels, AdamStep, ChannelShape, ConvShape, LossShape, PoolShape, SgdStep, Slices};
 use view::{values, values_mut};
 
 /// Copies `values` to a raw buffer. Its memory comes from dfdx's cache, because it returns there when it is dropped: memory from
@@ -88,14 +90,35 @@ impl Backend for Cpu {
         Ok(())
     }
 
-    fn conv2d_weight_gradient(&self, shape: &ConvShape, x: &[f32], gy: &[f32], gw: &mut [f32]) -> Result<(), CpuError> {
-        kernels::conv2d_backward_weight(shape, x, gy, gw);
+    fn read(&self, buffer: &Buffer<Self>) -> Result<Vec<f32>, CpuError> {
+        Ok(buffer.to_vec())
+    }
+
+    fn conv2d_weight_gradient(
+        &self,
+        shape: &ConvShape,
+        slices: Slices,
+        x: &[f32],
+        gy: &[f32],
+        gw: &mut [f32],
+    ) -> Result<(), CpuError> {
+        kernels::conv2d_backward_weight_in_slices(shape, slices, x, gy, gw);
         Ok(())
     }
 
-    fn batch_moments(&self, shape: &ChannelShape, eps: f32, x: &[f32]) -> Result<BatchMoments<Self>, CpuError> {
+    fn batch_moments(
+        &self,
+        shape: &ChannelShape,
+        eps: f32,
+        reduction: &BatchReduction,
+        x: &[f32],
+    ) -> Result<BatchMoments<Self>, CpuError> {
         let (mut mean, mut variance) = (vec![0.0; shape.channels], vec![0.0; shape.channels]);
-        kernels::batch_norm_statistics(shape, x, &mut mean, &mut variance);
+        let mut sums = vec![[0.0; 2]; shape.channels];
+        kernels::batch_norm_sums(shape, reduction.slices(), x, &mut sums);
+        reduction.sum(sums.as_flattened_mut());
+        let count = reduction.whole_batch(shape.batch) * shape.inner;
+        kernels::batch_norm_moments(count, &sums, &mut mean, &mut variance);
         self.running_moments(eps, &mean, &variance)
     }
 
@@ -149,6 +172,7 @@ impl Backend for Cpu {
     fn batch_norm_backward(
         &self,
         shape: &ChannelShape,
+        reduction: &BatchReduction,
         moments: &BatchMoments<Self>,
         x: &[f32],
         scale: &[f32],
@@ -160,8 +184,12 @@ impl Backend for Cpu {
             scale: gscale,
             shift: gshift,
         } = gradients;
+        let sums = reduction.gradient_sums(shape, |sums| {
+            kernels::batch_norm_backward_sums(shape, reduction.slices(), x, &moments.mean, gy, sums);
+        });
         kernels::batch_norm_backward(
             shape,
+            sums.as_ref().map(GradientTotals::given),
             x,
             &moments.mean,
             &moments.inv_std,
@@ -182,13 +210,15 @@ impl Backend for Cpu {
     fn linear_backward(
         &self,
         shape: &LinearShape,
+        slices: Slices,
         x: &[f32],
         w: &[f32],
         gy: &[f32],
         gradients: LinearGradients<'_, Self>,
     ) -> Result<(), CpuError> {
         let LinearGradients { input, weight, bias } = gradients;
-        kernels::linear_backward(shape.batch, shape.inputs, shape.outputs, x, w, gy, input, weight, bias);
+        let LinearShape { batch, inputs, outputs } = *shape;
+        kernels::linear_backward(slices, batch, inputs, outputs, x, w, gy, input, weight, bias);
         Ok(())
     }
 
@@ -265,10 +295,25 @@ impl Backend for Cpu {
         logits: &[f32],
         labels: &[usize],
         smoothing: f32,
+        reduction: &BatchReduction,
         loss: &mut [f32],
         gradient: &mut [f32],
     ) -> Result<(), CpuError> {
-        loss[0] = kernels::cross_entropy(labels.len(), classes, logits, labels, smoothing, Some(gradient));
+        let shape = LossShape {
+            batch: labels.len(),
+            classes,
+            whole_batch: reduction.whole_batch(labels.len()),
+            slices: reduction.slices(),
+        };
+        let mut sum = [kernels::cross_entropy_sum(
+            &shape,
+            logits,
+            labels,
+            smoothing,
+            Some(gradient),
+        )];
+        reduction.sum(&mut sum);
+        loss[0] = (sum[0] / shape.whole_batch.max(1) as f64) as f32;
         Ok(())
     }
 

@@ -9,6 +9,7 @@ mod view;
 pub use device::{gpu, on_gpu, open, take_last_error, to_cuda_error};
 
 use crate::{
+    BatchReduction,
     backend::{Backend, BatchMoments, BatchNormGradients, Buffer, LinearGradients, LinearShape},
     scratch::Scratch,
 };
@@ -22,7 +23,7 @@ pub use stompp_cuda::{
     AlgorithmChoice, DeviceImages, Floats, FloatsMut, Gpu, GpuError, GpuSettings, KernelTime, OpenGpuError, Versions,
 };
 use stompp_cuda::{BatchNormParams, Moments, NormGradients};
-use stompp_kernels::{AdamStep, ChannelShape, ConvShape, PoolShape, SgdStep};
+use stompp_kernels::{AdamStep, ChannelShape, ConvShape, PoolShape, SgdStep, Slices};
 
 thread_local! {
     /// Free buffers for reuse.
@@ -79,6 +80,10 @@ impl Backend for Cuda {
         Ok(device.htod_sync_copy_into(values, buffer)?)
     }
 
+    fn read(&self, buffer: &Buffer<Self>) -> Result<Vec<f32>, CudaError> {
+        Ok(buffer.device().dtoh_sync_copy(buffer)?)
+    }
+
     fn conv2d(&self, shape: &ConvShape, x: Floats<'_>, w: Floats<'_>, y: FloatsMut<'_>) -> Result<(), CudaError> {
         on_gpu(|gpu| gpu.conv2d(shape, x, w, y))
     }
@@ -96,14 +101,23 @@ impl Backend for Cuda {
     fn conv2d_weight_gradient(
         &self,
         shape: &ConvShape,
+        slices: Slices,
         x: Floats<'_>,
         gy: Floats<'_>,
         gw: FloatsMut<'_>,
     ) -> Result<(), CudaError> {
+        assert_eq!(slices, Slices::ONE, "{ALONE}");
         on_gpu(|gpu| gpu.conv2d_weight_gradient(shape, x, gy, gw))
     }
 
-    fn batch_moments(&self, shape: &ChannelShape, eps: f32, x: Floats<'_>) -> Result<BatchMoments<Self>, CudaError> {
+    fn batch_moments(
+        &self,
+        shape: &ChannelShape,
+        eps: f32,
+        reduction: &BatchReduction,
+        x: Floats<'_>,
+    ) -> Result<BatchMoments<Self>, CudaError> {
+        assert!(reduction.is_plain(), "{ALONE}");
         let mut moments = no_moments(self, shape.channels)?;
         let out = Moments {
             mean: FloatsMut::new(&mut moments.mean),
@@ -162,12 +176,14 @@ impl Backend for Cuda {
     fn batch_norm_backward(
         &self,
         shape: &ChannelShape,
+        reduction: &BatchReduction,
         moments: &BatchMoments<Self>,
         x: Floats<'_>,
         scale: Floats<'_>,
         gy: Floats<'_>,
         gradients: BatchNormGradients<'_, Self>,
     ) -> Result<(), CudaError> {
+        assert!(reduction.is_plain(), "{ALONE}");
         // The gradients do not depend on the shift; any slice of its length will do.
         let norm = batch_norm_params(moments, scale, scale);
         let gradients = NormGradients {
@@ -194,11 +210,13 @@ impl Backend for Cuda {
     fn linear_backward(
         &self,
         shape: &LinearShape,
+        slices: Slices,
         x: Floats<'_>,
         w: Floats<'_>,
         gy: Floats<'_>,
         gradients: LinearGradients<'_, Self>,
     ) -> Result<(), CudaError> {
+        assert_eq!(slices, Slices::ONE, "{ALONE}");
         let wanted = (gradients.input, gradients.weight, gradients.bias);
         on_gpu(|gpu| gpu.linear_backward((shape.batch, shape.inputs, shape.outputs), x, w, gy, wanted))
     }
@@ -271,9 +289,11 @@ impl Backend for Cuda {
         logits: Floats<'_>,
         labels: &[usize],
         smoothing: f32,
+        reduction: &BatchReduction,
         loss: FloatsMut<'_>,
         gradient: FloatsMut<'_>,
     ) -> Result<(), CudaError> {
+        assert!(reduction.is_plain(), "{ALONE}");
         on_gpu(|gpu| gpu.cross_entropy(classes, logits, labels, smoothing, loss, gradient))
     }
 
@@ -312,6 +332,9 @@ impl Backend for Cuda {
         on_gpu(|gpu| gpu.read_norms(&norms))
     }
 }
+
+/// Why a GPU refuses slices and groups of processes.
+pub const ALONE: &str = "a GPU trains alone, with batches of one slice";
 
 /// The parameters of batch norm, as the kernels need them.
 pub fn batch_norm_params<'a>(

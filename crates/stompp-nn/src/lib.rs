@@ -19,6 +19,7 @@ mod init;
 mod layers;
 pub mod ops;
 pub mod optim;
+mod reduction;
 mod scratch;
 mod tape;
 mod visit;
@@ -30,6 +31,7 @@ pub use error::DeviceError;
 pub use init::{kaiming_normal, uniform_fan_in};
 pub use layers::{BatchNorm2d, Conv2d, GlobalAveragePool, Linear, MaxPool2d, builder};
 pub use rand::rand_core;
+pub use reduction::{BatchReduction, GradientBuckets, GradientTotals};
 pub use tape::{Recording, SwitchTape};
 pub use visit::{TensorKind, TensorMut, VisitTensors, Visitor, VisitorMut};
 

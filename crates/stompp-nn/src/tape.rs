@@ -5,6 +5,7 @@
 //! dfdx [`Tape`] that is either on or off, so a tensor carries that decision with it and every op reads it through
 //! [`Recording`].
 
+use crate::BatchReduction;
 use dfdx::tensor::{Gradients, Merge, NoneTape, OwnedTape, Storage, Tape, Tensor};
 
 /// A tape that can say, at run time, whether it records.
@@ -15,8 +16,13 @@ pub trait Recording<D: Storage<f32>>: Tape<f32, D> {
     /// Whether operations added to this tape will be run by the backward pass.
     fn is_recording(&self) -> bool;
 
-    /// An empty tape that records if and only if this one does.
+    /// An empty tape that records if and only if this one does, with the same [`BatchReduction`].
     fn fork(&self) -> Self;
+
+    /// How ops on this tape compute sums over the images of a batch.
+    fn reduction(&self) -> BatchReduction {
+        BatchReduction::default()
+    }
 }
 
 impl<D: Storage<f32>> Recording<D> for NoneTape {
@@ -57,17 +63,33 @@ impl<D: Storage<f32>> Recording<D> for OwnedTape<f32, D> {
 /// assert!(SwitchTape::into_owned_tape(y).is_none());
 /// ```
 #[derive(Debug)]
-pub struct SwitchTape<D: Storage<f32>>(Option<OwnedTape<f32, D>>);
+pub struct SwitchTape<D: Storage<f32>> {
+    tape: Option<OwnedTape<f32, D>>,
+    /// `None` means the default.
+    reduction: Option<BatchReduction>,
+}
 
 impl<D: Storage<f32>> SwitchTape<D> {
     /// An empty tape that records.
     pub fn on() -> Self {
-        Self(Some(OwnedTape::default()))
+        Self::of(Some(OwnedTape::default()))
     }
 
     /// A tape that does not record.
     pub fn off() -> Self {
-        Self(None)
+        Self::of(None)
+    }
+
+    fn of(tape: Option<OwnedTape<f32, D>>) -> Self {
+        Self { tape, reduction: None }
+    }
+
+    /// The same tape, whose ops compute sums over the images of a batch in this way. Merged tapes keep it.
+    pub fn with_reduction(self, reduction: BatchReduction) -> Self {
+        Self {
+            reduction: Some(reduction),
+            ..self
+        }
     }
 
     /// A tape that records if `recording`.
@@ -81,7 +103,7 @@ impl<D: Storage<f32>> SwitchTape<D> {
     ) -> Option<Tensor<S, f32, D, OwnedTape<f32, D>>> {
         use dfdx::tensor::{PutTape, SplitTape};
         let (tensor, tape) = tensor.split_tape();
-        tape.0.map(|tape| tensor.put_tape(tape))
+        tape.tape.map(|tape| tensor.put_tape(tape))
     }
 }
 
@@ -99,10 +121,13 @@ impl<D: Storage<f32>> Merge<NoneTape> for SwitchTape<D> {
 
 impl<D: Storage<f32>> Merge<SwitchTape<D>> for SwitchTape<D> {
     fn merge(self, other: Self) -> Self {
-        Self(match (self.0, other.0) {
-            (Some(mine), Some(theirs)) => Some(mine.merge(theirs)),
-            (mine, theirs) => mine.or(theirs),
-        })
+        Self {
+            tape: match (self.tape, other.tape) {
+                (Some(mine), Some(theirs)) => Some(mine.merge(theirs)),
+                (mine, theirs) => mine.or(theirs),
+            },
+            reduction: self.reduction.or(other.reduction),
+        }
     }
 }
 
@@ -114,7 +139,7 @@ impl<D: Storage<f32>> Tape<f32, D> for SwitchTape<D> {
     where
         F: 'static + FnOnce(&mut Gradients<f32, D>) -> Result<(), D::Err>,
     {
-        if let Some(tape) = &mut self.0 {
+        if let Some(tape) = &mut self.tape {
             tape.add_backward_op(operation);
         }
     }
@@ -122,10 +147,17 @@ impl<D: Storage<f32>> Tape<f32, D> for SwitchTape<D> {
 
 impl<D: Storage<f32>> Recording<D> for SwitchTape<D> {
     fn is_recording(&self) -> bool {
-        self.0.is_some()
+        self.tape.is_some()
     }
 
     fn fork(&self) -> Self {
-        Self::new(self.is_recording())
+        Self {
+            reduction: self.reduction.clone(),
+            ..Self::new(self.is_recording())
+        }
+    }
+
+    fn reduction(&self) -> BatchReduction {
+        self.reduction.clone().unwrap_or_default()
     }
 }

@@ -8,7 +8,7 @@ use crate::{Activation, Binarization, BinaryBackend, BinaryConv2d};
 use dfdx::tensor::HasErr;
 use std::sync::Arc;
 use stompp_graph::{ActivationRule, Conv, Graph, NodeId, Op};
-use stompp_nn::{BatchNorm2d, Conv2d, Linear};
+use stompp_nn::{BatchNorm2d, BatchReduction, Conv2d, Linear};
 use stompp_rng::{Purpose, stream};
 
 impl<D: BinaryBackend> Network<D> {
@@ -77,6 +77,8 @@ impl<D: BinaryBackend> Network<D> {
             .collect::<Result<Vec<_>, D::Err>>()?;
         Ok(Self {
             steps: steps(&graph).into(),
+            reduction: BatchReduction::default(),
+            buckets: Arc::default(),
             bindings: bindings.into(),
             graph,
             binarization,

@@ -5,15 +5,18 @@ mod build;
 mod evaluate;
 mod freeze;
 mod plan;
+mod reduce;
 mod train;
 mod values;
 
 use crate::{Activation, Binarization, BinaryBackend, BinaryConv2d, EvalMode};
 use dfdx::tensor::{NoneTape, Tensor};
 use plan::{LayerIndex, Step};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use stompp_graph::{Graph, NodeId};
-use stompp_nn::{BatchNorm2d, Conv2d, ImageShape, Linear, VisitTensors, Visitor, VisitorMut};
+use stompp_nn::{
+    BatchNorm2d, BatchReduction, Conv2d, GradientBuckets, ImageShape, Linear, VisitTensors, Visitor, VisitorMut,
+};
 
 /// Feature maps of a batch, (N, C, H, W).
 pub type Feature<D, T = NoneTape> = Tensor<ImageShape<usize, usize>, f32, D, T>;
@@ -71,6 +74,10 @@ pub struct Network<D: BinaryBackend> {
     bindings: Arc<[LayerIndex]>,
     /// The steps of a training pass, in order.
     steps: Arc<[Step]>,
+    /// How training passes compute sums over the batch.
+    reduction: BatchReduction,
+    /// The gradients of the last training pass that are being added over processes.
+    buckets: Arc<Mutex<GradientBuckets>>,
 }
 
 /// The layers that a pass only reads, by kind.
@@ -109,6 +116,17 @@ impl<D: BinaryBackend> Network<D> {
     /// Sets the momentum of every batch norm: the share of the newest batch in its running statistics. Initially 0.1.
     pub fn set_statistics_momentum(&mut self, momentum: f32) {
         self.norms.iter_mut().for_each(|norm| norm.momentum = momentum);
+    }
+
+    /// Sets how training passes compute sums over the batch: in which slices, and over which processes. Initially this process has the
+    /// whole batch, in one slice.
+    pub fn set_reduction(&mut self, reduction: BatchReduction) {
+        self.reduction = reduction;
+    }
+
+    /// How training passes compute sums over the batch.
+    pub fn reduction(&self) -> &BatchReduction {
+        &self.reduction
     }
 
     /// Panics unless `images` have the graph's input shape.

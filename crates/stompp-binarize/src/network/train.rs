@@ -4,6 +4,7 @@ use super::{
     Feature, Layers, Network, Norm,
     boundary::Boundary,
     plan::{Fused, LayerIndex, Step},
+    reduce::Reducer,
     values::Values,
 };
 use crate::{BinaryBackend, Convolution, EvalMode, NormActivation};
@@ -35,6 +36,7 @@ impl<D: BinaryBackend> Network<D> {
         values.put(self.graph.input(), images);
         let mut pass = Pass {
             boundary: self.boundary(),
+            reducer: Reducer::new(&self.reduction, &self.buckets),
             graph: &self.graph,
             bindings: &self.bindings,
             layers: &self.layers,
@@ -74,6 +76,7 @@ struct Pass<'a, D: BinaryBackend> {
     layers: &'a Layers<D>,
     norms: &'a mut [Norm<D>],
     boundary: Boundary,
+    reducer: Reducer<'a>,
     values: Values<D>,
     /// Everything recorded so far. Values are kept off the tape.
     tape: SwitchTape<D>,
@@ -167,7 +170,13 @@ impl<'a, D: BinaryBackend> Pass<'a, D> {
 
     /// The tape for the parameters of `id`.
     fn parameters(&self, id: NodeId) -> SwitchTape<D> {
-        SwitchTape::new(self.boundary.needs_parameter_gradient(id))
+        let tape = SwitchTape::new(self.boundary.needs_parameter_gradient(id));
+        self.reducer.prepare(
+            tape,
+            &self.graph.node(id).name,
+            (self.layers, self.norms),
+            self.binding(id),
+        )
     }
 
     /// Stores the value of `id`, and merges its tape into that of the pass.

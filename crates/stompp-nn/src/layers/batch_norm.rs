@@ -1,7 +1,7 @@
 //! Batch normalisation as a layer.
 
 use crate::{
-    OpResult, TensorKind, TensorMut, VisitTensors, Visitor, VisitorMut,
+    BatchReduction, OpResult, TensorKind, TensorMut, VisitTensors, Visitor, VisitorMut,
     backend::{Backend, BatchMoments},
     ops::{self, RunningStatistics},
     tape::Recording,
@@ -86,9 +86,14 @@ impl<C: Dim, D: Backend> BatchNorm2d<C, f32, D> {
     ///
     /// # Errors
     /// Returns `D::Err` if an allocation or a kernel launch fails.
-    pub fn update_running(&mut self, shape: &ChannelShape, x: D::Slice<'_>) -> Result<BatchMoments<D>, D::Err> {
+    pub fn update_running(
+        &mut self,
+        shape: &ChannelShape,
+        reduction: &BatchReduction,
+        x: D::Slice<'_>,
+    ) -> Result<BatchMoments<D>, D::Err> {
         let (device, eps) = (self.scale.device().clone(), self.eps);
-        self.running().update(&device, shape, eps, x)
+        self.running().update(&device, shape, eps, reduction, x)
     }
 
     fn running(&mut self) -> RunningStatistics<'_, C, D> {

@@ -1,7 +1,7 @@
 //! Batch normalisation over (N, H, W), per channel.
 
 use crate::{
-    OpResult,
+    BatchReduction, OpResult,
     backend::{Backend, BatchMoments, BatchNormGradients},
     put_gradient, take_gradient,
     tape::Recording,
@@ -25,7 +25,7 @@ pub struct RunningStatistics<'a, C: Dim, D: Backend> {
 }
 
 impl<C: Dim, D: Backend> RunningStatistics<'_, C, D> {
-    /// Returns the moments of a training batch and updates the running statistics.
+    /// Returns the moments of the training batch, of which this process has `x`, and updates the running statistics.
     ///
     /// # Errors
     /// Returns `D::Err` if an allocation or a kernel launch fails.
@@ -34,9 +34,14 @@ impl<C: Dim, D: Backend> RunningStatistics<'_, C, D> {
         device: &D,
         shape: &ChannelShape,
         eps: f32,
+        reduction: &BatchReduction,
         x: D::Slice<'_>,
     ) -> Result<BatchMoments<D>, D::Err> {
-        let moments = device.batch_moments(shape, eps, x)?;
+        let moments = device.batch_moments(shape, eps, reduction, x)?;
+        let shape = &ChannelShape {
+            batch: reduction.whole_batch(shape.batch),
+            ..*shape
+        };
         device.modify(self.mean, |mean| {
             device.update_running_mean(shape, self.momentum, &moments, mean)
         })?;
@@ -74,7 +79,8 @@ where
     let (scale, affine_tape) = scale.split_tape();
     let device = x.device().clone();
     let shape = channel_shape(&x);
-    let moments = running.update(&device, &shape, eps, D::values(&x))?;
+    let reduction = affine_tape.reduction().of_batch_norms();
+    let moments = running.update(&device, &shape, eps, &reduction, D::values(&x))?;
     let y = device.filled(*x.shape(), |y| {
         device.batch_norm(&shape, &moments, D::values(&x), D::values(&scale), D::values(&shift), y)
     })?;
@@ -97,7 +103,15 @@ where
             shift: D::slice_mut(&mut gshift),
         };
         let (x_values, scale_values) = (D::values(&x), D::values(&scale));
-        device.batch_norm_backward(&shape, &moments, x_values, scale_values, D::slice(&gy), wanted)?;
+        device.batch_norm_backward(
+            &shape,
+            &reduction,
+            &moments,
+            x_values,
+            scale_values,
+            D::slice(&gy),
+            wanted,
+        )?;
         if let Some(gx) = gx {
             put_gradient!(gradients, &x, gx);
         }

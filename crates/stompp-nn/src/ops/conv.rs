@@ -70,13 +70,14 @@ where
     let y = device.filled(out, |y| forward(&shape, D::values(&x), D::values(&w), y))?;
 
     let (x_wanted, w_wanted) = (x_tape.is_recording(), w_tape.is_recording());
+    let slices = w_tape.reduction().slices();
     let mut tape = x_tape.merge(w_tape);
     let y_ghost = y.ghost();
     tape.add_backward_op(move |gradients| {
         let gy = take_gradient!(gradients, &y_ghost, &device);
         if w_wanted {
             let gw = D::slice_mut(gradients.get_or_alloc_mut(&w)?);
-            device.conv2d_weight_gradient(&shape, D::values(&x), D::slice(&gy), gw)?;
+            device.conv2d_weight_gradient(&shape, slices, D::values(&x), D::slice(&gy), gw)?;
         }
         if x_wanted {
             let gx = D::slice_mut(gradients.get_or_alloc_mut(&x)?);

@@ -53,6 +53,7 @@ where
     })?;
 
     let (x_wanted, w_wanted) = (x_tape.is_recording(), w_tape.is_recording());
+    let slices = w_tape.reduction().slices();
     let mut tape = x_tape.merge(w_tape);
     let y_ghost = y.ghost();
     tape.add_backward_op(move |gradients| {
@@ -69,7 +70,7 @@ where
             weight: D::slice_mut(&mut gw),
             bias: D::slice_mut(&mut gb),
         };
-        device.linear_backward(&shape, D::values(&x), D::values(&w), D::slice(&gy), wanted)?;
+        device.linear_backward(&shape, slices, D::values(&x), D::values(&w), D::slice(&gy), wanted)?;
         if let Some(gx) = gx {
             put_gradient!(gradients, &x, gx);
         }

@@ -7,7 +7,8 @@ use dfdx::{
     tensor_ops::ReshapeTo,
 };
 
-/// Mean cross-entropy of `logits` (N, classes) against class indices `labels` (N), in nats.
+/// Mean cross-entropy of `logits` (N, classes) against class indices `labels` (N), in nats. If several processes share the batch
+/// ([`BatchReduction`](crate::BatchReduction)), it is the mean over all of it.
 ///
 /// The gradient is `(softmax(logits) - onehot(labels)) / N`, times the gradient of the loss.
 ///
@@ -53,10 +54,19 @@ where
         batch.size(),
         "the number of labels differs from the number of rows of logits"
     );
+    let reduction = tape.reduction();
     let mut gradient = Storage::<f32>::try_alloc_len(&device, batch.size() * classes.size())?;
     let loss = device.filled((), |loss| {
         let gradient = D::slice_mut(&mut gradient);
-        device.cross_entropy(classes.size(), D::values(&logits), labels, smoothing, loss, gradient)
+        device.cross_entropy(
+            classes.size(),
+            D::values(&logits),
+            labels,
+            smoothing,
+            &reduction,
+            loss,
+            gradient,
+        )
     })?;
     let (logits_ghost, loss_ghost) = (logits.ghost(), loss.ghost());
     tape.add_backward_op(move |gradients| {
