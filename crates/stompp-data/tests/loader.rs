@@ -273,3 +273,50 @@ fn placed_batches_are_those_of_the_loader() {
         assert!(matches!(refused, Err(DataError::BatchSize { .. })), "{size}");
     }
 }
+
+#[test]
+fn parts_of_batches_are_together_the_batches() {
+    let examples = || {
+        let augmentation = Augmentation { padding: 2 };
+        Arc::new(ImageExamples::with_augmentation(
+            images(),
+            normalization(),
+            augmentation,
+            SEED,
+        ))
+    };
+    let loader = Loader {
+        batch_size: 5,
+        workers: 2,
+    };
+    let start = Position { epoch: 1, batch: 3 };
+    let whole: Vec<Batch> = training_batches(1, start).take(6).collect();
+    let parts = [0..2, 2..3, 3..5].map(|part| {
+        let batches = loader.train_part(examples(), SEED, start, part).unwrap();
+        batches.take(6).map(Result::unwrap).collect::<Vec<_>>()
+    });
+    for (number, whole) in whole.iter().enumerate() {
+        assert!(parts.iter().all(|part| part[number].position == whole.position));
+        let joined: Vec<f32> = parts.iter().flat_map(|part| part[number].images.clone()).collect();
+        assert_eq!(joined, whole.images);
+        let indices: Vec<usize> = parts.iter().flat_map(|part| part[number].indices.clone()).collect();
+        assert_eq!(indices, whole.indices);
+    }
+    let evaluated: Vec<usize> = [0..9, 9..9, 9..RECORDS]
+        .into_iter()
+        .flat_map(|part| loader.evaluate_part(examples(), part).unwrap())
+        .flat_map(|batch| batch.unwrap().indices)
+        .collect();
+    assert_eq!(evaluated, (0..RECORDS).collect::<Vec<_>>());
+}
+
+#[test]
+#[should_panic(expected = "is no part of a batch of 5")]
+fn a_part_behind_the_batch_panics() {
+    let examples = Arc::new(ImageExamples::new(images(), normalization()));
+    let loader = Loader {
+        batch_size: 5,
+        workers: 1,
+    };
+    let _ = loader.train_part(examples, SEED, START, 3..6);
+}

@@ -82,6 +82,7 @@ fn metrics() -> Vec<MetricRecord> {
         units: 6,
         frozen_fraction: committed_units as f64 / 6.0,
         seconds: TimeSplit::default(),
+        processes: None,
     };
     let unit = |place: usize, committed: bool| UnitDiagnostics {
         name: format!("unit{place}"),

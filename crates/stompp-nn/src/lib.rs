@@ -32,6 +32,7 @@ pub use init::{kaiming_normal, uniform_fan_in};
 pub use layers::{BatchNorm2d, Conv2d, GlobalAveragePool, Linear, MaxPool2d, builder};
 pub use rand::rand_core;
 pub use reduction::{BatchReduction, GradientBuckets, GradientTotals};
+pub use stompp_kernels::Slices;
 pub use tape::{Recording, SwitchTape};
 pub use visit::{TensorKind, TensorMut, VisitTensors, Visitor, VisitorMut};
 

@@ -81,6 +81,21 @@ pub struct EpochReport {
     pub frozen_fraction: f64,
     /// The time of the steps by activity.
     pub seconds: TimeSplit,
+    /// What the processes did, if there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processes: Option<ProcessesReport>,
+}
+
+/// What several processes did in an epoch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProcessesReport {
+    /// Bytes that a process sent to others in a step, on average. Falls as the network freezes, because the gradients of committed weights
+    /// are not sent.
+    pub bytes_per_step: u64,
+    /// Seconds of each process's own work, without waiting for others.
+    pub seconds: Vec<f64>,
+    /// The process with the most work. The others wait for it.
+    pub slowest: usize,
 }
 
 /// A return to a checkpoint after a divergence.

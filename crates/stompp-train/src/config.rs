@@ -18,7 +18,7 @@ mod timeline;
 pub use compare::Difference;
 pub use error::ConfigError;
 pub use model::{ModelSource, UnknownModelSource};
-pub use names::{Dataset, Device, Method, OptimizerName, RateSchedule, Setting};
+pub use names::{Dataset, Device, Method, OptimizerName, RateSchedule, ReductionOrder, Setting};
 pub use stompp_binarize::{ActivationRule, Granularity, Surrogate, WindowSharing};
 pub use stompp_data::OnBadImage;
 pub use stompp_resnet::Model;
@@ -56,6 +56,8 @@ pub struct RunConfig {
     pub training: TrainingConfig,
     /// The device. Devices round differently, so the device changes the last bits of a result.
     pub device: DeviceConfig,
+    /// How processes share each batch.
+    pub processes: ProcessesConfig,
 }
 
 /// The images of a run.
@@ -262,6 +264,31 @@ impl Default for DeviceConfig {
             name: Device::Cpu,
             strict_f32: false,
             deterministic: true,
+        }
+    }
+}
+
+/// How processes share each batch ([`Session::processes`](crate::Session::processes)). The number of processes is not part of the
+/// configuration, because with the defaults it does not change the result.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProcessesConfig {
+    /// Number of slices of a batch whose sums are added in pairs: a power of two. A run ends in the same bits with any number of processes
+    /// up to it, but another number of slices gives other bits. If absent, one for each process; the run then keeps that number.
+    pub slices: Option<usize>,
+    /// Whether batch norms use the moments of each process's own images, as PyTorch does by default. The result then depends on the number
+    /// of processes.
+    pub local_batch_norm: bool,
+    /// How gradients are added over processes.
+    pub reduction: ReductionOrder,
+}
+
+impl Default for ProcessesConfig {
+    fn default() -> Self {
+        Self {
+            slices: None,
+            local_batch_norm: false,
+            reduction: ReductionOrder::Exact,
         }
     }
 }

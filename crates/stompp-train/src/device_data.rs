@@ -2,7 +2,7 @@
 
 use crate::{TrainError, config::RunConfig, error::device_error, images::SplitImages};
 use dfdx::tensor::{Cpu, Tensor};
-use std::{convert::Infallible, fmt::Debug, sync::Arc};
+use std::{convert::Infallible, fmt::Debug, ops::Range, sync::Arc};
 use stompp_binarize::BinaryBackend;
 use stompp_data::{Batch, Batches, CropBatches, CropParams, ImageSet, Normalization, Position};
 use stompp_nn::{ImageShape, OpResult};
@@ -101,22 +101,31 @@ impl DeviceDataset for dfdx::tensor::Cuda {
 #[derive(Debug)]
 pub(crate) struct DataSource<D: DeviceDataset> {
     device: D,
-    part: SplitImages,
+    split: SplitImages,
+    /// The images of this process: of each batch in training, of the whole split in evaluation. All if absent.
+    part: Option<Range<usize>>,
     images: Option<Arc<D::DeviceImages>>,
 }
 
 impl<D: DeviceDataset> DataSource<D> {
-    /// Creates a source of the images of `part`. Copies images in memory to the device, except on the CPU.
+    /// Creates a source of the images of `split`. Copies images in memory to the device, except on the CPU.
     ///
     /// # Errors
     /// Returns [`TrainError::Device`] if the copy fails, for example for lack of memory.
-    pub(crate) fn new(device: &D, part: &SplitImages, normalization: &Normalization) -> Result<Self, TrainError> {
-        let images = part.memory_set().and_then(|set| device.upload(set, normalization));
+    pub(crate) fn new(device: &D, split: &SplitImages, normalization: &Normalization) -> Result<Self, TrainError> {
+        let images = split.memory_set().and_then(|set| device.upload(set, normalization));
         Ok(Self {
             device: device.clone(),
-            part: part.clone(),
+            split: split.clone(),
+            part: None,
             images: images.transpose().map_err(device_error)?.map(Arc::new),
         })
+    }
+
+    /// The same source, but only with the images of this process: the images `part` of each training batch, or of the split in
+    /// evaluation. Only for sources whose batches are copied.
+    pub(crate) fn with_part(self, part: Option<Range<usize>>) -> Self {
+        Self { part, ..self }
     }
 
     /// The device.
@@ -135,8 +144,11 @@ impl<D: DeviceDataset> DataSource<D> {
         start: Position,
     ) -> Result<BatchIter<D>, TrainError> {
         self.batches(
-            || self.part.training_crops(config, start),
-            || self.part.training_batches(config, normalization, start),
+            || self.split.training_crops(config, start),
+            || {
+                self.split
+                    .training_batches(config, normalization, start, self.part.clone())
+            },
         )
     }
 
@@ -150,8 +162,11 @@ impl<D: DeviceDataset> DataSource<D> {
         batch_size: usize,
     ) -> Result<BatchIter<D>, TrainError> {
         self.batches(
-            || self.part.evaluation_crops(batch_size),
-            || self.part.evaluation_batches(normalization, batch_size),
+            || self.split.evaluation_crops(batch_size),
+            || {
+                self.split
+                    .evaluation_batches(normalization, batch_size, self.part.clone())
+            },
         )
     }
 

@@ -14,6 +14,7 @@ use std::{
 use stompp_data::DataError;
 use stompp_infer::{OpenError, PackError, RunError};
 use stompp_onnx::ExportError;
+use stompp_parallel::CollectiveError;
 
 /// An error of a run. Every variant names the field, file, directory or step at fault.
 #[derive(Debug, thiserror::Error)]
@@ -181,6 +182,17 @@ pub enum TrainError {
     /// A packed network cannot run.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// The processes that train together do not do the same.
+    #[error("process {rank} differs from process 0: {problem}")]
+    OtherProcess {
+        /// The process.
+        rank: usize,
+        /// The first difference.
+        problem: String,
+    },
+    /// The processes cannot work together, or one has ended.
+    #[error(transparent)]
+    Processes(#[from] CollectiveError),
     /// The device failed.
     #[error("device: {0}")]
     Device(String),

@@ -9,6 +9,7 @@ use serde::Serialize;
 use stompp_binarize::{EvalMode, Network};
 use stompp_data::Normalization;
 use stompp_graph::CostSummary;
+use stompp_parallel::{Collective, CollectiveError};
 
 /// Accuracy and loss of a network on a set of images.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -38,17 +39,19 @@ pub(crate) struct Evaluator<'a, D: DeviceDataset> {
     pub(crate) mode: EvalMode,
     /// Multiply-accumulates of the network for one image.
     pub(crate) macs_per_image: usize,
+    /// The processes that share the images. Each has the part of `images` that is its own.
+    pub(crate) processes: &'a dyn Collective,
 }
 
 impl<D: DeviceDataset> Evaluator<'_, D> {
-    /// Scores `network` on all images. Changes nothing. Calls `each` with the outputs of one batch after the other, in order; an
-    /// error from `each` ends the evaluation.
+    /// Scores `network` on all images. Changes nothing. Calls `each` with the outputs of one batch of this process after the other, in
+    /// order; an error from `each` ends the evaluation.
     ///
-    /// The score does not depend on the batch size.
+    /// The score does not depend on the batch size or on the number of processes.
     ///
     /// # Errors
-    /// Returns the error of `each`, [`TrainError::Device`] if an allocation or a kernel launch fails, and [`TrainError::Data`] if an
-    /// image cannot be read.
+    /// Returns the error of `each`, [`TrainError::Device`] if an allocation or a kernel launch fails, [`TrainError::Data`] if an image
+    /// cannot be read, and [`TrainError::Processes`] if a process has ended.
     pub(crate) fn score(
         &self,
         network: &Network<D>,
@@ -72,6 +75,7 @@ impl<D: DeviceDataset> Evaluator<'_, D> {
         }
         // Evaluation batches differ in size from training batches. Their cached memory would stay unused until the next evaluation.
         self.images.device().try_empty_cache().map_err(device_error)?;
+        sum.gather(self.processes)?;
         Ok(sum.score())
     }
 }
@@ -79,9 +83,9 @@ impl<D: DeviceDataset> Evaluator<'_, D> {
 /// A score over the batches so far.
 #[derive(Debug, Default)]
 pub(crate) struct ScoreAccumulator {
-    right: usize,
-    loss: f64,
-    images: usize,
+    right: u64,
+    /// The loss of each image. They are added in order at the end, so that batches and processes do not change the sum.
+    losses: Vec<f64>,
 }
 
 impl ScoreAccumulator {
@@ -90,18 +94,39 @@ impl ScoreAccumulator {
         if labels.is_empty() {
             return;
         }
-        self.right += count_correct(logits, labels);
+        self.right += count_correct(logits, labels) as u64;
         let rows = logit_rows(logits, labels.len()).zip(labels);
-        self.loss += rows.map(|(row, label)| cross_entropy(row, *label)).sum::<f64>();
-        self.images += labels.len();
+        self.losses.extend(rows.map(|(row, label)| cross_entropy(row, *label)));
+    }
+
+    /// Adds what the other processes have, in the order of the images.
+    ///
+    /// # Errors
+    /// Returns [`TrainError::Processes`] if a process has ended.
+    fn gather(&mut self, processes: &dyn Collective) -> Result<(), TrainError> {
+        if processes.size() == 1 {
+            return Ok(());
+        }
+        let losses = self.losses.iter().flat_map(|loss| loss.to_le_bytes());
+        let messages = processes.gather(self.right.to_le_bytes().into_iter().chain(losses).collect())?;
+        *self = Self::default();
+        for (rank, message) in messages.iter().enumerate() {
+            let ([right, losses @ ..], []) = message.as_chunks() else {
+                return Err(CollectiveError::Mismatch { rank }.into());
+            };
+            self.right += u64::from_le_bytes(*right);
+            self.losses.extend(losses.iter().map(|loss| f64::from_le_bytes(*loss)));
+        }
+        Ok(())
     }
 
     /// The score over all added batches.
     pub(crate) fn score(&self) -> Score {
+        let images = self.losses.len();
         Score {
-            top1: 100.0 * self.right as f64 / self.images as f64,
-            loss: self.loss / self.images as f64,
-            images: self.images,
+            top1: 100.0 * self.right as f64 / images as f64,
+            loss: self.losses.iter().sum::<f64>() / images as f64,
+            images,
         }
     }
 }

@@ -35,6 +35,7 @@ mod network_file;
 mod optimizer;
 mod packed;
 mod predict;
+mod processes;
 mod result;
 mod run;
 mod run_dir;

@@ -78,7 +78,7 @@ impl RunRecord {
 
     /// Describes how the images of `now` differ from the images of this record, and returns whether the number of steps is still the
     /// same. `None` if they do not differ.
-    fn other_images(&self, now: &Self) -> Option<(String, bool)> {
+    pub(crate) fn other_images(&self, now: &Self) -> Option<(String, bool)> {
         let number = |record: &Self| (record.train_images, record.test_images);
         let length = |record: &Self| (record.steps_per_epoch, record.steps);
         let ((train, test), (train_now, test_now)) = (number(self), number(now));

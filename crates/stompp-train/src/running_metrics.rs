@@ -1,7 +1,7 @@
 //! Sums over steps, and the epoch report computed from them.
 
 use crate::{
-    callback::{EpochReport, TimeSplit},
+    callback::{EpochReport, ProcessesReport, TimeSplit},
     freezing::FrozenCounts,
     step::StepResult,
 };
@@ -16,6 +16,12 @@ pub(crate) struct RunningMetrics {
     correct: usize,
     loss: f64,
     seconds: TimeSplit,
+    /// Bytes that all processes sent.
+    #[serde(default)]
+    bytes_sent: u64,
+    /// Seconds of each process's own work, if there are several.
+    #[serde(default)]
+    process_seconds: Vec<f64>,
 }
 
 impl RunningMetrics {
@@ -29,6 +35,23 @@ impl RunningMetrics {
         self.seconds.forward += result.seconds.forward;
         self.seconds.backward += result.seconds.backward;
         self.seconds.update += result.seconds.update;
+        // A resumed run may have another number of processes.
+        self.process_seconds.resize(result.processes.len(), 0.0);
+        for (seconds, share) in self.process_seconds.iter_mut().zip(&result.processes) {
+            *seconds += share.seconds;
+            self.bytes_sent += share.bytes_sent;
+        }
+    }
+
+    /// The report of several processes; `None` if there is one.
+    fn processes(&self) -> Option<ProcessesReport> {
+        let seconds = self.process_seconds.clone();
+        let slowest = (0..seconds.len()).max_by(|&a, &b| seconds[a].total_cmp(&seconds[b]))?;
+        Some(ProcessesReport {
+            bytes_per_step: self.bytes_sent / (seconds.len() as u64 * self.steps.max(1)),
+            seconds,
+            slowest,
+        })
     }
 
     /// Mean loss; 0 if there are no steps.
@@ -58,6 +81,7 @@ impl RunningMetrics {
             units: frozen.units,
             frozen_fraction: frozen.frozen_fraction,
             seconds: self.seconds,
+            processes: self.processes(),
         }
     }
 }

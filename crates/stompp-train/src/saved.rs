@@ -20,6 +20,8 @@ use std::{
 use stompp_binarize::Network;
 use stompp_data::{Normalization, Preprocessing, contact_sheet};
 use stompp_graph::{CostSummary, Graph};
+use stompp_nn::BatchReduction;
+use stompp_parallel::Solo;
 
 /// A saved run: the contents of a directory that [`train`](crate::train) wrote.
 ///
@@ -111,6 +113,7 @@ impl SavedRun {
                 network.graph(),
                 self.config.binarization().activations,
             )),
+            processes: &Solo,
         };
         let mut collector = ReportBuilder::new(self.config.data.classes());
         let score = evaluator.score(&network, &mut |answers| {
@@ -212,6 +215,7 @@ impl SavedRun {
         let graph = self.graph()?;
         let network = Network::new(device, &graph, self.config.binarization(), self.config.seed);
         let mut network = network.map_err(device_error)?;
+        network.set_reduction(BatchReduction::alone(self.config.slices()));
         match self.checkpoint {
             Some(_) => {
                 let written = checkpoint::restore_network(&bytes, &mut network);

@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 use stompp_graph::Graph;
+use stompp_parallel::{Collective, Solo};
 
 /// What to do if the directory already holds a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,6 +69,10 @@ pub struct Session {
     /// evaluation is cancelled, and repeated when the run resumes. If the flag is already set at the start, the run does one step
     /// and the evaluation that is due after it.
     pub stop: Arc<AtomicBool>,
+    /// The processes that train together. Each process calls the same function with the same arguments, and has a part of each batch.
+    /// Process 0 writes the run directory and calls the callbacks. If one process is told to stop, all stop. By default this process
+    /// trains alone.
+    pub processes: Arc<dyn Collective>,
 }
 
 /// A new run without checkpoints, with diagnostics every epoch, which stops at a divergence.
@@ -80,6 +85,7 @@ impl Default for Session {
             diagnostics: Some(Time::Epochs(1.0)),
             reindex: false,
             stop: Arc::default(),
+            processes: Arc::new(Solo),
         }
     }
 }

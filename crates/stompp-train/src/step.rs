@@ -12,6 +12,7 @@ use crate::{
     freezing::FreezePolicy,
     learning_rate::LearningRates,
     optimizer::AnyOptimizer,
+    processes::ProcessShare,
 };
 use dfdx::{
     tensor::{PutTape, SplitTape},
@@ -52,6 +53,10 @@ pub(crate) struct StepResult {
     pub(crate) norms: GradientNorms,
     /// The report of the freezing before the step, if there is a plan.
     pub(crate) freezing: Option<FreezeReport>,
+    /// The share of this process.
+    pub(crate) share: ProcessShare,
+    /// The shares of all processes, if there are several.
+    pub(crate) processes: Vec<ProcessShare>,
 }
 
 impl<D: BinaryBackend> RunTrainer<D> {
@@ -67,6 +72,7 @@ impl<D: BinaryBackend> RunTrainer<D> {
         let freezing = self.freezing.apply(step, &mut self.network)?;
         timer.seconds.update += timer.clock.lap();
         let DeviceBatch { images, labels, .. } = batch;
+        let before = ProcessShare::so_far(self.network.reduction());
         let BackwardResult { loss, correct, norms } = forward_backward_update(
             &mut self.network,
             &mut self.optimizer,
@@ -75,12 +81,18 @@ impl<D: BinaryBackend> RunTrainer<D> {
             (images, &labels),
             &mut timer,
         )?;
+        let done = ProcessShare::so_far(self.network.reduction());
         Ok(StepResult {
             loss,
             correct,
-            seconds: timer.seconds,
             norms,
             freezing,
+            share: ProcessShare {
+                bytes_sent: done.bytes_sent - before.bytes_sent,
+                seconds: timer.seconds.total() + before.seconds - done.seconds,
+            },
+            processes: Vec::new(),
+            seconds: timer.seconds,
         })
     }
 
@@ -172,6 +184,8 @@ pub(crate) fn forward_backward_update<D: BinaryBackend>(
     let recorded = SwitchTape::into_owned_tape(loss.clone().put_tape(tape)).expect("the last layer always records");
     seconds.forward += clock.lap();
     let mut gradients = recorded.try_backward().map_err(device_error)?;
+    network.complete_gradients(&mut gradients).map_err(device_error)?;
+    network.reduction().check()?;
     let norms = GradientNorms::compute(&device, network, &mut gradients).map_err(device_error)?;
     let value = loss.as_vec()[0];
     let correct = count_correct(&logits.as_vec(), labels);

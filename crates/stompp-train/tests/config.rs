@@ -56,6 +56,11 @@ bn_reestimate = 20
 name = "cuda"
 strict_f32 = true
 deterministic = false
+
+[processes]
+slices = 8
+local_batch_norm = true
+reduction = "fast"
 "#;
 
 #[test]
@@ -91,6 +96,7 @@ fn unknown_fields_are_refused_by_name() {
         "[method]\n",
         "[training]\n",
         "[device]\n",
+        "[processes]\n",
     ] {
         let error = RunConfig::from_toml(&format!("{section}colour = 1"))
             .unwrap_err()

@@ -103,6 +103,7 @@ fn cuda_linear_layers_are_the_cpu_s() {
         let [mut egx, mut egw, mut egbias] = [x.len(), w.len(), outputs].map(|len| numbers(len, 9));
         let [mut gx, mut gw, mut gbias] = [&egx, &egw, &egbias].map(|values| up(&gpu, values));
         kernels::linear_backward(
+            kernels::Slices::ONE,
             batch,
             inputs,
             outputs,

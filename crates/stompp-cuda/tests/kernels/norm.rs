@@ -104,6 +104,7 @@ fn cuda_batch_norms_are_the_cpu_s() {
         let [mut gx, mut gscale, mut gshift] = [&egx, &egscale, &egshift].map(|values| up(&gpu, values));
         kernels::batch_norm_backward(
             &s,
+            None,
             &x,
             &mean,
             &inv_std,
@@ -190,6 +191,7 @@ fn cuda_fused_norms_are_the_cpu_s() {
             let [mut gresidual, mut gscale, mut gshift] = [&egresidual, &egscale, &egshift].map(|v| on(v));
             kernels::batch_norm_quantize_backward(
                 &s,
+                None,
                 &x,
                 host_norm,
                 host_residual,

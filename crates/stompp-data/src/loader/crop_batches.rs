@@ -66,15 +66,16 @@ impl CropBatches {
             records,
             batch_size,
             pass,
+            part: None,
         };
         let next = plan.advance(start, 0);
         let epoch = next.map_or(0, |position| position.epoch);
         Ok(Self {
             set,
             augmentation,
+            order: (epoch, plan.order(epoch)),
             plan,
             next,
-            order: (epoch, plan.order(epoch)),
         })
     }
 }

@@ -13,6 +13,7 @@ pub use plan::Position;
 
 use crate::{DataError, Examples};
 use plan::{BatchPlan, LoadMode};
+use std::ops::Range;
 use std::sync::Arc;
 use worker::Worker;
 
@@ -83,6 +84,25 @@ impl Loader {
         seed: u64,
         start: Position,
     ) -> Result<Batches, DataError> {
+        let part = 0..self.batch_size;
+        self.train_part(examples, seed, start, part)
+    }
+
+    /// As [`train`](Self::train), but prepares only the images `part` of each batch, because other processes prepare the others. Together
+    /// they have the images of [`train`](Self::train), in the same order.
+    ///
+    /// # Errors
+    /// Same as [`train`](Self::train).
+    ///
+    /// # Panics
+    /// Panics if `part` is empty or ends behind the batch.
+    pub fn train_part<E: Examples + ?Sized + 'static>(
+        &self,
+        examples: Arc<E>,
+        seed: u64,
+        start: Position,
+        part: Range<usize>,
+    ) -> Result<Batches, DataError> {
         let records = examples.len();
         if self.batch_size > records {
             return Err(DataError::BatchSize {
@@ -90,7 +110,12 @@ impl Loader {
                 records,
             });
         }
-        self.start(examples, LoadMode::Training { seed }, start)
+        assert!(
+            self.batch_size == 0 || part.start < part.end && part.end <= self.batch_size,
+            "{part:?} is no part of a batch of {}",
+            self.batch_size
+        );
+        self.start(examples, LoadMode::Training { seed }, start, Some(part))
     }
 
     /// Starts loading all records once, in order, as epoch 0. The last batch may be smaller.
@@ -98,7 +123,24 @@ impl Loader {
     /// # Errors
     /// Same as [`train`](Self::train), except that the batch size may be larger than the set.
     pub fn evaluate<E: Examples + ?Sized + 'static>(&self, examples: Arc<E>) -> Result<Batches, DataError> {
-        self.start(examples, LoadMode::Evaluation, Position::default())
+        self.start(examples, LoadMode::Evaluation, Position::default(), None)
+    }
+
+    /// As [`evaluate`](Self::evaluate), but loads only the records `part`, because other processes load the others.
+    ///
+    /// # Errors
+    /// Same as [`evaluate`](Self::evaluate).
+    ///
+    /// # Panics
+    /// Panics if `part` ends behind the set.
+    pub fn evaluate_part<E: Examples + ?Sized + 'static>(
+        &self,
+        examples: Arc<E>,
+        part: Range<usize>,
+    ) -> Result<Batches, DataError> {
+        let records = examples.len();
+        assert!(part.end <= records, "{part:?} is no part of {records} records");
+        self.start(examples, LoadMode::Evaluation, Position::default(), Some(part))
     }
 
     fn start<E: Examples + ?Sized + 'static>(
@@ -106,6 +148,7 @@ impl Loader {
         examples: Arc<E>,
         pass: LoadMode,
         start: Position,
+        part: Option<Range<usize>>,
     ) -> Result<Batches, DataError> {
         let (batch_size, records) = (self.batch_size, examples.len());
         if batch_size == 0 {
@@ -118,8 +161,16 @@ impl Loader {
             records,
             batch_size,
             pass,
+            part,
         };
-        let spawn = |first| Worker::spawn(Arc::clone(&examples), plan, plan.advance(start, first), self.workers);
+        let spawn = |first| {
+            Worker::spawn(
+                Arc::clone(&examples),
+                plan.clone(),
+                plan.advance(start, first),
+                self.workers,
+            )
+        };
         Ok(Batches {
             workers: (0..self.workers).map(spawn).collect::<Result<_, _>>()?,
             next: 0,

@@ -15,11 +15,13 @@ pub struct Position {
 }
 
 /// The sequence of batches to prepare.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct BatchPlan {
     pub(super) records: usize,
     pub(super) batch_size: usize,
     pub(super) pass: LoadMode,
+    /// The images to prepare: of each batch in training, of the whole set in evaluation. All images if absent.
+    pub(super) part: Option<Range<usize>>,
 }
 
 /// The mode of iteration over the records.
@@ -35,7 +37,7 @@ impl BatchPlan {
     fn batches_per_epoch(&self) -> usize {
         match self.pass {
             LoadMode::Training { .. } => self.records / self.batch_size,
-            LoadMode::Evaluation => self.records.div_ceil(self.batch_size),
+            LoadMode::Evaluation => self.evaluated().len().div_ceil(self.batch_size),
         }
     }
 
@@ -43,14 +45,23 @@ impl BatchPlan {
     pub(super) fn order(&self, epoch: u64) -> Vec<usize> {
         match self.pass {
             LoadMode::Training { seed } => epoch_order(self.records, seed, epoch),
-            LoadMode::Evaluation => (0..self.records).collect(),
+            LoadMode::Evaluation => self.evaluated().collect(),
         }
+    }
+
+    /// The records of an evaluation.
+    fn evaluated(&self) -> Range<usize> {
+        self.part.clone().unwrap_or(0..self.records)
     }
 
     /// The range of batch number `batch` in the epoch's order.
     pub(super) fn range(&self, batch: usize) -> Range<usize> {
         let start = batch * self.batch_size;
-        start..(start + self.batch_size).min(self.records)
+        match (self.pass, &self.part) {
+            (LoadMode::Training { .. }, Some(part)) => start + part.start..start + part.end,
+            (LoadMode::Training { .. }, None) => start..start + self.batch_size,
+            (LoadMode::Evaluation, _) => start..(start + self.batch_size).min(self.evaluated().len()),
+        }
     }
 
     /// Returns an error for a training batch in which every image was left out.

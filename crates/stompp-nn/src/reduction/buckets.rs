@@ -63,7 +63,7 @@ impl GradientBuckets {
         self.flush(reduction);
         let sums = std::mem::take(&mut self.sums).into_iter().map(PendingSum::wait);
         let places = std::mem::take(&mut self.places);
-        match sums.collect::<Result<Vec<_>, _>>() {
+        match reduction.wait_for(|| sums.collect::<Result<Vec<_>, _>>()) {
             Ok(sums) => network.visit(
                 "",
                 &mut WriteSums {

@@ -1,6 +1,12 @@
 //! How sums over the images of a batch are computed: in slices, and over the processes that share the batch.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
 mod buckets;
 
 pub use buckets::GradientBuckets;
@@ -30,6 +36,8 @@ struct Group {
     images: usize,
     /// Whether batch norms use the moments of this process's images.
     local_batch_norm: bool,
+    /// Nanoseconds that this process has waited for others.
+    waited: Arc<AtomicU64>,
     /// The first error. Ops cannot return it, because a device's errors are of another type.
     error: Arc<Mutex<Option<CollectiveError>>>,
 }
@@ -53,6 +61,7 @@ impl BatchReduction {
             collective,
             images,
             local_batch_norm,
+            waited: Arc::default(),
             error: Arc::default(),
         });
         Self { slices, group }
@@ -89,9 +98,26 @@ impl BatchReduction {
     /// Replaces `values` by their sum over all processes. After an error they are not changed; [`BatchReduction::check`] returns it.
     pub fn sum(&self, values: &mut [f64]) {
         let Some(group) = &self.group else { return };
-        if let Err(error) = group.collective.sum(values) {
+        if let Err(error) = self.wait_for(|| group.collective.sum(values)) {
             self.fail(error);
         }
+    }
+
+    /// Calls `wait` and counts its time as waiting for other processes.
+    fn wait_for<T>(&self, wait: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = wait();
+        if let Some(group) = &self.group {
+            let nanoseconds = start.elapsed().as_nanos() as u64;
+            group.waited.fetch_add(nanoseconds, Ordering::Relaxed);
+        }
+        result
+    }
+
+    /// Seconds that training passes of this process have waited for other processes.
+    pub fn seconds_waited(&self) -> f64 {
+        let nanoseconds = |group: &Group| group.waited.load(Ordering::Relaxed) as f64;
+        self.group.as_ref().map_or(0.0, |group| nanoseconds(group) * 1e-9)
     }
 
     /// Keeps the first error for [`BatchReduction::check`].

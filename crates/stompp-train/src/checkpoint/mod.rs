@@ -149,21 +149,29 @@ pub(crate) fn encode<D: BinaryBackend>(header: &Header, trainer: &mut RunTrainer
     Ok(file)
 }
 
-/// Loads the checkpoint at `path` into `trainer`, which must be a new trainer for `config`.
+/// Reads the bytes of the checkpoint at `path` for the network of `trainer`.
 ///
 /// # Errors
-/// Returns [`TrainError::Io`] if the file cannot be read, [`TrainError::Damaged`] if it is cut, altered, of another format or of another
-/// network, and [`TrainError::OtherRun`] if it has another configuration. The trainer may then be partly loaded.
+/// Returns [`TrainError::Io`] if the file cannot be read or is too large for the network.
+pub(crate) fn read<D: BinaryBackend>(path: &Path, trainer: &RunTrainer<D>) -> Result<Vec<u8>, TrainError> {
+    let most = 4 * tensors::network_bytes(&trainer.network) + HEADER_AND_MASKS;
+    files::read_at_most(path, most)
+}
+
+/// Loads the checkpoint with the bytes `file` into `trainer`, which must be a new trainer for `config`. `path` is used only in errors.
+///
+/// # Errors
+/// Returns [`TrainError::Damaged`] if the file is cut, altered, of another format or of another network, and [`TrainError::OtherRun`] if
+/// it has another configuration. The trainer may then be partly loaded.
 pub(crate) fn load<D: BinaryBackend>(
     path: &Path,
+    file: &[u8],
     config: &RunConfig,
     timeline: &Timeline,
     trainer: &mut RunTrainer<D>,
 ) -> Result<Header, TrainError> {
-    let most = 4 * tensors::network_bytes(&trainer.network) + HEADER_AND_MASKS;
-    let file = files::read_at_most(path, most)?;
     let mut restore = || {
-        let (header, mut loaded) = open(&file)?;
+        let (header, mut loaded) = open(file)?;
         let written = RunConfig::from_toml(&header.config).map_err(|error| format!("configuration: {error}"))?;
         if let Some(difference) = written.difference(config) {
             return Ok(Err(difference));

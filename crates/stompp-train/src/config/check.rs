@@ -2,11 +2,12 @@
 //! `timeline.rs`.
 
 use super::{
-    ConfigError, Device, Method, RunConfig, Setting, Time,
+    ConfigError, Device, Method, ReductionOrder, RunConfig, Setting, Time,
     options::{self, ValueType},
 };
 use std::path::Path;
 use stompp_binarize::{ActivationRule, Binarization, Surrogate};
+use stompp_nn::Slices;
 
 impl RunConfig {
     /// Checks everything that can be checked without the images.
@@ -74,6 +75,7 @@ impl RunConfig {
             );
             return Err(field("training.duration", problem));
         }
+        self.check_slices()?;
         if !ActivationRule::CONTINUOUS.contains(&self.network.activation) {
             return Err(not_a_choice("network.activation", self.network.activation.name()));
         }
@@ -91,6 +93,27 @@ impl RunConfig {
             return Err(field("network.width", problem));
         }
         Ok(())
+    }
+
+    fn check_slices(&self) -> Result<(), ConfigError> {
+        let Some(slices) = self.processes.slices else {
+            return Ok(());
+        };
+        let problem = if Slices::new(slices).is_none() {
+            "expected a power of two, such as 4".to_owned()
+        } else if slices > self.training.batch_size {
+            format!(
+                "a batch has only {} images (training.batch_size)",
+                self.training.batch_size
+            )
+        } else if slices > 1 && self.processes.reduction == ReductionOrder::Fast {
+            "processes.reduction `fast` has no slices".to_owned()
+        } else if slices > 1 && self.device.name == Device::Cuda {
+            "a GPU trains with one slice".to_owned()
+        } else {
+            return Ok(());
+        };
+        Err(field("processes.slices", format!("{slices}: {problem}")))
     }
 
     /// The binarization of the network: which tensors freeze, and the gradients of frozen entries.

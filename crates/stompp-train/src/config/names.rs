@@ -43,6 +43,7 @@ names! {
     Method: "method",
     OptimizerName: "optimizer",
     RateSchedule: "learning-rate schedule",
+    ReductionOrder: "reduction",
 }
 
 /// The data set.
@@ -123,6 +124,16 @@ pub enum RateSchedule {
     Step,
 }
 
+/// The order in which gradients are added over processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Display, EnumString, IntoStaticStr, VariantArray, VariantNames)]
+#[strum(serialize_all = "kebab-case", parse_err_ty = UnknownName, parse_err_fn = Self::unknown)]
+pub enum ReductionOrder {
+    /// In pairs. The result does not depend on the number of processes, which must be a power of two.
+    Exact,
+    /// In the order that the MPI library chooses, for any number of processes. The result depends on the number of processes.
+    Fast,
+}
+
 impl Dataset {
     /// Whether the images are generated instead of read from files.
     pub fn is_synthetic(self) -> bool {
@@ -173,6 +184,7 @@ mod tests {
         assert_eq!(names(Method::ALL), "float ste stompp stompp-ste");
         assert_eq!(names(OptimizerName::ALL), "sgd adam");
         assert_eq!(names(RateSchedule::ALL), "constant cosine step");
+        assert_eq!(names(ReductionOrder::ALL), "exact fast");
     }
 
     /// For enums of other crates serde writes the names, and `name` lists them.

@@ -4,7 +4,7 @@ use crate::{
     TrainError,
     config::{DataConfig, RunConfig},
 };
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 use stompp_data::{
     Augmentation, BadImages, Batch, Batches, CropAugmentation, CropBatches, Examples, FileExamples, ImageExamples,
     ImageFileSet, ImageSet, Loader, Normalization, Position,
@@ -131,19 +131,23 @@ impl SplitImages {
         }
     }
 
-    /// An endless stream of training batches from `start` on.
+    /// An endless stream of training batches from `start` on, with the images `part` of each batch.
     pub(crate) fn training_batches(
         &self,
         config: &RunConfig,
         normalization: &Normalization,
         start: Position,
+        part: Option<Range<usize>>,
     ) -> Result<Batches, TrainError> {
         let loader = Loader {
             batch_size: config.training.batch_size,
             workers: self.workers(),
         };
         let examples = self.training_examples(config, normalization);
-        Ok(loader.train(examples, config.seed, start)?)
+        Ok(match part {
+            None => loader.train(examples, config.seed, start)?,
+            Some(part) => loader.train_part(examples, config.seed, start, part)?,
+        })
     }
 
     /// As [`SplitImages::training_batches`], for images in memory, but with indices and crop positions instead of pixels.
@@ -166,18 +170,23 @@ impl SplitImages {
         Ok(CropBatches::evaluate(Arc::clone(set), batch_size)?)
     }
 
-    /// The images in order, `batch_size` at a time.
+    /// The images of `part` in order, `batch_size` at a time.
     pub(crate) fn evaluation_batches(
         &self,
         normalization: &Normalization,
         batch_size: usize,
+        part: Option<Range<usize>>,
     ) -> Result<Batches, TrainError> {
-        self.in_order(normalization, batch_size, self.workers())
+        let part = part.unwrap_or(0..self.len());
+        self.in_order(normalization, batch_size, self.workers(), part)
     }
 
     /// The first `count` images in one batch, without images that cannot be read; `None` if none is left.
     pub(crate) fn first_batch(&self, normalization: &Normalization, count: usize) -> Result<Option<Batch>, TrainError> {
-        let first = self.in_order(normalization, count, 1)?.next().transpose()?;
+        let first = self
+            .in_order(normalization, count, 1, 0..self.len())?
+            .next()
+            .transpose()?;
         Ok(first.filter(|batch| !batch.labels.is_empty()))
     }
 
@@ -186,9 +195,10 @@ impl SplitImages {
         normalization: &Normalization,
         batch_size: usize,
         workers: usize,
+        part: Range<usize>,
     ) -> Result<Batches, TrainError> {
         let loader = Loader { batch_size, workers };
-        Ok(loader.evaluate(self.evaluation_examples(normalization))?)
+        Ok(loader.evaluate_part(self.evaluation_examples(normalization), part)?)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The training loop of a run.
 
-use super::{callbacks::Callbacks, setup::Run};
+use super::{callbacks::Callbacks, setup::Run, stop::StopRequest};
 use crate::{
     RunResult, Session, TrainError,
     callback::{Callback, RunStart, StepReport},
@@ -13,6 +13,7 @@ use crate::{
     images::changed_files,
     metrics::MetricsWriter,
     network_file,
+    processes::StepMessage,
     run_dir::RunDir,
     step::{LapTimer, StepResult},
 };
@@ -26,30 +27,41 @@ impl<D: DeviceDataset> Run<D> {
         out: &Path,
         callbacks: &mut [&mut dyn Callback],
     ) -> Result<RunResult, TrainError> {
+        self.processes.check_equal(&self.config, &self.record)?;
+        // Only the first of several processes has the run directory, writes checkpoints and calls callbacks.
+        let is_first = self.processes.is_first();
         let manager = |rules| CheckpointManager::new(out, rules, &self.timeline);
-        let mut manager = session.checkpoints.as_ref().map(manager).transpose()?;
-        let dir = RunDir::open(out, session.start, &self.config)?;
-        if let Some(result) = dir.result()? {
+        let rules = session.checkpoints.as_ref().filter(|_| is_first);
+        let mut manager = rules.map(manager).transpose()?;
+        let dir = is_first
+            .then(|| RunDir::open(out, session.start, &self.config))
+            .transpose()?;
+        let result = dir.as_ref().map_or(Ok(None), RunDir::result)?;
+        if let Some(result) = self.processes.from_first(result)? {
             return Ok(result);
         }
-        self.open_run_files(&dir, session)?;
+        self.open_run_files(dir.as_ref(), session)?;
+        let writers = |dir: &RunDir| -> Result<_, TrainError> {
+            Ok((MetricsWriter::open(dir.path())?, EventWriter::new(dir.path())))
+        };
         let mut callbacks = Callbacks {
-            metrics: MetricsWriter::open(dir.path())?,
-            events: EventWriter::new(dir.path()),
-            others: callbacks,
+            writers: dir.as_ref().map(writers).transpose()?,
+            others: if is_first { callbacks } else { &mut [] },
         };
         if session.diagnostics.is_some() {
             self.trainer.signs = Some(WeightSigns::from_network(&mut self.trainer.network));
         }
-        self.resume_or_start(manager.as_mut(), &mut callbacks)?;
+        self.resume_or_start(session, manager.as_mut(), &mut callbacks)?;
         while let Err(error) = self.fit(session, manager.as_mut(), &mut callbacks) {
-            self.recover_from_divergence(error, session.on_divergence, manager.as_mut(), &mut callbacks)?;
+            self.recover_from_divergence(error, session, manager.as_mut(), &mut callbacks)?;
         }
         let network = match self.reestimated_network()? {
             Some(network) => network_file::to_bytes(&network),
             None => network_file::to_bytes(&self.trainer.network),
         };
-        dir.write(files::NETWORK, &network)?;
+        if let Some(dir) = &dir {
+            dir.write(files::NETWORK, &network)?;
+        }
         self.train_state.add_bad_images(self.images.bad_images());
         let bad = &self.train_state.bad_images;
         if !bad.is_empty() {
@@ -63,16 +75,28 @@ impl<D: DeviceDataset> Run<D> {
             callbacks.notify(|callback| callback.on_warning(warning))?;
         }
         callbacks.notify(|callback| callback.on_end(&result))?;
-        dir.write_result(&result)?;
+        if let Some(dir) = &dir {
+            dir.write_result(&result)?;
+        }
+        // The files are complete before any process ends.
+        self.processes.collective().barrier()?;
         Ok(result)
     }
 
-    /// Writes the files that describe the run, or compares the run with the existing files.
-    fn open_run_files(&mut self, dir: &RunDir, session: &Session) -> Result<(), TrainError> {
-        let (record, changes) = dir.persist_record(&self.record, session.reindex)?;
-        self.changes.extend(changes);
-        self.timeline.first_batch = record.parent.as_ref().map_or(0, |parent| parent.first_batch);
-        self.record = record;
+    /// Writes the files that describe the run, or compares the run with the existing files. `dir` is absent in all processes but the
+    /// first.
+    fn open_run_files(&mut self, dir: Option<&RunDir>, session: &Session) -> Result<(), TrainError> {
+        let record = match dir {
+            Some(dir) => {
+                let (record, changes) = dir.persist_record(&self.record, session.reindex)?;
+                self.changes.extend(changes);
+                record
+            }
+            None => self.record.clone(),
+        };
+        self.record = self.processes.from_first(record)?;
+        self.timeline.first_batch = self.record.parent.as_ref().map_or(0, |parent| parent.first_batch);
+        let Some(dir) = dir else { return Ok(()) };
         if let Some(names) = &self.images.class_names {
             dir.write_classes(names)?;
         }
@@ -88,17 +112,16 @@ impl<D: DeviceDataset> Run<D> {
     /// Resumes from the last checkpoint, or writes a checkpoint of the initial state. Then calls [`Callback::on_start`].
     fn resume_or_start(
         &mut self,
-        manager: Option<&mut CheckpointManager>,
+        session: &Session,
+        mut manager: Option<&mut CheckpointManager>,
         callbacks: &mut Callbacks<'_, '_>,
     ) -> Result<(), TrainError> {
-        match manager {
-            Some(manager) => {
-                if !self.restore_last(manager, callbacks)? {
-                    callbacks.metrics.truncate(0)?;
-                    self.checkpoint_if_due(true, manager, callbacks)?;
-                }
+        let resumes = session.checkpoints.is_some();
+        if !(resumes && self.restore_last(manager.as_deref_mut(), callbacks)?) {
+            callbacks.truncate_metrics(0)?;
+            if let Some(manager) = manager {
+                self.checkpoint_if_due(true, manager, callbacks)?;
             }
-            None => callbacks.metrics.truncate(0)?,
         }
         let start = RunStart {
             step: self.train_state.step,
@@ -189,15 +212,38 @@ impl<D: DeviceDataset> Run<D> {
         let mut clock = LapTimer::start();
         let batch = batches.next().expect("training batches have no end")?;
         let waited = clock.lap();
-        let images = batch.labels.len();
+        let images = self.trainer.network.reduction().whole_batch(batch.labels.len());
         let mut result = self.trainer.step(self.train_state.step, batch)?;
         result.seconds.data = waited;
+        self.agree(&mut result)?;
         self.train_state.add(&result, images);
         if diagnostics {
             let accumulator = &mut self.train_state.since_diagnostics;
             accumulator.add(&mut self.trainer.network, &result.norms, result.freezing.as_ref());
         }
         Ok(result)
+    }
+
+    /// Adds what the other processes counted in a step, and agrees with them whether to stop.
+    fn agree(&mut self, result: &mut StepResult) -> Result<(), TrainError> {
+        if !self.processes.are_many() {
+            return Ok(());
+        }
+        let StopRequest { now, after_step } = self.stop.request();
+        let own = StepMessage {
+            correct: result.correct,
+            stop: [now, after_step],
+            share: result.share,
+        };
+        let all = own.gather(self.processes.collective())?;
+        let any = |which: usize| all.iter().any(|message| message.stop[which]);
+        self.stop.agree(StopRequest {
+            now: any(0),
+            after_step: any(1),
+        });
+        result.correct = all.iter().map(|message| message.correct).sum();
+        result.processes = all.iter().map(|message| message.share).collect();
+        Ok(())
     }
 
     /// Evaluates the network if an evaluation is due, and writes a checkpoint if it is the best so far. Removes old checkpoints.

@@ -14,8 +14,9 @@ use crate::{
     run_dir::RunDir,
 };
 use setup::Run;
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 use stompp_graph::Graph;
+use stompp_parallel::CollectiveError;
 use stop::Stop;
 
 /// Trains the network of `config` and writes all files of the run to the new directory `out`.
@@ -94,9 +95,30 @@ pub(crate) fn run(
     out: &Path,
     callbacks: &mut [&mut dyn Callback],
 ) -> Result<RunResult, TrainError> {
+    let result = run_part(session, config, own, out, callbacks);
+    if let Err(error) = &result
+        && !matches!(
+            error,
+            TrainError::Stopped { .. } | TrainError::Processes(CollectiveError::Lost { .. })
+        )
+    {
+        // The others wait for this process.
+        session.processes.abort(&error.to_string());
+    }
+    result
+}
+
+/// Does the part of this process.
+fn run_part(
+    session: &Session,
+    config: &RunConfig,
+    own: Option<&Graph>,
+    out: &Path,
+    callbacks: &mut [&mut dyn Callback],
+) -> Result<RunResult, TrainError> {
     config.check()?;
-    let stop = Stop::new(&session.stop);
-    if session.start == Start::New {
+    let control = (Stop::new(&session.stop), Arc::clone(&session.processes));
+    if session.start == Start::New && session.processes.rank() == 0 {
         RunDir::check_free(out)?;
     }
     let index = out.join(files::INDEX);
@@ -109,7 +131,7 @@ pub(crate) fn run(
                 config.clone(),
                 own,
                 images,
-                stop,
+                control,
                 (session.start, out),
             )?;
             run.initialize(session, out)?;
@@ -124,7 +146,7 @@ pub(crate) fn run(
                 ..GpuSettings::default()
             };
             let device = open(settings).map_err(device_error)?;
-            let mut run = Run::new(device, config.clone(), own, images, stop, (session.start, out))?;
+            let mut run = Run::new(device, config.clone(), own, images, control, (session.start, out))?;
             run.initialize(session, out)?;
             run.execute(session, out, callbacks)
         }

@@ -2,7 +2,7 @@
 
 use super::{callbacks::Callbacks, setup::Run};
 use crate::{
-    OnDivergence, TrainError,
+    OnDivergence, Session, TrainError,
     callback::RestoreReport,
     checkpoint::{self, CheckpointManager, Header},
     device_data::DeviceDataset,
@@ -44,53 +44,65 @@ impl<D: DeviceDataset> Run<D> {
         Ok(Header {
             learning_rate: self.trainer.learning_rate,
             halved: self.halved,
-            metrics_len: callbacks.metrics.len()?,
+            metrics_len: callbacks.metrics_len()?,
             ..Header::new(&self.config, &self.train_state, &self.timeline)
         })
     }
 
-    /// Restores the state of the last checkpoint. Returns `false` if there is none.
+    /// Restores the state of the last checkpoint, which the first process reads for all. Returns `false` if there is none.
     pub(super) fn restore_last(
         &mut self,
-        manager: &mut CheckpointManager,
+        manager: Option<&mut CheckpointManager>,
         callbacks: &mut Callbacks<'_, '_>,
     ) -> Result<bool, TrainError> {
-        let Some(path) = manager.newest()? else {
-            return Ok(false);
+        let path = manager.as_ref().map_or(Ok(None), |manager| manager.newest())?;
+        let file = match &path {
+            Some(path) => checkpoint::read(path, &self.trainer)?,
+            None => Vec::new(),
         };
+        let file = self.processes.bytes_from_first(file)?;
+        if file.is_empty() {
+            return Ok(false);
+        }
         self.trainer.optimizer = AnyOptimizer::new(&self.config);
-        let header = checkpoint::load(&path, &self.config, &self.timeline, &mut self.trainer)?;
-        callbacks.metrics.truncate(header.metrics_len)?;
+        let path = path.unwrap_or_else(|| "the checkpoint of process 0".into());
+        let header = checkpoint::load(&path, &file, &self.config, &self.timeline, &mut self.trainer)?;
+        callbacks.truncate_metrics(header.metrics_len)?;
         self.trainer.learning_rate = header.learning_rate;
         self.halved = header.halved;
-        manager.resume_from(&header);
+        if let Some(manager) = manager {
+            manager.resume_from(&header);
+        }
         self.train_state = header.train_state;
-        callbacks.events.expect_evaluation(self.evaluation_is_due());
+        callbacks.expect_evaluation(self.evaluation_is_due());
         Ok(true)
     }
 
-    /// After a divergence, returns to the last checkpoint with half the learning rate, if `rule` allows it and the rate was not halved
-    /// before.
+    /// After a divergence, returns to the last checkpoint with half the learning rate, if the session allows it and the rate was not
+    /// halved before. All processes find the same divergence.
     ///
     /// # Errors
     /// Returns `error` if it is not a divergence or the run does not return to a checkpoint.
     pub(super) fn recover_from_divergence(
         &mut self,
         mut error: TrainError,
-        rule: OnDivergence,
-        manager: Option<&mut CheckpointManager>,
+        session: &Session,
+        mut manager: Option<&mut CheckpointManager>,
         callbacks: &mut Callbacks<'_, '_>,
     ) -> Result<(), TrainError> {
         let divergence = error.to_string();
-        let (TrainError::NonFinite { last_good, .. }, Some(manager)) = (&mut error, manager) else {
+        let (TrainError::NonFinite { last_good, .. }, true) = (&mut error, session.checkpoints.is_some()) else {
             return Err(error);
         };
-        if self.evaluation_is_due() {
+        if let Some(manager) = &mut manager
+            && self.evaluation_is_due()
+        {
             // An evaluation found the divergence, so the checkpoint that was written before it is bad.
             manager.remove(self.train_state.step)?;
         }
-        if rule == OnDivergence::Stop || self.halved || !self.restore_last(manager, callbacks)? {
-            *last_good = manager.newest()?;
+        let stops = session.on_divergence == OnDivergence::Stop || self.halved;
+        if stops || !self.restore_last(manager.as_deref_mut(), callbacks)? {
+            *last_good = manager.map_or(Ok(None), |manager| manager.newest())?;
             return Err(error);
         }
         let learning_rate = self.trainer.learning_rate / 2.0;
@@ -104,6 +116,6 @@ impl<D: DeviceDataset> Run<D> {
                 learning_rate,
             })
         })?;
-        self.checkpoint_if_due(true, manager, callbacks)
+        manager.map_or(Ok(()), |manager| self.checkpoint_if_due(true, manager, callbacks))
     }
 }

@@ -69,6 +69,7 @@ impl<D: DeviceDataset> Run<D> {
             normalization: &self.normalization,
             mode,
             macs_per_image: macs_per_image(&self.summary),
+            processes: self.processes.collective(),
         };
         evaluator.score(network, &mut |_| self.check_stop())
     }

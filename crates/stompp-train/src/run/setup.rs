@@ -12,16 +12,19 @@ use crate::{
     init,
     machine::{CodeVersion, MachineInfo},
     optimizer::AnyOptimizer,
+    processes::Processes,
     step::{Regularization, RunTrainer},
     train_state::TrainState,
 };
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::SystemTime,
 };
 use stompp_binarize::{Freezable, Network};
 use stompp_data::Normalization;
 use stompp_graph::{CostSummary, Graph};
+use stompp_parallel::Collective;
 
 /// The state of a run in memory.
 pub(super) struct Run<D: DeviceDataset> {
@@ -36,6 +39,7 @@ pub(super) struct Run<D: DeviceDataset> {
     pub(super) trainer: RunTrainer<D>,
     pub(super) train_state: TrainState,
     pub(super) stop: Stop,
+    pub(super) processes: Processes,
     /// Changes since the run was interrupted.
     pub(super) changes: Vec<String>,
     /// Whether the learning rate has been halved after a divergence.
@@ -49,9 +53,10 @@ impl<D: DeviceDataset> Run<D> {
         mut config: RunConfig,
         own: Option<&Graph>,
         images: RunImages,
-        stop: Stop,
+        (stop, collective): (Stop, Arc<dyn Collective>),
         (start, out): (Start, &Path),
     ) -> Result<Self, TrainError> {
+        let processes = Processes::new(collective, &mut config)?;
         if let Some(names) = &images.class_names {
             config.data.set_classes(names.len())?;
         }
@@ -69,6 +74,7 @@ impl<D: DeviceDataset> Run<D> {
         let timeline = config.timeline(images.train.len())?;
         let binarization = config.binarization();
         let mut network = Network::new(&device, &graph, binarization, config.seed).map_err(device_error)?;
+        network.set_reduction(processes.reduction());
         let units = network.units().len();
         let plan = config.plan(&timeline, units)?;
         let statistics = images.statistics;
@@ -92,8 +98,10 @@ impl<D: DeviceDataset> Run<D> {
         };
         let normalization = Normalization::new(statistics)?;
         Ok(Self {
-            train: DataSource::new(&device, &images.train, &normalization)?,
-            test: DataSource::new(&device, &images.test, &normalization)?,
+            train: DataSource::new(&device, &images.train, &normalization)?.with_part(processes.training_part()),
+            test: DataSource::new(&device, &images.test, &normalization)?
+                .with_part(processes.evaluation_part(images.test.len())),
+            processes,
             normalization,
             timeline,
             record,
@@ -120,7 +128,9 @@ impl<D: DeviceDataset> Run<D> {
     /// Loads the initial weights that the configuration names, unless a checkpoint in `out` will be restored.
     pub(super) fn initialize(&mut self, session: &Session, out: &Path) -> Result<(), TrainError> {
         let resumes = session.start == Start::Resume && session.checkpoints.is_some();
-        if resumes && (RunResult::exists(out) || checkpoint::newest(out)?.is_some()) {
+        let is_restored = resumes && (RunResult::exists(out) || checkpoint::newest(out)?.is_some());
+        // The first process has the run directory.
+        if self.processes.from_first(is_restored)? {
             return Ok(());
         }
         let training = &self.config.training;

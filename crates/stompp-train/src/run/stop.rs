@@ -11,6 +11,17 @@ use std::sync::{
 pub(super) struct Stop {
     flag: Arc<AtomicBool>,
     from_the_start: bool,
+    /// What several processes agreed on after the last step. They must stop at the same place.
+    agreed: Option<StopRequest>,
+}
+
+/// When to stop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct StopRequest {
+    /// Before or during an evaluation.
+    pub(super) now: bool,
+    /// After a step and its evaluation.
+    pub(super) after_step: bool,
 }
 
 impl Stop {
@@ -18,16 +29,31 @@ impl Stop {
         Self {
             flag: Arc::clone(flag),
             from_the_start: flag.load(Ordering::Relaxed),
+            agreed: None,
         }
+    }
+
+    /// What this process was told.
+    pub(super) fn request(&self) -> StopRequest {
+        let after_step = self.flag.load(Ordering::Relaxed);
+        StopRequest {
+            now: after_step && !self.from_the_start,
+            after_step,
+        }
+    }
+
+    /// Sets what all processes agreed on. From then on, only that counts.
+    pub(super) fn agree(&mut self, request: StopRequest) {
+        self.agreed = Some(request);
     }
 
     /// Whether to stop before or during an evaluation.
     pub(super) fn should_stop_now(&self) -> bool {
-        self.should_stop_after_step() && !self.from_the_start
+        self.agreed.unwrap_or_else(|| self.request()).now
     }
 
     /// Whether to stop after a step and its evaluation.
     pub(super) fn should_stop_after_step(&self) -> bool {
-        self.flag.load(Ordering::Relaxed)
+        self.agreed.unwrap_or_else(|| self.request()).after_step
     }
 }

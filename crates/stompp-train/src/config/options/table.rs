@@ -18,7 +18,7 @@ use super::{
 };
 use crate::config::{
     ActivationRule, Curve, Dataset, Device, Granularity, Method, OnBadImage, OptimizerName, Order, RateSchedule,
-    Setting, Surrogate, WindowSharing,
+    ReductionOrder, Setting, Surrogate, WindowSharing,
 };
 
 /// Every option of a run, in the groups and the order of the help text.
@@ -28,6 +28,7 @@ pub const GROUPS: &[OptionGroup] = &[
     group("Method", METHOD),
     group("Training", TRAINING),
     group("Device", DEVICE),
+    group("Processes", PROCESSES),
 ];
 
 const DATA: &[ConfigOption] = &[
@@ -335,5 +336,29 @@ const DEVICE: &[ConfigOption] = &[
         "device.deterministic",
         Boolean,
         "On a GPU, use only deterministic algorithms, which give the same bits each time",
+    ),
+];
+
+const PROCESSES: &[ConfigOption] = &[
+    option(
+        "slices",
+        "processes.slices",
+        Integer("N"),
+        "Slices of a batch whose sums are added in pairs, a power of two: a run ends in the same bits with any number of \
+         processes up to it",
+    )
+    .with_unset("one for each process"),
+    option(
+        "local-batch-norm",
+        "processes.local_batch_norm",
+        Boolean,
+        "Batch norms use the moments of each process's own images; the result then depends on the number of processes",
+    ),
+    option(
+        "reduction",
+        "processes.reduction",
+        Choice(|| names(ReductionOrder::ALL, ReductionOrder::name)),
+        "How gradients are added over processes: `exact` in pairs, `fast` as the MPI library does it, for any number of \
+         processes, with a result that depends on it",
     ),
 ];
