@@ -5,6 +5,7 @@ use std::{
     num::{NonZeroU64, NonZeroUsize},
     sync::{Arc, atomic::AtomicBool},
 };
+use stompp_parallel::Collective;
 use stompp_train::{CheckpointInterval, Checkpointing, OnDivergence, Session, Start, config::Time};
 
 /// The name that errors of `stompp-train` have for `--checkpoint-every`. It is not a field of the configuration.
@@ -60,8 +61,8 @@ enum DivergenceRule {
 }
 
 impl CheckpointArgs {
-    /// The session that these options describe. It stops when `stop` is set.
-    pub(crate) fn session(&self, stop: Arc<AtomicBool>) -> Session {
+    /// The session of `processes` that these options describe. It stops when `stop` is set.
+    pub(crate) fn session(&self, stop: Arc<AtomicBool>, processes: Arc<dyn Collective>) -> Session {
         Session {
             start: match (self.fresh, self.force) {
                 (false, _) => Start::Resume,
@@ -80,6 +81,7 @@ impl CheckpointArgs {
             diagnostics: (!self.no_diagnostics).then_some(self.diagnostics),
             reindex: self.reindex,
             stop,
+            processes,
         }
     }
 

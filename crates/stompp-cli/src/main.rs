@@ -15,6 +15,7 @@ mod export;
 mod options;
 mod pack;
 mod predict;
+mod processes;
 mod progress;
 mod report;
 mod score;
@@ -87,7 +88,9 @@ fn main() -> ExitCode {
             _ => ExitCode::SUCCESS,
         },
         Err(error) => {
-            stompp_console::errln!("error: {}", report::message(&error));
+            if !error.is::<processes::ReportedByFirst>() {
+                stompp_console::errln!("error: {}", report::message(&error));
+            }
             ExitCode::from(match error.downcast_ref() {
                 Some(TrainError::Config(_) | TrainError::NoRun { .. } | TrainError::NotBinary { .. }) => 2,
                 Some(TrainError::Stopped { .. }) => stompp_console::signals::exit_code(),

@@ -2,13 +2,14 @@
 
 use anyhow::Context;
 use clap::Args;
-use std::num::NonZeroUsize;
+use std::{num::NonZeroUsize, thread::available_parallelism};
 
 /// The option `--threads`, for every command that computes.
 #[derive(Args)]
 #[command(next_help_heading = "Execution")]
 pub(crate) struct Threads {
-    /// Number of threads; it does not change the result [default: one per core]
+    /// Number of threads of each process; it does not change the result [default: one per core; processes on the same cores divide
+    /// them]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
 }
@@ -22,8 +23,16 @@ impl Threads {
     /// # Errors
     /// Returns an error if the threads cannot be started.
     pub(crate) fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> anyhow::Result<R> {
-        // For rayon, 0 threads means one per core.
-        let threads = self.threads.map_or(0, usize::from);
+        self.run_beside(1, work)
+    }
+
+    /// As [`run`](Self::run), where `processes` processes divide the cores.
+    ///
+    /// # Errors
+    /// Returns an error if the threads cannot be started.
+    pub(crate) fn run_beside<R: Send>(&self, processes: usize, work: impl FnOnce() -> R + Send) -> anyhow::Result<R> {
+        let share = || available_parallelism().map_or(1, |cores| (cores.get() / processes).max(1));
+        let threads = self.threads.map_or_else(share, usize::from);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         Ok(pool.context("cannot start the threads")?.install(work))
     }

@@ -3,6 +3,7 @@
 use crate::{
     checkpoint_args::CheckpointArgs,
     options::{All, Overrides},
+    processes,
     progress::TrainProgress,
     score,
     threads::Threads,
@@ -11,6 +12,7 @@ use anyhow::Context;
 use clap::Args;
 use std::path::{Path, PathBuf};
 use stompp_console::{errln, outln, signals};
+use stompp_parallel::processes_on_these_cores;
 use stompp_train::{Callback, RunConfig, RunResult, TrainError};
 
 /// Train a network and save everything about the run in a directory
@@ -22,6 +24,9 @@ use stompp_train::{Callback, RunConfig, RunResult, TrainError};
 /// --out DIR` also resumes it, with the run's own options. After Ctrl-C (SIGINT), SIGTERM or SIGHUP, the run finishes its step and writes a
 /// checkpoint; a running evaluation is cancelled and repeated later. A second signal ends the run at once. The exit code is then 130, 143
 /// or 129.
+///
+/// Several processes train one network together if mpirun or srun starts them (a program with the feature `mpi`): each has a part of each
+/// batch, and the result has the same bits.
 ///
 /// Write times as 20ep (epochs), 4000ba or 4000 (batches, that is, optimizer steps), or 5% (of the whole training).
 #[derive(Args)]
@@ -57,6 +62,8 @@ Examples:
       The same on CIFAR-10, from https://www.cs.toronto.edu/~kriz/cifar.html (binary version).
   stompp train --config runs/a/config.toml --method ste --out runs/b
       The same with another method.
+  mpirun -n 4 stompp train --dataset cifar10 --data cifar-10-binary.tar.gz --model resnet20 --out runs/d
+      The same in four processes.
   stompp train --continue runs/b --steps 5ep --learning-rate 0.01 --out runs/c
       5 more epochs, from the end of runs/b.";
 
@@ -66,18 +73,28 @@ const CONTINUE: &str = "training.continue_from";
 impl Train {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let config = self.overrides.over(&self.base()?).map_err(TrainError::from)?;
-        let session = self
-            .checkpoints
-            .session(signals::stop_flag().context("cannot watch for signals")?);
+        let stop = signals::stop_flag().context("cannot watch for signals")?;
+        let processes = processes::join(&config)?;
+        let (is_first, sharing) = (processes.rank() == 0, processes_on_these_cores(&*processes)?);
+        let session = self.checkpoints.session(stop, processes);
         let finished = RunResult::exists(&self.out) && self.checkpoints.is_resume();
-        let result = self.threads.run(|| {
+        let result = self.threads.run_beside(sharing, || {
             let mut progress = TrainProgress::new();
             let mut callbacks: Vec<&mut dyn Callback> = Vec::new();
             if !self.quiet {
                 callbacks.push(&mut progress);
             }
             session.train(&config, &self.out, &mut callbacks)
-        })??;
+        })?;
+        if !is_first {
+            return match result {
+                Err(stopped @ TrainError::Stopped { .. }) => {
+                    Err(anyhow::Error::from(stopped).context(processes::ReportedByFirst))
+                }
+                result => Ok(result.map(drop)?),
+            };
+        }
+        let result = result?;
         if !self.quiet {
             if finished {
                 errln!("the run in {} is finished; this is its result", self.out.display());

@@ -13,6 +13,7 @@
 mod collective;
 mod error;
 mod lane;
+mod launch;
 mod local;
 #[cfg(feature = "mpi")]
 mod mpi;
@@ -24,5 +25,6 @@ mod transport;
 pub use self::mpi::Mpi;
 pub use collective::{Collective, PendingSum, Reduction};
 pub use error::CollectiveError;
+pub use launch::{launched_processes, processes_on_these_cores};
 pub use local::LocalGroup;
 pub use solo::Solo;

@@ -62,14 +62,6 @@ impl Mpi {
             messages,
         })
     }
-
-    /// Returns whether an MPI runtime or Slurm started this process with others.
-    pub fn is_expected() -> bool {
-        // Open MPI, MPICH and Intel MPI, Slurm's PMI.
-        ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK"]
-            .iter()
-            .any(|name| std::env::var_os(name).is_some())
-    }
 }
 
 impl Collective for Mpi {
