@@ -170,6 +170,9 @@ struct Norm {
 /// The moments and gradients of some images: mean, variance; gradient of the input, scale and shift; the same through a quantizer.
 type Results = [Vec<f32>; 8];
 
+/// Writes the sums of some images, one pair for each channel.
+type SumsOfPart<'a> = dyn Fn(&Range<usize>, &mut [[f64; 2]]) + 'a;
+
 impl Norm {
     fn new() -> Self {
         let s = ChannelShape {
@@ -195,7 +198,7 @@ impl Norm {
             ..self.s
         };
         let add = |a: [f64; 2], b: [f64; 2]| [a[0] + b[0], a[1] + b[1]];
-        let sums_of = |of_part: &dyn Fn(&Range<usize>, &mut [[f64; 2]])| {
+        let sums_of = |of_part: &SumsOfPart<'_>| {
             let sums: Vec<_> = ranges
                 .iter()
                 .map(|images| {

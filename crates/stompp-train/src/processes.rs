@@ -99,7 +99,7 @@ impl Processes {
     ///
     /// # Errors
     /// Returns [`TrainError::Processes`] if a process has ended, or has other code.
-    pub(crate) fn from_first<T: Serialize + DeserializeOwned>(&self, value: T) -> Result<T, TrainError> {
+    pub(crate) fn broadcast<T: Serialize + DeserializeOwned>(&self, value: T) -> Result<T, TrainError> {
         if !self.are_many() {
             return Ok(value);
         }
@@ -115,7 +115,7 @@ impl Processes {
     ///
     /// # Errors
     /// Returns [`TrainError::Processes`] if a process has ended.
-    pub(crate) fn bytes_from_first(&self, bytes: Vec<u8>) -> Result<Vec<u8>, TrainError> {
+    pub(crate) fn broadcast_bytes(&self, bytes: Vec<u8>) -> Result<Vec<u8>, TrainError> {
         match self.are_many() {
             true => Ok(self.collective.broadcast(bytes)?),
             false => Ok(bytes),

@@ -26,6 +26,7 @@ const ALLOWED: &[AllowedDependencies] = &[
     allow("stompp-fetch", false, &["stompp-files"]),
     allow("stompp-tensorboard", false, &[]),
     allow("stompp-gpu-day", false, &["stompp-console", "stompp-files"]),
+    allow("stompp-parallel", false, &[]),
     allow("stompp-schedule", false, &[]),
     allow("stompp-kernels", false, &[]),
     allow("stompp-data", false, &["stompp-rng", "stompp-files"]),
@@ -34,7 +35,11 @@ const ALLOWED: &[AllowedDependencies] = &[
     allow("stompp-resnet", false, &["stompp-graph"]),
     allow("stompp-infer", false, &["stompp-graph"]),
     allow("stompp-onnx", false, &["stompp-graph"]),
-    allow("stompp-nn", true, &["stompp-rng", "stompp-kernels", "stompp-cuda"]),
+    allow(
+        "stompp-nn",
+        true,
+        &["stompp-parallel", "stompp-rng", "stompp-kernels", "stompp-cuda"],
+    ),
     allow(
         "stompp-binarize",
         true,
@@ -52,6 +57,7 @@ const ALLOWED: &[AllowedDependencies] = &[
         true,
         &[
             "stompp-rng",
+            "stompp-parallel",
             "stompp-schedule",
             "stompp-kernels",
             "stompp-files",
@@ -69,6 +75,7 @@ const ALLOWED: &[AllowedDependencies] = &[
         "stompp-cli",
         false,
         &[
+            "stompp-parallel",
             "stompp-console",
             "stompp-fetch",
             "stompp-graph",

@@ -3,18 +3,22 @@
 //! Each run is first trained without kills. Then it is started again and again and killed (SIGKILL) after a random time, until it
 //! ends. It must end with the same network, the same evaluations and the same metrics. After each kill every checkpoint must be
 //! readable, and at the end no temporary file may be left. At every second start, the reader of the log stops after one line.
+//!
+//! With `--ranks`, the run that is killed has several processes, of which a random one is killed. The others must end, too.
 
 mod case;
+mod process;
 
 use anyhow::{Context, Result, bail, ensure};
 use case::{CASES, Case, EVALUATE_EVERY};
 use clap::Args;
+use process::Training;
 use rand_core::Rng;
 use std::{
     fs,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
     time::{Duration, Instant},
 };
 use stompp_rng::{Purpose, stream};
@@ -29,6 +33,16 @@ pub(crate) struct Options {
     /// Seed of the random moments
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Number of processes of each run that is killed: a power of two. With several, mpirun starts them, and a random one is killed
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = ranks)]
+    ranks: usize,
+}
+
+fn ranks(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(ranks) if usize::is_power_of_two(ranks) && ranks <= 16 => Ok(ranks),
+        _ => Err("expected 1, 2, 4, 8 or 16".to_owned()),
+    }
 }
 
 /// The result of all kills.
@@ -52,7 +66,7 @@ struct TortureReport {
 /// # Errors
 /// Returns an error if a run is lost, differs, or cannot be started at all.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let stompp = build()?;
+    let stompp = build(options.ranks > 1)?;
     let folder = tempfile::tempdir().context("cannot make a folder for the runs")?;
     let mut moments = stream(options.seed, Purpose::new(*b"torture\0"), 0, 0);
     let mut report = TortureReport::default();
@@ -65,20 +79,24 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let whole = folder.path().join(format!("whole-{}", round % CASES.len()));
         if !whole.exists() {
             ensure!(
-                start(&stompp, case, &whole)?.wait()?.success(),
+                Training::start(&stompp, case, &whole, [1, options.ranks])?
+                    .wait()?
+                    .success(),
                 "{case} does not run at all"
             );
         }
         let killed = folder.path().join(format!("killed-{round}"));
         let left = options.kills - report.kills;
-        torture(&stompp, case, &whole, &killed, left, &mut moments, &mut report)?;
+        let limits = (left, options.ranks);
+        torture(&stompp, case, &whole, &killed, limits, &mut moments, &mut report)?;
         fs::remove_dir_all(&killed)?;
     }
     stompp_console::outln!(
-        "{} kills survived in {} runs ({} kills inside of an evaluation, {} logs that nobody read on), {} lost, {} differing results; \
+        "{} kills survived in {} runs of {} processes ({} kills inside of an evaluation, {} logs that nobody read on), {} lost, {} differing results; \
          {:.0} s, seed {}",
         report.kills - report.lost,
         report.runs,
+        options.ranks,
         report.in_evaluations,
         report.unread,
         report.lost,
@@ -98,37 +116,36 @@ fn torture(
     case: &Case,
     whole: &Path,
     killed: &Path,
-    most: u32,
+    (most, ranks): (u32, usize),
     moments: &mut impl Rng,
     report: &mut TortureReport,
 ) -> Result<()> {
     let undisturbed = Duration::from_secs_f64(result(whole)?["seconds"].as_f64().unwrap_or(1.0));
     let mut kills = 0;
     let problem = loop {
-        let mut child = start(stompp, case, killed)?;
+        let mut training = Training::start(stompp, case, killed, [ranks, ranks])?;
         report.starts += 1;
         if report.starts.is_multiple_of(2) {
             report.unread += 1;
             std::thread::spawn({
-                let log = child.stderr.take();
+                let log = training.take_log();
                 move || log.map(|log| BufReader::new(log).lines().next())
             });
         }
         if kills < most {
             // At most two thirds of the run, so that most runs are killed several times, and some near their end.
             let moment = undisturbed.mul_f64(f64::from(moments.next_u32()) / f64::from(u32::MAX) * 0.67);
-            std::thread::sleep(moment);
-            child.kill()?;
+            training.kill_after(moment, moments)?;
         }
-        let status = child.wait()?;
-        match status.code() {
-            None => {
-                kills += 1;
-                report.in_evaluations += u32::from(is_in_evaluation(killed));
-            }
-            Some(0) => break compare(whole, killed),
-            Some(code) => break Err(anyhow::anyhow!("exit code {code} after kill {kills}")),
+        let status = training.wait()?;
+        if status.success() {
+            break compare(whole, killed);
         }
+        if !training.was_killed(status) {
+            break Err(anyhow::anyhow!("{status} after kill {kills}"));
+        }
+        kills += 1;
+        report.in_evaluations += u32::from(is_in_evaluation(killed));
         if let Err(error) = whole_checkpoints(killed) {
             break Err(error);
         }
@@ -212,19 +229,14 @@ fn steps(run: &Path) -> Result<Vec<(String, u64)>> {
     Ok(logged.filter_map(|(kind, step)| Some((kind, step?))).collect())
 }
 
-fn start(stompp: &Path, case: &Case, out: &Path) -> Result<std::process::Child> {
-    let mut command = Command::new(stompp);
-    command.args(["train", "--out"]).arg(out).args(case.arguments());
-    command.args(["--evaluate-every", &format!("{EVALUATE_EVERY}ba")]);
-    command.stdout(Stdio::null()).stderr(Stdio::piped());
-    command.spawn().context("cannot start stompp")
-}
-
-/// Builds `stompp` from this workspace and returns its path.
-fn build() -> Result<PathBuf> {
+/// Builds `stompp` from this workspace, for several processes if `mpi` is set, and returns its path.
+fn build(mpi: bool) -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(["build", "--package", "stompp-cli"]);
+    if mpi {
+        command.args(["--features", "mpi"]);
+    }
     command.current_dir(crate::workspace::root());
     ensure!(
         command.status().context("cannot start cargo")?.success(),

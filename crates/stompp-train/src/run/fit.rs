@@ -37,7 +37,7 @@ impl<D: DeviceDataset> Run<D> {
             .then(|| RunDir::open(out, session.start, &self.config))
             .transpose()?;
         let result = dir.as_ref().map_or(Ok(None), RunDir::result)?;
-        if let Some(result) = self.processes.from_first(result)? {
+        if let Some(result) = self.processes.broadcast(result)? {
             return Ok(result);
         }
         self.open_run_files(dir.as_ref(), session)?;
@@ -94,7 +94,7 @@ impl<D: DeviceDataset> Run<D> {
             }
             None => self.record.clone(),
         };
-        self.record = self.processes.from_first(record)?;
+        self.record = self.processes.broadcast(record)?;
         self.timeline.first_batch = self.record.parent.as_ref().map_or(0, |parent| parent.first_batch);
         let Some(dir) = dir else { return Ok(()) };
         if let Some(names) = &self.images.class_names {

@@ -60,7 +60,7 @@ impl<D: DeviceDataset> Run<D> {
             Some(path) => checkpoint::read(path, &self.trainer)?,
             None => Vec::new(),
         };
-        let file = self.processes.bytes_from_first(file)?;
+        let file = self.processes.broadcast_bytes(file)?;
         if file.is_empty() {
             return Ok(false);
         }

@@ -130,7 +130,7 @@ impl<D: DeviceDataset> Run<D> {
         let resumes = session.start == Start::Resume && session.checkpoints.is_some();
         let is_restored = resumes && (RunResult::exists(out) || checkpoint::newest(out)?.is_some());
         // The first process has the run directory.
-        if self.processes.from_first(is_restored)? {
+        if self.processes.broadcast(is_restored)? {
             return Ok(());
         }
         let training = &self.config.training;
