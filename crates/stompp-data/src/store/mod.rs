@@ -138,10 +138,10 @@ impl Store {
             let is_tar = first.get(TAR_MARK) == Some(b"ustar");
             match extension(path).as_str() {
                 _ if is_tar => StoreKind::Tar(range),
-                _ if first.starts_with(b"PK") => StoreKind::Zip(zip::open(path, range.clone())?, range),
+                _ if first.starts_with(b"PK") => StoreKind::Zip(zip::open(path, &range)?, range),
                 _ if unsupported_format(&first).is_some() => return Err(unreadable(path, &first)),
                 "tar" => StoreKind::Tar(range),
-                "zip" => StoreKind::Zip(zip::open(path, range.clone())?, range),
+                "zip" => StoreKind::Zip(zip::open(path, &range)?, range),
                 _ => return Err(unreadable(path, &first)),
             }
         };

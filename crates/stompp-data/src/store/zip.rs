@@ -19,9 +19,11 @@ const MOST_LINK_BYTES: u64 = 4096;
 const KIND_OF_FILE: u32 = 0o170_000;
 const ORDINARY: [u32; 2] = [0, 0o100_000];
 
-pub(super) fn open(path: &Path, range: FileRange) -> Result<Archive, DataError> {
+pub(super) fn open(path: &Path, range: &FileRange) -> Result<Archive, DataError> {
     let file = DataFile::from_path(path);
-    let archive = ZipArchive::new(range).map_err(|error| read_error(file)(error.into()))?;
+    // The directory is in one piece at the end of the file.
+    let archive = range.reading_ahead(|| ZipArchive::new(range.clone()));
+    let archive = archive.map_err(|error| read_error(file)(error.into()))?;
     if archive.has_duplicate_names() {
         return Err(DataError::DuplicateFile {
             container: path.to_owned(),
