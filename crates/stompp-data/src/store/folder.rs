@@ -45,12 +45,8 @@ fn visit(folder: &Path, prefix: &str, open: &mut Vec<PathBuf>, listing: &mut Lis
         let metadata = match fs::metadata(&path) {
             Err(_) if is_link => {
                 let target = fs::read_link(&path).map_err(read_error(file()))?;
-                listing.dangling.insert(full.clone(), target.display().to_string());
-                listing.members.push(Member {
-                    name: full,
-                    bytes: 0,
-                    place: BROKEN,
-                });
+                listing.members.push_named(&[&full], 0, BROKEN);
+                listing.dangling.insert(full, target.display().to_string());
                 continue;
             }
             metadata => metadata.map_err(read_error(file()))?,
@@ -74,11 +70,7 @@ fn visit(folder: &Path, prefix: &str, open: &mut Vec<PathBuf>, listing: &mut Lis
             open.pop();
         } else if metadata.is_file() {
             let place = modified(&metadata).map_err(read_error(file()))?;
-            listing.members.push(Member {
-                name: full,
-                bytes: metadata.len(),
-                place,
-            });
+            listing.members.push_named(&[&full], metadata.len(), place);
         } else {
             listing.others.push(full);
         }
@@ -87,7 +79,7 @@ fn visit(folder: &Path, prefix: &str, open: &mut Vec<PathBuf>, listing: &mut Lis
 }
 
 /// Reads a file. Also returns whether it has changed since it was listed.
-pub(super) fn read(path: &Path, member: &Member) -> io::Result<(Vec<u8>, bool)> {
+pub(super) fn read(path: &Path, member: Member<'_>) -> io::Result<(Vec<u8>, bool)> {
     let file = File::open(path).map_err(|error| match fs::read_link(path) {
         Ok(target) => io::Error::new(error.kind(), format!("is a link to {}: {error}", target.display())),
         Err(_) => error,

@@ -1,7 +1,7 @@
 //! Files in a `.tar`, found by its headers. A `.tar` in a `.tar` counts as a folder, because ImageNet's training set has this form.
 
-use super::links::Entry;
-use super::{FileRange, Listing, links};
+use super::links::{Entries, Entry};
+use super::{FileRange, Listing, Member, links};
 use crate::DataError;
 use crate::error::{DataFile, read_error};
 use crate::names::normalized;
@@ -17,31 +17,42 @@ pub(super) fn listing(path: &Path, range: &FileRange) -> Result<Listing, DataErr
     let mut outer = Reader::new(path, "", 0);
     outer.read(range)?;
     let mut faults = outer.faults;
-    let mut entries = Vec::with_capacity(outer.entries.len());
-    for (name, entry) in outer.entries {
-        let folder = name.strip_suffix(".tar").map(str::to_owned);
-        match (folder, entry) {
-            (Some(folder), Entry::File { bytes, place }) => {
-                let prefix = format!("{folder}/");
-                let mut inner = Reader::new(path, &prefix, place);
-                // If the inner archive is cut off, the outer reader has already reported it.
-                inner.read(&range.slice(place, place.saturating_add(bytes)))?;
-                faults.extend(inner.faults);
-                entries.extend(inner.entries);
-                entries.push((folder, Entry::Folder));
-            }
-            (Some(folder), Entry::Symbolic(target)) => entries.push((folder, Entry::Symbolic(without_tar(target)))),
-            (Some(folder), Entry::Hard(target)) => entries.push((folder, Entry::Hard(without_tar(target)))),
-            (_, entry) => entries.push((name, entry)),
+    let mut entries = outer.entries;
+    for (name, entry) in &mut entries.others {
+        if let (Some(folder), Entry::Symbolic(target) | Entry::Hard(target)) = (without_tar(name), entry) {
+            *name = folder.to_owned();
+            *target = without_tar(target).unwrap_or(target).to_owned();
         }
+    }
+    let is_tar = |file: &Member<'_>| without_tar(file.name).is_some();
+    let tars: Vec<usize> = (0..entries.files.len())
+        .filter(|&file| is_tar(&entries.files.get(file)))
+        .collect();
+    let mut inner = Vec::with_capacity(tars.len());
+    for file in tars {
+        let Member { name, bytes, place } = entries.files.get(file);
+        let folder = without_tar(name).unwrap_or(name).to_owned();
+        let prefix = format!("{folder}/");
+        let mut reader = Reader::new(path, &prefix, place);
+        // If the inner archive is cut off, the outer reader has already reported it.
+        reader.read(&range.slice(place, place.saturating_add(bytes)))?;
+        faults.extend(reader.faults);
+        inner.push((folder, reader.entries));
+    }
+    entries.files.retain(|file| !is_tar(&file));
+    for (folder, inner) in inner {
+        entries.files.append(&inner.files);
+        entries.others.extend(inner.others);
+        entries.others.push((folder, Entry::Folder));
     }
     let mut listing = links::listing(path, entries)?;
     listing.faults = faults;
     Ok(listing)
 }
 
-fn without_tar(target: String) -> String {
-    target.strip_suffix(".tar").map(str::to_owned).unwrap_or(target)
+/// The name of the folder that the archive `name` counts as.
+fn without_tar(name: &str) -> Option<&str> {
+    name.strip_suffix(".tar")
 }
 
 /// Reads one archive, which may be part of another.
@@ -51,7 +62,7 @@ struct Reader<'a> {
     prefix: &'a str,
     /// Its offset in the file.
     offset: u64,
-    entries: Vec<(String, Entry)>,
+    entries: Entries,
     faults: Vec<String>,
 }
 
@@ -61,7 +72,7 @@ impl<'a> Reader<'a> {
             path,
             prefix,
             offset,
-            entries: Vec::new(),
+            entries: Entries::default(),
             faults: Vec::new(),
         }
     }
@@ -128,7 +139,7 @@ impl<'a> Reader<'a> {
         };
         let name = normalized(&name);
         if !name.is_empty() {
-            self.entries.push((format!("{}{name}", self.prefix), entry));
+            self.entries.push(format!("{}{name}", self.prefix), entry);
         }
         Ok(())
     }
@@ -158,8 +169,7 @@ impl<'a> Reader<'a> {
 
     /// Records that members may be missing from `end` on.
     fn fault(&mut self, tar: &FileRange, end: u64, problem: &str) -> Result<(), DataError> {
-        let is_file = |(_, entry): &&(String, Entry)| matches!(entry, Entry::File { .. });
-        let found = self.entries.iter().filter(is_file).count();
+        let found = self.entries.files.len();
         let lost = headers_of_files(tar.slice(end, tar.len()));
         let lost = lost.map_err(read_error(DataFile::from_path(self.path)))?;
         let what = match self.prefix {

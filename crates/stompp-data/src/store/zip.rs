@@ -1,6 +1,6 @@
 //! Files in a `.zip`, stored or deflated, including archives above 4 GiB (zip64). They are found by the central directory.
 
-use super::links::Entry;
+use super::links::{Entries, Entry};
 use super::{FileRange, Listing, Member, links, read_declared};
 use crate::DataError;
 use crate::error::{DataFile, read_error};
@@ -37,7 +37,7 @@ pub(super) fn open(path: &Path, range: &FileRange) -> Result<Archive, DataError>
 pub(super) fn listing(path: &Path, archive: &Archive) -> Result<Listing, DataError> {
     let error = |error: zip::result::ZipError| read_error(DataFile::from_path(path))(error.into());
     let mut archive = archive.clone();
-    let mut entries = Vec::with_capacity(archive.len());
+    let mut entries = Entries::default();
     for place in 0..archive.len() {
         // The directory has all data; the rest of the archive is not read.
         let entry = archive.by_index_data(place).map_err(error)?;
@@ -59,14 +59,14 @@ pub(super) fn listing(path: &Path, archive: &Archive) -> Result<Listing, DataErr
             Entry::Other
         };
         if !name.is_empty() {
-            entries.push((name, what));
+            entries.push(name, what);
         }
     }
     links::listing(path, entries)
 }
 
 /// Reads a file, unpacks it if necessary, and verifies its checksum.
-pub(super) fn read(archive: &Archive, range: &FileRange, member: &Member) -> io::Result<Vec<u8>> {
+pub(super) fn read(archive: &Archive, range: &FileRange, member: Member<'_>) -> io::Result<Vec<u8>> {
     let mut archive = archive.clone();
     let place = usize::try_from(member.place).map_err(io::Error::other)?;
     let entry = archive.by_index(place)?;
