@@ -7,11 +7,13 @@ mod file_range;
 mod folder;
 mod links;
 mod members;
+mod parallel;
 mod tar;
 mod zip;
 
 pub(crate) use file_range::FileRange;
 pub(crate) use members::{Member, Members};
+pub(crate) use parallel::with_many_requests;
 
 use crate::DataError;
 use crate::error::{DataFile, read_error};
@@ -56,6 +58,18 @@ pub(crate) struct Listing {
     pub(crate) faults: Vec<String>,
     /// Stamps that show whether the listing is still valid.
     pub(crate) stamps: Vec<FileStamp>,
+}
+
+impl Listing {
+    /// Adds the content of a subfolder.
+    fn append(&mut self, mut below: Self) {
+        self.members.append(&below.members);
+        self.folders.append(&mut below.folders);
+        self.others.append(&mut below.others);
+        self.dangling.append(&mut below.dangling);
+        self.faults.append(&mut below.faults);
+        self.stamps.append(&mut below.stamps);
+    }
 }
 
 /// A file's bytes.

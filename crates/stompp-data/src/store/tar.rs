@@ -1,10 +1,11 @@
 //! Files in a `.tar`, found by its headers. A `.tar` in a `.tar` counts as a folder, because ImageNet's training set has this form.
 
 use super::links::{Entries, Entry};
-use super::{FileRange, Listing, Member, links};
+use super::{FileRange, Listing, Member, links, with_many_requests};
 use crate::DataError;
 use crate::error::{DataFile, read_error};
 use crate::names::normalized;
+use rayon::prelude::*;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::Path;
 use tar::EntryType;
@@ -25,29 +26,38 @@ pub(super) fn listing(path: &Path, range: &FileRange) -> Result<Listing, DataErr
         }
     }
     let is_tar = |file: &Member<'_>| without_tar(file.name).is_some();
-    let tars: Vec<usize> = (0..entries.files.len())
-        .filter(|&file| is_tar(&entries.files.get(file)))
-        .collect();
-    let mut inner = Vec::with_capacity(tars.len());
-    for file in tars {
-        let Member { name, bytes, place } = entries.files.get(file);
-        let folder = without_tar(name).unwrap_or(name).to_owned();
-        let prefix = format!("{folder}/");
-        let mut reader = Reader::new(path, &prefix, place);
-        // If the inner archive is cut off, the outer reader has already reported it.
-        reader.read(&range.slice(place, place.saturating_add(bytes)))?;
-        faults.extend(reader.faults);
-        inner.push((folder, reader.entries));
-    }
-    entries.files.retain(|file| !is_tar(&file));
-    for (folder, inner) in inner {
-        entries.files.append(&inner.files);
-        entries.others.extend(inner.others);
-        entries.others.push((folder, Entry::Folder));
+    let tars = entries
+        .files
+        .select((0..entries.files.len()).filter(|&file| is_tar(&entries.files.get(file))));
+    if !tars.is_empty() {
+        entries.files.retain(|file| !is_tar(&file));
+        let inner = with_many_requests(|| -> Vec<_> {
+            let files = (0..tars.len()).into_par_iter();
+            files.map(|file| read_inner(path, range, tars.get(file))).collect()
+        })?;
+        for (inner, Member { name, .. }) in inner.into_iter().zip(tars.iter()) {
+            let (inner, mut inner_faults) = inner?;
+            faults.append(&mut inner_faults);
+            entries.files.append(&inner.files);
+            entries.others.extend(inner.others);
+            entries
+                .others
+                .push((without_tar(name).unwrap_or(name).to_owned(), Entry::Folder));
+        }
     }
     let mut listing = links::listing(path, entries)?;
     listing.faults = faults;
     Ok(listing)
+}
+
+/// Lists the archive `tar` inside of another, and its faults.
+fn read_inner(path: &Path, range: &FileRange, tar: Member<'_>) -> Result<(Entries, Vec<String>), DataError> {
+    let Member { name, bytes, place } = tar;
+    let prefix = format!("{}/", without_tar(name).unwrap_or(name));
+    let mut reader = Reader::new(path, &prefix, place);
+    // If the inner archive is cut off, the outer reader has already reported it.
+    reader.read(&range.slice(place, place.saturating_add(bytes)))?;
+    Ok((reader.entries, reader.faults))
 }
 
 /// The name of the folder that the archive `name` counts as.

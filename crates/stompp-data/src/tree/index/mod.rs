@@ -6,7 +6,8 @@ mod old_format;
 use super::{ImageFileSet, ImageTree, TreeChanges, TreeOptions, parts::PARTS};
 use crate::OnBadImage;
 use crate::cifar::Split;
-use crate::store::{FileStamp, Members, Store};
+use crate::store::{FileStamp, Members, Store, with_many_requests};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::fs::File;
@@ -89,7 +90,7 @@ pub(super) fn load(file: &Path, path: &Path, options: &TreeOptions<'_>) -> Optio
         Some(_) => index.train.is_some() || index.val.is_some(),
     };
     let whole = origin.faults.is_empty() || options.on_fault == OnBadImage::Skip;
-    if !asked || !classes || !complete || !whole || !origin.stamps.iter().all(FileStamp::is_unchanged) {
+    if !asked || !classes || !complete || !whole || !are_unchanged(&origin.stamps)? {
         return None;
     }
     let classes: Arc<[String]> = origin.classes.into();
@@ -117,6 +118,11 @@ pub(super) fn load(file: &Path, path: &Path, options: &TreeOptions<'_>) -> Optio
         faults: origin.faults,
         stamps: origin.stamps,
     })
+}
+
+/// Whether all these files and folders are unchanged; `None` if that cannot be found out.
+fn are_unchanged(stamps: &[FileStamp]) -> Option<bool> {
+    with_many_requests(|| stamps.par_iter().all(FileStamp::is_unchanged)).ok()
 }
 
 /// The differences between a tree and the list in a file; `None` if there is no readable list.
