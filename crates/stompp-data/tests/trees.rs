@@ -111,8 +111,13 @@ fn a_pack_has_the_same_images_shrunk_and_no_loss() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("small.zip");
     let mut told = Vec::new();
-    let packed = tree.pack(32, OnBadImage::Fail, &path, |done| told.push(done)).unwrap();
-    assert_eq!((packed.images, packed.left_out.len(), told), (20, 0, vec![11, 20]));
+    let packed = tree
+        .pack(32, OnBadImage::Fail, &path, |at| told.push((at.done, at.total)))
+        .unwrap();
+    assert_eq!(
+        (packed.images, packed.left_out.len(), told),
+        (20, 0, vec![(11, 20), (20, 20)])
+    );
     let small = contents(&open(&path));
     let large = contents(&tree);
     let mut shrunk = 0;

@@ -70,6 +70,15 @@ pub struct TreeOptions<'a> {
     pub index: Option<&'a Path>,
 }
 
+/// How much of a task over all images of a tree is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Images done so far, readable or not.
+    pub done: usize,
+    /// All images.
+    pub total: usize,
+}
+
 /// The differences between the images of a tree and a saved list ([`ImageTree::changes`]). Images are named `CLASS/...`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TreeChanges {
@@ -159,6 +168,11 @@ impl ImageTree {
             Split::Test => self.val.take(),
         };
         set.ok_or_else(|| self.missing(part))
+    }
+
+    /// Number of images in all parts.
+    pub(crate) fn images(&self) -> usize {
+        self.parts().map(|(_, set)| set.len()).sum()
     }
 
     /// Iterates over the parts that exist, each with its name, `train` or `val`.
