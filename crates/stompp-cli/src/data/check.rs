@@ -207,8 +207,14 @@ mod tests {
         let group = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
         assert_eq!(duplicates(&[]), "");
         let one = duplicates(&[group(&["a", "b", "c"])]);
-        assert_eq!(one, "\n1 group of 3 images with identical pixels (listed with --json)\n");
+        assert_eq!(
+            one,
+            "\n1 group of 3 images with identical pixels (listed with --json)\n"
+        );
         let two = duplicates(&[group(&["a", "b", "c"]), group(&["x", "y"])]);
-        assert_eq!(two, "\n2 groups of 5 images with identical pixels (listed with --json)\n");
+        assert_eq!(
+            two,
+            "\n2 groups of 5 images with identical pixels (listed with --json)\n"
+        );
     }
 }
