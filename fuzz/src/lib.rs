@@ -73,11 +73,7 @@ pub fn cifar_archive(data: &[u8]) {
     let (name, bytes) = match kind % 4 {
         0 => ("cifar.zip", data.to_vec()),
         1 => ("cifar.tar.gz", data.to_vec()),
-        2 => {
-            let mut whole = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
-            whole.write_all(data).expect("memory takes everything");
-            ("cifar.tar.gz", whole.finish().expect("memory takes everything"))
-        }
+        2 => ("cifar.tar.gz", gzip(data)),
         _ => ("folder/test_batch.bin", data.to_vec()),
     };
     let path = scratch(name, &bytes);
@@ -127,8 +123,8 @@ pub fn image_archive(data: &[u8]) {
     }
 }
 
-/// Reads a list of labels of a flat `val` (lines, a `.csv`, or the official ground truth with its `meta.mat`), or a saved index. The
-/// first byte selects which.
+/// Reads a list of labels of a flat `val` (lines, a `.csv`, or the official ground truth with its `meta.mat`), or a saved index in the
+/// old or new format. The first byte selects which.
 pub fn labels(data: &[u8]) {
     let Some((kind, data)) = data.split_first() else {
         return;
@@ -148,7 +144,8 @@ pub fn labels(data: &[u8]) {
             scratch("official/meta.mat", data);
             scratch("official/numbers.txt", b"1\n2\n")
         }
-        _ => scratch("labels/images.json", data),
+        _ if kind % 8 == 3 => scratch("labels/images.json", data),
+        _ => scratch("labels/images.jsonl.gz", &gzip(data)),
     };
     let tree = match kind % 4 {
         3 => {
@@ -167,6 +164,13 @@ pub fn labels(data: &[u8]) {
         let _ = tree.changes(&list);
         assert_eq!(tree.val().expect("two images").len(), 2);
     }
+}
+
+/// A valid gzip of `data`.
+fn gzip(data: &[u8]) -> Vec<u8> {
+    let mut whole = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+    whole.write_all(data).expect("memory takes everything");
+    whole.finish().expect("memory takes everything")
 }
 
 /// Writes a file with this content, in memory if the system has `/dev/shm`.

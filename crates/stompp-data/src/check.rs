@@ -1,7 +1,7 @@
 //! Checks of a whole data set: [`check_tree`] and [`check_sets`] read every image and return a [`DataReport`].
 
 use crate::statistics::ChannelSums;
-use crate::{ImageFileSet, ImageSet, ImageTree, Labelled};
+use crate::{ImageFileSet, ImageSet, ImageTree, Labelled, Progress};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::hash_map::{DefaultHasher, Entry};
@@ -71,15 +71,21 @@ struct ImageFacts {
 }
 
 /// Reads every image of `tree`, in rayon's current pool. `progress` is called with the number of images done.
-pub fn check_tree(tree: &ImageTree, mut progress: impl FnMut(usize)) -> DataReport {
+pub fn check_tree(tree: &ImageTree, mut progress: impl FnMut(Progress)) -> DataReport {
     let mut duplicates = Duplicates::default();
+    let total = tree.images();
     let mut done = 0;
     let mut parts = Vec::new();
     for (name, set) in tree.parts() {
         let inspect = |index| inspect_file(set, index);
         let name_of = |index| format!("{name}/{}", set.image_name(index));
         let classes = set.class_names().iter().cloned().zip(set.class_counts()).collect();
-        let told = |images| progress(done + images);
+        let told = |images| {
+            progress(Progress {
+                done: done + images,
+                total,
+            });
+        };
         let report = examine(set.name(), set.len(), classes, inspect, name_of, &mut duplicates, told);
         parts.push(SplitReport {
             ignored: set.ignored().to_vec(),

@@ -264,8 +264,8 @@ pub enum DataError {
     /// The number of loader threads was zero.
     #[error("a loader needs at least one worker thread")]
     NoWorkers,
-    /// A loader thread could not be started.
-    #[error("cannot start a loader thread: {source}")]
+    /// A thread could not be started.
+    #[error("cannot start a thread: {source}")]
     Spawn {
         /// The error of the operating system.
         r#source: io::Error,

@@ -6,7 +6,7 @@ use crate::crop::{
     shrunk_size,
 };
 use crate::store::extension;
-use crate::{BadImages, DataError, ImageFileSet, ImageTree, OnBadImage};
+use crate::{BadImages, DataError, ImageFileSet, ImageTree, OnBadImage, Progress};
 use image::{ImageFormat, RgbImage};
 use rayon::prelude::*;
 use std::io::{self, BufWriter, Cursor, Write};
@@ -48,7 +48,7 @@ impl ImageTree {
         short_side: u32,
         on_bad: OnBadImage,
         path: &Path,
-        mut progress: impl FnMut(usize),
+        mut progress: impl FnMut(Progress),
     ) -> Result<PackedImages, DataError> {
         let write_error = |source| DataError::Write {
             path: path.to_owned(),
@@ -73,7 +73,7 @@ impl ImageTree {
             shrunk: 0,
             left_out: Vec::new(),
         };
-        let mut done = 0;
+        let (mut done, total) = (0, self.images());
         for (name, set) in self.parts() {
             let bad = BadImages::new(on_bad, set);
             for start in (0..set.len()).step_by(AT_A_TIME) {
@@ -98,7 +98,7 @@ impl ImageTree {
                     packed.shrunk += usize::from(shrunk);
                 }
                 done += end - start;
-                progress(done);
+                progress(Progress { done, total });
             }
             packed.left_out.extend(bad.list());
         }

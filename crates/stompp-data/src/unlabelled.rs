@@ -4,7 +4,7 @@ use crate::cifar::{self, CifarLayout};
 use crate::codec::{self, extensions, has_image_signature, is_image};
 use crate::error::{DataFile, read_error};
 use crate::names::{file_name, is_tool_file, tool_folder};
-use crate::store::{Listing, MOST_BYTES, Member, Store, extension};
+use crate::store::{Listing, MOST_BYTES, Member, Members, Store, extension};
 use crate::{CHANNELS, DataError, ImageSet, Preprocessing, mnist};
 use image::{Rgb, RgbImage};
 use std::borrow::Cow;
@@ -46,7 +46,7 @@ enum ImageSource {
     /// One image file in memory, and its name.
     Bytes(String, Vec<u8>),
     /// Files of a folder or archive.
-    Files(Store, Vec<Member>),
+    Files(Store, Members),
     /// Sets in memory: CIFAR and MNIST.
     Sets(Vec<ImageSet>),
 }
@@ -93,7 +93,7 @@ impl UnlabelledImages {
             let cifar = listing
                 .members
                 .iter()
-                .find_map(|member| layout_of(file_name(&member.name)));
+                .find_map(|member| layout_of(file_name(member.name)));
             match cifar {
                 Some(layout) => Ok(Self::new(ImageSource::Sets(cifar::read_available(path, layout)?))),
                 None => Self::files(path, store, listing),
@@ -136,10 +136,18 @@ impl UnlabelledImages {
     }
 
     fn files(path: &Path, store: Store, listing: Listing) -> Result<Self, DataError> {
-        let is_wanted = |member: &Member| {
-            tool_folder(&member.name).is_none() && !is_tool_file(file_name(&member.name)) && is_image(&member.name)
+        let is_wanted = |Member { name, .. }: Member<'_>| {
+            tool_folder(name).is_none() && !is_tool_file(file_name(name)) && is_image(name)
         };
-        let (images, others): (Vec<_>, Vec<_>) = listing.members.into_iter().partition(is_wanted);
+        let mut images = listing.members;
+        let mut others = Vec::new();
+        images.retain(|member| {
+            let keep = is_wanted(member);
+            if !keep {
+                others.push(member.name.to_owned());
+            }
+            keep
+        });
         if images.is_empty() {
             return Err(DataError::Tree {
                 path: path.to_owned(),
@@ -147,11 +155,7 @@ impl UnlabelledImages {
             });
         }
         let mut notes = listing.faults;
-        let others: Vec<_> = others
-            .into_iter()
-            .map(|member| member.name)
-            .chain(listing.others)
-            .collect();
+        others.extend(listing.others);
         if !others.is_empty() {
             let first: Vec<_> = others.iter().take(MOST_NAMED).map(String::as_str).collect();
             let more = if others.len() > MOST_NAMED { ", ..." } else { "" };
@@ -189,7 +193,7 @@ impl UnlabelledImages {
         match &self.kind {
             ImageSource::File(path) => path.display().to_string(),
             ImageSource::Bytes(name, _) => name.clone(),
-            ImageSource::Files(store, members) => store.file(&members[index]).to_string(),
+            ImageSource::Files(store, members) => store.file(members.get(index)).to_string(),
             ImageSource::Sets(sets) => {
                 let (set, index) = place(sets, index);
                 format!("{} {index}", crate::Labelled::name(set))
@@ -220,8 +224,8 @@ impl UnlabelledImages {
             ImageSource::File(path) => (DataFile::from_path(path), Cow::Owned(read(path)?)),
             ImageSource::Bytes(name, bytes) => (DataFile::from_path(name), Cow::Borrowed(&bytes[..])),
             ImageSource::Files(store, members) => (
-                store.file(&members[index]),
-                Cow::Owned(store.read(&members[index])?.bytes),
+                store.file(members.get(index)),
+                Cow::Owned(store.read(members.get(index))?.bytes),
             ),
             ImageSource::Sets(sets) => {
                 let (set, index) = place(sets, index);

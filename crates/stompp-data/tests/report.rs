@@ -28,11 +28,13 @@ fn a_tree_is_counted_and_its_faults_found() {
     let bytes: usize = files.iter().take(3).map(|(_, bytes)| bytes.len()).sum();
     let folder = folder(&files);
     let mut told = Vec::new();
-    let report = check_tree(&ImageTree::open(folder.path(), None).unwrap(), |done| told.push(done));
+    let report = check_tree(&ImageTree::open(folder.path(), None).unwrap(), |at| {
+        told.push((at.done, at.total))
+    });
     let [train, val] = &report.parts[..] else {
         panic!("two parts")
     };
-    assert_eq!((train.images, val.images, told), (4, 2, vec![4, 6]));
+    assert_eq!((train.images, val.images, told), (4, 2, vec![(4, 6), (6, 6)]));
     assert!(
         train
             .classes

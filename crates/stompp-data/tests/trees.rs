@@ -1,10 +1,10 @@
-//! Trees of image files: the same images from a folder, a tar and a zip; their classes, labels, index and faults.
+//! Trees of image files: the same images from a folder, a tar and a zip; their classes, labels and faults.
 
 mod tree;
 
 use std::fs;
 use std::path::Path;
-use stompp_data::{ImageFileSet, ImageTree, Labelled, OnBadImage, TreeChanges, TreeOptions};
+use stompp_data::{ImageFileSet, ImageTree, Labelled, OnBadImage};
 use tree::{Files, folder, jpeg, nested_tar, picture, png, tar, zip, zip64};
 
 /// Three classes of different sizes. One image is in a subfolder, one is a PNG named `.JPEG`, and some files are not images.
@@ -42,19 +42,6 @@ fn contents(tree: &ImageTree) -> Vec<(String, usize, Vec<u8>)> {
 
 fn open(path: &Path) -> ImageTree {
     ImageTree::open(path, None).unwrap()
-}
-
-fn open_indexed(path: &Path, labels: Option<&Path>, index: &Path) -> ImageTree {
-    let index = Some(index);
-    ImageTree::open_with(
-        path,
-        &TreeOptions {
-            labels,
-            index,
-            ..TreeOptions::default()
-        },
-    )
-    .unwrap()
 }
 
 fn message(path: &Path, labels: Option<&Path>) -> String {
@@ -124,8 +111,13 @@ fn a_pack_has_the_same_images_shrunk_and_no_loss() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("small.zip");
     let mut told = Vec::new();
-    let packed = tree.pack(32, OnBadImage::Fail, &path, |done| told.push(done)).unwrap();
-    assert_eq!((packed.images, packed.left_out.len(), told), (20, 0, vec![11, 20]));
+    let packed = tree
+        .pack(32, OnBadImage::Fail, &path, |at| told.push((at.done, at.total)))
+        .unwrap();
+    assert_eq!(
+        (packed.images, packed.left_out.len(), told),
+        (20, 0, vec![(11, 20), (20, 20)])
+    );
     let small = contents(&open(&path));
     let large = contents(&tree);
     let mut shrunk = 0;
@@ -337,92 +329,6 @@ fn trees_that_are_none_are_told() {
         fs::write(place.path().join(name), b"x").unwrap();
         assert!(message(&place.path().join(name), None).contains("expected a folder, a .tar or a .zip"));
     }
-}
-
-#[test]
-fn an_index_is_used_only_while_it_holds() {
-    let folder = folder(&files());
-    let place = tempfile::tempdir().unwrap();
-    let index = place.path().join("images.json");
-    let tree = open(folder.path());
-    fs::write(&index, tree.index(None)).unwrap();
-    // A class name that only the index has, to detect whether a tree came from it.
-    let marked = fs::read_to_string(&index).unwrap().replace("n10\"]", "marked\"]");
-    assert!(marked.contains("marked"));
-    fs::write(&index, &marked).unwrap();
-    let last = || {
-        let tree = open_indexed(folder.path(), None, &index);
-        tree.class_names()[2].clone()
-    };
-    assert_eq!(last(), "marked");
-    assert_eq!(contents(&open_indexed(folder.path(), None, &index)).len(), 20);
-
-    // The index is not used if it is for other labels, damaged or missing, or if a file was added.
-    let list = place.path().join("labels.csv");
-    fs::write(&list, FLAT.map(|(name, class)| format!("{name},{class}\n")).concat()).unwrap();
-    let tree = open_indexed(folder.path(), Some(&list), &index);
-    assert_eq!(tree.class_names()[2], "n10");
-    fs::write(&index, &marked[..marked.len() / 2]).unwrap();
-    assert_eq!(last(), "n10");
-    fs::write(&index, marked.replacen("\"labels\":[0", "\"labels\":[9", 1)).unwrap();
-    assert_eq!(last(), "n10");
-    fs::write(&index, &marked).unwrap();
-    assert_eq!(last(), "marked");
-    tree::touch(&folder.path().join("train/n02"));
-    assert_eq!(last(), "n10");
-    fs::remove_file(&index).unwrap();
-    assert_eq!(last(), "n10");
-}
-
-#[test]
-fn an_archive_that_was_written_again_is_listed_again() {
-    let place = tempfile::tempdir().unwrap();
-    let (path, index) = (place.path().join("a.tar"), place.path().join("images.json"));
-    fs::write(&path, tar(&files())).unwrap();
-    fs::write(&index, open(&path).index(None)).unwrap();
-    let mut more = files();
-    more.push(("train/n99/new.png".to_owned(), png(&picture(9, 9, 9))));
-    fs::write(&path, tar(&more)).unwrap();
-    let tree = open_indexed(&path, None, &index);
-    assert_eq!(tree.class_names(), ["n01", "n02", "n10", "n99"]);
-}
-
-#[test]
-fn a_file_that_was_written_anew_is_read_as_it_is_and_told() {
-    let folder = folder(&files());
-    let tree = open(folder.path());
-    let train = tree.train().unwrap();
-    let path = folder.path().join("train/n01/n01_0.JPEG");
-    train.load(0).unwrap();
-    assert_eq!(train.changed_files(), [""; 0]);
-    let repaired = picture(45, 33, 9);
-    fs::write(&path, png(&repaired)).unwrap();
-    tree::touch(&path);
-    assert_eq!(train.load(0).unwrap(), repaired);
-    assert_eq!(train.changed_files(), [path.display().to_string()]);
-
-    // Compared with the saved list, the list is the same and one file has changed.
-    let index = folder.path().join("images.json");
-    fs::write(&index, tree.index(None)).unwrap();
-    assert!(
-        tree.changes(&index)
-            .is_some_and(|changes| changes == TreeChanges::default())
-    );
-    let changes = open(folder.path()).changes(&index).unwrap();
-    assert!(!changes.is_different_list());
-    assert_eq!(changes.changed, ["n01/n01_0.JPEG"]);
-    // A removed and an added file make a different list. The same images in an archive do not.
-    fs::rename(&path, folder.path().join("train/n02/new.png")).unwrap();
-    let changes = open(folder.path()).changes(&index).unwrap();
-    assert!(changes.is_different_list());
-    assert_eq!(
-        (&*changes.gone, &*changes.new),
-        (&["n01/n01_0.JPEG".to_owned()][..], &["n02/new.png".to_owned()][..])
-    );
-    let archive = folder.path().join("all.tar");
-    fs::write(&archive, tar(&files())).unwrap();
-    assert_eq!(open(&archive).changes(&index).unwrap(), TreeChanges::default());
-    assert!(tree.changes(&folder.path().join("nothing")).is_none());
 }
 
 #[test]

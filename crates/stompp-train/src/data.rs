@@ -14,7 +14,7 @@ use stompp_data::{
 };
 
 pub use stompp_data::{
-    PackedImages,
+    PackedImages, Progress,
     check::{DataReport, MinMeanMax, SplitReport},
 };
 
@@ -45,7 +45,7 @@ pub fn write_synthetic(config: &DataConfig, folder: &Path) -> Result<(), TrainEr
 /// # Errors
 /// Returns [`TrainError::Config`] if the configuration is invalid, and [`TrainError::Data`] if the data set cannot be found or opened.
 /// For image files, the report lists unreadable images and damaged archives instead.
-pub fn check(config: &DataConfig, progress: impl FnMut(usize)) -> Result<DataReport, TrainError> {
+pub fn check(config: &DataConfig, progress: impl FnMut(Progress)) -> Result<DataReport, TrainError> {
     config.check()?;
     let sets = match image_location(config)? {
         ImageLocation::Files { path, labels } => {
@@ -78,7 +78,7 @@ pub fn pack(
     config: &DataConfig,
     short_side: u32,
     out: &Path,
-    progress: impl FnMut(usize),
+    progress: impl FnMut(Progress),
 ) -> Result<(PackedImages, Vec<String>), TrainError> {
     config.check()?;
     let ImageLocation::Files { path, labels } = image_location(config)? else {

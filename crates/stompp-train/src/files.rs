@@ -2,7 +2,10 @@
 
 use crate::{TrainError, error::damaged};
 use serde::{Serialize, de::DeserializeOwned};
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 /// The resolved configuration.
 pub(crate) const CONFIG: &str = "config.toml";
@@ -24,12 +27,20 @@ pub(crate) const RESULT: &str = "result.json";
 /// Names of the classes of image files, in order.
 pub(crate) const CLASSES: &str = "classes.json";
 /// The list of the image files.
-pub(crate) const INDEX: &str = "images.json";
+pub(crate) const INDEX: &str = "images.jsonl.gz";
+/// The list of the image files in run directories of older versions.
+const OLD_INDEX: &str = "images.json";
 
 /// Every file of a run directory.
-pub(crate) const ALL: [&str; 10] = [
-    CONFIG, RUN, MODEL, SUMMARY, METRICS, EVENTS, NETWORK, RESULT, CLASSES, INDEX,
+pub(crate) const ALL: [&str; 11] = [
+    CONFIG, RUN, MODEL, SUMMARY, METRICS, EVENTS, NETWORK, RESULT, CLASSES, INDEX, OLD_INDEX,
 ];
+
+/// The path of the list of image files in a run directory; that of an older version if there is no other.
+pub(crate) fn index(run: &Path) -> PathBuf {
+    let (index, old) = (run.join(INDEX), run.join(OLD_INDEX));
+    if !index.exists() && old.exists() { old } else { index }
+}
 
 /// Writes a new file atomically. Never replaces a file.
 ///

@@ -250,7 +250,7 @@ impl SavedRun {
         TestImages::load(
             &self.config.data,
             self.classes.as_deref(),
-            Some(&self.dir.join(files::INDEX)),
+            Some(&files::index(&self.dir)),
         )
     }
 }

@@ -1,7 +1,10 @@
 //! Runs on image files: trained, evaluated, and refused when the files are other ones.
 
+use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use image::{Rgb, RgbImage};
+use serde_json::{Value, json};
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use stompp_train::config::{Dataset, Method, OnBadImage, Time};
@@ -150,26 +153,95 @@ fn a_run_on_files_is_kept_and_evaluates_again() {
     assert!(network(&differs) != network(&out));
 }
 
+/// The lines of the list of images that a run has saved.
+fn saved_list(run: &Path) -> String {
+    let file = fs::File::open(run.join("images.jsonl.gz")).unwrap();
+    std::io::read_to_string(GzDecoder::new(file)).unwrap()
+}
+
+fn save_list(run: &Path, lines: &str) {
+    let file = fs::File::create(run.join("images.jsonl.gz")).unwrap();
+    let mut gzip = GzEncoder::new(file, Compression::fast());
+    gzip.write_all(lines.as_bytes()).unwrap();
+    gzip.finish().unwrap();
+}
+
+/// A list as older versions saved it, in `images.json`.
+fn old_list(lines: &str) -> String {
+    let mut lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let head = lines.next().unwrap();
+    let mut part = |name: &str| {
+        let head = &head[name];
+        // A part that lacks its last line has one image fewer.
+        let images: Vec<Value> = lines.by_ref().take(head["images"].as_u64().unwrap() as usize).collect();
+        let members: Vec<Value> = images
+            .iter()
+            .map(|image| json!({"name": image[0], "bytes": image[1], "place": image[2]}))
+            .collect();
+        let labels: Vec<&Value> = images.iter().map(|image| &image[3]).collect();
+        json!({"store": head["store"], "ignored": head["ignored"], "members": members, "labels": labels})
+    };
+    let (train, val) = (part("train"), part("val"));
+    let mut old = head["origin"].clone();
+    old["version"] = json!(2);
+    (old["train"], old["val"]) = (train, val);
+    old.to_string()
+}
+
+#[test]
+fn a_run_of_an_older_version_resumes_and_still_knows_its_images() {
+    let (images, place) = (images(), tempfile::tempdir().unwrap());
+    let out = place.path().join("run");
+    let session = Session {
+        start: Start::Resume,
+        checkpoints: Some(Checkpointing::default()),
+        ..Session::default()
+    };
+    let config = config(images.path());
+    let train = |told: &mut Notes| session.train(&config, &out, &mut [told]);
+    session.stop.store(true, Ordering::Relaxed);
+    train(&mut Notes::default()).unwrap_err();
+    let old = old_list(&saved_list(&out));
+    fs::remove_file(out.join("images.jsonl.gz")).unwrap();
+    fs::write(out.join("images.json"), old).unwrap();
+    let one = images.path().join("train/cat/00.png");
+    fs::rename(&one, place.path().join("away.png")).unwrap();
+    let error = train(&mut Notes::default()).unwrap_err();
+    assert!(error.to_string().contains("1 gone (cat/00.png)"), "{error}");
+    // Put back, it is the same list. From now on the list has the new form.
+    fs::rename(place.path().join("away.png"), &one).unwrap();
+    session.stop.store(false, Ordering::Relaxed);
+    let mut told = Notes::default();
+    train(&mut told).unwrap();
+    assert_eq!(told.0, [""; 0]);
+    assert_eq!(saved_list(&out).lines().count(), 1 + 3 * (EACH + 8));
+    let fresh = place.path().join("fresh");
+    run(&config, &fresh, 1).unwrap();
+    assert!(network(&out) == network(&fresh));
+}
+
 #[test]
 fn the_kept_list_is_used_and_other_classes_are_refused() {
     let (images, place) = (images(), tempfile::tempdir().unwrap());
     let out = place.path().join("run");
     run(&config(images.path()), &out, 1).unwrap();
-    let index = out.join("images.json");
     // A list that still holds is believed: a file that it has not is not tested on.
-    let list = fs::read_to_string(&index).unwrap();
+    let list = saved_list(&out);
     let evaluate = || SavedRun::open(&out).unwrap().evaluate(&mut ());
-    let mut fewer: serde_json::Value = serde_json::from_str(&list).unwrap();
-    for field in ["members", "labels"] {
-        fewer["val"][field].as_array_mut().unwrap().pop();
-    }
-    fs::write(&index, fewer.to_string()).unwrap();
+    let lines: Vec<&str> = list.lines().collect();
+    let fewer = lines[..lines.len() - 1].join("\n") + "\n";
+    save_list(&out, &fewer.replace("\"images\":24", "\"images\":23"));
     assert_eq!(evaluate().unwrap().images, 23);
     // One of other classes or that is damaged is made anew.
-    fs::write(&index, list.replace("\"ant\",\"bee\"", "\"ant\",\"bug\"")).unwrap();
+    save_list(&out, &list.replace("\"ant\",\"bee\"", "\"ant\",\"bug\""));
     assert_eq!(evaluate().unwrap().images, 24);
-    fs::write(&index, &list[..list.len() / 3]).unwrap();
+    save_list(&out, &list[..list.len() / 3]);
     assert_eq!(evaluate().unwrap().images, 24);
+    // So is a list of an older version, unless there is a newer one.
+    fs::write(out.join("images.json"), old_list(&fewer)).unwrap();
+    assert_eq!(evaluate().unwrap().images, 24);
+    fs::remove_file(out.join("images.jsonl.gz")).unwrap();
+    assert_eq!(evaluate().unwrap().images, 23);
 
     // A class that was not trained on is refused where it is tested on, and nowhere else.
     for part in ["train", "val"] {

@@ -58,7 +58,7 @@ impl Check {
         let config = config_for(&self.overrides, Some(self.dir))?;
         let report = self.threads.run(|| {
             let mut count = CountBar::images();
-            data::check(&config.data, |done| count.set(done as u64))
+            data::check(&config.data, |at| count.set(at.done as u64, at.total as u64))
         })??;
         stompp_console::outln!("{}", table(&report).trim_end());
         if let Some(file) = self.json {
@@ -116,12 +116,18 @@ fn table(report: &DataReport) -> String {
         "cannot be read",
         report.parts.iter().flat_map(|part| part.unreadable.iter().cloned()),
     );
-    list(
-        &mut text,
-        "groups of images with identical pixels",
-        report.duplicates.iter().map(|group| group.join(" = ")),
-    );
+    text += &duplicates(&report.duplicates);
     text
+}
+
+/// The line about groups of images with identical pixels; empty if there are none.
+fn duplicates(groups: &[Vec<String>]) -> String {
+    let images: usize = groups.iter().map(Vec::len).sum();
+    match groups.len() {
+        0 => String::new(),
+        1 => format!("\n1 group of {images} images with identical pixels (listed with --json)\n"),
+        groups => format!("\n{groups} groups of {images} images with identical pixels (listed with --json)\n"),
+    }
 }
 
 fn row(name: &str, report: &DataReport, cell: impl Fn(&SplitReport) -> String) -> Vec<String> {
@@ -189,5 +195,26 @@ fn list(text: &mut String, title: &str, lines: impl Iterator<Item = String>) {
     }
     if lines.len() > MOST_FILES {
         let _ = writeln!(text, "  and {} more (all with --json)", lines.len() - MOST_FILES);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_of_equal_images_are_counted_and_not_listed() {
+        let group = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        assert_eq!(duplicates(&[]), "");
+        let one = duplicates(&[group(&["a", "b", "c"])]);
+        assert_eq!(
+            one,
+            "\n1 group of 3 images with identical pixels (listed with --json)\n"
+        );
+        let two = duplicates(&[group(&["a", "b", "c"]), group(&["x", "y"])]);
+        assert_eq!(
+            two,
+            "\n2 groups of 5 images with identical pixels (listed with --json)\n"
+        );
     }
 }

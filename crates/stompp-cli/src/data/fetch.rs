@@ -96,13 +96,15 @@ fn fetch(published: &Published, address: Option<&str>, to: &Path) -> anyhow::Res
         timeout: TIMEOUT,
         attempts: ATTEMPTS,
     };
-    let mut count = CountBar::bytes(bytes);
-    let fetched = download.run(&target, &mut |done| count.set(done)).map_err(|error| {
-        anyhow!(
-            "{error}\nBy hand: get {file} from {url} on any machine ({bytes} bytes, MD5 {md5}) and put it at {}",
-            target.display()
-        )
-    })?;
+    let mut count = CountBar::bytes();
+    let fetched = download
+        .run(&target, &mut |done| count.set(done, bytes))
+        .map_err(|error| {
+            anyhow!(
+                "{error}\nBy hand: get {file} from {url} on any machine ({bytes} bytes, MD5 {md5}) and put it at {}",
+                target.display()
+            )
+        })?;
     drop(count);
     stompp_console::outln!(
         "{}: {bytes} bytes, MD5 as published{}",

@@ -56,8 +56,8 @@ impl Pack {
         let config = config_for(&self.overrides, Some(self.dir))?;
         let (packed, notes) = self.threads.run(|| {
             let mut count = CountBar::images();
-            data::pack(&config.data, self.short_side.get(), &self.out, |done| {
-                count.set(done as u64)
+            data::pack(&config.data, self.short_side.get(), &self.out, |at| {
+                count.set(at.done as u64, at.total as u64)
             })
         })??;
         for note in notes {

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 /// A part of a file. Clones share the file, but each has its own position.
 ///
-/// The file is not memory-mapped: if another program truncates it, a read returns an error and the process survives.
+/// The file is not memory-mapped: if another program truncates it, a read returns an error and the process survives. The system is asked
+/// not to read ahead, because members are read in random order.
 #[derive(Clone, Debug)]
 pub(crate) struct FileRange {
     file: Arc<File>,
@@ -22,12 +23,21 @@ impl FileRange {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let len = file.metadata()?.len();
+        advise(&file, Access::Random);
         Ok(Self {
             file: Arc::new(file),
             start: 0,
             len,
             position: 0,
         })
+    }
+
+    /// Runs `read`, in which the system reads ahead: for parts that are read from beginning to end.
+    pub(crate) fn reading_ahead<T>(&self, read: impl FnOnce() -> T) -> T {
+        advise(&self.file, Access::Sequential);
+        let result = read();
+        advise(&self.file, Access::Random);
+        result
     }
 
     /// Its length in bytes.
@@ -59,6 +69,29 @@ impl FileRange {
         Ok(content)
     }
 }
+
+/// The order in which a file will be read.
+#[derive(Clone, Copy)]
+enum Access {
+    Random,
+    Sequential,
+}
+
+/// Tells the system the order of the next reads. A failure changes only their speed.
+#[cfg(target_os = "linux")]
+fn advise(file: &File, access: Access) {
+    use rustix::fs::{Advice, fadvise};
+    let advice = match access {
+        Access::Random => Advice::Random,
+        // The usual read-ahead: "sequential" would double it.
+        Access::Sequential => Advice::Normal,
+    };
+    let _ = fadvise(file, 0, None, advice);
+}
+
+/// Other systems have no such call in `rustix`, or none at all.
+#[cfg(not(target_os = "linux"))]
+fn advise(_: &File, _: Access) {}
 
 impl Read for FileRange {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {

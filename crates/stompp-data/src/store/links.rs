@@ -1,6 +1,6 @@
 //! Resolves the links inside an archive: hard and symbolic links to files and folders.
 
-use super::{BROKEN, Listing, Member};
+use super::{BROKEN, Listing, Members};
 use crate::DataError;
 use crate::names::parent;
 use std::collections::BTreeMap;
@@ -22,6 +22,24 @@ pub(super) enum Entry {
     Other,
 }
 
+/// The entries of an archive.
+#[derive(Debug, Default)]
+pub(super) struct Entries {
+    /// The files. Most archives have nothing else that takes memory.
+    pub(super) files: Members,
+    /// Everything else.
+    pub(super) others: Vec<(String, Entry)>,
+}
+
+impl Entries {
+    pub(super) fn push(&mut self, name: String, entry: Entry) {
+        match entry {
+            Entry::File { bytes, place } => self.files.push_named(&[&name], bytes, place),
+            other => self.others.push((name, other)),
+        }
+    }
+}
+
 /// A longer chain of links counts as a cycle, as in Linux.
 const MOST_HOPS: u32 = 40;
 
@@ -32,17 +50,23 @@ const MOST_MEMBERS: usize = 1 << 24;
 ///
 /// # Errors
 /// Returns [`DataError::Tree`] for a link that leads to a folder above itself.
-pub(super) fn listing(path: &Path, entries: Vec<(String, Entry)>) -> Result<Listing, DataError> {
+pub(super) fn listing(path: &Path, entries: Entries) -> Result<Listing, DataError> {
+    let Entries { files, others } = entries;
     let mut listing = Listing::default();
     let is_link = |entry: &Entry| matches!(entry, Entry::Symbolic(_) | Entry::Hard(_));
-    if !entries.iter().any(|(_, entry)| is_link(entry)) {
-        for (name, entry) in entries {
+    if !others.iter().any(|(_, entry)| is_link(entry)) {
+        listing.members = files;
+        for (name, entry) in others {
             add_plain(&mut listing, name, &entry);
         }
         return Ok(listing);
     }
     let mut nodes = BTreeMap::new();
-    for (name, entry) in entries {
+    let files = files.iter().map(|file| {
+        let (bytes, place) = (file.bytes, file.place);
+        (file.name.to_owned(), Entry::File { bytes, place })
+    });
+    for (name, entry) in files.chain(others) {
         // A folder may occur twice; any other duplicate is an error. Without links, `Store::listing` finds duplicates.
         match (nodes.get(&name), &entry) {
             (None, _) | (Some(Entry::Folder), _) => drop(nodes.insert(name, entry)),
@@ -64,7 +88,7 @@ pub(super) fn listing(path: &Path, entries: Vec<(String, Entry)>) -> Result<List
 
 fn add_plain(listing: &mut Listing, name: String, entry: &Entry) {
     match *entry {
-        Entry::File { bytes, place } => listing.members.push(Member { name, bytes, place }),
+        Entry::File { bytes, place } => listing.members.push_named(&[&name], bytes, place),
         Entry::Folder => drop(listing.folders.insert(name)),
         _ => listing.others.push(name),
     }
@@ -104,11 +128,10 @@ impl<'a> Tree<'a> {
             return Err(self.refused(format!("its links expand to more than {MOST_MEMBERS} files")));
         }
         match target {
-            Target::File { bytes, place } => listing.members.push(Member { name, bytes, place }),
+            Target::File { bytes, place } => listing.members.push_named(&[&name], bytes, place),
             Target::Nothing(target) => {
-                listing.dangling.insert(name.clone(), target.to_owned());
-                let (bytes, place) = (0, BROKEN);
-                listing.members.push(Member { name, bytes, place });
+                listing.members.push_named(&[&name], 0, BROKEN);
+                listing.dangling.insert(name, target.to_owned());
             }
             Target::Folder(folder) => {
                 let above = |inner: &str| inner == folder || inside(inner, &folder).is_some();
@@ -209,16 +232,16 @@ mod tests {
         Entry::Symbolic(target.to_owned())
     }
 
-    fn listed(entries: Vec<(&str, Entry)>) -> Result<Vec<(String, u64)>, String> {
-        let entries = entries
-            .into_iter()
-            .map(|(name, entry)| (name.to_owned(), entry))
-            .collect();
+    fn listed(list: Vec<(&str, Entry)>) -> Result<Vec<(String, u64)>, String> {
+        let mut entries = Entries::default();
+        for (name, entry) in list {
+            entries.push(name.to_owned(), entry);
+        }
         let listing = listing(Path::new("x.tar"), entries).map_err(|error| error.to_string())?;
         let mut members: Vec<_> = listing
             .members
-            .into_iter()
-            .map(|member| (member.name, member.place))
+            .iter()
+            .map(|member| (member.name.to_owned(), member.place))
             .collect();
         members.sort();
         Ok(members)

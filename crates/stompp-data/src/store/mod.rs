@@ -6,10 +6,14 @@
 mod file_range;
 mod folder;
 mod links;
+mod members;
+mod parallel;
 mod tar;
 mod zip;
 
 pub(crate) use file_range::FileRange;
+pub(crate) use members::{Member, Members};
+pub(crate) use parallel::with_many_requests;
 
 use crate::DataError;
 use crate::error::{DataFile, read_error};
@@ -39,23 +43,11 @@ enum StoreKind {
     Zip(zip::Archive, FileRange),
 }
 
-/// One file of a store.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Member {
-    /// Path inside the store, with `/` between its parts.
-    pub(crate) name: String,
-    /// Its size.
-    pub(crate) bytes: u64,
-    /// Its location in an archive; [`BROKEN`] if it is a broken link. In a folder: the time of its last change, in nanoseconds since 1970,
-    /// to detect changes.
-    pub(crate) place: u64,
-}
-
 /// The content of a store.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
     /// Every file, sorted by name. The target of a link is listed under the link's name.
-    pub(crate) members: Vec<Member>,
+    pub(crate) members: Members,
     /// Every folder that the store lists, including empty ones.
     pub(crate) folders: BTreeSet<String>,
     /// Entries that are neither files, folders nor links.
@@ -66,6 +58,18 @@ pub(crate) struct Listing {
     pub(crate) faults: Vec<String>,
     /// Stamps that show whether the listing is still valid.
     pub(crate) stamps: Vec<FileStamp>,
+}
+
+impl Listing {
+    /// Adds the content of a subfolder.
+    fn append(&mut self, mut below: Self) {
+        self.members.append(&below.members);
+        self.folders.append(&mut below.folders);
+        self.others.append(&mut below.others);
+        self.dangling.append(&mut below.dangling);
+        self.faults.append(&mut below.faults);
+        self.stamps.append(&mut below.stamps);
+    }
 }
 
 /// A file's bytes.
@@ -138,10 +142,10 @@ impl Store {
             let is_tar = first.get(TAR_MARK) == Some(b"ustar");
             match extension(path).as_str() {
                 _ if is_tar => StoreKind::Tar(range),
-                _ if first.starts_with(b"PK") => StoreKind::Zip(zip::open(path, range.clone())?, range),
+                _ if first.starts_with(b"PK") => StoreKind::Zip(zip::open(path, &range)?, range),
                 _ if unsupported_format(&first).is_some() => return Err(unreadable(path, &first)),
                 "tar" => StoreKind::Tar(range),
-                "zip" => StoreKind::Zip(zip::open(path, range.clone())?, range),
+                "zip" => StoreKind::Zip(zip::open(path, &range)?, range),
                 _ => return Err(unreadable(path, &first)),
             }
         };
@@ -169,21 +173,21 @@ impl Store {
             let stamp = FileStamp::from_path(&self.path).map_err(read_error(DataFile::from_path(&self.path)))?;
             listing.stamps.push(stamp);
         }
-        listing.members.sort_by(|a, b| a.name.cmp(&b.name));
-        if let Some(twice) = listing.members.windows(2).find(|two| two[0].name == two[1].name) {
+        listing.members = listing.members.sorted();
+        if let Some(twice) = listing.members.duplicate() {
             return Err(DataError::DuplicateFile {
                 container: self.path.clone(),
-                file: twice[0].name.clone(),
+                file: twice.to_owned(),
             });
         }
         Ok(listing)
     }
 
     /// The file's name for messages.
-    pub(crate) fn file(&self, member: &Member) -> DataFile {
+    pub(crate) fn file(&self, member: Member<'_>) -> DataFile {
         match self.kind {
-            StoreKind::Folder => DataFile::from_path(self.path.join(&member.name)),
-            _ => DataFile::from_archive_member(&self.path, &member.name),
+            StoreKind::Folder => DataFile::from_path(self.path.join(member.name)),
+            _ => DataFile::from_archive_member(&self.path, member.name),
         }
     }
 
@@ -193,7 +197,7 @@ impl Store {
     }
 
     /// Reads a file.
-    pub(crate) fn read(&self, member: &Member) -> Result<Content, DataError> {
+    pub(crate) fn read(&self, member: Member<'_>) -> Result<Content, DataError> {
         if member.bytes > MOST_BYTES {
             return Err(DataError::TooLarge {
                 file: self.file(member),
@@ -203,7 +207,7 @@ impl Store {
         }
         let unchanged = |bytes| (bytes, false);
         let read = match &self.kind {
-            StoreKind::Folder => folder::read(&self.path.join(&member.name), member),
+            StoreKind::Folder => folder::read(&self.path.join(member.name), member),
             _ if member.place == BROKEN => Err(io::Error::other("is a link to a file that the archive does not have")),
             StoreKind::Tar(range) => range.read_part(member.place, member.bytes).map(unchanged),
             StoreKind::Zip(archive, range) => zip::read(archive, range, member).map(unchanged),

@@ -1,10 +1,11 @@
 //! Files in a `.tar`, found by its headers. A `.tar` in a `.tar` counts as a folder, because ImageNet's training set has this form.
 
-use super::links::Entry;
-use super::{FileRange, Listing, links};
+use super::links::{Entries, Entry};
+use super::{FileRange, Listing, Member, links, with_many_requests};
 use crate::DataError;
 use crate::error::{DataFile, read_error};
 use crate::names::normalized;
+use rayon::prelude::*;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::Path;
 use tar::EntryType;
@@ -17,22 +18,31 @@ pub(super) fn listing(path: &Path, range: &FileRange) -> Result<Listing, DataErr
     let mut outer = Reader::new(path, "", 0);
     outer.read(range)?;
     let mut faults = outer.faults;
-    let mut entries = Vec::with_capacity(outer.entries.len());
-    for (name, entry) in outer.entries {
-        let folder = name.strip_suffix(".tar").map(str::to_owned);
-        match (folder, entry) {
-            (Some(folder), Entry::File { bytes, place }) => {
-                let prefix = format!("{folder}/");
-                let mut inner = Reader::new(path, &prefix, place);
-                // If the inner archive is cut off, the outer reader has already reported it.
-                inner.read(&range.slice(place, place.saturating_add(bytes)))?;
-                faults.extend(inner.faults);
-                entries.extend(inner.entries);
-                entries.push((folder, Entry::Folder));
-            }
-            (Some(folder), Entry::Symbolic(target)) => entries.push((folder, Entry::Symbolic(without_tar(target)))),
-            (Some(folder), Entry::Hard(target)) => entries.push((folder, Entry::Hard(without_tar(target)))),
-            (_, entry) => entries.push((name, entry)),
+    let mut entries = outer.entries;
+    for (name, entry) in &mut entries.others {
+        if let (Some(folder), Entry::Symbolic(target) | Entry::Hard(target)) = (without_tar(name), entry) {
+            *name = folder.to_owned();
+            *target = without_tar(target).unwrap_or(target).to_owned();
+        }
+    }
+    let is_tar = |file: &Member<'_>| without_tar(file.name).is_some();
+    let tars = entries
+        .files
+        .select((0..entries.files.len()).filter(|&file| is_tar(&entries.files.get(file))));
+    if !tars.is_empty() {
+        entries.files.retain(|file| !is_tar(&file));
+        let inner = with_many_requests(|| -> Vec<_> {
+            let files = (0..tars.len()).into_par_iter();
+            files.map(|file| read_inner(path, range, tars.get(file))).collect()
+        })?;
+        for (inner, Member { name, .. }) in inner.into_iter().zip(tars.iter()) {
+            let (inner, mut inner_faults) = inner?;
+            faults.append(&mut inner_faults);
+            entries.files.append(&inner.files);
+            entries.others.extend(inner.others);
+            entries
+                .others
+                .push((without_tar(name).unwrap_or(name).to_owned(), Entry::Folder));
         }
     }
     let mut listing = links::listing(path, entries)?;
@@ -40,8 +50,19 @@ pub(super) fn listing(path: &Path, range: &FileRange) -> Result<Listing, DataErr
     Ok(listing)
 }
 
-fn without_tar(target: String) -> String {
-    target.strip_suffix(".tar").map(str::to_owned).unwrap_or(target)
+/// Lists the archive `tar` inside of another, and its faults.
+fn read_inner(path: &Path, range: &FileRange, tar: Member<'_>) -> Result<(Entries, Vec<String>), DataError> {
+    let Member { name, bytes, place } = tar;
+    let prefix = format!("{}/", without_tar(name).unwrap_or(name));
+    let mut reader = Reader::new(path, &prefix, place);
+    // If the inner archive is cut off, the outer reader has already reported it.
+    reader.read(&range.slice(place, place.saturating_add(bytes)))?;
+    Ok((reader.entries, reader.faults))
+}
+
+/// The name of the folder that the archive `name` counts as.
+fn without_tar(name: &str) -> Option<&str> {
+    name.strip_suffix(".tar")
 }
 
 /// Reads one archive, which may be part of another.
@@ -51,7 +72,7 @@ struct Reader<'a> {
     prefix: &'a str,
     /// Its offset in the file.
     offset: u64,
-    entries: Vec<(String, Entry)>,
+    entries: Entries,
     faults: Vec<String>,
 }
 
@@ -61,7 +82,7 @@ impl<'a> Reader<'a> {
             path,
             prefix,
             offset,
-            entries: Vec::new(),
+            entries: Entries::default(),
             faults: Vec::new(),
         }
     }
@@ -128,7 +149,7 @@ impl<'a> Reader<'a> {
         };
         let name = normalized(&name);
         if !name.is_empty() {
-            self.entries.push((format!("{}{name}", self.prefix), entry));
+            self.entries.push(format!("{}{name}", self.prefix), entry);
         }
         Ok(())
     }
@@ -158,8 +179,7 @@ impl<'a> Reader<'a> {
 
     /// Records that members may be missing from `end` on.
     fn fault(&mut self, tar: &FileRange, end: u64, problem: &str) -> Result<(), DataError> {
-        let is_file = |(_, entry): &&(String, Entry)| matches!(entry, Entry::File { .. });
-        let found = self.entries.iter().filter(is_file).count();
+        let found = self.entries.files.len();
         let lost = headers_of_files(tar.slice(end, tar.len()));
         let lost = lost.map_err(read_error(DataFile::from_path(self.path)))?;
         let what = match self.prefix {

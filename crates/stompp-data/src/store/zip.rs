@@ -1,6 +1,6 @@
 //! Files in a `.zip`, stored or deflated, including archives above 4 GiB (zip64). They are found by the central directory.
 
-use super::links::Entry;
+use super::links::{Entries, Entry};
 use super::{FileRange, Listing, Member, links, read_declared};
 use crate::DataError;
 use crate::error::{DataFile, read_error};
@@ -19,9 +19,11 @@ const MOST_LINK_BYTES: u64 = 4096;
 const KIND_OF_FILE: u32 = 0o170_000;
 const ORDINARY: [u32; 2] = [0, 0o100_000];
 
-pub(super) fn open(path: &Path, range: FileRange) -> Result<Archive, DataError> {
+pub(super) fn open(path: &Path, range: &FileRange) -> Result<Archive, DataError> {
     let file = DataFile::from_path(path);
-    let archive = ZipArchive::new(range).map_err(|error| read_error(file)(error.into()))?;
+    // The directory is in one piece at the end of the file.
+    let archive = range.reading_ahead(|| ZipArchive::new(range.clone()));
+    let archive = archive.map_err(|error| read_error(file)(error.into()))?;
     if archive.has_duplicate_names() {
         return Err(DataError::DuplicateFile {
             container: path.to_owned(),
@@ -35,7 +37,7 @@ pub(super) fn open(path: &Path, range: FileRange) -> Result<Archive, DataError> 
 pub(super) fn listing(path: &Path, archive: &Archive) -> Result<Listing, DataError> {
     let error = |error: zip::result::ZipError| read_error(DataFile::from_path(path))(error.into());
     let mut archive = archive.clone();
-    let mut entries = Vec::with_capacity(archive.len());
+    let mut entries = Entries::default();
     for place in 0..archive.len() {
         // The directory has all data; the rest of the archive is not read.
         let entry = archive.by_index_data(place).map_err(error)?;
@@ -57,14 +59,14 @@ pub(super) fn listing(path: &Path, archive: &Archive) -> Result<Listing, DataErr
             Entry::Other
         };
         if !name.is_empty() {
-            entries.push((name, what));
+            entries.push(name, what);
         }
     }
     links::listing(path, entries)
 }
 
 /// Reads a file, unpacks it if necessary, and verifies its checksum.
-pub(super) fn read(archive: &Archive, range: &FileRange, member: &Member) -> io::Result<Vec<u8>> {
+pub(super) fn read(archive: &Archive, range: &FileRange, member: Member<'_>) -> io::Result<Vec<u8>> {
     let mut archive = archive.clone();
     let place = usize::try_from(member.place).map_err(io::Error::other)?;
     let entry = archive.by_index(place)?;

@@ -3,7 +3,7 @@
 use crate::DataError;
 use crate::codec::{extensions, is_image};
 use crate::names::{file_name, is_tool_file, tool_folder};
-use crate::store::{BROKEN, Member, Store};
+use crate::store::{BROKEN, Member, Members, Store};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -13,10 +13,13 @@ const ANNOTATIONS: &str = "val_annotations.txt";
 /// Number of names listed in one line.
 const MOST_NAMED: usize = 5;
 
-/// The content of a part. Names are relative to it.
+/// The content of a part. Names are relative to it, except those of the files.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
-    pub(super) files: Vec<(String, Member)>,
+    /// The files, with the names that they have in the store.
+    pub(super) files: Members,
+    /// Bytes of each file's name before the name relative to the part.
+    pub(super) prefix: usize,
     pub(super) folders: BTreeSet<String>,
     /// Entries that are neither files, folders nor links.
     pub(super) others: Vec<String>,
@@ -30,14 +33,22 @@ pub(super) struct FoundImages {
     /// `train` or `val`.
     pub(super) name: &'static str,
     pub(super) store: Arc<Store>,
-    /// Name relative to the part, such as `n01440764/a.JPEG`, and the file.
-    pub(super) images: Vec<(String, Member)>,
-    /// The list of labels in Tiny ImageNet's `val`.
-    pub(super) annotations: Option<Member>,
+    pub(super) images: Members,
+    /// Bytes of each image's name before the name relative to the part.
+    prefix: usize,
+    /// The list of labels in Tiny ImageNet's `val`: one file, or none.
+    pub(super) annotations: Members,
     /// Ignored files and folders, and the reasons.
     pub(super) ignored: Vec<String>,
     /// Problems because of which images may be missing.
     pub(super) faults: Vec<String>,
+}
+
+impl FoundImages {
+    /// The names of the images relative to the part, such as `n01440764/a.JPEG`.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.images.iter().map(|image| &image.name[self.prefix..])
+    }
 }
 
 /// Selects the images of the part called `name`. A class that has files but no images is an error.
@@ -49,8 +60,9 @@ pub(super) fn filter_images(
     let mut found = FoundImages {
         name,
         store: Arc::clone(store),
-        images: Vec::new(),
-        annotations: None,
+        images: contents.files,
+        prefix: contents.prefix,
+        annotations: Members::default(),
         ignored: Vec::new(),
         faults: Vec::new(),
     };
@@ -59,25 +71,27 @@ pub(super) fn filter_images(
     for folder in &contents.folders {
         tools.extend(tool_folder(&format!("{folder}/")).map(str::to_owned));
     }
-    for (file, member) in contents.files {
-        if let Some(folder) = tool_folder(&file) {
+    found.images.retain(|member: Member<'_>| {
+        let file = &member.name[contents.prefix..];
+        if let Some(folder) = tool_folder(file) {
             tools.insert(folder.to_owned());
-        } else if is_tool_file(file_name(&file)) {
-            hidden.push(file);
-        } else if is_image(&file) {
-            found.images.push((file, member));
-        } else if member.place == BROKEN && (extension(&file).is_empty() || class(&file).is_none()) {
+        } else if is_tool_file(file_name(file)) {
+            hidden.push(file.to_owned());
+        } else if is_image(file) {
+            return true;
+        } else if member.place == BROKEN && (extension(file).is_empty() || class(file).is_none()) {
             // It may be meant as the folder of a class.
-            let target = contents.dangling.get(&file).map_or("nothing", String::as_str);
+            let target = contents.dangling.get(file).map_or("nothing", String::as_str);
             found
                 .faults
                 .push(format!("{name}/{file} is a link to {target}, which is not there"));
-        } else if name == "val" && file_name(&file) == ANNOTATIONS && class(&file).is_none() {
-            found.annotations = Some(member);
+        } else if name == "val" && file_name(file) == ANNOTATIONS && class(file).is_none() {
+            found.annotations.push(member);
         } else {
-            no_images.push(file);
+            no_images.push(file.to_owned());
         }
-    }
+        false
+    });
     let tree = |problem| DataError::Tree {
         path: store.path().to_owned(),
         problem,
@@ -85,7 +99,7 @@ pub(super) fn filter_images(
     if found.images.is_empty() {
         return Err(tree(format!("has no images ({}) for {name}", extensions())));
     }
-    let with_images: BTreeSet<&str> = found.images.iter().filter_map(|(file, _)| class(file)).collect();
+    let with_images: BTreeSet<&str> = found.names().filter_map(class).collect();
     let without = no_images
         .iter()
         .find_map(|file| class(file).filter(|class| !with_images.contains(class)));

@@ -46,9 +46,9 @@ impl Labels {
     }
 
     /// Reads a list that is stored with the images.
-    pub(super) fn read_member(store: &Store, member: &Member) -> Result<Self, DataError> {
+    pub(super) fn read_member(store: &Store, member: Member<'_>) -> Result<Self, DataError> {
         let content = store.read(member)?;
-        Self::parse(store.path().join(&member.name), content.bytes)
+        Self::parse(store.path().join(member.name), content.bytes)
     }
 
     fn parse(path: PathBuf, bytes: Vec<u8>) -> Result<Self, DataError> {

@@ -82,7 +82,7 @@ fn labelled(
         }
         (Some(val), None) if has_no_class(val) => {
             let inside = |member| Labels::read_member(&val.store, member);
-            val.annotations.as_ref().map(inside).transpose()?
+            val.annotations.iter().next().map(inside).transpose()?
         }
         _ => None,
     };
@@ -105,7 +105,7 @@ fn labelled(
     let train_labels = train.as_ref().map(|train| known.by_folder(train)).transpose()?;
     let val_labels = match (&val, &list) {
         (Some(val), Some(list)) => {
-            let names: Vec<&str> = val.images.iter().map(|(name, _)| name.as_str()).collect();
+            let names: Vec<&str> = val.names().collect();
             Some(list.for_images(&names, &known)?)
         }
         (Some(val), None) => Some(known.by_folder(val)?),
@@ -118,7 +118,7 @@ fn labelled(
             name: format!("{} {}", path.display(), found.name),
             classes: Arc::clone(&classes),
             store: found.store,
-            members: found.images.into_iter().map(|(_, member)| member).collect(),
+            members: found.images,
             labels,
             ignored: found.ignored.into(),
             changed: Arc::default(),
@@ -138,16 +138,18 @@ fn labelled(
 /// Whether a part is flat, or all its images are in Tiny ImageNet's folder `images`.
 fn has_no_class(found: &FoundImages) -> bool {
     found
-        .images
-        .iter()
-        .all(|(name, _)| class(name).is_none_or(|folder| folder == "images"))
+        .names()
+        .all(|name| class(name).is_none_or(|folder| folder == "images"))
 }
 
 /// The class folders of a part, sorted.
 fn classes_of(found: &FoundImages) -> Result<Vec<String>, DataError> {
     let mut classes = BTreeSet::new();
-    for (name, _) in &found.images {
-        classes.insert(class(name).ok_or_else(|| no_class_error(found, name))?.to_owned());
+    for name in found.names() {
+        let class = class(name).ok_or_else(|| no_class_error(found, name))?;
+        if !classes.contains(class) {
+            classes.insert(class.to_owned());
+        }
     }
     if classes.len() > MOST_CLASSES {
         return Err(DataError::Tree {
@@ -181,7 +183,7 @@ pub(super) struct ClassNames<'a> {
 
 impl ClassNames<'_> {
     fn by_folder(&self, found: &FoundImages) -> Result<Vec<u16>, DataError> {
-        let label = |(name, _): &(String, _)| {
+        let label = |name| {
             let folder = class(name).ok_or_else(|| no_class_error(found, name))?;
             self.named(folder).ok_or_else(|| DataError::Tree {
                 path: found.store.path().to_owned(),
@@ -191,7 +193,7 @@ impl ClassNames<'_> {
                 ),
             })
         };
-        found.images.iter().map(label).collect()
+        found.names().map(label).collect()
     }
 
     /// The label of a class.

@@ -9,7 +9,8 @@ mod parts;
 
 use crate::cifar::Split;
 use crate::codec::{self, Decoded};
-use crate::store::{Content, FileStamp, Member, Store};
+use crate::names::file_name;
+use crate::store::{Content, FileStamp, Members, Store};
 use crate::{DataError, Labelled, OnBadImage};
 use image::RgbImage;
 use std::collections::BTreeSet;
@@ -69,6 +70,15 @@ pub struct TreeOptions<'a> {
     pub index: Option<&'a Path>,
 }
 
+/// How much of a task over all images of a tree is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Images done so far, readable or not.
+    pub done: usize,
+    /// All images.
+    pub total: usize,
+}
+
 /// The differences between the images of a tree and a saved list ([`ImageTree::changes`]). Images are named `CLASS/...`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TreeChanges {
@@ -86,7 +96,7 @@ pub struct ImageFileSet {
     name: String,
     classes: Arc<[String]>,
     store: Arc<Store>,
-    members: Vec<Member>,
+    members: Members,
     labels: Vec<u16>,
     ignored: Arc<[String]>,
     /// Names of files that had changed when they were read. Subsets of a set share the list.
@@ -160,6 +170,11 @@ impl ImageTree {
         set.ok_or_else(|| self.missing(part))
     }
 
+    /// Number of images in all parts.
+    pub(crate) fn images(&self) -> usize {
+        self.parts().map(|(_, set)| set.len()).sum()
+    }
+
     /// Iterates over the parts that exist, each with its name, `train` or `val`.
     pub fn parts(&self) -> impl Iterator<Item = (&'static str, &ImageFileSet)> {
         [("train", &self.train), ("val", &self.val)]
@@ -217,17 +232,24 @@ impl ImageFileSet {
     /// # Panics
     /// Panics if `index` is not below [`len`](Self::len).
     pub fn image_name(&self, index: usize) -> String {
-        let (name, class) = (
-            &self.members[index].name,
-            &self.classes[usize::from(self.labels[index])],
-        );
-        let mut parts = name.split('/');
-        // For an image that is not in its class folder, only the file name.
-        let below = match parts.find(|part| part == class) {
-            Some(_) => parts.collect::<Vec<_>>().join("/"),
-            None => name.rsplit('/').next().unwrap_or(name).to_owned(),
-        };
+        let (class, below) = self.class_and_name(index);
         format!("{class}/{below}")
+    }
+
+    /// The class of image `index`, and the image's name in it.
+    fn class_and_name(&self, index: usize) -> (&str, &str) {
+        let class = self.classes[usize::from(self.labels[index])].as_str();
+        let name = self.members.get(index).name;
+        let mut start = 0;
+        for part in name.split('/') {
+            let end = start + part.len() + 1;
+            if part == class {
+                return (class, name.get(end..).unwrap_or_default());
+            }
+            start = end;
+        }
+        // An image that is not in its class folder.
+        (class, file_name(name))
     }
 
     /// Ignored files and folders: one line per reason, with counts and names.
@@ -254,7 +276,7 @@ impl ImageFileSet {
 
     /// Like [`load`](Self::load), but also returns the bytes of the file.
     pub(crate) fn inspect(&self, index: usize) -> Result<(Decoded, Vec<u8>), DataError> {
-        let member = &self.members[index];
+        let member = self.members.get(index);
         let Content { bytes, changed } = self.store.read(member)?;
         if changed {
             let file = self.store.file(member).to_string();
@@ -288,7 +310,7 @@ impl Labelled for ImageFileSet {
             name: self.name.clone(),
             classes: Arc::clone(&self.classes),
             store: Arc::clone(&self.store),
-            members: indices.iter().map(|&index| self.members[index].clone()).collect(),
+            members: self.members.select(indices.iter().copied()),
             labels: indices.iter().map(|&index| self.labels[index]).collect(),
             ignored: Arc::clone(&self.ignored),
             changed: Arc::clone(&self.changed),

@@ -6,7 +6,7 @@ use crate::cifar::Split;
 use crate::codec::is_image;
 use crate::error::{DataFile, read_error};
 use crate::names::{is_tool_folder, tool_folder};
-use crate::store::{FileStamp, Listing, Store};
+use crate::store::{FileStamp, Listing, Members, Store};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -147,7 +147,11 @@ pub(super) fn in_folder(base: &Path, part: Split, notes: &mut TreeNotes) -> Resu
     } else {
         common_prefix(&listing, name(part))
     };
-    filter_images(&store, name(part), below(&listing, &prefix)).map(Some)
+    let files = match prefix.as_str() {
+        "" => std::mem::take(&mut listing.members),
+        prefix => members_below(&listing, prefix),
+    };
+    filter_images(&store, name(part), below(&listing, files, &prefix)).map(Some)
 }
 
 /// The prefix of a part in its own archive: the part's folder if all images are below it, or else the top.
@@ -166,7 +170,7 @@ fn common_prefix(listing: &Listing, part: &str) -> String {
 
 /// The images of a listing that are not in folders of tools.
 fn images(listing: &Listing) -> impl Iterator<Item = &str> {
-    let names = listing.members.iter().map(|member| member.name.as_str());
+    let names = listing.members.iter().map(|member| member.name);
     names.filter(|name| is_image(name) && tool_folder(name).is_none())
 }
 
@@ -203,23 +207,30 @@ pub(super) fn in_archive(
     base: &str,
     part: Split,
 ) -> Result<Option<FoundImages>, DataError> {
-    let contents = below(listing, &format!("{base}{}/", name(part)));
-    if contents.files.is_empty() {
+    let prefix = format!("{base}{}/", name(part));
+    let files = members_below(listing, &prefix);
+    if files.is_empty() {
         return Ok(None);
     }
-    filter_images(store, name(part), contents).map(Some)
+    filter_images(store, name(part), below(listing, files, &prefix)).map(Some)
 }
 
-/// The content below `prefix`, which is empty or ends in `/`.
-fn below(listing: &Listing, prefix: &str) -> Contents {
+/// The files below `prefix`, which ends in `/`.
+fn members_below(listing: &Listing, prefix: &str) -> Members {
+    let is_below = |&index: &usize| listing.members.get(index).name.starts_with(prefix);
+    listing.members.select((0..listing.members.len()).filter(is_below))
+}
+
+/// The content below `prefix`, which is empty or ends in `/`. `files` are the files below it.
+fn below(listing: &Listing, files: Members, prefix: &str) -> Contents {
     let rest = |name: &String| {
         name.strip_prefix(prefix)
             .filter(|rest| !rest.is_empty())
             .map(str::to_owned)
     };
-    let file = |member: &crate::store::Member| Some((rest(&member.name)?, member.clone()));
     Contents {
-        files: listing.members.iter().filter_map(file).collect(),
+        files,
+        prefix: prefix.len(),
         folders: listing.folders.iter().filter_map(rest).collect(),
         others: listing.others.iter().filter_map(rest).collect(),
         dangling: listing
@@ -293,11 +304,7 @@ pub(super) fn top_of_archive(listing: &Listing, base: &str) -> (Vec<String>, Vec
         let rest = name.strip_prefix(base)?;
         Some(rest.split('/').next().unwrap_or(rest).to_owned())
     };
-    let top: BTreeSet<String> = listing
-        .members
-        .iter()
-        .filter_map(|member| first(&member.name))
-        .collect();
+    let top: BTreeSet<String> = listing.members.iter().filter_map(|member| first(member.name)).collect();
     let in_folders = images(listing).filter(|image| image.strip_prefix(base).is_some_and(|rest| rest.contains('/')));
     let with_images: BTreeSet<String> = in_folders.filter_map(first).collect();
     (top.into_iter().collect(), with_images.into_iter().collect())

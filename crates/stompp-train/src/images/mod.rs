@@ -279,7 +279,9 @@ fn list(
     };
     let mut tree = ImageTree::open_with(path, &options)?;
     let changes = wanted.index.and_then(|index| tree.changes(index));
-    let (class_names, index) = (tree.class_names().to_vec(), tree.index(labels));
+    let class_names = tree.class_names().to_vec();
+    // Only a run saves the list.
+    let index = (wanted.train && wanted.test).then(|| tree.index(labels));
     let notes = tree_notes(&tree);
     let (train, test) = match part {
         None => (
@@ -295,7 +297,7 @@ fn list(
         test: test.map(part),
         statistics: ChannelStatistics::IMAGENET,
         class_names: Some(class_names),
-        index: Some(index),
+        index,
         notes,
         changes,
     })

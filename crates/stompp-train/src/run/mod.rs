@@ -30,7 +30,7 @@ use stop::Stop;
 /// - `events.out.tfevents.stompp`: the metrics for TensorBoard;
 /// - `network.safetensors`: the trained network, with torchvision's names;
 /// - `result.json`: the [`RunResult`]. It is written last, so its presence means that the run is finished;
-/// - for image files also `classes.json`, the class names in order, and `images.json`, the list of the files.
+/// - for image files also `classes.json`, the class names in order, and `images.jsonl.gz`, the list of the files.
 ///
 /// Each file is complete or absent, except that a crash can cut the last line of the metrics. Configuration and data are checked before
 /// the directory is created.
@@ -121,7 +121,7 @@ fn run_part(
     if session.start == Start::New && session.processes.rank() == 0 {
         RunDir::check_free(out)?;
     }
-    let index = out.join(files::INDEX);
+    let index = files::index(out);
     let index = (session.start == Start::Resume).then_some(&*index);
     let images = RunImages::load(&config.data, index, session.reindex)?;
     match config.device.name {

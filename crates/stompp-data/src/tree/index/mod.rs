@@ -1,73 +1,76 @@
-//! The list of a tree's images, cached in a JSON file. It is used only if everything that it was made from is unchanged.
+//! The list of a tree's images, saved in a file. It is used only if everything that it was made from is unchanged.
+
+mod format;
+mod old_format;
 
 use super::{ImageFileSet, ImageTree, TreeChanges, TreeOptions, parts::PARTS};
 use crate::OnBadImage;
 use crate::cifar::Split;
-use crate::store::{FileStamp, Member, Store};
+use crate::store::{FileStamp, Members, Store, with_many_requests};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::cmp::Ordering;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const VERSION: u32 = 2;
-
-#[derive(Serialize, Deserialize)]
+/// A saved list: what it was made from, and the images.
 struct Index {
-    version: u32,
+    origin: Origin,
+    train: Option<Part>,
+    val: Option<Part>,
+}
+
+/// What a list was made from.
+#[derive(Serialize, Deserialize)]
+struct Origin {
     path: PathBuf,
     labels: Option<PathBuf>,
     /// The stamps of every folder or archive, and of the list of labels.
     stamps: Vec<FileStamp>,
     classes: Vec<String>,
-    train: Option<Part>,
-    val: Option<Part>,
     /// The messages about missing parts: `train`, then `val`.
     missing: [String; 2],
     faults: Vec<String>,
 }
 
 /// One part of the tree.
-#[derive(Serialize, Deserialize)]
 struct Part {
     store: PathBuf,
-    members: Vec<Member>,
-    labels: Vec<u16>,
     ignored: Vec<String>,
+    members: Members,
+    labels: Vec<u16>,
 }
 
 impl Index {
     /// Reads an index from a file. `None` if it is unreadable or inconsistent.
     fn read(file: &Path) -> Option<Self> {
-        let index: Self = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
+        let mut file = BufReader::new(File::open(file).ok()?);
+        let index = match file.fill_buf().ok()?.first()? {
+            b'{' => old_format::read(file)?,
+            _ => format::read(file)?,
+        };
         let sound = |part: &Part| {
             let fits = part.members.len() == part.labels.len() && !part.labels.is_empty();
-            let below = |&label: &u16| usize::from(label) < index.classes.len();
+            let below = |&label: &u16| usize::from(label) < index.origin.classes.len();
             fits && part.labels.iter().all(below)
         };
         let all_sound = [&index.train, &index.val].into_iter().flatten().all(sound);
-        (index.version == VERSION && all_sound).then_some(index)
+        all_sound.then_some(index)
     }
 }
 
 pub(super) fn to_bytes(tree: &ImageTree, labels: Option<&Path>) -> Vec<u8> {
-    let part = |set: &ImageFileSet| Part {
-        store: set.store.path().to_owned(),
-        members: set.members.clone(),
-        labels: set.labels.clone(),
-        ignored: set.ignored.to_vec(),
-    };
-    let index = Index {
-        version: VERSION,
+    let origin = Origin {
         path: tree.path.clone(),
         labels: labels.map(Path::to_owned),
         stamps: tree.stamps.clone(),
         classes: tree.class_names().to_vec(),
-        train: tree.train.as_ref().map(part),
-        val: tree.val.as_ref().map(part),
         missing: tree.missing.clone(),
         faults: tree.faults.clone(),
     };
-    serde_json::to_vec(&index).expect("paths that were listed are UTF-8")
+    format::to_bytes(origin, [tree.train.as_ref(), tree.val.as_ref()])
 }
 
 /// Loads the tree from the index in `file`, if the index is of the same tree and still valid.
@@ -78,18 +81,19 @@ pub(super) fn load(file: &Path, path: &Path, options: &TreeOptions<'_>) -> Optio
             *kept = None;
         }
     }
-    let asked = index.path == path && index.labels.as_deref() == options.labels;
-    let classes = options.classes.is_none_or(|classes| classes == index.classes);
+    let origin = index.origin;
+    let asked = origin.path == path && origin.labels.as_deref() == options.labels;
+    let classes = options.classes.is_none_or(|classes| classes == origin.classes);
     // A part that was missing when the list was made may have been added since.
     let complete = match options.part {
         None => index.train.is_some() && index.val.is_some(),
         Some(_) => index.train.is_some() || index.val.is_some(),
     };
-    let whole = index.faults.is_empty() || options.on_fault == OnBadImage::Skip;
-    if !asked || !classes || !complete || !whole || !index.stamps.iter().all(FileStamp::is_unchanged) {
+    let whole = origin.faults.is_empty() || options.on_fault == OnBadImage::Skip;
+    if !asked || !classes || !complete || !whole || !are_unchanged(&origin.stamps)? {
         return None;
     }
-    let classes: Arc<[String]> = index.classes.into();
+    let classes: Arc<[String]> = origin.classes.into();
     let set = |name, part: Part| {
         Some(ImageFileSet {
             name: format!("{} {name}", path.display()),
@@ -110,16 +114,21 @@ pub(super) fn load(file: &Path, path: &Path, options: &TreeOptions<'_>) -> Optio
         val: opened("val", index.val)?,
         classes: Arc::clone(&classes),
         path: path.to_owned(),
-        missing: index.missing,
-        faults: index.faults,
-        stamps: index.stamps,
+        missing: origin.missing,
+        faults: origin.faults,
+        stamps: origin.stamps,
     })
+}
+
+/// Whether all these files and folders are unchanged; `None` if that cannot be found out.
+fn are_unchanged(stamps: &[FileStamp]) -> Option<bool> {
+    with_many_requests(|| stamps.par_iter().all(FileStamp::is_unchanged)).ok()
 }
 
 /// The differences between a tree and the list in a file; `None` if there is no readable list.
 pub(super) fn changes(file: &Path, tree: &ImageTree) -> Option<TreeChanges> {
     let index = Index::read(file)?;
-    let classes: Arc<[String]> = index.classes.into();
+    let classes: Arc<[String]> = index.origin.classes.into();
     let mut changes = TreeChanges::default();
     for (part, kept) in [(Split::Train, index.train), (Split::Test, index.val)] {
         let (Some(kept), Some(set)) = (kept, tree.set(part)) else {
@@ -135,25 +144,43 @@ pub(super) fn changes(file: &Path, tree: &ImageTree) -> Option<TreeChanges> {
             ignored: Arc::default(),
             changed: Arc::default(),
         };
-        let mut known: HashMap<String, &Member> = (0..old.len())
-            .map(|image| (old.image_name(image), &old.members[image]))
-            .collect();
-        for (image, member) in set.members.iter().enumerate() {
-            let name = set.image_name(image);
-            match known.remove(&name) {
-                None => changes.new.push(name),
-                // The place is a time in a folder, but an offset in an archive, where it may change for an unchanged file.
-                Some(before) => {
-                    let other_place = set.store.is_folder() && before.place != member.place;
-                    if same_store && (before.bytes != member.bytes || other_place) {
-                        changes.changed.push(name);
-                    }
-                }
-            }
-        }
-        let mut gone: Vec<String> = known.into_keys().collect();
-        gone.sort();
-        changes.gone.append(&mut gone);
+        compare(&old, set, same_store, &mut changes);
     }
     Some(changes)
+}
+
+/// Adds the differences between two lists of images, found by their names, to `changes`.
+fn compare(old: &ImageFileSet, new: &ImageFileSet, same_store: bool, changes: &mut TreeChanges) {
+    let (old_order, new_order) = (order_by_name(old), order_by_name(new));
+    let (mut olds, mut news) = (old_order.iter().peekable(), new_order.iter().peekable());
+    loop {
+        let order = match (olds.peek(), news.peek()) {
+            (None, None) => return,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(&&before), Some(&&now)) => old.class_and_name(before).cmp(&new.class_and_name(now)),
+        };
+        let before = olds.next_if(|_| order.is_le());
+        let now = news.next_if(|_| order.is_ge());
+        match (before, now) {
+            (Some(&before), Some(&now)) => {
+                let (before, member) = (old.members.get(before), new.members.get(now));
+                // The place is a time in a folder, but an offset in an archive, where it may change for an unchanged file.
+                let other_place = new.store.is_folder() && before.place != member.place;
+                if same_store && (before.bytes != member.bytes || other_place) {
+                    changes.changed.push(new.image_name(now));
+                }
+            }
+            (Some(&before), None) => changes.gone.push(old.image_name(before)),
+            (None, Some(&now)) => changes.new.push(new.image_name(now)),
+            (None, None) => unreachable!("one of them is next"),
+        }
+    }
+}
+
+/// The indices of the images in the order of their names.
+fn order_by_name(set: &ImageFileSet) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..set.len()).collect();
+    order.sort_by(|&a, &b| set.class_and_name(a).cmp(&set.class_and_name(b)));
+    order
 }
