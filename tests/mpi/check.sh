@@ -31,7 +31,7 @@ train() {
     local out=$work/$1
     shift
     "$@" "$stompp" train --out "$out" --model resnet8 --width 8 --image-size 8 --train-limit 320 --test-limit 40 --batch-size 16 \
-        --steps 4ep --slices 4 --refresh 0.2w --threads 1 --checkpoint-every 5ba --quiet
+        --steps 20ep --slices 4 --refresh 0.2w --threads 1 --checkpoint-every 5ba --quiet
 }
 
 # `same OUT`: compares with the run of one process.
@@ -54,10 +54,9 @@ until [ "$(ls "$work/resumed/checkpoints" 2>/dev/null | wc -l)" -ge 1 ]; do slee
 pkill -TERM --newest --parent "$(pgrep --parent "$launcher" mpirun)"
 status=0
 wait "$launcher" || status=$?
-if [ "$status" = 0 ]; then
-    echo "the run ended before it was told to stop"
-elif ! grep -q "stopped after step" "$work/log"; then
+if [ "$status" = 0 ] || ! grep -q "stopped after step" "$work/log"; then
     cat "$work/log"
+    echo "the run was not stopped (exit code $status)"
     exit 1
 fi
 train resumed "${local_processes[@]}" 2

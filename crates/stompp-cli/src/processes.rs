@@ -17,12 +17,19 @@ pub(crate) fn join(config: &RunConfig) -> anyhow::Result<Arc<dyn Collective>> {
     {
         use stompp_parallel::{Mpi, Reduction};
         use stompp_train::config::ReductionOrder;
-        let _ = processes;
         let reduction = match config.processes.reduction {
             ReductionOrder::Exact => Reduction::Exact,
             ReductionOrder::Fast => Reduction::Fast,
         };
-        Ok(Arc::new(Mpi::start(reduction)?))
+        let group = Mpi::start(reduction)?;
+        if group.size() != processes {
+            anyhow::bail!(
+                "the launcher started {processes} processes, but MPI knows {}: the launcher and the MPI library do not fit (srun needs \
+                 --mpi=pmix or --mpi=pmi2)",
+                group.size()
+            );
+        }
+        Ok(Arc::new(group))
     }
     #[cfg(not(feature = "mpi"))]
     {

@@ -10,7 +10,10 @@ use crate::{
 };
 use anyhow::Context;
 use clap::Args;
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use stompp_console::{errln, outln, signals};
 use stompp_parallel::processes_on_these_cores;
 use stompp_train::{Callback, RunConfig, RunResult, TrainError};
@@ -26,7 +29,7 @@ use stompp_train::{Callback, RunConfig, RunResult, TrainError};
 /// or 129.
 ///
 /// Several processes train one network together if mpirun or srun starts them (a program with the feature `mpi`): each has a part of each
-/// batch, and the result has the same bits.
+/// batch. The result has the same bits as that of one process with the same --slices.
 ///
 /// Write times as 20ep (epochs), 4000ba or 4000 (batches, that is, optimizer steps), or 5% (of the whole training).
 #[derive(Args)]
@@ -76,16 +79,18 @@ impl Train {
         let stop = signals::stop_flag().context("cannot watch for signals")?;
         let processes = processes::join(&config)?;
         let (is_first, sharing) = (processes.rank() == 0, processes_on_these_cores(&*processes)?);
-        let session = self.checkpoints.session(stop, processes);
+        let session = self.checkpoints.session(stop, Arc::clone(&processes));
         let finished = RunResult::exists(&self.out) && self.checkpoints.is_resume();
-        let result = self.threads.run_beside(sharing, || {
+        let started = self.threads.run_beside(sharing, || {
             let mut progress = TrainProgress::new();
             let mut callbacks: Vec<&mut dyn Callback> = Vec::new();
             if !self.quiet {
                 callbacks.push(&mut progress);
             }
             session.train(&config, &self.out, &mut callbacks)
-        })?;
+        });
+        // The others wait for this process.
+        let result = started.inspect_err(|error| processes.abort(&format!("{error:#}")))?;
         if !is_first {
             return match result {
                 Err(stopped @ TrainError::Stopped { .. }) => {

@@ -34,9 +34,12 @@ pub fn stop_flag() -> io::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// The exit code of a program that a signal stopped: 129, 130 or 143.
+/// The exit code of a program that a signal stopped: 129, 130 or 143. 143, that of SIGTERM, if another process got the signal.
 pub fn exit_code() -> u8 {
-    128 + LAST.load(Ordering::Relaxed) as u8
+    match LAST.load(Ordering::Relaxed) {
+        0 => 128 + SIGTERM as u8,
+        signal => 128 + signal as u8,
+    }
 }
 
 /// Whether the process was started to ignore SIGHUP, as by `nohup`. Always `false` on systems other than Linux.

@@ -59,7 +59,8 @@ pub trait Collective: Debug + Send + Sync {
     /// Number of bytes that this process has sent to others.
     fn bytes_sent(&self) -> u64;
 
-    /// Tells the other processes that this one cannot go on, and why. Over MPI this ends all processes, and does not return.
+    /// Tells the other processes that this one cannot go on, and why. Over MPI this ends all processes and does not return, unless there
+    /// is only one.
     fn abort(&self, reason: &str);
 }
 

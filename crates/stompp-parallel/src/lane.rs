@@ -107,7 +107,7 @@ impl Drop for Lane {
 fn serve(transport: &mut impl Transport, reduction: Reduction, queue: &Receiver<Job>, bytes_sent: &AtomicU64) {
     for job in queue {
         match job {
-            // Small, and always exact: the bits of statistics then do not depend on the number of processes.
+            // Small, and always in pairs, so that statistics are the same in every process.
             Job::Sum(mut values, answer) => {
                 let sent = sum_in_pairs(transport, &mut values);
                 reply(answer, bytes_sent, sent, values);

@@ -92,7 +92,7 @@ pub struct ProcessesReport {
     /// Bytes that a process sent to others in a step, on average. Falls as the network freezes, because the gradients of committed weights
     /// are not sent.
     pub bytes_per_step: u64,
-    /// Seconds of each process's own work, without waiting for others.
+    /// Seconds of each process's own work, with waiting for images, but without waiting for others.
     pub seconds: Vec<f64>,
     /// The process with the most work. The others wait for it.
     pub slowest: usize,

@@ -125,6 +125,7 @@ impl<D: DeviceDataset> DataSource<D> {
     /// The same source, but only with the images of this process: the images `part` of each training batch, or of the split in
     /// evaluation. Only for sources whose batches are copied.
     pub(crate) fn with_part(self, part: Option<Range<usize>>) -> Self {
+        debug_assert!(part.is_none() || self.images.is_none(), "the device has all images");
         Self { part, ..self }
     }
 

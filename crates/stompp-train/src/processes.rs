@@ -5,9 +5,14 @@ use crate::{
     config::{ConfigError, Device, OnBadImage, ReductionOrder},
     run_dir::RunRecord,
 };
+use dfdx::{
+    shapes::{HasShape, Shape},
+    tensor::Tensor,
+};
 use serde::{Serialize, de::DeserializeOwned};
-use std::{ops::Range, sync::Arc};
-use stompp_nn::{BatchReduction, Slices};
+use std::{convert::Infallible, ops::Range, sync::Arc};
+use stompp_graph::Graph;
+use stompp_nn::{Backend, BatchReduction, Slices, TensorKind, TensorMut, VisitTensors, Visitor, VisitorMut};
 use stompp_parallel::{Collective, CollectiveError};
 
 /// The processes of a run, and the part of this one.
@@ -122,24 +127,50 @@ impl Processes {
         }
     }
 
-    /// Checks that all processes have the same code, configuration and images.
+    /// Gives every process the running statistics of the first one's network, if batch norms are local. They do not affect the training.
+    ///
+    /// # Errors
+    /// Returns [`TrainError::Processes`] if a process has ended.
+    pub(crate) fn share_statistics<D: Backend>(&self, network: &mut impl VisitTensors<D>) -> Result<(), TrainError> {
+        if !(self.are_many() && self.local_batch_norm) {
+            return Ok(());
+        }
+        let mut own = ReadStatistics(Vec::new());
+        let Ok(()) = network.visit("", &mut own);
+        let bytes = own.0.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let bytes = self.collective.broadcast(bytes)?;
+        let first: Vec<f32> = bytes
+            .as_chunks()
+            .0
+            .iter()
+            .map(|value| f32::from_le_bytes(*value))
+            .collect();
+        if first.len() != own.0.len() {
+            return Err(CollectiveError::Mismatch { rank: 0 }.into());
+        }
+        let Ok(()) = network.visit_mut("", &mut WriteStatistics(&first));
+        Ok(())
+    }
+
+    /// Checks that all processes have the same code, configuration, network, initial weights and numbers of images.
     ///
     /// # Errors
     /// Returns [`TrainError::OtherProcess`] with the first difference, and [`TrainError::Processes`] if a process has ended.
-    pub(crate) fn check_equal(&self, config: &RunConfig, record: &RunRecord) -> Result<(), TrainError> {
+    pub(crate) fn check_equal(&self, config: &RunConfig, record: &RunRecord, graph: &Graph) -> Result<(), TrainError> {
         if !self.are_many() {
             return Ok(());
         }
-        let own = serde_json::to_vec(&(CodeVersion::current(), config, record)).expect("they have a JSON form");
+        let own = serde_json::to_vec(&(CodeVersion::current(), config, record, graph.to_toml()))
+            .expect("they have a JSON form");
         let all = self.collective.gather(own)?;
-        type Description = (CodeVersion, RunConfig, RunRecord);
+        type Description = (CodeVersion, RunConfig, RunRecord, String);
         let read = |(rank, message): (usize, &Vec<u8>)| {
             let description = serde_json::from_slice::<Description>(message);
             description.map_err(|_| CollectiveError::Mismatch { rank })
         };
         let all = all.iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
-        let (code, config, record) = &all[0];
-        for (rank, (other_code, other_config, other_record)) in all.iter().enumerate().skip(1) {
+        let (code, config, record, graph) = &all[0];
+        for (rank, (other_code, other_config, other_record, other_graph)) in all.iter().enumerate().skip(1) {
             let problem = if other_code != code {
                 let revision = |code: &CodeVersion| format!("{} ({}, {})", code.version, code.revision, code.rustc);
                 Some(format!(
@@ -154,9 +185,53 @@ impl Processes {
                     .other_images(record)
                     .map(|(details, _)| format!("its images: {details}"))
             };
+            let problem = problem.or_else(|| {
+                let same = graph == other_graph && record.compare_origin(other_record).is_ok();
+                (!same).then(|| "its network or its initial weights".to_owned())
+            });
             if let Some(problem) = problem {
                 return Err(TrainError::OtherProcess { rank, problem });
             }
+        }
+        Ok(())
+    }
+}
+
+/// Reads the running statistics of a network, one after another.
+struct ReadStatistics(Vec<f32>);
+
+impl<D: Backend> Visitor<D> for ReadStatistics {
+    type Error = Infallible;
+
+    fn visit_tensor<S: Shape>(
+        &mut self,
+        _: &str,
+        kind: TensorKind,
+        tensor: &Tensor<S, f32, D>,
+    ) -> Result<(), Infallible> {
+        if kind == TensorKind::Statistic {
+            self.0.extend(tensor.as_vec());
+        }
+        Ok(())
+    }
+}
+
+/// Writes them in the same order.
+struct WriteStatistics<'a>(&'a [f32]);
+
+impl<D: Backend> VisitorMut<D> for WriteStatistics<'_> {
+    type Error = Infallible;
+
+    fn visit_tensor_mut<S: Shape>(
+        &mut self,
+        _: &str,
+        kind: TensorKind,
+        mut tensor: TensorMut<'_, S, D>,
+    ) -> Result<(), Infallible> {
+        if kind == TensorKind::Statistic {
+            let (values, rest) = self.0.split_at(tensor.shape().num_elements());
+            tensor.copy_from(values);
+            self.0 = rest;
         }
         Ok(())
     }

@@ -62,7 +62,7 @@ impl RunRecord {
     ///
     /// # Errors
     /// Returns [`TrainError::Init`] if the file of the initial weights, or the last checkpoint of the parent run, has changed.
-    fn compare_origin(&self, now: &Self) -> Result<(), TrainError> {
+    pub(crate) fn compare_origin(&self, now: &Self) -> Result<(), TrainError> {
         if let (Some(then), Some(now)) = (&self.init, &now.init)
             && then.checksum != now.checksum
         {

@@ -17,11 +17,15 @@ pub(crate) struct RunningMetrics {
     loss: f64,
     seconds: TimeSplit,
     /// Bytes that all processes sent.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     bytes_sent: u64,
     /// Seconds of each process's own work, if there are several.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     process_seconds: Vec<f64>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl RunningMetrics {
@@ -35,8 +39,11 @@ impl RunningMetrics {
         self.seconds.forward += result.seconds.forward;
         self.seconds.backward += result.seconds.backward;
         self.seconds.update += result.seconds.update;
-        // A resumed run may have another number of processes.
-        self.process_seconds.resize(result.processes.len(), 0.0);
+        if self.process_seconds.len() != result.processes.len() {
+            // The run was resumed with another number of processes.
+            self.process_seconds = vec![0.0; result.processes.len()];
+            self.bytes_sent = 0;
+        }
         for (seconds, share) in self.process_seconds.iter_mut().zip(&result.processes) {
             *seconds += share.seconds;
             self.bytes_sent += share.bytes_sent;

@@ -12,7 +12,7 @@ use std::{
 };
 use stompp_parallel::{Collective, CollectiveError, LocalGroup, Reduction, Solo};
 use stompp_train::{
-    Callback, Checkpointing, MetricRecord, RunConfig, RunResult, Session, Start, TrainError,
+    Callback, Checkpointing, MetricRecord, RunConfig, RunResult, SavedRun, Session, Start, TrainError,
     callback::{EpochReport, StepReport},
 };
 
@@ -222,13 +222,17 @@ fn fast_sums_and_local_batch_norms_train_with_any_number() {
         let results = train_with(3, &config, &out, Reduction::Fast, None, as_it_is);
         let results: Vec<RunResult> = results.into_iter().map(Result::unwrap).collect();
         assert!(results.iter().all(|result| result.steps == 16));
-        if !local {
-            assert!(
-                results
-                    .windows(2)
-                    .all(|pair| pair[0].evaluations == pair[1].evaluations)
-            );
-        }
+        assert!(
+            results
+                .windows(2)
+                .all(|pair| pair[0].evaluations == pair[1].evaluations)
+        );
+        let saved = SavedRun::open(&out).unwrap().evaluate(&mut ()).unwrap();
+        assert_eq!(
+            (saved.top1, saved.loss),
+            (results[0].top1, results[0].test_loss),
+            "the evaluation is that of the saved network"
+        );
     }
     let networks = ["false", "true"].map(|out| network(&folder.path().join(out)));
     assert!(networks[0] != networks[1]);
@@ -326,5 +330,30 @@ fn configurations_that_processes_cannot_share_are_refused_by_field() {
     ] {
         let error = refused(size, change);
         assert!(error.contains(message), "{error}");
+    }
+}
+
+#[test]
+fn an_empty_checkpoint_is_refused_and_not_taken_for_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    for size in [1, 2] {
+        let stopped = train_with(1, &config(STOMPP), &out, Reduction::Exact, Some(6), as_it_is);
+        assert!(matches!(stopped[0], Err(TrainError::Stopped { .. })));
+        let mut checkpoints: Vec<_> = fs::read_dir(out.join("checkpoints"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| !path.ends_with("best.safetensors"))
+            .collect();
+        checkpoints.sort();
+        let metrics = fs::read(out.join("metrics.jsonl")).unwrap();
+        checkpoints.iter().for_each(|path| fs::write(path, []).unwrap());
+        let error = train_with(size, &config(STOMPP), &out, Reduction::Exact, None, as_it_is)[0]
+            .as_ref()
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(".safetensors"), "{error}");
+        assert_eq!(fs::read(out.join("metrics.jsonl")).unwrap(), metrics, "nothing is lost");
+        fs::remove_dir_all(&out).unwrap();
     }
 }

@@ -105,7 +105,11 @@ fn claims(results: &ExperimentResults<'_>) -> Result<Vec<ClaimTest>> {
             )
         });
         let helps = ClaimTest::positive(
-            format!("a float network to begin with helps {}", row.title()),
+            format!(
+                "{} ends better from a float network than from random weights ({})",
+                row.variant_title(),
+                row.network_and_images()
+            ),
             results.pairs(row, &scratch).summary(),
         );
         Some(below.into_iter().chain([helps]))

@@ -61,6 +61,9 @@ impl Default for Checkpointing {
 /// The version of the file format.
 const FORMAT: u32 = 1;
 
+/// What is not finite if a checkpoint cannot be written.
+pub(crate) const NETWORK: &str = "network";
+
 /// The metadata key of the header.
 const HEADER: &str = "stompp";
 
@@ -134,7 +137,7 @@ impl Header {
 pub(crate) fn encode<D: BinaryBackend>(header: &Header, trainer: &mut RunTrainer<D>) -> Result<Vec<u8>, TrainError> {
     if let Some(layer) = divergence::first_non_finite_layer(&trainer.network) {
         return Err(TrainError::NonFinite {
-            what: "network",
+            what: NETWORK,
             step: header.train_state.step,
             value: f64::NAN,
             layer,

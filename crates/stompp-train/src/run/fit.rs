@@ -27,7 +27,8 @@ impl<D: DeviceDataset> Run<D> {
         out: &Path,
         callbacks: &mut [&mut dyn Callback],
     ) -> Result<RunResult, TrainError> {
-        self.processes.check_equal(&self.config, &self.record)?;
+        self.processes
+            .check_equal(&self.config, &self.record, self.trainer.network.graph())?;
         // Only the first of several processes has the run directory, writes checkpoints and calls callbacks.
         let is_first = self.processes.is_first();
         let manager = |rules| CheckpointManager::new(out, rules, &self.timeline);
@@ -215,6 +216,7 @@ impl<D: DeviceDataset> Run<D> {
         let images = self.trainer.network.reduction().whole_batch(batch.labels.len());
         let mut result = self.trainer.step(self.train_state.step, batch)?;
         result.seconds.data = waited;
+        result.share.seconds += waited;
         self.agree(&mut result)?;
         self.train_state.add(&result, images);
         if diagnostics {

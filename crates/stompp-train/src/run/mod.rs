@@ -10,13 +10,13 @@ mod stop;
 #[cfg(feature = "cuda")]
 use crate::error::device_error;
 use crate::{
-    RunConfig, RunResult, Session, Start, TrainError, callback::Callback, config::Device, files, images::RunImages,
-    run_dir::RunDir,
+    RunConfig, RunResult, Session, Start, TrainError, callback::Callback, checkpoint::NETWORK, config::Device, files,
+    images::RunImages, run_dir::RunDir,
 };
 use setup::Run;
 use std::{path::Path, sync::Arc};
 use stompp_graph::Graph;
-use stompp_parallel::CollectiveError;
+use stompp_parallel::Collective;
 use stop::Stop;
 
 /// Trains the network of `config` and writes all files of the run to the new directory `out`.
@@ -95,17 +95,35 @@ pub(crate) fn run(
     out: &Path,
     callbacks: &mut [&mut dyn Callback],
 ) -> Result<RunResult, TrainError> {
+    let processes = &*session.processes;
+    let _guard = AbortOnPanic(processes);
     let result = run_part(session, config, own, out, callbacks);
-    if let Err(error) = &result
-        && !matches!(
-            error,
-            TrainError::Stopped { .. } | TrainError::Processes(CollectiveError::Lost { .. })
-        )
-    {
+    let Err(error) = &result else { return result };
+    match error {
+        // All processes stop together. The first one's files are complete before any process ends.
+        TrainError::Stopped { .. } => processes.barrier()?,
+        // All find the same. The first one names its checkpoint.
+        TrainError::NonFinite { what, .. } if *what != NETWORK => {
+            processes.barrier()?;
+            if processes.rank() == 0 {
+                processes.abort(&error.to_string());
+            }
+        }
         // The others wait for this process.
-        session.processes.abort(&error.to_string());
+        error => processes.abort(&error.to_string()),
     }
     result
+}
+
+/// Ends the other processes if this one panics: they would wait for it.
+struct AbortOnPanic<'a>(&'a dyn Collective);
+
+impl Drop for AbortOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.abort("it panicked");
+        }
+    }
 }
 
 /// Does the part of this process.

@@ -4,7 +4,7 @@ use super::{callbacks::Callbacks, setup::Run};
 use crate::{
     OnDivergence, Session, TrainError,
     callback::RestoreReport,
-    checkpoint::{self, CheckpointManager, Header},
+    checkpoint::{self, CheckpointManager, Header, NETWORK},
     device_data::DeviceDataset,
     optimizer::AnyOptimizer,
 };
@@ -56,14 +56,14 @@ impl<D: DeviceDataset> Run<D> {
         callbacks: &mut Callbacks<'_, '_>,
     ) -> Result<bool, TrainError> {
         let path = manager.as_ref().map_or(Ok(None), |manager| manager.newest())?;
+        if !self.processes.broadcast(path.is_some())? {
+            return Ok(false);
+        }
         let file = match &path {
             Some(path) => checkpoint::read(path, &self.trainer)?,
             None => Vec::new(),
         };
         let file = self.processes.broadcast_bytes(file)?;
-        if file.is_empty() {
-            return Ok(false);
-        }
         self.trainer.optimizer = AnyOptimizer::new(&self.config);
         let path = path.unwrap_or_else(|| "the checkpoint of process 0".into());
         let header = checkpoint::load(&path, &file, &self.config, &self.timeline, &mut self.trainer)?;
@@ -79,7 +79,7 @@ impl<D: DeviceDataset> Run<D> {
     }
 
     /// After a divergence, returns to the last checkpoint with half the learning rate, if the session allows it and the rate was not
-    /// halved before. All processes find the same divergence.
+    /// halved before. All processes find the same divergence, except one of the network, which only a checkpoint finds.
     ///
     /// # Errors
     /// Returns `error` if it is not a divergence or the run does not return to a checkpoint.
@@ -91,9 +91,13 @@ impl<D: DeviceDataset> Run<D> {
         callbacks: &mut Callbacks<'_, '_>,
     ) -> Result<(), TrainError> {
         let divergence = error.to_string();
-        let (TrainError::NonFinite { last_good, .. }, true) = (&mut error, session.checkpoints.is_some()) else {
+        let (TrainError::NonFinite { last_good, what, .. }, true) = (&mut error, session.checkpoints.is_some()) else {
             return Err(error);
         };
+        if self.processes.are_many() && *what == NETWORK {
+            // Only the process that writes checkpoints looks at the whole network. The others have gone on.
+            return Err(error);
+        }
         if let Some(manager) = &mut manager
             && self.evaluation_is_due()
         {

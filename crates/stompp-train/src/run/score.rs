@@ -30,6 +30,7 @@ impl<D: DeviceDataset> Run<D> {
     /// finite, [`TrainError::Data`] if an image cannot be read, and [`TrainError::Device`] if an allocation or a kernel launch fails.
     pub(super) fn evaluate(&mut self) -> Result<Evaluation, TrainError> {
         let step = self.train_state.step;
+        self.processes.share_statistics(&mut self.trainer.network)?;
         let reestimated = self.reestimated_network()?;
         let frozen = FrozenCounts::count(&mut self.trainer.network);
         let mode = self.config.method.name.deployed();
@@ -86,7 +87,9 @@ impl<D: DeviceDataset> Run<D> {
         };
         let batches = batches.map(|batch| self.check_stop().and(batch));
         let mode = self.config.method.name.deployed();
-        deploy::reestimate(&self.trainer.network, mode, batches).map(Some)
+        let mut network = deploy::reestimate(&self.trainer.network, mode, batches)?;
+        self.processes.share_statistics(&mut network)?;
+        Ok(Some(network))
     }
 
     /// Checks whether the run was told to stop before or during an evaluation.

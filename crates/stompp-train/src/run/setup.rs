@@ -1,6 +1,6 @@
 //! Creates the state of a run from its configuration and its images.
 
-use super::stop::Stop;
+use super::stop::{Stop, StopRequest};
 use crate::{
     RunConfig, RunRecord, RunResult, Session, Start, TrainError, checkpoint,
     config::{ModelSource, Timeline},
@@ -53,10 +53,14 @@ impl<D: DeviceDataset> Run<D> {
         mut config: RunConfig,
         own: Option<&Graph>,
         images: RunImages,
-        (stop, collective): (Stop, Arc<dyn Collective>),
+        (mut stop, collective): (Stop, Arc<dyn Collective>),
         (start, out): (Start, &Path),
     ) -> Result<Self, TrainError> {
         let processes = Processes::new(collective, &mut config)?;
+        if processes.are_many() {
+            // They agree after each step. Before the first, none stops alone.
+            stop.agree(StopRequest::default());
+        }
         if let Some(names) = &images.class_names {
             config.data.set_classes(names.len())?;
         }
