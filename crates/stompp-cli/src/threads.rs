@@ -2,7 +2,10 @@
 
 use anyhow::Context;
 use clap::Args;
-use std::{num::NonZeroUsize, thread::available_parallelism};
+use std::{
+    num::NonZeroUsize,
+    thread::{self, available_parallelism},
+};
 
 /// The option `--threads`, for every command that computes.
 #[derive(Args)]
@@ -33,7 +36,21 @@ impl Threads {
     pub(crate) fn run_beside<R: Send>(&self, processes: usize, work: impl FnOnce() -> R + Send) -> anyhow::Result<R> {
         let share = || available_parallelism().map_or(1, |cores| (cores.get() / processes).max(1));
         let threads = self.threads.map_or_else(share, usize::from);
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-        Ok(pool.context("cannot start the threads")?.install(work))
+        let mut workers = Vec::new();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .spawn_handler(|worker| {
+                workers.push(thread::Builder::new().spawn(|| worker.run())?);
+                Ok(())
+            })
+            .build()
+            .context("cannot start the threads")?;
+        let result = pool.install(work);
+        // Rayon does not wait for its threads. As they end, they free memory of a GPU, whose driver must still be there.
+        drop(pool);
+        for worker in workers {
+            let _ = worker.join(); // A panic of `work` has already been passed on.
+        }
+        Ok(result)
     }
 }
