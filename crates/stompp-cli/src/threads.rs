@@ -34,7 +34,10 @@ impl Threads {
     /// # Errors
     /// Returns an error if the threads cannot be started.
     pub(crate) fn run_beside<R: Send>(&self, processes: usize, work: impl FnOnce() -> R + Send) -> anyhow::Result<R> {
-        let share = || available_parallelism().map_or(1, |cores| (cores.get() / processes).max(1));
+        let share = || match processes {
+            1 => 0, // For rayon, this means `RAYON_NUM_THREADS` or one per core.
+            _ => available_parallelism().map_or(1, |cores| (cores.get() / processes).max(1)),
+        };
         let threads = self.threads.map_or_else(share, usize::from);
         let mut workers = Vec::new();
         let pool = rayon::ThreadPoolBuilder::new()

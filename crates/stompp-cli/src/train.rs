@@ -66,7 +66,7 @@ Examples:
   stompp train --config runs/a/config.toml --method ste --out runs/b
       The same with another method.
   mpirun -n 4 stompp train --dataset cifar10 --data cifar-10-binary.tar.gz --model resnet20 --out runs/d
-      The same in four processes.
+      The second example in four processes.
   stompp train --continue runs/b --steps 5ep --learning-rate 0.01 --out runs/c
       5 more epochs, from the end of runs/b.";
 

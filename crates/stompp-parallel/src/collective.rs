@@ -14,6 +14,19 @@ pub enum Reduction {
     Fast,
 }
 
+impl Reduction {
+    /// Checks that so many processes can add in this way.
+    ///
+    /// # Errors
+    /// Returns [`CollectiveError::ProcessCount`] if they cannot.
+    pub(crate) fn check(self, processes: usize) -> Result<(), CollectiveError> {
+        match self {
+            Self::Exact if !processes.is_power_of_two() => Err(CollectiveError::ProcessCount { processes }),
+            Self::Exact | Self::Fast => Ok(()),
+        }
+    }
+}
+
 /// A group of processes that train together. Every process calls the same functions in the same order.
 ///
 /// # Errors
@@ -46,7 +59,10 @@ pub trait Collective: Debug + Send + Sync {
     ///
     /// # Errors
     /// See the trait.
-    fn broadcast(&self, message: Vec<u8>) -> Result<Vec<u8>, CollectiveError>;
+    fn broadcast(&self, message: Vec<u8>) -> Result<Vec<u8>, CollectiveError> {
+        let message = if self.rank() == 0 { message } else { Vec::new() };
+        Ok(self.gather(message)?.swap_remove(0))
+    }
 
     /// Waits until every process has called this.
     ///
@@ -78,11 +94,6 @@ impl PendingSum {
     /// # Errors
     /// Returns [`CollectiveError::Lost`] if a process has ended, and [`CollectiveError::Mismatch`] if the processes started different sums.
     pub fn wait(self) -> Result<Vec<f32>, CollectiveError> {
-        self.0.recv().unwrap_or_else(|_| {
-            Err(CollectiveError::Lost {
-                rank: 0,
-                reason: "the thread that communicates has ended".to_owned(),
-            })
-        })
+        self.0.recv().unwrap_or_else(|_| Err(CollectiveError::thread_ended()))
     }
 }

@@ -31,3 +31,13 @@ pub enum CollectiveError {
         problem: String,
     },
 }
+
+impl CollectiveError {
+    /// The thread that communicates has ended, for example because it panicked.
+    pub(crate) fn thread_ended() -> Self {
+        Self::Lost {
+            rank: 0,
+            reason: "its thread has ended".to_owned(),
+        }
+    }
+}

@@ -51,13 +51,18 @@ impl Lane {
         let thread = thread::Builder::new()
             .name("collective".to_owned())
             .spawn(serve)
-            .map_err(|error| lost(&format!("its thread cannot be started: {error}")))?;
+            .map_err(|error| CollectiveError::Lost {
+                rank: 0,
+                reason: format!("its thread cannot be started: {error}"),
+            })?;
         let lane = Self {
             jobs: Some(jobs),
             thread: Some(thread),
             bytes_sent,
         };
-        let result = is_open.recv().unwrap_or_else(|_| Err(lost("its thread has ended")))?;
+        let result = is_open
+            .recv()
+            .unwrap_or_else(|_| Err(CollectiveError::thread_ended()))?;
         Ok((lane, result))
     }
 
@@ -85,7 +90,7 @@ impl Lane {
     fn ask<T>(&self, job: impl FnOnce(Answer<T>) -> Job) -> Result<T, CollectiveError> {
         let (answer, receiver) = mpsc::channel();
         let _ = self.jobs().send(job(answer));
-        receiver.recv().unwrap_or_else(|_| Err(lost("its thread has ended")))
+        receiver.recv().unwrap_or_else(|_| Err(CollectiveError::thread_ended()))
     }
 
     fn jobs(&self) -> &Sender<Job> {
@@ -143,11 +148,4 @@ fn reply<T>(answer: Answer<T>, bytes_sent: &AtomicU64, sent: Result<u64, Collect
     });
     // Nobody waits if the caller has dropped a `PendingSum`.
     let _ = answer.send(result);
-}
-
-fn lost(reason: &str) -> CollectiveError {
-    CollectiveError::Lost {
-        rank: 0,
-        reason: reason.to_owned(),
-    }
 }

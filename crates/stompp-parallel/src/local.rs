@@ -44,9 +44,7 @@ impl LocalGroup {
     /// Panics if `size` is 0.
     pub fn members(size: usize, reduction: Reduction) -> Result<Vec<Self>, CollectiveError> {
         assert!(size > 0, "a group has a member");
-        if reduction == Reduction::Exact && !size.is_power_of_two() {
-            return Err(CollectiveError::ProcessCount { processes: size });
-        }
+        reduction.check(size)?;
         let exchanges = [Exchange::new(size), Exchange::new(size)];
         let member = |rank| {
             let lane = |exchange: &Arc<Exchange>| {
@@ -85,11 +83,6 @@ impl Collective for LocalGroup {
 
     fn gather(&self, message: Vec<u8>) -> Result<Vec<Vec<u8>>, CollectiveError> {
         self.messages.gather(message)
-    }
-
-    fn broadcast(&self, message: Vec<u8>) -> Result<Vec<u8>, CollectiveError> {
-        let message = if self.rank == 0 { message } else { Vec::new() };
-        Ok(self.messages.gather(message)?.swap_remove(0))
     }
 
     fn bytes_sent(&self) -> u64 {

@@ -44,9 +44,7 @@ impl Mpi {
             };
             Ok((transport, place))
         })?;
-        if reduction == Reduction::Exact && !size.is_power_of_two() {
-            return Err(CollectiveError::ProcessCount { processes: size });
-        }
+        reduction.check(size)?;
         // After the first thread is done with it: duplicating is a collective operation on the world.
         let (buckets, ()) = Lane::start(reduction, || {
             let transport = World {
@@ -85,11 +83,6 @@ impl Collective for Mpi {
         self.messages.gather(message)
     }
 
-    fn broadcast(&self, message: Vec<u8>) -> Result<Vec<u8>, CollectiveError> {
-        let message = if self.rank == 0 { message } else { Vec::new() };
-        Ok(self.messages.gather(message)?.swap_remove(0))
-    }
-
     fn bytes_sent(&self) -> u64 {
         self.messages.bytes_sent() + self.buckets.bytes_sent()
     }
@@ -116,12 +109,11 @@ struct World {
 }
 
 impl World {
-    /// The number of bytes that each process sends to this one.
-    fn sizes(&self, to: &[usize]) -> Result<Vec<i32>, CollectiveError> {
-        let sent = to.iter().map(|&size| count(size)).collect::<Result<Vec<i32>, _>>()?;
-        let mut received = vec![0; sent.len()];
-        self.communicator.all_to_all_into(&sent[..], &mut received[..]);
-        Ok(received)
+    /// The number of bytes that each process sends to this one, which sends `counts` to them.
+    fn received_counts(&self, counts: &[i32]) -> Vec<i32> {
+        let mut received = vec![0; counts.len()];
+        self.communicator.all_to_all_into(counts, &mut received[..]);
+        received
     }
 }
 
@@ -135,9 +127,11 @@ impl Transport for World {
     }
 
     fn all_to_all(&mut self, parts: &[&[u8]]) -> Result<Vec<Vec<u8>>, CollectiveError> {
-        let sizes: Vec<usize> = parts.iter().map(|part| part.len()).collect();
-        let counts = sizes.iter().map(|&size| count(size)).collect::<Result<Vec<i32>, _>>()?;
-        let received_counts = self.sizes(&sizes)?;
+        let counts = parts
+            .iter()
+            .map(|part| count(part.len()))
+            .collect::<Result<Vec<i32>, _>>()?;
+        let received_counts = self.received_counts(&counts);
         let sent = parts.concat();
         let mut received = vec![0_u8; received_counts.iter().map(|&size| size as usize).sum()];
         let (starts, received_starts) = (starts(&counts), starts(&received_counts));

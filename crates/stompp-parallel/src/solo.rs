@@ -30,10 +30,6 @@ impl Collective for Solo {
         Ok(vec![message])
     }
 
-    fn broadcast(&self, message: Vec<u8>) -> Result<Vec<u8>, CollectiveError> {
-        Ok(message)
-    }
-
     fn bytes_sent(&self) -> u64 {
         0
     }

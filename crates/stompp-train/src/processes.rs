@@ -3,16 +3,14 @@
 use crate::{
     CodeVersion, RunConfig, TrainError,
     config::{ConfigError, Device, OnBadImage, ReductionOrder},
+    network_file,
+    run::StopRequest,
     run_dir::RunRecord,
 };
-use dfdx::{
-    shapes::{HasShape, Shape},
-    tensor::Tensor,
-};
-use serde::{Serialize, de::DeserializeOwned};
-use std::{convert::Infallible, ops::Range, sync::Arc};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::{ops::Range, path::Path, sync::Arc};
 use stompp_graph::Graph;
-use stompp_nn::{Backend, BatchReduction, Slices, TensorKind, TensorMut, VisitTensors, Visitor, VisitorMut};
+use stompp_nn::{Backend, BatchReduction, Slices, VisitTensors};
 use stompp_parallel::{Collective, CollectiveError};
 
 /// The processes of a run, and the part of this one.
@@ -44,22 +42,13 @@ impl Processes {
             config.processes.slices.get_or_insert(size);
         }
         let all = config.slices();
-        let (parts, slices) = match all.of_part(size) {
-            Some(slices) if exact => {
-                let parts = all.of_part(all.count() / size).expect("there are as many processes");
-                (parts.ranges(batch_size), slices)
-            }
-            _ if exact => return Err(too_few_slices(all.count(), size)),
-            _ => {
-                let bound = |rank: usize| rank * batch_size / size;
-                (
-                    (0..size).map(|rank| bound(rank)..bound(rank + 1)).collect(),
-                    Slices::ONE,
-                )
-            }
+        let (part, slices) = match (exact, all.of_part(size), Slices::new(size)) {
+            (true, Some(slices), Some(parts)) => (parts.ranges(batch_size)[rank].clone(), slices),
+            (true, ..) => return Err(too_few_slices(all.count(), size)),
+            (false, ..) => (equal_part(rank, size, batch_size), Slices::ONE),
         };
         Ok(Self {
-            part: parts[rank].clone(),
+            part,
             slices,
             batch_size,
             local_batch_norm: config.processes.local_batch_norm,
@@ -95,9 +84,8 @@ impl Processes {
 
     /// The images of this process among the `images` of an evaluation; `None` if it has all.
     pub(crate) fn evaluation_part(&self, images: usize) -> Option<Range<usize>> {
-        let (rank, size) = (self.collective.rank(), self.collective.size());
-        let bound = |rank: usize| rank * images / size;
-        self.are_many().then(|| bound(rank)..bound(rank + 1))
+        self.are_many()
+            .then(|| equal_part(self.collective.rank(), self.collective.size(), images))
     }
 
     /// Returns what the first process has, in every process. The values of the others are ignored.
@@ -116,18 +104,8 @@ impl Processes {
         serde_json::from_slice(&message).map_err(|_| CollectiveError::Mismatch { rank: 0 }.into())
     }
 
-    /// Returns the bytes that the first process has, in every process.
-    ///
-    /// # Errors
-    /// Returns [`TrainError::Processes`] if a process has ended.
-    pub(crate) fn broadcast_bytes(&self, bytes: Vec<u8>) -> Result<Vec<u8>, TrainError> {
-        match self.are_many() {
-            true => Ok(self.collective.broadcast(bytes)?),
-            false => Ok(bytes),
-        }
-    }
-
-    /// Gives every process the running statistics of the first one's network, if batch norms are local. They do not affect the training.
+    /// Gives every process the network of the first one, if batch norms are local. Only their running statistics differ, which do not
+    /// affect the training.
     ///
     /// # Errors
     /// Returns [`TrainError::Processes`] if a process has ended.
@@ -135,21 +113,15 @@ impl Processes {
         if !(self.are_many() && self.local_batch_norm) {
             return Ok(());
         }
-        let mut own = ReadStatistics(Vec::new());
-        let Ok(()) = network.visit("", &mut own);
-        let bytes = own.0.iter().flat_map(|value| value.to_le_bytes()).collect();
-        let bytes = self.collective.broadcast(bytes)?;
-        let first: Vec<f32> = bytes
-            .as_chunks()
-            .0
-            .iter()
-            .map(|value| f32::from_le_bytes(*value))
-            .collect();
-        if first.len() != own.0.len() {
-            return Err(CollectiveError::Mismatch { rank: 0 }.into());
+        let own = match self.is_first() {
+            true => network_file::to_bytes(network),
+            false => Vec::new(),
+        };
+        let first = self.collective.broadcast(own)?;
+        match self.is_first() {
+            true => Ok(()),
+            false => network_file::restore(network, &first, Path::new("the network of process 0")),
         }
-        let Ok(()) = network.visit_mut("", &mut WriteStatistics(&first));
-        Ok(())
     }
 
     /// Checks that all processes have the same code, configuration, network, initial weights and numbers of images.
@@ -160,15 +132,8 @@ impl Processes {
         if !self.are_many() {
             return Ok(());
         }
-        let own = serde_json::to_vec(&(CodeVersion::current(), config, record, graph.to_toml()))
-            .expect("they have a JSON form");
-        let all = self.collective.gather(own)?;
-        type Description = (CodeVersion, RunConfig, RunRecord, String);
-        let read = |(rank, message): (usize, &Vec<u8>)| {
-            let description = serde_json::from_slice::<Description>(message);
-            description.map_err(|_| CollectiveError::Mismatch { rank })
-        };
-        let all = all.iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
+        let own = (CodeVersion::current(), config.clone(), record.clone(), graph.to_toml());
+        let all = gather(self.collective(), &own)?;
         let (code, config, record, graph) = &all[0];
         for (rank, (other_code, other_config, other_record, other_graph)) in all.iter().enumerate().skip(1) {
             let problem = if other_code != code {
@@ -197,48 +162,28 @@ impl Processes {
     }
 }
 
-/// Reads the running statistics of a network, one after another.
-struct ReadStatistics(Vec<f32>);
-
-impl<D: Backend> Visitor<D> for ReadStatistics {
-    type Error = Infallible;
-
-    fn visit_tensor<S: Shape>(
-        &mut self,
-        _: &str,
-        kind: TensorKind,
-        tensor: &Tensor<S, f32, D>,
-    ) -> Result<(), Infallible> {
-        if kind == TensorKind::Statistic {
-            self.0.extend(tensor.as_vec());
-        }
-        Ok(())
-    }
+/// Sends `value` to all processes. Returns the values of all, by rank.
+///
+/// # Errors
+/// Returns [`CollectiveError::Lost`] if a process has ended, and [`CollectiveError::Mismatch`] if one sent something else.
+pub(crate) fn gather<T: Serialize + DeserializeOwned>(
+    collective: &dyn Collective,
+    value: &T,
+) -> Result<Vec<T>, CollectiveError> {
+    let own = serde_json::to_vec(value).expect("it has a JSON form");
+    let read = |(rank, message): (usize, &Vec<u8>)| {
+        serde_json::from_slice(message).map_err(|_| CollectiveError::Mismatch { rank })
+    };
+    collective.gather(own)?.iter().enumerate().map(read).collect()
 }
 
-/// Writes them in the same order.
-struct WriteStatistics<'a>(&'a [f32]);
-
-impl<D: Backend> VisitorMut<D> for WriteStatistics<'_> {
-    type Error = Infallible;
-
-    fn visit_tensor_mut<S: Shape>(
-        &mut self,
-        _: &str,
-        kind: TensorKind,
-        mut tensor: TensorMut<'_, S, D>,
-    ) -> Result<(), Infallible> {
-        if kind == TensorKind::Statistic {
-            let (values, rest) = self.0.split_at(tensor.shape().num_elements());
-            tensor.copy_from(values);
-            self.0 = rest;
-        }
-        Ok(())
-    }
+/// The part of process `rank` of `size` of `images` images. The sizes of parts differ by at most one.
+fn equal_part(rank: usize, size: usize, images: usize) -> Range<usize> {
+    rank * images / size..(rank + 1) * images / size
 }
 
 /// What one process did in a step.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ProcessShare {
     /// Bytes sent to other processes.
     pub(crate) bytes_sent: u64,
@@ -257,44 +202,13 @@ impl ProcessShare {
 }
 
 /// What a process tells the others after a step.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct StepMessage {
     /// Images that it classified correctly.
     pub(crate) correct: usize,
-    /// Whether it was told to stop: now, and after the step.
-    pub(crate) stop: [bool; 2],
+    /// When it was told to stop.
+    pub(crate) stop: StopRequest,
     pub(crate) share: ProcessShare,
-}
-
-impl StepMessage {
-    /// Sends this message to all processes. Returns the messages of all.
-    ///
-    /// # Errors
-    /// Returns [`CollectiveError::Lost`] if a process has ended.
-    pub(crate) fn gather(self, collective: &dyn Collective) -> Result<Vec<Self>, CollectiveError> {
-        let numbers = [
-            self.correct as u64,
-            u64::from(self.stop[0]) | u64::from(self.stop[1]) << 1,
-            self.share.bytes_sent,
-            self.share.seconds.to_bits(),
-        ];
-        let message = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
-        let read = |(rank, message): (usize, &Vec<u8>)| match *message.as_chunks().0 {
-            [correct, stop, bytes_sent, seconds] => {
-                let [correct, stop, bytes_sent, seconds] = [correct, stop, bytes_sent, seconds].map(u64::from_le_bytes);
-                Ok(Self {
-                    correct: correct as usize,
-                    stop: [stop & 1 != 0, stop & 2 != 0],
-                    share: ProcessShare {
-                        bytes_sent,
-                        seconds: f64::from_bits(seconds),
-                    },
-                })
-            }
-            _ => Err(CollectiveError::Mismatch { rank }),
-        };
-        collective.gather(message)?.iter().enumerate().map(read).collect()
-    }
 }
 
 impl RunConfig {
@@ -404,7 +318,10 @@ mod tests {
     fn a_step_message_is_read_as_it_was_sent() {
         let message = |rank: usize| StepMessage {
             correct: 5 + rank,
-            stop: [rank == 1, rank == 0],
+            stop: StopRequest {
+                now: rank == 1,
+                after_step: rank == 0,
+            },
             share: ProcessShare {
                 bytes_sent: 1 << (40 + rank),
                 seconds: 0.25 * rank as f64,
@@ -414,7 +331,7 @@ mod tests {
         std::thread::scope(|threads| {
             for member in members {
                 threads.spawn(move || {
-                    let all = message(member.rank()).gather(&member).unwrap();
+                    let all = gather(&member, &message(member.rank())).unwrap();
                     assert_eq!(all, [message(0), message(1)]);
                 });
             }

@@ -118,12 +118,16 @@ fn network(out: &Path) -> Vec<u8> {
 
 #[test]
 fn any_number_of_processes_writes_the_bytes_of_one() {
-    for (method, setting) in [
-        (STOMPP, "bnn"),
-        (STOMPP, "bwn"),
-        ("name = 'stompp-ste', order = 'reverse'", "bnn"),
-        ("name = 'ste'", "bwn"),
-    ] {
+    let methods = [
+        STOMPP,
+        "name = 'stompp-ste', order = 'reverse'",
+        "name = 'ste'",
+        "name = 'float'",
+    ];
+    for (method, setting) in methods
+        .iter()
+        .flat_map(|method| ["bnn", "bwn"].map(|setting| (*method, setting)))
+    {
         let folder = tempfile::tempdir().unwrap();
         let mut config = config(method);
         config.network.setting = setting.parse().unwrap();

@@ -57,10 +57,12 @@ impl BatchPlan {
     /// The range of batch number `batch` in the epoch's order.
     pub(super) fn range(&self, batch: usize) -> Range<usize> {
         let start = batch * self.batch_size;
-        match (self.pass, &self.part) {
-            (LoadMode::Training { .. }, Some(part)) => start + part.start..start + part.end,
-            (LoadMode::Training { .. }, None) => start..start + self.batch_size,
-            (LoadMode::Evaluation, _) => start..(start + self.batch_size).min(self.evaluated().len()),
+        match self.pass {
+            LoadMode::Training { .. } => {
+                let part = self.part.clone().unwrap_or(0..self.batch_size);
+                start + part.start..start + part.end
+            }
+            LoadMode::Evaluation => start..(start + self.batch_size).min(self.evaluated().len()),
         }
     }
 

@@ -198,8 +198,7 @@ pub fn batch_norm_quantize_backward(
     gout: &[f32],
     gradients: BatchNormQuantizeGradients,
 ) {
-    let upstream = QuantizerGradient::new(s, x, norm, residual, GradientFilter::new(mask, surrogate), gout);
-    check_mask(s, mask);
+    let upstream = QuantizerGradient::new(s, x, norm, residual, (mask, surrogate), gout);
     if let GradientFilter::None = upstream.gate {
         gradients.x.fill(0.0);
         return;
@@ -231,8 +230,7 @@ pub fn batch_norm_quantize_backward_sums(
     gout: &[f32],
     sums: &mut [[f64; 2]],
 ) {
-    let upstream = QuantizerGradient::new(s, x, norm, residual, GradientFilter::new(mask, surrogate), gout);
-    check_mask(s, mask);
+    let upstream = QuantizerGradient::new(s, x, norm, residual, (mask, surrogate), gout);
     if let GradientFilter::None = upstream.gate {
         sums.fill([0.0; 2]);
         return;
@@ -259,9 +257,10 @@ impl<'a> QuantizerGradient<'a> {
         x: &'a [f32],
         norm: BatchNormParams<'a>,
         residual: Option<&'a [f32]>,
-        gate: GradientFilter<'a>,
+        (mask, surrogate): (FreezeState<&'a [u64]>, Surrogate),
         g: &'a [f32],
     ) -> Self {
+        check_mask(s, mask);
         check_residual(s, residual);
         check::length("gout", g.len(), s.len());
         Self {
@@ -269,7 +268,7 @@ impl<'a> QuantizerGradient<'a> {
             x,
             norm,
             residual,
-            gate,
+            gate: GradientFilter::new(mask, surrogate),
             g,
         }
     }

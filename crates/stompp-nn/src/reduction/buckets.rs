@@ -60,6 +60,9 @@ impl GradientBuckets {
         network: &impl VisitTensors<D>,
         gradients: &mut Gradients<f32, D>,
     ) -> Result<(), D::Err> {
+        if self.places.is_empty() {
+            return Ok(()); // No gradient is shared.
+        }
         self.flush(reduction);
         let sums = std::mem::take(&mut self.sums).into_iter().map(PendingSum::wait);
         let places = std::mem::take(&mut self.places);

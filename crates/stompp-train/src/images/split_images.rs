@@ -144,10 +144,8 @@ impl SplitImages {
             workers: self.workers(),
         };
         let examples = self.training_examples(config, normalization);
-        Ok(match part {
-            None => loader.train(examples, config.seed, start)?,
-            Some(part) => loader.train_part(examples, config.seed, start, part)?,
-        })
+        let part = part.unwrap_or(0..config.training.batch_size);
+        Ok(loader.train_part(examples, config.seed, start, part)?)
     }
 
     /// As [`SplitImages::training_batches`], for images in memory, but with indices and crop positions instead of pixels.

@@ -13,7 +13,7 @@ use crate::{
     images::changed_files,
     metrics::MetricsWriter,
     network_file,
-    processes::StepMessage,
+    processes::{StepMessage, gather},
     run_dir::RunDir,
     step::{LapTimer, StepResult},
 };
@@ -56,12 +56,10 @@ impl<D: DeviceDataset> Run<D> {
         while let Err(error) = self.fit(session, manager.as_mut(), &mut callbacks) {
             self.recover_from_divergence(error, session, manager.as_mut(), &mut callbacks)?;
         }
-        let network = match self.reestimated_network()? {
-            Some(network) => network_file::to_bytes(&network),
-            None => network_file::to_bytes(&self.trainer.network),
-        };
+        let reestimated = self.reestimated_network()?;
         if let Some(dir) = &dir {
-            dir.write(files::NETWORK, &network)?;
+            let network = reestimated.as_ref().unwrap_or(&self.trainer.network);
+            dir.write(files::NETWORK, &network_file::to_bytes(network))?;
         }
         self.train_state.add_bad_images(self.images.bad_images());
         let bad = &self.train_state.bad_images;
@@ -156,6 +154,7 @@ impl<D: DeviceDataset> Run<D> {
         let (steps_per_epoch, steps) = (self.timeline.steps_per_epoch, self.timeline.steps);
         let diagnostics_every = session
             .diagnostics
+            .filter(|_| self.processes.is_first())
             .map(|time| time.steps(steps_per_epoch, steps).max(1));
         if diagnostics_every.is_none() {
             self.trainer.signs = None;
@@ -231,17 +230,15 @@ impl<D: DeviceDataset> Run<D> {
         if !self.processes.are_many() {
             return Ok(());
         }
-        let StopRequest { now, after_step } = self.stop.request();
         let own = StepMessage {
             correct: result.correct,
-            stop: [now, after_step],
+            stop: self.stop.request(),
             share: result.share,
         };
-        let all = own.gather(self.processes.collective())?;
-        let any = |which: usize| all.iter().any(|message| message.stop[which]);
+        let all = gather(self.processes.collective(), &own)?;
         self.stop.agree(StopRequest {
-            now: any(0),
-            after_step: any(1),
+            now: all.iter().any(|message| message.stop.now),
+            after_step: all.iter().any(|message| message.stop.after_step),
         });
         result.correct = all.iter().map(|message| message.correct).sum();
         result.processes = all.iter().map(|message| message.share).collect();

@@ -18,6 +18,7 @@ use std::{path::Path, sync::Arc};
 use stompp_graph::Graph;
 use stompp_parallel::Collective;
 use stop::Stop;
+pub(crate) use stop::StopRequest;
 
 /// Trains the network of `config` and writes all files of the run to the new directory `out`.
 ///

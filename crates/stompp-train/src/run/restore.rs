@@ -63,7 +63,7 @@ impl<D: DeviceDataset> Run<D> {
             Some(path) => checkpoint::read(path, &self.trainer)?,
             None => Vec::new(),
         };
-        let file = self.processes.broadcast_bytes(file)?;
+        let file = self.processes.collective().broadcast(file)?;
         self.trainer.optimizer = AnyOptimizer::new(&self.config);
         let path = path.unwrap_or_else(|| "the checkpoint of process 0".into());
         let header = checkpoint::load(&path, &file, &self.config, &self.timeline, &mut self.trainer)?;

@@ -1,5 +1,6 @@
 //! Requests to stop a run.
 
+use serde::{Deserialize, Serialize};
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
@@ -16,12 +17,12 @@ pub(super) struct Stop {
 }
 
 /// When to stop.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct StopRequest {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StopRequest {
     /// Before or during an evaluation.
-    pub(super) now: bool,
+    pub(crate) now: bool,
     /// After a step and its evaluation.
-    pub(super) after_step: bool,
+    pub(crate) after_step: bool,
 }
 
 impl Stop {
