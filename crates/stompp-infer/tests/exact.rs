@@ -4,7 +4,7 @@ mod common;
 
 use common::{Random, packed, random_graph, random_tensors, reference};
 use proptest::prelude::*;
-use stompp_graph::{ActivationRule, Conv, Graph, GraphBuilder};
+use stompp_graph::{ActivationRule, Conv, Graph, GraphBuilder, Pool};
 use stompp_infer::{Network, SimdLevel};
 use stompp_kernels::simd::{self, with_level};
 use stompp_resnet::{Architecture, Model};
@@ -111,6 +111,7 @@ fn residual_networks_have_the_trainers_logits() {
         ("bireal20", 16, 16),
         ("resnet18", 20, 32),
         ("resnet50", 8, 16),
+        ("resnet18", 12, 72),
         ("bireal18", 12, 72),
     ];
     for level in levels() {
@@ -121,6 +122,45 @@ fn residual_networks_have_the_trainers_logits() {
             let [logits, expected] = logits(&graph, ActivationRule::Quantized, &mut Random(11), level);
             assert_eq!(logits, expected, "{name} {level}");
         }
+    }
+}
+
+/// Where an activation follows a maximum pool, the pool works on signs. Every combination of other readers of its input is right, too.
+#[test]
+fn maximum_pools_before_activations_have_the_trainers_logits() {
+    for readers in 0..32 {
+        let mut g = GraphBuilder::new([3, 9, 8]);
+        let x = g.conv("conv", g.input(), Conv::k3(17)).unwrap();
+        let x = g.batch_norm("bn", x).unwrap();
+        let pool = Pool::new(3).with_stride(2).with_padding(1);
+        let pooled = g.max_pool("pool", x, pool).unwrap();
+        let mut values = vec![g.activation("act", pooled).unwrap()];
+        if readers & 1 != 0 {
+            values.push(g.activation("of_sum", x).unwrap());
+        }
+        if readers & 2 != 0 {
+            values.push(g.activation("again", x).unwrap());
+        }
+        if readers & 4 != 0 {
+            values.push(pooled);
+        }
+        if readers & 8 != 0 {
+            let twice = g.max_pool("pool2", pooled, pool).unwrap();
+            values.push(g.activation("of_twice", twice).unwrap());
+        }
+        if readers & 16 != 0 {
+            values.push(g.average_pool("average", x, Pool::new(2)).unwrap());
+        }
+        let mut logits = g.linear("linear0", values[0], 5).unwrap();
+        for (number, value) in values.into_iter().enumerate().skip(1) {
+            let of_value = g.linear(&format!("linear{number}"), value, 5).unwrap();
+            logits = g.add(&format!("add{number}"), logits, of_value).unwrap();
+        }
+        check(
+            &g.finish(logits).unwrap(),
+            ActivationRule::Quantized,
+            &mut Random(readers),
+        );
     }
 }
 

@@ -174,7 +174,10 @@ unsafe fn tile<L: Lanes, const MR: usize, const NV: usize>(
         let mut panel = panel.as_ptr();
         for &step in steps {
             let x = x.add(step as usize);
-            let channels: [L::Vector; NV] = std::array::from_fn(|v| L::load(panel.add(v * L::LANES)));
+            let mut channels = [L::splat(0.0); NV];
+            for (v, channels) in channels.iter_mut().enumerate() {
+                *channels = L::load(panel.add(v * L::LANES));
+            }
             panel = panel.add(NV * L::LANES);
             for j in 0..MR {
                 let pixel = L::splat(*x.add(offset[j]));

@@ -4,6 +4,7 @@
 //! - A crate depends only on the crates that the table allows ([`dependencies`]).
 //! - A file is short enough to be read in one go, and holds no stub.
 //! - No library or program prints with a macro that panics when the reader has gone away.
+//! - No closure with vector instructions is passed to a function that may not be inlined.
 //! - Code and documents use plain words ([`words`]).
 
 mod dependencies;
@@ -46,6 +47,7 @@ pub(crate) fn run() -> Result<()> {
                 // Tests, benchmarks and build scripts may print, and so may programs to copy from.
                 if file.starts_with(folder.as_std_path().join("src")) && package.name.as_str() != EXAMPLES {
                     found.extend(sources::prints(&text));
+                    found.extend(sources::vector_closures(&text));
                 }
             }
             violations.extend(found.iter().map(|found| format!("{}: {found}", shown(&file))));

@@ -172,8 +172,10 @@ impl Planes {
         let mut start = [[zero; 2]; NV];
         for v in 0..NV {
             // SAFETY: `missing` has 32 entries for each vector.
-            let [low, high] =
-                [0, 16].map(|half| unsafe { _mm256_loadu_si256(missing.as_ptr().add(v * LANES + half).cast()) });
+            let (low, high) = unsafe {
+                let low = missing.as_ptr().add(v * LANES);
+                (_mm256_loadu_si256(low.cast()), _mm256_loadu_si256(low.add(16).cast()))
+            };
             start[v] = [
                 _mm256_permute2x128_si256::<0x20>(low, high),
                 _mm256_permute2x128_si256::<0x31>(low, high),
@@ -183,7 +185,9 @@ impl Planes {
         for pair in (4 * byte..4 * byte + 4).take_while(|pair| 2 * pair < self.outputs) {
             let tables = &self.tables[pair * steps..][..steps];
             let mut counts = [[[[zero; 2]; 2]; NV]; 1];
-            counts[0] = start.map(|start| [start; 2]);
+            for (counts, start) in counts[0].iter_mut().zip(start) {
+                *counts = [start; 2];
+            }
             for span in (0..steps).step_by(SPAN) {
                 let mut sums = Sums::<NV, 1>::new();
                 for step in (span..steps.min(span + SPAN)).step_by(3) {
@@ -207,14 +211,14 @@ impl Planes {
                 if channel < self.outputs {
                     let bit = _mm256_set1_epi8(1 << (channel % 8));
                     let minus = _mm256_set1_epi16(self.limits[channel]);
-                    let plus = self
-                        .limits
-                        .get(self.outputs + channel)
-                        .map(|limit| _mm256_set1_epi16(*limit));
+                    let plus = self.limits.get(self.outputs + channel);
                     for v in 0..NV {
-                        // SAFETY: the shortcut has 32 bytes for each vector.
-                        let residual = || unsafe { _mm256_loadu_si256(residual.as_ptr().add(v * LANES).cast()) };
-                        let limits = plus.map_or([minus; 2], |plus| choose(residual(), bit, minus, plus));
+                        let mut limits = [minus; 2];
+                        if let Some(plus) = plus {
+                            // SAFETY: the shortcut has 32 bytes for each vector.
+                            let residual = unsafe { _mm256_loadu_si256(residual.as_ptr().add(v * LANES).cast()) };
+                            limits = choose(residual, bit, minus, _mm256_set1_epi16(*plus));
+                        }
                         let below = below(&counts[0][v][half], limits);
                         bits[v] = _mm256_or_si256(bits[v], _mm256_and_si256(below, bit));
                     }

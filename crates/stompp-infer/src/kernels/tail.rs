@@ -1,6 +1,7 @@
 //! The operations after a sum: batch norm, shortcut, activation, and writing the result.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 /// Values that a step reads. The channels of a pixel are contiguous, except in images.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +67,13 @@ pub(crate) struct Tail {
     /// Mean, factor and shift of each channel, in groups of eight. The last group is padded with zeros.
     pub(crate) affine: Option<[Vec<[f32; 8]>; 3]>,
     pub(crate) activation: Activation,
+}
+
+impl Tail {
+    /// Whether bits that pass through have the same signs after it.
+    pub(crate) fn keeps_signs(&self) -> bool {
+        self.affine.is_none() && self.activation == Activation::None
+    }
 }
 
 /// The arithmetic of a SIMD level.
@@ -138,24 +146,49 @@ impl RowWriter<'_> {
     /// Applies the tail to channels `first..first + sums.len()` of `pixel` and writes them. `first` is a multiple of 8.
     #[inline(always)]
     pub(crate) fn write<A: Arithmetic>(&mut self, pixel: usize, first: usize, sums: &mut [f32]) {
-        let (eights, rest) = sums.as_chunks_mut();
-        let behind = first + 8 * eights.len();
-        for (first, sums) in (first..).step_by(8).zip(eights) {
-            self.write_eight::<A>(pixel, first, 8, sums);
-        }
-        if !rest.is_empty() {
-            let mut eight = [0.0; 8];
-            eight[..rest.len()].copy_from_slice(rest);
-            self.write_eight::<A>(pixel, behind, rest.len(), &mut eight);
+        self.write_pixels::<A>(pixel..pixel + 1, first..first + sums.len(), sums.len(), sums);
+    }
+
+    /// Applies the tail to `channels` of `pixels` and writes them. `sums` has `width` floats for each pixel. The first channel is a
+    /// multiple of 8.
+    #[inline(always)]
+    pub(crate) fn write_pixels<A: Arithmetic>(
+        &mut self,
+        pixels: Range<usize>,
+        channels: Range<usize>,
+        width: usize,
+        sums: &mut [f32],
+    ) {
+        for first in channels.clone().step_by(8) {
+            let count = 8.min(channels.end - first);
+            // Read once for all pixels.
+            let affine = self.tail.affine.as_ref();
+            let affine = affine.map(|[mean, factor, shift]| [mean[first / 8], factor[first / 8], shift[first / 8]]);
+            for (pixel, sums) in pixels.clone().zip(sums.chunks_mut(width)) {
+                let sums = &mut sums[first - channels.start..];
+                match sums.first_chunk_mut() {
+                    Some(eight) => self.write_eight::<A>(pixel, first, count, &affine, eight),
+                    None => {
+                        let mut eight = [0.0; 8];
+                        eight[..count].copy_from_slice(&sums[..count]);
+                        self.write_eight::<A>(pixel, first, count, &affine, &mut eight);
+                    }
+                }
+            }
         }
     }
 
     /// Applies the tail to a group of eight channels and writes the first `count` of them.
     #[inline(always)]
-    fn write_eight<A: Arithmetic>(&mut self, pixel: usize, first: usize, count: usize, sums: &mut [f32; 8]) {
-        if let Some(affine) = &self.tail.affine {
-            let [mean, factor, shift] = affine;
-            let [mean, factor, shift] = [&mean[first / 8], &factor[first / 8], &shift[first / 8]];
+    fn write_eight<A: Arithmetic>(
+        &mut self,
+        pixel: usize,
+        first: usize,
+        count: usize,
+        affine: &Option<[[f32; 8]; 3]>,
+        sums: &mut [f32; 8],
+    ) {
+        if let Some([mean, factor, shift]) = affine {
             for i in 0..8 {
                 sums[i] = A::mul_add(sums[i] - mean[i], factor[i], shift[i]);
             }

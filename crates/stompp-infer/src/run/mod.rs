@@ -252,6 +252,13 @@ impl RowTasks<'_> {
 
 /// Copies the input and applies the tail.
 fn copy(level: SimdLevel, input: Values<'_>, pixels: Range<usize>, sink: &mut RowWriter<'_>) {
+    if let (Values::Bits(bytes), Some(bits), true) = (input, &mut sink.bits, sink.tail.keeps_signs())
+        && sink.residual.is_none()
+        && sink.floats.is_none()
+    {
+        let of_pixel = bytes_of_pixel(sink.channels);
+        return bits.copy_from_slice(&bytes[pixels.start * of_pixel..pixels.end * of_pixel]);
+    }
     #[cfg(all(feature = "std", target_arch = "x86_64"))]
     if level >= SimdLevel::Avx2 {
         #[target_feature(enable = "avx2,fma")]

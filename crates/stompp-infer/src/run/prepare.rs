@@ -88,7 +88,7 @@ pub(crate) fn prepare(
     tensors: &[StepTensors<Range<usize>>],
     file: &[u8],
 ) -> Program {
-    let mut buffers = Buffers::new(graph, plan);
+    let mut buffers = Buffers::new(graph, activations, plan);
     let mut sizes = ScratchSizes::default();
     let mut steps = Vec::with_capacity(plan.steps().len());
     for (number, (step, tensors)) in plan.steps().iter().zip(tensors).enumerate() {
@@ -289,17 +289,41 @@ impl Pool {
     }
 }
 
+/// For each node, whether every reader uses only the signs of its values. The sign of a maximum is the maximum of the signs, so this
+/// is so for an activation that follows a maximum pool: the pool then works on bits.
+fn signs_only(graph: &Graph, activations: ActivationRule, plan: &DeployPlan) -> Vec<bool> {
+    let mut signs_only = vec![false; graph.nodes().len()];
+    for (id, _) in graph.iter().rev() {
+        let readers = graph.consumers(id);
+        signs_only[id.index()] = activations == ActivationRule::Quantized
+            && !readers.is_empty()
+            && readers.iter().all(|reader| match graph.node(*reader).op {
+                Op::Activation => true,
+                Op::MaxPool(_) => signs_only[reader.index()],
+                _ => false,
+            });
+    }
+    signs_only[graph.output().index()] = false;
+    // A step has one buffer of bits, which these steps need for their activation.
+    for step in plan.steps().iter().filter(|step| step.signs.is_some()) {
+        signs_only[step.output.index()] = false;
+    }
+    signs_only
+}
+
 /// Assigns buffers to values. A value keeps its buffer from the step that computes it to the last step that reads it.
 struct Buffers {
     bits: Pool,
     floats: Pool,
+    /// For each node, whether only the signs of its values are stored.
+    signs_only: Vec<bool>,
     places: Vec<ValueLocation>,
     /// For each step: the values whose buffers are free after it.
     ends: Vec<Vec<NodeId>>,
 }
 
 impl Buffers {
-    fn new(graph: &Graph, plan: &DeployPlan) -> Self {
+    fn new(graph: &Graph, activations: ActivationRule, plan: &DeployPlan) -> Self {
         let mut last_read = vec![None; graph.nodes().len()];
         for (number, step) in plan.steps().iter().enumerate() {
             // An unread value ends with its own step.
@@ -319,6 +343,7 @@ impl Buffers {
         Self {
             bits: Pool::default(),
             floats: Pool::default(),
+            signs_only: signs_only(graph, activations, plan),
             places: vec![ValueLocation::Image; graph.nodes().len()],
             ends,
         }
@@ -334,7 +359,7 @@ impl Buffers {
     /// Assigns a buffer to the value of `id`.
     fn place(&mut self, graph: &Graph, plan: &DeployPlan, id: NodeId) -> Option<ValueLocation> {
         let [channels, height, width] = graph.node(id).shape;
-        let place = if plan.is_bits(id) {
+        let place = if plan.is_bits(id) || self.signs_only[id.index()] {
             ValueLocation::Bits(self.bits.acquire(bytes_of_pixel(channels) * height * width))
         } else {
             ValueLocation::Floats(self.floats.acquire(channels * height * width))

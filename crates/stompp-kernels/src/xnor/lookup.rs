@@ -219,6 +219,7 @@ mod vectors {
     /// `nibbles` must have `NV * 32` bytes for each step, and every offset must be the offset of a table.
     #[target_feature(enable = "avx2,fma")]
     #[inline]
+    #[allow(clippy::needless_range_loop)] // The loops are unrolled, and several arrays share each index.
     unsafe fn tile<const NV: usize>(offsets: [&[u16]; 2], nibbles: &[u8]) -> [[[Counts; 2]; NV]; 2] {
         let zero = _mm256_setzero_si256();
         let low_half = _mm256_set1_epi8(15);
@@ -230,19 +231,24 @@ mod vectors {
             for step in (start..steps.min(start + SPAN)).step_by(3) {
                 // SAFETY: `step + 2 < steps`, because steps are a multiple of three; tables are 16 bytes each.
                 unsafe {
-                    let weights: [[__m256i; NV]; 3] = std::array::from_fn(|k| {
-                        std::array::from_fn(|v| {
-                            _mm256_loadu_si256(nibbles.as_ptr().add(((step + k) * NV + v) * LANES).cast())
-                        })
-                    });
+                    let mut weights = [[zero; NV]; 3];
+                    for k in 0..3 {
+                        for v in 0..NV {
+                            let at = nibbles.as_ptr().add(((step + k) * NV + v) * LANES);
+                            weights[k][v] = _mm256_loadu_si256(at.cast());
+                        }
+                    }
                     for pair in 0..2 {
-                        let table: [__m256i; 3] = std::array::from_fn(|k| {
+                        let mut tables = [zero; 3];
+                        for k in 0..3 {
                             let offset = *offsets[pair].get_unchecked(step + k) as usize;
                             let table = TABLES.0.as_ptr().cast::<u8>().add(offset);
-                            _mm256_broadcastsi128_si256(_mm_load_si128(table.cast()))
-                        });
+                            tables[k] = _mm256_broadcastsi128_si256(_mm_load_si128(table.cast()));
+                        }
                         for v in 0..NV {
-                            let [a, b, c] = std::array::from_fn(|k| _mm256_shuffle_epi8(table[k], weights[k][v]));
+                            let a = _mm256_shuffle_epi8(tables[0], weights[0][v]);
+                            let b = _mm256_shuffle_epi8(tables[1], weights[1][v]);
+                            let c = _mm256_shuffle_epi8(tables[2], weights[2][v]);
                             let sum = _mm256_add_epi8(_mm256_add_epi8(a, b), c);
                             bytes[pair][v] = _mm256_add_epi8(bytes[pair][v], sum);
                             let high = _mm256_and_si256(_mm256_srli_epi16::<4>(sum), low_half);

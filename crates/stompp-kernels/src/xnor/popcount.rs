@@ -240,8 +240,10 @@ mod vectors {
             for &step in steps {
                 // SAFETY: by the contract.
                 unsafe {
-                    let channels: [__m512i; NV] =
-                        std::array::from_fn(|v| _mm512_loadu_si512(word.add(v * LANES).cast()));
+                    let mut channels = [_mm512_setzero_si512(); NV];
+                    for (v, channels) in channels.iter_mut().enumerate() {
+                        *channels = _mm512_loadu_si512(word.add(v * LANES).cast());
+                    }
                     word = word.add(NV * LANES);
                     for j in 0..MR {
                         let pixel = _mm512_set1_epi64(*pixels[j].add(step as usize) as i64);

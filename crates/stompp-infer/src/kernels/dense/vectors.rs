@@ -210,11 +210,12 @@ unsafe fn tiles<L: Lanes, A: Arithmetic, const MR: usize>(
             }
             let channel = panel * width;
             let channels = width.min(dense.outputs - channel);
-            for (pixel, sums) in (first..first + count).zip(sums.chunks_mut(width)) {
-                let sums = &mut sums[..channels];
-                dense.add_bias(channel, sums);
-                sink.write::<A>(pixel, channel, sums);
+            let sums = &mut sums[..count * width];
+            if dense.weight.bias.is_some() {
+                sums.chunks_mut(width)
+                    .for_each(|sums| dense.add_bias(channel, &mut sums[..channels]));
             }
+            sink.write_pixels::<A>(first..first + count, channel..channel + channels, width, sums);
         }
     }
 }

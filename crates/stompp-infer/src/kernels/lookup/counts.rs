@@ -127,10 +127,9 @@ impl<const NV: usize, const NP: usize> Sums<NV, NP> {
 /// Adds three lookups, `k = 0..3`, to the sums of pair `p` and vector `v`: of `weights[k][v]` in `tables[k]`.
 macro_rules! add_three {
     ($sums:expr, $p:expr, $v:expr, $tables:expr, $weights:expr) => {{
-        let [a, b, c] = [0, 1, 2].map(
-            #[inline(always)]
-            |k: usize| _mm256_shuffle_epi8($tables[k], $weights[k][$v]),
-        );
+        let a = _mm256_shuffle_epi8($tables[0], $weights[0][$v]);
+        let b = _mm256_shuffle_epi8($tables[1], $weights[1][$v]);
+        let c = _mm256_shuffle_epi8($tables[2], $weights[2][$v]);
         let sum = _mm256_add_epi8(_mm256_add_epi8(a, b), c);
         $sums.bytes[$p][$v] = _mm256_add_epi8($sums.bytes[$p][$v], sum);
         let high = _mm256_and_si256(_mm256_srli_epi16::<4>(sum), _mm256_set1_epi8(15));

@@ -99,7 +99,10 @@ impl<const ROW: usize, const STEP: usize> FrequencyProduct<'_, ROW, STEP> {
             for (block, start) in (0..self.steps).step_by(self.steps_of_block).enumerate() {
                 let mut x = self.x.as_ptr().add(block * self.x_block + first);
                 for _ in start..self.steps.min(start + self.steps_of_block) {
-                    let lanes: [L::Vector; NV] = std::array::from_fn(|v| L::load(panel.add(v * L::LANES)));
+                    let mut lanes = [L::splat(0.0); NV];
+                    for (v, lanes) in lanes.iter_mut().enumerate() {
+                        *lanes = L::load(panel.add(v * L::LANES));
+                    }
                     for (j, sums) in sums.iter_mut().enumerate() {
                         let factor = L::splat(*x.add(j * ROW));
                         for v in 0..NV {

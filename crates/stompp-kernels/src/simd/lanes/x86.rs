@@ -165,8 +165,16 @@ fn select_8(mask: __m256, a: __m256, b: __m256) -> __m256 {
 #[target_feature(enable = "avx2,fma")]
 fn unzip_8(a: __m256, b: __m256) -> [__m256; 2] {
     // Unzip within halves, then swap the middle quarters.
-    [_mm256_shuffle_ps::<0x88>(a, b), _mm256_shuffle_ps::<0xDD>(a, b)]
-        .map(|v| _mm256_castpd_ps(_mm256_permute4x64_pd::<0xD8>(_mm256_castps_pd(v))))
+    [
+        swap_middle(_mm256_shuffle_ps::<0x88>(a, b)),
+        swap_middle(_mm256_shuffle_ps::<0xDD>(a, b)),
+    ]
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn swap_middle(a: __m256) -> __m256 {
+    _mm256_castpd_ps(_mm256_permute4x64_pd::<0xD8>(_mm256_castps_pd(a)))
 }
 
 #[inline]
@@ -220,13 +228,14 @@ fn select_16(mask: __mmask16, a: __m512, b: __m512) -> __m512 {
 unsafe fn transpose_8x8(src: *const f32, src_stride: usize, dst: *mut f32, dst_stride: usize, add: bool) {
     // SAFETY: the caller gives 8 rows of 8 floats on both sides.
     unsafe {
-        let join = |row: usize, column: usize| {
-            let low = _mm_loadu_ps(src.add(row * src_stride + column));
-            let high = _mm_loadu_ps(src.add((row + 4) * src_stride + column));
-            _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(low), high)
-        };
         for half in 0..2 {
-            let [a, b, c, d] = std::array::from_fn(|row| join(row, 4 * half));
+            let mut rows = [_mm256_setzero_ps(); 4];
+            for (row, joined) in rows.iter_mut().enumerate() {
+                let low = _mm_loadu_ps(src.add(row * src_stride + 4 * half));
+                let high = _mm_loadu_ps(src.add((row + 4) * src_stride + 4 * half));
+                *joined = _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(low), high);
+            }
+            let [a, b, c, d] = rows;
             let (ab_low, ab_high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
             let (cd_low, cd_high) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
             let columns = [
