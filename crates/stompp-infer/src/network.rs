@@ -164,12 +164,22 @@ impl<'a> Network<'a> {
     /// Returns [`RunError::Length`] if `image` or `logits` has the wrong length, and [`RunError::WrongScratch`] if `scratch` does not fit
     /// this network.
     pub fn run(&self, image: &[f32], scratch: &mut Scratch, logits: &mut [f32]) -> Result<(), RunError> {
+        self.run_with(threads(), image, scratch, logits)
+    }
+
+    fn run_with(
+        &self,
+        threads: usize,
+        image: &[f32],
+        scratch: &mut Scratch,
+        logits: &mut [f32],
+    ) -> Result<(), RunError> {
         check("image", image.len(), self.input_shape().iter().product())?;
         check("output", logits.len(), self.outputs())?;
         if scratch.sizes != self.program.sizes {
             return Err(RunError::WrongScratch);
         }
-        self.program.run(&self.file, image, scratch, logits);
+        self.program.run(&self.file, image, scratch, threads, logits);
         Ok(())
     }
 }
@@ -182,8 +192,12 @@ impl Network<'_> {
     /// Returns [`RunError::Length`] if `image` or `logits` has the wrong length, and [`RunError::Memory`] if scratch memory cannot be
     /// allocated.
     pub fn logits_into(&self, image: &[f32], logits: &mut [f32]) -> Result<(), RunError> {
+        self.logits_with(threads(), image, logits)
+    }
+
+    fn logits_with(&self, threads: usize, image: &[f32], logits: &mut [f32]) -> Result<(), RunError> {
         let mut scratch = self.acquire_scratch()?;
-        let result = self.run(image, &mut scratch, logits);
+        let result = self.run_with(threads, image, &mut scratch, logits);
         self.release_scratch(scratch);
         result
     }
@@ -214,7 +228,7 @@ impl Network<'_> {
     }
 
     /// Computes the logits of several images into `logits`. `images` has the images one after the other, as `logits` has the results.
-    /// The threads of the current rayon pool share the images.
+    /// The threads of the current rayon pool share the images. If there are fewer images than threads, they share each image.
     ///
     /// # Errors
     /// Returns the errors of [`Network::logits_into`].
@@ -225,10 +239,14 @@ impl Network<'_> {
         let count = logits.len() / outputs;
         check("output", logits.len(), count * outputs)?;
         check("images", images.len(), count * image)?;
+        if count < threads() {
+            let mut images = images.chunks(image).zip(logits.chunks_mut(outputs));
+            return images.try_for_each(|(image, logits)| self.logits_into(image, logits));
+        }
         images
             .par_chunks(image)
             .zip(logits.par_chunks_mut(outputs))
-            .try_for_each(|(image, logits)| self.logits_into(image, logits))
+            .try_for_each(|(image, logits)| self.logits_with(1, image, logits))
     }
 
     fn acquire_scratch(&self) -> Result<Scratch, RunError> {

@@ -1,5 +1,7 @@
 //! The engine: runs the steps of a network, places their values in buffers and distributes rows over threads.
 
+#[cfg(feature = "std")]
+mod awake;
 mod pools;
 mod prepare;
 mod scratch;
@@ -72,16 +74,22 @@ pub(crate) struct Program {
     pub(crate) sizes: ScratchSizes,
 }
 
-/// Minimum work of a thread. Waking a thread for less work takes longer than the work.
+/// Minimum work of a thread. Handing over less work takes longer than the work.
 #[cfg(feature = "std")]
-const WORK_OF_THREAD: usize = 1 << 22;
+const WORK_OF_THREAD: usize = 1 << 17;
 
 impl Program {
-    /// Runs one image. `image` and `output` must have the network's lengths, and `scratch` must fit the network.
-    pub(crate) fn run(&self, file: &[u8], image: &[f32], scratch: &mut Scratch, output: &mut [f32]) {
-        for step in &self.steps {
-            self.run_step(step, file, image, scratch);
+    /// Runs one image with up to `threads` threads. `image` and `output` must have the network's lengths, and `scratch` must fit the
+    /// network.
+    pub(crate) fn run(&self, file: &[u8], image: &[f32], scratch: &mut Scratch, threads: usize, output: &mut [f32]) {
+        #[cfg(feature = "std")]
+        {
+            let most_work = self.steps.iter().map(|step| step.work).max().unwrap_or(0);
+            let threads = threads.min(scratch.tasks.len()).min(most_work / WORK_OF_THREAD).max(1);
+            awake::with_threads(threads, || self.run_steps(file, image, scratch, threads));
         }
+        #[cfg(not(feature = "std"))]
+        self.run_steps(file, image, scratch, threads);
         let [channels, height, width] = self.output.shape;
         let pixels = height * width;
         let from = view(&self.output, image, &scratch.bits, &scratch.floats);
@@ -97,7 +105,13 @@ impl Program {
         }
     }
 
-    fn run_step(&self, step: &Step, file: &[u8], image: &[f32], scratch: &mut Scratch) {
+    fn run_steps(&self, file: &[u8], image: &[f32], scratch: &mut Scratch, threads: usize) {
+        for step in &self.steps {
+            self.run_step(step, file, image, scratch, threads);
+        }
+    }
+
+    fn run_step(&self, step: &Step, file: &[u8], image: &[f32], scratch: &mut Scratch, threads: usize) {
         let Scratch {
             bits,
             floats,
@@ -126,7 +140,12 @@ impl Program {
             table,
             padded,
         };
-        rows.run_all(tasks, out_bits.as_deref_mut(), out_floats.as_deref_mut());
+        let threads = threads.min(tasks.len());
+        rows.run_all(
+            &mut tasks[..threads],
+            out_bits.as_deref_mut(),
+            out_floats.as_deref_mut(),
+        );
         if let (Some(slot), Some(buffer)) = (step.bits, out_bits) {
             bits[slot] = buffer;
         }
