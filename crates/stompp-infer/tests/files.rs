@@ -396,10 +396,14 @@ fn lengths_are_checked() {
 /// Scratch memory has the promised size, and runs allocate nothing else.
 #[test]
 fn memory_is_what_is_promised() {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    pool.install(|| {
-        for rule in [ActivationRule::Quantized, ActivationRule::Relu] {
-            let graph = Architecture::new(Model::ResNet18, Some(8), 10, 32).unwrap().graph();
+    for (threads, rule) in [
+        (1, ActivationRule::Quantized),
+        (1, ActivationRule::Relu),
+        (3, ActivationRule::Quantized),
+    ] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let graph = Architecture::new(Model::ResNet18, Some(24), 10, 32).unwrap().graph();
             let file = packed(&graph, rule, &random_tensors(&graph, &mut Random(2)));
             let network = Network::from_bytes(&file).unwrap();
             let before = HELD.get();
@@ -415,8 +419,8 @@ fn memory_is_what_is_promised() {
                 assert_eq!(network.classify(&image).unwrap(), first);
             }
             assert_eq!(COUNT.get() - before, 0, "allocations after the first call");
-        }
-    });
+        });
+    }
 }
 
 /// Results do not depend on the number of threads or on batching.
