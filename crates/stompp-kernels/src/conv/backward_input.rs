@@ -48,13 +48,7 @@ pub fn conv2d_backward_input(s: &ConvShape, w: &[f32], gy: &[f32], gx: &mut [f32
     };
 
     if s.is_pointwise() {
-        let blocks = PixelBlocks {
-            images: s.output(),
-            in_width: columns,
-            rows,
-            columns,
-            stride: 1,
-        };
+        let blocks = PixelBlocks { images: s.output() };
         let steps = (0..s.out_channels).map(|o| blocks.entry(o)).collect();
         let positions = positions(s, images_per_group, (0, 0), (rows, columns));
         let rows = blocks

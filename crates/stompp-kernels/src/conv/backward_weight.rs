@@ -31,6 +31,9 @@ pub fn conv2d_backward_weight(s: &ConvShape, x: &[f32], gy: &[f32], gw: &mut [f3
     if gw.is_empty() || gy.is_empty() {
         return;
     }
+    if let Some((s, x)) = s.without_unread_pixels(x) {
+        return conv2d_backward_weight(&s, &x, gy, gw);
+    }
     let simd = Simd::current();
     let width = panel::width(simd, s.out_channels);
     let images = images_per_part(s, s.out_channels.div_ceil(width));

@@ -33,6 +33,9 @@ pub fn conv2d_forward(s: &ConvShape, x: &[f32], w: &[f32], y: &mut [f32]) {
     if winograd::is_suitable(s) {
         return winograd::forward(s, simd, x, w, y);
     }
+    if let Some((s, x)) = s.without_unread_pixels(x) {
+        return conv2d_forward(&s, &x, w, y);
+    }
     let width = panel::width(simd, s.out_channels);
     let (rows, columns) = (s.out_height(), s.out_width());
     let images_per_group = s.images_per_group(rows * columns);
@@ -50,13 +53,7 @@ pub fn conv2d_forward(s: &ConvShape, x: &[f32], w: &[f32], y: &mut [f32]) {
         add: false,
     };
     if s.is_pointwise() {
-        let blocks = PixelBlocks {
-            images: s.input(),
-            in_width: s.in_width,
-            rows,
-            columns,
-            stride: s.stride,
-        };
+        let blocks = PixelBlocks { images: s.input() };
         gather(
             (0..s.in_channels).map(|c| blocks.entry(c)).collect(),
             &mut blocks.grid(images_per_group),

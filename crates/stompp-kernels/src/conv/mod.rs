@@ -26,6 +26,9 @@ mod gather;
 mod planes;
 mod winograd;
 
+use crate::parallel::{PIECE, for_each_piece_of};
+use crate::scratch::Scratch;
+
 pub use backward_input::conv2d_backward_input;
 pub use backward_weight::{conv2d_backward_weight, conv2d_backward_weight_in_slices};
 pub use forward::conv2d_forward;
@@ -118,6 +121,34 @@ impl ConvShape {
     fn taps(&self, channels: usize) -> impl Iterator<Item = (usize, usize, usize)> {
         let kernel = self.kernel;
         (0..channels).flat_map(move |c| (0..kernel).flat_map(move |ky| (0..kernel).map(move |kx| (c, ky, kx))))
+    }
+
+    /// For a 1x1 kernel without padding and a stride above 1, which never reads most pixels: the shape and the input of the convolution of
+    /// stride 1 with the same output. Channels are then next to each other in memory, which products need.
+    fn without_unread_pixels(&self, x: &[f32]) -> Option<(Self, Scratch)> {
+        if self.kernel != 1 || self.padding != 0 || self.stride == 1 {
+            return None;
+        }
+        let s = Self {
+            in_height: self.out_height(),
+            in_width: self.out_width(),
+            stride: 1,
+            ..*self
+        };
+        let mut read = Scratch::new(s.input_len());
+        let (plane, of_x) = (s.in_pixels(), self.in_pixels());
+        for_each_piece_of((PIECE / plane).max(1) * plane, &mut read, |start, read| {
+            for (to, from) in read.chunks_mut(plane).zip(x[start / plane * of_x..].chunks(of_x)) {
+                let rows = to
+                    .chunks_mut(s.in_width)
+                    .zip(from.chunks(self.in_width).step_by(self.stride));
+                rows.for_each(|(to, from)| {
+                    let pixels = to.iter_mut().zip(from.iter().step_by(self.stride));
+                    pixels.for_each(|(to, from)| *to = *from);
+                });
+            }
+        });
+        Some((s, read))
     }
 
     fn input(&self) -> ImageBatch {

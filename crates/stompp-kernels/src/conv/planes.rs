@@ -106,12 +106,6 @@ impl PlaneLayout {
 #[derive(Clone, Debug)]
 pub(super) struct PixelBlocks {
     pub(super) images: ImageBatch,
-    /// Columns of a plane.
-    pub(super) in_width: usize,
-    /// Rows of pixels that are read.
-    pub(super) rows: usize,
-    pub(super) columns: usize,
-    pub(super) stride: usize,
 }
 
 impl PixelBlocks {
@@ -125,41 +119,23 @@ impl PixelBlocks {
     /// Lists the offsets of the pixels of `images` images.
     pub(super) fn grid(&self, images: usize) -> impl Iterator<Item = u32> {
         let block = self.images.channels * Self::PIXELS;
-        (0..images * self.rows * self.columns)
-            .map(move |pixel| offset(pixel / Self::PIXELS * block + pixel % Self::PIXELS))
+        (0..images * self.images.plane).map(move |pixel| offset(pixel / Self::PIXELS * block + pixel % Self::PIXELS))
     }
 
     /// Copies the images in `x` to blocks.
     pub(super) fn stage(&self, x: &[f32]) -> Scratch {
-        let pixels = self.rows * self.columns;
         let block = self.images.channels * Self::PIXELS;
-        let mut staged = Scratch::new((x.len() / self.images.len() * pixels).div_ceil(Self::PIXELS) * block);
-        // With stride 1 a plane is one long row.
-        let (row, columns) = if self.stride == 1 {
-            (pixels, pixels)
-        } else {
-            (self.stride * self.in_width, self.columns)
-        };
+        let mut staged = Scratch::new((x.len() / self.images.len() * self.images.plane).div_ceil(Self::PIXELS) * block);
         for (image, x) in x.chunks(self.images.len()).enumerate() {
-            for (channel, x) in x.chunks(self.images.plane).enumerate() {
-                let mut at = image * pixels;
-                for x in x.chunks(row).take(self.rows) {
-                    let (mut x, end) = (x, at + columns);
-                    while at < end {
-                        // Up to the end of the block.
-                        let count = (Self::PIXELS - at % Self::PIXELS).min(end - at);
-                        let to = at / Self::PIXELS * block + channel * Self::PIXELS + at % Self::PIXELS;
-                        let to = &mut staged[to..][..count];
-                        if self.stride == 1 {
-                            copy(&x[..count], to);
-                        } else {
-                            to.iter_mut()
-                                .zip(x.iter().step_by(self.stride))
-                                .for_each(|(to, &x)| *to = x);
-                        }
-                        x = &x[(count * self.stride).min(x.len())..];
-                        at += count;
-                    }
+            for (channel, mut x) in x.chunks(self.images.plane).enumerate() {
+                let mut at = image * self.images.plane;
+                while !x.is_empty() {
+                    // Up to the end of the block.
+                    let count = (Self::PIXELS - at % Self::PIXELS).min(x.len());
+                    let to = at / Self::PIXELS * block + channel * Self::PIXELS + at % Self::PIXELS;
+                    copy(&x[..count], &mut staged[to..][..count]);
+                    x = &x[count..];
+                    at += count;
                 }
             }
         }
