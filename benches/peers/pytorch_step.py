@@ -135,10 +135,13 @@ class Block(nn.Module):
 class ResNet(nn.Module):
     STAGES = {"resnet18": ([2, 2, 2, 2], 1), "resnet34": ([3, 4, 6, 3], 1), "resnet50": ([3, 4, 6, 3], 4)}
 
-    def __init__(self, model, width, classes, surrogates):
+    def __init__(self, model, width, classes, image_size, surrogates):
         super().__init__()
         stages, expansion = self.STAGES.get(model, ([(int(model[6:]) - 2) // 6] * 3, 1))
-        self.conv1 = nn.Conv2d(3, width, 3, 1, 1, bias=False)
+        # Large images have ImageNet's stem. As in ours, its maximum pool comes before the first activation.
+        large = image_size > 64
+        self.conv1 = nn.Conv2d(3, width, 7, 2, 3, bias=False) if large else nn.Conv2d(3, width, 3, 1, 1, bias=False)
+        self.pool = nn.MaxPool2d(3, 2, 1) if large else nn.Identity()
         self.bn1 = nn.BatchNorm2d(width)
         blocks, channels = [], width
         for stage, count in enumerate(stages):
@@ -168,7 +171,7 @@ class ResNet(nn.Module):
         starts = [block.units[0].activation for block in self.blocks] + [self.final]
         boundary = max((i for i, quantizer in enumerate(starts) if quantizer.blocks_gradient()), default=-1)
         with torch.set_grad_enabled(boundary < 0):
-            x = self.bn1(self.conv1(x))
+            x = self.pool(self.bn1(self.conv1(x)))
         for index, block in enumerate(self.blocks):
             with torch.set_grad_enabled(boundary <= index):
                 x = block(x)
@@ -182,8 +185,8 @@ class Case:
         torch.manual_seed(0)
         ste = request["method"] == "ste"
         surrogates = ("clipped", "identity") if ste else ("blocked", "blocked")
-        self.net = ResNet(request["model"], request["width"], 10, surrogates).to(DEVICE)
         size, batch = request["image_size"], request["batch"]
+        self.net = ResNet(request["model"], request["width"], 10, size, surrogates).to(DEVICE)
         self.x = torch.randn(batch, 3, size, size, device=DEVICE)
         self.y = torch.arange(batch, device=DEVICE) % 10
         if request["layout"] == "channels_last":

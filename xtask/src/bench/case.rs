@@ -16,13 +16,17 @@ use stompp_resnet::{Architecture, Model};
 use stompp_rng::{Purpose, stream};
 use stompp_train::config::Device;
 
-/// The networks to time, on 32x32 images.
+/// The networks to time, on 32x32 images if nothing else is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BenchNetwork {
     /// Width 64.
     ResNet18,
+    /// Width 64, on 224x224 images.
+    ResNet18Large,
     /// Width 16.
     ResNet20,
+    /// Width 64.
+    ResNet34,
     /// Width 64.
     ResNet50,
 }
@@ -32,17 +36,32 @@ const FAKE_GPU: bool = cfg!(feature = "cuda-stand-in");
 
 impl BenchNetwork {
     /// The networks to time on a device.
-    pub(crate) fn for_device(device: Device) -> [Self; 2] {
+    pub(crate) fn for_device(device: Device) -> &'static [Self] {
         match device {
-            Device::Cpu => [Self::ResNet20, Self::ResNet18],
-            Device::Cuda => [Self::ResNet18, Self::ResNet50],
+            Device::Cpu => &[
+                Self::ResNet20,
+                Self::ResNet18,
+                Self::ResNet34,
+                Self::ResNet50,
+                Self::ResNet18Large,
+            ],
+            Device::Cuda => &[Self::ResNet18, Self::ResNet50],
+        }
+    }
+
+    /// The beginning of the names of its cases.
+    pub(crate) fn name(self) -> String {
+        match self {
+            Self::ResNet18Large => format!("{}@224", self.model()),
+            _ => self.model().to_string(),
         }
     }
 
     pub(crate) fn model(self) -> Model {
         match self {
-            Self::ResNet18 => Model::ResNet18,
+            Self::ResNet18 | Self::ResNet18Large => Model::ResNet18,
             Self::ResNet20 => Model::Cifar { blocks: 3 },
+            Self::ResNet34 => Model::ResNet34,
             Self::ResNet50 => Model::ResNet50,
         }
     }
@@ -53,6 +72,7 @@ impl BenchNetwork {
             (Device::Cuda, _) => (self.model().default_width(), 32, 256),
             // Enough images to keep the device busy.
             (Device::Cpu, Self::ResNet20) => (16, 32, 64),
+            (Device::Cpu, Self::ResNet18Large) => (64, 224, 16),
             (Device::Cpu, _) => (64, 32, 32),
         };
         Size { width, image, batch }
@@ -79,8 +99,8 @@ pub(crate) enum Workload {
 impl Workload {
     pub(crate) fn name(self, network: BenchNetwork) -> String {
         match self {
-            Self::Freezing(percent) => format!("{}-step-{percent}", network.model()),
-            Self::Ste => format!("{}-ste", network.model()),
+            Self::Freezing(percent) => format!("{}-step-{percent}", network.name()),
+            Self::Ste => format!("{}-ste", network.name()),
         }
     }
 }

@@ -21,6 +21,7 @@ use anyhow::{Context, Result};
 use case::{BenchNetwork, Case, Workload};
 use clap::Args;
 use dfdx::tensor::Synchronize;
+use memory::MemoryCase;
 use peer::{Peer, PeerTask};
 use report::{Comparison, Report};
 use serde::Serialize;
@@ -60,8 +61,8 @@ pub(crate) struct Options {
     #[arg(long, conflicts_with = "peer_python")]
     profile: bool,
     /// Only print the memory that steps need in this process. The benchmark starts itself with this option
-    #[arg(long, hide = true, value_name = "PERCENT")]
-    memory_of: Option<usize>,
+    #[arg(long, hide = true, value_name = "CASE")]
+    memory_of: Option<String>,
 }
 
 /// Times steps and prints the figures.
@@ -72,8 +73,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(usize::from(options.threads))
         .build()?;
-    pool.install(|| match options.memory_of {
-        Some(committed) => memory::measure_this_process(committed),
+    pool.install(|| match &options.memory_of {
+        Some(case) => memory::measure_this_process(case),
         None => measure(options),
     })
 }
@@ -111,9 +112,9 @@ fn measure(options: &Options) -> Result<()> {
         }
         report.comparisons.extend(report::schedules(network, &measured));
     }
-    for committed in memory::COMMITTED {
-        if device == Device::Cpu && wanted(&memory::name(committed)) {
-            let memory = memory::measure(committed, options.threads, options.peer_python.as_deref())?;
+    for case in MemoryCase::all() {
+        if device == Device::Cpu && wanted(&case.name()) {
+            let memory = case.measure(options.threads, options.peer_python.as_deref())?;
             stompp_console::errln!("{memory}");
             report.memory.push(memory);
         }
@@ -131,16 +132,15 @@ fn cases(device: Device, wanted: &dyn Fn(&str) -> bool) -> Vec<(BenchNetwork, Ve
         let works = COMMITTED.map(Workload::Freezing).into_iter().chain([Workload::Ste]);
         works.filter(|work| wanted(&work.name(network))).collect()
     };
-    BenchNetwork::for_device(device)
-        .map(|network| (network, works(network)))
-        .into()
+    let networks = BenchNetwork::for_device(device).iter();
+    networks.map(|network| (*network, works(*network))).collect()
 }
 
 fn no_such_case(options: &Options) -> anyhow::Error {
     UsageError::new(format!(
-        "--only {}: no such case; there are resnet18-step-0, -25, -50, -75, -100, resnet18-ste, the same of resnet20 (on a GPU of \
-         resnet50), and on the CPU resnet18-memory-0, -50, conv-forward-3x3-64-64@32 and the like, conv-backward-..., xnor-...; with --infer infer-resnet20@32-b1-t1, \
-         -b32-t2, infer-resnet18@32-..., infer-resnet18@224-...",
+        "--only {}: no such case; there are resnet18-step-0, -25, -50, -75, -100, resnet18-ste, the same of resnet50, and on the CPU of \
+         resnet20, resnet34 and resnet18@224, resnet18-memory-0, -50 and the like, conv-forward-3x3-64-64@32 and the like, \
+         conv-backward-..., xnor-...; with --infer infer-resnet20@32-b1-t1, -b32-t2, infer-resnet18@32-..., infer-resnet18@224-...",
         options.only.as_deref().unwrap_or_default()
     ))
     .into()

@@ -114,11 +114,11 @@ pub(crate) fn schedules(network: BenchNetwork, measured: &[(Workload, Comparison
         pairs.map(|(pair, share)| share * (pair[0] + pair[1]) / 2.0).sum()
     };
     let parts: Vec<&Comparison> = points.iter().map(|(_, comparison)| *comparison).collect();
-    let schedule = Comparison::combined(format!("{}-schedule", network.model()), &parts, mean);
+    let schedule = Comparison::combined(format!("{}-schedule", network.name()), &parts, mean);
     let ste = measured.iter().find(|(work, _)| *work == Workload::Ste);
     let versus_ste = ste
         .filter(|(_, comparison)| comparison.peer_s.is_some())
-        .map(|(_, ste)| Comparison::relative_to_peer(format!("{}-schedule-vs-ste", network.model()), &schedule, ste));
+        .map(|(_, ste)| Comparison::relative_to_peer(format!("{}-schedule-vs-ste", network.name()), &schedule, ste));
     [schedule].into_iter().chain(versus_ste).collect()
 }
 
