@@ -55,5 +55,5 @@ pub use preprocessing::{Preprocessing, ResizeMethod};
 pub use sheet::contact_sheet;
 pub use statistics::{ChannelStatistics, Normalization};
 pub use subset::Labelled;
-pub use tree::{ImageFileSet, ImageTree, Progress, TreeChanges, TreeOptions};
+pub use tree::{ImageFileSet, ImageTree, Progress, SavedList, TreeChanges, TreeOptions};
 pub use unlabelled::UnlabelledImages;

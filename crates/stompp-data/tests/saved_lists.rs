@@ -6,7 +6,7 @@ use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use stompp_data::{ImageTree, Labelled, TreeChanges, TreeOptions};
+use stompp_data::{ImageTree, Labelled, SavedList, TreeChanges, TreeOptions};
 use tempfile::TempDir;
 use tree::{Files, folder, picture, png, tar, touch};
 
@@ -22,17 +22,21 @@ fn open(path: &Path) -> ImageTree {
     ImageTree::open(path, None).unwrap()
 }
 
+/// Opens a tree with the list in a file. The same list in memory must give the same tree.
 fn open_saved(path: &Path, labels: Option<&Path>, index: &Path) -> ImageTree {
-    let index = Some(index);
-    ImageTree::open_with(
-        path,
-        &TreeOptions {
+    let open = |index| {
+        let options = TreeOptions {
             labels,
-            index,
+            index: Some(index),
             ..TreeOptions::default()
-        },
-    )
-    .unwrap()
+        };
+        ImageTree::open_with(path, &options).unwrap()
+    };
+    let tree = open(SavedList::File(index));
+    if let Ok(bytes) = fs::read(index) {
+        assert_eq!(open(SavedList::Bytes(&bytes)).class_names(), tree.class_names());
+    }
+    tree
 }
 
 /// A folder, and the saved list of it in another.
@@ -160,7 +164,7 @@ fn a_list_of_an_older_version_is_still_used() {
     let train = tree.train().unwrap();
     assert_eq!((train.len(), train.image_name(1).as_str()), (2, "n0/gone.png"));
     assert_eq!(train.ignored(), ["some"]);
-    let changes = open(&path).changes(&index).unwrap();
+    let changes = open(&path).changes(SavedList::File(&index)).unwrap();
     assert_eq!(changes.gone, ["n0/gone.png"]);
     assert_eq!(
         changes.new,
@@ -177,7 +181,7 @@ fn a_list_of_an_older_version_is_still_used() {
     ] {
         fs::write(&index, damaged).unwrap();
         assert_eq!(open_saved(&path, None, &index).class_names(), ["n0", "n1", "n2"]);
-        assert!(open(&path).changes(&index).is_none());
+        assert!(open(&path).changes(SavedList::File(&index)).is_none());
     }
 }
 
@@ -245,15 +249,15 @@ fn a_file_that_was_written_anew_is_read_as_it_is_and_told() {
     let index = folder.path().join("images");
     fs::write(&index, tree.index(None)).unwrap();
     assert!(
-        tree.changes(&index)
+        tree.changes(SavedList::File(&index))
             .is_some_and(|changes| changes == TreeChanges::default())
     );
-    let changes = open(folder.path()).changes(&index).unwrap();
+    let changes = open(folder.path()).changes(SavedList::File(&index)).unwrap();
     assert!(!changes.is_different_list());
     assert_eq!(changes.changed, ["n0/0.png"]);
     // A removed and an added file make a different list. The same images in an archive do not.
     fs::rename(&path, folder.path().join("train/n2/new.png")).unwrap();
-    let changes = open(folder.path()).changes(&index).unwrap();
+    let changes = open(folder.path()).changes(SavedList::File(&index)).unwrap();
     assert!(changes.is_different_list());
     assert_eq!(
         (&*changes.gone, &*changes.new),
@@ -261,6 +265,9 @@ fn a_file_that_was_written_anew_is_read_as_it_is_and_told() {
     );
     let archive = folder.path().join("all.tar");
     fs::write(&archive, tar(&files())).unwrap();
-    assert_eq!(open(&archive).changes(&index).unwrap(), TreeChanges::default());
-    assert!(tree.changes(&folder.path().join("nothing")).is_none());
+    assert_eq!(
+        open(&archive).changes(SavedList::File(&index)).unwrap(),
+        TreeChanges::default()
+    );
+    assert!(tree.changes(SavedList::File(&folder.path().join("nothing"))).is_none());
 }

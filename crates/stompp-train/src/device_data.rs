@@ -254,7 +254,7 @@ mod tests {
 
     /// The training images of `config` on a device: three batches over the end of an epoch, and every test batch.
     fn device_batches<D: DeviceDataset>(device: &D, config: &RunConfig) -> Vec<(Vec<f32>, Vec<usize>)> {
-        let images = images::RunImages::load(&config.data, None, false).unwrap();
+        let images = images::RunImages::load(&config.data, None).unwrap();
         let normalization = Normalization::new(images.statistics).unwrap();
         let source = |part| DataSource::new(device, part, &normalization).unwrap();
         let (train, test) = (source(&images.train), source(&images.test));

@@ -195,7 +195,7 @@ mod tests {
         let config = RunConfig::from_toml(config).unwrap();
         let device = Cpu::default();
         let network = Network::new(&device, &config.graph().unwrap(), config.binarization(), 3).unwrap();
-        let images = RunImages::load(&config.data, None, false).unwrap();
+        let images = RunImages::load(&config.data, None).unwrap();
         let normalization = Normalization::new(images.statistics).unwrap();
         let source = DataSource::new(&device, &images.test, &normalization).unwrap();
         for mode in [EvalMode::Current, EvalMode::Binarized] {

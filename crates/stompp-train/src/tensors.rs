@@ -4,7 +4,10 @@ use dfdx::{
     shapes::{HasShape, Shape},
     tensor::Tensor,
 };
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::{
+    Dtype, SafeTensors,
+    tensor::{Metadata, TensorInfo, TensorView},
+};
 use std::{collections::HashMap, convert::Infallible};
 use stompp_nn::{Backend, TensorKind, TensorMut, VisitTensors, Visitor, VisitorMut};
 
@@ -54,6 +57,31 @@ pub(crate) fn to_bytes(tensors: &[SavedTensor], note: Option<(&str, String)>) ->
     });
     let metadata = note.map(|(name, text)| HashMap::from([(name.to_owned(), text)]));
     safetensors::serialize(views, metadata).expect("names are unique and sizes agree")
+}
+
+/// The parts of the file that [`to_bytes`] makes, so that it can be written without another copy of the tensors. Returns its beginning,
+/// and sorts the tensors, whose bytes follow.
+pub(crate) fn to_parts(tensors: &mut [SavedTensor], note: (&str, String)) -> Vec<u8> {
+    // The order of the library: types by descending alignment, then names.
+    tensors.sort_by(|a, b| b.dtype.cmp(&a.dtype).then_with(|| a.name.cmp(&b.name)));
+    let mut end = 0;
+    let infos = tensors.iter().map(|saved| {
+        let start = end;
+        end += saved.bytes.len();
+        let info = TensorInfo {
+            dtype: saved.dtype,
+            shape: saved.shape.clone(),
+            data_offsets: (start, end),
+        };
+        (saved.name.clone(), info)
+    });
+    let metadata = HashMap::from([(note.0.to_owned(), note.1)]);
+    let metadata = Metadata::new(Some(metadata), infos.collect()).expect("names are unique and sizes agree");
+    let mut header = serde_json::to_vec(&metadata).expect("it has a JSON form");
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let mut beginning = (header.len() as u64).to_le_bytes().to_vec();
+    beginning.append(&mut header);
+    beginning
 }
 
 /// Every tensor of a network, in the order of its visit.
@@ -198,4 +226,25 @@ impl<D: Backend> VisitorMut<D> for Restore<'_, '_> {
 /// The shape of a tensor.
 pub(crate) fn shape_of<S: Shape, D: Backend>(tensor: &Tensor<S, f32, D>) -> Vec<usize> {
     tensor.shape().concrete().into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_a_file_are_the_file_of_the_library() {
+        let mut tensors = [
+            SavedTensor::u8("sum", vec![1, 2, 3]),
+            SavedTensor::f32("b".to_owned(), vec![2, 1], &[1.5, -2.0]),
+            SavedTensor::u64("mask".to_owned(), &[7, 8]),
+            SavedTensor::f32("a".to_owned(), vec![1], &[0.25]),
+        ];
+        for note in ["", "a note of a length that is no multiple of 8"] {
+            let file = to_bytes(&tensors, Some(("name", note.to_owned())));
+            let beginning = to_parts(&mut tensors, ("name", note.to_owned()));
+            let bytes: Vec<u8> = tensors.iter().flat_map(|tensor| tensor.bytes.clone()).collect();
+            assert!([beginning, bytes].concat() == file);
+        }
+    }
 }

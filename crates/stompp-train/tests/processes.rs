@@ -1,6 +1,7 @@
 //! Runs of several processes: same bytes as one process, resuming with another number, stopping together, and errors. Threads stand for
 //! processes.
 
+use image::{Rgb, RgbImage};
 use std::{
     fs,
     path::Path,
@@ -14,6 +15,7 @@ use stompp_parallel::{Collective, CollectiveError, LocalGroup, Reduction, Solo};
 use stompp_train::{
     Callback, Checkpointing, MetricRecord, RunConfig, RunResult, SavedRun, Session, Start, TrainError,
     callback::{EpochReport, StepReport},
+    config::Dataset,
 };
 
 /// A run of 16 steps in which every unit freezes.
@@ -268,6 +270,53 @@ fn an_error_of_one_process_ends_the_others_with_its_reason() {
             panic!("{error}")
         };
         assert!(reason.contains("already holds a run"), "{reason}");
+    }
+}
+
+/// Writes two classes of images; the last one of each class has this name.
+fn write_images(folder: &Path, last: &str) {
+    for (part, class) in [("train", "ant"), ("train", "bee"), ("val", "ant"), ("val", "bee")] {
+        let place = folder.join(part).join(class);
+        fs::create_dir_all(&place).unwrap();
+        for (number, name) in ["0", "1", "2", "3", "4", "5", "6", last].into_iter().enumerate() {
+            let colour = if class == "ant" { [200, 40, 10] } else { [20, 90, 220] };
+            let pixel = |x, y| Rgb(colour.map(|c: u8| c.wrapping_add((7 * x + 3 * y) as u8 ^ number as u8)));
+            RgbImage::from_fn(12, 12, pixel)
+                .save(place.join(format!("{name}.png")))
+                .unwrap();
+        }
+    }
+}
+
+#[test]
+fn image_files_are_listed_once_and_must_be_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let [images, renamed] = ["images", "renamed"].map(|name| folder.path().join(name));
+    write_images(&images, "7");
+    write_images(&renamed, "8");
+    let mut config = config(STOMPP);
+    config.data.dataset = Dataset::Folder;
+    config.data.path = Some(images);
+    (config.data.train_limit, config.data.test_limit) = (None, None);
+    config.training.batch_size = 8;
+    let [one, two] = ["1", "2"].map(|name| folder.path().join(name));
+    train(1, &config, &one);
+    train(2, &config, &two);
+    assert!(network(&two) == network(&one));
+    assert!(two.join("images.jsonl.gz").exists());
+
+    let other_images = |rank: usize, config: &mut RunConfig, _: &mut Session| {
+        if rank == 1 {
+            config.data.path = Some(renamed.clone());
+        }
+    };
+    let out = folder.path().join("out");
+    for error in errors(train_with(2, &config, &out, Reduction::Exact, None, other_images)) {
+        let message = error.to_string();
+        assert!(
+            message.contains("process 1") && message.contains("4 missing (ant/7.png, bee/7.png, ant/7.png and 1 more)"),
+            "{message}"
+        );
     }
 }
 

@@ -65,9 +65,18 @@ pub struct TreeOptions<'a> {
     /// What to do with a damaged archive, in which images may be missing, and with a broken link to a class folder: return an
     /// error, or list it in [`ImageTree::problems`].
     pub on_fault: OnBadImage,
-    /// A file that may contain a saved list of the images ([`ImageTree::index`]). It is used if no folder or archive has changed since.
-    /// If a single file in a folder has changed, its new content is read, and [`ImageFileSet::changed_files`] lists it.
-    pub index: Option<&'a Path>,
+    /// A saved list of the images. It is used if no folder or archive has changed since. If a single file in a folder has changed, its new
+    /// content is read, and [`ImageFileSet::changed_files`] lists it.
+    pub index: Option<SavedList<'a>>,
+}
+
+/// A saved list of images ([`ImageTree::index`]).
+#[derive(Clone, Copy, Debug)]
+pub enum SavedList<'a> {
+    /// In a file, if it exists.
+    File(&'a Path),
+    /// In memory.
+    Bytes(&'a [u8]),
 }
 
 /// How much of a task over all images of a tree is done.
@@ -130,15 +139,14 @@ impl ImageTree {
         kept.map_or_else(|| layout::open(path, options), Ok)
     }
 
-    /// Returns the list of images as bytes, to be saved in a file for [`TreeOptions::index`]. `labels` must be those that the tree was
+    /// Returns the list of images as bytes, for [`TreeOptions::index`]. `labels` must be those that the tree was
     /// opened with.
     pub fn index(&self, labels: Option<&Path>) -> Vec<u8> {
         index::to_bytes(self, labels)
     }
 
-    /// Compares the images with the list saved in the file `index`; `None` if there is no such list. Parts that are missing in
-    /// either are not compared.
-    pub fn changes(&self, index: &Path) -> Option<TreeChanges> {
+    /// Compares the images with a saved list; `None` if there is no such list. Parts that are missing in either are not compared.
+    pub fn changes(&self, index: SavedList<'_>) -> Option<TreeChanges> {
         index::changes(index, self)
     }
 

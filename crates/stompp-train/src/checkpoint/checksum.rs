@@ -16,11 +16,14 @@ pub(super) fn placeholder() -> SavedTensor {
     SavedTensor::u8(NAME, vec![0; LEN])
 }
 
-/// Writes the checksum of a finished file into its placeholder.
-pub(super) fn fill(file: &mut [u8]) {
-    let (place, _) = find(file).expect("the file was just made, with a placeholder");
-    let sum = compute(file, &place);
-    file[place].copy_from_slice(&sum);
+/// Writes the checksum of a file into the placeholder among its tensors. `beginning` is what comes before the tensors in the file.
+pub(super) fn fill(beginning: &[u8], tensors: &mut [SavedTensor]) {
+    let mut hasher = Xxh3::new();
+    hasher.update(beginning);
+    tensors.iter().for_each(|tensor| hasher.update(&tensor.bytes));
+    let sum = hasher.digest128().to_le_bytes();
+    let place = tensors.iter_mut().find(|tensor| tensor.name == NAME);
+    place.expect("there is a placeholder").bytes.copy_from_slice(&sum);
 }
 
 /// Verifies the checksum of a file and returns its tensors; the checksum counts as taken.
@@ -55,16 +58,17 @@ fn compute(file: &[u8], place: &Range<usize>) -> [u8; LEN] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tensors::to_bytes;
+    use crate::tensors::to_parts;
 
     fn file_with_checksum() -> Vec<u8> {
-        let tensors = [
-            SavedTensor::f32("a".to_owned(), vec![3], &[1.0, 2.0, 3.0]),
+        let mut tensors = [
             placeholder(),
+            SavedTensor::f32("a".to_owned(), vec![3], &[1.0, 2.0, 3.0]),
         ];
-        let mut file = to_bytes(&tensors, Some(("note", "text".to_owned())));
-        fill(&mut file);
-        file
+        let beginning = to_parts(&mut tensors, ("note", "text".to_owned()));
+        fill(&beginning, &mut tensors);
+        let bytes = tensors.map(|tensor| tensor.bytes);
+        [vec![beginning], bytes.to_vec()].concat().concat()
     }
 
     /// Flips every bit of the file, including the header. A checksum of 128 bits misses one change in 10^38.

@@ -41,18 +41,18 @@ impl CheckpointFolder {
         Self(run.join(NAME))
     }
 
-    /// Writes the checkpoint of `step` and returns its path.
-    pub(super) fn write(&self, kind: CheckpointKind, step: u64, file: &[u8]) -> Result<PathBuf, TrainError> {
+    /// Writes the parts of the checkpoint of `step` to a file, and returns its path.
+    pub(super) fn write(&self, kind: CheckpointKind, step: u64, parts: &[Vec<u8>]) -> Result<PathBuf, TrainError> {
         // Wide enough for every step that a run can have; names then sort as numbers do.
-        self.write_named(&format!("{}{step:013}{ENDING}", kind.prefix()), file)
+        self.write_named(&format!("{}{step:013}{ENDING}", kind.prefix()), parts)
     }
 
     /// Writes the checkpoint of the best evaluation. Replaces the previous one.
-    pub(super) fn write_best(&self, file: &[u8]) -> Result<PathBuf, TrainError> {
-        self.write_named(BEST, file)
+    pub(super) fn write_best(&self, parts: &[Vec<u8>]) -> Result<PathBuf, TrainError> {
+        self.write_named(BEST, parts)
     }
 
-    fn write_named(&self, name: &str, file: &[u8]) -> Result<PathBuf, TrainError> {
+    fn write_named(&self, name: &str, parts: &[Vec<u8>]) -> Result<PathBuf, TrainError> {
         match fs::create_dir(&self.0) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
                 return Err(files::io_error("create", &self.0, error));
@@ -60,7 +60,7 @@ impl CheckpointFolder {
             _ => {}
         }
         let path = self.0.join(name);
-        files::replace(&path, file)?;
+        files::replace_in_parts(&path, parts)?;
         Ok(path)
     }
 
@@ -153,10 +153,10 @@ mod tests {
         let folder = CheckpointFolder::new(run.path());
         assert_eq!(folder.newest().unwrap(), None);
         for step in [9, 10, 200] {
-            folder.write(CheckpointKind::Recent, step, b"x").unwrap();
+            folder.write(CheckpointKind::Recent, step, &[]).unwrap();
         }
-        folder.write(CheckpointKind::Milestone, 5, b"x").unwrap();
-        folder.write_best(b"x").unwrap();
+        folder.write(CheckpointKind::Milestone, 5, &[]).unwrap();
+        folder.write_best(&[]).unwrap();
         fs::write(folder.0.join("step-notes.txt"), b"not ours").unwrap();
         folder.prune(2).unwrap();
         let expected = [
@@ -169,7 +169,7 @@ mod tests {
         assert_eq!(names(&folder), expected);
         let (step, path) = folder.newest().unwrap().unwrap();
         assert!(step == 200 && path.ends_with(expected[3]));
-        let milestone = folder.write(CheckpointKind::Milestone, 1000, b"x").unwrap();
+        let milestone = folder.write(CheckpointKind::Milestone, 1000, &[]).unwrap();
         assert_eq!(folder.newest().unwrap(), Some((1000, milestone)));
     }
 }

@@ -1,9 +1,12 @@
-//! Writes the checkpoints of a run when they are due, and removes old ones.
+//! Writes the checkpoints of a run when they are due, and removes old ones. A thread does that while the training goes on. Its errors are
+//! returned by a later call.
 
 use super::{
-    Checkpointing, Header, encode,
+    Checkpointing, Header,
     folder::{CheckpointFolder, CheckpointKind},
     interval::ResolvedInterval,
+    snapshot,
+    writer::BackgroundWriter,
 };
 use crate::{TrainError, config::Timeline, step::RunTrainer, train_state::TrainState};
 use std::path::{Path, PathBuf};
@@ -21,6 +24,7 @@ pub(crate) struct CheckpointManager {
     written: Option<(u64, usize)>,
     /// Whether a checkpoint was written since the last pruning.
     unpruned: bool,
+    writer: BackgroundWriter,
 }
 
 /// A checkpoint that is due.
@@ -43,11 +47,13 @@ impl CheckpointManager {
             written: None,
             // An interrupted run may have left old checkpoints.
             unpruned: true,
+            writer: BackgroundWriter::new(),
         })
     }
 
     /// The newest checkpoint of the run.
-    pub(crate) fn newest(&self) -> Result<Option<PathBuf>, TrainError> {
+    pub(crate) fn newest(&mut self) -> Result<Option<PathBuf>, TrainError> {
+        self.finish()?;
         Ok(self.folder.newest()?.map(|(_, path)| path))
     }
 
@@ -70,49 +76,69 @@ impl CheckpointManager {
         (scheduled || now && !written).then_some(DueCheckpoint { milestone })
     }
 
-    /// Writes the checkpoint `due`.
+    /// Copies the state for the checkpoint `due`, and starts to write it. Waits for the checkpoint before it, so that only one copy is in
+    /// memory.
     ///
     /// # Errors
     /// Returns [`TrainError::NonFinite`] if the network is not finite, [`TrainError::Device`] if its state cannot be read from the device,
-    /// and [`TrainError::Io`] if a file cannot be written. Earlier checkpoints are then unchanged.
+    /// and [`TrainError::Io`] if an earlier file could not be written. Earlier checkpoints are then unchanged.
     pub(crate) fn save<D: BinaryBackend>(
         &mut self,
         due: DueCheckpoint,
         header: &Header,
         trainer: &mut RunTrainer<D>,
     ) -> Result<(), TrainError> {
+        self.finish()?;
         let step = header.train_state.step;
-        let file = encode(header, trainer)?;
-        self.folder.write(CheckpointKind::Recent, step, &file)?;
-        if due.milestone {
-            self.folder.write(CheckpointKind::Milestone, step, &file)?;
-        }
+        let (folder, snapshot) = (self.folder.clone(), snapshot(header, trainer)?);
+        self.writer.start(move || {
+            let parts = snapshot.parts();
+            folder.write(CheckpointKind::Recent, step, &parts)?;
+            if due.milestone {
+                folder.write(CheckpointKind::Milestone, step, &parts)?;
+            }
+            Ok(())
+        });
         self.written = Some((step, header.train_state.evaluations.len()));
         self.unpruned = true;
         Ok(())
     }
 
-    /// Writes the checkpoint of the best evaluation.
+    /// As [`CheckpointManager::save`], for the checkpoint of the best evaluation.
     ///
     /// # Errors
     /// Returns the errors of [`CheckpointManager::save`].
     pub(crate) fn save_best<D: BinaryBackend>(
-        &self,
+        &mut self,
         header: &Header,
         trainer: &mut RunTrainer<D>,
     ) -> Result<(), TrainError> {
-        self.folder.write_best(&encode(header, trainer)?).map(drop)
+        self.finish()?;
+        let (folder, snapshot) = (self.folder.clone(), snapshot(header, trainer)?);
+        self.writer
+            .start(move || folder.write_best(&snapshot.parts()).map(drop));
+        Ok(())
     }
 
-    /// Removes old checkpoints, if a checkpoint was written since the last pruning.
+    /// Starts to remove old checkpoints, if a checkpoint was written since the last pruning. Those that are being written are complete
+    /// before.
     ///
     /// # Errors
-    /// Returns [`TrainError::Io`] if a file cannot be removed.
+    /// Returns [`TrainError::Io`] if an earlier file could not be written or removed.
     pub(crate) fn prune(&mut self) -> Result<(), TrainError> {
         if std::mem::take(&mut self.unpruned) {
-            self.folder.prune(self.rules.keep_last.get())?;
+            let (folder, keep) = (self.folder.clone(), self.rules.keep_last.get());
+            self.writer.start(move || folder.prune(keep));
         }
-        Ok(())
+        self.writer.check()
+    }
+
+    /// Waits until all files are written and removed.
+    ///
+    /// # Errors
+    /// Returns [`TrainError::Io`] if a file could not be written or removed.
+    pub(crate) fn finish(&mut self) -> Result<(), TrainError> {
+        self.writer.wait()
     }
 
     /// Removes the numbered checkpoints of `step`.
@@ -120,6 +146,7 @@ impl CheckpointManager {
     /// # Errors
     /// Returns [`TrainError::Io`] if a file cannot be removed.
     pub(crate) fn remove(&mut self, step: u64) -> Result<(), TrainError> {
+        self.finish()?;
         self.written = None;
         self.folder.remove(step)
     }

@@ -11,6 +11,7 @@ mod name;
 mod state;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 pub(crate) use folder::NAME as FOLDER;
 pub use interval::CheckpointInterval;
@@ -25,7 +26,7 @@ use crate::{
     error::damaged,
     files,
     step::RunTrainer,
-    tensors::{self, LoadedTensors},
+    tensors::{self, LoadedTensors, SavedTensor},
     train_state::TrainState,
 };
 use serde::{Deserialize, Serialize};
@@ -129,12 +130,19 @@ impl Header {
     }
 }
 
-/// Encodes a checkpoint as bytes.
+/// The state of a run, copied so that it can be written while the training goes on.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    tensors: Vec<SavedTensor>,
+    header: String,
+}
+
+/// Copies the state of a run.
 ///
 /// # Errors
 /// Returns [`TrainError::NonFinite`] if the network has a value that is not finite, because a run could not resume from it. Returns
 /// [`TrainError::Device`] if the state cannot be read from the device.
-pub(crate) fn encode<D: BinaryBackend>(header: &Header, trainer: &mut RunTrainer<D>) -> Result<Vec<u8>, TrainError> {
+pub(crate) fn snapshot<D: BinaryBackend>(header: &Header, trainer: &mut RunTrainer<D>) -> Result<Snapshot, TrainError> {
     if let Some(layer) = divergence::first_non_finite_layer(&trainer.network) {
         return Err(TrainError::NonFinite {
             what: NETWORK,
@@ -144,12 +152,20 @@ pub(crate) fn encode<D: BinaryBackend>(header: &Header, trainer: &mut RunTrainer
             last_good: None,
         });
     }
-    let mut saved = state::save(trainer)?;
-    saved.push(checksum::placeholder());
-    let text = serde_json::to_string(header).expect("headers have a JSON form");
-    let mut file = tensors::to_bytes(&saved, Some((HEADER, text)));
-    checksum::fill(&mut file);
-    Ok(file)
+    let mut tensors = state::save(trainer)?;
+    tensors.push(checksum::placeholder());
+    let header = serde_json::to_string(header).expect("headers have a JSON form");
+    Ok(Snapshot { tensors, header })
+}
+
+impl Snapshot {
+    /// The parts of the checkpoint's file, one after another.
+    fn parts(mut self) -> Vec<Vec<u8>> {
+        let beginning = tensors::to_parts(&mut self.tensors, (HEADER, self.header));
+        checksum::fill(&beginning, &mut self.tensors);
+        let tensors = self.tensors.into_iter().map(|tensor| tensor.bytes);
+        std::iter::once(beginning).chain(tensors).collect()
+    }
 }
 
 /// Reads the bytes of the checkpoint at `path` for the network of `trainer`.

@@ -90,9 +90,8 @@ fn tamper(path: &Path, change: impl FnOnce(&mut Vec<SavedTensor>, &mut Value)) {
         })
         .collect();
     change(&mut tensors, &mut header);
-    let mut file = tensors::to_bytes(&tensors, Some((HEADER, header.to_string())));
-    checksum::fill(&mut file);
-    fs::write(path, file).unwrap();
+    let header = header.to_string();
+    fs::write(path, Snapshot { tensors, header }.parts().concat()).unwrap();
 }
 
 fn tensor<'a>(tensors: &'a mut [SavedTensor], name: &str) -> &'a mut SavedTensor {

@@ -14,12 +14,7 @@ const MOST_NAMED: usize = 3;
 /// then change.
 pub(super) fn check_changes(changes: &TreeChanges, index: &Path, reindex: bool) -> Result<Option<String>, TrainError> {
     if changes.is_different_list() {
-        let sides = [("gone", &changes.gone), ("new", &changes.new)];
-        let told = sides.into_iter().filter(|(_, names)| !names.is_empty());
-        let told: Vec<String> = told
-            .map(|(what, names)| format!("{} {what} ({})", names.len(), first_names(names)))
-            .collect();
-        let details = told.join(", ");
+        let details = differences(["gone", "new"], changes);
         if reindex {
             return Ok(Some(format!(
                 "the list of images has changed since the run began: {details}"
@@ -32,6 +27,28 @@ pub(super) fn check_changes(changes: &TreeChanges, index: &Path, reindex: bool) 
         });
     }
     Ok(changed_files("since the run began", &changes.changed))
+}
+
+/// Checks that process `rank` has the images in the list of process 0.
+///
+/// # Errors
+/// Returns [`TrainError::OtherProcess`] with the first differences.
+pub(super) fn check_process(changes: &TreeChanges, rank: usize) -> Result<(), TrainError> {
+    if !changes.is_different_list() {
+        return Ok(());
+    }
+    let problem = format!("its images: {}", differences(["missing", "of its own"], changes));
+    Err(TrainError::OtherProcess { rank, problem })
+}
+
+/// The numbers and first names of the images that are only in the list, and of those that are not in it, in these words.
+fn differences([gone, new]: [&str; 2], changes: &TreeChanges) -> String {
+    let sides = [(gone, &changes.gone), (new, &changes.new)];
+    let told = sides.into_iter().filter(|(_, names)| !names.is_empty());
+    let told: Vec<String> = told
+        .map(|(what, names)| format!("{} {what} ({})", names.len(), first_names(names)))
+        .collect();
+    told.join(", ")
 }
 
 /// The note about files that were rewritten; `None` if there are none.
@@ -50,5 +67,29 @@ fn first_names(names: &[String]) -> String {
     match names.len().saturating_sub(MOST_NAMED) {
         0 => first,
         more => format!("{first} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_with_other_images_is_told_which() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let changes = TreeChanges {
+            gone: names(&["a/1.png", "a/2.png", "b/3.png", "b/4.png"]),
+            new: names(&["b/5.png"]),
+            changed: names(&["a/0.png"]),
+        };
+        let error = check_process(&changes, 3).unwrap_err().to_string();
+        let expected = "its images: 4 missing (a/1.png, a/2.png, b/3.png and 1 more), 1 of its own (b/5.png)";
+        assert!(error.contains(expected) && error.contains('3'), "{error}");
+        // The same file may have another time on another machine.
+        let rewritten = TreeChanges {
+            changed: names(&["a/0.png"]),
+            ..TreeChanges::default()
+        };
+        assert!(check_process(&rewritten, 3).is_ok());
     }
 }

@@ -14,7 +14,7 @@ use crate::{
 };
 use std::path::{Path, PathBuf};
 use stompp_data::{
-    ChannelStatistics, DataError, ImageSet, ImageTree, Labelled, ResizeMethod, TreeOptions,
+    ChannelStatistics, DataError, ImageSet, ImageTree, Labelled, ResizeMethod, SavedList, TreeOptions,
     cifar::{self, CifarLayout, Split, Splits},
     mnist,
     synthetic::{Synthetic, SyntheticKind},
@@ -70,8 +70,27 @@ struct WantedSplits<'a> {
     test: bool,
     /// The classes, if they are known.
     classes: Option<&'a [String]>,
-    /// File with a saved list of image files, if it exists.
-    index: Option<&'a Path>,
+    /// A saved list of image files.
+    list: Option<ImageList<'a>>,
+}
+
+/// A list of image files that was made before.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ImageList<'a> {
+    /// The file in which the run may have saved its list. Files may have been added or removed since then if `reindex` is set or the
+    /// run is finished.
+    OfRun { file: &'a Path, reindex: bool },
+    /// The list of process 0, of which this process, `rank`, must have all images and no others.
+    OfFirstProcess { bytes: &'a [u8], rank: usize },
+}
+
+impl ImageList<'_> {
+    fn saved(&self) -> SavedList<'_> {
+        match self {
+            Self::OfRun { file, .. } => SavedList::File(file),
+            Self::OfFirstProcess { bytes, .. } => SavedList::Bytes(bytes),
+        }
+    }
 }
 
 /// The loaded splits; a split that was not wanted is absent.
@@ -87,13 +106,12 @@ struct FoundSplits {
 
 impl RunImages {
     /// Loads, generates or lists the images; then holds out, limits and shrinks them. Does not look for test images if training images are
-    /// held out. `index` is the file in which the run may have saved its list of image files. Files may have been added or removed since
-    /// then if `reindex` is set or the run is finished.
+    /// held out. `list` is used as long as it is valid.
     ///
     /// # Errors
-    /// Returns [`TrainError::Data`] or [`TrainError::Config`] if the images cannot be loaded, and [`TrainError::OtherImages`] if files were
-    /// added or removed and this is not allowed.
-    pub(crate) fn load(config: &DataConfig, index: Option<&Path>, reindex: bool) -> Result<Self, TrainError> {
+    /// Returns [`TrainError::Data`] or [`TrainError::Config`] if the images cannot be loaded, [`TrainError::OtherImages`] if files were
+    /// added or removed and this is not allowed, and [`TrainError::OtherProcess`] if they are not those of process 0.
+    pub(crate) fn load(config: &DataConfig, list: Option<ImageList<'_>>) -> Result<Self, TrainError> {
         let (train, test, classes) = (true, true, None);
         let mut found = find(
             config,
@@ -101,13 +119,17 @@ impl RunImages {
                 train,
                 test,
                 classes,
-                index,
+                list,
             },
         )?;
-        if let (Some(changes), Some(index)) = (&found.changes, index)
-            && !index.parent().is_some_and(RunResult::exists)
-        {
-            found.notes.extend(changes::check_changes(changes, index, reindex)?);
+        if let (Some(changes), Some(list)) = (&found.changes, list) {
+            match list {
+                ImageList::OfRun { file, .. } if file.parent().is_some_and(RunResult::exists) => {}
+                ImageList::OfRun { file, reindex } => {
+                    found.notes.extend(changes::check_changes(changes, file, reindex)?);
+                }
+                ImageList::OfFirstProcess { rank, .. } => changes::check_process(changes, rank)?,
+            }
         }
         Ok(Self {
             train: found.train.expect("it was wanted"),
@@ -142,13 +164,14 @@ impl TestImages {
         index: Option<&Path>,
     ) -> Result<Self, TrainError> {
         let (train, test) = (false, true);
+        let list = index.map(|file| ImageList::OfRun { file, reindex: true });
         let found = find(
             config,
             WantedSplits {
                 train,
                 test,
                 classes,
-                index,
+                list,
             },
         )?;
         Ok(Self {
@@ -173,14 +196,14 @@ impl TestImages {
 impl TrainImages {
     /// As [`RunImages::load`], but loads only the training images.
     pub(crate) fn load(config: &DataConfig) -> Result<Self, TrainError> {
-        let (train, test, classes, index) = (true, false, None, None);
+        let (train, test, classes, list) = (true, false, None, None);
         let found = find(
             config,
             WantedSplits {
                 train,
                 test,
                 classes,
-                index,
+                list,
             },
         )?;
         Ok(Self {
@@ -275,13 +298,14 @@ fn list(
         part,
         classes: wanted.classes,
         on_fault: config.on_bad_image,
-        index: wanted.index,
+        index: wanted.list.as_ref().map(ImageList::saved),
     };
     let mut tree = ImageTree::open_with(path, &options)?;
-    let changes = wanted.index.and_then(|index| tree.changes(index));
+    let changes = options.index.and_then(|list| tree.changes(list));
     let class_names = tree.class_names().to_vec();
-    // Only a run saves the list.
-    let index = (wanted.train && wanted.test).then(|| tree.index(labels));
+    // Only the first process of a run saves the list.
+    let saves = wanted.train && wanted.test && !matches!(wanted.list, Some(ImageList::OfFirstProcess { .. }));
+    let index = saves.then(|| tree.index(labels));
     let notes = tree_notes(&tree);
     let (train, test) = match part {
         None => (

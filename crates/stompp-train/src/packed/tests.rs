@@ -51,7 +51,7 @@ fn trained(folder: &Path, network: &str, method: &str, more: &str) -> SavedRun {
 fn assert_same(folder: &Path, run: &SavedRun, name: &str) {
     let device = Cpu::default();
     let (network, packed) = (run.deployed(&device).unwrap(), run.packed().unwrap());
-    let images = crate::images::RunImages::load(&run.config.data, None, false).unwrap();
+    let images = crate::images::RunImages::load(&run.config.data, None).unwrap();
     let normalization = Normalization::new(run.record.statistics()).unwrap();
     let source = DataSource::new(&device, &images.test, &normalization).unwrap();
     for batch in source.evaluation_batches(&normalization, 20).unwrap() {

@@ -53,7 +53,7 @@ impl<D: DeviceDataset> Run<D> {
             self.trainer.signs = Some(WeightSigns::from_network(&mut self.trainer.network));
         }
         self.resume_or_start(session, manager.as_mut(), &mut callbacks)?;
-        while let Err(error) = self.fit(session, manager.as_mut(), &mut callbacks) {
+        while let Err(error) = self.fit_and_finish(session, manager.as_mut(), &mut callbacks) {
             self.recover_from_divergence(error, session, manager.as_mut(), &mut callbacks)?;
         }
         let reestimated = self.reestimated_network()?;
@@ -80,6 +80,23 @@ impl<D: DeviceDataset> Run<D> {
         // The files are complete before any process ends.
         self.processes.collective().barrier()?;
         Ok(result)
+    }
+
+    /// As [`Run::fit`], and waits for the last checkpoint.
+    fn fit_and_finish(
+        &mut self,
+        session: &Session,
+        mut manager: Option<&mut CheckpointManager>,
+        callbacks: &mut Callbacks<'_, '_>,
+    ) -> Result<(), TrainError> {
+        let result = self.fit(session, manager.as_deref_mut(), callbacks);
+        let written = manager.map_or(Ok(()), CheckpointManager::finish);
+        match result {
+            // A run has stopped only if it can resume.
+            Ok(()) | Err(TrainError::Stopped { .. }) => written.and(result),
+            // What ended the training comes first.
+            Err(error) => Err(error),
+        }
     }
 
     /// Writes the files that describe the run, or compares the run with the existing files. `dir` is absent in all processes but the

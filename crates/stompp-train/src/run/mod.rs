@@ -10,8 +10,13 @@ mod stop;
 #[cfg(feature = "cuda")]
 use crate::error::device_error;
 use crate::{
-    RunConfig, RunResult, Session, Start, TrainError, callback::Callback, checkpoint::NETWORK, config::Device, files,
-    images::RunImages, run_dir::RunDir,
+    RunConfig, RunResult, Session, Start, TrainError,
+    callback::Callback,
+    checkpoint::NETWORK,
+    config::{DataConfig, Dataset, Device},
+    files,
+    images::{ImageList, RunImages},
+    run_dir::RunDir,
 };
 use setup::Run;
 use std::{path::Path, sync::Arc};
@@ -127,6 +132,24 @@ impl Drop for AbortOnPanic<'_> {
     }
 }
 
+/// Loads the images of a run. If they are files, only the first process lists them; the others get its list.
+fn load_images(session: &Session, config: &DataConfig, out: &Path) -> Result<RunImages, TrainError> {
+    let processes = &*session.processes;
+    let (file, reindex) = (&*files::index(out), session.reindex);
+    let of_run = (session.start == Start::Resume).then_some(ImageList::OfRun { file, reindex });
+    if processes.size() == 1 || config.dataset != Dataset::Folder {
+        return RunImages::load(config, of_run);
+    }
+    let rank = processes.rank();
+    if rank == 0 {
+        let images = RunImages::load(config, of_run)?;
+        processes.broadcast(images.index.clone().unwrap_or_default())?;
+        return Ok(images);
+    }
+    let bytes = &processes.broadcast(Vec::new())?[..];
+    RunImages::load(config, Some(ImageList::OfFirstProcess { bytes, rank }))
+}
+
 /// Does the part of this process.
 fn run_part(
     session: &Session,
@@ -140,9 +163,7 @@ fn run_part(
     if session.start == Start::New && session.processes.rank() == 0 {
         RunDir::check_free(out)?;
     }
-    let index = files::index(out);
-    let index = (session.start == Start::Resume).then_some(&*index);
-    let images = RunImages::load(&config.data, index, session.reindex)?;
+    let images = load_images(session, &config.data, out)?;
     match config.device.name {
         Device::Cpu => {
             let mut run = Run::new(

@@ -52,10 +52,10 @@ impl<D: DeviceDataset> Run<D> {
     /// Restores the state of the last checkpoint, which the first process reads for all. Returns `false` if there is none.
     pub(super) fn restore_last(
         &mut self,
-        manager: Option<&mut CheckpointManager>,
+        mut manager: Option<&mut CheckpointManager>,
         callbacks: &mut Callbacks<'_, '_>,
     ) -> Result<bool, TrainError> {
-        let path = manager.as_ref().map_or(Ok(None), |manager| manager.newest())?;
+        let path = manager.as_mut().map_or(Ok(None), |manager| manager.newest())?;
         if !self.processes.broadcast(path.is_some())? {
             return Ok(false);
         }
@@ -106,7 +106,7 @@ impl<D: DeviceDataset> Run<D> {
         }
         let stops = session.on_divergence == OnDivergence::Stop || self.halved;
         if stops || !self.restore_last(manager.as_deref_mut(), callbacks)? {
-            *last_good = manager.map_or(Ok(None), |manager| manager.newest())?;
+            *last_good = manager.map_or(Ok(None), CheckpointManager::newest)?;
             return Err(error);
         }
         let learning_rate = self.trainer.learning_rate / 2.0;

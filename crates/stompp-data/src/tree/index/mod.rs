@@ -3,7 +3,7 @@
 mod format;
 mod old_format;
 
-use super::{ImageFileSet, ImageTree, TreeChanges, TreeOptions, parts::PARTS};
+use super::{ImageFileSet, ImageTree, SavedList, TreeChanges, TreeOptions, parts::PARTS};
 use crate::OnBadImage;
 use crate::cifar::Split;
 use crate::store::{FileStamp, Members, Store, with_many_requests};
@@ -44,12 +44,15 @@ struct Part {
 }
 
 impl Index {
-    /// Reads an index from a file. `None` if it is unreadable or inconsistent.
-    fn read(file: &Path) -> Option<Self> {
-        let mut file = BufReader::new(File::open(file).ok()?);
-        let index = match file.fill_buf().ok()?.first()? {
-            b'{' => old_format::read(file)?,
-            _ => format::read(file)?,
+    /// Reads an index. `None` if it is unreadable or inconsistent.
+    fn read(list: SavedList<'_>) -> Option<Self> {
+        let mut list: Box<dyn BufRead> = match list {
+            SavedList::File(file) => Box::new(BufReader::new(File::open(file).ok()?)),
+            SavedList::Bytes(bytes) => Box::new(bytes),
+        };
+        let index = match list.fill_buf().ok()?.first()? {
+            b'{' => old_format::read(list)?,
+            _ => format::read(list)?,
         };
         let sound = |part: &Part| {
             let fits = part.members.len() == part.labels.len() && !part.labels.is_empty();
@@ -73,9 +76,9 @@ pub(super) fn to_bytes(tree: &ImageTree, labels: Option<&Path>) -> Vec<u8> {
     format::to_bytes(origin, [tree.train.as_ref(), tree.val.as_ref()])
 }
 
-/// Loads the tree from the index in `file`, if the index is of the same tree and still valid.
-pub(super) fn load(file: &Path, path: &Path, options: &TreeOptions<'_>) -> Option<ImageTree> {
-    let mut index = Index::read(file)?;
+/// Loads the tree from a saved list, if the list is of the same tree and still valid.
+pub(super) fn load(list: SavedList<'_>, path: &Path, options: &TreeOptions<'_>) -> Option<ImageTree> {
+    let mut index = Index::read(list)?;
     for (part, kept) in PARTS.into_iter().zip([&mut index.train, &mut index.val]) {
         if options.part.is_some_and(|only| only != part) {
             *kept = None;
@@ -125,9 +128,9 @@ fn are_unchanged(stamps: &[FileStamp]) -> Option<bool> {
     with_many_requests(|| stamps.par_iter().all(FileStamp::is_unchanged)).ok()
 }
 
-/// The differences between a tree and the list in a file; `None` if there is no readable list.
-pub(super) fn changes(file: &Path, tree: &ImageTree) -> Option<TreeChanges> {
-    let index = Index::read(file)?;
+/// The differences between a tree and a saved list; `None` if the list is unreadable.
+pub(super) fn changes(list: SavedList<'_>, tree: &ImageTree) -> Option<TreeChanges> {
+    let index = Index::read(list)?;
     let classes: Arc<[String]> = index.origin.classes.into();
     let mut changes = TreeChanges::default();
     for (part, kept) in [(Split::Train, index.train), (Split::Test, index.val)] {
