@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use stompp_data::{
-    ImageTree, Labelled, OnBadImage, TreeOptions,
+    ImageTree, Labelled, OnBadImage, SavedList, TreeOptions,
     cifar::{self, CifarLayout, Split},
     mnist,
 };
@@ -149,7 +149,7 @@ pub fn labels(data: &[u8]) {
     };
     let tree = match kind % 4 {
         3 => {
-            let index = Some(&*list);
+            let index = Some(SavedList::File(&list));
             ImageTree::open_with(
                 folder,
                 &TreeOptions {
@@ -161,7 +161,7 @@ pub fn labels(data: &[u8]) {
         _ => ImageTree::open(folder, Some(&list)),
     };
     if let Ok(tree) = tree {
-        let _ = tree.changes(&list);
+        let _ = tree.changes(SavedList::File(&list));
         assert_eq!(tree.val().expect("two images").len(), 2);
     }
 }
