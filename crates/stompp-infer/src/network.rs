@@ -228,7 +228,7 @@ impl Network<'_> {
     }
 
     /// Computes the logits of several images into `logits`. `images` has the images one after the other, as `logits` has the results.
-    /// The threads of the current rayon pool share the images. If there are fewer images than threads, they share each image.
+    /// The threads of the current rayon pool share the images. If there are fewer images than threads, several threads share an image.
     ///
     /// # Errors
     /// Returns the errors of [`Network::logits_into`].
@@ -239,14 +239,11 @@ impl Network<'_> {
         let count = logits.len() / outputs;
         check("output", logits.len(), count * outputs)?;
         check("images", images.len(), count * image)?;
-        if count < threads() {
-            let mut images = images.chunks(image).zip(logits.chunks_mut(outputs));
-            return images.try_for_each(|(image, logits)| self.logits_into(image, logits));
-        }
+        let threads = (threads() / count.max(1)).max(1);
         images
             .par_chunks(image)
             .zip(logits.par_chunks_mut(outputs))
-            .try_for_each(|(image, logits)| self.logits_with(1, image, logits))
+            .try_for_each(|(image, logits)| self.logits_with(threads, image, logits))
     }
 
     fn acquire_scratch(&self) -> Result<Scratch, RunError> {

@@ -57,17 +57,17 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
 /// # Errors
 /// Returns [`TrainError::Io`] if the file cannot be written; an existing file is then unchanged.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
-    stompp_files::replace(path, bytes).map_err(|source| io_error("write", path, source))
+    replace_in_parts(path, &[bytes])
 }
 
 /// Writes parts of a file, one after another, as [`replace`] does.
 ///
 /// # Errors
 /// Returns the errors of [`replace`].
-pub(crate) fn replace_in_parts(path: &Path, parts: &[Vec<u8>]) -> Result<(), TrainError> {
+pub(crate) fn replace_in_parts(path: &Path, parts: &[impl AsRef<[u8]>]) -> Result<(), TrainError> {
     let write = || {
         let mut file = AtomicFile::new(path)?;
-        parts.iter().try_for_each(|part| file.file().write_all(part))?;
+        parts.iter().try_for_each(|part| file.file().write_all(part.as_ref()))?;
         file.replace()
     };
     write().map_err(|source| io_error("write", path, source))

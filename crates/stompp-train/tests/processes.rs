@@ -336,6 +336,25 @@ fn processes_with_other_configurations_or_images_are_refused_by_name() {
             "{message}"
         );
     }
+    let other_images = |rank: usize, config: &mut RunConfig, _: &mut Session| {
+        if rank == 1 {
+            config.data.dataset = Dataset::Synthetic100;
+        }
+    };
+    for error in errors(train_with(
+        2,
+        &config(STOMPP),
+        &out,
+        Reduction::Exact,
+        None,
+        other_images,
+    )) {
+        let message = error.to_string();
+        assert!(
+            message.contains("process 1") && message.contains("data.dataset"),
+            "{message}"
+        );
+    }
     assert!(!out.exists(), "nothing is written");
 }
 

@@ -132,6 +132,7 @@ fn labelled(
         missing: Default::default(),
         faults: Vec::new(),
         stamps: Vec::new(),
+        is_from_list: false,
     })
 }
 

@@ -44,6 +44,8 @@ pub struct ImageTree {
     missing: [String; 2],
     faults: Vec<String>,
     stamps: Vec<FileStamp>,
+    /// Whether a saved list was used.
+    is_from_list: bool,
 }
 
 /// Options of [`ImageTree::open_with`]. By default it opens every part that exists, and a damaged archive is an error.
@@ -137,6 +139,11 @@ impl ImageTree {
         let path = path.as_ref();
         let kept = options.index.and_then(|index| index::load(index, path, options));
         kept.map_or_else(|| layout::open(path, options), Ok)
+    }
+
+    /// Whether the images are those of the saved list in [`TreeOptions::index`], which was still valid.
+    pub fn is_from_list(&self) -> bool {
+        self.is_from_list
     }
 
     /// Returns the list of images as bytes, for [`TreeOptions::index`]. `labels` must be those that the tree was

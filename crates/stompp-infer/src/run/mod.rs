@@ -204,6 +204,7 @@ impl RowTasks<'_> {
         bits: Option<&mut [u8]>,
         floats: Option<&mut [f32]>,
     ) {
+        let _inside = awake::Inside::enter();
         if let [task] = tasks {
             return self.run(rows, task, bits, floats);
         }

@@ -294,6 +294,7 @@ impl Pool {
 fn signs_only(graph: &Graph, activations: ActivationRule, plan: &DeployPlan) -> Vec<bool> {
     let mut signs_only = vec![false; graph.nodes().len()];
     for (id, _) in graph.iter().rev() {
+        // The output has none.
         let readers = graph.consumers(id);
         signs_only[id.index()] = activations == ActivationRule::Quantized
             && !readers.is_empty()
@@ -303,7 +304,6 @@ fn signs_only(graph: &Graph, activations: ActivationRule, plan: &DeployPlan) -> 
                 _ => false,
             });
     }
-    signs_only[graph.output().index()] = false;
     // A step has one buffer of bits, which these steps need for their activation.
     for step in plan.steps().iter().filter(|step| step.signs.is_some()) {
         signs_only[step.output.index()] = false;

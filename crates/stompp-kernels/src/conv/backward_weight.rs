@@ -31,12 +31,11 @@ pub fn conv2d_backward_weight(s: &ConvShape, x: &[f32], gy: &[f32], gw: &mut [f3
     if gw.is_empty() || gy.is_empty() {
         return;
     }
-    if let Some((s, x)) = s.without_unread_pixels(x) {
-        return conv2d_backward_weight(&s, &x, gy, gw);
-    }
     let simd = Simd::current();
     let width = panel::width(simd, s.out_channels);
     let images = images_per_part(s, s.out_channels.div_ceil(width));
+    let read = s.without_unread_pixels(x);
+    let (s, x) = read.as_ref().map_or((s, x), |(s, x)| (s, &x[..]));
     let part = |x, gy, gw: &mut [f32], add| {
         if winograd::is_suitable(s) {
             winograd::part_sums(s, simd, x, gy, gw, add);

@@ -8,7 +8,7 @@ use super::{
     snapshot,
     writer::BackgroundWriter,
 };
-use crate::{TrainError, config::Timeline, step::RunTrainer, train_state::TrainState};
+use crate::{TrainError, config::Timeline, files, step::RunTrainer, train_state::TrainState};
 use std::path::{Path, PathBuf};
 use stompp_binarize::BinaryBackend;
 
@@ -20,9 +20,9 @@ pub(crate) struct CheckpointManager {
     interval: ResolvedInterval,
     /// Number of checkpoints that have been due so far.
     due: u64,
-    /// Step and number of evaluations of the last written checkpoint.
+    /// Step and number of evaluations of the last checkpoint, which may still be written.
     written: Option<(u64, usize)>,
-    /// Whether a checkpoint was written since the last pruning.
+    /// Whether there is a new checkpoint since the last pruning.
     unpruned: bool,
     writer: BackgroundWriter,
 }
@@ -37,8 +37,10 @@ impl CheckpointManager {
     /// Creates the manager for the run directory `run`.
     ///
     /// # Errors
-    /// Returns [`TrainError::Config`] if the time between checkpoints is less than one step.
+    /// Returns [`TrainError::Config`] if the time between checkpoints is less than one step, and [`TrainError::Io`] if the thread that
+    /// writes cannot be started.
     pub(crate) fn new(run: &Path, rules: &Checkpointing, timeline: &Timeline) -> Result<Self, TrainError> {
+        let writer = BackgroundWriter::new().map_err(|error| files::io_error("start a thread for", run, error))?;
         Ok(Self {
             folder: CheckpointFolder::new(run),
             interval: ResolvedInterval::new(rules.every, timeline)?,
@@ -47,7 +49,7 @@ impl CheckpointManager {
             written: None,
             // An interrupted run may have left old checkpoints.
             unpruned: true,
-            writer: BackgroundWriter::new(),
+            writer,
         })
     }
 
@@ -65,8 +67,8 @@ impl CheckpointManager {
         self.written = None;
     }
 
-    /// Returns the checkpoint that is due at `train_state`, if any. One is due when the interval has passed, or if `now` is set and no
-    /// checkpoint of this state was written yet.
+    /// Returns the checkpoint that is due at `train_state`, if any. One is due when the interval has passed, or if `now` is set and there
+    /// is no checkpoint of this state yet.
     pub(crate) fn due(&mut self, now: bool, train_state: &TrainState) -> Option<DueCheckpoint> {
         let reached = self.interval.count_due(train_state.step, train_state.seconds);
         let scheduled = reached > self.due;
@@ -98,7 +100,7 @@ impl CheckpointManager {
                 folder.write(CheckpointKind::Milestone, step, &parts)?;
             }
             Ok(())
-        });
+        })?;
         self.written = Some((step, header.train_state.evaluations.len()));
         self.unpruned = true;
         Ok(())
@@ -116,11 +118,10 @@ impl CheckpointManager {
         self.finish()?;
         let (folder, snapshot) = (self.folder.clone(), snapshot(header, trainer)?);
         self.writer
-            .start(move || folder.write_best(&snapshot.parts()).map(drop));
-        Ok(())
+            .start(move || folder.write_best(&snapshot.parts()).map(drop))
     }
 
-    /// Starts to remove old checkpoints, if a checkpoint was written since the last pruning. Those that are being written are complete
+    /// Starts to remove old checkpoints, if there is a new one since the last pruning. Those that are being written are complete
     /// before.
     ///
     /// # Errors
@@ -128,7 +129,7 @@ impl CheckpointManager {
     pub(crate) fn prune(&mut self) -> Result<(), TrainError> {
         if std::mem::take(&mut self.unpruned) {
             let (folder, keep) = (self.folder.clone(), self.rules.keep_last.get());
-            self.writer.start(move || folder.prune(keep));
+            self.writer.start(move || folder.prune(keep))?;
         }
         self.writer.check()
     }

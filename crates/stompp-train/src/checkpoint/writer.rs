@@ -2,7 +2,7 @@
 
 use crate::TrainError;
 use std::{
-    panic,
+    io, panic,
     sync::mpsc::{self, Receiver, RecvError, Sender, TryRecvError},
     thread::{self, JoinHandle},
 };
@@ -23,9 +23,9 @@ pub(super) struct BackgroundWriter {
 impl BackgroundWriter {
     /// Starts the thread.
     ///
-    /// # Panics
-    /// Panics if the system cannot start a thread.
-    pub(super) fn new() -> Self {
+    /// # Errors
+    /// Returns the I/O error if the system cannot start a thread.
+    pub(super) fn new() -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel::<Job>();
         let (sender, results) = mpsc::channel();
         let work = move || {
@@ -39,22 +39,33 @@ impl BackgroundWriter {
                 }
             }
         };
-        let thread = thread::Builder::new().name("checkpoints".to_owned()).spawn(work);
-        Self {
+        let thread = thread::Builder::new().name("checkpoints".to_owned()).spawn(work)?;
+        Ok(Self {
             jobs: Some(jobs),
             results,
             pending: 0,
-            thread: Some(thread.expect("the system can start a thread")),
-        }
+            thread: Some(thread),
+        })
     }
 
     /// Adds a job.
-    pub(super) fn start(&mut self, job: impl FnOnce() -> Result<(), TrainError> + Send + 'static) {
+    ///
+    /// # Errors
+    /// Returns the error of a job that has failed.
+    ///
+    /// # Panics
+    /// Panics if a job has panicked, or if it is called after an error.
+    pub(super) fn start(
+        &mut self,
+        job: impl FnOnce() -> Result<(), TrainError> + Send + 'static,
+    ) -> Result<(), TrainError> {
         let jobs = self.jobs.as_ref().expect("it is not being dropped");
-        // If the thread has ended after an error, `check` and `wait` return that error.
-        if jobs.send(Box::new(job)).is_ok() {
-            self.pending += 1;
+        if jobs.send(Box::new(job)).is_err() {
+            self.check()?;
+            panic!("a run goes on after its checkpoint could not be written");
         }
+        self.pending += 1;
+        Ok(())
     }
 
     /// Returns the error of a job that has failed. Does not wait.
@@ -122,19 +133,23 @@ mod tests {
     #[test]
     fn jobs_run_in_order_beside_the_caller() {
         let order = Arc::new(Mutex::new(Vec::new()));
-        let mut writer = BackgroundWriter::new();
+        let mut writer = BackgroundWriter::new().unwrap();
         let (go, gate) = mpsc::channel();
         let first = Arc::clone(&order);
-        writer.start(move || {
-            gate.recv().unwrap();
-            first.lock().unwrap().push(1);
-            Ok(())
-        });
+        writer
+            .start(move || {
+                gate.recv().unwrap();
+                first.lock().unwrap().push(1);
+                Ok(())
+            })
+            .unwrap();
         let second = Arc::clone(&order);
-        writer.start(move || {
-            second.lock().unwrap().push(2);
-            Ok(())
-        });
+        writer
+            .start(move || {
+                second.lock().unwrap().push(2);
+                Ok(())
+            })
+            .unwrap();
         writer.check().unwrap();
         assert!(
             order.lock().unwrap().is_empty(),
@@ -147,23 +162,30 @@ mod tests {
 
     #[test]
     fn an_error_is_told_once_and_stops_the_jobs_behind_it() {
-        let mut writer = BackgroundWriter::new();
-        writer.start(failed);
-        writer.start(|| panic!("a job behind an error"));
-        assert!(matches!(writer.wait(), Err(TrainError::Device(_))));
+        let mut writer = BackgroundWriter::new().unwrap();
+        writer.start(failed).unwrap();
+        let behind = writer.start(|| panic!("a job behind an error"));
+        assert!(matches!(
+            behind.and_then(|()| writer.wait()),
+            Err(TrainError::Device(_))
+        ));
         assert!(writer.wait().is_ok());
-        let mut writer = BackgroundWriter::new();
-        writer.start(failed);
-        while writer.check().is_ok() {
-            thread::yield_now();
+        for told in [BackgroundWriter::check, |writer: &mut BackgroundWriter| {
+            writer.start(|| Ok(()))
+        }] {
+            let mut writer = BackgroundWriter::new().unwrap();
+            writer.start(failed).unwrap();
+            while told(&mut writer).is_ok() {
+                thread::yield_now();
+            }
         }
     }
 
     #[test]
     fn a_panic_is_not_lost() {
         for check in [BackgroundWriter::wait, BackgroundWriter::check] {
-            let mut writer = BackgroundWriter::new();
-            writer.start(|| panic!("intended"));
+            let mut writer = BackgroundWriter::new().unwrap();
+            writer.start(|| panic!("intended")).unwrap();
             let told = panic::catch_unwind(panic::AssertUnwindSafe(|| {
                 while writer.pending > 0 {
                     check(&mut writer).unwrap();
@@ -176,13 +198,15 @@ mod tests {
     #[test]
     fn dropping_it_waits() {
         let done = Arc::new(Mutex::new(false));
-        let mut writer = BackgroundWriter::new();
+        let mut writer = BackgroundWriter::new().unwrap();
         let flag = Arc::clone(&done);
-        writer.start(move || {
-            thread::sleep(std::time::Duration::from_millis(20));
-            *flag.lock().unwrap() = true;
-            Ok(())
-        });
+        writer
+            .start(move || {
+                thread::sleep(std::time::Duration::from_millis(20));
+                *flag.lock().unwrap() = true;
+                Ok(())
+            })
+            .unwrap();
         drop(writer);
         assert!(*done.lock().unwrap());
     }

@@ -301,7 +301,9 @@ fn list(
         index: wanted.list.as_ref().map(ImageList::saved),
     };
     let mut tree = ImageTree::open_with(path, &options)?;
-    let changes = options.index.and_then(|list| tree.changes(list));
+    // A tree that was made from the list has its images.
+    let list = options.index.filter(|_| !tree.is_from_list());
+    let changes = list.and_then(|list| tree.changes(list));
     let class_names = tree.class_names().to_vec();
     // Only the first process of a run saves the list.
     let saves = wanted.train && wanted.test && !matches!(wanted.list, Some(ImageList::OfFirstProcess { .. }));

@@ -92,8 +92,8 @@ impl<D: DeviceDataset> Run<D> {
         let result = self.fit(session, manager.as_deref_mut(), callbacks);
         let written = manager.map_or(Ok(()), CheckpointManager::finish);
         match result {
-            // A run has stopped only if it can resume.
-            Ok(()) | Err(TrainError::Stopped { .. }) => written.and(result),
+            // A run has stopped only if it can resume, and it returns to a checkpoint only if checkpoints can be written.
+            Ok(()) | Err(TrainError::Stopped { .. } | TrainError::NonFinite { .. }) => written.and(result),
             // What ended the training comes first.
             Err(error) => Err(error),
         }
@@ -137,6 +137,8 @@ impl<D: DeviceDataset> Run<D> {
             callbacks.truncate_metrics(0)?;
             if let Some(manager) = manager {
                 self.checkpoint_if_due(true, manager, callbacks)?;
+                // A run that has begun can resume.
+                manager.finish()?;
             }
         }
         let start = RunStart {
@@ -206,7 +208,7 @@ impl<D: DeviceDataset> Run<D> {
                 self.trainer.set_freeze_states(done, steps)?;
             }
             self.train_state.seconds += clock.lap();
-            // An evaluation may take long, so the checkpoint is written before it.
+            // An evaluation may take long, so the state is copied for the checkpoint before it.
             let stopped = self.check_stop();
             if let Some(manager) = &mut manager {
                 self.checkpoint_if_due(stopped.is_err() || done == steps, manager, callbacks)?;

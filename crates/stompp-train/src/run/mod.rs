@@ -137,17 +137,20 @@ fn load_images(session: &Session, config: &DataConfig, out: &Path) -> Result<Run
     let processes = &*session.processes;
     let (file, reindex) = (&*files::index(out), session.reindex);
     let of_run = (session.start == Start::Resume).then_some(ImageList::OfRun { file, reindex });
-    if processes.size() == 1 || config.dataset != Dataset::Folder {
+    let (rank, lists) = (processes.rank(), config.dataset == Dataset::Folder);
+    if processes.size() == 1 {
         return RunImages::load(config, of_run);
     }
-    let rank = processes.rank();
-    if rank == 0 {
-        let images = RunImages::load(config, of_run)?;
-        processes.broadcast(images.index.clone().unwrap_or_default())?;
-        return Ok(images);
+    let own = (rank == 0 || !lists)
+        .then(|| RunImages::load(config, of_run))
+        .transpose()?;
+    // Also for other images, which have no list: the processes have not compared their configurations yet.
+    let list = own.as_ref().and_then(|images| images.index.clone()).unwrap_or_default();
+    let bytes = &processes.broadcast(list)?[..];
+    match own {
+        Some(images) => Ok(images),
+        None => RunImages::load(config, Some(ImageList::OfFirstProcess { bytes, rank })),
     }
-    let bytes = &processes.broadcast(Vec::new())?[..];
-    RunImages::load(config, Some(ImageList::OfFirstProcess { bytes, rank }))
 }
 
 /// Does the part of this process.

@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl<D: DeviceDataset> Run<D> {
-    /// Writes a checkpoint if one is due, or if `now` is set. Call it before the evaluation of the step.
+    /// Starts to write a checkpoint if one is due, or if `now` is set. Call it before the evaluation of the step.
     pub(super) fn checkpoint_if_due(
         &mut self,
         now: bool,

@@ -1,4 +1,4 @@
-//! The list of a tree's images, saved in a file. It is used only if everything that it was made from is unchanged.
+//! The list of a tree's images, saved in a file or in memory. It is used only if everything that it was made from is unchanged.
 
 mod format;
 mod old_format;
@@ -120,6 +120,7 @@ pub(super) fn load(list: SavedList<'_>, path: &Path, options: &TreeOptions<'_>) 
         missing: origin.missing,
         faults: origin.faults,
         stamps: origin.stamps,
+        is_from_list: true,
     })
 }
 
