@@ -123,9 +123,9 @@ fn an_evaluation_is_interrupted_within_a_second_and_made_again_to_the_same_bytes
     let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
     stdout(&train(LONG_EVALUATION, &whole));
     for (name, code) in [("TERM", 143), ("HUP", 129), ("INT", 130)] {
+        let begun = fs::read_to_string(parts.join("metrics.jsonl")).map_or(0, |text| text.matches("\"start\"").count());
         let mut child = command(LONG_EVALUATION, &parts).stderr(Stdio::piped()).spawn().unwrap();
         // The diagnostics are told before the evaluation of the same step.
-        let begun = fs::read_to_string(parts.join("metrics.jsonl")).map_or(0, |text| text.matches("\"start\"").count());
         wait_for(&mut child, &parts, |text| {
             text.matches("\"start\"").count() > begun && text.contains("\"diagnostics\"")
         });
