@@ -14,8 +14,16 @@ use tempfile::NamedTempFile;
 /// Returns the I/O error if the folder is missing, or a write, sync or rename fails. `path` is then unchanged, unless only the last
 /// sync, of the folder, failed.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_in_parts(path, &[bytes])
+}
+
+/// As [`replace`], with the bytes in parts, one after another.
+///
+/// # Errors
+/// Returns the errors of [`replace`].
+pub fn replace_in_parts(path: &Path, parts: &[impl AsRef<[u8]>]) -> io::Result<()> {
     let mut file = AtomicFile::new(path)?;
-    file.file().write_all(bytes)?;
+    parts.iter().try_for_each(|part| file.file().write_all(part.as_ref()))?;
     file.replace()
 }
 

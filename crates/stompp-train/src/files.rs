@@ -3,11 +3,9 @@
 use crate::{TrainError, error::damaged};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
-    fs,
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
 };
-use stompp_files::AtomicFile;
 
 /// The resolved configuration.
 pub(crate) const CONFIG: &str = "config.toml";
@@ -57,20 +55,15 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
 /// # Errors
 /// Returns [`TrainError::Io`] if the file cannot be written; an existing file is then unchanged.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
-    replace_in_parts(path, &[bytes])
+    stompp_files::replace(path, bytes).map_err(|source| io_error("write", path, source))
 }
 
 /// Writes parts of a file, one after another, as [`replace`] does.
 ///
 /// # Errors
 /// Returns the errors of [`replace`].
-pub(crate) fn replace_in_parts(path: &Path, parts: &[impl AsRef<[u8]>]) -> Result<(), TrainError> {
-    let write = || {
-        let mut file = AtomicFile::new(path)?;
-        parts.iter().try_for_each(|part| file.file().write_all(part.as_ref()))?;
-        file.replace()
-    };
-    write().map_err(|source| io_error("write", path, source))
+pub(crate) fn replace_in_parts(path: &Path, parts: &[Vec<u8>]) -> Result<(), TrainError> {
+    stompp_files::replace_in_parts(path, parts).map_err(|source| io_error("write", path, source))
 }
 
 /// Writes `value` as JSON with [`replace`].

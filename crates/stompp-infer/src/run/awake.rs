@@ -34,7 +34,7 @@ impl Drop for Inside {
 }
 
 /// Calls `run` while `threads - 1` other threads of the current pool, if they are free, search for its parts. Allocates nothing.
-pub(super) fn with_threads<R: Send>(threads: usize, run: impl FnOnce() -> R + Send) -> R {
+pub(super) fn with_threads(threads: usize, run: &mut (dyn FnMut() + Send)) {
     /// Ends the searches, also if `run` panics.
     struct Done<'a>(&'a AtomicBool);
     impl Drop for Done<'_> {
@@ -43,17 +43,12 @@ pub(super) fn with_threads<R: Send>(threads: usize, run: impl FnOnce() -> R + Se
         }
     }
 
-    if threads < 2 {
-        return run();
-    }
     let is_done = AtomicBool::new(false);
-    let (mut run, mut result) = (Some(run), None);
     with_searches(threads - 1, &is_done, &mut || {
         let _done = Done(&is_done);
         let _inside = Inside::enter();
-        result = run.take().map(|run| run());
+        run();
     });
-    result.expect("it was called")
 }
 
 /// Offers `searches` searches to other threads, then calls `run`.
@@ -107,12 +102,18 @@ mod tests {
         for threads in [1, 2, 3, 8] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             for asked in [1, 2, 3, 9] {
-                let run = |_: u64| with_threads(asked, || (0..3).map(|_| sum(0..100)).sum::<u64>());
+                let run = |_: u64| {
+                    let mut total = 0;
+                    with_threads(asked, &mut || total = (0..3).map(|_| sum(0..100)).sum());
+                    total
+                };
                 let sums: u64 = pool.install(|| (0..300).into_par_iter().map(run).sum());
                 assert_eq!(sums, 300 * 3 * 4950);
             }
         }
-        assert_eq!(with_threads(3, || 5), 5, "outside of a pool");
+        let mut total = 0;
+        with_threads(3, &mut || total += 5);
+        assert_eq!(total, 5, "outside of a pool, and once");
     }
 
     #[test]
@@ -130,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_panic_ends_the_search() {
-        let run = || with_threads(3, || panic!("intended"));
+        let run = || with_threads(3, &mut || panic!("intended"));
         assert!(std::panic::catch_unwind(run).is_err());
         assert!(!IS_INSIDE.get());
     }

@@ -86,7 +86,7 @@ impl Program {
         {
             let most_work = self.steps.iter().map(|step| step.work).max().unwrap_or(0);
             let threads = threads.min(scratch.tasks.len()).min(most_work / WORK_OF_THREAD).max(1);
-            awake::with_threads(threads, || self.run_steps(file, image, scratch, threads));
+            awake::with_threads(threads, &mut || self.run_steps(file, image, scratch, threads));
         }
         #[cfg(not(feature = "std"))]
         self.run_steps(file, image, scratch, threads);
@@ -140,7 +140,6 @@ impl Program {
             table,
             padded,
         };
-        let threads = threads.min(tasks.len());
         rows.run_all(
             &mut tasks[..threads],
             out_bits.as_deref_mut(),

@@ -77,7 +77,10 @@ impl BackgroundWriter {
             match self.results.try_recv() {
                 Ok(result) => self.receive(result)?,
                 Err(TryRecvError::Empty) => return Ok(()),
-                Err(TryRecvError::Disconnected) => return self.end(),
+                Err(TryRecvError::Disconnected) => {
+                    self.end();
+                    return Ok(());
+                }
             }
         }
     }
@@ -90,7 +93,7 @@ impl BackgroundWriter {
         while self.pending > 0 {
             match self.results.recv() {
                 Ok(result) => self.receive(result)?,
-                Err(RecvError) => return self.end(),
+                Err(RecvError) => self.end(),
             }
         }
         Ok(())
@@ -102,11 +105,10 @@ impl BackgroundWriter {
     }
 
     /// The thread has ended: after an error, which was returned before, or by a panic, which goes on here.
-    fn end(&mut self) -> Result<(), TrainError> {
+    fn end(&mut self) {
         self.pending = 0;
-        match self.thread.take().map(JoinHandle::join) {
-            Some(Err(panic)) => panic::resume_unwind(panic),
-            _ => Ok(()),
+        if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join) {
+            panic::resume_unwind(panic);
         }
     }
 }
