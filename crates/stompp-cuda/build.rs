@@ -39,7 +39,7 @@ mod stand_in {
             .std("c++17")
             .include("stand-in")
             .include(out)
-            .files(["cudnn", "driver", "kernels", "libraries"].map(|name| format!("stand-in/{name}.cpp")))
+            .files(["cudnn", "driver", "kernels", "libraries", "nccl"].map(|name| format!("stand-in/{name}.cpp")))
             .flag("-ffp-contract=off")
             // The `longjmp` check of `_FORTIFY_SOURCE` does not support several stacks.
             .flag("-U_FORTIFY_SOURCE")

@@ -9,7 +9,7 @@ use stompp_cuda::{Floats, FloatsMut, MaskChanges, NormGradients, Quantizer, Sign
 use stompp_kernels::ConvShape;
 use stompp_nn::{
     DeviceError,
-    cuda::{ALONE, batch_norm_params, gpu, on_gpu},
+    cuda::{batch_norm_params, gpu, on_gpu, with_sums},
 };
 use stompp_rng::StreamKey;
 use stompp_schedule::Refreshed;
@@ -109,7 +109,6 @@ impl BinaryBackend for Cuda {
         gout: Floats<'_>,
         gradients: NormQuantizeGradients<'_, Self>,
     ) -> Result<(), CudaError> {
-        assert!(op.reduction.is_plain(), "{ALONE}");
         let state = op.quantizer.state().try_map(on_device)?;
         let quantizer = quantizer(&state, op.quantizer.entries(), op.quantizer.surrogate());
         let norm = batch_norm_params(op.moments, op.scale, op.shift);
@@ -120,7 +119,9 @@ impl BinaryBackend for Cuda {
             scale: gradients.scale,
             shift: gradients.shift,
         };
-        on_gpu(|gpu| gpu.norm_backward(&op.shape, norm, Some(quantizer), x, residual, gout, gradients))
+        with_sums(op.reduction, op.shape.batch, |sums| {
+            on_gpu(|gpu| gpu.norm_backward(&op.shape, sums, norm, Some(quantizer), x, residual, gout, gradients))
+        })
     }
 
     /// Shared, because layers are cloned.

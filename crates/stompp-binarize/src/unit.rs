@@ -6,7 +6,7 @@ use dfdx::{
     tensor::{PutTape, SplitTape, Tensor},
     tensor_ops::ReshapeTo,
 };
-use stompp_kernels::{ChannelShape, ConvShape};
+use stompp_kernels::{ChannelShape, ConvShape, Slices};
 use stompp_nn::{
     BatchNorm2d, BatchReduction, ImageShape, OpResult, Recording, backend::BatchMoments, ops, put_gradient,
     take_gradient,
@@ -29,12 +29,13 @@ impl<D: BinaryBackend> ConvAlgorithm<'_, D> {
         &self,
         device: &D,
         shape: &ConvShape,
+        slices: Slices,
         x: D::Slice<'_>,
         w: D::Slice<'_>,
         y: D::SliceMut<'_>,
     ) -> Result<(), D::Err> {
         match self {
-            Self::Dense => device.conv2d(shape, x, w, y),
+            Self::Dense => device.conv2d(shape, slices, x, w, y),
             Self::Signs => {
                 let signs = device.signs(shape.out_channels, shape.in_channels, shape.kernel, w)?;
                 device.sign_conv2d(shape, x, &signs, y)
@@ -79,9 +80,13 @@ impl<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend, T: Record
     /// Returns `D::Err` if an allocation or a kernel launch fails.
     pub fn forward(self) -> OpResult<ImageShape<B, O>, D, T> {
         let (device, product) = (self.x.device().clone(), self.product);
-        ops::conv2d_with(self.x, self.weight, self.stride, self.padding, |shape, x, w, y| {
-            product.compute(&device, shape, x, w, y)
-        })
+        ops::conv2d_with(
+            self.x,
+            self.weight,
+            self.stride,
+            self.padding,
+            |shape, slices, x, w, y| product.compute(&device, shape, slices, x, w, y),
+        )
     }
 }
 
@@ -195,13 +200,20 @@ fn fused<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend, T: Re
     );
     // The convolution's output, in a buffer without a tensor.
     let mut y = device.acquire(conv.output_len())?;
-    product.compute(&device, &conv, D::values(&x), D::values(&w), D::slice_mut(&mut y))?;
+    let slices = parameters.reduction().slices();
+    product.compute(
+        &device,
+        &conv,
+        slices,
+        D::values(&x),
+        D::values(&w),
+        D::slice_mut(&mut y),
+    )?;
     let shape = ChannelShape {
         batch: conv.batch,
         channels: conv.out_channels,
         inner: conv.out_height() * conv.out_width(),
     };
-    let slices = w_tape.reduction().slices();
     let reduction = parameters.reduction().of_batch_norms();
     let moments = norm.update_running(&shape, &reduction, D::slice(&y))?;
     let (scale, shift) = (norm.scale.clone(), norm.shift.clone());
@@ -265,7 +277,7 @@ fn fused<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend, T: Re
         }
         if x_wanted {
             let gx = D::slice_mut(gradients.get_or_alloc_mut(&x)?);
-            device.conv2d_input_gradient(&conv, D::values(&w), D::slice(&gy), gx)?;
+            device.conv2d_input_gradient(&conv, slices, D::values(&w), D::slice(&gy), gx)?;
         }
         device.release(gy);
         Ok(())

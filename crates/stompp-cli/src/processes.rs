@@ -1,27 +1,55 @@
-//! The processes that train together: those that an MPI launcher started, or this one alone.
+//! The processes that train together: those that a launcher started, or this one alone.
 
-use std::fmt;
-use std::sync::Arc;
+use clap::Args;
+use std::{fmt, path::PathBuf, sync::Arc};
 use stompp_parallel::{Collective, Solo, launched_processes};
-use stompp_train::RunConfig;
+use stompp_train::{
+    RunConfig, TrainError,
+    config::{ConfigError, Device},
+};
 
-/// Joins the processes that were started together with this one.
-///
-/// # Errors
-/// Returns an error if a launcher started several processes and this program was built without MPI, or if MPI cannot be started.
-pub(crate) fn join(config: &RunConfig) -> anyhow::Result<Arc<dyn Collective>> {
+/// The options of `stompp train` for processes on GPUs. They do not change a run's result, so its configuration does not contain them.
+#[derive(Args)]
+#[command(next_help_heading = "Several processes")]
+pub(crate) struct ProcessArgs {
+    /// Add over NCCL, between the GPUs of the processes, and not over MPI
+    #[arg(long)]
+    nccl: bool,
+
+    /// Without MPI: the processes meet through this file, which all must see and which must not exist; implies --nccl. The launcher sets
+    /// SLURM_PROCID and SLURM_NTASKS, or RANK and WORLD_SIZE
+    #[arg(long, value_name = "FILE")]
+    nccl_id: Option<PathBuf>,
+}
+
+impl ProcessArgs {
+    /// Joins the processes that were started together with this one.
+    ///
+    /// # Errors
+    /// Returns an error if a launcher started several processes and this program was built without MPI, or if MPI or NCCL cannot be used.
+    pub(crate) fn join(&self, config: &RunConfig) -> anyhow::Result<Arc<dyn Collective>> {
+        if (self.nccl || self.nccl_id.is_some()) && config.device.name == Device::Cpu {
+            let problem = "cpu: NCCL adds between GPUs; use --device cuda".to_owned();
+            let field = "device.name";
+            return Err(TrainError::from(ConfigError::Field { field, problem }).into());
+        }
+        match &self.nccl_id {
+            #[cfg(feature = "cuda")]
+            Some(file) => Ok(Arc::new(stompp_parallel::Nccl::meet(file, reduction(config))?)),
+            _ if self.nccl => over_nccl(by_launcher(config)?, config),
+            _ => by_launcher(config),
+        }
+    }
+}
+
+/// The processes that `mpirun` or `srun` started, over MPI.
+fn by_launcher(config: &RunConfig) -> anyhow::Result<Arc<dyn Collective>> {
     let Some(processes) = launched_processes() else {
         return Ok(Arc::new(Solo));
     };
     #[cfg(feature = "mpi")]
     {
-        use stompp_parallel::{Mpi, Reduction};
-        use stompp_train::config::ReductionOrder;
-        let reduction = match config.processes.reduction {
-            ReductionOrder::Exact => Reduction::Exact,
-            ReductionOrder::Fast => Reduction::Fast,
-        };
-        let group = Mpi::start(reduction)?;
+        let group = stompp_parallel::Mpi::start(reduction(config))?;
         if group.size() != processes {
             anyhow::bail!(
                 "the launcher started {processes} processes, but MPI knows {}: the launcher and the MPI library do not fit (srun needs \
@@ -41,6 +69,27 @@ pub(crate) fn join(config: &RunConfig) -> anyhow::Result<Arc<dyn Collective>> {
             );
         }
         Ok(Arc::new(Solo))
+    }
+}
+
+/// The same processes, which add over NCCL.
+fn over_nccl(group: Arc<dyn Collective>, config: &RunConfig) -> anyhow::Result<Arc<dyn Collective>> {
+    #[cfg(feature = "cuda")]
+    if group.size() > 1 {
+        let gpu = stompp_parallel::rank_on_this_machine(&*group)?;
+        return Ok(Arc::new(stompp_parallel::Nccl::beside(group, reduction(config), gpu)?));
+    }
+    let _ = config;
+    Ok(group)
+}
+
+#[cfg(any(feature = "cuda", feature = "mpi"))]
+fn reduction(config: &RunConfig) -> stompp_parallel::Reduction {
+    use stompp_parallel::Reduction;
+    use stompp_train::config::ReductionOrder;
+    match config.processes.reduction {
+        ReductionOrder::Exact => Reduction::Exact,
+        ReductionOrder::Fast => Reduction::Fast,
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     checkpoint_args::CheckpointArgs,
     options::{All, Overrides},
-    processes,
+    processes::{ProcessArgs, ReportedByFirst},
     progress::TrainProgress,
     score,
     threads::Threads,
@@ -29,7 +29,7 @@ use stompp_train::{Callback, RunConfig, RunResult, TrainError};
 /// or 129.
 ///
 /// Several processes train one network together if mpirun or srun starts them (a program with the feature `mpi`): each has a part of each
-/// batch. The result has the same bits as that of one process with the same --slices.
+/// batch, and with --device cuda a GPU of its own. The result has the same bits as that of one process with the same --slices.
 ///
 /// Write times as 20ep (epochs), 4000ba or 4000 (batches, that is, optimizer steps), or 5% (of the whole training).
 #[derive(Args)]
@@ -52,6 +52,9 @@ pub(crate) struct Train {
 
     #[command(flatten)]
     checkpoints: CheckpointArgs,
+
+    #[command(flatten)]
+    processes: ProcessArgs,
 
     #[command(flatten)]
     threads: Threads,
@@ -77,7 +80,7 @@ impl Train {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let config = self.overrides.over(&self.base()?).map_err(TrainError::from)?;
         let stop = signals::stop_flag().context("cannot watch for signals")?;
-        let processes = processes::join(&config)?;
+        let processes = self.processes.join(&config)?;
         let (is_first, sharing) = (processes.rank() == 0, processes_on_these_cores(&*processes)?);
         let session = self.checkpoints.session(stop, Arc::clone(&processes));
         let finished = RunResult::exists(&self.out) && self.checkpoints.is_resume();
@@ -93,9 +96,7 @@ impl Train {
         let result = started.inspect_err(|error| processes.abort(&format!("{error:#}")))?;
         if !is_first {
             return match result {
-                Err(stopped @ TrainError::Stopped { .. }) => {
-                    Err(anyhow::Error::from(stopped).context(processes::ReportedByFirst))
-                }
+                Err(stopped @ TrainError::Stopped { .. }) => Err(anyhow::Error::from(stopped).context(ReportedByFirst)),
                 result => Ok(result.map(drop)?),
             };
         }

@@ -1,7 +1,8 @@
 // Batch norm over (N, C, inner), alone or followed by a residual addition and a quantizer.
 //
 // Sums over a channel are in double and have two stages: block (c, s) of a grid (C, splits) sums its share of channel c; then one
-// thread for each channel adds the shares in order.
+// thread for each channel adds the shares in order. If the batch is split into slices, each slice has its own shares, and
+// sums.cu makes one share of them.
 
 struct Channels {
     u32 batch;
@@ -41,15 +42,16 @@ KERNEL channel_moments(Channels s, const float* x, double* parts) {
     }
 }
 
-KERNEL channel_moments_finish(Channels s, u32 splits, float eps, const double* parts, float* mean, float* variance,
-                              float* inv_std) {
-    FOR_EACH(c, s.channels) {
+// `count` is the number of values of a channel in the whole batch.
+KERNEL channel_moments_finish(u32 channels, double count, u32 splits, float eps, const double* parts, float* mean,
+                              float* variance, float* inv_std) {
+    FOR_EACH(c, channels) {
         double sum = 0.0, squares = 0.0;
         for (u32 split = 0; split < splits; ++split) {
             sum += parts[2 * (c * splits + split)];
             squares += parts[2 * (c * splits + split) + 1];
         }
-        double count = double(s.batch) * double(s.inner), m = sum / count, v = squares / count - m * m;
+        double m = sum / count, v = squares / count - m * m;
         mean[c] = float(m);
         variance[c] = v > 0.0 || v != v ? float(v) : 0.0f;
         inv_std[c] = 1.0f / sqrtf(variance[c] + eps);
@@ -111,11 +113,11 @@ KERNEL norm_gradient_sums(Channels s, Norm norm, Quantizer q, const float* x, co
     }
 }
 
-// Adds the sums to the gradients of shift and scale, and writes their means. means is (C, 2).
-KERNEL norm_gradient_sums_finish(Channels s, u32 splits, const double* parts, float* gscale, float* gshift,
-                                 float* means) {
-    FOR_EACH(c, s.channels) {
-        double sum = 0.0, product = 0.0, count = double(s.batch) * double(s.inner);
+// Adds the sums to the gradients of shift and scale, and writes their means. means is (C, 2). `count` as above.
+KERNEL norm_gradient_sums_finish(u32 channels, double count, u32 splits, const double* parts, float* gscale,
+                                 float* gshift, float* means) {
+    FOR_EACH(c, channels) {
+        double sum = 0.0, product = 0.0;
         for (u32 split = 0; split < splits; ++split) {
             sum += parts[2 * (c * splits + split)];
             product += parts[2 * (c * splits + split) + 1];

@@ -4,7 +4,9 @@ use crate::{
     Floats, FloatsMut, Gpu, GpuError, Quantizer,
     launch::{Argument, launch, size},
     memory::check_length,
+    sums::{BatchSums, Shares},
 };
+use std::ops::Range;
 use stompp_kernels::ChannelShape;
 
 /// The sizes of a tensor with channels. `Channels` in the kernels' sources.
@@ -28,6 +30,14 @@ impl Channels {
             batch: size(s.batch),
             channels: size(s.channels),
             inner: size(s.inner),
+        }
+    }
+
+    /// The sizes of some of the images.
+    fn of_images(self, images: usize) -> Self {
+        Self {
+            batch: size(images),
+            ..self
         }
     }
 }
@@ -97,32 +107,44 @@ pub struct NormGradients<'a> {
 }
 
 impl Gpu {
-    /// Computes the moments of `x`, (N, C, inner), per channel. Sums in f64.
+    /// Computes the moments of `x`, (N, C, inner), per channel, over the whole batch. Sums in f64.
     ///
     /// # Errors
-    /// Returns [`GpuError::Driver`] if an allocation or a launch fails.
-    pub fn moments(&self, s: &ChannelShape, eps: f32, x: Floats<'_>, out: Moments<'_>) -> Result<(), GpuError> {
+    /// Returns [`GpuError::Driver`] if an allocation, a copy or a launch fails.
+    pub fn moments(
+        &self,
+        s: &ChannelShape,
+        sums: &BatchSums<'_>,
+        eps: f32,
+        x: Floats<'_>,
+        out: Moments<'_>,
+    ) -> Result<(), GpuError> {
         check_length("x", x.len(), s.len());
         check_length("mean", out.mean.len(), s.channels);
         check_length("variance", out.variance.len(), s.channels);
         check_length("inv_std", out.inv_std.len(), s.channels);
         let channels = Channels::new(s);
-        let splits = self.splits(channels.channels, channels.batch * channels.inner);
-        // SAFETY: the first kernel writes all of it.
-        let parts = unsafe { self.device.alloc::<f64>(s.channels * splits as usize * 2) }?;
-        launch!(self, "channel_moments", (channels.channels, splits), channels, x, parts)?;
-        let grid = self.grid(channels.channels);
+        let of_slice = |images: &Range<usize>, shares: &Shares| {
+            let grid = (channels.channels, shares.count);
+            let x = x.of_images(images, s.channels * s.inner);
+            let channels = channels.of_images(images.len());
+            launch!(self, "channel_moments", grid, channels, x, shares.parts)
+        };
+        let Shares { count, parts } = self.pair_sums(sums, (s.channels, s.batch, s.inner), of_slice)?;
         let Moments {
             mean,
             variance,
             inv_std,
         } = out;
+        let grid = self.grid(channels.channels);
+        let (channels, values) = (channels.channels, sums.values_of_channel(s));
         launch!(
             self,
             "channel_moments_finish",
             grid,
             channels,
-            splits,
+            values,
+            count,
             eps,
             parts,
             mean,
@@ -253,14 +275,15 @@ impl Gpu {
     }
 
     /// Computes the gradients of [`Gpu::norm_quantize`], or of [`Gpu::batch_norm`] without `quantizer`. They include the gradients
-    /// through the moments of `x`.
+    /// through the moments of `x`, which are those of the whole batch.
     ///
     /// # Errors
-    /// Returns [`GpuError::Driver`] if an allocation or a launch fails.
+    /// Returns [`GpuError::Driver`] if an allocation, a copy or a launch fails.
     #[allow(clippy::too_many_arguments)] // the arguments of the forward pass, and the gradients
     pub fn norm_backward(
         &self,
         s: &ChannelShape,
+        sums: &BatchSums<'_>,
         norm: BatchNormParams<'_>,
         quantizer: Option<Quantizer<'_>>,
         x: Floats<'_>,
@@ -277,39 +300,46 @@ impl Gpu {
         let quantizer = quantizer.unwrap_or(Quantizer::NONE);
         quantizer.check(s.len());
         let (channels, norm) = (Channels::new(s), norm.argument(s));
-        let splits = self.splits(channels.channels, channels.batch * channels.inner);
-        // SAFETY: a kernel writes each of them before the next kernel reads it.
-        let (parts, means) = unsafe {
-            let parts = self.device.alloc::<f64>(s.channels * splits as usize * 2)?;
-            (parts, self.device.alloc::<f32>(s.channels * 2)?)
-        };
+        // SAFETY: a kernel writes it before the next kernel reads it.
+        let means = unsafe { self.device.alloc::<f32>(s.channels * 2) }?;
         let NormGradients {
             x: gx,
             add_to_x,
-            residual: gresidual,
+            residual: mut gresidual,
             scale: gscale,
             shift: gshift,
         } = gradients;
-        launch!(
-            self,
-            "norm_gradient_sums",
-            (channels.channels, splits),
-            channels,
-            norm,
-            quantizer,
-            x,
-            residual,
-            gout,
-            gresidual,
-            parts
-        )?;
-        let grid = self.grid(channels.channels);
+        let of_slice = |images: &Range<usize>, shares: &Shares| {
+            let grid = (channels.channels, shares.count);
+            let image = s.channels * s.inner;
+            let channels = channels.of_images(images.len());
+            let (x, gout) = (x.of_images(images, image), gout.of_images(images, image));
+            let residual = residual.map(|residual| residual.of_images(images, image));
+            let gresidual = gresidual.as_mut().map(|gresidual| gresidual.of_images(images, image));
+            let parts = &shares.parts;
+            launch!(
+                self,
+                "norm_gradient_sums",
+                grid,
+                channels,
+                norm,
+                quantizer,
+                x,
+                residual,
+                gout,
+                gresidual,
+                *parts
+            )
+        };
+        let Shares { count, parts } = self.pair_sums(sums, (s.channels, s.batch, s.inner), of_slice)?;
+        let (grid, values) = (self.grid(channels.channels), sums.values_of_channel(s));
         launch!(
             self,
             "norm_gradient_sums_finish",
             grid,
-            channels,
-            splits,
+            channels.channels,
+            values,
+            count,
             parts,
             gscale,
             gshift,

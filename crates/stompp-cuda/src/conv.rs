@@ -4,11 +4,12 @@ use crate::{
     Floats, FloatsMut, Gpu, GpuError,
     cudnn::ConvPass,
     launch::{Argument, launch, size},
-    linear::Matrix,
+    linear::{Matrix, nonempty},
     memory::check_length,
 };
 use cudarc::driver::{CudaSlice, DevicePtr};
-use stompp_kernels::ConvShape;
+use std::ops::Range;
+use stompp_kernels::{ConvShape, Slices};
 
 /// Largest number of floats in a matrix of patches: 256 MiB.
 const MOST_PATCHES: usize = 1 << 26;
@@ -82,14 +83,30 @@ impl Group {
 }
 
 impl Gpu {
-    /// Computes the convolution of `x` (N, I, H, W) with `w` (O, I, K, K). `y` is overwritten.
+    /// Computes the convolution of `x` (N, I, H, W) with `w` (O, I, K, K), one slice of the batch after the other: an algorithm may be
+    /// chosen by the number of images. `y` is overwritten.
     ///
     /// # Errors
     /// Returns a [`GpuError`] if an allocation, a launch, or a call of cuBLAS or cuDNN fails.
-    pub fn conv2d(&self, s: &ConvShape, x: Floats<'_>, w: Floats<'_>, y: FloatsMut<'_>) -> Result<(), GpuError> {
+    pub fn conv2d(
+        &self,
+        s: &ConvShape,
+        slices: Slices,
+        x: Floats<'_>,
+        w: Floats<'_>,
+        mut y: FloatsMut<'_>,
+    ) -> Result<(), GpuError> {
         check_length("x", x.len(), s.input_len());
         check_length("w", w.len(), s.weight_len());
         check_length("y", y.len(), s.output_len());
+        for images in nonempty(slices, s.batch) {
+            let (s, input, output) = of_images(s, &images);
+            self.conv2d_images(&s, x.of_images(&images, input), w, y.of_images(&images, output))?;
+        }
+        Ok(())
+    }
+
+    fn conv2d_images(&self, s: &ConvShape, x: Floats<'_>, w: Floats<'_>, y: FloatsMut<'_>) -> Result<(), GpuError> {
         let addresses = [x.address(), w.address(), y.address()];
         // SAFETY: the lengths were checked, and `y` is borrowed exclusively.
         if unsafe { self.by_cudnn(s, ConvPass::Forward, false, addresses) }? {
@@ -105,20 +122,36 @@ impl Gpu {
         })
     }
 
-    /// Adds the gradient of the input to `gx`.
+    /// Adds the gradient of the input to `gx`, one slice of the batch after the other.
     ///
     /// # Errors
     /// Returns a [`GpuError`] if an allocation, a launch, or a call of cuBLAS or cuDNN fails.
     pub fn conv2d_input_gradient(
         &self,
         s: &ConvShape,
+        slices: Slices,
         w: Floats<'_>,
         gy: Floats<'_>,
-        gx: FloatsMut<'_>,
+        mut gx: FloatsMut<'_>,
     ) -> Result<(), GpuError> {
         check_length("w", w.len(), s.weight_len());
         check_length("gy", gy.len(), s.output_len());
         check_length("gx", gx.len(), s.input_len());
+        for images in nonempty(slices, s.batch) {
+            let (s, input, output) = of_images(s, &images);
+            let (gy, gx) = (gy.of_images(&images, output), gx.of_images(&images, input));
+            self.input_gradient_of_images(&s, w, gy, gx)?;
+        }
+        Ok(())
+    }
+
+    fn input_gradient_of_images(
+        &self,
+        s: &ConvShape,
+        w: Floats<'_>,
+        gy: Floats<'_>,
+        gx: FloatsMut<'_>,
+    ) -> Result<(), GpuError> {
         let addresses = [gx.address(), w.address(), gy.address()];
         // SAFETY: the lengths were checked, and `gx` is borrowed exclusively.
         if unsafe { self.by_cudnn(s, ConvPass::InputGradient, true, addresses) }? {
@@ -136,13 +169,14 @@ impl Gpu {
         })
     }
 
-    /// Adds the gradient of the weight to `gw`.
+    /// Adds the gradient of the weight to `gw`. The gradients of the slices are added in pairs.
     ///
     /// # Errors
     /// Returns a [`GpuError`] if an allocation, a launch, or a call of cuBLAS or cuDNN fails.
     pub fn conv2d_weight_gradient(
         &self,
         s: &ConvShape,
+        slices: Slices,
         x: Floats<'_>,
         gy: Floats<'_>,
         gw: FloatsMut<'_>,
@@ -150,6 +184,19 @@ impl Gpu {
         check_length("x", x.len(), s.input_len());
         check_length("gy", gy.len(), s.output_len());
         check_length("gw", gw.len(), s.weight_len());
+        self.add_in_slices(slices, s.batch, gw, |images, gw| {
+            let (s, input, output) = of_images(s, images);
+            self.weight_gradient_of_images(&s, x.of_images(images, input), gy.of_images(images, output), gw)
+        })
+    }
+
+    fn weight_gradient_of_images(
+        &self,
+        s: &ConvShape,
+        x: Floats<'_>,
+        gy: Floats<'_>,
+        gw: FloatsMut<'_>,
+    ) -> Result<(), GpuError> {
         let addresses = [x.address(), gw.address(), gy.address()];
         // SAFETY: the lengths were checked, and `gw` is borrowed exclusively.
         if unsafe { self.by_cudnn(s, ConvPass::WeightGradient, true, addresses) }? {
@@ -207,4 +254,14 @@ impl Gpu {
         let (first, images) = (size(group.first), size(group.images));
         launch!(self, "patches", grid, Conv::new(s), first, images, x, *cols)
     }
+}
+
+/// The convolution of some of the images, and the floats of an image of the input and of the output.
+fn of_images(s: &ConvShape, images: &Range<usize>) -> (ConvShape, usize, usize) {
+    let of_images = ConvShape {
+        batch: images.len(),
+        ..*s
+    };
+    let image = ConvShape { batch: 1, ..*s };
+    (of_images, image.input_len(), image.output_len())
 }

@@ -16,6 +16,19 @@ pub enum GpuError {
     /// The GPU was used before it was opened.
     #[error("the GPU is not open: get the device from `stompp_nn::cuda::open`")]
     NotOpen,
+    /// NCCL is not installed.
+    #[error("NCCL is not installed: libnccl.so.2 is not in the library path")]
+    NoNccl,
+    /// An error of NCCL, of this process or of another one.
+    #[error("NCCL: {function}: {message} (status {status})")]
+    Nccl {
+        /// The function that failed.
+        function: &'static str,
+        /// NCCL's status code.
+        status: i32,
+        /// NCCL's message.
+        message: String,
+    },
     /// An error of cuDNN.
     #[error("cuDNN: {function} returned status {status}")]
     Cudnn {

@@ -152,6 +152,24 @@ impl Gpu {
     }
 }
 
+/// The number of the GPU for process number `process` of this machine: each process has one of its own, if there are enough of them.
+///
+/// # Errors
+/// Returns [`OpenGpuError::NoDevice`] if there is no driver, or no GPU is visible to this process.
+pub fn gpu_of_process(process: usize) -> Result<usize, OpenGpuError> {
+    use cudarc::driver::{DriverError, result};
+    let count = || -> Result<i32, DriverError> {
+        result::init()?;
+        result::device::get_count()
+    };
+    match count() {
+        Ok(count @ 1..) => Ok(process % count as usize),
+        Ok(count) => Err(OpenGpuError::NoDevice(format!("{count} GPUs"))),
+        // By its number: without a driver there are no messages for its errors.
+        Err(error) => Err(OpenGpuError::NoDevice(format!("{:?}", error.0))),
+    }
+}
+
 /// Configures the memory pool to keep freed memory. By default, the driver returns it to the system at each synchronization.
 fn keep_memory(device: &CudaDevice) -> Result<(), GpuError> {
     let mut threshold = u64::MAX;

@@ -6,6 +6,8 @@ use crate::{
     memory::check_length,
 };
 use cudarc::cublas::{result::sgemm_strided_batched, sys::cublasOperation_t};
+use std::ops::Range;
+use stompp_kernels::Slices;
 
 /// A row-major matrix of a batch of matrices. `row` is the distance between rows, `step` the distance between matrices, both in floats.
 #[derive(Clone, Copy, Debug)]
@@ -91,48 +93,42 @@ impl Gpu {
         self.end_span(span)
     }
 
-    /// Computes `y = x wᵀ + bias`: `x` (N, I), `w` (O, I), `bias` (O,), `y` (N, O).
+    /// Computes `y = x wᵀ + bias`: `x` (N, I), `w` (O, I), `bias` (O,), `y` (N, O), one slice of the batch after the other.
     ///
     /// # Errors
     /// Returns a [`GpuError`] if cuBLAS or a launch fails.
     pub fn linear(
         &self,
         (batch, inputs, outputs): (usize, usize, usize),
+        slices: Slices,
         x: Floats<'_>,
         w: Floats<'_>,
         bias: Floats<'_>,
-        y: FloatsMut<'_>,
+        mut y: FloatsMut<'_>,
     ) -> Result<(), GpuError> {
         check_length("x", x.len(), batch * inputs);
         check_length("w", w.len(), outputs * inputs);
         check_length("bias", bias.len(), outputs);
         check_length("y", y.len(), batch * outputs);
-        let (a, b) = (
-            Matrix::new(x.address(), inputs),
-            Matrix::new(w.address(), inputs).transposed(),
-        );
-        // SAFETY: the lengths were checked, and `y` is borrowed exclusively.
-        unsafe {
-            self.product(
-                (batch, inputs, outputs),
-                1,
-                a,
-                b,
-                0.0,
-                Matrix::new(y.address(), outputs),
-            )
-        }?;
+        let b = Matrix::new(w.address(), inputs).transposed();
+        for images in nonempty(slices, batch) {
+            let a = Matrix::new(x.of_images(&images, inputs).address(), inputs);
+            let c = Matrix::new(y.of_images(&images, outputs).address(), outputs);
+            // SAFETY: the lengths were checked, and `y` is borrowed exclusively.
+            unsafe { self.product((images.len(), inputs, outputs), 1, a, b, 0.0, c) }?;
+        }
         let n = size(y.len());
         launch!(self, "add_bias", self.grid(n), n, size(outputs), bias, y)
     }
 
-    /// Adds the gradients of the weight, the bias and, if `gx` is given, the input.
+    /// Adds the gradients of the weight, the bias and, if `gx` is given, the input. The sums of the slices are added in pairs.
     ///
     /// # Errors
     /// Returns a [`GpuError`] if cuBLAS or a launch fails.
     pub fn linear_backward(
         &self,
         (batch, inputs, outputs): (usize, usize, usize),
+        slices: Slices,
         x: Floats<'_>,
         w: Floats<'_>,
         gy: Floats<'_>,
@@ -143,17 +139,31 @@ impl Gpu {
         check_length("gy", gy.len(), batch * outputs);
         check_length("gw", gw.len(), outputs * inputs);
         check_length("gbias", gbias.len(), outputs);
-        let upstream = Matrix::new(gy.address(), outputs);
-        if let Some(gx) = gx {
+        let upstream = |images: &Range<usize>| Matrix::new(gy.of_images(images, outputs).address(), outputs);
+        if let Some(mut gx) = gx {
             check_length("gx", gx.len(), batch * inputs);
-            let (w, gx) = (Matrix::new(w.address(), inputs), Matrix::new(gx.address(), inputs));
-            // SAFETY: as in `linear`.
-            unsafe { self.product((batch, outputs, inputs), 1, upstream, w, 1.0, gx) }?;
+            let w = Matrix::new(w.address(), inputs);
+            for images in nonempty(slices, batch) {
+                let gx = Matrix::new(gx.of_images(&images, inputs).address(), inputs);
+                // SAFETY: as in `linear`.
+                unsafe { self.product((images.len(), outputs, inputs), 1, upstream(&images), w, 1.0, gx) }?;
+            }
         }
-        let (x, gw) = (Matrix::new(x.address(), inputs), Matrix::new(gw.address(), inputs));
-        // SAFETY: as in `linear`.
-        unsafe { self.product((outputs, batch, inputs), 1, upstream.transposed(), x, 1.0, gw) }?;
-        let (batch, outputs) = (size(batch), size(outputs));
-        launch!(self, "bias_backward", self.grid(outputs), batch, outputs, gy, gbias)
+        self.add_in_slices(slices, batch, gw, |images, gw| {
+            let x = Matrix::new(x.of_images(images, inputs).address(), inputs);
+            let (dims, gw) = ((outputs, images.len(), inputs), Matrix::new(gw.address(), inputs));
+            // SAFETY: as in `linear`.
+            unsafe { self.product(dims, 1, upstream(images).transposed(), x, 1.0, gw) }
+        })?;
+        self.add_in_slices(slices, batch, gbias, |images, gbias| {
+            let gy = gy.of_images(images, outputs);
+            let (batch, outputs) = (size(images.len()), size(outputs));
+            launch!(self, "bias_backward", self.grid(outputs), batch, outputs, gy, gbias)
+        })
     }
+}
+
+/// The slices of a batch that have images.
+pub(crate) fn nonempty(slices: Slices, batch: usize) -> impl Iterator<Item = Range<usize>> {
+    slices.ranges(batch).into_iter().filter(|images| !images.is_empty())
 }

@@ -1,7 +1,7 @@
 //! Borrowed slices of floats in device memory.
 
 use cudarc::driver::{DevicePtr, DevicePtrMut};
-use std::marker::PhantomData;
+use std::{marker::PhantomData, ops::Range};
 
 /// A slice of floats in device memory, for reading.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +57,16 @@ impl<'a> Floats<'a> {
     pub(crate) fn address(&self) -> u64 {
         self.address
     }
+
+    /// The images `images` of a tensor of (N, ...), where each image has `floats` floats.
+    pub(crate) fn of_images(&self, images: &Range<usize>, floats: usize) -> Self {
+        let (start, len) = part(self.len, images, floats);
+        Self {
+            address: self.address + 4 * start as u64,
+            len,
+            owner: PhantomData,
+        }
+    }
 }
 
 impl<'a> FloatsMut<'a> {
@@ -104,6 +114,26 @@ impl<'a> FloatsMut<'a> {
             owner: PhantomData,
         }
     }
+
+    /// The images `images` of a tensor of (N, ...), where each image has `floats` floats.
+    pub(crate) fn of_images(&mut self, images: &Range<usize>, floats: usize) -> FloatsMut<'_> {
+        let (start, len) = part(self.len, images, floats);
+        FloatsMut {
+            address: self.address + 4 * start as u64,
+            len,
+            owner: PhantomData,
+        }
+    }
+}
+
+/// First float and number of floats of `images`.
+#[track_caller]
+fn part(all: usize, images: &Range<usize>, floats: usize) -> (usize, usize) {
+    assert!(
+        images.start <= images.end && images.end * floats <= all,
+        "{images:?} of {all} floats"
+    );
+    (images.start * floats, images.len() * floats)
 }
 
 /// Panics unless the slice called `name` has the length that its shape says.

@@ -45,7 +45,8 @@ int propose(int capacity, int* count, Proposal* proposals, bool forward) {
     return SUCCESS;
 }
 
-// Calls `visit` with the indices in x, w and y of every product. Returns an error if sizes do not fit together, memory is not on the
+// Calls `visit` with the indices in x, w and y of every product. Their order depends on the number of images, as the choice of an
+// algorithm does: tests fail if bits must not depend on it and do. Returns an error if sizes do not fit together, memory is not on the
 // device, or an algorithm or workspace was not proposed.
 template <class Visit>
 int each_product(void* xd, const float* x, void* wd, const float* w, void* yd, const float* y, void* conv, int algorithm,
@@ -59,13 +60,15 @@ int each_product(void* xd, const float* x, void* wd, const float* w, void* yd, c
     bool there = is_device_memory(x, 4 * len(xs)) && is_device_memory(w, 4 * len(ws)) && is_device_memory(y, 4 * len(ys));
     if (!fits || !there || (algorithm > 1 && algorithm != WINOGRAD)) return BAD_PARAM;
     if (algorithm == REPEATING && (bytes < 64 || !is_device_memory(workspace, bytes))) return BAD_PARAM;
+    auto ordered = [&](int at, int count) { return ys[0] & 4 ? count - 1 - at : at; };
     for (int n = 0; n < ys[0]; ++n)
-        for (int o = 0; o < ys[1]; ++o)
+        for (int output = 0; output < ys[1]; ++output)
             for (int oy = 0; oy < ys[2]; ++oy)
                 for (int ox = 0; ox < ys[3]; ++ox)
-                    for (int c = 0; c < ws[1]; ++c)
+                    for (int input = 0; input < ws[1]; ++input)
                         for (int ky = 0; ky < ws[2]; ++ky)
                             for (int kx = 0; kx < ws[3]; ++kx) {
+                                int o = ordered(output, ys[1]), c = ordered(input, ws[1]);
                                 int iy = oy * cs[2] + ky - cs[0], ix = ox * cs[3] + kx - cs[1];
                                 if (iy < 0 || iy >= xs[2] || ix < 0 || ix >= xs[3]) continue;
                                 visit(place(xd, n, c, iy, ix), place(wd, o, c, ky, kx), place(yd, n, o, oy, ox));

@@ -128,6 +128,7 @@ int cuStreamCreate(void** stream, unsigned) { return *stream = (void*)1, SUCCESS
 int cuStreamDestroy_v2(void*) { return SUCCESS; }
 int cuStreamWaitEvent(void*, void*, unsigned) { return SUCCESS; }
 int cuStreamSynchronize(void*) { return SUCCESS; }
+int cuStreamQuery(void*) { return SUCCESS; }
 // An event is the time at which it was recorded.
 typedef std::chrono::steady_clock Clock;
 int cuEventCreate(void** event, unsigned) { return *event = new Clock::time_point, SUCCESS; }

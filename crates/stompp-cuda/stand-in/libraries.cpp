@@ -35,7 +35,11 @@ int cublasSgemmStridedBatched(void*, int ta, int tb, int m, int n, int k, const 
         for (int column = 0; column < n; ++column) {
             for (int row = 0; row < m; ++row) {
                 float sum = 0.0f;
-                for (int inner = 0; inner < k; ++inner) sum += at(ai, ta, lda, row, inner) * at(bi, tb, ldb, inner, column);
+                // As in cudnn.cpp, the order depends on a size.
+                for (int at_k = 0; at_k < k; ++at_k) {
+                    int inner = n & 4 ? k - 1 - at_k : at_k;
+                    sum += at(ai, ta, lda, row, inner) * at(bi, tb, ldb, inner, column);
+                }
                 float& out = ci[long(column) * ldc + row];
                 out = *alpha * sum + (*beta == 0.0f ? 0.0f : *beta * out);
             }

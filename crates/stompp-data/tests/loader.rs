@@ -254,7 +254,7 @@ fn dropping_stops_the_workers() {
 #[test]
 fn placed_batches_are_those_of_the_loader() {
     let start = Position { epoch: 1, batch: 3 };
-    let placed = CropBatches::train(images(), 5, Some(Augmentation { padding: 2 }), SEED, start).unwrap();
+    let placed = CropBatches::train(images(), 5, Some(Augmentation { padding: 2 }), SEED, start, None).unwrap();
     for (placed, batch) in placed.zip(training_batches(2, start)).take(7) {
         assert_eq!((placed.position, &placed.labels), (batch.position, &batch.labels));
         for ((index, crop), image) in placed.crops.into_iter().zip(batch.images.chunks(192)) {
@@ -263,13 +263,27 @@ fn placed_batches_are_those_of_the_loader() {
             assert_eq!(cropped, image);
         }
     }
-    let sizes: Vec<usize> = CropBatches::evaluate(images(), 5)
+    let sizes: Vec<usize> = CropBatches::evaluate(images(), 5, None)
         .unwrap()
         .map(|batch| batch.labels.len())
         .collect();
     assert_eq!(sizes, [5, 5, 5, 5, 3]);
+    // Parts of batches, and of an evaluation.
+    let whole = CropBatches::train(images(), 5, None, SEED, start, None).unwrap();
+    let parts = [0..2, 2..5].map(|part| CropBatches::train(images(), 5, None, SEED, start, Some(part)).unwrap());
+    let [first, second] = parts;
+    for (whole, (first, second)) in whole.zip(first.zip(second)).take(7) {
+        assert_eq!([first.crops, second.crops].concat(), whole.crops);
+        assert_eq!([first.labels, second.labels].concat(), whole.labels);
+    }
+    let evaluated = CropBatches::evaluate(images(), 5, Some(4..11)).unwrap();
+    let indices: Vec<usize> = evaluated
+        .flat_map(|batch| batch.crops)
+        .map(|(index, _)| index)
+        .collect();
+    assert_eq!(indices, (4..11).collect::<Vec<_>>());
     for size in [0, RECORDS + 1] {
-        let refused = CropBatches::train(images(), size, None, SEED, START);
+        let refused = CropBatches::train(images(), size, None, SEED, START, None);
         assert!(matches!(refused, Err(DataError::BatchSize { .. })), "{size}");
     }
 }

@@ -117,9 +117,13 @@ pub trait Backend: Device<f32> + Cache {
     fn read(&self, buffer: &Buffer<Self>) -> Result<Vec<f32>, Self::Err>;
 
     /// Convolution without bias: `x` (N, I, H, W), `w` (O, I, K, K), `y` (N, O, H', W').
+    ///
+    /// An output must have the same bits whether it is computed with the whole batch or with a part of it that has one or more of the
+    /// `slices`. This holds for all methods with slices.
     fn conv2d(
         &self,
         shape: &ConvShape,
+        slices: Slices,
         x: Self::Slice<'_>,
         w: Self::Slice<'_>,
         y: Self::SliceMut<'_>,
@@ -129,15 +133,13 @@ pub trait Backend: Device<f32> + Cache {
     fn conv2d_input_gradient(
         &self,
         shape: &ConvShape,
+        slices: Slices,
         w: Self::Slice<'_>,
         gy: Self::Slice<'_>,
         gx: Self::SliceMut<'_>,
     ) -> Result<(), Self::Err>;
 
     /// Adds the convolution's weight gradient to `gw`: the sum over `slices` of the batch, see [`Slices`].
-    ///
-    /// # Panics
-    /// On a GPU if there is more than one slice.
     fn conv2d_weight_gradient(
         &self,
         shape: &ConvShape,
@@ -148,9 +150,6 @@ pub trait Backend: Device<f32> + Cache {
     ) -> Result<(), Self::Err>;
 
     /// Moments of the batch per channel, of which this process has `x` (N, C, H, W).
-    ///
-    /// # Panics
-    /// On a GPU if the reduction is not [plain](BatchReduction::is_plain).
     fn batch_moments(
         &self,
         shape: &ChannelShape,
@@ -198,9 +197,6 @@ pub trait Backend: Device<f32> + Cache {
 
     /// Adds batch norm's gradients, which include the derivatives of the batch's moments. The gradients of scale and shift are those of the
     /// whole batch.
-    ///
-    /// # Panics
-    /// On a GPU if the reduction is not [plain](BatchReduction::is_plain).
     #[allow(clippy::too_many_arguments)]
     fn batch_norm_backward(
         &self,
@@ -217,6 +213,7 @@ pub trait Backend: Device<f32> + Cache {
     fn linear(
         &self,
         shape: &LinearShape,
+        slices: Slices,
         x: Self::Slice<'_>,
         w: Self::Slice<'_>,
         b: Self::Slice<'_>,
@@ -224,9 +221,6 @@ pub trait Backend: Device<f32> + Cache {
     ) -> Result<(), Self::Err>;
 
     /// Adds the linear layer's gradients: sums over `slices` of the batch, see [`Slices`].
-    ///
-    /// # Panics
-    /// On a GPU if there is more than one slice.
     fn linear_backward(
         &self,
         shape: &LinearShape,
@@ -307,9 +301,6 @@ pub trait Backend: Device<f32> + Cache {
     /// Writes the mean cross-entropy of `logits` (N, `classes`) against `labels` (N), with label smoothing in [0, 1], to `loss` (one
     /// entry), and its gradient with respect to the logits to `gradient`; see [`stompp_kernels::cross_entropy`]. Both are those of the mean
     /// over the whole batch. The loss stays on the device, so the host does not wait.
-    ///
-    /// # Panics
-    /// On a GPU if the reduction is not [plain](BatchReduction::is_plain).
     #[allow(clippy::too_many_arguments)]
     fn cross_entropy(
         &self,

@@ -80,12 +80,19 @@ impl Backend for Cpu {
         Ok(())
     }
 
-    fn conv2d(&self, shape: &ConvShape, x: &[f32], w: &[f32], y: &mut [f32]) -> Result<(), CpuError> {
+    fn conv2d(&self, shape: &ConvShape, _: Slices, x: &[f32], w: &[f32], y: &mut [f32]) -> Result<(), CpuError> {
         kernels::conv2d_forward(shape, x, w, y);
         Ok(())
     }
 
-    fn conv2d_input_gradient(&self, shape: &ConvShape, w: &[f32], gy: &[f32], gx: &mut [f32]) -> Result<(), CpuError> {
+    fn conv2d_input_gradient(
+        &self,
+        shape: &ConvShape,
+        _: Slices,
+        w: &[f32],
+        gy: &[f32],
+        gx: &mut [f32],
+    ) -> Result<(), CpuError> {
         kernels::conv2d_backward_input(shape, w, gy, gx);
         Ok(())
     }
@@ -202,7 +209,15 @@ impl Backend for Cpu {
         Ok(())
     }
 
-    fn linear(&self, shape: &LinearShape, x: &[f32], w: &[f32], b: &[f32], y: &mut [f32]) -> Result<(), CpuError> {
+    fn linear(
+        &self,
+        shape: &LinearShape,
+        _: Slices,
+        x: &[f32],
+        w: &[f32],
+        b: &[f32],
+        y: &mut [f32],
+    ) -> Result<(), CpuError> {
         kernels::linear_forward(shape.batch, shape.inputs, shape.outputs, x, w, b, y);
         Ok(())
     }

@@ -1,12 +1,12 @@
 //! The backend for NVIDIA GPUs: calls `stompp-cuda` on device memory.
 //!
-//! A process uses one GPU, the first visible one (`CUDA_VISIBLE_DEVICES` selects it). [`open`] opens it. Everything runs on dfdx's
-//! own stream, in order.
+//! A process uses one GPU, the first visible one (`CUDA_VISIBLE_DEVICES` selects it). [`open`] opens it; [`open_for`] gives each of
+//! several processes on a machine another one. Everything runs on dfdx's own stream, in order.
 
 mod device;
 mod view;
 
-pub use device::{gpu, on_gpu, open, take_last_error, to_cuda_error};
+pub use device::{gpu, on_gpu, open, open_for, take_last_error, to_cuda_error};
 
 use crate::{
     BatchReduction,
@@ -22,7 +22,7 @@ use std::cell::RefCell;
 pub use stompp_cuda::{
     AlgorithmChoice, DeviceImages, Floats, FloatsMut, Gpu, GpuError, GpuSettings, KernelTime, OpenGpuError, Versions,
 };
-use stompp_cuda::{BatchNormParams, Moments, NormGradients};
+use stompp_cuda::{BatchNormParams, BatchSums, Moments, NormGradients};
 use stompp_kernels::{AdamStep, ChannelShape, ConvShape, PoolShape, SgdStep, Slices};
 
 thread_local! {
@@ -84,18 +84,26 @@ impl Backend for Cuda {
         Ok(buffer.device().dtoh_sync_copy(buffer)?)
     }
 
-    fn conv2d(&self, shape: &ConvShape, x: Floats<'_>, w: Floats<'_>, y: FloatsMut<'_>) -> Result<(), CudaError> {
-        on_gpu(|gpu| gpu.conv2d(shape, x, w, y))
+    fn conv2d(
+        &self,
+        shape: &ConvShape,
+        slices: Slices,
+        x: Floats<'_>,
+        w: Floats<'_>,
+        y: FloatsMut<'_>,
+    ) -> Result<(), CudaError> {
+        on_gpu(|gpu| gpu.conv2d(shape, slices, x, w, y))
     }
 
     fn conv2d_input_gradient(
         &self,
         shape: &ConvShape,
+        slices: Slices,
         w: Floats<'_>,
         gy: Floats<'_>,
         gx: FloatsMut<'_>,
     ) -> Result<(), CudaError> {
-        on_gpu(|gpu| gpu.conv2d_input_gradient(shape, w, gy, gx))
+        on_gpu(|gpu| gpu.conv2d_input_gradient(shape, slices, w, gy, gx))
     }
 
     fn conv2d_weight_gradient(
@@ -106,8 +114,7 @@ impl Backend for Cuda {
         gy: Floats<'_>,
         gw: FloatsMut<'_>,
     ) -> Result<(), CudaError> {
-        assert_eq!(slices, Slices::ONE, "{ALONE}");
-        on_gpu(|gpu| gpu.conv2d_weight_gradient(shape, x, gy, gw))
+        on_gpu(|gpu| gpu.conv2d_weight_gradient(shape, slices, x, gy, gw))
     }
 
     fn batch_moments(
@@ -117,14 +124,15 @@ impl Backend for Cuda {
         reduction: &BatchReduction,
         x: Floats<'_>,
     ) -> Result<BatchMoments<Self>, CudaError> {
-        assert!(reduction.is_plain(), "{ALONE}");
         let mut moments = no_moments(self, shape.channels)?;
         let out = Moments {
             mean: FloatsMut::new(&mut moments.mean),
             variance: FloatsMut::new(&mut moments.variance),
             inv_std: FloatsMut::new(&mut moments.inv_std),
         };
-        on_gpu(|gpu| gpu.moments(shape, eps, x, out))?;
+        with_sums(reduction, shape.batch, |sums| {
+            on_gpu(|gpu| gpu.moments(shape, sums, eps, x, out))
+        })?;
         Ok(moments)
     }
 
@@ -183,7 +191,6 @@ impl Backend for Cuda {
         gy: Floats<'_>,
         gradients: BatchNormGradients<'_, Self>,
     ) -> Result<(), CudaError> {
-        assert!(reduction.is_plain(), "{ALONE}");
         // The gradients do not depend on the shift; any slice of its length will do.
         let norm = batch_norm_params(moments, scale, scale);
         let gradients = NormGradients {
@@ -193,18 +200,21 @@ impl Backend for Cuda {
             scale: gradients.scale,
             shift: gradients.shift,
         };
-        on_gpu(|gpu| gpu.norm_backward(shape, norm, None, x, None, gy, gradients))
+        with_sums(reduction, shape.batch, |sums| {
+            on_gpu(|gpu| gpu.norm_backward(shape, sums, norm, None, x, None, gy, gradients))
+        })
     }
 
     fn linear(
         &self,
         shape: &LinearShape,
+        slices: Slices,
         x: Floats<'_>,
         w: Floats<'_>,
         b: Floats<'_>,
         y: FloatsMut<'_>,
     ) -> Result<(), CudaError> {
-        on_gpu(|gpu| gpu.linear((shape.batch, shape.inputs, shape.outputs), x, w, b, y))
+        on_gpu(|gpu| gpu.linear((shape.batch, shape.inputs, shape.outputs), slices, x, w, b, y))
     }
 
     fn linear_backward(
@@ -216,9 +226,8 @@ impl Backend for Cuda {
         gy: Floats<'_>,
         gradients: LinearGradients<'_, Self>,
     ) -> Result<(), CudaError> {
-        assert_eq!(slices, Slices::ONE, "{ALONE}");
         let wanted = (gradients.input, gradients.weight, gradients.bias);
-        on_gpu(|gpu| gpu.linear_backward((shape.batch, shape.inputs, shape.outputs), x, w, gy, wanted))
+        on_gpu(|gpu| gpu.linear_backward((shape.batch, shape.inputs, shape.outputs), slices, x, w, gy, wanted))
     }
 
     fn global_average_pool(&self, shape: &ChannelShape, x: Floats<'_>, y: FloatsMut<'_>) -> Result<(), CudaError> {
@@ -293,8 +302,9 @@ impl Backend for Cuda {
         loss: FloatsMut<'_>,
         gradient: FloatsMut<'_>,
     ) -> Result<(), CudaError> {
-        assert!(reduction.is_plain(), "{ALONE}");
-        on_gpu(|gpu| gpu.cross_entropy(classes, logits, labels, smoothing, loss, gradient))
+        with_sums(reduction, labels.len(), |sums| {
+            on_gpu(|gpu| gpu.cross_entropy(classes, logits, labels, smoothing, sums, loss, gradient))
+        })
     }
 
     fn scale(&self, factor: f32, buffer: FloatsMut<'_>) -> Result<(), CudaError> {
@@ -333,8 +343,16 @@ impl Backend for Cuda {
     }
 }
 
-/// Why a GPU refuses slices and groups of processes.
-pub const ALONE: &str = "a GPU trains alone, with batches of one slice";
+/// Calls `work` with the sums of `reduction` over a batch of which this process has `images` images. Sums of several processes go through
+/// host memory.
+pub fn with_sums<T>(reduction: &BatchReduction, images: usize, work: impl FnOnce(&BatchSums<'_>) -> T) -> T {
+    let exchange = |values: &mut [f64]| reduction.sum(values);
+    work(&BatchSums {
+        slices: reduction.slices(),
+        whole_batch: reduction.whole_batch(images),
+        exchange: reduction.collective().is_some().then_some(&exchange),
+    })
+}
 
 /// The parameters of batch norm, as the kernels need them.
 pub fn batch_norm_params<'a>(

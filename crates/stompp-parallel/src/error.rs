@@ -24,6 +24,18 @@ pub enum CollectiveError {
         /// The other process.
         rank: usize,
     },
+    /// NCCL cannot be used.
+    #[error("{problem}")]
+    Nccl {
+        /// The problem.
+        problem: String,
+    },
+    /// Processes without MPI have not found each other.
+    #[error("{problem}")]
+    Meeting {
+        /// The problem.
+        problem: String,
+    },
     /// MPI cannot be used.
     #[error("MPI: {problem}")]
     Mpi {

@@ -31,12 +31,32 @@ pub fn processes_on_these_cores(group: &dyn Collective) -> Result<usize, Collect
     Ok(counts[&own])
 }
 
+/// The number of this process among those of the group on its machine, from 0.
+///
+/// # Errors
+/// The errors of [`Collective::gather`].
+pub fn rank_on_this_machine(group: &dyn Collective) -> Result<usize, CollectiveError> {
+    if group.size() == 1 {
+        return Ok(0);
+    }
+    let own = machine().into_bytes();
+    let machines = group.gather(own.clone())?;
+    Ok(machines[..group.rank()]
+        .iter()
+        .filter(|machine| **machine == own)
+        .count())
+}
+
+/// This machine, as Linux names it since its last start. The same text in every process on other systems.
+fn machine() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default()
+}
+
 /// The machine and the cores of this process, as Linux names them. The same text in every process on other systems.
 fn cores() -> String {
-    let machine = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let cores = status.lines().find(|line| line.starts_with("Cpus_allowed_list:"));
-    format!("{machine}{}", cores.unwrap_or_default())
+    format!("{}{}", machine(), cores.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -51,6 +71,17 @@ mod tests {
         std::thread::scope(|threads| {
             for member in members {
                 threads.spawn(move || assert_eq!(processes_on_these_cores(&member), Ok(2)));
+            }
+        });
+    }
+
+    #[test]
+    fn processes_of_a_machine_are_numbered_in_order() {
+        assert_eq!(rank_on_this_machine(&Solo), Ok(0));
+        let members = LocalGroup::members(4, Reduction::Exact).unwrap();
+        std::thread::scope(|threads| {
+            for member in members {
+                threads.spawn(move || assert_eq!(rank_on_this_machine(&member), Ok(member.rank())));
             }
         });
     }

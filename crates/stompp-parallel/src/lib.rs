@@ -15,16 +15,22 @@ mod error;
 mod lane;
 mod launch;
 mod local;
+#[cfg(feature = "nccl")]
+mod meeting;
 #[cfg(feature = "mpi")]
 mod mpi;
+#[cfg(feature = "nccl")]
+mod nccl;
 mod solo;
 mod sum;
 mod transport;
 
 #[cfg(feature = "mpi")]
 pub use self::mpi::Mpi;
+#[cfg(feature = "nccl")]
+pub use self::nccl::Nccl;
 pub use collective::{Collective, PendingSum, Reduction};
 pub use error::CollectiveError;
-pub use launch::{launched_processes, processes_on_these_cores};
+pub use launch::{launched_processes, processes_on_these_cores, rank_on_this_machine};
 pub use local::LocalGroup;
 pub use solo::Solo;

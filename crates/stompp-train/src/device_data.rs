@@ -123,9 +123,8 @@ impl<D: DeviceDataset> DataSource<D> {
     }
 
     /// The same source, but only with the images of this process: the images `part` of each training batch, or of the split in
-    /// evaluation. Only for sources whose batches are copied.
+    /// evaluation. A device still holds all images of the split, because each epoch gives this process other ones.
     pub(crate) fn with_part(self, part: Option<Range<usize>>) -> Self {
-        debug_assert!(part.is_none() || self.images.is_none(), "the device has all images");
         Self { part, ..self }
     }
 
@@ -145,7 +144,7 @@ impl<D: DeviceDataset> DataSource<D> {
         start: Position,
     ) -> Result<BatchIter<D>, TrainError> {
         self.batches(
-            || self.split.training_crops(config, start),
+            || self.split.training_crops(config, start, self.part.clone()),
             || {
                 self.split
                     .training_batches(config, normalization, start, self.part.clone())
@@ -163,7 +162,7 @@ impl<D: DeviceDataset> DataSource<D> {
         batch_size: usize,
     ) -> Result<BatchIter<D>, TrainError> {
         self.batches(
-            || self.split.evaluation_crops(batch_size),
+            || self.split.evaluation_crops(batch_size, self.part.clone()),
             || {
                 self.split
                     .evaluation_batches(normalization, batch_size, self.part.clone())

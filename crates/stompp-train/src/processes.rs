@@ -2,7 +2,7 @@
 
 use crate::{
     CodeVersion, RunConfig, TrainError,
-    config::{ConfigError, Device, OnBadImage, ReductionOrder},
+    config::{ConfigError, OnBadImage, ReductionOrder},
     network_file,
     run::StopRequest,
     run_dir::RunRecord,
@@ -225,12 +225,6 @@ impl RunConfig {
 /// Rejects configurations that several processes cannot train.
 fn check(config: &RunConfig, size: usize) -> Result<(), TrainError> {
     let error = |field: &'static str, problem: String| Err(ConfigError::Field { field, problem }.into());
-    if config.device.name == Device::Cuda {
-        return error(
-            "device.name",
-            format!("cuda: a GPU trains in one process, not in {size}"),
-        );
-    }
     if config.data.on_bad_image == OnBadImage::Skip {
         let problem = "skip: a process cannot leave out images that the others count; make a list without them";
         return error("data.on_bad_image", problem.to_owned());
@@ -271,7 +265,6 @@ mod tests {
     fn what_several_processes_cannot_train_is_named() {
         assert!(check(&RunConfig::default(), 2).is_ok());
         for (message, expected) in [
-            (refused(|config| config.device.name = Device::Cuda), "device.name: cuda"),
             (
                 refused(|config| config.data.on_bad_image = OnBadImage::Skip),
                 "data.on_bad_image: skip",

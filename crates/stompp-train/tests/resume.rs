@@ -369,11 +369,12 @@ fn other_images_are_refused_wherever_they_lie() {
 /// A folder that goes away, and one that cannot be made.
 #[test]
 fn a_checkpoint_that_cannot_be_written_ends_the_run_by_name() {
-    struct Remove(std::path::PathBuf);
-    impl Callback for Remove {
+    struct Rename(std::path::PathBuf);
+    impl Callback for Rename {
         fn on_step(&mut self, step: &StepReport) -> Result<(), TrainError> {
             if step.step == 5 {
-                fs::remove_dir_all(&self.0).unwrap();
+                // At once: files are written in the background, so it may not be empty while its files are being removed.
+                fs::rename(&self.0, self.0.with_extension("moved")).unwrap();
             }
             Ok(())
         }
@@ -381,7 +382,7 @@ fn a_checkpoint_that_cannot_be_written_ends_the_run_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
     let error = session()
-        .train(&config(), &out, &mut [&mut Remove(out.clone())])
+        .train(&config(), &out, &mut [&mut Rename(out.clone())])
         .unwrap_err();
     assert!(matches!(error, TrainError::Io { .. }), "{error}");
     assert!(error.to_string().contains("run/checkpoints"), "{error}");

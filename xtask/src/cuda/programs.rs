@@ -13,11 +13,12 @@ use std::{
 };
 
 /// The packages with commands for a GPU machine, and those with tests for a GPU.
-const PACKAGES: [&str; 8] = [
+const PACKAGES: [&str; 9] = [
     "stompp-cli",
     "xtask",
     "stompp-gpu-day",
     "stompp-cuda",
+    "stompp-parallel",
     "stompp-nn",
     "stompp-binarize",
     "stompp-train",

@@ -12,7 +12,7 @@ mod process;
 use anyhow::{Context, Result, bail, ensure};
 use case::{CASES, Case, EVALUATE_EVERY};
 use clap::Args;
-use process::Training;
+use process::{Death, Training};
 use rand_core::Rng;
 use std::{
     fs,
@@ -53,6 +53,8 @@ struct TortureReport {
     in_evaluations: u32,
     /// Starts whose log was not read after its first line.
     unread: u32,
+    /// Kills after which `mpirun` crashed.
+    launcher_crashes: u32,
     /// Kills after which a run did not resume.
     lost: u32,
     /// Runs that ended with another result.
@@ -92,13 +94,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         fs::remove_dir_all(&killed)?;
     }
     stompp_console::outln!(
-        "{} kills survived in {} runs of {} processes ({} kills inside of an evaluation, {} logs that nobody read on), {} lost, {} differing results; \
-         {:.0} s, seed {}",
+        "{} kills survived in {} runs of {} processes ({} kills inside of an evaluation, {} logs that nobody read on, {} crashes of mpirun), \
+         {} lost, {} differing results; {:.0} s, seed {}",
         report.kills - report.lost,
         report.runs,
         options.ranks,
         report.in_evaluations,
         report.unread,
+        report.launcher_crashes,
         report.lost,
         report.differing,
         begun.elapsed().as_secs_f64(),
@@ -141,8 +144,10 @@ fn torture(
         if status.success() {
             break compare(whole, killed);
         }
-        if !training.was_killed(status) {
-            break Err(anyhow::anyhow!("{status} after kill {kills}"));
+        match training.death(status) {
+            Ok(Some(death)) => report.launcher_crashes += u32::from(death == Death::LauncherCrashed),
+            Ok(None) => break Err(anyhow::anyhow!("{status} after kill {kills}")),
+            Err(error) => break Err(error),
         }
         kills += 1;
         report.in_evaluations += u32::from(is_in_evaluation(killed));

@@ -34,6 +34,10 @@ impl<'a> Reducer<'a> {
         Self { reduction, buckets }
     }
 
+    pub(super) fn reduction(&self) -> &BatchReduction {
+        self.reduction
+    }
+
     /// Prepares the tape for the parameters of the node `name`. The tape must be empty.
     pub(super) fn prepare<D: BinaryBackend>(
         &self,

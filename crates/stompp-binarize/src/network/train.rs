@@ -165,6 +165,8 @@ impl<'a, D: BinaryBackend> Pass<'a, D> {
     /// The value of `input` for `reader`, on a tape that is on if its gradient is needed.
     fn input(&mut self, reader: NodeId, input: NodeId) -> Recorded<D> {
         let tape = SwitchTape::new(self.boundary.needs_input_gradient(reader, input));
+        // Also here: the tape of a committed weight does not have it.
+        let tape = tape.with_reduction(self.reducer.reduction().clone());
         self.values.read(input).put_tape(tape)
     }
 

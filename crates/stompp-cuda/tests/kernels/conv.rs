@@ -2,7 +2,7 @@
 
 use crate::common::{STRICT, assert_close, blank, down, gpu, numbers, up};
 use stompp_cuda::{Floats, FloatsMut, Gpu, GpuSettings, SignConvAlgorithm, TensorLayout};
-use stompp_kernels::{self as kernels, ConvShape};
+use stompp_kernels::{self as kernels, ConvShape, Slices};
 
 /// Kernel, stride, padding and sizes of common and uncommon convolutions.
 fn convolutions() -> Vec<ConvShape> {
@@ -85,14 +85,20 @@ fn cuda_layouts_are_timed_and_not_used_where_bits_must_repeat() {
     );
     let mut y = [(); 2].map(|()| blank(&gpu, s.output_len()));
     let [first, second] = &mut y;
-    gpu.conv2d(&s, Floats::new(&x), Floats::new(&w), FloatsMut::new(first))
+    gpu.conv2d(&s, Slices::ONE, Floats::new(&x), Floats::new(&w), FloatsMut::new(first))
         .unwrap();
     gpu.time_layouts().unwrap();
     let timed = gpu.algorithm_choices();
     assert_eq!(timed.len(), usize::from(gpu.versions().cudnn.is_some()), "{timed:?}");
     gpu.start_profile();
-    gpu.conv2d(&s, Floats::new(&x), Floats::new(&w), FloatsMut::new(second))
-        .unwrap();
+    gpu.conv2d(
+        &s,
+        Slices::ONE,
+        Floats::new(&x),
+        Floats::new(&w),
+        FloatsMut::new(second),
+    )
+    .unwrap();
     let rows = gpu.end_profile().unwrap();
     assert!(
         rows.iter()
@@ -112,8 +118,14 @@ fn convolutions_are_the_cpu_s(gpu: &Gpu) {
         let (on_x, on_w, on_gy) = (up(gpu, &x), up(gpu, &w), up(gpu, &gy));
 
         let mut y = blank(gpu, s.output_len());
-        gpu.conv2d(&s, Floats::new(&on_x), Floats::new(&on_w), FloatsMut::new(&mut y))
-            .unwrap();
+        gpu.conv2d(
+            &s,
+            Slices::ONE,
+            Floats::new(&on_x),
+            Floats::new(&on_w),
+            FloatsMut::new(&mut y),
+        )
+        .unwrap();
         let mut expected = vec![0.0; s.output_len()];
         kernels::conv2d_forward(&s, &x, &w, &mut expected);
         assert_close(&format!("{s:?}"), &down(gpu, &y), &expected, 1e-5);
@@ -121,15 +133,27 @@ fn convolutions_are_the_cpu_s(gpu: &Gpu) {
         // Gradients accumulate.
         let mut expected = numbers(s.input_len(), 4);
         let mut gx = up(gpu, &expected);
-        gpu.conv2d_input_gradient(&s, Floats::new(&on_w), Floats::new(&on_gy), FloatsMut::new(&mut gx))
-            .unwrap();
+        gpu.conv2d_input_gradient(
+            &s,
+            Slices::ONE,
+            Floats::new(&on_w),
+            Floats::new(&on_gy),
+            FloatsMut::new(&mut gx),
+        )
+        .unwrap();
         kernels::conv2d_backward_input(&s, &w, &gy, &mut expected);
         assert_close(&format!("gx of {s:?}"), &down(gpu, &gx), &expected, 1e-5);
 
         let mut expected = numbers(s.weight_len(), 5);
         let mut gw = up(gpu, &expected);
-        gpu.conv2d_weight_gradient(&s, Floats::new(&on_x), Floats::new(&on_gy), FloatsMut::new(&mut gw))
-            .unwrap();
+        gpu.conv2d_weight_gradient(
+            &s,
+            Slices::ONE,
+            Floats::new(&on_x),
+            Floats::new(&on_gy),
+            FloatsMut::new(&mut gw),
+        )
+        .unwrap();
         kernels::conv2d_backward_weight(&s, &x, &gy, &mut expected);
         assert_close(&format!("gw of {s:?}"), &down(gpu, &gw), &expected, 1e-5);
     }
@@ -242,8 +266,14 @@ fn cuda_a_profile_has_a_row_for_each_kernel() {
     let w = up(&gpu, &numbers(s.weight_len(), 2));
     let mut y = blank(&gpu, s.output_len());
     let mut step = || {
-        gpu.conv2d(&s, Floats::new(&x), Floats::new(&w), FloatsMut::new(&mut y))
-            .unwrap()
+        gpu.conv2d(
+            &s,
+            Slices::ONE,
+            Floats::new(&x),
+            Floats::new(&w),
+            FloatsMut::new(&mut y),
+        )
+        .unwrap()
     };
     step();
     assert_eq!(gpu.end_profile().unwrap(), [], "nothing was begun");

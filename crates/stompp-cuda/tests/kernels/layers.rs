@@ -1,8 +1,8 @@
 //! Pools, the fully connected layer and the loss.
 
 use crate::common::{CHANNELS, STRICT, assert_close, bits, blank, down, gpu, numbers, up};
-use stompp_cuda::{Floats, FloatsMut};
-use stompp_kernels::{self as kernels, PoolShape};
+use stompp_cuda::{BatchSums, Floats, FloatsMut};
+use stompp_kernels::{self as kernels, PoolShape, Slices};
 
 #[test]
 #[cfg_attr(not(feature = "cuda-stand-in"), ignore = "needs a GPU")]
@@ -90,6 +90,7 @@ fn cuda_linear_layers_are_the_cpu_s() {
         let on_bias = up(&gpu, &bias);
         gpu.linear(
             sizes,
+            Slices::ONE,
             Floats::new(&on_x),
             Floats::new(&on_w),
             Floats::new(&on_bias),
@@ -103,7 +104,7 @@ fn cuda_linear_layers_are_the_cpu_s() {
         let [mut egx, mut egw, mut egbias] = [x.len(), w.len(), outputs].map(|len| numbers(len, 9));
         let [mut gx, mut gw, mut gbias] = [&egx, &egw, &egbias].map(|values| up(&gpu, values));
         kernels::linear_backward(
-            kernels::Slices::ONE,
+            Slices::ONE,
             batch,
             inputs,
             outputs,
@@ -121,6 +122,7 @@ fn cuda_linear_layers_are_the_cpu_s() {
         );
         gpu.linear_backward(
             sizes,
+            Slices::ONE,
             Floats::new(&on_x),
             Floats::new(&on_w),
             Floats::new(&on_gy),
@@ -147,8 +149,17 @@ fn cuda_cross_entropy_is_the_cpu_s() {
         let on_logits = up(&gpu, &logits);
         let mut found = blank(&gpu, 1);
         let out = (FloatsMut::new(&mut found), FloatsMut::new(&mut gradient));
-        gpu.cross_entropy(classes, Floats::new(&on_logits), &labels, smoothing, out.0, out.1)
-            .unwrap();
+        let sums = BatchSums::alone(batch);
+        gpu.cross_entropy(
+            classes,
+            Floats::new(&on_logits),
+            &labels,
+            smoothing,
+            &sums,
+            out.0,
+            out.1,
+        )
+        .unwrap();
         assert_close("loss", &down(&gpu, &found), &[loss], 1e-6);
         assert_close("gradient", &down(&gpu, &gradient), &expected, 1e-6);
     }
@@ -161,5 +172,5 @@ fn cuda_cross_entropy_refuses_a_label_that_is_no_class() {
     let gpu = gpu(STRICT);
     let (logits, mut loss, mut gradient) = (up(&gpu, &[0.0; 3]), blank(&gpu, 1), blank(&gpu, 3));
     let out = (FloatsMut::new(&mut loss), FloatsMut::new(&mut gradient));
-    let _ = gpu.cross_entropy(3, Floats::new(&logits), &[3], 0.0, out.0, out.1);
+    let _ = gpu.cross_entropy(3, Floats::new(&logits), &[3], 0.0, &BatchSums::alone(1), out.0, out.1);
 }

@@ -1,7 +1,7 @@
 //! Quantizers and batch norms.
 
 use crate::common::{CHANNELS, STRICT, assert_close, bits, blank, down, gpu, numbers, up};
-use stompp_cuda::{BatchNormParams, Floats, FloatsMut, Gpu, Moments, NormGradients, Quantizer};
+use stompp_cuda::{BatchNormParams, BatchSums, Floats, FloatsMut, Gpu, Moments, NormGradients, Quantizer};
 use stompp_kernels::{self as kernels, FreezeState, Surrogate};
 
 const SURROGATES: [Surrogate; 3] = [Surrogate::Blocked, Surrogate::Identity, Surrogate::Clipped];
@@ -78,7 +78,8 @@ fn cuda_batch_norms_are_the_cpu_s() {
             variance: FloatsMut::new(&mut on_variance),
             inv_std: FloatsMut::new(&mut on_inv_std),
         };
-        gpu.moments(&s, 1e-5, Floats::new(&on_x), out).unwrap();
+        gpu.moments(&s, &BatchSums::alone(s.batch), 1e-5, Floats::new(&on_x), out)
+            .unwrap();
         assert_close("mean", &down(&gpu, &on_mean), &mean, 1e-6);
         assert_close("variance", &down(&gpu, &on_variance), &variance, 1e-6);
         assert_close("inv_std", &down(&gpu, &on_inv_std), &inv_std, 1e-6);
@@ -121,8 +122,18 @@ fn cuda_batch_norms_are_the_cpu_s() {
             scale: FloatsMut::new(&mut gscale),
             shift: FloatsMut::new(&mut gshift),
         };
-        gpu.norm_backward(&s, norm, None, Floats::new(&on_x), None, Floats::new(&on_gy), gradients)
-            .unwrap();
+        let sums = BatchSums::alone(s.batch);
+        gpu.norm_backward(
+            &s,
+            &sums,
+            norm,
+            None,
+            Floats::new(&on_x),
+            None,
+            Floats::new(&on_gy),
+            gradients,
+        )
+        .unwrap();
         assert_close("gx", &down(&gpu, &gx), &egx, 1e-5);
         assert_close("gscale", &down(&gpu, &gscale), &egscale, 1e-5);
         assert_close("gshift", &down(&gpu, &gshift), &egshift, 1e-5);
@@ -214,6 +225,7 @@ fn cuda_fused_norms_are_the_cpu_s() {
             };
             gpu.norm_backward(
                 &s,
+                &BatchSums::alone(s.batch),
                 norm,
                 Some(quantizer),
                 Floats::new(&on_x),

@@ -2,7 +2,7 @@
 
 use super::{Position, plan::BatchPlan, plan::LoadMode};
 use crate::{Augmentation, CropParams, DataError, ImageSet};
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 /// A batch of images, given by their indices in the set.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,27 +27,37 @@ pub struct CropBatches {
 
 impl CropBatches {
     /// Creates endless batches for training from `start` on, equal to those of [`Loader::train`](crate::Loader::train) with
-    /// [`ImageExamples`](crate::ImageExamples).
+    /// [`ImageExamples`](crate::ImageExamples). With `part`, only these images of each batch, as in
+    /// [`Loader::train_part`](crate::Loader::train_part).
     ///
     /// # Errors
     /// Returns [`DataError::BatchSize`] if the batch size is zero or larger than the set.
+    ///
+    /// # Panics
+    /// Panics if `part` ends behind the batch.
     pub fn train(
         set: Arc<ImageSet>,
         batch_size: usize,
         augmentation: Option<Augmentation>,
         seed: u64,
         start: Position,
+        part: Option<Range<usize>>,
     ) -> Result<Self, DataError> {
+        check_part(part.as_ref(), batch_size);
         let augmentation = augmentation.map(|augmentation| (augmentation, seed));
-        Self::start(set, batch_size, augmentation, LoadMode::Training { seed }, start)
+        Self::start(set, batch_size, augmentation, LoadMode::Training { seed }, start, part)
     }
 
-    /// Creates batches of all images once, in order and not cropped. The last batch may be smaller.
+    /// Creates batches of all images once, or of those of `part`, in order and not cropped. The last batch may be smaller.
     ///
     /// # Errors
     /// Returns [`DataError::BatchSize`] if the batch size is zero.
-    pub fn evaluate(set: Arc<ImageSet>, batch_size: usize) -> Result<Self, DataError> {
-        Self::start(set, batch_size, None, LoadMode::Evaluation, Position::default())
+    ///
+    /// # Panics
+    /// Panics if `part` ends behind the set.
+    pub fn evaluate(set: Arc<ImageSet>, batch_size: usize, part: Option<Range<usize>>) -> Result<Self, DataError> {
+        check_part(part.as_ref(), set.len());
+        Self::start(set, batch_size, None, LoadMode::Evaluation, Position::default(), part)
     }
 
     fn start(
@@ -56,6 +66,7 @@ impl CropBatches {
         augmentation: Option<(Augmentation, u64)>,
         pass: LoadMode,
         start: Position,
+        part: Option<Range<usize>>,
     ) -> Result<Self, DataError> {
         let records = set.len();
         let too_large = matches!(pass, LoadMode::Training { .. }) && batch_size > records;
@@ -66,7 +77,7 @@ impl CropBatches {
             records,
             batch_size,
             pass,
-            part: None,
+            part,
         };
         let next = plan.advance(start, 0);
         let epoch = next.map_or(0, |position| position.epoch);
@@ -78,6 +89,13 @@ impl CropBatches {
             next,
         })
     }
+}
+
+fn check_part(part: Option<&Range<usize>>, images: usize) {
+    assert!(
+        part.is_none_or(|part| part.end <= images),
+        "{part:?} is no part of {images} images"
+    );
 }
 
 impl Iterator for CropBatches {

@@ -19,21 +19,21 @@ static GPU: OnceLock<Gpu> = OnceLock::new();
 /// Returns an [`OpenGpuError`] if there is no GPU, a library or the compilation of the kernels fails, or the GPU was opened before
 /// with other settings.
 pub fn open(settings: GpuSettings) -> Result<Cuda, OpenGpuError> {
+    open_for(0, settings)
+}
+
+/// Opens the GPU for process number `process` of this machine and returns dfdx's device for it: each process has a GPU of its own, if
+/// there are enough of them.
+///
+/// # Errors
+/// Those of [`open`].
+pub fn open_for(process: usize, settings: GpuSettings) -> Result<Cuda, OpenGpuError> {
     static OPENING: Mutex<()> = Mutex::new(());
     let _one_at_a_time = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
-    // Counting first: dfdx's own call panics if there is no driver or GPU.
-    let shown = || -> Result<i32, DriverError> {
-        cudarc::driver::result::init()?;
-        cudarc::driver::result::device::get_count()
-    };
-    match shown() {
-        Ok(1..) => {}
-        Ok(count) => return Err(OpenGpuError::NoDevice(format!("{count} GPUs"))),
-        // By its number: without a driver there are no messages for its errors.
-        Err(error) => return Err(OpenGpuError::NoDevice(format!("{:?}", error.0))),
-    }
+    // Before dfdx's own call, which panics if there is no driver or GPU.
+    let number = stompp_cuda::gpu_of_process(process)?;
     let no_device = |error: CudaError| OpenGpuError::NoDevice(error.to_string());
-    let device = Cuda::try_build(0, 0).map_err(no_device)?;
+    let device = Cuda::try_build(number, 0).map_err(no_device)?;
     if let Some(gpu) = GPU.get() {
         let (was, wanted) = (gpu.settings(), settings);
         if was != wanted {

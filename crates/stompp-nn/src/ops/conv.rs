@@ -6,7 +6,7 @@ use dfdx::{
     tensor::{PutTape, SplitTape, Tensor},
     tensor_ops::ReshapeTo,
 };
-use stompp_kernels::ConvShape;
+use stompp_kernels::{ConvShape, Slices};
 
 /// Convolves `x` (N, I, H, W) with `w` (O, I, K, K), giving (N, O, H', W') where `H' = (H + 2 padding - K) / stride + 1`.
 ///
@@ -34,7 +34,9 @@ where
     T: Recording<D>,
 {
     let device = x.device().clone();
-    conv2d_with(x, w, stride, padding, |shape, x, w, y| device.conv2d(shape, x, w, y))
+    conv2d_with(x, w, stride, padding, |shape, slices, x, w, y| {
+        device.conv2d(shape, slices, x, w, y)
+    })
 }
 
 /// As [`conv2d`], but `forward` computes the output from the values of `x` and `w`. Use it if more is known about the operands
@@ -50,7 +52,7 @@ pub fn conv2d_with<B, I, O, K, H, W, D, T>(
     w: Tensor<(O, I, K, K), f32, D, T>,
     stride: usize,
     padding: usize,
-    forward: impl FnOnce(&ConvShape, D::Slice<'_>, D::Slice<'_>, D::SliceMut<'_>) -> Result<(), D::Err>,
+    forward: impl FnOnce(&ConvShape, Slices, D::Slice<'_>, D::Slice<'_>, D::SliceMut<'_>) -> Result<(), D::Err>,
 ) -> OpResult<ImageShape<B, O>, D, T>
 where
     B: Dim,
@@ -67,11 +69,10 @@ where
     let shape = conv_shape(&x, &w, stride, padding);
     let device = x.device().clone();
     let out = (x.shape().0, w.shape().0, shape.out_height(), shape.out_width());
-    let y = device.filled(out, |y| forward(&shape, D::values(&x), D::values(&w), y))?;
-
     let (x_wanted, w_wanted) = (x_tape.is_recording(), w_tape.is_recording());
-    let slices = w_tape.reduction().slices();
     let mut tape = x_tape.merge(w_tape);
+    let slices = tape.reduction().slices();
+    let y = device.filled(out, |y| forward(&shape, slices, D::values(&x), D::values(&w), y))?;
     let y_ghost = y.ghost();
     tape.add_backward_op(move |gradients| {
         let gy = take_gradient!(gradients, &y_ghost, &device);
@@ -81,7 +82,7 @@ where
         }
         if x_wanted {
             let gx = D::slice_mut(gradients.get_or_alloc_mut(&x)?);
-            device.conv2d_input_gradient(&shape, D::values(&w), D::slice(&gy), gx)?;
+            device.conv2d_input_gradient(&shape, slices, D::values(&w), D::slice(&gy), gx)?;
         }
         Ok(())
     });

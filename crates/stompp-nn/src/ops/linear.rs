@@ -48,12 +48,12 @@ where
         inputs: inputs.size(),
         outputs: outputs.size(),
     };
+    let slices = w_tape.reduction().slices();
     let y = device.filled((batch, outputs), |y| {
-        device.linear(&shape, D::values(&x), D::values(&w), D::values(&b), y)
+        device.linear(&shape, slices, D::values(&x), D::values(&w), D::values(&b), y)
     })?;
 
     let (x_wanted, w_wanted) = (x_tape.is_recording(), w_tape.is_recording());
-    let slices = w_tape.reduction().slices();
     let mut tape = x_tape.merge(w_tape);
     let y_ghost = y.ghost();
     tape.add_backward_op(move |gradients| {

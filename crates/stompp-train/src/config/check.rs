@@ -108,8 +108,6 @@ impl RunConfig {
             )
         } else if slices > 1 && self.processes.reduction == ReductionOrder::Fast {
             "processes.reduction `fast` has no slices".to_owned()
-        } else if slices > 1 && self.device.name == Device::Cuda {
-            "a GPU trains with one slice".to_owned()
         } else {
             return Ok(());
         };

@@ -149,7 +149,12 @@ impl SplitImages {
     }
 
     /// As [`SplitImages::training_batches`], for images in memory, but with indices and crop positions instead of pixels.
-    pub(crate) fn training_crops(&self, config: &RunConfig, start: Position) -> Result<CropBatches, TrainError> {
+    pub(crate) fn training_crops(
+        &self,
+        config: &RunConfig,
+        start: Position,
+        part: Option<Range<usize>>,
+    ) -> Result<CropBatches, TrainError> {
         let set = self.memory_set().expect("only images in memory are held by a device");
         let augmentation = config.data.augment.then(|| augmentation(set));
         let batch_size = config.training.batch_size;
@@ -159,13 +164,18 @@ impl SplitImages {
             augmentation,
             config.seed,
             start,
+            part,
         )?)
     }
 
     /// As [`SplitImages::evaluation_batches`], for images in memory, but with indices instead of pixels.
-    pub(crate) fn evaluation_crops(&self, batch_size: usize) -> Result<CropBatches, TrainError> {
+    pub(crate) fn evaluation_crops(
+        &self,
+        batch_size: usize,
+        part: Option<Range<usize>>,
+    ) -> Result<CropBatches, TrainError> {
         let set = self.memory_set().expect("only images in memory are held by a device");
-        Ok(CropBatches::evaluate(Arc::clone(set), batch_size)?)
+        Ok(CropBatches::evaluate(Arc::clone(set), batch_size, part)?)
     }
 
     /// The images of `part` in order, `batch_size` at a time.

@@ -182,13 +182,14 @@ fn run_part(
         }
         #[cfg(feature = "cuda")]
         Device::Cuda => {
-            use stompp_nn::cuda::{GpuSettings, open};
+            use stompp_nn::cuda::{GpuSettings, open_for};
             let settings = GpuSettings {
                 tf32: !config.device.strict_f32,
                 deterministic: config.device.deterministic,
                 ..GpuSettings::default()
             };
-            let device = open(settings).map_err(device_error)?;
+            let process = stompp_parallel::rank_on_this_machine(&*session.processes)?;
+            let device = open_for(process, settings).map_err(device_error)?;
             let mut run = Run::new(device, config.clone(), own, images, control, (session.start, out))?;
             run.initialize(session, out)?;
             run.execute(session, out, callbacks)
