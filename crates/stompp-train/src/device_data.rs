@@ -128,6 +128,11 @@ impl<D: DeviceDataset> DataSource<D> {
         Self { part, ..self }
     }
 
+    /// Number of images of this process in an evaluation.
+    pub(crate) fn evaluated_images(&self) -> usize {
+        self.part.as_ref().map_or(self.split.len(), ExactSizeIterator::len)
+    }
+
     /// The device.
     pub(crate) fn device(&self) -> &D {
         &self.device

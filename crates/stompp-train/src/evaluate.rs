@@ -4,6 +4,7 @@ use crate::{
     TrainError,
     device_data::{DataSource, DeviceBatch, DeviceDataset},
     error::device_error,
+    processes,
 };
 use serde::Serialize;
 use stompp_binarize::{EvalMode, Network};
@@ -45,7 +46,8 @@ pub(crate) struct Evaluator<'a, D: DeviceDataset> {
 
 impl<D: DeviceDataset> Evaluator<'_, D> {
     /// Scores `network` on all images. Changes nothing. Calls `each` with the outputs of one batch of this process after the other, in
-    /// order; an error from `each` ends the evaluation.
+    /// order; an error from `each` ends the evaluation. All processes call it equally often, with `None` after their last batch, so that
+    /// they can agree in it.
     ///
     /// The score does not depend on the batch size or on the number of processes.
     ///
@@ -55,10 +57,12 @@ impl<D: DeviceDataset> Evaluator<'_, D> {
     pub(crate) fn score(
         &self,
         network: &Network<D>,
-        each: &mut dyn FnMut(&BatchPredictions<'_>) -> Result<(), TrainError>,
+        each: &mut dyn FnMut(Option<&BatchPredictions<'_>>) -> Result<(), TrainError>,
     ) -> Result<Score, TrainError> {
         let mut sum = ScoreAccumulator::default();
         let batch_size = D::evaluation_batch(self.macs_per_image);
+        let most_batches = self.most_batches(batch_size)?;
+        let mut calls = 0;
         for batch in self.images.evaluation_batches(self.normalization, batch_size)? {
             let DeviceBatch {
                 images,
@@ -67,16 +71,30 @@ impl<D: DeviceDataset> Evaluator<'_, D> {
             } = batch?;
             let logits = network.evaluate(images, self.mode).map_err(device_error)?.as_vec();
             sum.add(&logits, &labels);
-            each(&BatchPredictions {
+            each(Some(&BatchPredictions {
                 indices: &indices,
                 labels: &labels,
                 logits: &logits,
-            })?;
+            }))?;
+            calls += 1;
+        }
+        for _ in calls..most_batches {
+            each(None)?;
         }
         // Evaluation batches differ in size from training batches. Their cached memory would stay unused until the next evaluation.
         self.images.device().try_empty_cache().map_err(device_error)?;
         sum.gather(self.processes)?;
         Ok(sum.score())
+    }
+
+    /// The largest number of batches of a process. Parts differ by an image, and batches by the number of threads. 0 for one process.
+    fn most_batches(&self, batch_size: usize) -> Result<usize, TrainError> {
+        if self.processes.size() == 1 {
+            return Ok(0);
+        }
+        let own = self.images.evaluated_images().div_ceil(batch_size);
+        let all = processes::gather(self.processes, &own)?;
+        Ok(all.into_iter().max().unwrap_or(own))
     }
 }
 

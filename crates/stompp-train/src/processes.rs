@@ -104,6 +104,17 @@ impl Processes {
         serde_json::from_slice(&message).map_err(|_| CollectiveError::Mismatch { rank: 0 }.into())
     }
 
+    /// Whether any process says `true`.
+    ///
+    /// # Errors
+    /// Returns [`TrainError::Processes`] if a process has ended.
+    pub(crate) fn any(&self, own: bool) -> Result<bool, TrainError> {
+        match self.are_many() {
+            true => Ok(gather(self.collective(), &own)?.contains(&true)),
+            false => Ok(own),
+        }
+    }
+
     /// Gives every process the network of the first one, if batch norms are local. Only their running statistics differ, which do not
     /// affect the training.
     ///

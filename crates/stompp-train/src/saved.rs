@@ -117,7 +117,9 @@ impl SavedRun {
         };
         let mut collector = ReportBuilder::new(self.config.data.classes());
         let score = evaluator.score(&network, &mut |answers| {
-            collector.add(answers, |index| images.test.image_name(index));
+            if let Some(answers) = answers {
+                collector.add(answers, |index| images.test.image_name(index));
+            }
             Ok(())
         })?;
         let bad = images.bad_images();

@@ -11,7 +11,7 @@ use std::{
     },
     thread,
 };
-use stompp_parallel::{Collective, CollectiveError, LocalGroup, Reduction, Solo};
+use stompp_parallel::{Collective, CollectiveError, LocalGroup, PendingSum, Reduction, Solo};
 use stompp_train::{
     Callback, Checkpointing, MetricRecord, RunConfig, RunResult, SavedRun, Session, Start, TrainError,
     callback::{EpochReport, StepReport},
@@ -214,6 +214,72 @@ fn a_run_resumes_with_another_number_of_processes() {
         RunConfig::load(&out.join("config.toml")).unwrap().processes.slices,
         Some(4)
     );
+}
+
+/// A process that is told to stop as soon as it has agreed with the others to go on with an evaluation.
+#[derive(Debug)]
+struct StopInEvaluation(LocalGroup, Arc<AtomicBool>);
+
+impl Collective for StopInEvaluation {
+    fn rank(&self) -> usize {
+        self.0.rank()
+    }
+
+    fn size(&self) -> usize {
+        self.0.size()
+    }
+
+    fn sum(&self, values: &mut [f64]) -> Result<(), CollectiveError> {
+        self.0.sum(values)
+    }
+
+    fn start_sum(&self, values: Vec<f32>) -> PendingSum {
+        self.0.start_sum(values)
+    }
+
+    fn gather(&self, message: Vec<u8>) -> Result<Vec<Vec<u8>>, CollectiveError> {
+        let goes_on = message == b"false";
+        let all = self.0.gather(message)?;
+        if goes_on && self.rank() == 1 {
+            self.1.store(true, Ordering::Relaxed);
+        }
+        Ok(all)
+    }
+
+    fn bytes_sent(&self) -> u64 {
+        self.0.bytes_sent()
+    }
+
+    fn abort(&self, reason: &str) {
+        self.0.abort(reason);
+    }
+}
+
+#[test]
+fn an_evaluation_is_cancelled_in_all_processes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, out) = (folder.path().join("whole"), folder.path().join("out"));
+    train(2, &config(STOMPP), &whole);
+    let members = LocalGroup::members(2, Reduction::Exact).unwrap();
+    thread::scope(|threads| {
+        for member in members {
+            let place = if member.rank() == 0 {
+                out.clone()
+            } else {
+                folder.path().join("nothing")
+            };
+            threads.spawn(move || {
+                let mut session = session();
+                session.processes = Arc::new(StopInEvaluation(member, Arc::clone(&session.stop)));
+                let result = session.train(&config(STOMPP), &place, &mut []);
+                // The step before the first evaluation.
+                assert!(matches!(result, Err(TrainError::Stopped { step: 4 })), "{result:?}");
+            });
+        }
+    });
+    train(2, &config(STOMPP), &out);
+    assert!(network(&out) == network(&whole));
+    assert_eq!(epochs(&out), epochs(&whole));
 }
 
 #[test]

@@ -72,7 +72,7 @@ impl<D: DeviceDataset> Run<D> {
             macs_per_image: macs_per_image(&self.summary),
             processes: self.processes.collective(),
         };
-        evaluator.score(network, &mut |_| self.check_stop())
+        evaluator.score(network, &mut |_| self.agree_on_stop())
     }
 
     /// The deploy network with re-estimated statistics; `None` if the configuration does not ask for them.
@@ -85,19 +85,31 @@ impl<D: DeviceDataset> Run<D> {
         let Some(batches) = batches else {
             return Ok(None);
         };
-        let batches = batches.map(|batch| self.check_stop().and(batch));
+        let batches = batches.map(|batch| self.agree_on_stop().and(batch));
         let mode = self.config.method.name.deployed();
         let mut network = deploy::reestimate(&self.trainer.network, mode, batches)?;
         self.processes.share_statistics(&mut network)?;
         Ok(Some(network))
     }
 
-    /// Checks whether the run was told to stop before or during an evaluation.
+    /// Checks whether the run was told to stop before an evaluation.
     ///
     /// # Errors
     /// Returns [`TrainError::Stopped`] if it was.
     pub(super) fn check_stop(&self) -> Result<(), TrainError> {
-        match self.stop.should_stop_now() {
+        self.stopped_if(self.stop.should_stop_now())
+    }
+
+    /// Checks whether any process was told to stop during an evaluation. All processes call it equally often.
+    ///
+    /// # Errors
+    /// Returns [`TrainError::Stopped`] if one was, and [`TrainError::Processes`] if a process has ended.
+    fn agree_on_stop(&self) -> Result<(), TrainError> {
+        self.stopped_if(self.processes.any(self.stop.request().now)?)
+    }
+
+    fn stopped_if(&self, stopped: bool) -> Result<(), TrainError> {
+        match stopped {
             true => Err(TrainError::Stopped {
                 step: self.train_state.step,
             }),
