@@ -3,9 +3,10 @@
 
 mod tree;
 
-use rustix::fs::{Advice, fadvise};
+use rustix::fs::{Advice, OFlags, fadvise};
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use stompp_data::ImageTree;
 use tree::{Files, jpeg, picture, tar, zip};
@@ -27,6 +28,17 @@ fn cold<T>(path: &Path, read: impl FnOnce() -> T) -> (u64, T) {
     let before = read_from_disk();
     let result = read();
     (read_from_disk() - before, result)
+}
+
+/// Whether 512 bytes of the file can be read from the disk alone.
+fn has_small_blocks(path: &Path) -> bool {
+    let file = File::options()
+        .read(true)
+        .custom_flags(OFlags::DIRECT.bits() as i32)
+        .open(path);
+    let mut buffer = [0; 1024];
+    let start = buffer.as_ptr().align_offset(512);
+    file.is_ok_and(|file| file.read_exact_at(&mut buffer[start..start + 512], 512).is_ok())
 }
 
 #[test]
@@ -52,8 +64,9 @@ fn of_a_cold_archive_only_what_is_needed_is_read() {
             return;
         }
         let (listed, tree) = cold(&path, || ImageTree::open(&path, None).unwrap());
-        // A tar has a header beside each image, of which at least one page of 4 KiB is read.
-        assert!(listed < size / 16, "{name}: {listed} of {size} bytes to list it");
+        // Some disks have no smaller blocks than 4 KiB. A tar has a header beside each image.
+        let most = if has_small_blocks(&path) { size / 50 } else { size / 16 };
+        assert!(listed < most, "{name}: {listed} of {size} bytes to list it");
         let train = tree.train().unwrap();
         let some: Vec<usize> = (0..IMAGES).step_by(20).rev().collect();
         let (read, ()) = cold(&path, || {

@@ -40,6 +40,21 @@ impl FileRange {
         result
     }
 
+    /// The whole file.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The position in the whole file.
+    pub(crate) fn offset(&self) -> u64 {
+        self.start + self.position
+    }
+
+    /// Number of bytes from the position to the end.
+    pub(crate) fn rest(&self) -> u64 {
+        self.len.saturating_sub(self.position)
+    }
+
     /// Its length in bytes.
     pub(crate) fn len(&self) -> u64 {
         self.len
@@ -95,8 +110,7 @@ fn advise(_: &File, _: Access) {}
 
 impl Read for FileRange {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let rest = self.len.saturating_sub(self.position);
-        let wanted = usize::try_from(rest).map_or(buffer.len(), |rest| rest.min(buffer.len()));
+        let wanted = usize::try_from(self.rest()).map_or(buffer.len(), |rest| rest.min(buffer.len()));
         let read = self
             .file
             .read_at(&mut buffer[..wanted], self.start + self.position.min(self.len))?;

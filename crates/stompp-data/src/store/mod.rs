@@ -5,6 +5,7 @@
 
 mod file_range;
 mod folder;
+mod headers;
 mod links;
 mod members;
 mod parallel;

@@ -1,5 +1,6 @@
 //! Files in a `.tar`, found by its headers. A `.tar` in a `.tar` counts as a folder, because ImageNet's training set has this form.
 
+use super::headers::Headers;
 use super::links::{Entries, Entry};
 use super::{FileRange, Listing, Member, links, with_many_requests};
 use crate::DataError;
@@ -88,7 +89,7 @@ impl<'a> Reader<'a> {
     }
 
     fn read(&mut self, tar: &FileRange) -> Result<(), DataError> {
-        let mut archive = tar::Archive::new(tar.clone());
+        let mut archive = tar::Archive::new(Headers::new(tar.clone()));
         let file = || DataFile::from_path(self.path);
         // The expected offset of the next header.
         let mut end = 0;
@@ -120,7 +121,7 @@ impl<'a> Reader<'a> {
         self.check_end(tar, end)
     }
 
-    fn add(&mut self, entry: &tar::Entry<'_, FileRange>, kind: EntryType, bytes: u64) -> Result<(), DataError> {
+    fn add(&mut self, entry: &tar::Entry<'_, Headers>, kind: EntryType, bytes: u64) -> Result<(), DataError> {
         let path_bytes = entry.path_bytes();
         let text = |bytes: &[u8]| {
             str::from_utf8(bytes).map(str::to_owned).map_err(|_| DataError::Tree {
@@ -155,7 +156,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether a regular file is a sparse file in GNU's PAX format, so stored in pieces.
-    fn is_sparse(&self, entry: &tar::Entry<'_, FileRange>) -> bool {
+    fn is_sparse(&self, entry: &tar::Entry<'_, Headers>) -> bool {
         entry
             .path_bytes()
             .windows(16)
