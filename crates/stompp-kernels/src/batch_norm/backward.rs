@@ -14,12 +14,13 @@ use std::ops::Range;
 
 /// A source of the gradient of the normalized values.
 pub(super) trait Upstream: Copy + Sync {
-    /// Returns the gradient of one channel in one image. `buffer` has the same length and may be used for the result.
+    /// Returns the gradient of one channel in one image, where `x` has the batch norm's inputs. `buffer` has the same length and may be
+    /// used for the result.
     ///
     /// # Safety
     ///
     /// The machine must have the instructions of `L`.
-    unsafe fn row<'a, L: Lanes>(&'a self, channel: usize, image: usize, buffer: &'a mut [f32]) -> &'a [f32];
+    unsafe fn row<'a, L: Lanes>(&'a self, channel: usize, image: usize, x: &[f32], buffer: &'a mut [f32]) -> &'a [f32];
 }
 
 /// A gradient that is in memory.
@@ -31,7 +32,7 @@ pub(super) struct DirectGradient<'a> {
 
 impl Upstream for DirectGradient<'_> {
     #[inline(always)]
-    unsafe fn row<'a, L: Lanes>(&'a self, channel: usize, image: usize, _: &'a mut [f32]) -> &'a [f32] {
+    unsafe fn row<'a, L: Lanes>(&'a self, channel: usize, image: usize, _: &[f32], _: &'a mut [f32]) -> &'a [f32] {
         Rows::new(self.s, self.g, channel).row(image)
     }
 }
@@ -72,29 +73,53 @@ pub(super) fn backward_sums(
     });
 }
 
-/// Computes the gradients of a batch norm from the gradient of its output. The sums over the batch are computed if they are not given. `gresidual`, if given, also gets the gradient of the output.
-/// `gx` is overwritten if it is `fresh`; all others are accumulated.
+/// The input of a batch norm, and where its gradient goes.
+pub(super) enum Input<'a> {
+    /// The gradient is not needed.
+    Only(&'a [f32]),
+    /// The gradient is added to the second slice.
+    AddTo(&'a [f32], &'a mut [f32]),
+    /// The gradient overwrites the second slice.
+    WriteTo(&'a [f32], &'a mut [f32]),
+    /// The gradient overwrites the input.
+    Replace(&'a mut [f32]),
+}
+
+impl<'a> Input<'a> {
+    /// Returns the input, unless it is also where its gradient goes; that slice; and whether the gradient overwrites it.
+    fn split(self) -> (Option<&'a [f32]>, Option<&'a mut [f32]>, bool) {
+        match self {
+            Self::Only(x) => (Some(x), None, false),
+            Self::AddTo(x, gx) => (Some(x), Some(gx), false),
+            Self::WriteTo(x, gx) => (Some(x), Some(gx), true),
+            Self::Replace(x) => (None, Some(x), true),
+        }
+    }
+}
+
+/// Computes the gradients of a batch norm from the gradient of its output. The sums over the batch are computed if they are not given.
+/// `gresidual`, if given, also gets the gradient of the output. All gradients are accumulated, except that of the input: see [`Input`].
 #[allow(clippy::too_many_arguments)]
 pub(super) fn backward(
     s: &ChannelShape,
     sums: Option<GradientSums<'_>>,
-    x: &[f32],
+    input: Input<'_>,
     norm: BatchNormParams,
     upstream: impl Upstream,
-    gx: Option<&mut [f32]>,
-    fresh: bool,
     gresidual: Option<&mut [f32]>,
     gscale: &mut [f32],
     gshift: &mut [f32],
 ) {
+    let (x, gx, overwrite) = input.split();
     norm.check(s);
-    check::length("x", x.len(), s.len());
     check::length("gscale", gscale.len(), s.channels);
     check::length("gshift", gshift.len(), s.channels);
-    for (what, gradient) in [("gx", &gx), ("gradient of the residual", &gresidual)] {
-        if let Some(gradient) = gradient {
-            check::length(what, gradient.len(), s.len());
-        }
+    let gradients = [
+        ("gx", gx.as_deref()),
+        ("gradient of the residual", gresidual.as_deref()),
+    ];
+    for (what, slice) in [("x", x)].into_iter().chain(gradients) {
+        check::length(what, slice.map_or(s.len(), <[f32]>::len), s.len());
     }
     if let Some(GradientSums { sums, .. }) = sums {
         check::length("sums", sums.len(), s.channels);
@@ -120,7 +145,7 @@ pub(super) fn backward(
                 upstream,
                 first: task * block,
                 gx,
-                fresh,
+                overwrite,
                 gresidual,
                 gscale,
                 gshift,
@@ -146,14 +171,14 @@ fn parts<'a>(s: &ChannelShape, block: usize, gradient: Option<&'a mut [f32]>) ->
 
 /// Computes `gx += factor (g - mean_g - (x - mean) slope)`.
 #[derive(Clone, Copy)]
-struct Update {
+struct Gradient {
     mean: f32,
     mean_g: f32,
     minus_slope: f32,
     factor: f32,
 }
 
-impl Map<2> for Update {
+impl Map<2> for Gradient {
     #[inline(always)]
     unsafe fn apply<L: Lanes>(self, _: usize, [x, g]: [L::Vector; 2], old: L::Vector) -> L::Vector {
         // SAFETY: the caller guarantees the instructions.
@@ -165,18 +190,32 @@ impl Map<2> for Update {
     }
 }
 
+/// Replaces an input by its gradient.
+#[derive(Clone, Copy)]
+struct InPlace(Gradient);
+
+impl Map<1> for InPlace {
+    #[inline(always)]
+    unsafe fn apply<L: Lanes>(self, at: usize, [g]: [L::Vector; 1], x: L::Vector) -> L::Vector {
+        // SAFETY: the caller guarantees the instructions.
+        unsafe { self.0.apply::<L>(at, [x, g], L::splat(0.0)) }
+    }
+}
+
 /// Computes the gradients of some neighbouring channels.
 struct Backward<'a, 'b, U> {
     s: &'a ChannelShape,
     sums: Option<GradientSums<'a>>,
-    x: &'a [f32],
+    /// The input; none if it is in `gx`.
+    x: Option<&'a [f32]>,
     norm: BatchNormParams<'a>,
     upstream: U,
     /// The first channel.
     first: usize,
     /// For each image, the slice of these channels; empty if the gradient is not needed.
     gx: Vec<&'b mut [f32]>,
-    fresh: bool,
+    /// Whether the gradient overwrites `gx`.
+    overwrite: bool,
     gresidual: Vec<&'b mut [f32]>,
     gscale: &'b mut [f32],
     gshift: &'b mut [f32],
@@ -187,29 +226,28 @@ impl<U: Upstream> Kernel for Backward<'_, '_, U> {
 
     #[inline(always)]
     unsafe fn run<L: Lanes>(mut self) {
-        let (s, inner) = (self.s, self.s.inner);
+        let inner = self.s.inner;
         let mut buffer = Scratch::new(inner);
-        let mut updates = Vec::with_capacity(self.gscale.len());
+        let mut gradients = Vec::with_capacity(self.gscale.len());
         for number in 0..self.gscale.len() {
             // SAFETY: the caller guarantees the instructions.
-            updates.push(unsafe { self.add_parameter_gradients::<L>(number, &mut buffer) });
+            gradients.push(unsafe { self.add_parameter_gradients::<L>(number, &mut buffer) });
         }
         // Image by image, because the rows of one channel are often whole pages apart. Then loads would wait for stores with the same
         // page offset (4K aliasing).
         for image in 0..self.gx.len().max(self.gresidual.len()) {
-            for (number, &update) in updates.iter().enumerate() {
-                let channel = self.first + number;
+            for (number, &gradient) in gradients.iter().enumerate() {
                 let part = number * inner..(number + 1) * inner;
                 // SAFETY: the caller guarantees the instructions.
                 unsafe {
-                    let g = self.upstream.row::<L>(channel, image, &mut buffer);
+                    let x = self.row(number, image);
+                    let g = self.upstream.row::<L>(self.first + number, image, x, &mut buffer);
                     if let Some(gx) = self.gx.get_mut(image) {
-                        let x = Rows::new(s, self.x, channel).row(image);
                         let gx = &mut gx[part.clone()];
-                        if self.fresh {
-                            map_row::<L, 2, false>([x, g], gx, update);
-                        } else {
-                            map_row::<L, 2, true>([x, g], gx, update);
+                        match self.x.map(|x| Rows::new(self.s, x, self.first + number).row(image)) {
+                            None => map_row::<L, 1, true>([g], gx, InPlace(gradient)),
+                            Some(x) if self.overwrite => map_row::<L, 2, false>([x, g], gx, gradient),
+                            Some(x) => map_row::<L, 2, true>([x, g], gx, gradient),
                         }
                     }
                     if let Some(gresidual) = self.gresidual.get_mut(image) {
@@ -222,22 +260,41 @@ impl<U: Upstream> Kernel for Backward<'_, '_, U> {
 }
 
 impl<U: Upstream> Backward<'_, '_, U> {
+    /// Returns the inputs of the `number`-th channel in one image.
+    #[inline(always)]
+    fn row(&self, number: usize, image: usize) -> &[f32] {
+        let inner = self.s.inner;
+        match self.x {
+            Some(x) => Rows::new(self.s, x, self.first + number).row(image),
+            None => &self.gx[image][number * inner..][..inner],
+        }
+    }
+
     /// Adds the gradients of scale and shift of the `number`-th channel. Returns the update for the gradient of its input.
     ///
     /// # Safety
     ///
     /// The machine must have the instructions of `L`.
     #[inline(always)]
-    unsafe fn add_parameter_gradients<L: Lanes>(&mut self, number: usize, buffer: &mut [f32]) -> Update {
+    unsafe fn add_parameter_gradients<L: Lanes>(&mut self, number: usize, buffer: &mut [f32]) -> Gradient {
         let channel = self.first + number;
         let (mean, inv_std) = (self.norm.mean[channel], self.norm.inv_std[channel]);
         let ([sum, product], count) = match self.sums {
             Some(GradientSums { sums, count }) => (sums[channel], count),
             None => {
                 let images = 0..self.s.batch;
-                let rows = Rows::new(self.s, self.x, channel);
                 // SAFETY: the caller guarantees the instructions.
-                let sums = unsafe { gradient_sums::<L>(rows, mean, &self.upstream, channel, images, buffer) };
+                let sums = unsafe {
+                    gradient_sums::<L>(
+                        #[inline(always)]
+                        |image: usize| self.row(number, image),
+                        mean,
+                        &self.upstream,
+                        channel,
+                        images,
+                        buffer,
+                    )
+                };
                 (sums, self.s.batch * self.s.inner)
             }
         };
@@ -245,7 +302,7 @@ impl<U: Upstream> Backward<'_, '_, U> {
         let product = product * f64::from(inv_std);
         self.gshift[number] += sum as f32;
         self.gscale[number] += product as f32;
-        Update {
+        Gradient {
             mean,
             mean_g: (sum / count) as f32,
             minus_slope: (-product / count * f64::from(inv_std)) as f32,
@@ -272,18 +329,28 @@ impl<U: Upstream> Kernel for ChannelGradientSums<'_, U> {
         let mut buffer = Scratch::new(self.s.inner);
         let rows = Rows::new(self.s, self.x, self.channel);
         // SAFETY: the caller guarantees the instructions.
-        unsafe { gradient_sums::<L>(rows, self.mean, &self.upstream, self.channel, self.images, &mut buffer) }
+        unsafe {
+            gradient_sums::<L>(
+                #[inline(always)]
+                |image: usize| rows.row(image),
+                self.mean,
+                &self.upstream,
+                self.channel,
+                self.images,
+                &mut buffer,
+            )
+        }
     }
 }
 
-/// Computes the sums of `g` and of `g (x - mean)` over some images of one channel.
+/// Computes the sums of `g` and of `g (x - mean)` over some images of one channel. `row` returns the inputs of an image.
 ///
 /// # Safety
 ///
 /// The machine must have the instructions of `L`.
 #[inline(always)]
-unsafe fn gradient_sums<L: Lanes>(
-    rows: Rows<'_>,
+unsafe fn gradient_sums<'a, L: Lanes>(
+    row: impl Fn(usize) -> &'a [f32],
     mean: f32,
     upstream: &impl Upstream,
     channel: usize,
@@ -295,8 +362,9 @@ unsafe fn gradient_sums<L: Lanes>(
     unsafe {
         let mut sums = Sums::<L>::new();
         for image in images {
-            let g = upstream.row::<L>(channel, image, buffer);
-            sums.add(&term, [rows.row(image), g]);
+            let x = row(image);
+            let g = upstream.row::<L>(channel, image, x, buffer);
+            sums.add(&term, [x, g]);
         }
         sums.finish()
     }

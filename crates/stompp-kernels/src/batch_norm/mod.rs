@@ -6,8 +6,8 @@ mod sums;
 
 pub use backward::GradientSums;
 pub use quantized::{
-    BatchNormParams, BatchNormQuantizeGradients, batch_norm_quantize_backward, batch_norm_quantize_backward_sums,
-    batch_norm_quantize_forward,
+    BatchNormParams, BatchNormQuantizeGradients, batch_norm_quantize_backward, batch_norm_quantize_backward_in_place,
+    batch_norm_quantize_backward_sums, batch_norm_quantize_forward,
 };
 
 use rayon::prelude::*;
@@ -17,7 +17,7 @@ use crate::elementwise::ChannelShape;
 use crate::parallel::{PIECE, for_each_piece_of};
 use crate::simd::{Kernel, Lanes, Simd, map_row};
 use crate::slices::Slices;
-use backward::{DirectGradient, backward, backward_sums};
+use backward::{DirectGradient, Input, backward, backward_sums};
 use sums::{ChannelSums, Rows, SliceSums};
 
 /// Computes the mean and the biased variance (divided by `N * inner`) of every channel of `x`, `(N, C, inner)`.
@@ -163,7 +163,11 @@ pub fn batch_norm_backward(
     };
     check::length("gy", gy.len(), s.len());
     let upstream = DirectGradient { s, g: gy };
-    backward(s, sums, x, norm, upstream, gx, false, None, gscale, gshift);
+    let input = match gx {
+        Some(gx) => Input::AddTo(x, gx),
+        None => Input::Only(x),
+    };
+    backward(s, sums, input, norm, upstream, None, gscale, gshift);
 }
 
 /// Computes the sums for [`GradientSums`]. The sums of the slices are added in pairs ([`Slices::total`]).

@@ -5,7 +5,7 @@
 
 use super::sums::Rows;
 
-use super::backward::{GradientSums, Upstream, backward, backward_sums};
+use super::backward::{GradientSums, Input, Upstream, backward, backward_sums};
 use super::rows_per_piece;
 use crate::check;
 use crate::elementwise::ChannelShape;
@@ -198,7 +198,7 @@ pub fn batch_norm_quantize_backward(
     gout: &[f32],
     gradients: BatchNormQuantizeGradients,
 ) {
-    let upstream = QuantizerGradient::new(s, x, norm, residual, (mask, surrogate), gout);
+    let upstream = QuantizerGradient::new(s, norm, residual, (mask, surrogate), gout);
     if let GradientFilter::None = upstream.gate {
         gradients.x.fill(0.0);
         return;
@@ -209,7 +209,36 @@ pub fn batch_norm_quantize_backward(
         scale,
         shift,
     } = gradients;
-    backward(s, sums, x, norm, upstream, Some(gx), true, gresidual, scale, shift);
+    let input = Input::WriteTo(x, gx);
+    backward(s, sums, input, norm, upstream, gresidual, scale, shift);
+}
+
+/// As [`batch_norm_quantize_backward`], but replaces the input `x` by its gradient, which needs no memory of its own. The other gradients
+/// are accumulated; `gresidual` is `None` if there is no residual or its gradient is not needed.
+///
+/// # Panics
+///
+/// Panics as [`batch_norm_quantize_forward`] does.
+#[allow(clippy::too_many_arguments)]
+pub fn batch_norm_quantize_backward_in_place(
+    s: &ChannelShape,
+    sums: Option<GradientSums<'_>>,
+    x: &mut [f32],
+    norm: BatchNormParams,
+    residual: Option<&[f32]>,
+    mask: FreezeState<&[u64]>,
+    surrogate: Surrogate,
+    gout: &[f32],
+    gresidual: Option<&mut [f32]>,
+    gscale: &mut [f32],
+    gshift: &mut [f32],
+) {
+    let upstream = QuantizerGradient::new(s, norm, residual, (mask, surrogate), gout);
+    if let GradientFilter::None = upstream.gate {
+        x.fill(0.0);
+        return;
+    }
+    backward(s, sums, Input::Replace(x), norm, upstream, gresidual, gscale, gshift);
 }
 
 /// Computes the sums for [`GradientSums`], where `gy` is the gradient that the quantizer passes. The sums of the slices are added in pairs
@@ -230,7 +259,7 @@ pub fn batch_norm_quantize_backward_sums(
     gout: &[f32],
     sums: &mut [[f64; 2]],
 ) {
-    let upstream = QuantizerGradient::new(s, x, norm, residual, (mask, surrogate), gout);
+    let upstream = QuantizerGradient::new(s, norm, residual, (mask, surrogate), gout);
     if let GradientFilter::None = upstream.gate {
         sums.fill([0.0; 2]);
         return;
@@ -243,7 +272,6 @@ pub fn batch_norm_quantize_backward_sums(
 #[derive(Clone, Copy)]
 struct QuantizerGradient<'a> {
     s: &'a ChannelShape,
-    x: &'a [f32],
     norm: BatchNormParams<'a>,
     residual: Option<&'a [f32]>,
     gate: GradientFilter<'a>,
@@ -254,7 +282,6 @@ impl<'a> QuantizerGradient<'a> {
     #[track_caller]
     fn new(
         s: &'a ChannelShape,
-        x: &'a [f32],
         norm: BatchNormParams<'a>,
         residual: Option<&'a [f32]>,
         (mask, surrogate): (FreezeState<&'a [u64]>, Surrogate),
@@ -265,7 +292,6 @@ impl<'a> QuantizerGradient<'a> {
         check::length("gout", g.len(), s.len());
         Self {
             s,
-            x,
             norm,
             residual,
             gate: GradientFilter::new(mask, surrogate),
@@ -276,10 +302,10 @@ impl<'a> QuantizerGradient<'a> {
 
 impl Upstream for QuantizerGradient<'_> {
     #[inline(always)]
-    unsafe fn row<'a, L: Lanes>(&'a self, number: usize, image: usize, buffer: &'a mut [f32]) -> &'a [f32] {
+    unsafe fn row<'a, L: Lanes>(&'a self, number: usize, image: usize, x: &[f32], buffer: &'a mut [f32]) -> &'a [f32] {
         let row = |of| Rows::new(self.s, of, number).row(image);
         let (first, channel) = (number * self.s.inner, self.norm.channel(number));
-        let (x, g) = (row(self.x), row(self.g));
+        let g = row(self.g);
         // SAFETY: the caller guarantees the instructions.
         unsafe {
             match self.residual {
