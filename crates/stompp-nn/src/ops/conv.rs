@@ -73,16 +73,18 @@ where
     let mut tape = x_tape.merge(w_tape);
     let slices = tape.reduction().slices();
     let y = device.filled(out, |y| forward(&shape, slices, D::values(&x), D::values(&w), y))?;
-    let y_ghost = y.ghost();
+    let (x_ghost, w_ghost, y_ghost) = (x.ghost(), w.ghost(), y.ghost());
+    // Each gradient needs the other operand only.
+    let (x, w) = (w_wanted.then_some(x), x_wanted.then_some(w));
     tape.add_backward_op(move |gradients| {
         let gy = take_gradient!(gradients, &y_ghost, &device);
-        if w_wanted {
-            let gw = D::slice_mut(gradients.get_or_alloc_mut(&w)?);
-            device.conv2d_weight_gradient(&shape, slices, D::values(&x), D::slice(&gy), gw)?;
+        if let Some(x) = &x {
+            let gw = D::slice_mut(gradients.get_or_alloc_mut(&w_ghost)?);
+            device.conv2d_weight_gradient(&shape, slices, D::values(x), D::slice(&gy), gw)?;
         }
-        if x_wanted {
-            let gx = D::slice_mut(gradients.get_or_alloc_mut(&x)?);
-            device.conv2d_input_gradient(&shape, slices, D::values(&w), D::slice(&gy), gx)?;
+        if let Some(w) = &w {
+            let gx = D::slice_mut(gradients.get_or_alloc_mut(&x_ghost)?);
+            device.conv2d_input_gradient(&shape, slices, D::values(w), D::slice(&gy), gx)?;
         }
         Ok(())
     });

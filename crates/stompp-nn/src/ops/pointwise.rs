@@ -20,11 +20,12 @@ where
     let (x, mut tape) = x.try_contiguous()?.split_tape();
     let device = x.device().clone();
     let y = device.filled(*x.shape(), |y| device.relu(D::values(&x), y))?;
-    let y_ghost = y.ghost();
+    // The output is positive where the input is. The next op keeps it anyway; the input need not be kept, too.
+    let (x_ghost, kept) = (x.ghost(), y.clone());
     tape.add_backward_op(move |gradients| {
-        let gy = take_gradient!(gradients, &y_ghost, &device);
-        let gx = D::slice_mut(gradients.get_or_alloc_mut(&x)?);
-        device.relu_backward(D::values(&x), D::slice(&gy), gx)
+        let gy = take_gradient!(gradients, &kept, &device);
+        let gx = D::slice_mut(gradients.get_or_alloc_mut(&x_ghost)?);
+        device.relu_backward(D::values(&kept), D::slice(&gy), gx)
     });
     Ok(y.put_tape(tape))
 }
