@@ -7,7 +7,7 @@ pub use crate::{
 };
 use std::fmt::Debug;
 use stompp_kernels::ConvShape;
-use stompp_nn::Backend;
+use stompp_nn::{Backend, backend::Buffer};
 
 /// A device with the kernels of the masked quantizer and of the committed convolution.
 ///
@@ -55,14 +55,15 @@ pub trait BinaryBackend: Backend + Refresher {
         out: Self::SliceMut<'_>,
     ) -> Result<(), Self::Err>;
 
-    /// Computes the gradients of [`BinaryBackend::norm_quantize`], which include the derivatives of the batch's moments.
+    /// Computes the gradients of [`BinaryBackend::norm_quantize`], which include the derivatives of the batch's moments. Replaces `x` by
+    /// its gradient: nothing reads it afterwards, so its memory is used again.
     ///
     /// # Errors
-    /// Returns `Self::Err` if a kernel launch fails.
+    /// Returns `Self::Err` if an allocation or a kernel launch fails.
     fn norm_quantize_backward(
         &self,
         op: &NormQuantize<'_, Self>,
-        x: Self::Slice<'_>,
+        x: &mut Buffer<Self>,
         residual: Option<Self::Slice<'_>>,
         gout: Self::Slice<'_>,
         gradients: NormQuantizeGradients<'_, Self>,

@@ -126,6 +126,7 @@ impl<I: Dim, O: Dim, K: Dim, S: Dim, P: Dim, D: BinaryBackend> BinaryConv2d<I, O
             stride: self.latent.stride.size(),
             padding: self.latent.padding.size(),
             product,
+            input: None,
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::{BinaryBackend, FreezeState, NormQuantize, NormQuantizeGradients, Surrogate};
 use dfdx::tensor::{Cpu, CpuError};
-use stompp_kernels::{self as kernels, BatchNormParams, BatchNormQuantizeGradients, BitTensor, BitWeights, ConvShape};
-use stompp_nn::GradientTotals;
+use stompp_kernels::{self as kernels, BatchNormParams, BitTensor, BitWeights, ConvShape};
+use stompp_nn::{GradientTotals, backend::Buffer};
 
 impl BinaryBackend for Cpu {
     fn quantize(&self, state: &FreezeState, period: usize, u: &[f32], out: &mut [f32]) -> Result<(), CpuError> {
@@ -39,7 +39,7 @@ impl BinaryBackend for Cpu {
     fn norm_quantize_backward(
         &self,
         op: &NormQuantize<'_, Self>,
-        x: &[f32],
+        x: &mut Buffer<Self>,
         residual: Option<&[f32]>,
         gout: &[f32],
         gradients: NormQuantizeGradients<'_, Self>,
@@ -50,7 +50,7 @@ impl BinaryBackend for Cpu {
             let slices = op.reduction.slices();
             kernels::batch_norm_quantize_backward_sums(shape, slices, x, norm, residual, state, surrogate, gout, sums);
         });
-        kernels::batch_norm_quantize_backward(
+        kernels::batch_norm_quantize_backward_in_place(
             shape,
             sums.as_ref().map(GradientTotals::given),
             x,
@@ -59,12 +59,9 @@ impl BinaryBackend for Cpu {
             state,
             surrogate,
             gout,
-            BatchNormQuantizeGradients {
-                x: gradients.input,
-                residual: gradients.residual,
-                scale: gradients.scale,
-                shift: gradients.shift,
-            },
+            gradients.residual,
+            gradients.scale,
+            gradients.shift,
         );
         Ok(())
     }

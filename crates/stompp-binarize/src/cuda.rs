@@ -8,7 +8,8 @@ use std::{any::Any, sync::Arc};
 use stompp_cuda::{Floats, FloatsMut, MaskChanges, NormGradients, Quantizer, Signs};
 use stompp_kernels::ConvShape;
 use stompp_nn::{
-    DeviceError,
+    Backend, DeviceError,
+    backend::Buffer,
     cuda::{batch_norm_params, gpu, on_gpu, with_sums},
 };
 use stompp_rng::StreamKey;
@@ -104,7 +105,7 @@ impl BinaryBackend for Cuda {
     fn norm_quantize_backward(
         &self,
         op: &NormQuantize<'_, Self>,
-        x: Floats<'_>,
+        x: &mut Buffer<Self>,
         residual: Option<Floats<'_>>,
         gout: Floats<'_>,
         gradients: NormQuantizeGradients<'_, Self>,
@@ -112,16 +113,20 @@ impl BinaryBackend for Cuda {
         let state = op.quantizer.state().try_map(on_device)?;
         let quantizer = quantizer(&state, op.quantizer.entries(), op.quantizer.surrogate());
         let norm = batch_norm_params(op.moments, op.scale, op.shift);
+        let mut gx = self.acquire(op.shape.len())?;
         let gradients = NormGradients {
-            x: Some(gradients.input),
+            x: Some(Self::slice_mut(&mut gx)),
             add_to_x: false,
             residual: gradients.residual,
             scale: gradients.scale,
             shift: gradients.shift,
         };
+        let input = Self::slice(x);
         with_sums(op.reduction, op.shape.batch, |sums| {
-            on_gpu(|gpu| gpu.norm_backward(&op.shape, sums, norm, Some(quantizer), x, residual, gout, gradients))
-        })
+            on_gpu(|gpu| gpu.norm_backward(&op.shape, sums, norm, Some(quantizer), input, residual, gout, gradients))
+        })?;
+        self.release(std::mem::replace(x, gx));
+        Ok(())
     }
 
     /// Shared, because layers are cloned.

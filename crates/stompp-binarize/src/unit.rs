@@ -2,14 +2,16 @@
 
 use crate::{Activation, BinaryBackend, MaskedQuantizer};
 use dfdx::{
-    shapes::{Dim, HasShape},
+    shapes::{Dim, HasShape, Shape},
     tensor::{PutTape, SplitTape, Tensor},
     tensor_ops::ReshapeTo,
 };
+use std::{cell::RefCell, rc::Rc};
 use stompp_kernels::{ChannelShape, ConvShape, Slices};
 use stompp_nn::{
-    BatchNorm2d, BatchReduction, ImageShape, OpResult, Recording, backend::BatchMoments, ops, put_gradient,
-    take_gradient,
+    BatchNorm2d, BatchReduction, ImageShape, OpResult, Recomputable, Recompute, Recording, Saved,
+    backend::{BatchMoments, Buffer},
+    ops, put_gradient, take_gradient,
 };
 
 /// How a convolution's output is computed. The gradients are the same for all variants.
@@ -53,6 +55,15 @@ pub struct Convolution<'a, B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: Bi
     pub(crate) stride: usize,
     pub(crate) padding: usize,
     pub(crate) product: ConvAlgorithm<'a, D>,
+    /// How the backward pass gets the input's values; `None` if it keeps the input.
+    pub(crate) input: Option<Rc<dyn Recompute<D>>>,
+}
+
+/// The input of a fused op that is added to the batch norm's output.
+pub(crate) struct Residual<S: Shape, D: BinaryBackend, T> {
+    pub(crate) value: Tensor<S, f32, D, T>,
+    /// How the backward pass gets its values; `None` if it keeps the tensor.
+    pub(crate) recompute: Option<Rc<dyn Recompute<D>>>,
 }
 
 impl<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend, T: Recording<D>>
@@ -71,6 +82,7 @@ impl<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend, T: Record
             stride,
             padding,
             product: ConvAlgorithm::Dense,
+            input: None,
         }
     }
 
@@ -117,16 +129,29 @@ impl<O: Dim, D: BinaryBackend> NormActivation<'_, O, D> {
         residual: Option<Tensor<ImageShape<B, O>, f32, D, T>>,
         parameters: T,
     ) -> OpResult<ImageShape<B, O>, D, T> {
+        let residual = residual.map(|value| Residual { value, recompute: None });
+        Ok(self.forward_recomputable(convolution, residual, parameters)?.0)
+    }
+
+    /// As [`NormActivation::forward_fused`]. Also returns a way to compute the result again in the backward pass, if that needs nothing but
+    /// what this op keeps.
+    pub(crate) fn forward_recomputable<B: Dim, I: Dim, K: Dim, H: Dim, W: Dim, T: Recording<D>>(
+        self,
+        convolution: Convolution<'_, B, I, O, K, H, W, D, T>,
+        residual: Option<Residual<ImageShape<B, O>, D, T>>,
+        parameters: T,
+    ) -> Result<Recomputable<ImageShape<B, O>, D, T>, D::Err> {
         match self.activation {
             Activation::Quantized(quantizer) | Activation::Clip(quantizer) => {
                 fused(convolution, self.norm, parameters, residual, quantizer)
             }
             Activation::Relu => {
                 let y = self.norm.forward_with(convolution.forward()?, parameters)?;
-                ops::relu(match residual {
-                    Some(residual) => ops::add(y, residual)?,
+                let y = ops::relu(match residual {
+                    Some(residual) => ops::add(y, residual.value)?,
                     None => y,
-                })
+                })?;
+                Ok((y, None))
             }
         }
     }
@@ -149,11 +174,9 @@ pub struct NormQuantize<'a, D: BinaryBackend> {
     pub reduction: &'a BatchReduction,
 }
 
-/// The gradients that a device computes for a [`NormQuantize`].
+/// The gradients that a device computes for a [`NormQuantize`], besides that of the input, which overwrites the input.
 #[derive(Debug)]
 pub struct NormQuantizeGradients<'a, D: BinaryBackend> {
-    /// Gradient of the input, overwritten.
-    pub input: D::SliceMut<'a>,
     /// Gradient of the residual, added to; `None` if there is no residual or its gradient is not needed.
     pub residual: Option<D::SliceMut<'a>>,
     /// Gradient of the scale, shape (C,), added to.
@@ -162,28 +185,75 @@ pub struct NormQuantizeGradients<'a, D: BinaryBackend> {
     pub shift: D::SliceMut<'a>,
 }
 
+/// What the backward pass of a fused op reads, besides the op's inputs.
+#[derive(Debug)]
+struct FusedState<O: Dim, D: BinaryBackend> {
+    shape: ChannelShape,
+    moments: BatchMoments<D>,
+    scale: Tensor<(O,), f32, D>,
+    shift: Tensor<(O,), f32, D>,
+    quantizer: MaskedQuantizer,
+    reduction: BatchReduction,
+    /// The convolution's output, until the backward pass replaces it by its gradient.
+    y: RefCell<Option<Buffer<D>>>,
+}
+
+impl<O: Dim, D: BinaryBackend> FusedState<O, D> {
+    fn op(&self) -> NormQuantize<'_, D> {
+        NormQuantize {
+            shape: self.shape,
+            moments: &self.moments,
+            scale: D::values(&self.scale),
+            shift: D::values(&self.shift),
+            quantizer: &self.quantizer,
+            reduction: &self.reduction,
+        }
+    }
+
+    /// Writes the op's output to `q`.
+    fn norm_quantize(&self, device: &D, residual: Option<D::Slice<'_>>, q: D::SliceMut<'_>) -> Result<(), D::Err> {
+        let y = self.y.borrow();
+        let y = y
+            .as_ref()
+            .expect("the backward step of this op runs after those of its readers");
+        device.norm_quantize(&self.op(), D::slice(y), residual, q)
+    }
+}
+
+/// Without a residual, the output follows from the state alone.
+impl<O: Dim, D: BinaryBackend> Recompute<D> for FusedState<O, D> {
+    fn entries(&self) -> usize {
+        self.shape.len()
+    }
+
+    fn recompute(&self, device: &D, out: D::SliceMut<'_>) -> Result<(), D::Err> {
+        self.norm_quantize(device, None, out)
+    }
+}
+
 fn fused<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend, T: Recording<D>>(
     convolution: Convolution<'_, B, I, O, K, H, W, D, T>,
     norm: &mut BatchNorm2d<O, f32, D>,
     parameters: T,
-    residual: Option<Tensor<ImageShape<B, O>, f32, D, T>>,
+    residual: Option<Residual<ImageShape<B, O>, D, T>>,
     quantizer: &MaskedQuantizer,
-) -> OpResult<ImageShape<B, O>, D, T> {
+) -> Result<Recomputable<ImageShape<B, O>, D, T>, D::Err> {
     let Convolution {
         x,
         weight,
         stride,
         padding,
         product,
+        input,
     } = convolution;
     let (x, x_tape) = x.try_contiguous()?.split_tape();
     let (w, w_tape) = weight.try_contiguous()?.split_tape();
-    let (residual, residual_tape) = match residual {
-        Some(residual) => {
-            let (residual, tape) = residual.try_contiguous()?.split_tape();
-            (Some(residual), tape)
+    let (residual, summand, residual_tape) = match residual {
+        Some(Residual { value, recompute }) => {
+            let (value, tape) = value.try_contiguous()?.split_tape();
+            (Some(value), recompute, tape)
         }
-        None => (None, T::default()),
+        None => (None, None, T::default()),
     };
     let device = x.device().clone();
     let conv = ops::conv_shape(&x, &w, stride, padding);
@@ -216,71 +286,81 @@ fn fused<B: Dim, I: Dim, O: Dim, K: Dim, H: Dim, W: Dim, D: BinaryBackend, T: Re
     };
     let reduction = parameters.reduction().of_batch_norms();
     let moments = norm.update_running(&shape, &reduction, D::slice(&y))?;
-    let (scale, shift) = (norm.scale.clone(), norm.shift.clone());
-    let op = NormQuantize {
+    let state = FusedState {
         shape,
-        moments: &moments,
-        scale: D::values(&scale),
-        shift: D::values(&shift),
-        quantizer,
-        reduction: &reduction,
+        moments,
+        scale: norm.scale.clone(),
+        shift: norm.shift.clone(),
+        quantizer: quantizer.clone(),
+        reduction,
+        y: RefCell::new(Some(y)),
     };
     let q = device.filled(out, |q| {
-        device.norm_quantize(&op, D::slice(&y), residual.as_ref().map(D::values), q)
+        state.norm_quantize(&device, residual.as_ref().map(D::values), q)
     })?;
 
     let (x_wanted, w_wanted) = (x_tape.is_recording(), w_tape.is_recording());
     let (residual_wanted, affine_wanted) = (residual_tape.is_recording(), parameters.is_recording());
     let mut tape = x_tape.merge(w_tape).merge(residual_tape).merge(parameters);
     if quantizer.blocks_gradient() || !tape.is_recording() {
-        device.release(y);
-        return Ok(q.put_tape(T::default()));
+        state.y.take().into_iter().for_each(|y| device.release(y));
+        return Ok((q.put_tape(T::default()), None));
     }
-    let q_ghost = q.ghost();
-    let quantizer = quantizer.clone();
+    let (q_ghost, x_ghost, w_ghost) = (q.ghost(), x.ghost(), w.ghost());
+    let residual_ghost = residual.as_ref().map(Tensor::ghost);
+    let residual_ghost = residual_ghost.filter(|_| residual_wanted);
+    // Each gradient of the convolution needs the other operand only.
+    let x = w_wanted.then(|| Saved::new(x, input));
+    let w = x_wanted.then_some(w);
+    let residual = residual.map(|residual| Saved::new(residual, summand));
+    let state = Rc::new(state);
+    let recompute: Option<Rc<dyn Recompute<D>>> = match &residual {
+        Some(_) => None,
+        None => Some(state.clone()),
+    };
     tape.add_backward_op(move |gradients| {
         let gq = take_gradient!(gradients, &q_ghost, &device);
-        let mut gresidual = match &residual {
-            Some(residual) if residual_wanted => Some(take_gradient!(gradients, residual, &device)),
-            _ => None,
+        let mut gresidual = match &residual_ghost {
+            Some(residual) => Some(take_gradient!(gradients, residual, &device)),
+            None => None,
         };
-        let mut gscale = take_gradient!(gradients, &scale, &device);
-        let mut gshift = take_gradient!(gradients, &shift, &device);
-        let mut gy = device.acquire(shape.len())?;
-        let op = NormQuantize {
-            shape,
-            moments: &moments,
-            scale: D::values(&scale),
-            shift: D::values(&shift),
-            quantizer: &quantizer,
-            reduction: &reduction,
-        };
+        let mut gscale = take_gradient!(gradients, &state.scale, &device);
+        let mut gshift = take_gradient!(gradients, &state.shift, &device);
+        let mut y = state.y.take().expect("a backward step runs once");
         let wanted = NormQuantizeGradients {
-            input: D::slice_mut(&mut gy),
             residual: gresidual.as_mut().map(D::slice_mut),
             scale: D::slice_mut(&mut gscale),
             shift: D::slice_mut(&mut gshift),
         };
-        let summand = residual.as_ref().map(D::values);
-        device.norm_quantize_backward(&op, D::slice(&y), summand, D::slice(&gq), wanted)?;
-        device.release(y);
-        if let (Some(residual), Some(gresidual)) = (&residual, gresidual) {
+        let backward = |summand: Option<D::Slice<'_>>| {
+            device.norm_quantize_backward(&state.op(), &mut y, summand, D::slice(&gq), wanted)
+        };
+        match &residual {
+            Some(residual) => residual.read(&device, |summand| backward(Some(summand)))?,
+            None => backward(None)?,
+        }
+        // The convolution's gradients may need a tensor of the same size.
+        drop((gq, residual));
+        let gy = y;
+        if let (Some(residual), Some(gresidual)) = (&residual_ghost, gresidual) {
             put_gradient!(gradients, residual, gresidual);
         }
         if affine_wanted {
-            put_gradient!(gradients, &scale, gscale);
-            put_gradient!(gradients, &shift, gshift);
+            put_gradient!(gradients, &state.scale, gscale);
+            put_gradient!(gradients, &state.shift, gshift);
         }
-        if w_wanted {
-            let gw = D::slice_mut(gradients.get_or_alloc_mut(&w)?);
-            device.conv2d_weight_gradient(&conv, slices, D::values(&x), D::slice(&gy), gw)?;
+        if let Some(x) = x {
+            let gw = D::slice_mut(gradients.get_or_alloc_mut(&w_ghost)?);
+            x.read(&device, |x| {
+                device.conv2d_weight_gradient(&conv, slices, x, D::slice(&gy), gw)
+            })?;
         }
-        if x_wanted {
-            let gx = D::slice_mut(gradients.get_or_alloc_mut(&x)?);
+        if let Some(w) = w {
+            let gx = D::slice_mut(gradients.get_or_alloc_mut(&x_ghost)?);
             device.conv2d_input_gradient(&conv, slices, D::values(&w), D::slice(&gy), gx)?;
         }
         device.release(gy);
         Ok(())
     });
-    Ok(q.put_tape(tape))
+    Ok((q.put_tape(tape), recompute))
 }

@@ -13,7 +13,7 @@ mod loss;
 mod pointwise;
 mod pool;
 
-pub use batch_norm::{RunningStatistics, batch_norm, batch_norm_running};
+pub use batch_norm::{RunningStatistics, batch_norm, batch_norm_recomputable, batch_norm_running};
 pub use conv::{conv_shape, conv2d, conv2d_with};
 pub use linear::linear;
 pub use loss::{cross_entropy, smoothed_cross_entropy};

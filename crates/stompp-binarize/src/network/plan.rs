@@ -96,7 +96,7 @@ fn conv_and_norm(graph: &Graph, norm: NodeId) -> Option<(NodeId, NodeId)> {
 }
 
 /// Whether exactly one node reads `id`, and it is not the network's output.
-fn is_read_once(graph: &Graph, id: NodeId) -> bool {
+pub(super) fn is_read_once(graph: &Graph, id: NodeId) -> bool {
     graph.consumers(id).len() == 1 && graph.output() != id
 }
 

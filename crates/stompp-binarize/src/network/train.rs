@@ -3,18 +3,19 @@
 use super::{
     Feature, Layers, Network, Norm,
     boundary::Boundary,
-    plan::{Fused, LayerIndex, Step},
+    plan::{Fused, LayerIndex, Step, is_read_once},
     reduce::Reducer,
     values::Values,
 };
-use crate::{BinaryBackend, Convolution, EvalMode, NormActivation};
+use crate::{BinaryBackend, Convolution, EvalMode, NormActivation, unit::Residual};
 use dfdx::{
     shapes::HasShape,
     tensor::{Merge, PutTape, SplitTape, Tensor},
     tensor_ops::ReshapeTo,
 };
+use std::rc::Rc;
 use stompp_graph::{Graph, NodeId, Op};
-use stompp_nn::{OpResult, SwitchTape, ops};
+use stompp_nn::{OpResult, Recompute, SwitchTape, ops};
 
 /// Feature maps with a tape that is on if their gradient is needed.
 type Recorded<D> = Feature<D, SwitchTape<D>>;
@@ -42,6 +43,7 @@ impl<D: BinaryBackend> Network<D> {
             layers: &self.layers,
             norms: &mut self.norms,
             values,
+            recompute: vec![None; self.graph.nodes().len()],
             tape: SwitchTape::off(),
         };
         for step in &*self.steps {
@@ -78,6 +80,8 @@ struct Pass<'a, D: BinaryBackend> {
     boundary: Boundary,
     reducer: Reducer<'a>,
     values: Values<D>,
+    /// How the backward pass of the only reader of a node can compute the node's value again.
+    recompute: Vec<Option<Rc<dyn Recompute<D>>>>,
     /// Everything recorded so far. Values are kept off the tape.
     tape: SwitchTape<D>,
 }
@@ -94,7 +98,9 @@ impl<'a, D: BinaryBackend> Pass<'a, D> {
             (LayerIndex::Conv(_) | LayerIndex::BinaryConv(_), _) => self.convolution(id, x)?.forward()?,
             (LayerIndex::Norm(index), _) => {
                 let parameters = self.parameters(id);
-                self.norms[index].forward_with(x, parameters)?
+                let (y, recompute) = self.norms[index].forward_recomputable(x, parameters)?;
+                self.offer(id, recompute);
+                y
             }
             (LayerIndex::Activation(index), _) => self.layers.activations[index].forward(x)?,
             (LayerIndex::Linear(index), _) => {
@@ -116,9 +122,14 @@ impl<'a, D: BinaryBackend> Pass<'a, D> {
 
     /// Computes a convolution and everything up to the activation after it.
     fn fused(&mut self, fused: &Fused) -> Result<(), D::Err> {
-        let x = self.input(fused.conv, self.graph.node(fused.conv).inputs[0]);
-        let convolution = self.convolution(fused.conv, x)?;
-        let residual = fused.residual.map(|(sum, other)| self.input(sum, other));
+        let input = self.graph.node(fused.conv).inputs[0];
+        let x = self.input(fused.conv, input);
+        let mut convolution = self.convolution(fused.conv, x)?;
+        convolution.input = self.recompute[input.index()].take();
+        let residual = fused.residual.map(|(sum, other)| Residual {
+            value: self.input(sum, other),
+            recompute: self.recompute[other.index()].take(),
+        });
         let parameters = self.parameters(fused.norm);
         let (LayerIndex::Norm(norm), LayerIndex::Activation(activation)) =
             (self.binding(fused.norm), self.binding(fused.activation))
@@ -129,9 +140,15 @@ impl<'a, D: BinaryBackend> Pass<'a, D> {
             norm: &mut self.norms[norm],
             activation: &self.layers.activations[activation],
         };
-        let y = then.forward_fused(convolution, residual, parameters)?;
+        let (y, recompute) = then.forward_recomputable(convolution, residual, parameters)?;
+        self.offer(fused.activation, recompute);
         self.store(fused.activation, y);
         Ok(())
+    }
+
+    /// Lets the reader of `id` compute its value again in the backward pass. With several readers, each would have to.
+    fn offer(&mut self, id: NodeId, recompute: Option<Rc<dyn Recompute<D>>>) {
+        self.recompute[id.index()] = recompute.filter(|_| is_read_once(self.graph, id));
     }
 
     /// Prepares the convolution `id` of `x`.

@@ -1,7 +1,7 @@
 //! Batch normalisation as a layer.
 
 use crate::{
-    BatchReduction, OpResult, TensorKind, TensorMut, VisitTensors, Visitor, VisitorMut,
+    BatchReduction, OpResult, Recomputable, TensorKind, TensorMut, VisitTensors, Visitor, VisitorMut,
     backend::{Backend, BatchMoments},
     ops::{self, RunningStatistics},
     tape::Recording,
@@ -77,9 +77,22 @@ impl<C: Dim, D: Backend> BatchNorm2d<C, f32, D> {
         x: Tensor<(B, C, H, W), f32, D, T>,
         parameters: T,
     ) -> OpResult<(B, C, H, W), D, T> {
+        Ok(self.forward_recomputable(x, parameters)?.0)
+    }
+
+    /// As [`BatchNorm2d::forward_with`]. If the result is on a tape, also returns a way to compute its values again in the backward pass.
+    ///
+    /// # Errors
+    /// Returns `D::Err` if an allocation or a kernel launch fails.
+    #[allow(clippy::type_complexity)] // one dimension a letter, as everywhere
+    pub fn forward_recomputable<B: Dim, H: Dim, W: Dim, T: Recording<D>>(
+        &mut self,
+        x: Tensor<(B, C, H, W), f32, D, T>,
+        parameters: T,
+    ) -> Result<Recomputable<(B, C, H, W), D, T>, D::Err> {
         let scale = self.scale.clone().put_tape(parameters);
         let (shift, eps) = (self.shift.clone(), self.eps);
-        ops::batch_norm(x, scale, shift, eps, self.running())
+        ops::batch_norm_recomputable(x, scale, shift, eps, self.running())
     }
 
     /// Returns the moments of a training batch and updates the running statistics, for ops that normalise by themselves.

@@ -1,7 +1,7 @@
 //! Batch normalisation over (N, H, W), per channel.
 
 use crate::{
-    BatchReduction, OpResult,
+    BatchReduction, OpResult, Recomputable, Recompute,
     backend::{Backend, BatchMoments, BatchNormGradients},
     put_gradient, take_gradient,
     tape::Recording,
@@ -11,6 +11,7 @@ use dfdx::{
     tensor::{PutTape, SplitTape, Tensor},
     tensor_ops::ReshapeTo,
 };
+use std::rc::Rc;
 use stompp_kernels::ChannelShape;
 
 /// Running statistics that each training batch updates.
@@ -75,53 +76,114 @@ where
     D: Backend,
     T: Recording<D>,
 {
+    Ok(batch_norm_recomputable(x, scale, shift, eps, running)?.0)
+}
+
+/// What the backward pass of a batch norm reads.
+#[derive(Debug)]
+struct NormState<B: Dim, C: Dim, H: Dim, W: Dim, D: Backend> {
+    x: Tensor<(B, C, H, W), f32, D>,
+    shape: ChannelShape,
+    moments: BatchMoments<D>,
+    scale: Tensor<(C,), f32, D>,
+    shift: Tensor<(C,), f32, D>,
+}
+
+impl<B: Dim, C: Dim, H: Dim, W: Dim, D: Backend> Recompute<D> for NormState<B, C, H, W, D> {
+    fn entries(&self) -> usize {
+        self.shape.len()
+    }
+
+    fn recompute(&self, device: &D, out: D::SliceMut<'_>) -> Result<(), D::Err> {
+        let (scale, shift) = (D::values(&self.scale), D::values(&self.shift));
+        device.batch_norm(&self.shape, &self.moments, D::values(&self.x), scale, shift, out)
+    }
+}
+
+/// As [`batch_norm`]. If the result is on a tape, also returns a way to compute its values again in the backward pass, from what this op
+/// keeps.
+///
+/// # Errors
+/// Returns `D::Err` if an allocation or a kernel launch fails.
+#[allow(clippy::type_complexity)] // one dimension a letter, as everywhere
+pub fn batch_norm_recomputable<B, C, H, W, D, T>(
+    x: Tensor<(B, C, H, W), f32, D, T>,
+    scale: Tensor<(C,), f32, D, T>,
+    shift: Tensor<(C,), f32, D>,
+    eps: f32,
+    running: RunningStatistics<'_, C, D>,
+) -> Result<Recomputable<(B, C, H, W), D, T>, D::Err>
+where
+    B: Dim,
+    C: Dim,
+    H: Dim,
+    W: Dim,
+    D: Backend,
+    T: Recording<D>,
+{
     let (x, x_tape) = x.try_contiguous()?.split_tape();
     let (scale, affine_tape) = scale.split_tape();
     let device = x.device().clone();
     let shape = channel_shape(&x);
     let reduction = affine_tape.reduction().of_batch_norms();
     let moments = running.update(&device, &shape, eps, &reduction, D::values(&x))?;
-    let y = device.filled(*x.shape(), |y| {
-        device.batch_norm(&shape, &moments, D::values(&x), D::values(&scale), D::values(&shift), y)
-    })?;
+    let state = Rc::new(NormState {
+        x,
+        shape,
+        moments,
+        scale,
+        shift,
+    });
+    let y = device.filled(*state.x.shape(), |y| state.recompute(&device, y))?;
 
     let (x_wanted, affine_wanted) = (x_tape.is_recording(), affine_tape.is_recording());
     let mut tape = x_tape.merge(affine_tape);
+    if !tape.is_recording() {
+        return Ok((y.put_tape(tape), None));
+    }
     let y_ghost = y.ghost();
+    let recompute: Rc<dyn Recompute<D>> = state.clone();
     tape.add_backward_op(move |gradients| {
+        let NormState {
+            x,
+            moments,
+            scale,
+            shift,
+            ..
+        } = &*state;
         let gy = take_gradient!(gradients, &y_ghost, &device);
         let mut gx = if x_wanted {
-            Some(take_gradient!(gradients, &x, &device))
+            Some(take_gradient!(gradients, x, &device))
         } else {
             None
         };
-        let mut gscale = take_gradient!(gradients, &scale, &device);
-        let mut gshift = take_gradient!(gradients, &shift, &device);
+        let mut gscale = take_gradient!(gradients, scale, &device);
+        let mut gshift = take_gradient!(gradients, shift, &device);
         let wanted = BatchNormGradients {
             input: gx.as_mut().map(D::slice_mut),
             scale: D::slice_mut(&mut gscale),
             shift: D::slice_mut(&mut gshift),
         };
-        let (x_values, scale_values) = (D::values(&x), D::values(&scale));
+        let (x_values, scale_values) = (D::values(x), D::values(scale));
         device.batch_norm_backward(
             &shape,
             &reduction,
-            &moments,
+            moments,
             x_values,
             scale_values,
             D::slice(&gy),
             wanted,
         )?;
         if let Some(gx) = gx {
-            put_gradient!(gradients, &x, gx);
+            put_gradient!(gradients, x, gx);
         }
         if affine_wanted {
-            put_gradient!(gradients, &scale, gscale);
-            put_gradient!(gradients, &shift, gshift);
+            put_gradient!(gradients, scale, gscale);
+            put_gradient!(gradients, shift, gshift);
         }
         Ok(())
     });
-    Ok(y.put_tape(tape))
+    Ok((y.put_tape(tape), Some(recompute)))
 }
 
 /// Batch normalisation by running statistics, for evaluation: an affine map per channel, off the tape.
