@@ -1,13 +1,14 @@
-//! Whole runs on a GPU: their losses are close to those of the CPU, their bits repeat, they resume after an interruption, and their
-//! memory does not grow. Without a GPU the fake driver runs them (`--features cuda-stand-in`), on smaller networks.
+//! Whole runs on a GPU: their losses are close to those of the CPU, their bits repeat, they resume after an interruption, several
+//! processes write the bytes of one, and memory does not grow. Without a GPU the fake driver runs them (`--features cuda-stand-in`), on smaller networks.
 #![cfg(feature = "cuda")]
 
 use std::{
     fs,
     path::Path,
-    sync::{Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
 };
 use stompp_nn::cuda::{Gpu, gpu};
+use stompp_parallel::{LocalGroup, Reduction};
 use stompp_train::{Callback, Checkpointing, RunConfig, Session, Start, TrainError, callback::StepReport};
 
 /// Runs one test at a time, because memory is measured for the whole process.
@@ -87,6 +88,51 @@ fn cuda_a_hundred_steps_follow_the_cpu() {
                 "{method}, steps from {}: {cuda} and {cpu}",
                 10 * decade
             );
+        }
+    }
+}
+
+/// Trains with several processes, for which threads stand that share the GPU.
+fn run_in_processes(size: usize, config: &RunConfig, out: &Path) {
+    let members = LocalGroup::members(size, Reduction::Exact).expect("a group");
+    std::thread::scope(|threads| {
+        for member in members {
+            let session = Session {
+                processes: Arc::new(member),
+                ..Session::default()
+            };
+            threads.spawn(move || session.train(config, out, &mut []).expect("a run"));
+        }
+    });
+}
+
+#[test]
+#[cfg_attr(not(feature = "cuda-stand-in"), ignore = "needs a GPU")]
+fn cuda_any_number_of_processes_writes_the_bytes_of_one() {
+    let _alone = alone();
+    for (method, setting, batch) in [
+        ("stompp", "bnn", 10),
+        ("stompp", "bwn", 8),
+        ("stompp-ste", "bnn", 8),
+        ("ste", "bwn", 10),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut config = config("cuda", method, 16);
+        config.network.setting = setting.parse().expect("a setting");
+        config.training.batch_size = batch;
+        let plain = folder.path().join("plain");
+        run(&config, &plain);
+        config.processes.slices = Some(4);
+        let alone = folder.path().join("alone");
+        run(&config, &alone);
+        assert!(
+            network(&plain) != network(&alone),
+            "slices change bits: {method} {setting}"
+        );
+        for size in [2, 4] {
+            let out = folder.path().join(size.to_string());
+            run_in_processes(size, &config, &out);
+            assert!(network(&out) == network(&alone), "{size} processes, {method} {setting}");
         }
     }
 }

@@ -148,38 +148,6 @@ fn any_number_of_processes_writes_the_bytes_of_one() {
     }
 }
 
-/// On a GPU, which the threads share. Evaluations have other batches in several processes, so their losses may differ in the last digit.
-#[cfg(feature = "cuda")]
-#[test]
-#[cfg_attr(not(feature = "cuda-stand-in"), ignore = "needs a GPU")]
-fn cuda_any_number_of_processes_writes_the_bytes_of_one() {
-    for (method, setting, batch) in [
-        (STOMPP, "bnn", "10"),
-        (STOMPP, "bwn", "8"),
-        ("name = 'stompp-ste', order = 'reverse'", "bnn", "10"),
-        ("name = 'ste'", "bnn", "8"),
-    ] {
-        let folder = tempfile::tempdir().unwrap();
-        let mut config = config(method);
-        config.network.setting = setting.parse().unwrap();
-        config.device.name = stompp_train::config::Device::Cuda;
-        config.training.batch_size = batch.parse().unwrap();
-        let alone = folder.path().join("1");
-        train(1, &config, &alone);
-        for size in [2, 4] {
-            let out = folder.path().join(size.to_string());
-            train(size, &config, &out);
-            assert!(network(&out) == network(&alone), "{size} processes, {method} {setting}");
-            assert_eq!(epochs(&out), epochs(&alone));
-        }
-        // A control: the slices do change bits.
-        config.processes.slices = None;
-        let plain = folder.path().join("plain");
-        train(1, &config, &plain);
-        assert!(network(&plain) != network(&alone), "{method} {setting}");
-    }
-}
-
 #[test]
 fn a_run_resumes_with_another_number_of_processes() {
     let folder = tempfile::tempdir().unwrap();

@@ -220,6 +220,7 @@ mod tests {
                 "--test=cuda",
                 "--test=cuda_not_open",
                 "--test=kernels",
+                "--test=nccl",
                 "--test=vectors"
             ]
         );

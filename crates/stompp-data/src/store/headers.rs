@@ -168,7 +168,7 @@ mod tests {
         // Not in the folder of temporary files, which is often in memory.
         let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
         let path = folder.path().join("file");
-        let bytes: Vec<u8> = (0..100 * BLOCK + 77).map(|i| (i * 7919 >> 5) as u8).collect();
+        let bytes: Vec<u8> = (0..100 * BLOCK + 77).map(|i| ((i * 7919) >> 5) as u8).collect();
         std::fs::write(&path, &bytes).unwrap();
         assert!(!read_all(&path, &bytes).cold, "what was just written is in memory");
         let file = File::open(&path).unwrap();
