@@ -131,7 +131,10 @@ fn serve(transport: &mut impl Transport, reduction: Reduction, queue: &Receiver<
             Job::Gather(message, answer) => {
                 let others = transport.size() as u64 - 1;
                 let (messages, sent) = match transport.all_gather(&message) {
-                    Ok(messages) => (messages, Ok(message.len() as u64 * others)),
+                    Ok(received) => (
+                        received.messages().map(<[u8]>::to_vec).collect(),
+                        Ok(message.len() as u64 * others),
+                    ),
                     Err(error) => (Vec::new(), Err(error)),
                 };
                 reply(answer, bytes_sent, sent, messages);

@@ -1,7 +1,7 @@
 //! A group of threads in one process, for tests and for trying things without MPI.
 
 use crate::lane::Lane;
-use crate::transport::Transport;
+use crate::transport::{Received, Transport};
 use crate::{Collective, CollectiveError, PendingSum, Reduction};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -189,20 +189,22 @@ impl Transport for Member {
         self.exchange.lock().messages.len()
     }
 
-    fn all_to_all(&mut self, parts: &[&[u8]]) -> Result<Vec<Vec<u8>>, CollectiveError> {
+    fn all_to_all(&mut self, bytes: &[u8], lengths: &[usize]) -> Result<Received, CollectiveError> {
         // Every member has all parts of the others, and takes its own.
-        let sizes = parts.iter().flat_map(|part| (part.len() as u64).to_le_bytes());
-        let message: Vec<u8> = sizes.chain(parts.concat()).collect();
+        let sizes = lengths.iter().flat_map(|&length| (length as u64).to_le_bytes());
+        let message: Vec<u8> = sizes.chain(bytes.iter().copied()).collect();
         let messages = self.exchange.all_gather(self.rank, &message)?;
         let part = |(rank, message): (usize, &Arc<Vec<u8>>)| {
-            part_of(message, parts.len(), self.rank).ok_or(CollectiveError::Mismatch { rank })
+            part_of(message, lengths.len(), self.rank).ok_or(CollectiveError::Mismatch { rank })
         };
-        messages.iter().enumerate().map(part).collect()
+        let parts = messages.iter().enumerate().map(part).collect::<Result<Vec<_>, _>>()?;
+        Ok(Received::from_messages(&parts))
     }
 
-    fn all_gather(&mut self, message: &[u8]) -> Result<Vec<Vec<u8>>, CollectiveError> {
+    fn all_gather(&mut self, message: &[u8]) -> Result<Received, CollectiveError> {
         let messages = self.exchange.all_gather(self.rank, message)?;
-        Ok(messages.iter().map(|message| message.to_vec()).collect())
+        let messages: Vec<&[u8]> = messages.iter().map(|message| &message[..]).collect();
+        Ok(Received::from_messages(&messages))
     }
 
     /// In the order of the ranks.

@@ -22,26 +22,33 @@ pub(crate) struct Place {
     pub(crate) start: String,
 }
 
-/// The variables of a launcher: rank, number of processes, number on the machine.
+/// The variables of a launcher: rank, number of processes, number on the machine. Slurm is the last one, because it sets its variables also
+/// for a launcher that it starts.
 const LAUNCHERS: [[&str; 3]; 4] = [
-    ["SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"],
+    ["RANK", "WORLD_SIZE", "LOCAL_RANK"],
     [
         "OMPI_COMM_WORLD_RANK",
         "OMPI_COMM_WORLD_SIZE",
         "OMPI_COMM_WORLD_LOCAL_RANK",
     ],
     ["PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"],
-    ["RANK", "WORLD_SIZE", "LOCAL_RANK"],
+    ["SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"],
 ];
 
 /// Variables that distinguish starts.
-const STARTS: [&str; 5] = [
+const STARTS: [&str; 8] = [
     "SLURM_JOB_ID",
     "SLURM_STEP_ID",
     "SLURM_RESTART_COUNT",
     "TORCHELASTIC_RUN_ID",
     "TORCHELASTIC_RESTART_COUNT",
+    "OMPI_MCA_ess_base_jobid",
+    "PMIX_NAMESPACE",
+    "MASTER_PORT",
 ];
+
+/// What the file begins with. Other files are not touched.
+const MAGIC: &str = "stompp: the id of processes that train together";
 
 impl Place {
     /// Reads the variables of the first launcher that has set them.
@@ -53,16 +60,13 @@ impl Place {
         let number = |name: &str| variable(name)?.parse::<usize>().ok();
         let place = LAUNCHERS.iter().find_map(|[rank, size, local]| {
             let (rank, size) = (number(rank)?, number(size)?);
-            (rank < size).then(|| (rank, size, number(local).unwrap_or(0)))
+            (rank < size).then_some((rank, size, number(local)?))
         });
         let (rank, size, local) = place.ok_or_else(|| {
-            let names: Vec<String> = LAUNCHERS
-                .iter()
-                .map(|[rank, size, _]| format!("{rank} and {size}"))
-                .collect();
+            let names: Vec<String> = LAUNCHERS.iter().map(|names| names.join(", ")).collect();
             problem(format!(
-                "no launcher says which process this is: none of {} is set",
-                names.join(", ")
+                "no launcher says which process this is: it sets {}",
+                names.join("; or ")
             ))
         })?;
         let start: Vec<String> = STARTS.iter().filter_map(|name| variable(name)).collect();
@@ -78,16 +82,22 @@ impl Place {
 /// Writes `message` for the other processes of this start.
 pub(crate) fn write(file: &Path, place: &Place, message: &[u8]) -> Result<(), CollectiveError> {
     match content(file, place) {
-        Ok(Some(_)) => {
+        Ok(Content::None | Content::OfAnotherStart) => {}
+        Ok(Content::Message(_)) => {
             return Err(problem(format!(
                 "{} is there already, perhaps from a start that failed: remove it",
                 file.display()
             )));
         }
-        Ok(None) => {}
+        Ok(Content::Other) => {
+            return Err(problem(format!(
+                "{} is another file; name one that does not exist",
+                file.display()
+            )));
+        }
         Err(error) => return Err(cannot("read", file, &error)),
     }
-    let bytes = [place.start.as_bytes(), b"\n", message].concat();
+    let bytes = [head(place).as_bytes(), message].concat();
     stompp_files::replace(file, &bytes).map_err(|error| cannot("write", file, &error))
 }
 
@@ -96,9 +106,9 @@ pub(crate) fn read(file: &Path, place: &Place) -> Result<Vec<u8>, CollectiveErro
     let end = Instant::now() + PATIENCE;
     loop {
         match content(file, place) {
-            Ok(Some(message)) => return Ok(message),
-            Ok(None) if Instant::now() < end => thread::sleep(Duration::from_millis(20)),
-            Ok(None) => {
+            Ok(Content::Message(message)) => return Ok(message),
+            Ok(_) if Instant::now() < end => thread::sleep(Duration::from_millis(20)),
+            Ok(_) => {
                 return Err(problem(format!(
                     "process 0 has not written {} in {} s; every process must see this file",
                     file.display(),
@@ -115,15 +125,34 @@ pub(crate) fn end(file: &Path) -> Result<(), CollectiveError> {
     fs::remove_file(file).map_err(|error| cannot("remove", file, &error))
 }
 
-/// The message in the file; `None` if there is no file, or one of another start.
-fn content(file: &Path, place: &Place) -> io::Result<Option<Vec<u8>>> {
+/// What a file is.
+#[derive(Debug, PartialEq, Eq)]
+enum Content {
+    /// There is none.
+    None,
+    /// The message of this start.
+    Message(Vec<u8>),
+    /// That of another start.
+    OfAnotherStart,
+    /// A file that this module has not written.
+    Other,
+}
+
+fn head(place: &Place) -> String {
+    format!("{MAGIC}\n{}\n", place.start)
+}
+
+fn content(file: &Path, place: &Place) -> io::Result<Content> {
     let bytes = match fs::read(file) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Content::None),
         Err(error) => return Err(error),
     };
-    let start = [place.start.as_bytes(), b"\n"].concat();
-    Ok(bytes.strip_prefix(&start[..]).map(<[u8]>::to_vec))
+    Ok(match bytes.strip_prefix(head(place).as_bytes()) {
+        Some(message) => Content::Message(message.to_vec()),
+        None if bytes.starts_with(MAGIC.as_bytes()) => Content::OfAnotherStart,
+        None => Content::Other,
+    })
 }
 
 fn cannot(verb: &str, file: &Path, error: &io::Error) -> CollectiveError {
@@ -158,15 +187,19 @@ mod tests {
         let slurm = [
             ("SLURM_PROCID", "1"),
             ("SLURM_NTASKS", "2"),
+            ("SLURM_LOCALID", "0"),
             ("SLURM_JOB_ID", "77"),
             ("SLURM_RESTART_COUNT", "2"),
         ];
         let of_slurm = place(&slurm).unwrap();
         assert_eq!((of_slurm.rank, of_slurm.size, of_slurm.local), (1, 2, 0));
         assert_eq!(of_slurm.start, "77.2");
+        // torchrun in a job of Slurm.
+        let both = place(&[&torch[..], &slurm].concat()).unwrap();
+        assert_eq!((both.rank, both.size, both.local), (3, 4, 1));
         for wrong in [&[][..], &[("RANK", "4"), ("WORLD_SIZE", "4")], &[("RANK", "0")]] {
             let error = place(wrong).unwrap_err().to_string();
-            assert!(error.contains("RANK and WORLD_SIZE"), "{error}");
+            assert!(error.contains("RANK, WORLD_SIZE, LOCAL_RANK"), "{error}");
         }
     }
 
@@ -181,13 +214,17 @@ mod tests {
             start: start.to_owned(),
         };
         write(&file, &start("7.0"), b"old\nid").unwrap();
-        assert_eq!(content(&file, &start("7.1")).unwrap(), None, "of another start");
+        assert_eq!(content(&file, &start("7.1")).unwrap(), Content::OfAnotherStart);
         let error = write(&file, &start("7.0"), b"new").unwrap_err().to_string();
         assert!(error.contains("remove it"), "{error}");
         write(&file, &start("7.1"), b"new\nid").unwrap();
         assert_eq!(read(&file, &start("7.1")).unwrap(), b"new\nid");
         end(&file).unwrap();
         assert!(end(&file).is_err());
-        assert_eq!(content(&file, &start("7.1")).unwrap(), None);
+        assert_eq!(content(&file, &start("7.1")).unwrap(), Content::None);
+        fs::write(&file, "a network").unwrap();
+        let error = write(&file, &start("7.1"), b"id").unwrap_err().to_string();
+        assert!(error.contains("is another file"), "{error}");
+        assert_eq!(fs::read(&file).unwrap(), b"a network");
     }
 }

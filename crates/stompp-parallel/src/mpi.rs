@@ -4,14 +4,21 @@
 //! first also starts and ends MPI, because the standard wants both in one thread.
 
 use crate::lane::Lane;
-use crate::transport::Transport;
+use crate::transport::{Received, Transport};
 use crate::{Collective, CollectiveError, PendingSum, Reduction};
 use mpi::Threading;
 use mpi::collective::{CommunicatorCollectives, SystemOperation};
 use mpi::datatype::{Partition, PartitionMut};
 use mpi::environment::Universe;
+use mpi::request::{self, Request, Scope};
 use mpi::topology::{Communicator, SimpleCommunicator};
 use std::io::{self, Write};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a wait asks again and again before it sleeps in between.
+const BUSY: Duration = Duration::from_millis(1);
+const SLEEP: Duration = Duration::from_micros(50);
 
 /// The processes that `mpirun`, `mpiexec` or `srun` started together.
 #[derive(Debug)]
@@ -112,7 +119,12 @@ impl World {
     /// The number of bytes that each process sends to this one, which sends `counts` to them.
     fn received_counts(&self, counts: &[i32]) -> Vec<i32> {
         let mut received = vec![0; counts.len()];
-        self.communicator.all_to_all_into(counts, &mut received[..]);
+        request::scope(|scope| {
+            wait(
+                self.communicator
+                    .immediate_all_to_all_into(scope, counts, &mut received[..]),
+            );
+        });
         received
     }
 }
@@ -126,42 +138,72 @@ impl Transport for World {
         self.communicator.size() as usize
     }
 
-    fn all_to_all(&mut self, parts: &[&[u8]]) -> Result<Vec<Vec<u8>>, CollectiveError> {
-        let counts = parts
+    fn all_to_all(&mut self, bytes: &[u8], lengths: &[usize]) -> Result<Received, CollectiveError> {
+        let counts = lengths
             .iter()
-            .map(|part| count(part.len()))
+            .map(|&length| count(length))
             .collect::<Result<Vec<i32>, _>>()?;
         let received_counts = self.received_counts(&counts);
-        let sent = parts.concat();
-        let mut received = vec![0_u8; received_counts.iter().map(|&size| size as usize).sum()];
+        let mut received = Received::new(&received_counts);
         let (starts, received_starts) = (starts(&counts), starts(&received_counts));
-        self.communicator.all_to_all_varcount_into(
-            &Partition::new(&sent[..], &counts[..], &starts[..]),
-            &mut PartitionMut::new(&mut received[..], &received_counts[..], &received_starts[..]),
-        );
-        Ok(split(&received, &received_counts))
+        let sent = Partition::new(bytes, &counts[..], &starts[..]);
+        let mut parts = PartitionMut::new(&mut received.bytes[..], &received_counts[..], &received_starts[..]);
+        request::scope(|scope| {
+            wait(
+                self.communicator
+                    .immediate_all_to_all_varcount_into(scope, &sent, &mut parts),
+            );
+        });
+        Ok(received)
     }
 
-    fn all_gather(&mut self, message: &[u8]) -> Result<Vec<Vec<u8>>, CollectiveError> {
+    fn all_gather(&mut self, message: &[u8]) -> Result<Received, CollectiveError> {
         let own = count(message.len())?;
         let mut counts = vec![0; Transport::size(self)];
-        self.communicator.all_gather_into(&own, &mut counts[..]);
-        let mut received = vec![0_u8; counts.iter().map(|&size| size as usize).sum()];
-        if received.is_empty() {
+        request::scope(|scope| {
+            wait(
+                self.communicator
+                    .immediate_all_gather_into(scope, &own, &mut counts[..]),
+            );
+        });
+        let mut received = Received::new(&counts);
+        if received.bytes.is_empty() {
             // Open MPI refuses to gather nothing from one process.
-            return Ok(vec![Vec::new(); counts.len()]);
+            return Ok(received);
         }
         let starts = starts(&counts);
-        let mut parts = PartitionMut::new(&mut received[..], &counts[..], &starts[..]);
-        self.communicator.all_gather_varcount_into(message, &mut parts);
-        Ok(split(&received, &counts))
+        let mut parts = PartitionMut::new(&mut received.bytes[..], &counts[..], &starts[..]);
+        request::scope(|scope| {
+            wait(
+                self.communicator
+                    .immediate_all_gather_varcount_into(scope, message, &mut parts),
+            );
+        });
+        Ok(received)
     }
 
     fn sum_in_any_order(&mut self, values: &mut [f32]) -> Result<(), CollectiveError> {
         let own = values.to_vec();
-        self.communicator
-            .all_reduce_into(&own[..], values, SystemOperation::sum());
+        let sum = SystemOperation::sum();
+        request::scope(|scope| {
+            wait(
+                self.communicator
+                    .immediate_all_reduce_into(scope, &own[..], values, sum),
+            );
+        });
         Ok(())
+    }
+}
+
+/// Waits for an operation. A wait of MPI itself keeps a core busy, which the threads that compute need.
+fn wait<'a, D: ?Sized, S: Scope<'a>>(mut request: Request<'a, D, S>) {
+    let begun = Instant::now();
+    while let Err(unfinished) = request.test() {
+        request = unfinished;
+        match begun.elapsed() < BUSY {
+            true => thread::yield_now(),
+            false => thread::sleep(SLEEP),
+        }
     }
 }
 
@@ -180,11 +222,15 @@ fn starts(counts: &[i32]) -> Vec<i32> {
     counts.iter().scan(0, next).collect()
 }
 
-fn split(bytes: &[u8], counts: &[i32]) -> Vec<Vec<u8>> {
-    let parts = starts(counts).into_iter().zip(counts);
-    parts
-        .map(|(start, &count)| bytes[start as usize..][..count as usize].to_vec())
-        .collect()
+impl Received {
+    /// Memory for messages of these lengths.
+    fn new(counts: &[i32]) -> Self {
+        let lengths: Vec<usize> = counts.iter().map(|&count| count as usize).collect();
+        Self {
+            bytes: vec![0; lengths.iter().sum()],
+            lengths,
+        }
+    }
 }
 
 fn problem(problem: &str) -> CollectiveError {

@@ -4,7 +4,7 @@
 
 use crate::lane::Lane;
 use crate::meeting::{self, Place};
-use crate::transport::Transport;
+use crate::transport::{Received, Transport};
 use crate::{Collective, CollectiveError, PendingSum, Reduction};
 use std::fmt;
 use std::io::Write;
@@ -59,8 +59,8 @@ impl Nccl {
     /// If a process ends, NCCL does not always notice. The launcher must end the others, as `srun --kill-on-bad-exit=1` does.
     ///
     /// # Errors
-    /// Returns [`CollectiveError::Meeting`] if no launcher started the process, the file is left from another start, cannot be written,
-    /// or does not appear within five minutes, [`CollectiveError::Nccl`] if NCCL is not installed or fails, and
+    /// Returns [`CollectiveError::Meeting`] if no launcher started the process, there is a file that is not left from another start,
+    /// it cannot be written, or it does not appear within five minutes, [`CollectiveError::Nccl`] if NCCL is not installed or fails, and
     /// [`CollectiveError::ProcessCount`] if the reduction is exact and the number of processes is not a power of two.
     pub fn meet(file: &Path, reduction: Reduction) -> Result<Self, CollectiveError> {
         let place = Place::from_environment()?;
@@ -76,7 +76,8 @@ impl Nccl {
         };
         let lane = join(id, [rank, size], reduction, local);
         if rank == 0 {
-            meeting::end(file)?;
+            // All have read it, or none ever will. If it cannot be removed, the next start says so.
+            let _ = meeting::end(file);
         }
         Ok(Self {
             rank,
@@ -147,7 +148,7 @@ struct Group(Communicator);
 /// Bytes of a length.
 const LENGTH: usize = size_of::<u64>();
 
-fn lengths(bytes: &[u8]) -> Vec<usize> {
+fn lengths_of(bytes: &[u8]) -> Vec<usize> {
     let length = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("a chunk has its size")) as usize;
     bytes.chunks_exact(LENGTH).map(length).collect()
 }
@@ -161,26 +162,34 @@ impl Transport for Group {
         self.0.size()
     }
 
-    fn all_to_all(&mut self, parts: &[&[u8]]) -> Result<Vec<Vec<u8>>, CollectiveError> {
-        let own: Vec<u8> = parts
+    fn all_to_all(&mut self, bytes: &[u8], lengths: &[usize]) -> Result<Received, CollectiveError> {
+        let own: Vec<u8> = lengths
             .iter()
-            .flat_map(|part| (part.len() as u64).to_le_bytes())
+            .flat_map(|&length| (length as u64).to_le_bytes())
             .collect();
-        let all = lengths(&self.0.all_gather(&own).map_err(problem)?);
-        let received: Vec<usize> = all.chunks_exact(parts.len()).map(|sent| sent[self.0.rank()]).collect();
-        self.0.all_to_all(parts, &received).map_err(problem)
+        let all = lengths_of(&self.0.all_gather(&own).map_err(problem)?);
+        let rank = self.0.rank();
+        let received: Vec<usize> = all.chunks_exact(lengths.len()).map(|sent| sent[rank]).collect();
+        Ok(Received {
+            bytes: self.0.all_to_all(bytes, lengths, &received).map_err(problem)?,
+            lengths: received,
+        })
     }
 
-    fn all_gather(&mut self, message: &[u8]) -> Result<Vec<Vec<u8>>, CollectiveError> {
+    fn all_gather(&mut self, message: &[u8]) -> Result<Received, CollectiveError> {
         let own = (message.len() as u64).to_le_bytes();
-        let lengths = lengths(&self.0.all_gather(&own).map_err(problem)?);
+        let lengths = lengths_of(&self.0.all_gather(&own).map_err(problem)?);
         // NCCL gathers the same number of bytes from each process.
         let longest = lengths.iter().copied().max().unwrap_or(0);
         let mut padded = message.to_vec();
         padded.resize(longest, 0);
         let all = self.0.all_gather(&padded).map_err(problem)?;
-        let message = |(rank, &length): (usize, &usize)| all[rank * longest..][..length].to_vec();
-        Ok(lengths.iter().enumerate().map(message).collect())
+        if lengths.iter().all(|&length| length == longest) {
+            return Ok(Received { bytes: all, lengths });
+        }
+        let message = |(rank, &length): (usize, &usize)| &all[rank * longest..][..length];
+        let messages: Vec<&[u8]> = lengths.iter().enumerate().map(message).collect();
+        Ok(Received::from_messages(&messages))
     }
 
     fn sum_in_any_order(&mut self, values: &mut [f32]) -> Result<(), CollectiveError> {

@@ -3,9 +3,10 @@
 //! Each process sends every value twice at most, as the ring algorithm does, and each addition is done once.
 
 use crate::CollectiveError;
-use crate::transport::Transport;
+use crate::transport::{Received, Transport};
 use bytemuck::allocation::pod_collect_to_vec;
-use bytemuck::{Pod, cast_slice};
+use bytemuck::{Pod, cast_slice, cast_slice_mut, try_cast_slice};
+use std::borrow::Cow;
 use std::ops::Add;
 
 /// Up to this size in bytes each process gets the values of all processes, because one round of messages is faster than two.
@@ -21,45 +22,48 @@ pub(crate) fn sum_in_pairs<T: Pod + Add<Output = T>>(
 ) -> Result<u64, CollectiveError> {
     let (size, bytes) = (transport.size(), size_of_val(values));
     if bytes * size <= SMALL {
-        let messages = transport.all_gather(cast_slice(values))?;
-        values.copy_from_slice(&total(messages, values.len())?);
+        let received = transport.all_gather(cast_slice(values))?;
+        values.copy_from_slice(&total(&received, values.len())?);
         return Ok((bytes * (size - 1)) as u64);
     }
     let part = values.len().div_ceil(size);
-    let mut parts: Vec<&[u8]> = values.chunks(part).map(cast_slice).collect();
-    parts.resize(size, &[]);
-    let own = parts[transport.rank()].len() / size_of::<T>();
-    let received = transport.all_to_all(&parts)?;
-    let sums: Vec<T> = total(received, own)?;
+    let mut lengths: Vec<usize> = values.chunks(part).map(size_of_val).collect();
+    lengths.resize(size, 0);
+    let own = lengths[transport.rank()];
+    let received = transport.all_to_all(cast_slice(values), &lengths)?;
+    let sums = total::<T>(&received, own / size_of::<T>())?.into_owned();
     let all = transport.all_gather(cast_slice(&sums))?;
-    for (rank, (part, sums)) in values.chunks_mut(part).zip(all).enumerate() {
-        if sums.len() != size_of_val(part) {
-            return Err(CollectiveError::Mismatch { rank });
-        }
-        part.copy_from_slice(&pod_collect_to_vec::<u8, T>(&sums));
+    if let Some(rank) = all
+        .lengths
+        .iter()
+        .zip(&lengths)
+        .position(|(found, expected)| found != expected)
+    {
+        return Err(CollectiveError::Mismatch { rank });
     }
-    Ok((bytes - own * size_of::<T>() + own * size_of::<T>() * (size - 1)) as u64)
+    cast_slice_mut(values).copy_from_slice(&all.bytes);
+    Ok((bytes - own + own * (size - 1)) as u64)
 }
 
 /// Adds the `len` values of each process, in pairs.
-fn total<T: Pod + Add<Output = T>>(messages: Vec<Vec<u8>>, len: usize) -> Result<Vec<T>, CollectiveError> {
-    let mut summands = Vec::with_capacity(messages.len());
-    for (rank, message) in messages.into_iter().enumerate() {
-        if message.len() != len * size_of::<T>() {
-            return Err(CollectiveError::Mismatch { rank });
-        }
-        summands.push(pod_collect_to_vec::<u8, T>(&message));
+fn total<T: Pod + Add<Output = T>>(received: &Received, len: usize) -> Result<Cow<'_, [T]>, CollectiveError> {
+    let bytes = len * size_of::<T>();
+    if let Some(rank) = received.lengths.iter().position(|&length| length != bytes) {
+        return Err(CollectiveError::Mismatch { rank });
     }
-    while summands.len() > 1 {
-        let mut pairs = summands.into_iter();
-        let mut sums = Vec::new();
-        while let (Some(mut a), b) = (pairs.next(), pairs.next()) {
-            for (a, b) in a.iter_mut().zip(b.unwrap_or_default()) {
-                *a = *a + b;
-            }
-            sums.push(a);
-        }
-        summands = sums;
+    let values = |message| match try_cast_slice(message) {
+        Ok(values) => Cow::Borrowed(values),
+        Err(_) => Cow::Owned(pod_collect_to_vec(message)), // Not aligned.
+    };
+    Ok(add_in_pairs(&mut received.messages().map(values).collect::<Vec<_>>()))
+}
+
+/// Adds neighbours, then neighbouring sums, and so on.
+fn add_in_pairs<'a, T: Pod + Add<Output = T>>(summands: &mut [Cow<'a, [T]>]) -> Cow<'a, [T]> {
+    if let [sum] = summands {
+        return std::mem::take(sum);
     }
-    Ok(summands.pop().unwrap_or_default())
+    let (first, second) = summands.split_at_mut(summands.len().next_power_of_two() / 2);
+    let (first, second) = (add_in_pairs(first), add_in_pairs(second));
+    first.iter().zip(&*second).map(|(&a, &b)| a + b).collect()
 }

@@ -15,7 +15,7 @@ use cudarc::driver::{
 };
 use std::{
     ffi::CStr,
-    fmt, ptr,
+    fmt, mem, ptr,
     sync::{Arc, OnceLock},
     thread,
     time::{Duration, Instant},
@@ -62,7 +62,6 @@ pub struct Communicator {
     received: DeviceBytes,
     rank: usize,
     size: usize,
-    failed: bool,
     device: Arc<CudaDevice>,
 }
 
@@ -131,7 +130,7 @@ impl Communicator {
         let mut handle = ptr::null_mut();
         // SAFETY: NCCL writes the handle. The device is the current one of this thread.
         let status = unsafe { (api.init)(&mut handle, size as i32, id, rank as i32) };
-        let communicator = Self {
+        let mut communicator = Self {
             api,
             handle,
             stream,
@@ -139,10 +138,12 @@ impl Communicator {
             received: DeviceBytes::default(),
             rank,
             size,
-            failed: status != 0,
             device,
         };
-        check(api, "ncclCommInitRank", status)?;
+        if let Err(error) = check(api, "ncclCommInitRank", status) {
+            communicator.leave(true);
+            return Err(error);
+        }
         Ok(communicator)
     }
 
@@ -165,59 +166,67 @@ impl Communicator {
         if message.is_empty() {
             return Ok(all);
         }
-        self.upload(message, all.len())?;
-        // SAFETY: both buffers are as long as NCCL needs them, and live until the stream has been waited for.
-        self.call("ncclAllGather", |api, c| unsafe {
-            (api.all_gather)(c.sent, c.received, message.len(), BYTES, c.handle, c.stream)
+        self.guarded(|this| {
+            this.upload(message, all.len())?;
+            // SAFETY: both buffers are as long as NCCL needs them, and live until the stream has been waited for.
+            this.call("ncclAllGather", |api, c| unsafe {
+                (api.all_gather)(c.sent, c.received, message.len(), BYTES, c.handle, c.stream)
+            })?;
+            this.download(&mut all)
         })?;
-        self.download(&mut all)?;
         Ok(all)
     }
 
-    /// Sends `parts[rank]` to each process. Returns what each process sent to this one: `lengths[rank]` bytes.
+    /// Sends the next `lengths[rank]` bytes of `bytes` to each process. Returns what the processes sent to this one, by rank, one after the
+    /// other: `received[rank]` bytes.
     ///
     /// # Errors
     /// See [`Communicator`].
     ///
     /// # Panics
-    /// Panics if there is not one part and one length for each process.
-    pub fn all_to_all(&mut self, parts: &[&[u8]], lengths: &[usize]) -> Result<Vec<Vec<u8>>, GpuError> {
+    /// Panics if there are not two lengths for each process, or `bytes` has another length.
+    pub fn all_to_all(&mut self, bytes: &[u8], lengths: &[usize], received: &[usize]) -> Result<Vec<u8>, GpuError> {
         assert!(
-            parts.len() == self.size && lengths.len() == self.size,
-            "one part and one length for each process"
+            lengths.len() == self.size && received.len() == self.size,
+            "two lengths for each process"
         );
-        let (sent, mut received) = (parts.concat(), vec![0; lengths.iter().sum()]);
-        self.upload(&sent, received.len())?;
-        // SAFETY: takes no arguments.
-        self.call("ncclGroupStart", |api, _| unsafe { (api.group_start)() })?;
+        assert_eq!(bytes.len(), lengths.iter().sum::<usize>(), "bytes to send");
+        let mut all = vec![0; received.iter().sum()];
+        self.guarded(|this| {
+            this.upload(bytes, all.len())?;
+            // SAFETY: takes no arguments.
+            this.call("ncclGroupStart", |api, _| unsafe { (api.group_start)() })?;
+            let queued = this.send_and_receive(lengths, received);
+            // Also after an error: the thread's group must not stay open.
+            // SAFETY: takes no arguments.
+            this.call("ncclGroupEnd", |api, _| unsafe { (api.group_end)() })?;
+            queued?;
+            this.download(&mut all)
+        })?;
+        Ok(all)
+    }
+
+    /// Queues the messages of [`Communicator::all_to_all`].
+    fn send_and_receive(&mut self, lengths: &[usize], received: &[usize]) -> Result<(), GpuError> {
         let (mut sent_so_far, mut received_so_far) = (0, 0);
-        for (rank, (part, &length)) in parts.iter().zip(lengths).enumerate() {
+        for (rank, (&sent, &received)) in lengths.iter().zip(received).enumerate() {
             let rank = rank as i32;
-            if !part.is_empty() {
+            if sent > 0 {
                 // SAFETY: the part is in the buffer, which lives until the stream has been waited for.
                 self.call("ncclSend", |api, c| unsafe {
-                    (api.send)(c.sent + sent_so_far, part.len(), BYTES, rank, c.handle, c.stream)
+                    (api.send)(c.sent + sent_so_far, sent, BYTES, rank, c.handle, c.stream)
                 })?;
             }
-            if length > 0 {
+            if received > 0 {
                 // SAFETY: as above.
                 self.call("ncclRecv", |api, c| unsafe {
-                    (api.receive)(c.received + received_so_far, length, BYTES, rank, c.handle, c.stream)
+                    (api.receive)(c.received + received_so_far, received, BYTES, rank, c.handle, c.stream)
                 })?;
             }
-            sent_so_far += part.len() as u64;
-            received_so_far += length as u64;
+            sent_so_far += sent as u64;
+            received_so_far += received as u64;
         }
-        // SAFETY: takes no arguments.
-        self.call("ncclGroupEnd", |api, _| unsafe { (api.group_end)() })?;
-        self.download(&mut received)?;
-        let mut rest = &received[..];
-        let split = lengths.iter().map(|&length| {
-            let (part, others) = rest.split_at(length);
-            rest = others;
-            part.to_vec()
-        });
-        Ok(split.collect())
+        Ok(())
     }
 
     /// Replaces `values` by their sum over all processes, in the order that NCCL chooses.
@@ -228,12 +237,45 @@ impl Communicator {
         if values.is_empty() {
             return Ok(());
         }
-        self.upload(values, size_of_val(values))?;
-        // SAFETY: both buffers have room for the floats, and live until the stream has been waited for.
-        self.call("ncclAllReduce", |api, c| unsafe {
-            (api.all_reduce)(c.sent, c.received, values.len(), FLOATS, SUM, c.handle, c.stream)
-        })?;
-        self.download(values)
+        self.guarded(|this| {
+            this.upload(values, size_of_val(values))?;
+            // SAFETY: both buffers have room for the floats, and live until the stream has been waited for.
+            this.call("ncclAllReduce", |api, c| unsafe {
+                (api.all_reduce)(c.sent, c.received, values.len(), FLOATS, SUM, c.handle, c.stream)
+            })?;
+            this.download(values)
+        })
+    }
+
+    /// Does `work`. After its first error of any kind the communicator is aborted: what other processes wait for will never come, and what
+    /// is on the stream may never end. Every later call is an error.
+    fn guarded<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, GpuError>) -> Result<T, GpuError> {
+        if self.handle.is_null() {
+            return Err(GpuError::Nccl {
+                function: "an earlier call",
+                status: 0,
+                message: "it failed, and the group of processes was left".to_owned(),
+            });
+        }
+        let result = work(self);
+        if result.is_err() {
+            self.leave(true);
+        }
+        result
+    }
+
+    /// Leaves the group, if that has not been done.
+    fn leave(&mut self, abort: bool) {
+        let handle = mem::replace(&mut self.handle, ptr::null_mut());
+        if !handle.is_null() {
+            // SAFETY: the handle is used no more. After an error, `destroy` could wait for ever. Errors at the end change nothing.
+            let _ = unsafe {
+                match abort {
+                    true => (self.api.abort)(handle),
+                    false => (self.api.destroy)(handle),
+                }
+            };
+        }
     }
 
     /// Copies what will be sent to the device, and makes room for `received` bytes.
@@ -268,9 +310,7 @@ impl Communicator {
             sent: self.sent.address,
             received: self.received.address,
         };
-        let status = call(self.api, &arguments);
-        self.failed |= status != 0;
-        check(self.api, function, status)
+        check(self.api, function, call(self.api, &arguments))
     }
 
     /// Waits for the stream, and looks for errors of other processes meanwhile: without them it would wait for ever.
@@ -289,7 +329,6 @@ impl Communicator {
                 (api.async_error)(c.handle, &mut status)
             })?;
             if status != 0 && status != IN_PROGRESS {
-                self.failed = true;
                 return check(self.api, "another process", status);
             }
             if begun.elapsed() > BUSY {
@@ -305,15 +344,7 @@ impl Drop for Communicator {
     fn drop(&mut self) {
         // Nothing can be done about errors at the end.
         let _ = self.device.bind_to_thread();
-        if !self.handle.is_null() {
-            // SAFETY: the handle is used no more. After an error, `destroy` could wait for ever.
-            let _ = unsafe {
-                match self.failed {
-                    true => (self.api.abort)(self.handle),
-                    false => (self.api.destroy)(self.handle),
-                }
-            };
-        }
+        self.leave(false);
         self.sent.free();
         self.received.free();
         // SAFETY: created by this struct, and used no more.
