@@ -56,7 +56,7 @@ pub trait BinaryBackend: Backend + Refresher {
     ) -> Result<(), Self::Err>;
 
     /// Computes the gradients of [`BinaryBackend::norm_quantize`], which include the derivatives of the batch's moments. Replaces `x` by
-    /// its gradient: nothing reads it afterwards, so its memory is used again.
+    /// its gradient: nothing reads it afterwards. On the CPU this needs no more memory.
     ///
     /// # Errors
     /// Returns `Self::Err` if an allocation or a kernel launch fails.

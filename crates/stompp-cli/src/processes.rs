@@ -8,7 +8,8 @@ use stompp_train::{
     config::{ConfigError, Device},
 };
 
-/// The options of `stompp train` for processes on GPUs. They do not change a run's result, so its configuration does not contain them.
+/// The options of `stompp train` for processes on GPUs. They do not change the result of exact sums, so
+/// a run's configuration does not contain them.
 #[derive(Args)]
 #[command(next_help_heading = "Several processes")]
 pub(crate) struct ProcessArgs {
@@ -16,8 +17,8 @@ pub(crate) struct ProcessArgs {
     #[arg(long)]
     nccl: bool,
 
-    /// Without MPI: the processes meet through this file, which all must see and which must not exist; implies --nccl. The launcher sets
-    /// SLURM_PROCID and SLURM_NTASKS, or RANK and WORLD_SIZE
+    /// Without MPI: the processes meet through this file, which all must see and which must not exist; implies --nccl. The launcher is
+    /// torchrun, mpirun or srun
     #[arg(long, value_name = "FILE")]
     nccl_id: Option<PathBuf>,
 }
@@ -74,13 +75,22 @@ fn by_launcher(config: &RunConfig) -> anyhow::Result<Arc<dyn Collective>> {
 
 /// The same processes, which add over NCCL.
 fn over_nccl(group: Arc<dyn Collective>, config: &RunConfig) -> anyhow::Result<Arc<dyn Collective>> {
-    #[cfg(feature = "cuda")]
-    if group.size() > 1 {
-        let gpu = stompp_parallel::rank_on_this_machine(&*group)?;
-        return Ok(Arc::new(stompp_parallel::Nccl::beside(group, reduction(config), gpu)?));
+    if group.size() == 1 {
+        anyhow::bail!(
+            "--nccl: no launcher has started several processes; use mpirun or srun with a program that has the feature `mpi`, or --nccl-id \
+             (docs/scale.md)"
+        );
     }
-    let _ = config;
-    Ok(group)
+    #[cfg(feature = "cuda")]
+    {
+        let gpu = stompp_parallel::rank_on_this_machine(&*group)?;
+        Ok(Arc::new(stompp_parallel::Nccl::beside(group, reduction(config), gpu)?))
+    }
+    #[cfg(not(feature = "cuda"))]
+    {
+        let _ = config;
+        Ok(group) // The configuration, with a GPU, is refused later.
+    }
 }
 
 #[cfg(any(feature = "cuda", feature = "mpi"))]

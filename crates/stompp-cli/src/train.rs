@@ -28,8 +28,8 @@ use stompp_train::{Callback, RunConfig, RunResult, TrainError};
 /// checkpoint; a running evaluation is cancelled and repeated later. A second signal ends the run at once. The exit code is then 130, 143
 /// or 129.
 ///
-/// Several processes train one network together if mpirun or srun starts them (a program with the feature `mpi`): each has a part of each
-/// batch, and with --device cuda a GPU of its own. The result has the same bits as that of one process with the same --slices.
+/// Several processes train one network together if mpirun or srun starts them (a program with the feature `mpi`; on GPUs also without, see
+/// --nccl-id): each has a part of each batch, and with --device cuda a GPU of its own. The result has the same bits as that of one process with the same --slices.
 ///
 /// Write times as 20ep (epochs), 4000ba or 4000 (batches, that is, optimizer steps), or 5% (of the whole training).
 #[derive(Args)]

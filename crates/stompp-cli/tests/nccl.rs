@@ -53,22 +53,21 @@ fn cuda_what_nccl_cannot_do_is_said() {
 
     let output = stompp(&["train", "--out", out.to_str().unwrap(), "--nccl"]);
     assert_fails(&output, 2, &["use --device cuda"]);
+    let output = train(&out, &["--nccl"]).output().unwrap();
+    assert_fails(&output, 1, &["no launcher has started several processes", "--nccl-id"]);
     let output = train(&out, &with_id).env_remove("RANK").output().unwrap();
-    assert_fails(&output, 1, &["none of SLURM_PROCID and SLURM_NTASKS"]);
+    assert_fails(&output, 1, &["it sets RANK, WORLD_SIZE, LOCAL_RANK"]);
 
-    let mut command = train(&out, &with_id);
-    command.envs([
-        ("RANK", "0"),
-        ("WORLD_SIZE", "2"),
-        ("STOMPP_STAND_IN_WITHOUT_NCCL", "1"),
-    ]);
-    assert_fails(&command.output().unwrap(), 1, &["NCCL is not installed"]);
-    let mut command = train(&out, &with_id);
-    command.envs([("RANK", "0"), ("WORLD_SIZE", "3")]);
-    assert_fails(&command.output().unwrap(), 1, &["3 processes cannot add exactly"]);
-    fs::write(&id, "\nleft").unwrap();
-    let mut command = train(&out, &with_id);
-    command.envs([("RANK", "0"), ("WORLD_SIZE", "2")]);
-    assert_fails(&command.output().unwrap(), 1, &["remove it"]);
+    // The first of so many processes.
+    let first_of = |size| {
+        let mut command = train(&out, &with_id);
+        command.envs([("RANK", "0"), ("WORLD_SIZE", size), ("LOCAL_RANK", "0")]);
+        command
+    };
+    let output = first_of("2").env("STOMPP_STAND_IN_WITHOUT_NCCL", "1").output().unwrap();
+    assert_fails(&output, 1, &["NCCL is not installed"]);
+    assert_fails(&first_of("3").output().unwrap(), 1, &["3 processes cannot add exactly"]);
+    fs::write(&id, "a network").unwrap();
+    assert_fails(&first_of("2").output().unwrap(), 1, &["is another file"]);
     assert!(!out.exists());
 }

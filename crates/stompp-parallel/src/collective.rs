@@ -46,7 +46,7 @@ pub trait Collective: Debug + Send + Sync {
     fn sum(&self, values: &mut [f64]) -> Result<(), CollectiveError>;
 
     /// Starts to add `values` over all processes, and returns at once. The sums are computed one after another, beside all other
-    /// functions of this trait.
+    /// functions of this trait. (Over NCCL everything is done in order.)
     fn start_sum(&self, values: Vec<f32>) -> PendingSum;
 
     /// Sends `message` to all processes. Returns the messages of all processes, by rank.
@@ -76,7 +76,7 @@ pub trait Collective: Debug + Send + Sync {
     fn bytes_sent(&self) -> u64;
 
     /// Tells the other processes that this one cannot go on, and why. Over MPI this ends all processes and does not return, unless there
-    /// is only one.
+    /// is only one. Over NCCL without MPI it ends this process, and its launcher must end the others.
     fn abort(&self, reason: &str);
 }
 

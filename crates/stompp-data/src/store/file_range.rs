@@ -41,6 +41,7 @@ impl FileRange {
     }
 
     /// The whole file.
+    #[cfg(target_os = "linux")]
     pub(crate) fn file(&self) -> &File {
         &self.file
     }

@@ -23,7 +23,7 @@ pub fn open(settings: GpuSettings) -> Result<Cuda, OpenGpuError> {
 }
 
 /// Opens the GPU for process number `process` of this machine and returns dfdx's device for it: each process has a GPU of its own, if
-/// there are enough of them.
+/// there are enough of them. A process has only one: if it is open, it is returned, whatever the number.
 ///
 /// # Errors
 /// Those of [`open`].
@@ -31,7 +31,10 @@ pub fn open_for(process: usize, settings: GpuSettings) -> Result<Cuda, OpenGpuEr
     static OPENING: Mutex<()> = Mutex::new(());
     let _one_at_a_time = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
     // Before dfdx's own call, which panics if there is no driver or GPU.
-    let number = stompp_cuda::gpu_of_process(process)?;
+    let number = match GPU.get() {
+        Some(gpu) => gpu.device().ordinal(),
+        None => stompp_cuda::gpu_of_process(process)?,
+    };
     let no_device = |error: CudaError| OpenGpuError::NoDevice(error.to_string());
     let device = Cuda::try_build(number, 0).map_err(no_device)?;
     if let Some(gpu) = GPU.get() {

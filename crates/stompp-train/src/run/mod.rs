@@ -167,6 +167,8 @@ fn run_part(
         RunDir::check_free(out)?;
     }
     let images = load_images(session, &config.data, out)?;
+    // In every process, also if they turn out to have different devices.
+    let on_this_machine = stompp_parallel::rank_on_this_machine(&*session.processes)?;
     match config.device.name {
         Device::Cpu => {
             let mut run = Run::new(
@@ -188,13 +190,12 @@ fn run_part(
                 deterministic: config.device.deterministic,
                 ..GpuSettings::default()
             };
-            let process = stompp_parallel::rank_on_this_machine(&*session.processes)?;
-            let device = open_for(process, settings).map_err(device_error)?;
+            let device = open_for(on_this_machine, settings).map_err(device_error)?;
             let mut run = Run::new(device, config.clone(), own, images, control, (session.start, out))?;
             run.initialize(session, out)?;
             run.execute(session, out, callbacks)
         }
         #[cfg(not(feature = "cuda"))]
-        Device::Cuda => unreachable!("the configuration was checked"),
+        Device::Cuda => unreachable!("the configuration was checked (process {on_this_machine})"),
     }
 }
