@@ -2,7 +2,7 @@
 
 use crate::{BinaryBackend, FreezeState, NormQuantize, NormQuantizeGradients, Surrogate};
 use dfdx::tensor::{Cpu, CpuError};
-use stompp_kernels::{self as kernels, BatchNormParams, BitTensor, BitWeights, ConvShape};
+use stompp_kernels::{self as kernels, BatchNormParams, BatchNormQuantizeGradients, BitTensor, BitWeights, ConvShape};
 use stompp_nn::{GradientTotals, backend::Buffer};
 
 impl BinaryBackend for Cpu {
@@ -50,7 +50,7 @@ impl BinaryBackend for Cpu {
             let slices = op.reduction.slices();
             kernels::batch_norm_quantize_backward_sums(shape, slices, x, norm, residual, state, surrogate, gout, sums);
         });
-        kernels::batch_norm_quantize_backward_in_place(
+        kernels::batch_norm_quantize_backward(
             shape,
             sums.as_ref().map(GradientTotals::given),
             x,
@@ -59,9 +59,11 @@ impl BinaryBackend for Cpu {
             state,
             surrogate,
             gout,
-            gradients.residual,
-            gradients.scale,
-            gradients.shift,
+            BatchNormQuantizeGradients {
+                residual: gradients.residual,
+                scale: gradients.scale,
+                shift: gradients.shift,
+            },
         );
         Ok(())
     }

@@ -4,8 +4,9 @@ use crate::{
     Floats, FloatsMut, Gpu, GpuError,
     cudnn::ConvPass,
     launch::{Argument, launch, size},
-    linear::{Matrix, nonempty},
+    linear::Matrix,
     memory::check_length,
+    sums::nonempty,
 };
 use cudarc::driver::{CudaSlice, DevicePtr};
 use std::ops::Range;

@@ -4,6 +4,7 @@ use crate::{
     Floats, FloatsMut, Gpu, GpuError,
     launch::{launch, size},
     memory::check_length,
+    sums::nonempty,
 };
 use cudarc::cublas::{result::sgemm_strided_batched, sys::cublasOperation_t};
 use std::ops::Range;
@@ -161,9 +162,4 @@ impl Gpu {
             launch!(self, "bias_backward", self.grid(outputs), batch, outputs, gy, gbias)
         })
     }
-}
-
-/// The slices of a batch that have images.
-pub(crate) fn nonempty(slices: Slices, batch: usize) -> impl Iterator<Item = Range<usize>> {
-    slices.ranges(batch).into_iter().filter(|images| !images.is_empty())
 }

@@ -141,3 +141,8 @@ impl Gpu {
         Ok(sum)
     }
 }
+
+/// The slices of a batch that have images.
+pub(crate) fn nonempty(slices: Slices, batch: usize) -> impl Iterator<Item = Range<usize>> {
+    slices.ranges(batch).into_iter().filter(|images| !images.is_empty())
+}

@@ -3,7 +3,7 @@
 //! Throughput is in elements: multiply-accumulates times two for convolutions (so `Gelem/s` reads as GFLOP/s), floats of
 //! the tensor for the others. `STOMPP_SIMD` and `RAYON_NUM_THREADS` set the SIMD level and the number of threads.
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group};
 use stompp_kernels::{
     BatchNormParams, BatchNormQuantizeGradients, BitTensor, BitWeights, ChannelShape, ConvShape, FreezeState, SgdStep,
     Surrogate, batch_norm_backward, batch_norm_forward, batch_norm_quantize_backward, batch_norm_quantize_forward,
@@ -152,15 +152,15 @@ fn elementwise(c: &mut Criterion) {
             b.iter(|| batch_norm_quantize_forward(&s, &x, norm, None, mask, &mut y));
         });
         group.bench_function(id("batch_norm_quantize_backward"), |b| {
-            b.iter(|| {
+            let backward = |x: &mut Vec<f32>| {
                 let gradients = BatchNormQuantizeGradients {
-                    x: &mut gx,
                     residual: None,
                     scale: &mut gscale,
                     shift: &mut gshift,
                 };
-                batch_norm_quantize_backward(&s, None, &x, norm, None, mask, Surrogate::Identity, &g, gradients)
-            });
+                batch_norm_quantize_backward(&s, None, x, norm, None, mask, Surrogate::Identity, &g, gradients)
+            };
+            b.iter_batched_ref(|| x.clone(), backward, BatchSize::LargeInput);
         });
         group.bench_function(id("sgd_momentum_step"), |b| {
             let step = SgdStep {

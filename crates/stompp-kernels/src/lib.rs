@@ -35,8 +35,8 @@ mod transpose;
 
 pub use batch_norm::{
     BatchNormParams, BatchNormQuantizeGradients, GradientSums, batch_norm_backward, batch_norm_backward_sums,
-    batch_norm_forward, batch_norm_moments, batch_norm_quantize_backward, batch_norm_quantize_backward_in_place,
-    batch_norm_quantize_backward_sums, batch_norm_quantize_forward, batch_norm_statistics, batch_norm_sums,
+    batch_norm_forward, batch_norm_moments, batch_norm_quantize_backward, batch_norm_quantize_backward_sums,
+    batch_norm_quantize_forward, batch_norm_statistics, batch_norm_sums,
 };
 pub use conv::{
     ConvShape, conv2d_backward_input, conv2d_backward_weight, conv2d_backward_weight_in_slices, conv2d_forward,

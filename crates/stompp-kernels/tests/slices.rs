@@ -272,8 +272,8 @@ impl Norm {
                 gscale,
                 gshift,
             );
+            gx2.copy_from_slice(x);
             let gradients = BatchNormQuantizeGradients {
-                x: gx2,
                 residual: None,
                 scale: gscale2,
                 shift: gshift2,
@@ -281,7 +281,7 @@ impl Norm {
             batch_norm_quantize_backward(
                 &s,
                 given(&quantized),
-                x,
+                gx2,
                 norm,
                 Some(residual),
                 mask,

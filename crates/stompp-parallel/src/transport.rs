@@ -1,6 +1,7 @@
 //! The messages that sums are made of.
 
 use crate::CollectiveError;
+use std::borrow::Borrow;
 
 /// What all processes sent to this one, one message after the other, by rank.
 #[derive(Debug)]
@@ -12,10 +13,10 @@ pub(crate) struct Received {
 
 impl Received {
     /// One message after the other.
-    pub(crate) fn from_messages(messages: &[impl AsRef<[u8]>]) -> Self {
+    pub(crate) fn from_messages(messages: &[impl Borrow<[u8]>]) -> Self {
         Self {
-            lengths: messages.iter().map(|message| message.as_ref().len()).collect(),
-            bytes: messages.iter().flat_map(AsRef::as_ref).copied().collect(),
+            lengths: messages.iter().map(|message| message.borrow().len()).collect(),
+            bytes: messages.concat(),
         }
     }
 

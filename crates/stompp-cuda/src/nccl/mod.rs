@@ -91,7 +91,7 @@ struct DeviceBytes {
 }
 
 impl DeviceBytes {
-    /// Makes place for at least `len` bytes. Their values are lost.
+    /// Grows to at least `len` bytes. The values are lost then.
     fn reserve(&mut self, len: usize) -> Result<(), GpuError> {
         if len <= self.len {
             return Ok(());
@@ -239,7 +239,7 @@ impl Communicator {
         }
         self.guarded(|this| {
             this.upload(values, size_of_val(values))?;
-            // SAFETY: both buffers have room for the floats, and live until the stream has been waited for.
+            // SAFETY: both buffers are long enough for the floats, and live until the stream has been waited for.
             this.call("ncclAllReduce", |api, c| unsafe {
                 (api.all_reduce)(c.sent, c.received, values.len(), FLOATS, SUM, c.handle, c.stream)
             })?;
@@ -278,7 +278,7 @@ impl Communicator {
         }
     }
 
-    /// Copies what will be sent to the device, and makes room for `received` bytes.
+    /// Copies what will be sent to the device. The other buffer becomes at least `received` bytes long.
     fn upload<T: Copy>(&mut self, values: &[T], received: usize) -> Result<(), GpuError> {
         self.device.bind_to_thread()?;
         self.sent.reserve(size_of_val(values))?;

@@ -34,7 +34,7 @@ impl CropBatches {
     /// Returns [`DataError::BatchSize`] if the batch size is zero or larger than the set.
     ///
     /// # Panics
-    /// Panics if `part` ends behind the batch.
+    /// Panics if `part` is empty or ends behind the batch.
     pub fn train(
         set: Arc<ImageSet>,
         batch_size: usize,
@@ -43,7 +43,6 @@ impl CropBatches {
         start: Position,
         part: Option<Range<usize>>,
     ) -> Result<Self, DataError> {
-        check_part(part.as_ref(), batch_size);
         let augmentation = augmentation.map(|augmentation| (augmentation, seed));
         Self::start(set, batch_size, augmentation, LoadMode::Training { seed }, start, part)
     }
@@ -56,7 +55,6 @@ impl CropBatches {
     /// # Panics
     /// Panics if `part` ends behind the set.
     pub fn evaluate(set: Arc<ImageSet>, batch_size: usize, part: Option<Range<usize>>) -> Result<Self, DataError> {
-        check_part(part.as_ref(), set.len());
         Self::start(set, batch_size, None, LoadMode::Evaluation, Position::default(), part)
     }
 
@@ -79,6 +77,7 @@ impl CropBatches {
             pass,
             part,
         };
+        plan.check_part();
         let next = plan.advance(start, 0);
         let epoch = next.map_or(0, |position| position.epoch);
         Ok(Self {
@@ -89,13 +88,6 @@ impl CropBatches {
             next,
         })
     }
-}
-
-fn check_part(part: Option<&Range<usize>>, images: usize) {
-    assert!(
-        part.is_none_or(|part| part.end <= images),
-        "{part:?} is no part of {images} images"
-    );
 }
 
 impl Iterator for CropBatches {

@@ -110,11 +110,6 @@ impl Loader {
                 records,
             });
         }
-        assert!(
-            self.batch_size == 0 || part.start < part.end && part.end <= self.batch_size,
-            "{part:?} is no part of a batch of {}",
-            self.batch_size
-        );
         self.start(examples, LoadMode::Training { seed }, start, Some(part))
     }
 
@@ -138,8 +133,6 @@ impl Loader {
         examples: Arc<E>,
         part: Range<usize>,
     ) -> Result<Batches, DataError> {
-        let records = examples.len();
-        assert!(part.end <= records, "{part:?} is no part of {records} records");
         self.start(examples, LoadMode::Evaluation, Position::default(), Some(part))
     }
 
@@ -163,6 +156,7 @@ impl Loader {
             pass,
             part,
         };
+        plan.check_part();
         let spawn = |first| {
             Worker::spawn(
                 Arc::clone(&examples),

@@ -41,6 +41,26 @@ impl BatchPlan {
         }
     }
 
+    /// Checks that there are such images.
+    ///
+    /// # Panics
+    /// Panics if a part of each batch is empty or ends behind the batch, or a part of an evaluation ends behind the set.
+    pub(super) fn check_part(&self) {
+        let Some(part) = &self.part else { return };
+        match self.pass {
+            LoadMode::Training { .. } => assert!(
+                part.start < part.end && part.end <= self.batch_size,
+                "{part:?} is no part of a batch of {}",
+                self.batch_size
+            ),
+            LoadMode::Evaluation => assert!(
+                part.end <= self.records,
+                "{part:?} is no part of {} records",
+                self.records
+            ),
+        }
+    }
+
     /// The order of the records in an epoch.
     pub(super) fn order(&self, epoch: u64) -> Vec<usize> {
         match self.pass {

@@ -170,7 +170,8 @@ mod tests {
     #[test]
     fn blocks_are_the_bytes_of_the_file_in_memory_or_not() {
         // Not in the folder of temporary files, which is often in memory.
-        let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let program = std::env::current_exe().unwrap();
+        let folder = tempfile::tempdir_in(program.parent().unwrap()).unwrap();
         let path = folder.path().join("file");
         let bytes: Vec<u8> = (0..100 * BLOCK + 77).map(|i| ((i * 7919) >> 5) as u8).collect();
         std::fs::write(&path, &bytes).unwrap();

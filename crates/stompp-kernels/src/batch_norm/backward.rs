@@ -79,20 +79,17 @@ pub(super) enum Input<'a> {
     Only(&'a [f32]),
     /// The gradient is added to the second slice.
     AddTo(&'a [f32], &'a mut [f32]),
-    /// The gradient overwrites the second slice.
-    WriteTo(&'a [f32], &'a mut [f32]),
     /// The gradient overwrites the input.
     Replace(&'a mut [f32]),
 }
 
 impl<'a> Input<'a> {
-    /// Returns the input, unless it is also where its gradient goes; that slice; and whether the gradient overwrites it.
-    fn split(self) -> (Option<&'a [f32]>, Option<&'a mut [f32]>, bool) {
+    /// Returns the input, unless it is also where its gradient goes, and that slice.
+    fn split(self) -> (Option<&'a [f32]>, Option<&'a mut [f32]>) {
         match self {
-            Self::Only(x) => (Some(x), None, false),
-            Self::AddTo(x, gx) => (Some(x), Some(gx), false),
-            Self::WriteTo(x, gx) => (Some(x), Some(gx), true),
-            Self::Replace(x) => (None, Some(x), true),
+            Self::Only(x) => (Some(x), None),
+            Self::AddTo(x, gx) => (Some(x), Some(gx)),
+            Self::Replace(x) => (None, Some(x)),
         }
     }
 }
@@ -110,7 +107,7 @@ pub(super) fn backward(
     gscale: &mut [f32],
     gshift: &mut [f32],
 ) {
-    let (x, gx, overwrite) = input.split();
+    let (x, gx) = input.split();
     norm.check(s);
     check::length("gscale", gscale.len(), s.channels);
     check::length("gshift", gshift.len(), s.channels);
@@ -145,7 +142,6 @@ pub(super) fn backward(
                 upstream,
                 first: task * block,
                 gx,
-                overwrite,
                 gresidual,
                 gscale,
                 gshift,
@@ -206,7 +202,7 @@ impl Map<1> for InPlace {
 struct Backward<'a, 'b, U> {
     s: &'a ChannelShape,
     sums: Option<GradientSums<'a>>,
-    /// The input; none if it is in `gx`.
+    /// The input; `None` if it is in `gx`, where its gradient replaces it.
     x: Option<&'a [f32]>,
     norm: BatchNormParams<'a>,
     upstream: U,
@@ -214,8 +210,6 @@ struct Backward<'a, 'b, U> {
     first: usize,
     /// For each image, the slice of these channels; empty if the gradient is not needed.
     gx: Vec<&'b mut [f32]>,
-    /// Whether the gradient overwrites `gx`.
-    overwrite: bool,
     gresidual: Vec<&'b mut [f32]>,
     gscale: &'b mut [f32],
     gshift: &'b mut [f32],
@@ -246,7 +240,6 @@ impl<U: Upstream> Kernel for Backward<'_, '_, U> {
                         let gx = &mut gx[part.clone()];
                         match self.x.map(|x| Rows::new(self.s, x, self.first + number).row(image)) {
                             None => map_row::<L, 1, true>([g], gx, InPlace(gradient)),
-                            Some(x) if self.overwrite => map_row::<L, 2, false>([x, g], gx, gradient),
                             Some(x) => map_row::<L, 2, true>([x, g], gx, gradient),
                         }
                     }

@@ -6,8 +6,8 @@ mod sums;
 
 pub use backward::GradientSums;
 pub use quantized::{
-    BatchNormParams, BatchNormQuantizeGradients, batch_norm_quantize_backward, batch_norm_quantize_backward_in_place,
-    batch_norm_quantize_backward_sums, batch_norm_quantize_forward,
+    BatchNormParams, BatchNormQuantizeGradients, batch_norm_quantize_backward, batch_norm_quantize_backward_sums,
+    batch_norm_quantize_forward,
 };
 
 use rayon::prelude::*;

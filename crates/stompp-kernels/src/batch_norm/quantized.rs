@@ -166,22 +166,21 @@ impl Kernel for Forward<'_> {
     }
 }
 
-/// Output buffers of [`batch_norm_quantize_backward`].
+/// The gradients that [`batch_norm_quantize_backward`] adds to.
 #[derive(Debug)]
 pub struct BatchNormQuantizeGradients<'a> {
-    /// Gradient of the input, **overwritten**: the input of a batch norm has no other reader.
-    pub x: &'a mut [f32],
-    /// Gradient of the residual, accumulated. `None` if there is no residual or its gradient is not needed.
+    /// Gradient of the residual; `None` if there is no residual or its gradient is not needed.
     pub residual: Option<&'a mut [f32]>,
-    /// Gradient of the scale, accumulated.
+    /// Gradient of the scale.
     pub scale: &'a mut [f32],
-    /// Gradient of the shift, accumulated.
+    /// Gradient of the shift.
     pub shift: &'a mut [f32],
 }
 
 /// Computes the gradients of [`batch_norm_quantize_forward`] in training: [`quantize_backward`](crate::quantize_backward), whose result
-/// is also the gradient of the residual, then [`batch_norm_backward`](super::batch_norm_backward). If `x` is a part of a larger batch,
-/// `sums` has the sums of that batch.
+/// is also the gradient of the residual, then [`batch_norm_backward`](super::batch_norm_backward). Replaces the input `x` by its gradient,
+/// which needs no memory of its own: nothing else reads the input of such a batch norm. If `x` is a part of a larger batch, `sums` has the
+/// sums of that batch.
 ///
 /// # Panics
 ///
@@ -190,7 +189,7 @@ pub struct BatchNormQuantizeGradients<'a> {
 pub fn batch_norm_quantize_backward(
     s: &ChannelShape,
     sums: Option<GradientSums<'_>>,
-    x: &[f32],
+    x: &mut [f32],
     norm: BatchNormParams,
     residual: Option<&[f32]>,
     mask: FreezeState<&[u64]>,
@@ -200,45 +199,15 @@ pub fn batch_norm_quantize_backward(
 ) {
     let upstream = QuantizerGradient::new(s, norm, residual, (mask, surrogate), gout);
     if let GradientFilter::None = upstream.gate {
-        gradients.x.fill(0.0);
+        x.fill(0.0);
         return;
     }
     let BatchNormQuantizeGradients {
-        x: gx,
         residual: gresidual,
         scale,
         shift,
     } = gradients;
-    let input = Input::WriteTo(x, gx);
-    backward(s, sums, input, norm, upstream, gresidual, scale, shift);
-}
-
-/// As [`batch_norm_quantize_backward`], but replaces the input `x` by its gradient, which needs no memory of its own. The other gradients
-/// are accumulated; `gresidual` is `None` if there is no residual or its gradient is not needed.
-///
-/// # Panics
-///
-/// Panics as [`batch_norm_quantize_forward`] does.
-#[allow(clippy::too_many_arguments)]
-pub fn batch_norm_quantize_backward_in_place(
-    s: &ChannelShape,
-    sums: Option<GradientSums<'_>>,
-    x: &mut [f32],
-    norm: BatchNormParams,
-    residual: Option<&[f32]>,
-    mask: FreezeState<&[u64]>,
-    surrogate: Surrogate,
-    gout: &[f32],
-    gresidual: Option<&mut [f32]>,
-    gscale: &mut [f32],
-    gshift: &mut [f32],
-) {
-    let upstream = QuantizerGradient::new(s, norm, residual, (mask, surrogate), gout);
-    if let GradientFilter::None = upstream.gate {
-        x.fill(0.0);
-        return;
-    }
-    backward(s, sums, Input::Replace(x), norm, upstream, gresidual, gscale, gshift);
+    backward(s, sums, Input::Replace(x), norm, upstream, gresidual, scale, shift);
 }
 
 /// Computes the sums for [`GradientSums`], where `gy` is the gradient that the quantizer passes. The sums of the slices are added in pairs
